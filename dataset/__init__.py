@@ -1,0 +1,1 @@
+"""The contract between the stages: parameters, table schemas, files, errors. Imports neither sibling package."""

@@ -1,0 +1,237 @@
+"""Every parameter of every stage: one frozen dataclass a stage, checked when it is built.
+
+A params file is YAML with one section a stage, named as the fields of `Params`. What the file leaves out keeps
+its default; what it adds beyond these fields is refused, with the nearest valid name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from dataset.errors import ParamsError
+from dataset.sections import Section, param
+
+CAMERA_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CapturesParams(Section):
+    """Where the photos lie: one folder a camera under `root`."""
+
+    root: str = param("demo/captures", "folder with one sub-folder a camera, absolute or relative to the params file")
+    reference: str = param("dslr", "sub-folder of the DSLR's photos", pattern=CAMERA_NAME)
+    phones: tuple[str, ...] = param((), "sub-folders of the phones' photos", pattern=CAMERA_NAME)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairParams(Section):
+    """Which phone photo belongs to which DSLR photo."""
+
+    by: Literal["auto", "name", "clock"] = param(
+        "auto",
+        "equal file names, or EXIF capture times; auto: names where at least half of the photos share one",
+    )
+    tolerance_s: float = param(
+        2.0, "by clock: largest difference left after the clocks' offset is removed, in seconds", above=0
+    )
+    max_offset_s: float = param(
+        90_000.0,
+        "by clock: largest offset between the two cameras' clocks, in seconds (25 h: time zones too)",
+        above=0,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignParams(Section):
+    """Registration: SIFT, ratio test, homography by RANSAC, intersection crop."""
+
+    detect_side_px: int = param(1600, "photos are reduced to this longer side before SIFT, in px", at_least=64)
+    features: int = param(4000, "SIFT keypoints kept a photo, strongest first", at_least=16)
+    contrast: float = param(0.02, "SIFT contrast threshold", above=0)
+    ratio: float = param(
+        0.8, "largest ratio of the nearest to the second nearest descriptor distance", above=0, at_most=1
+    )
+    ransac_px: float = param(3.0, "inlier threshold of RANSAC, in px of the reduced DSLR photo", above=0)
+    min_inliers: int = param(20, "fewest RANSAC inliers of an aligned pair", at_least=4)
+    min_inlier_share: float = param(0.2, "smallest share of inliers among the matches", above=0, at_most=1)
+    min_coverage: float = param(
+        0.25, "smallest share of the phone photo that the DSLR photo covers", above=0, at_most=1
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchesParams(Section):
+    """Which windows of an aligned pair become patches."""
+
+    size_px: int = param(100, "side of a patch, in phone px", at_least=8)
+    stride_px: int = param(100, "step of the window, in phone px; equal to size_px: no overlap", at_least=1)
+    min_ncc: float = param(0.9, "smallest zero-mean NCC of the two grey windows, -1..1", at_least=-1, at_most=1)
+    format: Literal["png", "jpg"] = param("png", "file format of the patches; png loses nothing")
+    jpeg_quality: int = param(95, "JPEG quality, 1..100, with format jpg", at_least=1, at_most=100)
+    shard_patches: int = param(10_000, "most patch pairs in one tar shard", at_least=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitParams(Section):
+    """How scenes are divided among training, validation and test."""
+
+    test: float = param(0.15, "share of the scenes kept for the test", at_least=0, at_most=1)
+    validation: float = param(0.1, "share of the scenes kept for validation", at_least=0, at_most=1)
+    seed: int = param(0, "another seed draws other scenes", at_least=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.test + self.validation >= 1:
+            raise ParamsError("split.test + split.validation must be below 1, so that scenes are left to train on.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainParams(Section):
+    """The generator, its losses and the optimiser."""
+
+    channels: int = param(64, "feature maps of the generator", at_least=1)
+    blocks: int = param(4, "residual blocks of the generator", at_least=0)
+    iterations: int = param(2000, "optimiser steps", at_least=1)
+    batch: int = param(16, "patches a step", at_least=1)
+    crop_px: int = param(100, "random crop of each patch a step is computed on, in px", at_least=32)
+    learning_rate: float = param(5e-4, "peak step size of Adam", above=0)
+    pixel_weight: float = param(1.0, "weight of the mean absolute difference", at_least=0)
+    ms_ssim_weight: float = param(0.2, "weight of 1 - SSIM at several scales", at_least=0)
+    colour_weight: float = param(0.5, "weight of the colour loss on blurred patches", at_least=0)
+    texture_weight: float = param(0.0, "weight of the adversarial texture loss; 0: no discriminator", at_least=0)
+    tv_weight: float = param(0.0, "weight of total variation", at_least=0)
+    validate_every: int = param(100, "steps between two validations and checkpoints", at_least=1)
+    seed: int = param(0, "draws the first weights, the batches and the crops", at_least=0)
+    device: Literal["auto", "cpu", "cuda"] = param("auto", "where to compute; auto: a GPU where there is one")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateParams(Section):
+    """Scores on the test patches."""
+
+    pictures: int = param(6, "before/after pictures a phone", at_least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoParams(Section):
+    """The simulated captures that the demo runs on."""
+
+    scenes: int = param(14, "moments at which all cameras are triggered", at_least=1)
+    seed: int = param(0, "another seed draws other scenes and cameras' errors", at_least=0)
+    missing: float = param(0.08, "share of a phone's shots that are missing", at_least=0, at_most=0.9)
+    parallax: bool = param(False, "scenes with depth layers, which no homography aligns")
+    moving_object: bool = param(True, "an object moves between the cameras' exposures in some scenes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """All sections of a params file."""
+
+    captures: CapturesParams = CapturesParams()
+    demo: DemoParams = DemoParams()
+    pair: PairParams = PairParams()
+    align: AlignParams = AlignParams()
+    patches: PatchesParams = PatchesParams()
+    split: SplitParams = SplitParams()
+    train: TrainParams = TrainParams()
+    evaluate: EvaluateParams = EvaluateParams()
+
+
+def load_params(path: Path | None, overrides: tuple[str, ...] = ()) -> Params:
+    """Read a params file and apply `section.key=value` overrides on top.
+
+    Parameters
+    ----------
+    path
+        A YAML file, or None for the defaults.
+    overrides
+        Strings such as ``align.ratio=0.75``; the value is read as YAML.
+
+    Raises
+    ------
+    ParamsError
+        The file is not readable YAML, or a key or value in it or in an override is refused.
+
+    """
+    sections = _read_yaml(path) if path else {}
+    where = str(path) if path else "the defaults"
+    params: Params = _build(Params, sections, where)
+    for override in overrides:
+        params = _override(params, override)
+    return params
+
+
+def describe(section: Section) -> dict[str, Any]:
+    """Return the section as plain JSON-ready data, in the order of its fields."""
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in dataclasses.asdict(section).items()  # type: ignore[call-overload]
+    }
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"There is no params file {path}: name an existing one, or leave --params out.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ParamsError(f"{path} is not readable as YAML ({reason}): mend or replace it.") from None
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ParamsError(f"{path} must hold sections such as 'align:', not a {type(document).__name__}.")
+    return document
+
+
+def _build(kind: type[Any], values: Mapping[Any, Any], where: str, prefix: str = "") -> Any:
+    """Build the dataclass `kind` from plain data; `where` and `prefix` name the place in messages."""
+    fields = {declared.name: declared for declared in dataclasses.fields(kind)}
+    hints = typing.get_type_hints(kind)
+    built = {}
+    for key, value in values.items():
+        if key not in fields:
+            raise ParamsError(f"{where}: unknown key '{prefix}{key}'{_nearest(str(key), fields, prefix)}")
+        if dataclasses.is_dataclass(hints[key]):
+            if not isinstance(value, Mapping | None):
+                raise ParamsError(f"{where}: '{prefix}{key}' must be a section with keys, not {value!r}.")
+            built[key] = _build(typing.cast("type[Any]", hints[key]), value or {}, where, f"{prefix}{key}.")
+        else:
+            built[key] = value
+    try:
+        return kind(**built)
+    except ParamsError as error:
+        raise ParamsError(f"{where}: {prefix}{error}") from None
+
+
+def _override(params: Params, override: str) -> Params:
+    name, equals, text = override.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not (equals and dot):
+        raise ParamsError(f"--set {override}: write it as section.key=value, such as align.ratio=0.75.")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ParamsError(f"--set {override}: the value is not readable as YAML.") from None
+    known = {declared.name for declared in dataclasses.fields(Params)}
+    if section not in known:
+        raise ParamsError(f"--set: unknown section '{section}'{_nearest(section, known, '')}")
+    current = getattr(params, section)
+    values = {declared.name: getattr(current, declared.name) for declared in dataclasses.fields(current)}
+    rebuilt = _build(type(current), {**values, key: value}, "--set", f"{section}.")
+    return dataclasses.replace(params, **{section: rebuilt})
+
+
+def _nearest(key: str, valid: typing.Iterable[str], prefix: str) -> str:
+    close = difflib.get_close_matches(key, list(valid), n=1, cutoff=0.4)
+    if close:
+        return f": did you mean '{prefix}{close[0]}'?"
+    return f": valid are {', '.join(prefix + name for name in sorted(valid))}."

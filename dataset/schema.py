@@ -1,0 +1,279 @@
+"""The tables between the stages: one frozen dataclass a row type, which is schema, documentation and typed access.
+
+Conventions of all tables and all code:
+
+- Images are arrays (height, width, 3), BGR, uint8, turned upright by their EXIF orientation.
+- Points are (x, y), x to the right, y down, in px; integers are pixel centres, so a photo spans -0.5..width-0.5.
+- Transforms are named target_from_source: `dslr_from_phone` takes points of the phone photo to the DSLR photo.
+- Homographies are nine numbers, row by row, the last one 1.
+- Paths in a file are relative to the folder of that file, with forward slashes; in memory they can be opened.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+
+def column(meaning: str, unit: str = "", default: Any = dataclasses.MISSING) -> Any:
+    """Declare a column: what it means, and its unit where it has one."""
+    metadata = {"meaning": meaning, "unit": unit}
+    if default is dataclasses.MISSING:
+        return field(metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+class Row:
+    """Base of the row types. A column that may be empty is annotated `| None`."""
+
+    TABLE: ClassVar[str]
+    """Name of the table, and of its file where a folder holds just one."""
+    STATUSES: ClassVar[tuple[str, ...]] = ()
+    """Values of the column `status`: the good one first."""
+    REASONS: ClassVar[Mapping[str, str]] = {}
+    """Values of the column `reason`, empty apart, and what each means in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair(Row):
+    """One moment: the phone's photo and the DSLR's, or the one that is there."""
+
+    TABLE: ClassVar[str] = "pairs"
+    STATUSES: ClassVar[tuple[str, ...]] = ("paired", "unpaired")
+    REASONS: ClassVar[Mapping[str, str]] = {
+        "no_dslr_photo": "the DSLR has no photo of this moment",
+        "no_phone_photo": "the phone has no photo of this moment",
+        "no_capture_time": "the photo carries no EXIF capture time",
+    }
+
+    pair_id: str = column("phone and photo name; unique across phones; letters, digits, '_' and '-'")
+    phone: str = column("phone that took the photo: its folder's name")
+    scene_id: str | None = column("the DSLR photo's name: equal for all phones' photos of one moment", default=None)
+    status: str = column("paired or unpaired")
+    reason: str = column("why it is unpaired; empty when paired", default="")
+    detail: str = column("the reason as a sentence, with figures", default="")
+    phone_path: Path | None = column("the phone's photo", default=None)
+    dslr_path: Path | None = column("the DSLR's photo", default=None)
+    phone_sha256: str | None = column("SHA-256 of the phone's file, hex", default=None)
+    dslr_sha256: str | None = column("SHA-256 of the DSLR's file, hex", default=None)
+    phone_time: str | None = column("capture time on the phone's clock, EXIF, ISO 8601 without zone", default=None)
+    dslr_time: str | None = column("capture time on the DSLR's clock, EXIF, ISO 8601 without zone", default=None)
+    clock_offset_s: float | None = column(
+        "DSLR clock minus phone clock at this moment, as fitted over the session", "s", default=None
+    )
+    clock_error_s: float | None = column("what that fit leaves for this pair", "s", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alignment(Row):
+    """One pair of photos and the transform between them, or the reason why there is none."""
+
+    TABLE: ClassVar[str] = "alignments"
+    STATUSES: ClassVar[tuple[str, ...]] = ("aligned", "failed")
+    REASONS: ClassVar[Mapping[str, str]] = {
+        "unreadable_photo": "a photo cannot be decoded",
+        "few_keypoints": "a photo has too little texture",
+        "few_matches": "the photos show too little in common",
+        "few_inliers": "the matches agree on no common transform",
+        "implausible_transform": "the transform mirrors, folds or distorts the photo",
+        "small_overlap": "the photos overlap too little",
+        "misaligned": "windows of the aligned photos are still shifted against each other",
+        "worker_lost": "the process that worked on the pair was killed",
+    }
+
+    pair_id: str = column("the pair, as in the table of pairs")
+    phone: str = column("phone that took the photo")
+    scene_id: str = column("the moment: equal for all phones' photos of it")
+    status: str = column("aligned or failed")
+    reason: str = column("why it failed; empty when aligned", default="")
+    detail: str = column("the reason as a sentence, with figures", default="")
+    phone_path: Path = column("the phone's photo")
+    dslr_path: Path = column("the DSLR's photo")
+    phone_sha256: str = column("SHA-256 of the phone's file, hex")
+    dslr_sha256: str = column("SHA-256 of the DSLR's file, hex")
+    phone_width: int | None = column("upright phone photo", "px", default=None)
+    phone_height: int | None = column("upright phone photo", "px", default=None)
+    dslr_width: int | None = column("upright DSLR photo", "px", default=None)
+    dslr_height: int | None = column("upright DSLR photo", "px", default=None)
+    dslr_from_phone: tuple[float, ...] | None = column(
+        "homography from upright phone px to upright DSLR px, row by row", default=None
+    )
+    scale: float | None = column("DSLR px a phone px at the photo's centre", "px/px", default=None)
+    coverage: float | None = column("share of the phone photo inside the crop", "0..1", default=None)
+    crop_x: int | None = column("left column of the common crop in the phone photo", "px", default=None)
+    crop_y: int | None = column("top row of the common crop in the phone photo", "px", default=None)
+    crop_width: int | None = column("width of the common crop", "px", default=None)
+    crop_height: int | None = column("height of the common crop", "px", default=None)
+    phone_keypoints: int | None = column("SIFT keypoints in the phone photo", default=None)
+    dslr_keypoints: int | None = column("SIFT keypoints in the DSLR photo", default=None)
+    matches: int | None = column("matches that passed the ratio test", default=None)
+    inliers: int | None = column("matches that the homography explains", default=None)
+    reprojection_px: float | None = column(
+        "median distance of the inliers from the homography", "phone px", default=None
+    )
+    residual_windows: int | None = column("64 px windows on which the residual was measured", default=None)
+    residual_px: float | None = column(
+        "median sub-pixel shift left between windows of the aligned photos", "phone px", default=None
+    )
+    residual_p95_px: float | None = column("95th percentile of the same shifts", "phone px", default=None)
+    key: str = column("digest of the inputs, parameters and code that made this row")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patch(Row):
+    """One candidate window of an aligned pair, kept or not."""
+
+    TABLE: ClassVar[str] = "patches"
+    STATUSES: ClassVar[tuple[str, ...]] = ("accepted", "rejected")
+    REASONS: ClassVar[Mapping[str, str]] = {
+        "low_ncc": "the two windows differ: correlation below the threshold",
+        "flat": "a window has no texture to correlate",
+        "photo_changed": "a photo is not the one that was aligned",
+        "unreadable_photo": "a photo cannot be decoded any more",
+        "worker_lost": "the process that worked on the pair was killed",
+    }
+
+    patch_id: str = column("pair and place of the window; unique; letters, digits, '_' and '-'")
+    pair_id: str = column("the pair that the window was cut from")
+    phone: str = column("phone that took the photo")
+    scene_id: str = column("the moment: equal for all phones' photos of it")
+    status: str = column("accepted or rejected")
+    reason: str = column("why it was rejected; empty when accepted", default="")
+    detail: str = column("the reason as a sentence, with figures", default="")
+    x: int | None = column("left column of the window in the upright phone photo", "px", default=None)
+    y: int | None = column("top row of the window in the upright phone photo", "px", default=None)
+    size: int | None = column("side of the window", "px", default=None)
+    ncc: float | None = column("zero-mean normalised cross-correlation of the two grey windows", "-1..1", default=None)
+    shard: Path | None = column("tar file that holds both images; empty when rejected", default=None)
+    phone_offset: int | None = column("first byte of the phone image's file in the shard", "byte", default=None)
+    phone_bytes: int | None = column("length of the phone image's file", "byte", default=None)
+    dslr_offset: int | None = column("first byte of the DSLR image's file in the shard", "byte", default=None)
+    dslr_bytes: int | None = column("length of the DSLR image's file", "byte", default=None)
+    key: str = column("digest of the inputs, parameters and code that made this row")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample(Row):
+    """One accepted patch and the part of the data set that its scene belongs to."""
+
+    TABLE: ClassVar[str] = "splits"
+
+    patch_id: str = column("the patch")
+    pair_id: str = column("the pair that it was cut from")
+    phone: str = column("phone that took the photo")
+    scene_id: str = column("the moment; all patches of one scene, of all phones, are in one split")
+    split: str = column("train, validation or test")
+    shard: Path = column("tar file that holds both images")
+    phone_offset: int = column("first byte of the phone image's file in the shard", "byte")
+    phone_bytes: int = column("length of the phone image's file", "byte")
+    dslr_offset: int = column("first byte of the DSLR image's file in the shard", "byte")
+    dslr_bytes: int = column("length of the DSLR image's file", "byte")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score(Row):
+    """How one test patch compares with the DSLR's, before and after the network."""
+
+    TABLE: ClassVar[str] = "scores"
+
+    patch_id: str = column("the patch")
+    psnr_before: float = column("PSNR of the untouched phone patch; infinite when equal", "dB")
+    psnr_after: float = column("PSNR of the network's output, clipped to 0..1", "dB")
+    ms_ssim_before: float = column("MS-SSIM of the untouched phone patch", "0..1")
+    ms_ssim_after: float = column("MS-SSIM of the network's output, clipped to 0..1", "0..1")
+
+
+TABLES: tuple[type[Row], ...] = (Pair, Alignment, Patch, Sample, Score)
+
+_ARROW_TYPES: Mapping[Any, pa.DataType] = {
+    str: pa.string(),
+    Path: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+    tuple[float, ...]: pa.list_(pa.float64()),
+}
+
+
+@dataclass(frozen=True)
+class ColumnSpec:
+    """One column as declared: its Python type without None, and what it means."""
+
+    name: str
+    kind: Any
+    nullable: bool
+    unit: str
+    meaning: str
+
+    @property
+    def is_path(self) -> bool:
+        """Whether the column holds paths, which files keep relative to their own folder."""
+        return self.kind is Path
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """The type in the file."""
+        return _ARROW_TYPES[self.kind]
+
+
+def columns(row_type: type[Row]) -> tuple[ColumnSpec, ...]:
+    """Return the columns of a row type in the order of the file."""
+    hints = typing.get_type_hints(row_type)
+    return tuple(
+        _column_spec(declared, hints[declared.name])
+        for declared in dataclasses.fields(row_type)  # type: ignore[arg-type]
+    )
+
+
+def arrow_schema(row_type: type[Row]) -> pa.Schema:
+    """Return the Arrow schema of a row type; unit and meaning stand in each field's metadata."""
+    return pa.schema(
+        [
+            pa.field(
+                spec.name,
+                spec.arrow_type,
+                nullable=spec.nullable,
+                metadata={"unit": spec.unit, "meaning": spec.meaning},
+            )
+            for spec in columns(row_type)
+        ],
+        metadata={"dpedtool.table": row_type.TABLE},
+    )
+
+
+def as_markdown() -> str:
+    """Return the documentation of all tables: `docs/tables.md`, which a test holds equal to this."""
+    parts = ["# The tables between the stages\n", _conventions()]
+    for row_type in TABLES:
+        parts.append(f"\n## {row_type.TABLE}\n\n{row_type.__doc__}\n")
+        parts.append("| column | type | unit | meaning |\n|---|---|---|---|")
+        parts += [
+            f"| {spec.name} | {spec.arrow_type}{', or empty' if spec.nullable else ''} | {spec.unit} | {spec.meaning} |"
+            for spec in columns(row_type)
+        ]
+        if row_type.REASONS:
+            parts.append("\n| reason | meaning |\n|---|---|")
+            parts += [f"| {reason} | {meaning} |" for reason, meaning in row_type.REASONS.items()]
+    return "\n".join(parts) + "\n"
+
+
+def _conventions() -> str:
+    return (__doc__ or "").partition("\n\n")[2].strip()
+
+
+def _column_spec(declared: dataclasses.Field[Any], hint: Any) -> ColumnSpec:
+    nullable = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    kind = typing.get_args(hint)[0] if nullable else hint
+    return ColumnSpec(
+        name=declared.name,
+        kind=kind,
+        nullable=nullable,
+        unit=declared.metadata["unit"],
+        meaning=declared.metadata["meaning"],
+    )

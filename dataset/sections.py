@@ -1,0 +1,92 @@
+"""Checked parameters: dataclass fields that know their meaning and range, and refuse a wrong value when built."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import types
+import typing
+from dataclasses import field
+from typing import Any, Literal
+
+from dataset.errors import ParamsError
+
+
+def param(
+    default: Any,
+    meaning: str,
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    pattern: str | None = None,
+) -> Any:
+    """Declare a field: its default, what it means (with the unit), and the range it must lie in."""
+    limits = {"at_least": at_least, "above": above, "at_most": at_most, "pattern": pattern}
+    return field(default=default, metadata={"meaning": meaning, **limits})
+
+
+class Section:
+    """Base of the stages' parameters: checks the type and range of every field when it is built."""
+
+    def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
+        for declared in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = _checked(getattr(self, declared.name), hints[declared.name], declared)
+            object.__setattr__(self, declared.name, value)
+
+
+def _checked(value: Any, hint: Any, declared: dataclasses.Field[Any]) -> Any:
+    """Return the value in its declared type, or raise a ParamsError that begins with the key."""
+    value = _typed(value, hint, declared.name)
+    for item in value if isinstance(value, tuple) else (value,):
+        _check_range(item, declared)
+    return value
+
+
+def _typed(value: Any, hint: Any, name: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        if value not in typing.get_args(hint):
+            raise ParamsError(f"{name} must be one of {', '.join(typing.get_args(hint))}, not {value!r}.")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise ParamsError(f"{name} must be a list, not {value!r}.")
+        return tuple(_typed(item, typing.get_args(hint)[0], name) for item in value)
+    if hint is float and type(value) is int:
+        return float(value)
+    if hint is float and isinstance(value, str):
+        value = _yaml_exponent(value)
+    # bool is an int to Python, but `features: true` is a slip of the pen.
+    if type(value) is not hint:
+        shown = hint.__name__ if isinstance(hint, type | types.GenericAlias) else str(hint)
+        words = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}
+        raise ParamsError(f"{name} must be {words.get(shown, shown)}, not {value!r}.")
+    return value
+
+
+def _yaml_exponent(text: str) -> Any:
+    """Read `5e-4`, which YAML 1.1 takes for text because it has no point, as the number it is."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _check_range(value: Any, declared: dataclasses.Field[Any]) -> None:
+    limits = declared.metadata
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ParamsError(f"{declared.name} must be finite, not {value}.")
+    if limits["at_least"] is not None and value < limits["at_least"]:
+        raise ParamsError(f"{declared.name} must be at least {limits['at_least']}, not {value}.")
+    if limits["above"] is not None and value <= limits["above"]:
+        raise ParamsError(f"{declared.name} must be above {limits['above']}, not {value}.")
+    if limits["at_most"] is not None and value > limits["at_most"]:
+        raise ParamsError(f"{declared.name} must be at most {limits['at_most']}, not {value}.")
+    if limits["pattern"] is not None and not re.fullmatch(limits["pattern"], value):
+        raise ParamsError(
+            f"{declared.name}: {value!r} is no camera name; use letters, digits, '.', '_' and '-', "
+            "as these names become file names."
+        )

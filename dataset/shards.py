@@ -1,0 +1,68 @@
+"""Tar shards of patches: the same members give the same bytes, and each can be read with one pread.
+
+Members of a patch stand side by side as `<patch_id>.phone.<ext>` and `<patch_id>.dslr.<ext>`, the naming that
+WebDataset groups by. Time, owner and mode are fixed.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Where a member's content lies in its shard, in bytes."""
+
+    offset: int
+    length: int
+
+
+class ShardWriter:
+    """Writes one tar file in the order of the calls; use it in a `with` block."""
+
+    def __init__(self, path: Path) -> None:
+        self._file: IO[bytes] = path.open("wb")
+        self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._tar.close()
+        self._file.close()
+
+    def add(self, name: str, content: bytes) -> Extent:
+        """Append a member; `name` has at most 100 bytes, so that its header is one block."""
+        member = tarfile.TarInfo(name)
+        member.size = len(content)
+        member.mode = 0o644
+        offset = self._tar.offset + tarfile.BLOCKSIZE
+        self._tar.addfile(member, io.BytesIO(content))
+        return Extent(offset, len(content))
+
+
+def read_extent(path: Path, extent: Extent) -> bytes:
+    """Read one member's content without opening the archive as such.
+
+    Raises
+    ------
+    OSError
+        The shard is missing, or ends before the extent does.
+
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        content = os.pread(handle, extent.length, extent.offset)
+    finally:
+        os.close(handle)
+    if len(content) < extent.length:
+        raise OSError(f"{path} ends before byte {extent.offset + extent.length}")
+    return content

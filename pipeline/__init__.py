@@ -1,0 +1,1 @@
+"""From photo pairs to patches, and the command line."""

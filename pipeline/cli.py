@@ -1,0 +1,282 @@
+"""The command line: each command reads its parameters, calls one stage, and says how it went."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from dataset.errors import DpedtoolError
+from dataset.io import read_rows, write_rows
+from dataset.params import Params, load_params
+from dataset.schema import Alignment, Pair, Patch
+from pipeline.runner import default_workers
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FILE = click.Path(path_type=Path)
+
+
+class _Commands(click.Group):
+    """Turns what goes wrong for a reason into one sentence and an exit code; only bugs show a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except DpedtoolError as error:
+            raise _Failure(str(error), error.exit_code) from None
+        except BrokenPipeError:
+            # The reader, such as `head`, has seen enough.
+            sys.stderr.close()
+            raise SystemExit(0) from None
+        except OSError as error:
+            if error.strerror is None:
+                raise
+            place = f"{error.filename}: " if error.filename else ""
+            raise _Failure(f"{place}{error.strerror}. What was finished is kept: mend this and run again.", 1) from None
+
+
+class _Failure(click.ClickException):
+    """An error of ours in click's dress, with an exit code of its own."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        vars(self)["exit_code"] = exit_code
+
+
+def params_options(command: Command) -> Command:
+    """Add --params and --set, and pass the checked parameters on as `params`."""
+
+    def checked(ctx: click.Context, _: click.Parameter, overrides: tuple[str, ...]) -> Params:
+        return load_params(ctx.params.pop("params_file"), overrides)
+
+    # Parsed eagerly and first, since --set is read on top of the file.
+    file = click.option(
+        "--params", "params_file", type=FILE, is_eager=True, help="YAML file with the parameters, such as params.yaml."
+    )
+    overrides = click.option(
+        "-S",
+        "--set",
+        "params",
+        multiple=True,
+        metavar="KEY=VALUE",
+        callback=checked,
+        help="Set one parameter, such as align.ratio=0.75; may be repeated.",
+    )
+    return file(overrides(command))
+
+
+out_option = click.option("-o", "--out", type=FILE, required=True, help="Folder for the results; made if missing.")
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=default_workers,
+    show_default="processors",
+    help="Parallel processes; the results are the same for any number.",
+)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="dpedtool")
+def main() -> None:
+    """From phone and DSLR photo pairs to an aligned data set and a trained network.
+
+    The stages in order: pair, align, patches, split, train, evaluate, report. Each reads what the one before it
+    wrote; `dvc repro` runs them all as params.yaml says.
+    """
+
+
+@main.command()
+@out_option
+@params_options
+def simulate(out: Path, params: Params) -> None:
+    """Make simulated captures with known truth, to try things on (section demo)."""
+    from pipeline.rig import simulate_session
+
+    simulate_session(params.demo, out)
+    click.echo(f"Simulated captures of {params.demo.scenes} scenes in {out}.")
+
+
+@main.command()
+@click.argument("folders", nargs=-1, type=FILE, metavar="[PHONE_DIR DSLR_DIR]")
+@click.option("--phone", help="Take the folders from section captures of the params file: this phone's and the DSLR's.")
+@out_option
+@params_options
+def pair(folders: tuple[Path, ...], phone: str | None, out: Path, params: Params) -> None:
+    """Find which photos of two cameras show the same moment; writes OUT/pairs.parquet."""
+    from pipeline.pairing import pair_folders
+    from pipeline.summary import say_pairs
+
+    phone_dir, dslr_dir = _camera_folders(folders, phone, params)
+    pairing = pair_folders(phone_dir, dslr_dir, params.pair)
+    write_rows(out / f"{Pair.TABLE}.parquet", Pair, pairing.rows)
+    say_pairs(pairing.rows, pairing.note)
+
+
+@main.command()
+@click.argument("sources", nargs=-1, required=True, type=FILE, metavar="PHONE DSLR | PAIRS_DIR")
+@out_option
+@click.option("--images/--no-images", default=True, help="Write the aligned images, or the table alone.")
+@workers_option
+@params_options
+def align(sources: tuple[Path, ...], out: Path, images: bool, workers: int, params: Params) -> None:
+    """Align the photos of each pair; writes OUT/alignments.parquet and OUT/{phone,dslr}/<pair_id>.png.
+
+    PHONE and DSLR are two photos, or two folders whose photos are paired first; PAIRS_DIR is what `dpedtool pair`
+    wrote.
+    """
+    from pipeline.align import align as align_pairs
+    from pipeline.summary import say_alignments
+
+    pairs = _pairs(sources, out, params)
+    rows = align_pairs(pairs, out, params.align, images=images, workers=workers)
+    say_alignments(rows)
+    if len(sources) == 2 and not any(row.status == "aligned" for row in rows):
+        raise DpedtoolError(f"No pair could be aligned; {out / 'alignments.parquet'} holds the figures.")
+
+
+@main.command(name="map")
+@click.argument("aligned", type=FILE)
+@click.argument("pair_id")
+def map_points(aligned: Path, pair_id: str) -> None:
+    """Read points x,y of the phone photo from standard input, print where they lie in the DSLR photo.
+
+    Pixels of the upright photos, centres at integers; one point a line. ALIGNED is what `dpedtool align` wrote.
+    """
+    from pipeline.align import dslr_from_phone, find_pair
+
+    row = find_pair(read_rows(aligned / f"{Alignment.TABLE}.parquet", Alignment), pair_id)
+    for number, line in enumerate(sys.stdin, start=1):
+        if line.strip():
+            x, y = dslr_from_phone(row, _point(line, number))
+            click.echo(f"{x:.4f},{y:.4f}")
+
+
+@main.command()
+@click.argument("aligned", type=FILE)
+@out_option
+@workers_option
+@params_options
+def patches(aligned: Path, out: Path, workers: int, params: Params) -> None:
+    """Cut patches from aligned pairs; writes OUT/patches.parquet and OUT/patches-NNNNN.tar."""
+    from pipeline.patches import cut_patches
+
+    alignments = read_rows(aligned / f"{Alignment.TABLE}.parquet", Alignment)
+    counts = cut_patches(alignments, out, params.patches, workers=workers)
+    click.echo(f"Accepted {counts.accepted} of {counts.accepted + counts.rejected} windows.")
+
+
+@main.command()
+@click.argument("patches_dir", type=FILE)
+@out_option
+@params_options
+def split(patches_dir: Path, out: Path, params: Params) -> None:
+    """Divide the scenes of all phones; reads PATCHES_DIR/<phone>/patches.parquet, writes OUT/<phone>.parquet."""
+    from dataset.split import split as split_patches
+
+    phones = params.captures.phones or _phones_below(patches_dir)
+    tables = {phone: patches_dir / phone / f"{Patch.TABLE}.parquet" for phone in phones}
+    counts = split_patches(tables, out, params.split)
+    for phone, row in counts.iterrows():
+        click.echo(f"{phone}: " + ", ".join(f"{count} {name}" for name, count in row.items()) + " patches.")
+
+
+@main.command()
+@click.argument("samples", type=FILE)
+@out_option
+@params_options
+def train(samples: Path, out: Path, params: Params) -> None:
+    """Train the network on one phone's patches, a table that `dpedtool split` wrote; writes the model to OUT."""
+    from training.train import train as train_model
+
+    best = train_model(samples, out, params.train)
+    score = "not validated" if math.isnan(best.psnr_db) else f"{best.psnr_db:.2f} dB PSNR on validation patches"
+    click.echo(f"Kept the weights after {best.iteration} of {params.train.iterations} iterations: {score}.")
+
+
+@main.command()
+@click.argument("samples", type=FILE)
+@click.option("--model", type=FILE, required=True, help="Folder that `dpedtool train` wrote.")
+@out_option
+@params_options
+def evaluate(samples: Path, model: Path, out: Path, params: Params) -> None:
+    """Score the network on one phone's test patches, beside the untouched phone patch."""
+    from training.evaluate import evaluate as evaluate_model
+
+    scores = evaluate_model(samples, model, out, params.evaluate)
+    click.echo(scores.sentence())
+
+
+@main.command()
+@click.argument("results", type=FILE)
+@out_option
+@params_options
+def report(results: Path, out: Path, params: Params) -> None:
+    """Write one HTML page on everything below RESULTS, as `dvc repro` leaves it; OUT is the page's folder."""
+    from pipeline.report import write_report
+
+    page = write_report(results, out, params)
+    click.echo(f"The report is {page}.")
+
+
+def _camera_folders(folders: tuple[Path, ...], phone: str | None, params: Params) -> tuple[Path, Path]:
+    if phone is None:
+        if len(folders) != 2:
+            raise click.UsageError("Name the phone's folder and the DSLR's, or give --phone with --params.")
+        return folders[0], folders[1]
+    if folders:
+        raise click.UsageError("Give either two folders or --phone, not both.")
+    root = Path(params.captures.root)
+    _check_cameras(root, params)
+    return root / phone, root / params.captures.reference
+
+
+def _check_cameras(root: Path, params: Params) -> None:
+    """Refuse cameras that the params file names and the folder lacks: the commonest slip with photos of one's own."""
+    wanted = {params.captures.reference, *params.captures.phones}
+    if not root.is_dir():
+        raise DpedtoolError(f"There is no folder {root}: captures.root in the params file must name one.")
+    found = {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    if missing := sorted(wanted - found):
+        raise DpedtoolError(
+            f"{root} has no folder {', '.join(missing)}: it holds {', '.join(sorted(found)) or 'none'}; name the "
+            "DSLR's in captures.reference and the phones' in captures.phones of the params file."
+        )
+
+
+def _pairs(sources: tuple[Path, ...], out: Path, params: Params) -> list[Pair]:
+    from pipeline.pairing import pair_files, pair_folders
+    from pipeline.summary import say_pairs
+
+    if len(sources) == 1:
+        return read_rows(sources[0] / f"{Pair.TABLE}.parquet", Pair)
+    if len(sources) != 2:
+        raise click.UsageError("Name two photos, two folders, or one folder that `dpedtool pair` wrote.")
+    phone, dslr = sources
+    if phone.is_file() and dslr.is_file():
+        return pair_files(phone, dslr).rows
+    if phone.is_file() != dslr.is_file() and phone.exists() and dslr.exists():
+        raise DpedtoolError(f"{phone} and {dslr} are a photo and a folder: name two photos or two folders.")
+    pairing = pair_folders(phone, dslr, params.pair)
+    write_rows(out / f"{Pair.TABLE}.parquet", Pair, pairing.rows)
+    say_pairs(pairing.rows, pairing.note)
+    return pairing.rows
+
+
+def _point(line: str, number: int) -> tuple[float, float]:
+    try:
+        x, y = (float(part) for part in line.split(","))
+    except ValueError:
+        raise DpedtoolError(f"Line {number} of the input is no point: {line.strip()!r}; write x,y.") from None
+    return x, y
+
+
+def _phones_below(folder: Path) -> tuple[str, ...]:
+    phones = tuple(sorted(table.parent.name for table in folder.glob(f"*/{Patch.TABLE}.parquet")))
+    if not phones:
+        raise DpedtoolError(f"{folder} holds no folder with a table of patches: run `dpedtool patches` first.")
+    return phones

@@ -1,0 +1,241 @@
+"""Stage patches: windows that move in parallel over both aligned photos, kept where the two agree."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dataset import photos, shards
+from dataset.errors import Rejection
+from dataset.io import TableWriter, code_digest, digest
+from dataset.params import PatchesParams, describe
+from dataset.photos import Image, decode_photo, encode_image
+from dataset.schema import Alignment, Patch
+from dataset.shards import Extent, ShardWriter, read_extent
+from pipeline import align as align_stage
+from pipeline import geometry, warping
+from pipeline.align import crop_box, cut, homography
+from pipeline.resume import Finished, work_off
+from pipeline.warping import warp_dslr
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """How many candidate windows became patches."""
+
+    accepted: int
+    rejected: int
+
+
+def cut_patches(alignments: Sequence[Alignment], out: Path, params: PatchesParams, *, workers: int = 1) -> Counts:
+    """Cut the patches of all aligned pairs into `out/patches-NNNNN.tar`, and write `out/patches.parquet`.
+
+    The table has a row for every candidate window, kept or not. The photos are read again from where the table of
+    alignments says, so that the DSLR's pixels are resampled once. Table and shards are the same bytes for any number
+    of workers; what an earlier run finished is kept.
+    """
+    aligned = sorted((row for row in alignments if row.status == "aligned"), key=lambda row: row.pair_id)
+    items = {_key(row, params): row for row in aligned}
+    table = out / f"{Patch.TABLE}.parquet"
+    finished = Finished(table, Patch)
+    work = partial(cut_pair, params=params, parts=finished.parts)
+    work_off(items, work, partial(_lost, params=params), finished, workers=workers, label="patches")
+    counts = _collect(list(items), finished, table, params)
+    finished.clear()
+    return counts
+
+
+def cut_pair(alignment: Alignment, params: PatchesParams, parts: Path) -> list[Patch]:
+    """Judge all windows of one aligned pair; the accepted ones go into a tar file of their own below `parts`."""
+    try:
+        phone = _load_unchanged(alignment.phone_path, alignment.phone_sha256)
+        dslr = _load_unchanged(alignment.dslr_path, alignment.dslr_sha256)
+    except Rejection as rejection:
+        return [_failed(alignment, params, rejection)]
+    box = crop_box(alignment)
+    images = cut(phone, box), warp_dslr(dslr, homography(alignment), box)
+    parts.mkdir(parents=True, exist_ok=True)
+    part = parts / f"{_key(alignment, params)}.tar"
+    with ShardWriter(part) as shard:
+        return [_judge(alignment, params, images, x, y, shard, part) for x, y in window_places(images[0], params)]
+
+
+def window_places(image: Image, params: PatchesParams) -> Iterator[tuple[int, int]]:
+    """Yield the left column and top row of all windows that lie wholly in an image, row by row."""
+    height, width = image.shape[:2]
+    for y in range(0, height - params.size_px + 1, params.stride_px):
+        for x in range(0, width - params.size_px + 1, params.stride_px):
+            yield x, y
+
+
+def ncc(phone: npt.NDArray[np.uint8], dslr: npt.NDArray[np.uint8]) -> float | None:
+    """Return the zero-mean normalised cross-correlation of two grey windows of one size, -1..1; None if one is flat."""
+    a, b = (window - window.mean(dtype=np.float64) for window in (phone, dslr))
+    energy = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / energy if energy > 0 else None
+
+
+def _judge(
+    alignment: Alignment,
+    params: PatchesParams,
+    images: tuple[Image, Image],
+    x: int,
+    y: int,
+    shard: ShardWriter,
+    part: Path,
+) -> Patch:
+    windows = [image[y : y + params.size_px, x : x + params.size_px] for image in images]
+    score = ncc(*(cv2.cvtColor(window, cv2.COLOR_BGR2GRAY).astype(np.uint8) for window in windows))
+    box = crop_box(alignment)
+    row = _row(alignment, params, f"{alignment.pair_id}-x{box.x + x:05d}-y{box.y + y:05d}")
+    row = dataclasses.replace(row, x=box.x + x, y=box.y + y, size=params.size_px, ncc=score)
+    if score is None:
+        return dataclasses.replace(row, reason="flat", detail="One of the windows has a single grey value.")
+    if score < params.min_ncc:
+        return dataclasses.replace(row, reason="low_ncc", detail=f"NCC {score:.3f} is below {params.min_ncc:g}.")
+    phone, dslr = (encode_image(window, f".{params.format}", params.jpeg_quality) for window in windows)
+    return _stored(row, phone, dslr, shard, part)
+
+
+def _stored(row: Patch, phone: bytes, dslr: bytes, shard: ShardWriter, path: Path) -> Patch:
+    """The row of an accepted patch whose two files have been appended to a shard at `path`."""
+    suffix = "png" if phone.startswith(b"\x89PNG") else "jpg"
+    phone_extent = shard.add(f"{row.patch_id}.phone.{suffix}", phone)
+    dslr_extent = shard.add(f"{row.patch_id}.dslr.{suffix}", dslr)
+    return dataclasses.replace(
+        row,
+        status="accepted",
+        shard=path,
+        phone_offset=phone_extent.offset,
+        phone_bytes=phone_extent.length,
+        dslr_offset=dslr_extent.offset,
+        dslr_bytes=dslr_extent.length,
+    )
+
+
+def _collect(keys: Sequence[str], finished: Finished[Patch], table: Path, params: PatchesParams) -> Counts:
+    """Join the parts, in the order of the keys, into shards and one table that take the earlier ones' place."""
+    shelf = _Shelf(table.parent, params.shard_patches)
+    accepted = rejected = 0
+    with TableWriter(table, Patch) as writer, shelf:
+        for key in keys:
+            rows = [shelf.take(row) if row.status == "accepted" else row for row in finished.get(key) or []]
+            writer.write(rows)
+            kept = sum(row.status == "accepted" for row in rows)
+            accepted, rejected = accepted + kept, rejected + len(rows) - kept
+        # From here to the new table's appearance the old table would name bytes that have moved.
+        table.unlink(missing_ok=True)
+        shelf.publish()
+    return Counts(accepted, rejected)
+
+
+class _Shelf:
+    """The shards being filled, under temporary names until all are complete."""
+
+    def __init__(self, folder: Path, patches_a_shard: int) -> None:
+        self._folder = folder
+        self._capacity = patches_a_shard
+        self._held = 0
+        self._names: list[Path] = []
+        self._shard: ShardWriter | None = None
+
+    def __enter__(self) -> _Shelf:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._close()
+        for name in self._names:
+            self._unfinished(name).unlink(missing_ok=True)
+
+    def take(self, row: Patch) -> Patch:
+        """Copy an accepted patch from the shard that it lies in to the one being filled."""
+        phone, dslr = _stored_bytes(row)
+        if self._shard is None or self._held == self._capacity:
+            self._open_next()
+        self._held += 1
+        return _stored(row, phone, dslr, self._writer(), self._names[-1])
+
+    def publish(self) -> None:
+        """Put the shards in the place of the earlier ones."""
+        self._close()
+        for old in sorted(self._folder.glob("patches-*.tar")):
+            if old not in self._names:
+                old.unlink()
+        for name in self._names:
+            self._unfinished(name).replace(name)
+
+    def _open_next(self) -> None:
+        self._close()
+        self._names.append(self._folder / f"patches-{len(self._names):05d}.tar")
+        self._shard = ShardWriter(self._unfinished(self._names[-1]))
+        self._held = 0
+
+    def _writer(self) -> ShardWriter:
+        if self._shard is None:
+            raise ValueError("no shard is open")
+        return self._shard
+
+    def _close(self) -> None:
+        if self._shard:
+            self._shard.__exit__(None, None, None)
+        self._shard = None
+
+    def _unfinished(self, name: Path) -> Path:
+        return name.with_name(f".{name.name}")
+
+
+def _stored_bytes(row: Patch) -> tuple[bytes, bytes]:
+    places = (row.phone_offset, row.phone_bytes), (row.dslr_offset, row.dslr_bytes)
+    if row.shard is None:
+        raise ValueError("an accepted patch has no shard")
+    phone, dslr = (read_extent(row.shard, Extent(offset or 0, length or 0)) for offset, length in places)
+    return phone, dslr
+
+
+def _load_unchanged(path: Path, sha256: str) -> Image:
+    """Decode a photo once it is proved to be the one that was aligned."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise Rejection("unreadable_photo", f"{path}: {error.strerror or 'it cannot be read'}.") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise Rejection("photo_changed", f"{path} is not the photo that was aligned: align it again.")
+    return decode_photo(content, path)
+
+
+def _failed(alignment: Alignment, params: PatchesParams, rejection: Rejection) -> Patch:
+    row = _row(alignment, params, alignment.pair_id)
+    return dataclasses.replace(row, reason=rejection.reason, detail=rejection.detail)
+
+
+def _lost(alignment: Alignment, detail: str, params: PatchesParams) -> list[Patch]:
+    return [_failed(alignment, params, Rejection("worker_lost", detail))]
+
+
+def _row(alignment: Alignment, params: PatchesParams, patch_id: str) -> Patch:
+    return Patch(
+        patch_id=patch_id,
+        pair_id=alignment.pair_id,
+        phone=alignment.phone,
+        scene_id=alignment.scene_id,
+        status="rejected",
+        key=_key(alignment, params),
+    )
+
+
+def _key(alignment: Alignment, params: PatchesParams) -> str:
+    own = describe(params)
+    # How many patches share a shard says nothing about the patches.
+    own.pop("shard_patches")
+    return digest([_CODE, own, alignment.key])
+
+
+_CODE = code_digest(sys.modules[__name__], align_stage, geometry, photos, shards, warping)

@@ -1,0 +1,204 @@
+"""Stage report: one HTML page on a whole run, which needs no other file and no network."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from dataset.errors import Rejection
+from dataset.io import read_frame, read_rows, write_text
+from dataset.params import Params
+from dataset.photos import encode_image
+from dataset.schema import Alignment, Pair, Patch, Row, Sample
+from dataset.split import SPLITS
+from pipeline.overlay import aligned_images, checkerboard, shrunk
+
+PAGE = "report.html"
+PICTURE_WIDTH = 720
+CURVE_WIDTH, CURVE_HEIGHT = 320, 90
+
+
+@dataclass(frozen=True)
+class Reason:
+    """How many rows of a table have a reason, and what it means."""
+
+    name: str
+    meaning: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One photo or pair that came to nothing."""
+
+    name: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image inside the page, with what it shows."""
+
+    uri: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class PhoneReport:
+    """Everything the page says of one phone."""
+
+    name: str
+    pairs: int
+    unpaired: int
+    clock_offset_s: float | None
+    aligned: int
+    residual_px: float | None
+    residual_p95_px: float | None
+    coverage: float | None
+    windows: int
+    accepted: int
+    patch_reasons: list[Reason]
+    splits: dict[str, int]
+    failures: list[Failure]
+    scores: dict[str, Any]
+    training: dict[str, Any]
+    curve: str
+    overlays: list[Picture] = field(default_factory=list)
+    before_after: Picture | None = None
+
+
+def write_report(results: Path, out: Path, params: Params) -> Path:
+    """Write `out/report.html` on the phones of the params file, from the tables below `results`.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    DpedtoolError
+        A table is missing: its stage has not run.
+
+    """
+    phones = [_phone_report(results, phone) for phone in params.captures.phones]
+    page = _environment().get_template(PAGE).render(
+        phones=phones,
+        split_names=SPLITS,
+        simulated=_is_simulated(params),
+        curve_size=(CURVE_WIDTH, CURVE_HEIGHT),
+    )
+    write_text(out / PAGE, page)
+    return out / PAGE
+
+
+def _phone_report(results: Path, phone: str) -> PhoneReport:
+    pairs = read_rows(_table(results / "pairs" / phone, Pair), Pair)
+    alignments = read_rows(_table(results / "aligned" / phone, Alignment), Alignment)
+    patches = read_frame(_table(results / "patches" / phone, Patch), Patch, ["status", "reason"])
+    samples = read_frame(results / "splits" / f"{phone}.parquet", Sample, ["split"])
+    aligned = [row for row in alignments if row.status == "aligned"]
+    offsets = [row.clock_offset_s for row in pairs if row.clock_offset_s is not None]
+    return PhoneReport(
+        name=phone,
+        pairs=len(alignments),
+        unpaired=sum(row.status == "unpaired" for row in pairs),
+        clock_offset_s=float(np.median(offsets)) if offsets else None,
+        aligned=len(aligned),
+        residual_px=_median([row.residual_px for row in aligned]),
+        residual_p95_px=_median([row.residual_p95_px for row in aligned]),
+        coverage=_median([row.coverage for row in aligned]),
+        windows=len(patches),
+        accepted=int((patches["status"] == "accepted").sum()),
+        patch_reasons=_reasons(patches["reason"].tolist(), Patch),
+        splits={name: int((samples["split"] == name).sum()) for name in SPLITS},
+        failures=_failures(pairs, alignments),
+        scores=json.loads((results / "evaluations" / phone / "metrics.json").read_text(encoding="utf-8")),
+        training=json.loads((results / "models" / phone / "model.json").read_text(encoding="utf-8")),
+        curve=_curve(results / "models" / phone / "history.csv"),
+        overlays=_overlays(aligned),
+        before_after=_png(results / "evaluations" / phone / "before_after.png"),
+    )
+
+
+def _table(folder: Path, row_type: type[Row]) -> Path:
+    return folder / f"{row_type.TABLE}.parquet"
+
+
+def _reasons(words: Sequence[str], row_type: type[Row]) -> list[Reason]:
+    counts = Counter(word for word in words if word)
+    return [Reason(name, row_type.REASONS[name], count) for name, count in counts.most_common()]
+
+
+def _failures(pairs: Sequence[Pair], alignments: Sequence[Alignment]) -> list[Failure]:
+    rows: list[Pair | Alignment] = [row for row in pairs if row.status == "unpaired"]
+    rows += [row for row in alignments if row.status == "failed"]
+    return [Failure(row.pair_id, row.reason, row.detail) for row in rows]
+
+
+def _overlays(aligned: Sequence[Alignment]) -> list[Picture]:
+    """The pair with the middle residual and the one with the largest: the usual case and the worst."""
+    measured = sorted((row for row in aligned if row.residual_px is not None), key=lambda row: row.residual_px or 0)
+    if not measured:
+        return []
+    chosen = {"median": measured[len(measured) // 2], "worst": measured[-1]}
+    return [_overlay(name, row) for name, row in chosen.items()]
+
+
+def _overlay(name: str, row: Alignment) -> Picture:
+    caption = f"{name} residual of all pairs: {row.pair_id}, {row.residual_px:.2f} px"
+    try:
+        board = checkerboard(*aligned_images(row))
+    except Rejection as rejection:
+        return Picture("", f"{caption}; no picture: {rejection.detail}")
+    return Picture(_uri(encode_image(shrunk(board, PICTURE_WIDTH), ".jpg", 88), "jpeg"), caption)
+
+
+def _png(path: Path) -> Picture:
+    return Picture(_uri(path.read_bytes(), "png"), "test patches, not trained on: phone, network, DSLR from above")
+
+
+def _uri(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _curve(path: Path) -> str:
+    """The points of an SVG polyline: validation PSNR over the iterations, from corner to corner of the picture."""
+    history = pd.read_csv(path)
+    values = history["validation_psnr_db"].to_numpy(float)
+    steps = history["iteration"].to_numpy(float)
+    if len(values) < 2 or not np.isfinite(values).all():
+        return ""
+    x = np.interp(steps, (steps.min(), steps.max()), (0, CURVE_WIDTH))
+    y = CURVE_HEIGHT * (1 - (values - values.min()) / max(float(np.ptp(values)), 1e-9))
+    return " ".join(f"{px:.1f},{py:.1f}" for px, py in zip(x, y, strict=True))
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return float(np.median(there)) if there else None
+
+
+def _is_simulated(params: Params) -> bool:
+    # The simulator leaves the truth beside its captures; no camera does.
+    return (Path(params.captures.root) / "truth.json").exists()
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("pipeline", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

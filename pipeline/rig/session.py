@@ -1,0 +1,297 @@
+"""The demo's photos: two phones and a DSLR on one tripod, a session of many scenes, written as the cameras would."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from dataset.errors import DpedtoolError
+from dataset.params import DemoParams
+from pipeline.rig.camera import Camera, Files, Look, Vector, colour_matrix
+from pipeline.rig.capture import capture
+from pipeline.rig.collage import single_print, wall_of_prints
+from pipeline.rig.files import save_photo
+from pipeline.rig.scene import Layer, Panel, Scene, hang
+from pipeline.rig.truth import Truth
+
+WALL_PX = (1760, 1330)  # enough for the demo's DSLR
+WALL_M = 8.0
+START = datetime(2024, 5, 4, 10, 12, 7)
+README = """These photos are simulated: no camera took them.
+
+pipeline/rig drew them from photographs that the scikit-image package ships, as two phones and a DSLR on one tripod
+would have seen them. truth.json holds the geometry of every pair. Do not train anything on them that you mean to use.
+"""
+# What a random generator is for: results do not depend on the order in which things are drawn.
+MOUNT, TIMES, SCENE, SHOT, MISSING = range(5)
+
+
+def demo_cameras(seed: int = 0) -> tuple[Camera, Camera, Camera]:
+    """Return phone-a, phone-b and dslr; the seed draws how crookedly each sits on the tripod, up to 2 degrees."""
+    cameras = (_phone_a(), _phone_b(), _dslr())
+    return tuple(  # type: ignore[return-value]
+        replace(camera, rotation=_crooked(_generator(seed, MOUNT, index))) for index, camera in enumerate(cameras)
+    )
+
+
+def demo_scene(params: DemoParams, index: int, cameras: tuple[Camera, ...]) -> Scene:
+    """Compose one scene of a session.
+
+    Parameters
+    ----------
+    params
+        `seed`, `parallax` and `moving_object` decide what stands before the cameras.
+    index
+        Running number of the scene, from 0; the scene is the same whatever else is drawn.
+    cameras
+        Those whose photos it must fill.
+
+    Raises
+    ------
+    DpedtoolError
+        scikit-image is not installed.
+
+    """
+    rng = _generator(params.seed, SCENE, index)
+    tilt = _vector(rng.uniform(-0.03, 0.03, 3) * (1, 1, 0.3))
+    brightness = float(rng.uniform(0.65, 1.15))
+    layers = [hang(wall_of_prints(rng, *WALL_PX), cameras, distance_m=WALL_M, tilt=tilt)]
+    if params.parallax and index % 2 == 0:
+        layers += [_board(rng, distance_m) for distance_m in (5.5, 4.0, 2.8)]
+    if params.moving_object and index % 3 == 1:
+        layers.insert(1, _ball(rng, cameras))  # nearer than the wall, behind all boards
+    return Scene(tuple(layers), brightness)
+
+
+def simulate_session(params: DemoParams, out: Path, progress: Callable[[int, int], None] | None = None) -> None:
+    """Write a session's photos, truth.json and README.txt; equal parameters give equal bytes.
+
+    Parameters
+    ----------
+    params
+        How many scenes, what is in them, and which shots are missing.
+    out
+        Folder that is made, with one sub-folder a camera. An earlier simulated session there is replaced.
+    progress
+        Called with the scenes done and the scenes in all.
+
+    Raises
+    ------
+    DpedtoolError
+        scikit-image is not installed, `out` holds something else, or it cannot be written.
+
+    """
+    out = out.absolute()  # so that it has a name even when it is given as '.'
+    _refuse_to_replace(out)
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        part.mkdir(parents=True)
+        _write_session(params, part, progress)
+        if out.exists():
+            shutil.rmtree(out)
+        part.rename(out)
+    except OSError as error:
+        raise DpedtoolError(f"{out} cannot be written ({error.strerror or error}): choose another folder.") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _refuse_to_replace(out: Path) -> None:
+    """Somebody's own photos must not make way for simulated ones."""
+    if out.is_dir() and (not any(out.iterdir()) or (out / "truth.json").exists()):
+        return
+    if out.exists():
+        raise DpedtoolError(f"{out} holds something other than a simulated session: choose another folder.")
+
+
+def _write_session(params: DemoParams, out: Path, progress: Callable[[int, int], None] | None) -> None:
+    cameras = demo_cameras(params.seed)
+    times = _shot_times(params)
+    numbers = [_file_numbers(params, camera, index) for index, camera in enumerate(cameras)]
+    for camera in cameras:
+        (out / camera.name).mkdir()
+    truths: list[Truth] = []
+    for index in range(params.scenes):
+        names = [numbered.get(index) for numbered in numbers]
+        truths += _write_scene(params, index, times[index], cameras, names, out)
+        if progress:
+            progress(index + 1, params.scenes)
+    document = {"note": "exact geometry of simulated photos", "pairs": [truth.to_json() for truth in truths]}
+    (out / "truth.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    (out / "README.txt").write_text(README, encoding="utf-8")
+
+
+def _write_scene(
+    params: DemoParams, index: int, taken: datetime, cameras: tuple[Camera, ...], names: list[str | None], out: Path
+) -> list[Truth]:
+    """Write the photos of one scene under their names (None: the shot is missing) and return the pairs' truths."""
+    scene = demo_scene(params, index, cameras)
+    for number, (camera, name) in enumerate(zip(cameras, names, strict=True)):
+        if name is None:
+            continue
+        rng = _generator(params.seed, SHOT, index, number)
+        # The remote reaches the cameras within a third of a second of each other.
+        moment = taken + timedelta(seconds=float(rng.uniform(0, 0.3)))
+        save_photo(capture(scene, camera, rng), camera, out / camera.name / name, moment)
+    *phones, dslr = zip(cameras, names, strict=True)
+    return [
+        Truth(phone=phone, dslr=dslr[0], panels=scene.panels, phone_file=name, dslr_file=str(dslr[1]), scene=index)
+        for phone, name in phones
+        if name is not None
+    ]
+
+
+def _file_numbers(params: DemoParams, camera: Camera, index: int) -> dict[int, str]:
+    """Return the file name by scene; a phone that did not fire leaves no gap in its numbers."""
+    taken = [scene for scene in range(params.scenes) if scene not in _missing(params, camera, index)]
+    first = camera.files.first_number
+    return {scene: camera.files.pattern.format(first + count) for count, scene in enumerate(taken)}
+
+
+def _missing(params: DemoParams, camera: Camera, index: int) -> set[int]:
+    """Draw the scenes that a phone missed: the share asked for, but never all, and never the DSLR."""
+    if camera.name == "dslr":
+        return set()
+    count = round(params.missing * params.scenes)
+    if params.missing > 0 and params.scenes >= 4:
+        count = max(count, 1)
+    rng = _generator(params.seed, MISSING, index)
+    return {int(scene) for scene in rng.choice(params.scenes, min(count, params.scenes - 1), replace=False)}
+
+
+def _shot_times(params: DemoParams) -> list[datetime]:
+    pauses = _generator(params.seed, TIMES).uniform(8, 60, params.scenes)
+    return [START + timedelta(seconds=float(seconds)) for seconds in np.cumsum(pauses)]
+
+
+def _board(rng: np.random.Generator, distance_m: float) -> Layer:
+    """Stand a print before the wall, somewhere in the view."""
+    width_px, height_px = int(rng.integers(240, 420)), int(rng.integers(240, 420))
+    # About as many px as the DSLR sees of it.
+    m_per_px = distance_m / _dslr().focal_px
+    x, y = rng.uniform((-0.42, -0.3), (0.42, 0.3)) * distance_m
+    panel = Panel(
+        centre_m=(float(x), float(y), distance_m),
+        width_m=width_px * m_per_px,
+        height_m=height_px * m_per_px,
+        tilt=_vector(rng.uniform(-0.05, 0.05, 3)),
+    )
+    return Layer(panel, single_print(rng, width_px, height_px, border_px=10))
+
+
+def _ball(rng: np.random.Generator, cameras: tuple[Camera, ...]) -> Layer:
+    """Let something round pass between the wall and the cameras while they expose one after the other."""
+    side_px, distance_m = int(rng.integers(170, 260)), WALL_M - 1.0
+    side_m = side_px * distance_m / _dslr().focal_px
+    x, y = rng.uniform((-0.35, -0.25), (0.35, 0.25)) * distance_m
+    steps = rng.uniform(-0.6, 0.6, (len(cameras), 2)) * side_m
+    moved = {camera.name: (float(step[0]), float(step[1])) for camera, step in zip(cameras, steps, strict=True)}
+    panel = Panel(centre_m=(float(x), float(y), distance_m), width_m=side_m, height_m=side_m, round=True, moved_m=moved)
+    return Layer(panel, single_print(rng, side_px, side_px))
+
+
+def _phone_a() -> Camera:
+    look = Look(
+        blur_px=0.75,
+        vignetting=0.5,
+        colour=colour_matrix(0.62, (0.98, 0.88, 0.74)),
+        gamma=(2.25, 2.2, 2.15),
+        contrast=-0.15,
+        black=0.05,
+        white=0.93,
+        shot_noise=0.0007,
+        read_noise=0.0035,
+        sharpening=0.7,
+    )
+    files = Files(
+        pattern="IMG_{:04d}.jpg",
+        first_number=41,
+        jpeg_quality=88,
+        clock_offset_s=37,
+        make="simulated phone maker",
+        model="simulated phone A",
+    )
+    return Camera(
+        name="phone-a",
+        width=800,
+        height=600,
+        focal_px=700,
+        position_m=(-0.07, 0.01, 0),
+        k1=0.01,
+        look=look,
+        files=files,
+    )
+
+
+def _phone_b() -> Camera:
+    look = Look(
+        blur_px=0.7,
+        vignetting=0.38,
+        colour=colour_matrix(0.7, (0.66, 0.86, 0.98)),
+        gamma=(2.1, 2.2, 2.25),
+        contrast=-0.05,
+        black=0.07,
+        white=0.96,
+        shot_noise=0.001,
+        read_noise=0.0045,
+        sharpening=0.9,
+    )
+    files = Files(
+        pattern="DSCN{:05d}.jpg",
+        first_number=1207,
+        jpeg_quality=85,
+        orientation=6,
+        clock_offset_s=-3607,
+        make="simulated phone maker",
+        model="simulated phone B",
+    )
+    return Camera(
+        name="phone-b",
+        width=672,
+        height=504,
+        focal_px=592,
+        position_m=(0.06, 0.02, 0),
+        k1=-0.006,
+        look=look,
+        files=files,
+    )
+
+
+def _dslr() -> Camera:
+    look = Look(
+        blur_px=0.55,
+        vignetting=0.08,
+        colour=colour_matrix(1.06, (1.02, 1.0, 1.02)),
+        contrast=0.18,
+        shot_noise=0.00005,
+        read_noise=0.001,
+        sharpening=0.35,
+    )
+    files = Files(
+        pattern="_MG_{:04d}.jpg",
+        first_number=7302,
+        jpeg_quality=95,
+        make="simulated camera maker",
+        model="simulated DSLR",
+    )
+    return Camera(name="dslr", width=1500, height=1000, focal_px=1165, k1=0.004, look=look, files=files)
+
+
+def _crooked(rng: np.random.Generator) -> Vector:
+    """Draw a rotation: the axis is off by up to 1 degree each way, and rolled by up to 1.4 degrees."""
+    return _vector(np.deg2rad(rng.uniform(-1, 1, 3) * (1.0, 0.8, 1.4)))
+
+
+def _vector(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Vector:
+    return float(values[0]), float(values[1]), float(values[2])
+
+
+def _generator(seed: int, *key: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))

@@ -1,0 +1,106 @@
+"""Work on many items in parallel processes. The only file that knows Dask."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import cv2
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Lost:
+    """An item whose process was killed, most often because the memory ran out."""
+
+    detail: str
+
+
+def default_workers() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(work: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[tuple[Item, Result | Lost]]:
+    """Yield each item with what `work` makes of it, as they finish.
+
+    Parameters
+    ----------
+    work
+        A function that other processes can import, or a `functools.partial` of one.
+    items
+        What it is called with, one at a time.
+    workers
+        Number of processes; with 1, or a single item, the work is done in this process.
+
+    """
+    if min(workers, len(items)) <= 1:
+        return _run_here(work, items)
+    return _run_in_processes(work, items, min(workers, len(items)))
+
+
+def _run_here(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tuple[Item, Result | Lost]]:
+    threads = cv2.getNumThreads()
+    _one_thread()
+    try:
+        for item in items:
+            yield item, _guarded(work, item)
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _run_in_processes(
+    work: Callable[[Item], Result], items: Sequence[Item], workers: int
+) -> Iterator[tuple[Item, Result | Lost]]:
+    from distributed import as_completed
+    from distributed.scheduler import KilledWorker
+
+    with _cluster(workers) as client:
+        item_of = {client.submit(_guarded, work, item, pure=False): item for item in items}
+        for future in as_completed(list(item_of)):
+            item = item_of.pop(future)
+            try:
+                yield item, future.result()
+            except KilledWorker:
+                yield item, Lost("The process that worked on it was killed: too little memory? Try fewer --workers.")
+            # A result that stays referenced stays in the memory of its worker.
+            future.release()
+
+
+@contextlib.contextmanager
+def _cluster(workers: int) -> Iterator[Any]:
+    import dask
+    from distributed import Client, LocalCluster
+
+    settings = {"distributed.scheduler.allowed-failures": 1, "distributed.admin.low-level-log-length": 0}
+    with (
+        dask.config.set(settings),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        client.run(_one_thread)
+        yield client
+
+
+def _guarded(work: Callable[[Item], Result], item: Item) -> Result | Lost:
+    try:
+        return work(item)
+    except MemoryError:
+        return Lost("The memory ran out: try fewer --workers.")
+
+
+def _one_thread() -> None:
+    """Items are worked on in parallel, so OpenCV's own threads would only stand in each other's way."""
+    cv2.setNumThreads(1)

@@ -1,0 +1,1 @@
+"""The enhancement network: model, losses, metrics, training and evaluation."""

@@ -1,0 +1,243 @@
+"""PSNR and MS-SSIM as DPED reports them, so that figures can be set beside the published ones.
+
+MS-SSIM is that of Wang, Simoncelli, Bovik, "Multiscale structural similarity for image quality assessment",
+Asilomar 2003, equation 7, with the choices of DPED's released code: the window shrinks to the image where a scale
+is smaller than 11 px, which a 100 px patch is at the fifth. Libraries that refuse or pad give other figures.
+
+Images are torch tensors (N, 3, H, W), RGB, float, nominally 0..1; the computation is in float64.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+WINDOW_TAPS = 11
+WINDOW_SIGMA_PX = 1.5
+# (K L)^2 of Wang et al. with K1 = 0.01, K2 = 0.03. DPED computes on 0..255 with L = 255; 0..1 with L = 1 is the same.
+LUMINANCE_STABILISER = 0.01**2
+CONTRAST_STABILISER = 0.03**2
+BATCH_PAIRS = 50
+
+Protocol = Literal["image", "batch"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Mean scores of a set of pairs under one protocol; figures of different protocols do not compare."""
+
+    protocol: Protocol
+    psnr_db: float
+    """Mean of the finite values, in dB; infinite if there is none."""
+    ms_ssim: float
+    """0..1; 1 for identical images."""
+    pairs: int
+    infinite_psnr: int
+    """Pairs (`image`) or batches (`batch`) without any difference, left out of `psnr_db`."""
+
+
+def score(outputs: Tensor, targets: Tensor, protocol: Protocol) -> Scores:
+    """Score enhanced images against the DSLR's.
+
+    Parameters
+    ----------
+    outputs, targets
+        (N, 3, H, W), RGB, float, nominally 0..1, N above 0; the outputs as the generator gives them, not clipped.
+    protocol
+        ``image``: both clipped to 0..1, one value a pair, then the mean over the pairs.
+        ``batch``: not clipped; batches of 50 in the order given, one PSNR over each, its SSIM terms averaged before
+        the powers are taken, then the mean over the batches weighted by their pairs. The released code's log and
+        the paper's table do so; the released code also drops a last batch below 50, which is kept here.
+
+    Raises
+    ------
+    ValueError
+        The shapes differ or hold no images, or the protocol is unknown.
+
+    """
+    check_pair(outputs, targets)
+    if protocol not in get_args(Protocol):
+        raise ValueError(f"The protocol must be one of {', '.join(get_args(Protocol))}, not {protocol!r}.")
+    score_batch = _image_values if protocol == "image" else _batch_values
+    batches = zip(torch.split(outputs, BATCH_PAIRS), torch.split(targets, BATCH_PAIRS), strict=True)
+    values = [score_batch(*batch) for batch in batches]
+    psnr, ms_ssim, weights = (torch.cat(column) for column in zip(*values, strict=True))
+    finite = psnr.isfinite()
+    return Scores(
+        protocol=protocol,
+        psnr_db=_mean(psnr[finite], weights[finite]) if finite.any() else math.inf,
+        ms_ssim=_mean(ms_ssim, weights),
+        pairs=len(outputs),
+        infinite_psnr=int((~finite).sum()),
+    )
+
+
+def psnr_each(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the PSNR of every pair, in dB: float64 (N,), infinite where the two are equal.
+
+    Parameters
+    ----------
+    outputs, targets
+        (N, 3, H, W), float; the peak is 1. Taken as given: clip first for the values of the protocol ``image``.
+
+    Raises
+    ------
+    ValueError
+        The shapes differ or hold no images.
+
+    """
+    check_pair(outputs, targets)
+    return _psnr_db(_squared_error(outputs, targets))
+
+
+def ms_ssim_each(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the MS-SSIM of every pair: float64 (N,), 0..1.
+
+    A mean contrast term below 0, where the released code yields NaN, counts as 0.
+
+    Parameters
+    ----------
+    outputs, targets
+        (N, 3, H, W), float; the peak is 1. Taken as given: clip first for the values of the protocol ``image``.
+
+    Raises
+    ------
+    ValueError
+        The shapes differ or hold no images.
+
+    """
+    check_pair(outputs, targets)
+    return combine_scales(ssim_terms(outputs.detach().double(), targets.detach().double()))
+
+
+def check_pair(outputs: Tensor, targets: Tensor) -> None:
+    """Refuse what broadcasting would accept silently.
+
+    Raises
+    ------
+    ValueError
+        The shapes differ, or are not (N, 3, H, W) with N, H and W above 0.
+
+    """
+    shapes = f"{tuple(outputs.shape)} and {tuple(targets.shape)}"
+    if outputs.shape != targets.shape:
+        raise ValueError(f"Outputs and targets must have one shape, not {shapes}.")
+    if outputs.ndim != 4 or outputs.shape[1] != 3 or outputs.numel() == 0:
+        raise ValueError(f"Outputs and targets must be of shape (N, 3, H, W) and not empty, not {shapes}.")
+
+
+def ssim_terms(outputs: Tensor, targets: Tensor, scales: int = len(SCALE_WEIGHTS)) -> Tensor:
+    """Return the terms of which MS-SSIM is the weighted product.
+
+    Parameters
+    ----------
+    outputs, targets
+        (N, 3, H, W), float, the peak is 1; gradients flow.
+    scales
+        Scales computed, 1 or more; each is half the size of the one before.
+
+    Returns
+    -------
+    Tensor
+        (scales, N), each -1..1: contrast and structure of all scales but the last, whole SSIM of the last; means
+        over the three channels and all windows that lie wholly inside.
+
+    """
+    terms = []
+    for _ in range(scales - 1):
+        terms.append(_ssim(outputs, targets)[1])
+        outputs, targets = _half(outputs), _half(targets)
+    terms.append(_ssim(outputs, targets)[0])
+    return torch.stack(terms)
+
+
+def combine_scales(terms: Tensor, floor: float = 0.0) -> Tensor:
+    """Return the MS-SSIM of terms (scales, ...): the product over the scales, each to the power of its weight.
+
+    Parameters
+    ----------
+    terms
+        (scales, ...) as `ssim_terms` returns them. With fewer than five scales the weights of the first ones are
+        divided by their sum.
+    floor
+        Smaller terms are raised to this; above 0 it keeps the gradient finite.
+
+    """
+    weights = terms.new_tensor(SCALE_WEIGHTS[: len(terms)])
+    weights = weights / weights.sum() if len(terms) < len(SCALE_WEIGHTS) else weights
+    powers = terms.clamp_min(floor) ** weights.view(-1, *[1] * (terms.ndim - 1))
+    return powers.prod(dim=0)
+
+
+def gaussian_taps(taps: int, sigma_px: float) -> list[float]:
+    """Return `taps` samples of a centred Gaussian, symmetric for even numbers too, with the sum 1."""
+    samples = [math.exp(-((index - (taps - 1) / 2) ** 2) / (2 * sigma_px**2)) for index in range(taps)]
+    return [sample / sum(samples) for sample in samples]
+
+
+def convolve_separable(images: Tensor, taps: list[float], padding: int = 0) -> Tensor:
+    """Filter every channel of (N, C, H, W) with the same symmetric taps along rows and columns.
+
+    Each side shrinks by ``len(taps) - 1`` and grows by twice the padding of zeros.
+    """
+    # Products with band matrices: on patches several times as fast as convolutions in float64, and never in TF32,
+    # which GPUs take for convolutions of float32 unless told otherwise, and which is too coarse for variances.
+    height, width = images.shape[2:]
+    return _band(images, height, taps, padding) @ images @ _band(images, width, taps, padding).T
+
+
+def _band(like: Tensor, side: int, taps: list[float], padding: int) -> Tensor:
+    """Return the matrix (side + 2 padding - len(taps) + 1, side) that filters a column of `side` values."""
+    rows = torch.arange(side + 2 * padding - len(taps) + 1, device=like.device).unsqueeze(1)
+    tap = torch.arange(side, device=like.device) + padding - rows
+    inside = (tap >= 0) & (tap < len(taps))
+    return like.new_tensor(taps)[tap.clamp(0, len(taps) - 1)] * inside
+
+
+def _ssim(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return SSIM and its contrast-structure part, each (N,): Wang et al. 2003, equations 1 to 6."""
+    taps = min(WINDOW_TAPS, *outputs.shape[2:])
+    window = gaussian_taps(taps, WINDOW_SIGMA_PX * taps / WINDOW_TAPS)
+    maps = torch.cat([outputs, targets, outputs**2 + targets**2, outputs * targets], dim=1)
+    mean_out, mean_target, square_sum, product = convolve_separable(maps, window).chunk(4, dim=1)
+    mean_square_sum = mean_out**2 + mean_target**2
+    mean_product = mean_out * mean_target
+    covariance, variance_sum = product - mean_product, square_sum - mean_square_sum
+    contrast = (2 * covariance + CONTRAST_STABILISER) / (variance_sum + CONTRAST_STABILISER)
+    luminance = (2 * mean_product + LUMINANCE_STABILISER) / (mean_square_sum + LUMINANCE_STABILISER)
+    return (luminance * contrast).mean(dim=(1, 2, 3)), contrast.mean(dim=(1, 2, 3))
+
+
+def _half(images: Tensor) -> Tensor:
+    # With ceil_mode the last window of an odd side averages what lies inside, which equals replicating the edge.
+    return functional.avg_pool2d(images, 2, ceil_mode=True)
+
+
+def _image_values(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    outputs, targets = outputs.clamp(0, 1), targets.clamp(0, 1)
+    psnr = psnr_each(outputs, targets)
+    return psnr, ms_ssim_each(outputs, targets), torch.ones_like(psnr)
+
+
+def _batch_values(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    psnr = _psnr_db(_squared_error(outputs, targets).mean(dim=0, keepdim=True))
+    terms = ssim_terms(outputs.detach().double(), targets.detach().double()).mean(dim=1, keepdim=True)
+    return psnr, combine_scales(terms), torch.full_like(psnr, len(outputs))
+
+
+def _squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
+    return ((outputs.detach().double() - targets.detach().double()) ** 2).mean(dim=(1, 2, 3))
+
+
+def _psnr_db(squared_error: Tensor) -> Tensor:
+    return -10 * torch.log10(squared_error)
+
+
+def _mean(values: Tensor, weights: Tensor) -> float:
+    return float((values * weights).sum() / weights.sum())

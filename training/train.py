@@ -1,0 +1,258 @@
+"""Stage train: fit the generator to one phone's patches, and keep the weights that validate best."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dataset.errors import DpedtoolError
+from dataset.io import digest, file_sha256, write_text
+from dataset.params import TrainParams, describe
+from dataset.progress import track
+from training.checkpoint import (
+    UNFINISHED,
+    load_tensors,
+    optimizer_tensors,
+    read_notes,
+    restore_optimizer,
+    save_model,
+    save_tensors,
+)
+from training.data import Batch, PatchPairs
+from training.losses import GeneratorLoss, discriminator_loss
+from training.metrics import ms_ssim_each, psnr_each
+from training.model import Discriminator, Generator, count_parameters, initialise
+
+HISTORY = "history.csv"
+WARM_UP_SHARE = 0.05
+MOST_VALIDATED = 64
+"""Patches a validation looks at, spread evenly over the split: enough to rank weights, cheap enough to do often."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How the weights after some iterations do on the validation patches; NaN where there are none."""
+
+    iteration: int
+    psnr_db: float
+    ms_ssim: float
+
+
+def train(table: Path, out: Path, params: TrainParams) -> Validation:
+    """Train on the samples of `table` and write the model, its card and `history.csv` to `out`.
+
+    The run depends on the parameters and the samples alone. An interrupted one goes on from its last validation.
+    Without validation patches the last weights are kept.
+
+    Returns
+    -------
+    Validation
+        The best one, whose weights were kept.
+
+    Raises
+    ------
+    DpedtoolError
+        The table is missing or holds no training patches, or a shard is damaged.
+
+    """
+    patches = PatchPairs(table, "train")
+    if not len(patches):
+        raise DpedtoolError(
+            f"{table} holds no training patches: more accepted patches or other split shares are needed."
+        )
+    run = _Run(params, key=digest([describe(params), file_sha256(table)]), validation=PatchPairs(table, "validation"))
+    run.restore(out / UNFINISHED)
+    for iteration in track(range(run.iteration + 1, params.iterations + 1), "train", params.iterations - run.iteration):
+        run.step(patches)
+        if iteration % params.validate_every == 0 or iteration == params.iterations:
+            run.validate()
+            run.save(out / UNFINISHED)
+    write_text(out / HISTORY, run.history_csv())
+    save_model(out, run.best_model(), _card(run, table, len(patches)))
+    (out / UNFINISHED).unlink()
+    return run.best
+
+
+class _Run:
+    """Everything that changes while training; `iteration` counts the steps done."""
+
+    def __init__(self, params: TrainParams, key: str, validation: PatchPairs) -> None:
+        self.params, self.key = params, key
+        self.device = torch.device(_device(params))
+        self.iteration = 0
+        self.history: list[dict[str, float]] = []
+        self.best = Validation(0, -math.inf, math.nan)
+        self.best_weights: dict[str, Tensor] = {}
+        self.model: Generator = self._network(Generator(params.channels, params.blocks), stream=0)
+        self.loss = GeneratorLoss(params)
+        self.optimizer = self._adam(self.model)
+        if self.loss.needs_discriminator:
+            self.discriminator = self._network(Discriminator(params.crop_px), stream=1)
+            self.discriminator_optimizer = self._adam(self.discriminator)
+        self._validation = validation
+        self._sums: dict[str, float] = defaultdict(float)
+
+    def step(self, patches: PatchPairs) -> None:
+        """Draw a batch and take one step of the generator, and one of the discriminator where there is one."""
+        # The draw follows from the iteration, so that a resumed run sees the patches that it would have seen.
+        rng = np.random.default_rng([self.params.seed, self.iteration])
+        batch = self._on_device(patches.draw(self.params.batch, self.params.crop_px, rng))
+        for optimizer in self._optimizers():
+            optimizer.param_groups[0]["lr"] = learning_rate(self.iteration, self.params)
+        outputs = self.model(batch.phone)
+        logits = self.discriminator(outputs) if self.loss.needs_discriminator else None
+        total, terms = self.loss(outputs, batch.dslr, logits)
+        _descend(self.optimizer, total)
+        if self.loss.needs_discriminator:
+            self._step_discriminator(batch.dslr, outputs.detach())
+        self.iteration += 1
+        for name, value in {"loss": total, **terms}.items():
+            self._sums[name] += value.item()
+        self._sums["steps"] += 1
+
+    def validate(self) -> None:
+        """Score the weights, note the losses since the last validation, and remember the weights if they lead."""
+        found = self._score()
+        steps = self._sums.pop("steps")
+        losses = {f"train_{name}": total / steps for name, total in self._sums.items()}
+        self._sums.clear()
+        scores = {"validation_psnr_db": found.psnr_db, "validation_ms_ssim": found.ms_ssim}
+        self.history.append({"iteration": found.iteration, **scores, **losses})
+        # Without validation patches every comparison with NaN is false, and the last weights stay.
+        if not found.psnr_db <= self.best.psnr_db:
+            self.best = found
+            self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+    def best_model(self) -> Generator:
+        """Return the generator with the weights that validated best."""
+        self.model.load_state_dict(self.best_weights)
+        return self.model
+
+    def history_csv(self) -> str:
+        """Return the history as CSV: a row a validation; losses are means over the steps since the one before."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(self.history[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in self.history)
+        return text.getvalue()
+
+    def save(self, path: Path) -> None:
+        """Write what it takes to go on."""
+        notes = {
+            "key": self.key,
+            "iteration": str(self.iteration),
+            "best": json.dumps(asdict(self.best)),
+            "history": json.dumps(self.history),
+        }
+        parts = {
+            "best": self.best_weights,
+            **{f"network{i}": net.state_dict() for i, net in enumerate(self._networks())},
+        }
+        parts |= {f"optimizer{i}": optimizer_tensors(adam) for i, adam in enumerate(self._optimizers())}
+        save_tensors(
+            path, {f"{part}/{name}": value for part, named in parts.items() for name, value in named.items()}, notes
+        )
+
+    def restore(self, path: Path) -> None:
+        """Go on from what `save` wrote, if it belongs to the same samples and parameters."""
+        notes = read_notes(path)
+        if notes.get("key") != self.key:
+            return
+        parts: dict[str, dict[str, Tensor]] = defaultdict(dict)
+        for key, value in load_tensors(path).items():
+            part, _, name = key.partition("/")
+            parts[part][name] = value
+        for index, network in enumerate(self._networks()):
+            network.load_state_dict(parts[f"network{index}"])
+        for index, optimizer in enumerate(self._optimizers()):
+            restore_optimizer(optimizer, parts[f"optimizer{index}"])
+        self.best_weights = parts["best"]
+        self.best = Validation(**json.loads(notes["best"]))
+        self.history = json.loads(notes["history"])
+        self.iteration = int(notes["iteration"])
+
+    def _step_discriminator(self, dslr: Tensor, outputs: Tensor) -> None:
+        _descend(
+            self.discriminator_optimizer, discriminator_loss(self.discriminator(dslr), self.discriminator(outputs))
+        )
+
+    def _score(self) -> Validation:
+        count = len(self._validation)
+        if not count:
+            return Validation(self.iteration, math.nan, math.nan)
+        chosen = np.unique(np.linspace(0, count - 1, min(count, MOST_VALIDATED)).round().astype(int)).tolist()
+        batch = self._validation.read(chosen)
+        outputs = enhance_patches(self.model, batch.phone)
+        psnr, ms_ssim = psnr_each(outputs, batch.dslr), ms_ssim_each(outputs, batch.dslr)
+        return Validation(self.iteration, float(psnr.mean()), float(ms_ssim.mean()))
+
+    def _network(self, network: Any, stream: int) -> Any:
+        generator = torch.Generator().manual_seed(
+            int(np.random.SeedSequence([self.params.seed, stream]).generate_state(1)[0])
+        )
+        initialise(network, generator)
+        return network.to(self.device)
+
+    def _adam(self, network: torch.nn.Module) -> torch.optim.Adam:
+        return torch.optim.Adam(network.parameters(), lr=self.params.learning_rate)
+
+    def _networks(self) -> list[torch.nn.Module]:
+        return [self.model, self.discriminator] if self.loss.needs_discriminator else [self.model]
+
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
+        return [self.optimizer, self.discriminator_optimizer] if self.loss.needs_discriminator else [self.optimizer]
+
+    def _on_device(self, batch: Batch) -> Batch:
+        return Batch(batch.phone.to(self.device), batch.dslr.to(self.device))
+
+
+def learning_rate(iteration: int, params: TrainParams) -> float:
+    """Return the step size of one iteration: a linear warm-up, then half a cosine down to zero."""
+    warm_up = max(1, round(WARM_UP_SHARE * params.iterations))
+    if iteration < warm_up:
+        return params.learning_rate * (iteration + 1) / warm_up
+    done = (iteration - warm_up) / max(1, params.iterations - warm_up)
+    return params.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+@torch.inference_mode()
+def enhance_patches(model: Generator, phone: Tensor, batch: int = 16) -> Tensor:
+    """Return the network's outputs (N, 3, H, W), clipped to 0..1, on the processor; N at a time to bound the memory."""
+    device = next(model.parameters()).device
+    return torch.cat([model(part.to(device)).clamp(0, 1).cpu() for part in torch.split(phone, batch)])
+
+
+def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+
+
+def _device(params: TrainParams) -> str:
+    if params.device != "auto":
+        return params.device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _card(run: _Run, table: Path, patches: int) -> dict[str, Any]:
+    best = {name: None if math.isnan(value) else value for name, value in asdict(run.best).items()}
+    return {
+        "network": "DPED generator",
+        "parameters": count_parameters(run.model),
+        "params": describe(run.params),
+        "training_patches": patches,
+        "samples_sha256": file_sha256(table),
+        "best_validation": best,
+        "input": "RGB, 0..1, (N, 3, H, W)",
+        "torch": torch.__version__,
+    }
