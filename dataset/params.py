@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -164,6 +165,9 @@ def load_params(path: Path | None, overrides: tuple[str, ...] = ()) -> Params:
     sections = _read_yaml(path) if path else {}
     where = str(path) if path else "the defaults"
     params: Params = _build(Params, sections, where)
+    if path:
+        captures = dataclasses.replace(params.captures, root=str(path.parent / params.captures.root))
+        params = dataclasses.replace(params, captures=captures)
     for override in overrides:
         params = _override(params, override)
     return params
@@ -175,6 +179,18 @@ def describe(section: Section) -> dict[str, Any]:
         key: list(value) if isinstance(value, tuple) else value
         for key, value in dataclasses.asdict(section).items()  # type: ignore[call-overload]
     }
+
+
+def as_yaml(params: Params) -> str:
+    """Return a params file with these values, each below a comment on its meaning and range."""
+    lines = ["# Parameters of every stage. What is left out keeps its default; unknown keys are refused."]
+    for declared in dataclasses.fields(params):
+        section: Section = getattr(params, declared.name)
+        summary = (type(section).__doc__ or "").partition("\n")[0]
+        lines += ["", f"# {summary}", f"{declared.name}:"]
+        for key, value in describe(section).items():
+            lines += [f"  # {section.meaning(key)}", f"  {key}: {json.dumps(value)}"]
+    return "\n".join(lines) + "\n"
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -36,6 +36,17 @@ class Section:
             value = _checked(getattr(self, declared.name), hints[declared.name], declared)
             object.__setattr__(self, declared.name, value)
 
+    def meaning(self, name: str) -> str:
+        """Return what a field means and, where there is a choice, what it may be."""
+        declared = type(self).__dataclass_fields__[name]  # type: ignore[attr-defined]
+        hint = typing.get_type_hints(type(self))[name]
+        words = [str(declared.metadata["meaning"])]
+        if typing.get_origin(hint) is Literal:
+            words.append(f"one of {', '.join(typing.get_args(hint))}")
+        limits = {"at_least": "at least", "above": "above", "at_most": "at most"}
+        given = {words: declared.metadata[key] for key, words in limits.items() if declared.metadata[key] is not None}
+        return "; ".join(words + [f"{limit} {value:g}" for limit, value in given.items()])
+
 
 def _checked(value: Any, hint: Any, declared: dataclasses.Field[Any]) -> Any:
     """Return the value in its declared type, or raise a ParamsError that begins with the key."""

@@ -12,7 +12,7 @@ import click
 
 from dataset.errors import DpedtoolError
 from dataset.io import read_rows, write_rows
-from dataset.params import Params, load_params
+from dataset.params import Params, as_yaml, load_params
 from dataset.schema import Alignment, Pair, Patch
 from pipeline.runner import default_workers
 
@@ -88,6 +88,13 @@ def main() -> None:
     The stages in order: pair, align, patches, split, train, evaluate, report. Each reads what the one before it
     wrote; `dvc repro` runs them all as params.yaml says.
     """
+
+
+@main.command(name="params")
+@params_options
+def show_params(params: Params) -> None:
+    """Print all parameters as a params file: meaning, range and value of each."""
+    click.echo(as_yaml(params), nl=False)
 
 
 @main.command()

@@ -16,9 +16,9 @@ from dataset.errors import DpedtoolError
 from dataset.io import file_sha256
 from dataset.params import PairParams
 from dataset.photos import capture_time, list_photos
+from dataset.progress import track
 from dataset.schema import Pair
 from pipeline.clocks import ClockFit, fit_clocks
-from dataset.progress import track
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ def detect(photo: Image, params: AlignParams) -> Keypoints:
     keypoints, descriptors = sift.detectAndCompute(grey, None)
     if descriptors is None or not len(keypoints):
         return Keypoints(np.empty((0, 2)), np.empty((0, 128), np.float32))
-    points = np.array([keypoint.pt for keypoint in keypoints])
+    points: Points = np.array([keypoint.pt for keypoint in keypoints]).astype(np.float64)
     in_full = transform_points(full_from_reduced((width, height), size), points)
     return Keypoints(in_full, _root_sift(descriptors.astype(np.float32)))
 

@@ -92,11 +92,15 @@ def write_report(results: Path, out: Path, params: Params) -> Path:
 
     """
     phones = [_phone_report(results, phone) for phone in params.captures.phones]
-    page = _environment().get_template(PAGE).render(
-        phones=phones,
-        split_names=SPLITS,
-        simulated=_is_simulated(params),
-        curve_size=(CURVE_WIDTH, CURVE_HEIGHT),
+    page = (
+        _environment()
+        .get_template(PAGE)
+        .render(
+            phones=phones,
+            split_names=SPLITS,
+            simulated=_is_simulated(params),
+            curve_size=(CURVE_WIDTH, CURVE_HEIGHT),
+        )
     )
     write_text(out / PAGE, page)
     return out / PAGE

@@ -13,8 +13,8 @@ from typing import Any, Generic, TypeVar
 
 from dataset.errors import DpedtoolError
 from dataset.io import read_rows, write_rows
-from dataset.schema import Row
 from dataset.progress import track
+from dataset.schema import Row
 from pipeline.runner import Lost, run
 
 Item = TypeVar("Item")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from dataset.errors import DpedtoolError
 from dataset.params import DemoParams
+from dataset.progress import track
 from pipeline.rig.camera import Camera, Files, Look, Vector, colour_matrix
 from pipeline.rig.capture import capture
 from pipeline.rig.collage import single_print, wall_of_prints
@@ -70,7 +70,7 @@ def demo_scene(params: DemoParams, index: int, cameras: tuple[Camera, ...]) -> S
     return Scene(tuple(layers), brightness)
 
 
-def simulate_session(params: DemoParams, out: Path, progress: Callable[[int, int], None] | None = None) -> None:
+def simulate_session(params: DemoParams, out: Path) -> None:
     """Write a session's photos, truth.json and README.txt; equal parameters give equal bytes.
 
     Parameters
@@ -79,8 +79,6 @@ def simulate_session(params: DemoParams, out: Path, progress: Callable[[int, int
         How many scenes, what is in them, and which shots are missing.
     out
         Folder that is made, with one sub-folder a camera. An earlier simulated session there is replaced.
-    progress
-        Called with the scenes done and the scenes in all.
 
     Raises
     ------
@@ -93,7 +91,7 @@ def simulate_session(params: DemoParams, out: Path, progress: Callable[[int, int
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         part.mkdir(parents=True)
-        _write_session(params, part, progress)
+        _write_session(params, part)
         if out.exists():
             shutil.rmtree(out)
         part.rename(out)
@@ -111,18 +109,16 @@ def _refuse_to_replace(out: Path) -> None:
         raise DpedtoolError(f"{out} holds something other than a simulated session: choose another folder.")
 
 
-def _write_session(params: DemoParams, out: Path, progress: Callable[[int, int], None] | None) -> None:
+def _write_session(params: DemoParams, out: Path) -> None:
     cameras = demo_cameras(params.seed)
     times = _shot_times(params)
     numbers = [_file_numbers(params, camera, index) for index, camera in enumerate(cameras)]
     for camera in cameras:
         (out / camera.name).mkdir()
     truths: list[Truth] = []
-    for index in range(params.scenes):
+    for index in track(range(params.scenes), "simulate", params.scenes):
         names = [numbered.get(index) for numbered in numbers]
         truths += _write_scene(params, index, times[index], cameras, names, out)
-        if progress:
-            progress(index + 1, params.scenes)
     document = {"note": "exact geometry of simulated photos", "pairs": [truth.to_json() for truth in truths]}
     (out / "truth.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     (out / "README.txt").write_text(README, encoding="utf-8")
