@@ -44,7 +44,7 @@ class Section:
         if typing.get_origin(hint) is Literal:
             words.append(f"one of {', '.join(typing.get_args(hint))}")
         limits = {"at_least": "at least", "above": "above", "at_most": "at most"}
-        given = {words: declared.metadata[key] for key, words in limits.items() if declared.metadata[key] is not None}
+        given = {limit: declared.metadata[key] for key, limit in limits.items() if declared.metadata[key] is not None}
         return "; ".join(words + [f"{limit} {value:g}" for limit, value in given.items()])
 
 

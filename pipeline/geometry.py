@@ -37,6 +37,12 @@ def transform_points(target_from_source: Homography, points: Points) -> Points:
     return projected
 
 
+def inverse(target_from_source: Homography) -> Homography:
+    """Return source_from_target, its last element 1."""
+    inverted = np.asarray(np.linalg.inv(target_from_source), dtype=np.float64)
+    return np.asarray(inverted / inverted[2, 2])
+
+
 def full_from_reduced(full: tuple[int, int], reduced: tuple[int, int]) -> Homography:
     """Return the transform from a resized photo back to the full one; sizes as (width, height) in px.
 

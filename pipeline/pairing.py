@@ -97,15 +97,16 @@ def pair_files(phone: Path, dslr: Path) -> Pairing:
     return Pairing(_rows("phone", photos[:1], photos[1:], _Matching({0: 0}, None)), "one pair of photos")
 
 
-def identifier(name: str) -> str:
+def identifier(name: str, most: int = 40) -> str:
     """Return a name of letters, digits, '_' and '-' for files, tables and tar members; what is altered gets a digest.
 
-    At most 48 characters, so that a patch's file name fits the 100 bytes of a tar header.
+    With `most` characters for a photo and fewer for a camera, the file name of a patch fits the 100 bytes of a tar
+    header.
     """
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:48]
-    if plain == name and plain:
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", name)
+    if plain == name and 0 < len(plain) <= most:
         return plain
-    return f"{plain[:39]}_{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+    return f"{plain[: most - 9]}_{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
 
 
 def _photos(folder: Path) -> list[_Photo]:
@@ -163,7 +164,7 @@ def _row(camera: str, phone: _Photo | None, dslr: _Photo | None, sums: dict[Path
     reason, detail = _why_unpaired(phone, dslr, fit)
     offset, error = _clock_columns(phone, dslr, fit)
     return Pair(
-        pair_id=f"{identifier(camera)}-{phone.name if phone else f'missing-{dslr.name if dslr else str()}'}",
+        pair_id=f"{identifier(camera, most=28)}-{_moment_name(phone, dslr)}",
         phone=camera,
         scene_id=dslr.name if dslr else None,
         status="unpaired" if reason else "paired",
@@ -178,6 +179,12 @@ def _row(camera: str, phone: _Photo | None, dslr: _Photo | None, sums: dict[Path
         clock_offset_s=offset,
         clock_error_s=error,
     )
+
+
+def _moment_name(phone: _Photo | None, dslr: _Photo | None) -> str:
+    if phone:
+        return phone.name
+    return f"missing-{dslr.name}" if dslr else "missing"
 
 
 def _why_unpaired(phone: _Photo | None, dslr: _Photo | None, fit: ClockFit | None) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from pipeline.geometry import (
     Homography,
     Points,
     full_from_reduced,
+    inverse,
     is_plausible,
     transform_points,
 )
@@ -63,7 +64,7 @@ def register(phone: Image, dslr: Image, params: AlignParams) -> Registration:
     dslr_from_phone, inliers = fit_homography(phone_points, dslr_points, _reduction(dslr, params), params)
     if not is_plausible(dslr_from_phone, phone.shape[1], phone.shape[0]):
         raise Rejection("implausible_transform", "The best homography mirrors, folds or distorts the phone photo.")
-    back = transform_points(np.linalg.inv(dslr_from_phone), dslr_points[inliers])
+    back = transform_points(inverse(dslr_from_phone), dslr_points[inliers])
     return Registration(
         dslr_from_phone=dslr_from_phone,
         phone_keypoints=len(found[0].points),
