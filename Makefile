@@ -3,6 +3,7 @@
 #   make repro    photo pairs to an evaluated network, as params.yaml says (the demo, at first)
 #   make test     every test
 #   make lint     ruff and mypy
+#   make docs     docs/tables.md, from the schemas
 #   make clean    remove .venv and what the pipeline made
 #
 # PYTHON=python3.12 picks an interpreter, TORCH_INDEX=URL another build of torch (a GPU's, say).
@@ -27,7 +28,7 @@ MAKE_VENV = $(PYTHON) -m venv $(VENV)
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: repro test lint format clean
+.PHONY: repro test lint format docs clean
 .DELETE_ON_ERROR:
 
 repro: $(VENV)/repro.stamp
@@ -45,6 +46,9 @@ lint: $(VENV)/dev.stamp
 format: $(VENV)/dev.stamp
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+docs: $(VENV)/dev.stamp
+	@$(BIN)/python -c 'from dataset.schema import as_markdown; print(as_markdown(), end="")' > docs/tables.md
 
 clean:
 	rm -rf $(VENV) results demo/captures .dvc/cache .dvc/tmp dvc.lock demo/dvc.lock
