@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,6 +57,7 @@ def align(
     rows = [_at_home(row, pair) for key, pair in items.items() for row in finished.get(key) or []]
     write_rows(table, Alignment, rows)
     finished.clear()
+    _remove_images(items.values(), rows, out)
     return rows
 
 
@@ -198,6 +199,15 @@ def _forget_imageless(items: dict[str, Pair], finished: Finished[Alignment], out
         rows = finished.get(key) or []
         if any(row.status == "aligned" for row in rows) and not all(file.exists() for file in _image_files(out, pair)):
             finished.forget(key)
+
+
+def _remove_images(pairs: Iterable[Pair], rows: Sequence[Alignment], out: Path) -> None:
+    """A pair that fails today must not be represented by images of a day when its photos were others."""
+    failed = {row.pair_id for row in rows if row.status != "aligned"}
+    for pair in pairs:
+        if pair.pair_id in failed:
+            for file in _image_files(out, pair):
+                file.unlink(missing_ok=True)
 
 
 def _image_files(out: Path, pair: Pair) -> tuple[Path, Path]:

@@ -7,6 +7,7 @@ and the parts that an interrupted run left are taken over where their key is sti
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -63,7 +64,7 @@ def work_off(
     *,
     workers: int,
     label: str,
-) -> int:
+) -> None:
     """Do the work of all items that are not finished, and save the rows of each as it ends.
 
     Parameters
@@ -79,17 +80,13 @@ def work_off(
     workers, label
         Number of processes; name of the work in the progress line.
 
-    Returns
-    -------
-    int
-        How many items were finished before.
-
     """
     pending = [(key, item) for key, item in items.items() if finished.get(key) is None]
+    if len(pending) < len(items):
+        print(f"{label}: {len(items) - len(pending)} of {len(items)} were done by an earlier run", file=sys.stderr)
     results = run(_Keyed(work), pending, workers)
     for (key, item), rows in track(results, label, len(pending)):
         finished.save(key, when_lost(item, rows.detail) if isinstance(rows, Lost) else rows)
-    return len(items) - len(pending)
 
 
 class _Keyed(Generic[Item, RowT]):
