@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,14 +50,14 @@ def fit_clocks(phone_s: Seconds, dslr_s: Seconds, tolerance_s: float, max_offset
     origin = float(np.min(phone_s))
     if len(differences) == 0:
         return ClockFit(0.0, 0.0, origin, np.empty((0, 2), np.int64), None)
-    offset, rival = _peaks(differences, tolerance_s)
-    fit = ClockFit(offset, 0.0, origin, np.empty((0, 2), np.int64), rival)
+    fit = ClockFit(_peak(differences, tolerance_s), 0.0, origin, np.empty((0, 2), np.int64), None)
     for _ in range(20):
         matches = meeting_shots(phone_s + fit.offset_at(phone_s), dslr_s, tolerance_s)
         if len(matches) <= len(fit.matches):
             break
         fit = _refit(fit, phone_s, dslr_s, matches)
-    return fit
+    left = _differences(phone_s + fit.offset_at(phone_s), dslr_s, max_offset_s)
+    return dataclasses.replace(fit, rival_offset_s=_rival(left, fit, tolerance_s))
 
 
 def meeting_shots(phone_s: Seconds, dslr_s: Seconds, tolerance_s: float) -> Indices:
@@ -77,14 +78,18 @@ def _differences(phone_s: Seconds, dslr_s: Seconds, max_offset_s: float) -> Seco
     return np.sort(np.concatenate(rows)) if rows else np.empty(0)
 
 
-def _peaks(differences: Seconds, tolerance_s: float) -> tuple[float, float | None]:
-    """The offset within whose tolerance most differences lie, and a rival that explains nearly as many."""
-    counts = _within(differences, tolerance_s)
-    best = _middle(differences, counts, tolerance_s)
-    far = np.abs(differences - best) > 3 * tolerance_s
-    if not far.any() or counts[far].max() < 0.8 * counts.max():
-        return best, None
-    return best, _middle(differences[far], counts[far], tolerance_s)
+def _peak(differences: Seconds, tolerance_s: float) -> float:
+    """The offset within whose tolerance most differences lie."""
+    return _middle(differences, _within(differences, tolerance_s), tolerance_s)
+
+
+def _rival(left: Seconds, fit: ClockFit, tolerance_s: float) -> float | None:
+    """Another offset that explains nearly as many shots, from the differences that the fit leaves."""
+    counts = _within(left, tolerance_s)
+    far = np.abs(left) > 3 * tolerance_s
+    if not far.any() or counts[far].max() < 0.8 * len(fit.matches):
+        return None
+    return fit.offset_s + _middle(left[far], counts[far], tolerance_s)
 
 
 def _within(differences: Seconds, tolerance_s: float) -> Indices:
@@ -105,9 +110,9 @@ def _refit(fit: ClockFit, phone_s: Seconds, dslr_s: Seconds, matches: Indices) -
     offsets = dslr_s[matches[:, 1]] - phone_s[matches[:, 0]]
     # A slope from a few whole-second times over a few minutes would be noise, so it takes an hour and ten shots.
     if len(matches) < 10 or np.ptp(elapsed) < 3600:
-        return ClockFit(float(np.median(offsets)), 0.0, fit.origin_s, matches, fit.rival_offset_s)
+        return ClockFit(float(np.median(offsets)), 0.0, fit.origin_s, matches, None)
     drift, offset = np.polyfit(elapsed, offsets, 1)
-    return ClockFit(float(offset), float(drift), fit.origin_s, matches, fit.rival_offset_s)
+    return ClockFit(float(offset), float(drift), fit.origin_s, matches, None)
 
 
 def _nearest(times: Seconds, others: Seconds) -> Indices:
