@@ -49,6 +49,26 @@ def write_json(path: Path, data: Any) -> None:
     write_text(path, json.dumps(data, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    DpedtoolError
+        The file is missing or holds no JSON object.
+
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DpedtoolError(f"{path} cannot be read ({error.strerror}): run the stage that writes it.") from None
+    except ValueError as error:
+        raise DpedtoolError(f"{path} is damaged ({error}): run the stage that writes it again.") from None
+    if not isinstance(data, dict):
+        raise DpedtoolError(f"{path} holds no JSON object: run the stage that writes it again.")
+    return data
+
+
 class TableWriter:
     """Writes rows of one type to a parquet file, a few thousand at a time; the file appears when `close` succeeds.
 
@@ -71,9 +91,12 @@ class TableWriter:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        if error[0] is None:
-            self._flush()
-        self._stack.__exit__(*error)
+        with self._stack:
+            if error[0] is None:
+                self._flush()
+            else:
+                # What is left on the stack learns of the error, and so drops the file.
+                self._stack.pop_all().__exit__(*error)
 
     def write(self, rows: Iterable[Row]) -> None:
         """Append rows; raises ValueError for a status or reason that the row type does not declare."""
@@ -133,8 +156,11 @@ def read_frame(path: Path, row_type: type[Row], only: Sequence[str] | None = Non
 
 
 def relative_path(path: Path, folder: Path) -> str:
-    """Return how files in `folder` name `path`: relative, with forward slashes."""
-    return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+    """Return how files in `folder` name `path`: relative, with forward slashes.
+
+    Folders are resolved, since '..' leads out of where a linked folder really is; a linked file keeps its own place.
+    """
+    return Path(os.path.relpath(path.parent.resolve() / path.name, folder.resolve())).as_posix()
 
 
 def digest(data: Any) -> str:
@@ -163,7 +189,8 @@ def _read_table(path: Path, row_type: type[Row], only: Sequence[str] | None = No
         found = pq.read_schema(path)
         table = pq.read_table(path, columns=[name for name in wanted if name in found.names], partitioning=None)
     except (pa.ArrowInvalid, OSError) as error:
-        raise DpedtoolError(f"{path} is not a readable parquet file ({error}): make it anew.") from None
+        reason = " ".join(str(error).split())
+        raise DpedtoolError(f"{path} is not a readable parquet file ({reason}): make it anew.") from None
     missing = [name for name in wanted if name not in table.column_names]
     if missing:
         raise DpedtoolError(

@@ -31,6 +31,12 @@ class CapturesParams(Section):
     reference: str = param("dslr", "sub-folder of the DSLR's photos", pattern=CAMERA_NAME)
     phones: tuple[str, ...] = param((), "sub-folders of the phones' photos", pattern=CAMERA_NAME)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = [self.reference, *self.phones]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ParamsError(f"reference and phones name {', '.join(twice)} twice; each camera has one folder.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class PairParams(Section):

@@ -156,9 +156,10 @@ def _is_truncated_jpeg(content: bytes) -> bool:
             position += 1
             continue
         if marker == 0xDA:
-            return content.find(b"\xff\xd9", position) < 0
+            break
         position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
-    return True
+    # Behind the headers, or where stray bytes hide how they go on.
+    return content.find(b"\xff\xd9", position) < 0
 
 
 def _unreadable(path: Path, why: str) -> Rejection:

@@ -67,7 +67,7 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
             raise ParamsError(f"{name} must be a list, not {value!r}.")
         return tuple(_typed(item, typing.get_args(hint)[0], name) for item in value)
     if hint is float and type(value) is int:
-        return float(value)
+        return _number(value, name)
     if hint is float and isinstance(value, str):
         value = _yaml_exponent(value)
     # bool is an int to Python, but `features: true` is a slip of the pen.
@@ -76,6 +76,13 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
         words = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}
         raise ParamsError(f"{name} must be {words.get(shown, shown)}, not {value!r}.")
     return value
+
+
+def _number(value: int, name: str) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise ParamsError(f"{name} is too large a number.") from None
 
 
 def _yaml_exponent(text: str) -> Any:

@@ -131,6 +131,8 @@ def _largest_rectangle(
     columns = np.concatenate([[0], np.cumsum(widths)])
     rows = np.concatenate([[0], np.cumsum(heights)])
     lefts, rights = np.triu_indices(mask.shape[1], k=1)
+    if not len(lefts):
+        return None
     sums = np.concatenate([np.zeros((mask.shape[0], 1), np.int64), np.cumsum(mask, axis=1)], axis=1)
     tops = np.full(len(lefts), -1)
     best, best_area = None, 0

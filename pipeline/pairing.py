@@ -73,11 +73,14 @@ def pair_folders(phone_dir: Path, dslr_dir: Path, params: PairParams) -> Pairing
         A folder is missing or empty, or neither names nor capture times tell which photos belong together.
 
     """
+    if phone_dir.resolve() == dslr_dir.resolve():
+        raise DpedtoolError(f"{phone_dir} is given as the phone's folder and as the DSLR's: name two folders.")
     phones, dslrs = _photos(phone_dir), _photos(dslr_dir)
     matching = _match(phones, dslrs, params)
     if not matching.dslr_of_phone:
         raise _no_clue(phone_dir, dslr_dir, params.by, len(_match_names(phones, dslrs)))
-    rows = _rows(phone_dir.resolve().name, phones, dslrs, matching)
+    # Not resolved: a linked folder is known by the name that the user gave it.
+    rows = _rows(phone_dir.absolute().name or phone_dir.resolve().name, phones, dslrs, matching)
     return Pairing(rows, _clock_note(matching.fit) if matching.fit else "paired by equal file names")
 
 
@@ -101,9 +104,9 @@ def identifier(name: str, most: int = 40) -> str:
     """Return a name of letters, digits, '_' and '-' for files, tables and tar members; what is altered gets a digest.
 
     With `most` characters for a photo and fewer for a camera, the file name of a patch fits the 100 bytes of a tar
-    header.
+    header. It neither holds '--' nor begins or ends with '-', so that '--' joins two of them without doubt.
     """
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", name)
+    plain = re.sub(r"[^A-Za-z0-9_-]+|--+|^-|-$", "_", name)
     if plain == name and 0 < len(plain) <= most:
         return plain
     return f"{plain[: most - 9]}_{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
@@ -113,7 +116,8 @@ def _photos(folder: Path) -> list[_Photo]:
     paths = list_photos(folder)
     # IMG_1.jpg beside IMG_1.png: then the suffix tells them apart.
     uses = Counter(identifier(path.stem).lower() for path in paths)
-    names = [path.stem if uses[identifier(path.stem).lower()] == 1 else path.name for path in paths]
+    # The slash, which no file name holds, keeps these names apart from a stem that ends alike.
+    names = [path.stem if uses[identifier(path.stem).lower()] == 1 else f"{path.stem}/{path.suffix}" for path in paths]
     return [_Photo(path, identifier(name), capture_time(path)) for path, name in zip(paths, names, strict=True)]
 
 
@@ -164,7 +168,7 @@ def _row(camera: str, phone: _Photo | None, dslr: _Photo | None, sums: dict[Path
     reason, detail = _why_unpaired(phone, dslr, fit)
     offset, error = _clock_columns(phone, dslr, fit)
     return Pair(
-        pair_id=f"{identifier(camera, most=28)}-{_moment_name(phone, dslr)}",
+        pair_id=f"{identifier(camera, most=28)}--{_moment_name(phone, dslr)}",
         phone=camera,
         scene_id=dslr.name if dslr else None,
         status="unpaired" if reason else "paired",
@@ -184,7 +188,7 @@ def _row(camera: str, phone: _Photo | None, dslr: _Photo | None, sums: dict[Path
 def _moment_name(phone: _Photo | None, dslr: _Photo | None) -> str:
     if phone:
         return phone.name
-    return f"missing-{dslr.name}" if dslr else "missing"
+    return f"missing--{dslr.name}" if dslr else "missing"
 
 
 def _why_unpaired(phone: _Photo | None, dslr: _Photo | None, fit: ClockFit | None) -> tuple[str, str]:

@@ -46,6 +46,7 @@ def cut_patches(alignments: Sequence[Alignment], out: Path, params: PatchesParam
     items = {_key(row, params): row for row in aligned}
     table = out / f"{Patch.TABLE}.parquet"
     finished = Finished(table, Patch)
+    _forget_shardless(list(items), finished)
     work = partial(cut_pair, params=params, parts=finished.parts)
     work_off(items, work, partial(_lost, params=params), finished, workers=workers, label="patches")
     counts = _collect(list(items), finished, table, params)
@@ -95,7 +96,7 @@ def _judge(
     windows = [image[y : y + params.size_px, x : x + params.size_px] for image in images]
     score = ncc(*(cv2.cvtColor(window, cv2.COLOR_BGR2GRAY).astype(np.uint8) for window in windows))
     box = crop_box(alignment)
-    row = _row(alignment, params, f"{alignment.pair_id}-x{box.x + x:05d}-y{box.y + y:05d}")
+    row = _row(alignment, params, f"{alignment.pair_id}--x{box.x + x:05d}-y{box.y + y:05d}")
     row = dataclasses.replace(row, x=box.x + x, y=box.y + y, size=params.size_px, ncc=score)
     if score is None:
         return dataclasses.replace(row, reason="flat", detail="One of the windows has a single grey value.")
@@ -119,6 +120,19 @@ def _stored(row: Patch, phone: bytes, dslr: bytes, shard: ShardWriter, path: Pat
         dslr_offset=dslr_extent.offset,
         dslr_bytes=dslr_extent.length,
     )
+
+
+def _forget_shardless(keys: Sequence[str], finished: Finished[Patch]) -> None:
+    """Rows whose shard was deleted or cut short since are no substitute for the patches."""
+    for key in keys:
+        if not all(_is_stored(row) for row in finished.get(key) or [] if row.status == "accepted"):
+            finished.forget(key)
+
+
+def _is_stored(row: Patch) -> bool:
+    if row.shard is None or not row.shard.is_file():
+        return False
+    return row.shard.stat().st_size >= (row.dslr_offset or 0) + (row.dslr_bytes or 0)
 
 
 def _collect(keys: Sequence[str], finished: Finished[Patch], table: Path, params: PatchesParams) -> Counts:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,8 +13,8 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from dataset.errors import Rejection
-from dataset.io import read_frame, read_rows, write_text
+from dataset.errors import DpedtoolError, Rejection
+from dataset.io import read_frame, read_json, read_rows, write_text
 from dataset.params import Params
 from dataset.photos import encode_image
 from dataset.schema import Alignment, Pair, Patch, Row, Sample
@@ -127,8 +126,8 @@ def _phone_report(results: Path, phone: str) -> PhoneReport:
         patch_reasons=_reasons(patches["reason"].tolist(), Patch),
         splits={name: int((samples["split"] == name).sum()) for name in SPLITS},
         failures=_failures(pairs, alignments),
-        scores=json.loads((results / "evaluations" / phone / "metrics.json").read_text(encoding="utf-8")),
-        training=json.loads((results / "models" / phone / "model.json").read_text(encoding="utf-8")),
+        scores=read_json(results / "evaluations" / phone / "metrics.json"),
+        training=read_json(results / "models" / phone / "model.json"),
         curve=_curve(results / "models" / phone / "history.csv"),
         overlays=_overlays(aligned),
         before_after=_png(results / "evaluations" / phone / "before_after.png"),
@@ -168,7 +167,9 @@ def _overlay(name: str, row: Alignment) -> Picture:
     return Picture(_uri(encode_image(shrunk(board, PICTURE_WIDTH), ".jpg", 88), "jpeg"), caption)
 
 
-def _png(path: Path) -> Picture:
+def _png(path: Path) -> Picture | None:
+    if not path.exists():
+        return None
     return Picture(_uri(path.read_bytes(), "png"), "test patches, not trained on: phone, network, DSLR from above")
 
 
@@ -178,7 +179,10 @@ def _uri(content: bytes, kind: str) -> str:
 
 def _curve(path: Path) -> str:
     """The points of an SVG polyline: validation PSNR over the iterations, from corner to corner of the picture."""
-    history = pd.read_csv(path)
+    try:
+        history = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise DpedtoolError(f"{path} cannot be read ({error}): train again.") from None
     values = history["validation_psnr_db"].to_numpy(float)
     steps = history["iteration"].to_numpy(float)
     if len(values) < 2 or not np.isfinite(values).all():

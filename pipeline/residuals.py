@@ -46,7 +46,7 @@ def smooth_grey(image: Image) -> Grey:
 def window_shifts(phone: Grey, dslr: Grey) -> npt.NDArray[np.float64]:
     """Return (N, 2): how far, in px, what the phone shows at a window lies from there in the DSLR image."""
     height, width = phone.shape
-    ys, xs = (np.arange(SEARCH, length - WINDOW - SEARCH, WINDOW // 2) for length in (height, width))
+    ys, xs = (np.arange(SEARCH, length - WINDOW - SEARCH + 1, WINDOW // 2) for length in (height, width))
     places = [(int(x), int(y)) for y in ys for x in xs]
     step = -(-len(places) // MOST_WINDOWS) or 1
     shifts = [shift for x, y in places[::step] if (shift := _window_shift(phone, dslr, x, y)) is not None]

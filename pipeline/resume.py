@@ -33,11 +33,14 @@ class Finished(Generic[RowT]):
             self._rows.setdefault(_key(row), []).append(row)
 
     def get(self, key: str) -> list[RowT] | None:
-        """Return the rows of a finished item, or None."""
-        if key in self._rows:
-            return self._rows[key]
+        """Return the rows of a finished item, or None; what was done last counts."""
         part = self._part(key)
-        return read_rows(part, self._row_type) if part.exists() else None
+        return read_rows(part, self._row_type) if part.exists() else self._rows.get(key)
+
+    def is_done(self, key: str) -> bool:
+        """Whether an item needs no work; one whose process was killed deserves another try."""
+        rows = self.get(key)
+        return rows is not None and not any(_values(row)["reason"] == "worker_lost" for row in rows)
 
     def save(self, key: str, rows: list[RowT]) -> None:
         """Keep the rows of an item until the table is complete."""
@@ -81,7 +84,7 @@ def work_off(
         Number of processes; name of the work in the progress line.
 
     """
-    pending = [(key, item) for key, item in items.items() if finished.get(key) is None]
+    pending = [(key, item) for key, item in items.items() if not finished.is_done(key)]
     if len(pending) < len(items):
         print(f"{label}: {len(items) - len(pending)} of {len(items)} were done by an earlier run", file=sys.stderr)
     results = run(_Keyed(work), pending, workers)
@@ -100,12 +103,11 @@ class _Keyed(Generic[Item, RowT]):
 
 
 def _readable_rows(table: Path, row_type: type[RowT]) -> list[RowT]:
-    """The rows of an earlier run that are worth keeping; a table of another version is simply made anew."""
+    """The rows of an earlier run; a table of another version is simply made anew."""
     try:
-        rows = read_rows(table, row_type)
+        return read_rows(table, row_type)
     except DpedtoolError:
         return []
-    return [row for row in rows if _values(row)["reason"] != "worker_lost"]
 
 
 def _key(row: Row) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -58,19 +59,40 @@ def _run_here(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator
 def _run_in_processes(
     work: Callable[[Item], Result], items: Sequence[Item], workers: int
 ) -> Iterator[tuple[Item, Result | Lost]]:
+    with _cluster(workers) as client:
+        suspects = []
+        for item, result in _in_flight(client, work, items, workers):
+            if isinstance(result, Lost):
+                suspects.append(item)
+            else:
+                yield item, result
+        # A worker that dies takes with it whatever was on its way there, so each suspect is tried again by itself.
+        yield from _in_flight(client, work, suspects, 1)
+
+
+def _in_flight(
+    client: Any, work: Callable[[Item], Result], items: Sequence[Item], most: int
+) -> Iterator[tuple[Item, Result | Lost]]:
+    """Have at most so many items under way: each worker holds one, and the scheduler no long queue."""
     from distributed import as_completed
     from distributed.scheduler import KilledWorker
 
-    with _cluster(workers) as client:
-        item_of = {client.submit(_guarded, work, item, pure=False): item for item in items}
-        for future in as_completed(list(item_of)):
-            item = item_of.pop(future)
-            try:
-                yield item, future.result()
-            except KilledWorker:
-                yield item, Lost("The process that worked on it was killed: too little memory? Try fewer --workers.")
-            # A result that stays referenced stays in the memory of its worker.
-            future.release()
+    waiting = iter(items)
+    item_of = {client.submit(_guarded, work, item, pure=False): item for item in itertools.islice(waiting, most)}
+    running = as_completed(list(item_of))
+    for future in running:
+        item = item_of.pop(future)
+        try:
+            result = future.result()
+        except KilledWorker:
+            result = Lost("The process that worked on it was killed: too little memory? Try fewer --workers.")
+        # A result that stays referenced stays in the memory of its worker.
+        future.release()
+        for following in itertools.islice(waiting, 1):
+            submitted = client.submit(_guarded, work, following, pure=False)
+            item_of[submitted] = following
+            running.add(submitted)
+        yield item, result
 
 
 @contextlib.contextmanager
@@ -78,6 +100,8 @@ def _cluster(workers: int) -> Iterator[Any]:
     import dask
     from distributed import Client, LocalCluster
 
+    # A killed process becomes a row with a reason; what the client says of it would only stand beside.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     settings = {"distributed.scheduler.allowed-failures": 1, "distributed.admin.low-level-log-length": 0}
     with (
         dask.config.set(settings),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dataset.errors import DpedtoolError
-from dataset.io import replacing, write_json
+from dataset.io import read_json, replacing, write_json
 from training.model import Generator
 
 WEIGHTS, CARD, UNFINISHED = "generator.safetensors", "model.json", "unfinished.safetensors"
@@ -82,14 +81,7 @@ def load_card(folder: Path) -> dict[str, Any]:
         The file is missing or no JSON object.
 
     """
-    path = folder / CARD
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DpedtoolError(f"{path} is not readable ({error}): name a folder that `dpedtool train` wrote.") from None
-    if not isinstance(card, dict):
-        raise DpedtoolError(f"{path} holds no JSON object: name a folder that `dpedtool train` wrote.")
-    return card
+    return read_json(folder / CARD)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -72,7 +72,9 @@ def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams) ->
         raise DpedtoolError(f"{table} holds no test patches: a larger split.test, or more scenes, are needed.")
     phone, outputs, dslr = _run_all(load_model(model_dir), patches)
     write_rows(out / f"{Score.TABLE}.parquet", Score, _rows(patches, phone, outputs, dslr))
-    save_image(out / PICTURE, _picture(phone, outputs, dslr, params.pictures))
+    (out / PICTURE).unlink(missing_ok=True)
+    if params.pictures:
+        save_image(out / PICTURE, _picture(phone, outputs, dslr, params.pictures))
     evaluation = Evaluation(
         before={protocol: score(phone, dslr, protocol) for protocol in PROTOCOLS},
         after={protocol: score(outputs, dslr, protocol) for protocol in PROTOCOLS},

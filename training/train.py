@@ -70,7 +70,8 @@ def train(table: Path, out: Path, params: TrainParams) -> Validation:
         raise DpedtoolError(
             f"{table} holds no training patches: more accepted patches or other split shares are needed."
         )
-    run = _Run(params, key=digest([describe(params), file_sha256(table)]), validation=PatchPairs(table, "validation"))
+    key = digest([describe(params), file_sha256(table)])
+    run = _Run(params, key, patch_px=patches.read([0]).phone.shape[-1], validation=PatchPairs(table, "validation"))
     run.restore(out / UNFINISHED)
     for iteration in track(range(run.iteration + 1, params.iterations + 1), "train", params.iterations - run.iteration):
         run.step(patches)
@@ -86,7 +87,7 @@ def train(table: Path, out: Path, params: TrainParams) -> Validation:
 class _Run:
     """Everything that changes while training; `iteration` counts the steps done."""
 
-    def __init__(self, params: TrainParams, key: str, validation: PatchPairs) -> None:
+    def __init__(self, params: TrainParams, key: str, patch_px: int, validation: PatchPairs) -> None:
         self.params, self.key = params, key
         self.device = torch.device(_device(params))
         self.iteration = 0
@@ -97,7 +98,7 @@ class _Run:
         self.loss = GeneratorLoss(params)
         self.optimizer = self._adam(self.model)
         if self.loss.needs_discriminator:
-            self.discriminator = self._network(Discriminator(params.crop_px), stream=1)
+            self.discriminator: Discriminator = self._network(_discriminator(min(params.crop_px, patch_px)), stream=1)
             self.discriminator_optimizer = self._adam(self.discriminator)
         self._validation = validation
         self._sums: dict[str, float] = defaultdict(float)
@@ -128,8 +129,12 @@ class _Run:
         self._sums.clear()
         scores = {"validation_psnr_db": found.psnr_db, "validation_ms_ssim": found.ms_ssim}
         self.history.append({"iteration": found.iteration, **scores, **losses})
-        # Without validation patches every comparison with NaN is false, and the last weights stay.
-        if not found.psnr_db <= self.best.psnr_db:
+        if not math.isfinite(losses["train_loss"]):
+            raise DpedtoolError(
+                f"The loss is no longer finite after {self.iteration} iterations: lower train.learning_rate."
+            )
+        # Without validation patches the last weights are the ones to keep.
+        if not len(self._validation) or found.psnr_db > self.best.psnr_db:
             self.best = found
             self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
@@ -236,6 +241,13 @@ def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
+
+
+def _discriminator(patch_px: int) -> Discriminator:
+    try:
+        return Discriminator(patch_px)
+    except ValueError as error:
+        raise DpedtoolError(f"train.texture_weight is above 0, but: {error}") from None
 
 
 def _device(params: TrainParams) -> str:

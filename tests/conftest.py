@@ -1,0 +1,120 @@
+"""Photos, sessions and patches that several tests share; small, and with known truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from dataset.io import write_rows
+from dataset.params import PairParams
+from dataset.photos import encode_image
+from dataset.schema import Pair, Sample
+from dataset.shards import ShardWriter
+from pipeline.pairing import pair_folders
+from pipeline.rig import Camera, Truth, simulate_pair
+
+PHONE = Camera(name="phone", width=320, height=240, focal_px=280, rotation=(0.01, -0.015, 0.02))
+DSLR = Camera(name="dslr", width=560, height=400, focal_px=450, position_m=(0.07, 0.02, 0))
+
+Textures = Callable[..., np.ndarray]
+MakeSamples = Callable[..., Path]
+
+
+@dataclass(frozen=True)
+class Shots:
+    """Two photos of one scene, and where points of one lie in the other."""
+
+    phone: np.ndarray
+    dslr: np.ndarray
+    truth: Truth
+
+
+def draw_texture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Detail of three sizes everywhere, BGR uint8; no two seeds alike."""
+    rng = np.random.default_rng(seed)
+    layers = [cv2.GaussianBlur(rng.normal(size=(height, width, 3)), (0, 0), sigma) for sigma in (1.5, 4, 10)]
+    total = sum(layer / layer.std() for layer in layers)
+    return np.clip(128 + 32 * total, 0, 255).astype(np.uint8)
+
+
+def take_shots(seed: int) -> Shots:
+    texture = draw_texture(540, 740, seed)
+    return Shots(*simulate_pair(texture, PHONE, DSLR, np.random.default_rng(seed)))
+
+
+@pytest.fixture(scope="session")
+def texture() -> Textures:
+    """Return `draw_texture`: (height, width, seed) to a picture."""
+    return draw_texture
+
+
+@pytest.fixture(scope="session")
+def shots() -> Shots:
+    """Two clean photos without distortion: a homography maps one to the other exactly."""
+    return take_shots(0)
+
+
+@pytest.fixture(scope="session")
+def captures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of photos: phone/ and dslr/ with a.jpg, b.jpg, c.jpg; d.jpg of the phone is text."""
+    root = tmp_path_factory.mktemp("captures")
+    for seed, name in enumerate("abc"):
+        taken = take_shots(seed)
+        for camera, photo in (("phone", taken.phone), ("dslr", taken.dslr)):
+            (root / camera).mkdir(exist_ok=True)
+            (root / camera / f"{name}.jpg").write_bytes(encode_image(photo, ".jpg"))
+    (root / "phone" / "d.jpg").write_text("no photo")
+    (root / "dslr" / "d.jpg").write_bytes((root / "dslr" / "c.jpg").read_bytes())
+    return root
+
+
+@pytest.fixture(scope="session")
+def pairs(captures: Path) -> list[Pair]:
+    """The four pairs of the captures, the last of which cannot be read."""
+    return pair_folders(captures / "phone", captures / "dslr", PairParams()).rows
+
+
+@pytest.fixture(scope="session")
+def make_samples() -> MakeSamples:
+    """Return a function that cuts patches into a shard and writes their table of samples.
+
+    The DSLR's patch is a picture, the phone's the same, darker and flatter.
+    """
+
+    def make(folder: Path, counts: Mapping[str, int], size_px: int = 40) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        shard_path = folder / "patches-00000.tar"
+        rows = []
+        with ShardWriter(shard_path) as shard:
+            for split, count in counts.items():
+                for index in range(count):
+                    name = f"{split}-{index}"
+                    dslr = draw_texture(size_px, size_px, seed=len(rows))
+                    phone = (0.7 * dslr + 20).astype(np.uint8)
+                    places = [
+                        shard.add(f"{name}.{side}.png", encode_image(image, ".png"))
+                        for side, image in (("phone", phone), ("dslr", dslr))
+                    ]
+                    rows.append(
+                        Sample(
+                            patch_id=name,
+                            pair_id=name,
+                            phone="phone",
+                            scene_id=name,
+                            split=split,
+                            shard=shard_path,
+                            phone_offset=places[0].offset,
+                            phone_bytes=places[0].length,
+                            dslr_offset=places[1].offset,
+                            dslr_bytes=places[1].length,
+                        )
+                    )
+        write_rows(folder / "samples.parquet", Sample, rows)
+        return folder / "samples.parquet"
+
+    return make

@@ -1,0 +1,229 @@
+"""The stage align: good pairs against the truth, bad ones as rows, and what an earlier run has done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pipeline.align
+from dataset.errors import DpedtoolError
+from dataset.io import read_rows
+from dataset.params import AlignParams
+from dataset.photos import load_photo, save_image
+from dataset.schema import Alignment, Pair
+from pipeline.align import align, align_pair, crop_box, cut, dslr_from_phone, find_pair, homography
+from pipeline.overlay import aligned_images, checkerboard, shrunk
+from pipeline.pairing import pair_files
+from pipeline.residuals import residual
+from pipeline.warping import warp_dslr
+
+PARAMS = AlignParams()
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory, pairs: list[Pair]) -> Path:
+    """A finished run with images."""
+    folder = tmp_path_factory.mktemp("aligned")
+    align(pairs, folder, PARAMS)
+    return folder
+
+
+@pytest.fixture
+def worked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the pairs that were worked on, in this process."""
+    names: list[str] = []
+    real = align_pair
+
+    def note(pair: Pair, params: AlignParams, images: Path | None) -> list[Alignment]:
+        names.append(pair.pair_id)
+        return real(pair, params, images)
+
+    monkeypatch.setattr(pipeline.align, "align_pair", note)
+    return names
+
+
+def rows_in(folder: Path) -> list[Alignment]:
+    return read_rows(folder / "alignments.parquet", Alignment)
+
+
+def test_every_pair_is_a_row_in_the_order_of_their_names(out: Path) -> None:
+    rows = rows_in(out)
+    assert [(row.pair_id, row.status, row.reason) for row in rows] == [
+        ("phone--a", "aligned", ""),
+        ("phone--b", "aligned", ""),
+        ("phone--c", "aligned", ""),
+        ("phone--d", "failed", "unreadable_photo"),
+    ]
+    assert "d.jpg" in rows[3].detail
+
+
+def test_the_transform_and_the_figures_are_those_of_the_photos(out: Path, shots) -> None:
+    row = rows_in(out)[0]
+    truth = shots.truth.dslr_from_phone(np.array([[100.0, 60.0], [250.0, 180.0]]))
+    found = [dslr_from_phone(row, point) for point in ((100.0, 60.0), (250.0, 180.0))]
+    assert np.linalg.norm(np.array(found) - truth, axis=1).max() < 0.4
+    assert (row.phone_width, row.phone_height, row.dslr_width, row.dslr_height) == (320, 240, 560, 400)
+    assert row.scale == pytest.approx(450 / 280, rel=0.02)
+    box = crop_box(row)
+    assert row.coverage == pytest.approx(box.width * box.height / (320 * 240))
+    assert row.coverage > 0.8
+    assert row.residual_windows > 10
+    assert row.residual_px < 0.1
+    assert row.residual_px <= row.residual_p95_px < 0.3
+
+
+def test_the_images_are_the_phones_pixels_and_the_dslrs_on_the_same_grid(out: Path) -> None:
+    row = rows_in(out)[0]
+    box = crop_box(row)
+    phone, dslr = (load_photo(out / side / "phone--a.png") for side in ("phone", "dslr"))
+    np.testing.assert_array_equal(phone, cut(load_photo(row.phone_path), box))
+    np.testing.assert_array_equal(dslr, warp_dslr(load_photo(row.dslr_path), homography(row), box))
+    assert residual(phone, dslr).median_px < 0.1
+
+
+def test_without_images_there_is_the_table_alone(tmp_path: Path, pairs: list[Pair]) -> None:
+    align(pairs[:1], tmp_path, PARAMS, images=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["alignments.parquet"]
+
+
+def test_unpaired_photos_are_no_rows(tmp_path: Path, pairs: list[Pair]) -> None:
+    alone = replace(pairs[1], status="unpaired", reason="no_dslr_photo", dslr_path=None)
+    assert [row.pair_id for row in align([pairs[0], alone], tmp_path, PARAMS, images=False)] == ["phone--a"]
+
+
+# Failures as data
+
+
+def failed(phone: np.ndarray, dslr: np.ndarray, folder: Path, params: AlignParams = PARAMS) -> Alignment:
+    save_image(folder / "p.png", phone)
+    save_image(folder / "d.png", dslr)
+    (row,) = align(pair_files(folder / "p.png", folder / "d.png").rows, folder / "out", params)
+    assert row.status == "failed"
+    assert row.detail
+    assert not (folder / "out" / "phone").exists()
+    return row
+
+
+def test_a_missing_photo_is_a_row(tmp_path: Path, pairs: list[Pair]) -> None:
+    (row,) = align([replace(pairs[0], dslr_path=tmp_path / "none.jpg")], tmp_path, PARAMS)
+    assert row.reason == "unreadable_photo"
+    assert "none.jpg" in row.detail
+
+
+def test_a_blank_photo_is_a_row_with_its_size(tmp_path: Path, shots) -> None:
+    row = failed(np.full((90, 120, 3), 7, np.uint8), shots.dslr, tmp_path)
+    assert row.reason == "few_keypoints"
+    assert (row.phone_width, row.phone_height) == (120, 90)
+    assert row.dslr_from_phone is None
+
+
+def test_a_small_overlap_is_a_row_with_its_figures(tmp_path: Path, shots) -> None:
+    row = failed(shots.phone, shots.dslr[:, :200], tmp_path, AlignParams(min_coverage=0.6))
+    assert row.reason == "small_overlap"
+    assert 0 < row.coverage < 0.6
+    assert row.inliers >= PARAMS.min_inliers
+
+
+def test_photos_that_agree_nowhere_else_are_misaligned(tmp_path: Path, shots) -> None:
+    """A transform that fits the keypoints of one half, while the other half is shifted."""
+    shifted = shots.phone.copy()
+    shifted[:, :250] = np.roll(shots.phone, 7, axis=1)[:, :250]
+    matrix = pipeline.align.register(shots.phone, shots.dslr, PARAMS)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pipeline.align, "register", lambda *_: matrix)
+        row = failed(shifted, shots.dslr, tmp_path)
+    assert row.reason == "misaligned"
+    assert row.residual_px == pytest.approx(7, abs=0.5)
+
+
+# What an earlier run has done
+
+
+def test_a_finished_pair_is_not_done_again(out: Path, pairs: list[Pair], worked: list[str]) -> None:
+    before = (out / "alignments.parquet").read_bytes()
+    align(pairs, out, PARAMS)
+    assert worked == []
+    assert (out / "alignments.parquet").read_bytes() == before
+    assert not (out / ".parts").exists()
+
+
+def test_a_new_pair_is_done_and_the_others_kept(tmp_path: Path, pairs: list[Pair], worked: list[str]) -> None:
+    align(pairs[:1], tmp_path, PARAMS)
+    rows = align(pairs[:2], tmp_path, PARAMS)
+    assert worked == ["phone--a", "phone--b"]
+    assert [row.pair_id for row in rows] == ["phone--a", "phone--b"]
+
+
+def test_other_parameters_do_everything_anew(tmp_path: Path, pairs: list[Pair], worked: list[str]) -> None:
+    align(pairs[:2], tmp_path, PARAMS, images=False)
+    align(pairs[:2], tmp_path, AlignParams(ratio=0.75), images=False)
+    assert worked == ["phone--a", "phone--b"] * 2
+
+
+def test_a_photo_with_other_content_is_aligned_anew(tmp_path: Path, pairs: list[Pair], worked: list[str]) -> None:
+    align(pairs[:2], tmp_path, PARAMS, images=False)
+    align([replace(pairs[0], phone_sha256="0" * 64), pairs[1]], tmp_path, PARAMS, images=False)
+    assert worked == ["phone--a", "phone--b", "phone--a"]
+
+
+def test_a_photo_that_moved_is_not_aligned_anew_but_named_where_it_is(
+    tmp_path: Path, pairs: list[Pair], worked: list[str]
+) -> None:
+    align(pairs[:1], tmp_path, PARAMS, images=False)
+    moved = tmp_path / "moved.jpg"
+    moved.write_bytes(pairs[0].phone_path.read_bytes())
+    (row,) = align([replace(pairs[0], phone_path=moved)], tmp_path, PARAMS, images=False)
+    assert worked == ["phone--a"]
+    assert row.phone_path == moved
+
+
+def test_deleted_images_are_made_again(tmp_path: Path, pairs: list[Pair], worked: list[str]) -> None:
+    align(pairs[:2], tmp_path, PARAMS, images=False)
+    align(pairs[:2], tmp_path, PARAMS)
+    (tmp_path / "dslr" / "phone--b.png").unlink()
+    align(pairs[:2], tmp_path, PARAMS)
+    assert worked == ["phone--a", "phone--b", "phone--a", "phone--b", "phone--b"]
+    assert (tmp_path / "dslr" / "phone--b.png").exists()
+
+
+def test_a_pair_that_no_longer_aligns_leaves_no_images(tmp_path: Path, pairs: list[Pair]) -> None:
+    align(pairs[:1], tmp_path, PARAMS)
+    (row,) = align(pairs[:1], tmp_path, AlignParams(min_coverage=1.0))
+    assert row.status == "failed"
+    assert not (tmp_path / "phone" / "phone--a.png").exists()
+    assert not (tmp_path / "dslr" / "phone--a.png").exists()
+
+
+def test_two_processes_give_the_same_bytes_as_one(out: Path, pairs: list[Pair]) -> None:
+    # As far below the common root as the other run, so that relative paths are the same.
+    other = out.parent / f"{out.name}-two"
+    align(pairs, other, PARAMS, workers=2)
+    names = sorted(path.relative_to(out) for path in out.rglob("*") if path.is_file())
+    assert sorted(path.relative_to(other) for path in other.rglob("*") if path.is_file()) == names
+    assert all((other / name).read_bytes() == (out / name).read_bytes() for name in names)
+
+
+# Looking up
+
+
+def test_an_unknown_pair_and_one_that_failed_are_refused(out: Path) -> None:
+    rows = rows_in(out)
+    assert find_pair(rows, "phone--a") is rows[0]
+    with pytest.raises(DpedtoolError, match=r"did you mean phone--\w\?"):
+        find_pair(rows, "phone--x")
+    with pytest.raises(DpedtoolError, match="unreadable_photo"):
+        find_pair(rows, "phone--d")
+
+
+def test_a_checkerboard_shows_both_in_turn(out: Path) -> None:
+    phone, dslr = aligned_images(rows_in(out)[0])
+    board = checkerboard(phone, dslr)
+    side = round(phone.shape[1] / 8)
+    np.testing.assert_array_equal(board[:side, :side], phone[:side, :side])
+    np.testing.assert_array_equal(board[:side, side : 2 * side], dslr[:side, side : 2 * side])
+    np.testing.assert_array_equal(board[side : 2 * side, :side], dslr[side : 2 * side, :side])
+    assert shrunk(board, 100).shape[1] == 100
+    assert shrunk(board, 10_000) is board

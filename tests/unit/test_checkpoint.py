@@ -1,0 +1,126 @@
+"""Models on disk: what was saved is loaded, and what is not a model is refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from dataset.errors import DpedtoolError
+from training.checkpoint import (
+    CARD,
+    WEIGHTS,
+    load_card,
+    load_model,
+    load_tensors,
+    optimizer_tensors,
+    read_notes,
+    restore_optimizer,
+    save_model,
+    save_tensors,
+)
+from training.model import Generator, initialise
+
+PARAMS = {"params": {"channels": 4, "blocks": 1}}
+
+
+def generator(seed: int = 0) -> Generator:
+    model = Generator(4, 1)
+    initialise(model, torch.Generator().manual_seed(seed))
+    return model
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(DpedtoolError) as error:
+        load_model(folder)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_model_comes_back_ready_to_evaluate(tmp_path: Path) -> None:
+    model = generator()
+    save_model(tmp_path, model, PARAMS)
+    loaded = load_model(tmp_path)
+    assert not loaded.training
+    images = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(loaded(images), model.eval()(images))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([WEIGHTS, CARD])
+
+
+def test_tensors_and_notes_come_back(tmp_path: Path) -> None:
+    tensors = {"a": torch.arange(6.0).reshape(2, 3).T, "b": torch.tensor(3.0)}
+    save_tensors(tmp_path / "t.safetensors", tensors, {"key": "k"})
+    loaded = load_tensors(tmp_path / "t.safetensors")
+    assert loaded.keys() == tensors.keys()
+    assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
+    assert read_notes(tmp_path / "t.safetensors") == {"key": "k"}
+
+
+def test_notes_of_what_is_no_checkpoint_are_empty(tmp_path: Path) -> None:
+    assert read_notes(tmp_path / "none") == {}
+    (tmp_path / "text").write_text("no tensors")
+    assert read_notes(tmp_path / "text") == {}
+    save_tensors(tmp_path / "plain", {"a": torch.zeros(1)})
+    assert read_notes(tmp_path / "plain") == {}
+
+
+def test_a_missing_model_is_refused(tmp_path: Path) -> None:
+    sentence = refused(tmp_path / "none")
+    assert "model.json" in sentence
+    assert "run the stage that writes it" in sentence
+
+
+def test_missing_and_damaged_weights_are_refused(tmp_path: Path) -> None:
+    save_model(tmp_path, generator(), PARAMS)
+    whole = (tmp_path / WEIGHTS).read_bytes()
+    for length in (0, 4, 100, len(whole) - 1):
+        (tmp_path / WEIGHTS).write_bytes(whole[:length])
+        assert "not a readable safetensors file" in refused(tmp_path)
+    (tmp_path / WEIGHTS).unlink()
+    assert "not a readable safetensors file" in refused(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        {"params": {"channels": 8, "blocks": 1}},
+        {"params": {"channels": 4, "blocks": 2}},
+        {"params": {"channels": 4}},
+        {"params": 3},
+        {"params": {"channels": "4", "blocks": 1}},
+        {},
+    ],
+)
+def test_a_card_that_does_not_fit_its_weights_is_refused(tmp_path: Path, card: dict[str, object]) -> None:
+    save_model(tmp_path, generator(), PARAMS)
+    (tmp_path / CARD).write_text(json.dumps(card))
+    assert "do not fit" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "\udcff"])
+def test_what_is_no_card_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / CARD).write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(DpedtoolError, match=r"model\.json"):
+        load_card(tmp_path)
+
+
+def test_an_optimiser_goes_on_where_it_stopped() -> None:
+    def steps(model: Generator, adam: torch.optim.Adam, first: int, last: int) -> None:
+        for step in range(first, last):
+            images = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(step))
+            adam.zero_grad()
+            model(images).square().sum().backward()
+            adam.step()
+
+    whole, half = generator(), generator()
+    adam = torch.optim.Adam(whole.parameters())
+    steps(whole, adam, 0, 4)
+    first = torch.optim.Adam(half.parameters())
+    steps(half, first, 0, 2)
+    second = torch.optim.Adam(half.parameters())
+    restore_optimizer(second, {name: value.clone() for name, value in optimizer_tensors(first).items()})
+    steps(half, second, 2, 4)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(half.state_dict()[name], value), name

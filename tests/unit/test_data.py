@@ -1,0 +1,104 @@
+"""Patches from shards: what the network sees is what was stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dataset.errors import DpedtoolError
+from training.data import PatchPairs
+
+COUNTS = {"train": 5, "validation": 2, "test": 3}
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory, make_samples) -> Path:
+    return make_samples(tmp_path_factory.mktemp("samples"), COUNTS)
+
+
+def test_a_split_holds_its_own_patches(table: Path) -> None:
+    for split, count in COUNTS.items():
+        found = PatchPairs(table, split)
+        assert len(found) == count
+        assert [sample.patch_id for sample in found.samples] == [f"{split}-{index}" for index in range(count)]
+    assert len(PatchPairs(table, "none")) == 0
+
+
+def test_patches_are_rgb_between_0_and_1_in_the_order_asked_for(table: Path, texture) -> None:
+    batch = PatchPairs(table, "train").read([3, 0])
+    assert batch.phone.shape == batch.dslr.shape == (2, 3, 40, 40)
+    assert batch.phone.dtype == torch.float32
+    for row, seed in enumerate((3, 0)):
+        rgb = texture(40, 40, seed=seed)[..., ::-1].transpose(2, 0, 1)
+        np.testing.assert_allclose(batch.dslr[row].numpy(), rgb / 255, atol=1e-6)
+        np.testing.assert_allclose(batch.phone[row].numpy(), np.floor(0.7 * rgb + 20) / 255, atol=1e-6)
+
+
+def test_both_patches_get_the_same_crop_flip_and_turn(table: Path) -> None:
+    """The phone's patch is the DSLR's, darker, pixel for pixel: any difference in the crop would show."""
+    batch = PatchPairs(table, "train").draw(40, 16, np.random.default_rng(0))
+    assert batch.phone.shape == (40, 3, 16, 16)
+    expected = torch.floor(0.7 * (255 * batch.dslr).round() + 20) / 255
+    torch.testing.assert_close(batch.phone, expected, atol=1e-5, rtol=0)
+
+
+def test_a_draw_follows_from_its_generator(table: Path) -> None:
+    patches = PatchPairs(table, "train")
+    first, again, other = (patches.draw(6, 24, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first.phone, again.phone)
+    assert not torch.equal(first.phone, other.phone)
+
+
+def test_all_eight_turns_and_flips_are_drawn(table: Path) -> None:
+    patches = PatchPairs(table, "train")
+    whole = patches.read(range(5)).dslr
+    views = [
+        (index, turn, flip, torch.rot90(image, turn, (1, 2)).flip(2) if flip else torch.rot90(image, turn, (1, 2)))
+        for index, image in enumerate(whole)
+        for turn in range(4)
+        for flip in (False, True)
+    ]
+    drawn = patches.draw(200, 40, np.random.default_rng(0)).dslr
+    seen = {(turn, flip) for image in drawn for _, turn, flip, view in views if torch.equal(image, view)}
+    assert len(seen) == 8
+
+
+def test_crops_reach_every_corner(table: Path) -> None:
+    patches = PatchPairs(table, "train")
+    whole = patches.read(range(5)).dslr
+    levels = {
+        (int((255 * patch[:, y : y + 39, x : x + 39]).round().sum())): (y, x)
+        for patch in whole
+        for y in (0, 1)
+        for x in (0, 1)
+    }
+    drawn = patches.draw(300, 39, np.random.default_rng(0)).dslr
+    assert {levels[int((255 * image).round().sum())] for image in drawn} == {(0, 0), (0, 1), (1, 0), (1, 1)}
+
+
+def test_a_crop_larger_than_the_patch_is_the_whole_patch(table: Path) -> None:
+    assert PatchPairs(table, "train").draw(2, 100, np.random.default_rng(0)).phone.shape == (2, 3, 40, 40)
+
+
+def test_a_missing_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DpedtoolError, match="There is no table"):
+        PatchPairs(tmp_path / "none.parquet", "train")
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "overwritten"])
+def test_a_damaged_shard_is_refused_with_the_patch_and_a_remedy(tmp_path: Path, make_samples, damage: str) -> None:
+    table = make_samples(tmp_path, COUNTS)
+    patches = PatchPairs(table, "test")
+    shard = tmp_path / "patches-00000.tar"
+    content = shard.read_bytes()
+    shard.unlink()
+    if damage == "cut":
+        shard.write_bytes(content[:1000])
+    if damage == "overwritten":
+        shard.write_bytes(bytes(len(content)))
+    with pytest.raises(DpedtoolError, match=r"test-1.*cut the patches again") as refused:
+        patches.read([1])
+    assert "patches-00000.tar" in str(refused.value)

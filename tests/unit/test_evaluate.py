@@ -1,0 +1,118 @@
+"""Scores on test patches: those of the metrics, row by row, and the files that hold them."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dataset.errors import DpedtoolError
+from dataset.io import read_rows
+from dataset.params import EvaluateParams
+from dataset.photos import load_photo
+from dataset.schema import Score
+from training.checkpoint import load_model, save_model
+from training.data import PatchPairs
+from training.evaluate import evaluate
+from training.metrics import ms_ssim_each, psnr_each, score
+from training.model import Generator, initialise
+
+COUNTS = {"train": 1, "test": 4}
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory, make_samples) -> Path:
+    return make_samples(tmp_path_factory.mktemp("samples"), COUNTS)
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generator as it begins: nearly the identity."""
+    model = Generator(4, 1)
+    initialise(model, torch.Generator().manual_seed(0))
+    folder = tmp_path_factory.mktemp("model")
+    save_model(folder, model, {"params": {"channels": 4, "blocks": 1}})
+    return folder
+
+
+def test_the_figures_are_those_of_the_metrics(tmp_path: Path, table: Path, model_dir: Path) -> None:
+    evaluation = evaluate(table, model_dir, tmp_path, EvaluateParams())
+    batch = PatchPairs(table, "test").read(range(4))
+    with torch.inference_mode():
+        outputs = load_model(model_dir)(batch.phone)
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    for protocol in ("image", "batch"):
+        before, after = score(batch.phone, batch.dslr, protocol), score(outputs, batch.dslr, protocol)
+        assert evaluation.before[protocol] == before
+        assert written[protocol]["pairs"] == 4
+        assert written[protocol]["psnr_before_db"] == pytest.approx(before.psnr_db)
+        assert written[protocol]["psnr_after_db"] == pytest.approx(after.psnr_db)
+        assert written[protocol]["ms_ssim_before"] == pytest.approx(before.ms_ssim)
+        assert written[protocol]["ms_ssim_after"] == pytest.approx(after.ms_ssim)
+    rows = read_rows(tmp_path / "scores.parquet", Score)
+    assert [row.patch_id for row in rows] == [f"test-{index}" for index in range(4)]
+    clipped = outputs.clamp(0, 1)
+    assert [row.psnr_before for row in rows] == pytest.approx(psnr_each(batch.phone, batch.dslr).tolist())
+    assert [row.psnr_after for row in rows] == pytest.approx(psnr_each(clipped, batch.dslr).tolist())
+    assert [row.ms_ssim_before for row in rows] == pytest.approx(ms_ssim_each(batch.phone, batch.dslr).tolist())
+    assert [row.ms_ssim_after for row in rows] == pytest.approx(ms_ssim_each(clipped, batch.dslr).tolist())
+    assert np.mean([row.psnr_after for row in rows]) == pytest.approx(written["image"]["psnr_after_db"])
+
+
+def test_the_sentence_names_both_ends_and_the_protocol(tmp_path: Path, table: Path, model_dir: Path) -> None:
+    evaluation = evaluate(table, model_dir, tmp_path, EvaluateParams())
+    sentence = evaluation.sentence()
+    assert sentence.startswith("4 test patches: PSNR ")
+    assert f"{evaluation.before['image'].psnr_db:.2f} to {evaluation.after['image'].psnr_db:.2f} dB" in sentence
+    assert "protocol image" in sentence
+
+
+@pytest.mark.parametrize(("pictures", "columns"), [(1, 1), (3, 3), (9, 4)])
+def test_the_picture_shows_phone_network_and_dslr(
+    tmp_path: Path, table: Path, model_dir: Path, pictures: int, columns: int, texture
+) -> None:
+    evaluate(table, model_dir, tmp_path, EvaluateParams(pictures=pictures))
+    picture = load_photo(tmp_path / "before_after.png")
+    assert picture.shape == (3 * 80, columns * 80, 3)
+    dslr = texture(40, 40, seed=1)
+    np.testing.assert_array_equal(picture[160:, :80], dslr.repeat(2, axis=0).repeat(2, axis=1))
+    phone = (0.7 * dslr + 20).astype(np.uint8)
+    np.testing.assert_array_equal(picture[:80, :80], phone.repeat(2, axis=0).repeat(2, axis=1))
+
+
+def test_no_pictures_may_be_asked_for(tmp_path: Path, table: Path, model_dir: Path) -> None:
+    evaluate(table, model_dir, tmp_path, EvaluateParams(pictures=0))
+    assert (tmp_path / "metrics.json").exists()
+
+
+def test_equal_patches_are_counted_and_no_infinity_is_written(
+    tmp_path: Path, table: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = PatchPairs.read
+
+    def equal(patches: PatchPairs, indices: range) -> object:
+        batch = real(patches, indices)
+        return type(batch)(batch.dslr, batch.dslr)
+
+    monkeypatch.setattr(PatchPairs, "read", equal)
+    evaluate(table, model_dir, tmp_path, EvaluateParams())
+    written = json.loads((tmp_path / "metrics.json").read_text())["image"]
+    assert written["psnr_before_db"] is None
+    assert written["infinite_psnr_before"] == 4
+    assert written["ms_ssim_before"] == pytest.approx(1)
+    assert all(row.psnr_before == math.inf for row in read_rows(tmp_path / "scores.parquet", Score))
+
+
+def test_without_test_patches_it_is_refused(tmp_path: Path, make_samples, model_dir: Path) -> None:
+    table = make_samples(tmp_path, {"train": 1})
+    with pytest.raises(DpedtoolError, match="no test patches"):
+        evaluate(table, model_dir, tmp_path / "out", EvaluateParams())
+
+
+def test_a_missing_model_is_refused(tmp_path: Path, table: Path) -> None:
+    with pytest.raises(DpedtoolError, match=r"model\.json"):
+        evaluate(table, tmp_path / "none", tmp_path / "out", EvaluateParams())

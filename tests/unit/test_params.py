@@ -1,0 +1,152 @@
+"""Params files: what is accepted, what is refused, and what the refusal says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dataset.errors import ParamsError
+from dataset.params import AlignParams, CapturesParams, Params, SplitParams, TrainParams, as_yaml, describe, load_params
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_without_a_file_the_defaults_hold() -> None:
+    assert load_params(None) == Params()
+
+
+def test_an_empty_file_and_an_empty_section_are_the_defaults(tmp_path: Path) -> None:
+    for text in ("", "align:\n", "captures: {}\n"):
+        params = load_params(write(tmp_path, text))
+        assert replace(params, captures=CapturesParams()) == Params()
+
+
+def test_the_folder_of_captures_is_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path.parent)
+    near = load_params(write(tmp_path, "captures: {root: photos}"))
+    assert Path(near.captures.root).resolve() == tmp_path / "photos"
+    assert load_params(write(tmp_path, "captures: {root: /photos}")).captures.root == "/photos"
+
+
+def test_an_override_of_that_folder_is_taken_as_it_is(tmp_path: Path) -> None:
+    path = write(tmp_path, "captures: {root: photos}")
+    assert load_params(path, ("captures.root=here",)).captures.root == "here"
+    assert load_params(path, ("captures.reference=canon",)).captures.root == str(tmp_path / "photos")
+
+
+def test_a_file_changes_only_what_it_names(tmp_path: Path) -> None:
+    params = load_params(write(tmp_path, "align:\n  ratio: 0.7\ncaptures:\n  phones: [a, b]\n"))
+    assert params.align == AlignParams(ratio=0.7)
+    assert params.captures.phones == ("a", "b")
+    assert params.train == TrainParams()
+
+
+def test_a_whole_number_is_taken_for_a_float_and_an_exponent_without_a_point_too(tmp_path: Path) -> None:
+    params = load_params(write(tmp_path, "train:\n  learning_rate: 5e-4\n  tv_weight: 2\n"))
+    assert params.train.learning_rate == 0.0005
+    assert params.train.tv_weight == 2.0
+    assert isinstance(params.train.tv_weight, float)
+
+
+def test_overrides_win_over_the_file_and_the_last_one_over_the_others(tmp_path: Path) -> None:
+    path = write(tmp_path, "align: {ratio: 0.7, features: 99}")
+    params = load_params(path, ("align.ratio=0.6", "align.ratio=0.5", "captures.phones=[x, y]"))
+    assert params.align == AlignParams(ratio=0.5, features=99)
+    assert params.captures.phones == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("aligm: {}", ["'aligm'", "did you mean 'align'?"]),
+        ("align: {ration: 0.7}", ["'align.ration'", "did you mean 'align.ratio'?"]),
+        ("align: {zzzzzz: 1}", ["'align.zzzzzz'", "align.ratio"]),
+        ("1: 2", ["'1'"]),
+        ("align: 3", ["'align'", "section"]),
+        ("- align", ["list"]),
+        ("align: {ratio: [", ["not readable as YAML"]),
+        ("align: {features: true}", ["align.features", "whole number", "True"]),
+        ("align: {features: 400.5}", ["align.features", "whole number", "400.5"]),
+        ("align: {ratio: many}", ["align.ratio", "a number", "'many'"]),
+        ("align: {ratio: .nan}", ["align.ratio", "finite"]),
+        ("align: {ratio: .inf}", ["align.ratio", "finite"]),
+        ("align: {ratio: 0}", ["align.ratio", "above 0"]),
+        ("align: {ratio: 1.01}", ["align.ratio", "at most 1"]),
+        ("align: {min_inliers: 3}", ["align.min_inliers", "at least 4"]),
+        ("align: {ratio: }", ["align.ratio", "a number", "None"]),
+        ("patches: {format: gif}", ["patches.format", "png, jpg", "'gif'"]),
+        ("demo: {parallax: 1}", ["demo.parallax", "true or false"]),
+        ("captures: {phones: phone-a}", ["captures.phones", "a list"]),
+        ("captures: {phones: [7]}", ["captures.phones", "text", "7"]),
+        ("captures: {reference: ../dslr}", ["captures.reference", "'../dslr'"]),
+        ("captures: {phones: ['<b>']}", ["captures.phones", "'<b>'"]),
+        ("split: {test: 0.6, validation: 0.4}", ["split", "below 1"]),
+    ],
+)
+def test_what_a_file_may_not_say(tmp_path: Path, text: str, words: list[str]) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(ParamsError) as refused:
+        load_params(path)
+    message = str(refused.value)
+    assert all(word in message for word in [str(path), *words]), message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("ratio=1", ["section.key=value"]),
+        ("align.ratio", ["section.key=value"]),
+        ("align.ratio=[", ["not readable as YAML"]),
+        ("aling.ratio=1", ["did you mean 'align'?"]),
+        ("align.ratios=1", ["did you mean 'align.ratio'?"]),
+        ("align.ratio=2", ["align.ratio", "at most 1"]),
+    ],
+)
+def test_what_an_override_may_not_say(override: str, words: list[str]) -> None:
+    with pytest.raises(ParamsError) as refused:
+        load_params(None, (override,))
+    assert all(word in str(refused.value) for word in words), str(refused.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"no params file .*nowhere\.yaml"):
+        load_params(tmp_path / "nowhere.yaml")
+
+
+def test_a_binary_file_and_a_folder_are_no_yaml(tmp_path: Path) -> None:
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x80")
+    for path in (tmp_path / "binary.yaml", tmp_path):
+        with pytest.raises(ParamsError, match="not readable as YAML"):
+            load_params(path)
+
+
+def test_a_section_built_in_code_is_checked_too() -> None:
+    with pytest.raises(ParamsError, match="ratio must be above 0"):
+        AlignParams(ratio=-1)
+    with pytest.raises(ParamsError, match="below 1"):
+        SplitParams(test=0.5, validation=0.5)
+
+
+def test_a_description_is_plain_data_in_the_order_of_the_fields() -> None:
+    described = describe(CapturesParams(phones=("a", "b")))
+    assert described == {"root": "demo/captures", "reference": "dslr", "phones": ["a", "b"]}
+    assert list(described) == ["root", "reference", "phones"]
+
+
+def test_the_printed_params_load_as_what_was_printed(tmp_path: Path) -> None:
+    changed = load_params(None, ("align.ratio=0.7", "captures.root=/photos", "captures.phones=[a]", "train.batch=3"))
+    text = as_yaml(changed)
+    assert load_params(write(tmp_path, text)) == changed
+    assert "  # smallest zero-mean NCC of the two grey windows, -1..1; at least -1; at most 1\n  min_ncc: 0.9" in text
+
+
+def test_a_number_beyond_a_float_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="tolerance_s"):
+        load_params(write(tmp_path, f"pair: {{tolerance_s: 1{'0' * 400}}}"))

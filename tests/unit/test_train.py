@@ -1,0 +1,207 @@
+"""Training: it learns, it goes on after an interruption as if there had been none, and it keeps the best weights."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import training.train
+from dataset.errors import DpedtoolError
+from dataset.params import TrainParams
+from training.checkpoint import CARD, UNFINISHED, WEIGHTS, load_card, load_model, load_tensors
+from training.data import PatchPairs
+from training.metrics import psnr_each
+from training.train import HISTORY, enhance_patches, learning_rate, train
+
+PARAMS = TrainParams(
+    channels=4, blocks=1, iterations=6, batch=2, crop_px=32, validate_every=2, learning_rate=2e-3, device="cpu"
+)
+COUNTS = {"train": 5, "validation": 2, "test": 3}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory, make_samples) -> Path:
+    return make_samples(tmp_path_factory.mktemp("samples"), COUNTS)
+
+
+def history(folder: Path) -> list[dict[str, float]]:
+    with (folder / HISTORY).open() as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def interrupt_at(patched: pytest.MonkeyPatch, steps: int) -> None:
+    """Raise in the step after so many."""
+    real, taken = training.train._Run.step, []
+
+    def step(run: object, patches: PatchPairs) -> None:
+        if len(taken) == steps:
+            raise KeyboardInterrupt
+        taken.append(1)
+        real(run, patches)
+
+    patched.setattr(training.train._Run, "step", step)
+
+
+def test_a_run_writes_model_card_and_history(tmp_path: Path, table: Path) -> None:
+    best = train(table, tmp_path, PARAMS)
+    assert sorted(files(tmp_path)) == sorted([WEIGHTS, CARD, HISTORY])
+    rows = history(tmp_path)
+    assert [row["iteration"] for row in rows] == [2, 4, 6]
+    assert best.psnr_db == pytest.approx(max(row["validation_psnr_db"] for row in rows), abs=1e-3)
+    card = load_card(tmp_path)
+    assert card["training_patches"] == 5
+    assert card["params"]["channels"] == 4
+    assert card["best_validation"]["iteration"] == best.iteration
+    assert card["parameters"] == sum(value.numel() for value in load_tensors(tmp_path / WEIGHTS).values())
+
+
+def test_training_brings_the_phones_patches_nearer_to_the_dslrs(tmp_path: Path, table: Path) -> None:
+    best = train(table, tmp_path, replace(PARAMS, iterations=120, validate_every=60))
+    batch = PatchPairs(table, "validation").read([0, 1])
+    assert best.psnr_db > psnr_each(batch.phone, batch.dslr).mean() + 1
+    outputs = enhance_patches(load_model(tmp_path), batch.phone)
+    assert float(psnr_each(outputs, batch.dslr).mean()) == pytest.approx(best.psnr_db, abs=1e-4)
+
+
+def test_the_same_parameters_give_the_same_bytes_and_another_seed_does_not(tmp_path: Path, table: Path) -> None:
+    for name, seed in (("one", 0), ("two", 0), ("three", 1)):
+        train(table, tmp_path / name, replace(PARAMS, seed=seed))
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+    assert files(tmp_path / "one")[WEIGHTS] != files(tmp_path / "three")[WEIGHTS]
+
+
+@pytest.mark.parametrize("texture_weight", [0.0, 0.1])
+@pytest.mark.parametrize("steps", [1, 3, 5])
+def test_an_interrupted_run_ends_with_the_bytes_of_an_uninterrupted_one(
+    tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch, steps: int, texture_weight: float
+) -> None:
+    params = replace(PARAMS, texture_weight=texture_weight)
+    train(table, tmp_path / "whole", params)
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, steps)
+        with pytest.raises(KeyboardInterrupt):
+            train(table, tmp_path / "halted", params)
+    assert (tmp_path / "halted" / UNFINISHED).exists() == (steps >= 2)
+    with monkeypatch.context() as patched:
+        # No step that was validated is taken again.
+        interrupt_at(patched, 6 - steps // 2 * 2)
+        train(table, tmp_path / "halted", params)
+    assert files(tmp_path / "halted") == files(tmp_path / "whole")
+
+
+def test_an_interrupted_run_of_other_parameters_is_no_start(
+    tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = replace(PARAMS, learning_rate=1e-3)
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, 3)
+        with pytest.raises(KeyboardInterrupt):
+            train(table, tmp_path / "halted", PARAMS)
+    train(table, tmp_path / "halted", other)
+    train(table, tmp_path / "whole", other)
+    assert files(tmp_path / "halted") == files(tmp_path / "whole")
+
+
+def test_a_damaged_unfinished_run_is_begun_anew(tmp_path: Path, table: Path) -> None:
+    train(table, tmp_path / "whole", PARAMS)
+    (tmp_path / "halted").mkdir()
+    (tmp_path / "halted" / UNFINISHED).write_bytes(b"no tensors")
+    train(table, tmp_path / "halted", PARAMS)
+    assert files(tmp_path / "halted") == files(tmp_path / "whole")
+
+
+def test_the_texture_loss_is_among_the_losses(tmp_path: Path, table: Path) -> None:
+    train(table, tmp_path, replace(PARAMS, texture_weight=0.1, iterations=2))
+    (row,) = history(tmp_path)
+    assert row["train_texture"] > 0
+    assert math.isfinite(row["train_loss"])
+
+
+def test_the_texture_loss_works_with_patches_smaller_than_the_crop(tmp_path: Path, table: Path) -> None:
+    train(table, tmp_path, replace(PARAMS, texture_weight=0.1, iterations=1, crop_px=100))
+    assert (tmp_path / WEIGHTS).exists()
+
+
+def test_without_validation_patches_the_last_weights_are_kept(tmp_path: Path, make_samples) -> None:
+    table = make_samples(tmp_path / "samples", {"train": 3})
+    best = train(table, tmp_path / "out", PARAMS)
+    assert best.iteration == PARAMS.iterations
+    assert math.isnan(best.psnr_db)
+    assert load_card(tmp_path / "out")["best_validation"] == {
+        "iteration": PARAMS.iterations,
+        "psnr_db": None,
+        "ms_ssim": None,
+    }
+    longer = train(table, tmp_path / "again", replace(PARAMS, validate_every=6))
+    assert longer.iteration == PARAMS.iterations
+    assert files(tmp_path / "out")[WEIGHTS] == files(tmp_path / "again")[WEIGHTS]
+
+
+def scores(patched: pytest.MonkeyPatch, values: list[float]) -> None:
+    """Let the validations find these PSNRs in turn."""
+    left = list(values)
+    patched.setattr(
+        training.train._Run, "_score", lambda run: training.train.Validation(run.iteration, left.pop(0), 0.5)
+    )
+
+
+def test_the_best_weights_are_kept_and_not_the_last(
+    tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        scores(patched, [20.0, 30.0, 25.0])
+        assert train(table, tmp_path / "best", PARAMS).iteration == 4
+    with monkeypatch.context() as patched:
+        scores(patched, [20.0, 30.0, 35.0])
+        assert train(table, tmp_path / "last", PARAMS).iteration == 6
+    assert files(tmp_path / "best")[WEIGHTS] != files(tmp_path / "last")[WEIGHTS]
+
+
+def test_weights_that_diverged_do_not_replace_good_ones(
+    tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores(monkeypatch, [20.0, math.nan, math.nan])
+    assert train(table, tmp_path, PARAMS).iteration == 2
+
+
+def test_no_training_patches_are_refused(tmp_path: Path, make_samples) -> None:
+    table = make_samples(tmp_path, {"test": 2})
+    with pytest.raises(DpedtoolError, match="no training patches"):
+        train(table, tmp_path / "out", PARAMS)
+
+
+def test_the_step_size_by_hand() -> None:
+    params = TrainParams(iterations=100, learning_rate=1.0)
+    assert [learning_rate(step, params) for step in (0, 4, 5)] == [pytest.approx(0.2), pytest.approx(1), 1]
+    # half way through the cosine, and at its end
+    assert learning_rate(5 + 95 // 2, params) == pytest.approx(0.5 * (1 + math.cos(math.pi * 47 / 95)))
+    assert 0 < learning_rate(99, params) < 0.001
+    assert learning_rate(0, TrainParams(iterations=1, learning_rate=1.0)) == 1
+
+
+def test_patches_are_enhanced_some_at_a_time_and_clipped(tmp_path: Path, table: Path) -> None:
+    train(table, tmp_path, replace(PARAMS, iterations=1))
+    model = load_model(tmp_path)
+    phone = PatchPairs(table, "train").read(range(5)).phone * 3
+    outputs = enhance_patches(model, phone, batch=2)
+    torch.testing.assert_close(outputs, enhance_patches(model, phone, batch=5), atol=1e-6, rtol=0)
+    assert outputs.min() >= 0
+    assert outputs.max() <= 1
