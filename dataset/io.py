@@ -22,11 +22,14 @@ from dataset.schema import ColumnSpec, Row, arrow_schema, columns
 RowT = TypeVar("RowT", bound=Row)
 
 
+_TEMPORARY = ".dpedtool-part"
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, which replaces `path` when the block ends well and vanishes otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=".", suffix=_TEMPORARY, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -34,8 +37,25 @@ def replacing(path: Path) -> Iterator[Path]:
         # mkstemp makes files for the owner alone; what replaces them is made as any other file.
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
+    except OSError as error:
+        # The user knows the file by its own name; a failed write bears none.
+        if error.filename in (None, name):
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def unfinished(path: Path) -> Path:
+    """Return the name beside `path` of a file that is being written and will take its place."""
+    return path.with_name(f".{path.name}{_TEMPORARY}")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that a killed process has left in a folder and in the folders below it."""
+    for pattern in (f".*{_TEMPORARY}", f"*/.*{_TEMPORARY}"):
+        for leftover in folder.glob(pattern):
+            leftover.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -87,7 +107,7 @@ class TableWriter:
 
     def __enter__(self) -> TableWriter:
         temporary = self._stack.enter_context(replacing(self._path))
-        self._file = self._stack.enter_context(pq.ParquetWriter(temporary, self._schema, compression="zstd"))
+        self._file = self._stack.enter_context(pq.ParquetWriter(temporary.absolute(), self._schema, compression="zstd"))
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -186,8 +206,11 @@ def _read_table(path: Path, row_type: type[Row], only: Sequence[str] | None = No
     if not path.is_file():
         raise DpedtoolError(f"There is no table {path}: run the stage that writes it first.")
     try:
-        found = pq.read_schema(path)
-        table = pq.read_table(path, columns=[name for name in wanted if name in found.names], partitioning=None)
+        # Absolute, since Arrow takes a relative name such as s3:x for an address.
+        found = pq.read_schema(path.absolute())
+        table = pq.read_table(
+            path.absolute(), columns=[name for name in wanted if name in found.names], partitioning=None
+        )
     except (pa.ArrowInvalid, OSError) as error:
         reason = " ".join(str(error).split())
         raise DpedtoolError(f"{path} is not a readable parquet file ({reason}): make it anew.") from None

@@ -38,7 +38,8 @@ def list_photos(folder: Path) -> list[Path]:
         raise DpedtoolError(f"There is no folder {folder}: name the folder that holds the camera's photos.")
     if not folder.is_dir():
         raise DpedtoolError(f"{folder} is not a folder: name the folder that holds the camera's photos.")
-    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    # A link that leads nowhere counts: it stands for a photo that somebody misses.
+    files = [path for path in folder.iterdir() if not path.is_dir() and not path.name.startswith(".")]
     photos = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
     if not photos:
         others = sorted({path.suffix.lower() or "no suffix" for path in files})

@@ -51,6 +51,8 @@ class Pair(Row):
         "no_dslr_photo": "the DSLR has no photo of this moment",
         "no_phone_photo": "the phone has no photo of this moment",
         "no_capture_time": "the photo carries no EXIF capture time",
+        "unreadable_photo": "the photo's file cannot be read",
+        "unusable_name": "the photo's name is not valid Unicode",
     }
 
     pair_id: str = column("phone and photo name; unique across phones; letters, digits, '_' and '-'")

@@ -65,7 +65,7 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise ParamsError(f"{name} must be a list, not {value!r}.")
-        return tuple(_typed(item, typing.get_args(hint)[0], name) for item in value)
+        return tuple(_typed(item, typing.get_args(hint)[0], f"each of {name}") for item in value)
     if hint is float and type(value) is int:
         return _number(value, name)
     if hint is float and isinstance(value, str):

@@ -50,14 +50,16 @@ def align(
     }
     table = out / f"{Alignment.TABLE}.parquet"
     finished = Finished(table, Alignment)
+    earlier = finished.of_the_table()
     if images:
+        _check_image_folders(items.values(), out)
         _forget_imageless(items, finished, out)
     work = partial(align_pair, params=params, images=out if images else None)
     work_off(items, work, partial(_lost, params=params), finished, workers=workers, label="align")
     rows = [_at_home(row, pair) for key, pair in items.items() for row in finished.get(key) or []]
     write_rows(table, Alignment, rows)
     finished.clear()
-    _remove_images(items.values(), rows, out)
+    _remove_images(earlier, rows, out)
     return rows
 
 
@@ -88,7 +90,12 @@ def find_pair(rows: Sequence[Alignment], pair_id: str) -> Alignment:
     by_id = {row.pair_id: row for row in rows}
     if pair_id not in by_id:
         close = difflib.get_close_matches(pair_id, by_id, n=1, cutoff=0.3)
-        hint = f"did you mean {close[0]}?" if close else "see the column pair_id of the table."
+        some = ", ".join(sorted(by_id)[:3]) or "none"
+        hint = (
+            f"did you mean {close[0]}?"
+            if close
+            else f"the table holds {some}{' and others' if len(by_id) > 3 else ''}."
+        )
         raise DpedtoolError(f"There is no pair {pair_id}: {hint}")
     row = by_id[pair_id]
     if row.status != "aligned":
@@ -100,6 +107,12 @@ def dslr_from_phone(row: Alignment, point: tuple[float, float]) -> tuple[float, 
     """Return where a pixel (x, y) of the upright phone photo lies in the upright DSLR photo."""
     x, y = transform_points(homography(row), np.array([point]))[0]
     return float(x), float(y)
+
+
+def is_in_phone(row: Alignment, point: tuple[float, float]) -> bool:
+    """Whether a point (x, y) lies in the upright phone photo, its rim included."""
+    width, height = _there(row.phone_width), _there(row.phone_height)
+    return -0.5 <= point[0] <= width - 0.5 and -0.5 <= point[1] <= height - 0.5
 
 
 def crop_box(row: Alignment) -> Box:
@@ -201,16 +214,28 @@ def _forget_imageless(items: dict[str, Pair], finished: Finished[Alignment], out
             finished.forget(key)
 
 
-def _remove_images(pairs: Iterable[Pair], rows: Sequence[Alignment], out: Path) -> None:
-    """A pair that fails today must not be represented by images of a day when its photos were others."""
-    failed = {row.pair_id for row in rows if row.status != "aligned"}
+def _check_image_folders(pairs: Iterable[Pair], out: Path) -> None:
+    """Refuse to write aligned images among the photos that they are made from."""
+    ours = {(out / "phone").resolve(), (out / "dslr").resolve()}
     for pair in pairs:
-        if pair.pair_id in failed:
-            for file in _image_files(out, pair):
+        for photo in (_there(pair.phone_path), _there(pair.dslr_path)):
+            if photo.parent.resolve() in ours:
+                raise DpedtoolError(
+                    f"The aligned images would be written among the photos of {photo.parent}: "
+                    "choose another folder for the results."
+                )
+
+
+def _remove_images(earlier: Iterable[Alignment], rows: Sequence[Alignment], out: Path) -> None:
+    """Remove images that an earlier run wrote of pairs which are gone, or which fail today."""
+    kept = {row.pair_id for row in rows if row.status == "aligned"}
+    for row in earlier:
+        if row.pair_id not in kept:
+            for file in _image_files(out, row):
                 file.unlink(missing_ok=True)
 
 
-def _image_files(out: Path, pair: Pair) -> tuple[Path, Path]:
+def _image_files(out: Path, pair: Pair | Alignment) -> tuple[Path, Path]:
     return out / "phone" / f"{pair.pair_id}.png", out / "dslr" / f"{pair.pair_id}.png"
 
 

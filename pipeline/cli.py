@@ -29,6 +29,9 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except DpedtoolError as error:
             raise _Failure(str(error), error.exit_code) from None
+        except KeyboardInterrupt:
+            message = "Interrupted. What was finished is kept: the same command goes on from there."
+            raise _Failure(message, 130) from None
         except BrokenPipeError:
             # The reader, such as `head`, has seen enough.
             sys.stderr.close()
@@ -70,7 +73,9 @@ def params_options(command: Command) -> Command:
     return file(overrides(command))
 
 
-out_option = click.option("-o", "--out", type=FILE, required=True, help="Folder for the results; made if missing.")
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+out_option = click.option("-o", "--out", type=FOLDER, required=True, help="Folder for the results; made if missing.")
 workers_option = click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -154,12 +159,17 @@ def map_points(aligned: Path, pair_id: str) -> None:
 
     Pixels of the upright photos, centres at integers; one point a line. ALIGNED is what `dpedtool align` wrote.
     """
-    from pipeline.align import dslr_from_phone, find_pair
+    from pipeline.align import dslr_from_phone, find_pair, is_in_phone
 
     row = find_pair(read_rows(aligned / f"{Alignment.TABLE}.parquet", Alignment), pair_id)
+    if sys.stdin is None:
+        raise DpedtoolError("There is no standard input: pipe points into it, one x,y a line.")
     for number, line in enumerate(sys.stdin, start=1):
-        if line.strip():
-            x, y = dslr_from_phone(row, _point(line, number))
+        if text := line.strip("\ufeff \t\r\n"):
+            point = _point(text, number)
+            if not is_in_phone(row, point):
+                click.echo(f"Line {number}: {text} lies outside the phone photo; its place is extrapolated.", err=True)
+            x, y = dslr_from_phone(row, point)
             click.echo(f"{x:.4f},{y:.4f}")
 
 
@@ -175,6 +185,8 @@ def patches(aligned: Path, out: Path, workers: int, params: Params) -> None:
     alignments = read_rows(aligned / f"{Alignment.TABLE}.parquet", Alignment)
     counts = cut_patches(alignments, out, params.patches, workers=workers)
     click.echo(f"Accepted {counts.accepted} of {counts.accepted + counts.rejected} windows.")
+    if not any(row.status == "aligned" for row in alignments):
+        click.echo(f"No pair in {aligned} is aligned, so there was nothing to cut.")
 
 
 @main.command()
@@ -260,25 +272,32 @@ def _pairs(sources: tuple[Path, ...], out: Path, params: Params) -> list[Pair]:
     from pipeline.summary import say_pairs
 
     if len(sources) == 1:
+        if not (sources[0] / f"{Pair.TABLE}.parquet").is_file():
+            raise DpedtoolError(
+                f"{sources[0]} holds no table of pairs: name the DSLR's photo or folder too, or a folder that "
+                "`dpedtool pair` wrote."
+            )
         return read_rows(sources[0] / f"{Pair.TABLE}.parquet", Pair)
     if len(sources) != 2:
         raise click.UsageError("Name two photos, two folders, or one folder that `dpedtool pair` wrote.")
     phone, dslr = sources
-    if phone.is_file() and dslr.is_file():
+    if phone.is_file() or dslr.is_file():
+        if phone.is_dir() or dslr.is_dir():
+            raise DpedtoolError(f"{phone} and {dslr} are a photo and a folder: name two photos or two folders.")
         return pair_files(phone, dslr).rows
-    if phone.is_file() != dslr.is_file() and phone.exists() and dslr.exists():
-        raise DpedtoolError(f"{phone} and {dslr} are a photo and a folder: name two photos or two folders.")
     pairing = pair_folders(phone, dslr, params.pair)
     write_rows(out / f"{Pair.TABLE}.parquet", Pair, pairing.rows)
     say_pairs(pairing.rows, pairing.note)
     return pairing.rows
 
 
-def _point(line: str, number: int) -> tuple[float, float]:
+def _point(text: str, number: int) -> tuple[float, float]:
     try:
-        x, y = (float(part) for part in line.split(","))
+        x, y = (float(part) for part in text.split(","))
     except ValueError:
-        raise DpedtoolError(f"Line {number} of the input is no point: {line.strip()!r}; write x,y.") from None
+        x = y = math.nan
+    if not (math.isfinite(x) and math.isfinite(y)):
+        raise DpedtoolError(f"Line {number} of the input is no point: {text!r}; write x,y.")
     return x, y
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from dataset import photos, shards
 from dataset.errors import Rejection
-from dataset.io import TableWriter, code_digest, digest
+from dataset.io import TableWriter, code_digest, digest, unfinished
 from dataset.params import PatchesParams, describe
 from dataset.photos import Image, decode_photo, encode_image
 from dataset.schema import Alignment, Patch
@@ -167,7 +167,7 @@ class _Shelf:
     def __exit__(self, *error: object) -> None:
         self._close()
         for name in self._names:
-            self._unfinished(name).unlink(missing_ok=True)
+            unfinished(name).unlink(missing_ok=True)
 
     def take(self, row: Patch) -> Patch:
         """Copy an accepted patch from the shard that it lies in to the one being filled."""
@@ -184,12 +184,12 @@ class _Shelf:
             if old not in self._names:
                 old.unlink()
         for name in self._names:
-            self._unfinished(name).replace(name)
+            unfinished(name).replace(name)
 
     def _open_next(self) -> None:
         self._close()
         self._names.append(self._folder / f"patches-{len(self._names):05d}.tar")
-        self._shard = ShardWriter(self._unfinished(self._names[-1]))
+        self._shard = ShardWriter(unfinished(self._names[-1]))
         self._held = 0
 
     def _writer(self) -> ShardWriter:
@@ -201,9 +201,6 @@ class _Shelf:
         if self._shard:
             self._shard.__exit__(None, None, None)
         self._shard = None
-
-    def _unfinished(self, name: Path) -> Path:
-        return name.with_name(f".{name.name}")
 
 
 def _stored_bytes(row: Patch) -> tuple[bytes, bytes]:

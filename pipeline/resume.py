@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from dataset.errors import DpedtoolError
-from dataset.io import read_rows, write_rows
+from dataset.io import read_rows, remove_leftovers, write_rows
 from dataset.progress import track
 from dataset.schema import Row
 from pipeline.runner import Lost, run
@@ -28,6 +28,7 @@ class Finished(Generic[RowT]):
     def __init__(self, table: Path, row_type: type[RowT]) -> None:
         self._row_type = row_type
         self.parts = table.parent / ".parts"
+        remove_leftovers(table.parent)
         self._rows: dict[str, list[RowT]] = {}
         for row in _readable_rows(table, row_type):
             self._rows.setdefault(_key(row), []).append(row)
@@ -41,6 +42,10 @@ class Finished(Generic[RowT]):
         """Whether an item needs no work; one whose process was killed deserves another try."""
         rows = self.get(key)
         return rows is not None and not any(_values(row)["reason"] == "worker_lost" for row in rows)
+
+    def of_the_table(self) -> list[RowT]:
+        """Return all rows of the last complete table."""
+        return [row for rows in self._rows.values() for row in rows]
 
     def save(self, key: str, rows: list[RowT]) -> None:
         """Keep the rows of an item until the table is complete."""

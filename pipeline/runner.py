@@ -6,6 +6,8 @@ import contextlib
 import itertools
 import logging
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -105,17 +107,32 @@ def _cluster(workers: int) -> Iterator[Any]:
     settings = {"distributed.scheduler.allowed-failures": 1, "distributed.admin.low-level-log-length": 0}
     with (
         dask.config.set(settings),
+        _deaf_to_interrupts() as hearing,
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # any free port: with None Dask takes one that others may hold
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster) as client,
     ):
         client.run(_one_thread)
+        hearing()
         yield client
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[Callable[[], object]]:
+    """Start processes that Ctrl-C does not reach, so that this one alone answers it; yields what ends the deafness."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield lambda: signal.signal(signal.SIGINT, before)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _guarded(work: Callable[[Item], Result], item: Item) -> Result | Lost:

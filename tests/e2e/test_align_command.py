@@ -1,0 +1,199 @@
+"""`dpedtool align` as a user runs it: what it writes, what it keeps, what it does again."""
+
+import os
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image as PillowImage
+
+SCENES = ("001", "002", "003", "004", "005", "006")
+# From the photo as it is seen to the rows as they are stored, by EXIF orientation (Exif 2.32, table 6).
+STORED = {
+    1: None,
+    2: PillowImage.Transpose.FLIP_LEFT_RIGHT,
+    3: PillowImage.Transpose.ROTATE_180,
+    4: PillowImage.Transpose.FLIP_TOP_BOTTOM,
+    5: PillowImage.Transpose.TRANSPOSE,
+    6: PillowImage.Transpose.ROTATE_90,
+    7: PillowImage.Transpose.TRANSVERSE,
+    8: PillowImage.Transpose.ROTATE_270,
+}
+
+
+def table_of(out: Path) -> pd.DataFrame:
+    return pd.read_parquet(out / "alignments.parquet").set_index("pair_id")
+
+
+def crop(photo: np.ndarray, row: pd.Series) -> np.ndarray:
+    x, y, width, height = (int(row[f"crop_{side}"]) for side in ("x", "y", "width", "height"))
+    return photo[y : y + height, x : x + width]
+
+
+def save_turned(photo: Path, to: Path, orientation: int) -> None:
+    exif = PillowImage.Exif()
+    exif[0x0112] = orientation
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with PillowImage.open(photo) as image:
+        stored = image if STORED[orientation] is None else image.transpose(STORED[orientation])
+        stored.save(to, quality=97, subsampling=0, exif=exif)
+
+
+# What it writes
+
+
+def test_two_folders_give_a_table_and_two_images_a_pair_and_nothing_else(aligned, content):
+    names = [f"phone--{scene}.png" for scene in SCENES]
+    images = {f"{camera}/{name}" for camera in ("phone", "dslr") for name in names}
+    assert set(content(aligned)) == {"alignments.parquet", "pairs.parquet"} | images
+    table = table_of(aligned)
+    assert list(table.index) == [f"phone--{scene}" for scene in SCENES]
+    assert (table["status"] == "aligned").all()
+    assert (table["reason"] == "").all()
+
+
+def test_the_phone_image_is_the_crop_of_the_photo_untouched(rig, aligned):
+    for pair_id, row in table_of(aligned).iterrows():
+        photo = cv2.imread(str(rig.phone / f"{row['scene_id']}.png"))
+        image = cv2.imread(str(aligned / "phone" / f"{pair_id}.png"), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(image, crop(photo, row))
+        assert row["coverage"] == pytest.approx(image.size / photo.size)
+
+
+def test_the_dslr_image_shows_pixel_for_pixel_what_the_truth_says(rig, aligned):
+    for pair_id, row in table_of(aligned).iterrows():
+        image = cv2.imread(str(aligned / "dslr" / f"{pair_id}.png"))
+        assert image.shape == (row["crop_height"], row["crop_width"], 3)
+        errors = [difference(image, rig, row, shift) for shift in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))]
+        # The truth itself must fit far better than the same a pixel aside; what is left is the resampling's.
+        assert errors[0] < 3
+        assert errors[0] < 0.3 * min(errors[1:])
+
+
+def difference(image: np.ndarray, rig, row: pd.Series, shift: tuple[int, int]) -> float:
+    """Mean difference in grey values from the DSLR photo taken where the truth, shifted by phone px, says."""
+    dslr = cv2.GaussianBlur(cv2.imread(str(rig.dslr / f"{row['scene_id']}.png")), (0, 0), 0.55)
+    y, x = np.mgrid[: image.shape[0], : image.shape[1]]
+    points = np.column_stack([x.ravel() + row["crop_x"] + shift[0], y.ravel() + row["crop_y"] + shift[1]])
+    places = rig.truths[row["scene_id"]].dslr_from_phone(points.astype(float)).reshape(*image.shape[:2], 2)
+    expected = cv2.remap(dslr, places.astype(np.float32), None, cv2.INTER_CUBIC).astype(float)
+    return float(np.abs(expected - image)[4:-4, 4:-4].mean())
+
+
+def test_two_photos_give_one_pair(rig, tmp_path, dpedtool, aligned):
+    ended = dpedtool("align", *rig.photos("003"), "-o", tmp_path / "new" / "out")
+    assert ended.said == []
+    assert ended.out.startswith("Aligned 1 of 1 pair; median residual 0.")
+    table = table_of(tmp_path / "new" / "out")
+    assert list(table.index) == ["phone--003"]
+    for camera in ("phone", "dslr"):
+        name = Path(camera) / "phone--003.png"
+        assert (tmp_path / "new" / "out" / name).read_bytes() == (aligned / name).read_bytes()
+
+
+def test_the_number_of_workers_changes_no_byte(rig, aligned, dpedtool, content):
+    dpedtool("align", rig.phone, rig.dslr, "-o", rig.folder / "by_two", "--workers", 2)
+    assert content(rig.folder / "by_two") == content(aligned)
+
+
+def test_all_orientations_are_turned_upright(rig, tmp_path, dpedtool):
+    phone, dslr = rig.photos("001")
+    for orientation in STORED:
+        save_turned(phone, tmp_path / "phone" / f"{orientation}.jpg", orientation)
+        save_turned(dslr, tmp_path / "dslr" / f"{orientation}.jpg", 9 - orientation)
+    dpedtool("align", tmp_path / "phone", tmp_path / "dslr", "-o", tmp_path / "out", "--workers", 1)
+    table = table_of(tmp_path / "out")
+    assert (table["phone_width"] == 360).all()
+    assert (table["dslr_width"] == 600).all()
+    for pair_id, row in table.iterrows():
+        image = cv2.imread(str(tmp_path / "out" / "phone" / f"{pair_id}.png")).astype(int)
+        # JPEG at quality 97 moves a grey value by a few steps; a turned photo by dozens.
+        assert np.abs(image - crop(cv2.imread(str(phone)), row)).mean() < 3
+
+
+def test_relative_paths_without_git_dvc_or_home(rig, tmp_path, dpedtool):
+    """No program is on the PATH, the working folder is somewhere else, and the results name the photos relatively."""
+    rig.copy(tmp_path / "my photos", ["001"])
+    bare = {"PATH": str(tmp_path / "nothing"), "LC_ALL": "C.UTF-8"}
+    dpedtool("align", "phone", "dslr", "-o", "../out", "--workers", 1, cwd=tmp_path / "my photos", env=bare)
+    row = table_of(tmp_path / "out").loc["phone--001"]
+    assert row["phone_path"] == "../my photos/phone/001.png"
+    # Moved together, photos and results still belong together.
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("my photos", "out"):
+        shutil.move(tmp_path / name, tmp_path / "elsewhere")
+    ended = dpedtool("patches", tmp_path / "elsewhere" / "out", "-o", "cut", "--workers", 1, cwd=tmp_path, env=bare)
+    assert ended.out.startswith("Accepted ")
+    assert not ended.out.startswith("Accepted 0 ")
+
+
+# What it keeps, and what it does again
+
+
+def test_a_second_run_changes_no_file_but_the_tables(rig, dpedtool, tmp_path, content, times):
+    photos = rig.copy(tmp_path / "photos", ["001", "002"])
+    arguments = ("align", photos.phone, photos.dslr, "-o", tmp_path / "out", "--workers", 1)
+    dpedtool(*arguments)
+    before, written = content(tmp_path / "out"), times(tmp_path / "out")
+    dpedtool(*arguments)
+    assert content(tmp_path / "out") == before
+    now = times(tmp_path / "out")
+    assert {name for name in now if now[name] != written[name]} <= {"alignments.parquet", "pairs.parquet"}
+
+
+def test_without_images_the_table_alone_then_the_images_that_are_missing(rig, dpedtool, tmp_path, content, times):
+    photos = rig.copy(tmp_path / "photos", ["001", "002"])
+    out = tmp_path / "out"
+    arguments = ("align", photos.phone, photos.dslr, "-o", out, "--workers", 1)
+    dpedtool(*arguments, "--no-images")
+    assert set(content(out)) == {"alignments.parquet", "pairs.parquet"}
+    table = (out / "alignments.parquet").read_bytes()
+    dpedtool(*arguments)
+    complete, written = content(out), times(out)
+    assert len(complete) == 6
+    assert complete["alignments.parquet"] == table
+    (out / "dslr" / "phone--002.png").unlink()
+    dpedtool(*arguments)
+    assert content(out) == complete
+    assert times(out)["phone/phone--001.png"] == written["phone/phone--001.png"]
+
+
+def test_a_photo_that_was_replaced_is_done_anew_and_no_other(rig, dpedtool, tmp_path, times):
+    photos = rig.copy(tmp_path / "photos", ["001", "002"])
+    out = tmp_path / "out"
+    arguments = ("align", photos.phone, photos.dslr, "-o", out, "--workers", 1)
+    dpedtool(*arguments)
+    written, before = times(out), table_of(out)
+    for old, new in zip(photos.photos("001"), rig.photos("003"), strict=True):
+        size = old.stat()
+        shutil.copy(new, old)
+        os.utime(old, ns=(size.st_atime_ns, size.st_mtime_ns))  # content counts, not the time
+    dpedtool(*arguments)
+    after = table_of(out)
+    assert after.loc["phone--001", "phone_sha256"] != before.loc["phone--001", "phone_sha256"]
+    image = cv2.imread(str(out / "phone" / "phone--001.png"))
+    np.testing.assert_array_equal(image, crop(cv2.imread(str(rig.phone / "003.png")), after.loc["phone--001"]))
+    assert times(out)["phone/phone--002.png"] == written["phone/phone--002.png"]
+
+
+def test_a_photo_that_became_unusable_leaves_no_image_of_its_earlier_self(rig, dpedtool, tmp_path, content):
+    photos = rig.copy(tmp_path / "photos", ["001", "002", "003"])
+    arguments = ("align", photos.phone, photos.dslr, "-o", tmp_path / "out", "--workers", 1)
+    dpedtool(*arguments)
+    photos.photos("001")[0].write_text("no photo any more")
+    photos.photos("003")[0].unlink()
+    dpedtool(*arguments)
+    assert table_of(tmp_path / "out")["status"].to_dict() == {"phone--001": "failed", "phone--002": "aligned"}
+    images = {name for name in content(tmp_path / "out") if name.endswith(".png")}
+    assert images == {"phone/phone--002.png", "dslr/phone--002.png"}
+
+
+def test_other_parameters_are_not_served_from_an_earlier_run(rig, dpedtool, tmp_path):
+    out = tmp_path / "out"
+    dpedtool("align", *rig.photos("001"), "-o", out, "--no-images")
+    usual = table_of(out).loc["phone--001", "matches"]
+    dpedtool("align", *rig.photos("001"), "-o", out, "--no-images", "-S", "align.ratio=0.5")
+    assert table_of(out).loc["phone--001", "matches"] < usual

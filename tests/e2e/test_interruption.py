@@ -1,0 +1,116 @@
+"""Ctrl-C and kills in the middle of the work: the next run completes it, as if nothing had happened."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from dataset.io import replacing
+
+
+@pytest.fixture(scope="module")
+def cut(rig, aligned, dpedtool) -> Path:
+    """The patches of the aligned photos, cut without interruption."""
+    dpedtool("patches", aligned, "-o", rig.folder / "cut", "--workers", 1)
+    return rig.folder / "cut"
+
+
+@pytest.fixture
+def interrupted(command):
+    """Start a command, and send its whole process group a signal as soon as one item is finished."""
+
+    def run(*arguments, out: Path, by: signal.Signals) -> tuple[int, str]:
+        words = [*command, *map(str, arguments), "-o", str(out)]
+        with subprocess.Popen(
+            words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        ) as process:
+            deadline = time.monotonic() + 60
+            while process.poll() is None and not list((out / ".parts").glob("[!.]*.parquet")):
+                assert time.monotonic() < deadline
+                time.sleep(0.002)
+            assert process.poll() is None, "it ended before it could be interrupted"
+            os.killpg(process.pid, by)
+            _, err = process.communicate(timeout=60)
+            return process.returncode, err
+
+    return run
+
+
+@pytest.mark.parametrize(("workers", "by"), [(1, signal.SIGINT), (2, signal.SIGINT), (1, signal.SIGKILL)])
+def test_an_interrupted_align_is_completed_by_the_next_run(
+    rig, aligned, interrupted, dpedtool, content, times, workers, by
+):
+    out = rig.folder / f"aligned_after_{by.name}_{workers}"
+    arguments = ("align", rig.phone, rig.dslr, "--workers", workers)
+    code, err = interrupted(*arguments, out=out, by=by)
+    check_farewell(code, err, by)
+    assert not (out / "alignments.parquet").exists()
+    begun = times(out)
+    dpedtool(*arguments, "-o", out)
+    assert content(out) == content(aligned)
+    # What was finished was not done again.
+    assert any(name.endswith(".png") and times(out)[name] == begun[name] for name in begun)
+
+
+@pytest.mark.parametrize(("workers", "by"), [(1, signal.SIGKILL), (2, signal.SIGINT)])
+def test_interrupted_patches_are_completed_by_the_next_run(
+    rig, aligned, cut, interrupted, dpedtool, content, workers, by
+):
+    out = rig.folder / f"cut_after_{by.name}_{workers}"
+    arguments = ("patches", aligned, "--workers", workers)
+    code, err = interrupted(*arguments, out=out, by=by)
+    check_farewell(code, err, by)
+    assert not (out / "patches.parquet").exists()
+    dpedtool(*arguments, "-o", out)
+    assert content(out) == content(cut)
+
+
+def check_farewell(code: int, err: str, by: signal.Signals) -> None:
+    """Ctrl-C is answered in a line or two; a kill cannot be answered."""
+    assert code != 0
+    if by == signal.SIGINT:
+        assert "Traceback" not in err
+        assert len([line for line in err.splitlines() if line.strip() and " of " not in line]) <= 2
+
+
+@pytest.mark.parametrize("name", ["alignments.parquet", "phone/phone--001.png", "dslr/phone--001.png"])
+def test_a_file_half_written_when_the_process_was_killed_is_cleared_away(rig, aligned, dpedtool, content, name):
+    out = rig.folder / f"half_{Path(name).name}_{name.split('/')[0]}"
+    shutil.copytree(aligned, out)
+    leave_half_written(out / name)
+    dpedtool("align", rig.phone, rig.dslr, "-o", out, "--workers", 1)
+    assert set(content(out)) == set(content(aligned))
+
+
+@pytest.mark.parametrize("name", ["patches.parquet"])
+def test_a_table_of_patches_half_written_is_cleared_away(rig, aligned, cut, dpedtool, content, name):
+    out = rig.folder / "half_cut"
+    shutil.copytree(cut, out)
+    leave_half_written(out / name)
+    dpedtool("patches", aligned, "-o", out, "--workers", 1)
+    assert content(out) == content(cut)
+
+
+def leave_half_written(path: Path) -> None:
+    """Leave the temporary file that a process leaves which is killed while it writes `path`."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(path.read_bytes())
+        half = temporary.read_bytes()[:1000]
+    temporary.write_bytes(half)
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut short", "table cut short"])
+def test_damaged_shards_are_made_anew(rig, aligned, cut, dpedtool, content, damage):
+    out = rig.folder / f"damaged_{damage.replace(' ', '_')}"
+    shutil.copytree(cut, out)
+    file = out / ("patches.parquet" if damage == "table cut short" else "patches-00000.tar")
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    dpedtool("patches", aligned, "-o", out, "--workers", 1)
+    assert content(out) == content(cut)
