@@ -1,10 +1,11 @@
-# One command each; everything is installed into .venv, which a change of the pins renews.
+# One command each; everything is installed into .venv, anew when the pins change.
 #
 #   make repro    photo pairs to an evaluated network, as params.yaml says (the demo, at first)
 #   make test     every test
 #   make lint     ruff and mypy
+#   make format   let ruff rewrite the code
 #   make docs     docs/tables.md, from the schemas
-#   make clean    remove .venv and what the pipeline made
+#   make clean    remove .venv and the working copies of the results; DVC's cache and records stay
 #
 # PYTHON=python3.12 picks an interpreter, TORCH_INDEX=URL another build of torch (a GPU's, say).
 
@@ -13,7 +14,7 @@ TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PINS := constraints.txt
-TORCH := $(shell sed -n 's/^torch==/torch==/p' $(PINS))
+TORCH := $(shell grep '^torch==' $(PINS))
 
 # uv looks for local wheels under a name of its own.
 ifneq ($(PIP_FIND_LINKS),)
@@ -21,11 +22,17 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 
 ifneq ($(shell command -v uv 2>/dev/null),)
-MAKE_VENV = uv venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+MAKE_VENV = uv venv --quiet --clear --python $(PYTHON) $(VENV)
 INSTALL = uv pip install --quiet --python $(BIN)/python
 else
-MAKE_VENV = $(PYTHON) -m venv $(VENV)
+MAKE_VENV = $(PYTHON) -m venv --clear $(VENV)
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+endif
+
+# Another interpreter or build of torch than last time asks for a new .venv; this file remembers which it was.
+CHOICES := $(PYTHON) $(TORCH_INDEX)
+ifneq ($(CHOICES),$(shell cat .venv.choices 2>/dev/null))
+$(shell echo "$(CHOICES)" >.venv.choices)
 endif
 
 .PHONY: repro test lint format docs clean
@@ -51,15 +58,18 @@ docs: $(VENV)/dev.stamp
 	@$(BIN)/python -c 'from dataset.schema import as_markdown; print(as_markdown(), end="")' > docs/tables.md
 
 clean:
-	rm -rf $(VENV) results demo/captures .dvc/cache .dvc/tmp dvc.lock demo/dvc.lock
+	rm -rf $(VENV) .venv.choices results demo/captures
 
 $(VENV)/repro.stamp: EXTRAS = demo,repro
 $(VENV)/dev.stamp: EXTRAS = demo,repro,dev
 
-# Make says what it does here: the first time it takes minutes.
-$(VENV)/%.stamp: pyproject.toml $(PINS) Makefile
-	@echo "Installing into $(VENV) ($(EXTRAS)) ..."
+$(VENV)/python.stamp: .venv.choices
 	@$(MAKE_VENV)
 	@$(if $(TORCH_INDEX),$(INSTALL) --index-url $(TORCH_INDEX) $(TORCH))
+	@touch $@
+
+# Make says what it does here: the first time it takes minutes.
+$(VENV)/%.stamp: $(VENV)/python.stamp pyproject.toml $(PINS)
+	@echo "Installing into $(VENV) ($(EXTRAS)) ..."
 	@$(INSTALL) --constraint $(PINS) --editable '.[$(EXTRAS)]'
 	@touch $@

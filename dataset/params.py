@@ -44,7 +44,8 @@ class PairParams(Section):
 
     by: Literal["auto", "name", "clock"] = param(
         "auto",
-        "equal file names, or EXIF capture times; auto: names where at least half of the photos share one",
+        "equal file names, or EXIF capture times; auto: names where at least half of the photos share one, unless "
+        "the capture times contradict them",
     )
     tolerance_s: float = param(
         2.0, "by clock: largest difference left after the clocks' offset is removed, in seconds", above=0
@@ -53,6 +54,17 @@ class PairParams(Section):
         90_000.0,
         "by clock: largest offset between the two cameras' clocks, in seconds (25 h: time zones too)",
         above=0,
+    )
+    offset_s: float | None = param(
+        None,
+        "by clock: what to add to the phone's clock to get the DSLR's at the phone's first photo, in seconds; it is "
+        "followed as it drifts, and no other is looked for; null: it is found",
+    )
+    min_share: float = param(
+        0.5,
+        "by clock: smallest share of the shots of the camera with fewer that must find a mate",
+        above=0,
+        at_most=1,
     )
 
 
@@ -69,6 +81,9 @@ class AlignParams(Section):
     ransac_px: float = param(3.0, "inlier threshold of RANSAC, in px of the reduced DSLR photo", above=0)
     min_inliers: int = param(20, "fewest RANSAC inliers of an aligned pair", at_least=4)
     min_inlier_share: float = param(0.2, "smallest share of inliers among the matches", above=0, at_most=1)
+    min_found: float = param(
+        0.3, "smallest share of the textured windows found at their place, within 8 px", at_least=0, at_most=1
+    )
     min_coverage: float = param(
         0.25, "smallest share of the phone photo that the DSLR photo covers", above=0, at_most=1
     )
@@ -97,7 +112,7 @@ class SplitParams(Section):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.test + self.validation >= 1:
-            raise ParamsError("split.test + split.validation must be below 1, so that scenes are left to train on.")
+            raise ParamsError("test and validation together must be below 1, so that scenes are left to train on.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +121,10 @@ class TrainParams(Section):
 
     channels: int = param(64, "feature maps of the generator", at_least=1)
     blocks: int = param(4, "residual blocks of the generator", at_least=0)
+    initialisation: Literal["pass-through", "released-code"] = param(
+        "pass-through",
+        "first weights: such that the photo passes nearly unchanged, or the small random ones of DPED's released code",
+    )
     iterations: int = param(2000, "optimiser steps", at_least=1)
     batch: int = param(16, "patches a step", at_least=1)
     crop_px: int = param(100, "random crop of each patch a step is computed on, in px", at_least=32)
@@ -119,12 +138,19 @@ class TrainParams(Section):
     seed: int = param(0, "draws the first weights, the batches and the crops", at_least=0)
     device: Literal["auto", "cpu", "cuda"] = param("auto", "where to compute; auto: a GPU where there is one")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        weights = [name for name in self.__dataclass_fields__ if name.endswith("_weight")]
+        if not any(getattr(self, name) for name in weights):
+            raise ParamsError(f"{', '.join(weights)} are all 0, which leaves nothing to train for: set one above 0.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateParams(Section):
     """Scores on the test patches."""
 
-    pictures: int = param(6, "before/after pictures a phone", at_least=0)
+    pictures: int = param(6, "before/after pictures a phone", at_least=1)
+    device: Literal["auto", "cpu", "cuda"] = param("auto", "where to compute; auto: a GPU where there is one")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +227,7 @@ def as_yaml(params: Params) -> str:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_OnceLoader)  # noqa: S506 - a safe loader
     except FileNotFoundError:
         raise ParamsError(f"There is no params file {path}: name an existing one, or leave --params out.") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -212,6 +238,16 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ParamsError(f"{path} must hold sections such as 'align:', not a {type(document).__name__}.")
     return document
+
+
+class _OnceLoader(yaml.SafeLoader):
+    """YAML's safe loader, which also refuses a key given twice instead of taking the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        if twice := sorted({str(key) for key in keys if keys.count(key) > 1}):
+            raise yaml.MarkedYAMLError(problem=f"key given twice: {', '.join(twice)}", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep=deep)
 
 
 def _build(kind: type[Any], values: Mapping[Any, Any], where: str, prefix: str = "") -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import warnings
+import zlib
 from datetime import datetime
 from pathlib import Path
 
@@ -60,10 +62,21 @@ def load_photo(path: Path) -> Image:
         `unreadable_photo`: missing, empty, truncated, too large, or no photo at all.
 
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error.strerror or "it cannot be read") from None
+    return decode_photo(_read(path), path)
+
+
+def load_unchanged(path: Path, sha256: str) -> Image:
+    """Decode a photo as `load_photo` does, once its file is proved to have this SHA-256 (hex).
+
+    Raises
+    ------
+    Rejection
+        `unreadable_photo`, or `photo_changed`.
+
+    """
+    content = _read(path)
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise Rejection("photo_changed", f"{path} is not the photo that was paired: run the stages again from pair on.")
     return decode_photo(content, path)
 
 
@@ -79,11 +92,35 @@ def decode_photo(content: bytes, path: Path) -> Image:
     return image
 
 
-def save_image(path: Path, image: Image) -> None:
-    """Write an image in the format of the path's suffix, whole or not at all."""
-    encoded = encode_image(image, path.suffix)
+def save_image(path: Path, image: Image, key: str = "") -> None:
+    """Write a PNG file, whole or not at all; `key` says in it what it was made from, for `image_key` to read."""
+    encoded = encode_image(image, ".png")
     with replacing(path) as temporary:
-        temporary.write_bytes(encoded)
+        temporary.write_bytes(_with_key(encoded, key) if key else encoded)
+
+
+def image_key(path: Path) -> str:
+    """Return the key that `save_image` wrote into a PNG file; empty where there is no such file or no key."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEADER_END + 12 + len(_KEYWORD) + 100)
+    except OSError:
+        return ""
+    length = int.from_bytes(head[_HEADER_END : _HEADER_END + 4], "big")
+    text = head[_HEADER_END + 8 : _HEADER_END + 8 + length]
+    return text[len(_KEYWORD) :].decode("ascii", "replace") if text.startswith(_KEYWORD) else ""
+
+
+_KEYWORD = b"dpedtool key\0"
+_HEADER_END = 33
+"""A PNG begins with 8 bytes of signature and 25 of the chunk IHDR (PNG specification, 5.2 and 11.2.1)."""
+
+
+def _with_key(png: bytes, key: str) -> bytes:
+    """Insert a tEXt chunk behind the header (PNG specification, 11.3.3.2)."""
+    chunk = b"tEXt" + _KEYWORD + key.encode("ascii")
+    sealed = (len(chunk) - 4).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+    return png[:_HEADER_END] + sealed + png[_HEADER_END:]
 
 
 def encode_image(image: Image, suffix: str, jpeg_quality: int = 95) -> bytes:
@@ -117,6 +154,13 @@ def _parse_exif_time(text: object, fraction: object) -> datetime | None:
         return None
     digits = str(fraction or "").strip("\0 ")
     return moment.replace(microsecond=int(f"{digits:0<6}"[:6])) if digits.isdecimal() else moment
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error.strerror or "it cannot be read") from None
 
 
 def _decode(content: bytes, path: Path) -> Image | None:

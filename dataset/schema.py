@@ -39,6 +39,10 @@ class Row:
     """Values of the column `status`: the good one first."""
     REASONS: ClassVar[Mapping[str, str]] = {}
     """Values of the column `reason`, empty apart, and what each means in words."""
+    RETRIED: ClassVar[frozenset[str]] = frozenset(
+        {"worker_lost", "internal_error", "unreadable_photo", "photo_changed"}
+    )
+    """Reasons that do not follow from the inputs alone: another run looks again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +72,7 @@ class Pair(Row):
     phone_time: str | None = column("capture time on the phone's clock, EXIF, ISO 8601 without zone", default=None)
     dslr_time: str | None = column("capture time on the DSLR's clock, EXIF, ISO 8601 without zone", default=None)
     clock_offset_s: float | None = column(
-        "DSLR clock minus phone clock at this moment, as fitted over the session", "s", default=None
+        "DSLR clock minus phone clock at this moment, as fitted; empty when paired by name", "s", default=None
     )
     clock_error_s: float | None = column("what that fit leaves for this pair", "s", default=None)
 
@@ -86,8 +90,10 @@ class Alignment(Row):
         "few_inliers": "the matches agree on no common transform",
         "implausible_transform": "the transform mirrors, folds or distorts the photo",
         "small_overlap": "the photos overlap too little",
-        "misaligned": "windows of the aligned photos are still shifted against each other",
+        "misaligned": "windows of the aligned photos are still shifted against each other, or not found at all",
+        "photo_changed": "a photo is not the one that was paired",
         "worker_lost": "the process that worked on the pair was killed",
+        "internal_error": "a fault of the program",
     }
 
     pair_id: str = column("the pair, as in the table of pairs")
@@ -107,7 +113,7 @@ class Alignment(Row):
     dslr_from_phone: tuple[float, ...] | None = column(
         "homography from upright phone px to upright DSLR px, row by row", default=None
     )
-    scale: float | None = column("DSLR px a phone px at the photo's centre", "px/px", default=None)
+    scale: float | None = column("DSLR px a phone px at the crop's centre", "px/px", default=None)
     coverage: float | None = column("share of the phone photo inside the crop", "0..1", default=None)
     crop_x: int | None = column("left column of the common crop in the phone photo", "px", default=None)
     crop_y: int | None = column("top row of the common crop in the phone photo", "px", default=None)
@@ -120,9 +126,12 @@ class Alignment(Row):
     reprojection_px: float | None = column(
         "median distance of the inliers from the homography", "phone px", default=None
     )
-    residual_windows: int | None = column("64 px windows on which the residual was measured", default=None)
+    residual_textured: int | None = column("64 px windows with enough texture to measure a shift on", default=None)
+    residual_windows: int | None = column(
+        "those of them that were found in the DSLR's image, within 8 px and with an NCC above 0.9", default=None
+    )
     residual_px: float | None = column(
-        "median sub-pixel shift left between windows of the aligned photos", "phone px", default=None
+        "median sub-pixel shift that is left, over the windows that were found", "phone px", default=None
     )
     residual_p95_px: float | None = column("95th percentile of the same shifts", "phone px", default=None)
     key: str = column("digest of the inputs, parameters and code that made this row")
@@ -137,9 +146,11 @@ class Patch(Row):
     REASONS: ClassVar[Mapping[str, str]] = {
         "low_ncc": "the two windows differ: correlation below the threshold",
         "flat": "a window has no texture to correlate",
-        "photo_changed": "a photo is not the one that was aligned",
+        "small_crop": "the common crop is smaller than a window",
+        "photo_changed": "a photo is not the one that was paired",
         "unreadable_photo": "a photo cannot be decoded any more",
         "worker_lost": "the process that worked on the pair was killed",
+        "internal_error": "a fault of the program",
     }
 
     patch_id: str = column("pair and place of the window; unique; letters, digits, '_' and '-'")

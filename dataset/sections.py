@@ -51,6 +51,8 @@ class Section:
 def _checked(value: Any, hint: Any, declared: dataclasses.Field[Any]) -> Any:
     """Return the value in its declared type, or raise a ParamsError that begins with the key."""
     value = _typed(value, hint, declared.name)
+    if value is None:
+        return None
     for item in value if isinstance(value, tuple) else (value,):
         _check_range(item, declared)
     return value
@@ -58,6 +60,9 @@ def _checked(value: Any, hint: Any, declared: dataclasses.Field[Any]) -> Any:
 
 def _typed(value: Any, hint: Any, name: str) -> Any:
     origin = typing.get_origin(hint)
+    if origin is types.UnionType:
+        # `float | None`: a parameter that may be left open.
+        return None if value is None else _typed(value, typing.get_args(hint)[0], name)
     if origin is Literal:
         if value not in typing.get_args(hint):
             raise ParamsError(f"{name} must be one of {', '.join(typing.get_args(hint))}, not {value!r}.")
@@ -65,7 +70,7 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise ParamsError(f"{name} must be a list, not {value!r}.")
-        return tuple(_typed(item, typing.get_args(hint)[0], f"each of {name}") for item in value)
+        return tuple(_typed(item, typing.get_args(hint)[0], f"{name}: each item") for item in value)
     if hint is float and type(value) is int:
         return _number(value, name)
     if hint is float and isinstance(value, str):

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from dataset.errors import DpedtoolError
-from dataset.io import read_frame, write_rows
 from dataset.params import SplitParams
 from dataset.schema import Patch, Sample
+from dataset.tables import read_frame, write_rows
 
 SPLITS = ("train", "validation", "test")
 
@@ -19,14 +18,22 @@ SPLITS = ("train", "validation", "test")
 def split_scenes(scenes: Iterable[str], params: SplitParams) -> dict[str, str]:
     """Return the split of each scene.
 
-    Scenes are ranked by a digest of seed and name, so the outcome depends neither on their order nor on a random
-    generator; the first in rank are for the test, the next for validation. A share above zero gets one scene at
-    least, as long as one is left to train on.
+    A digest of seed and name puts each scene at a place between 0 and 1: the lowest share is for the test, the next
+    for validation. So a scene's split depends on no other scene, and photos that are added later move none. Only
+    where that leaves a split empty whose share is above zero does the scene nearest to it move there, as long as one
+    is left to train on.
     """
-    ranked = sorted(set(scenes), key=lambda scene: _rank(scene, params.seed))
-    test = _count(params.test, len(ranked), spare=len(ranked) - 1)
-    validation = _count(params.validation, len(ranked), spare=len(ranked) - 1 - test)
-    names = ["test"] * test + ["validation"] * validation
+    places = {scene: _place(scene, params.seed) for scene in scenes}
+    ranked = sorted(places, key=lambda scene: places[scene])
+    shares = {"test": params.test, "validation": params.validation}
+    counts: dict[str, int] = {}
+    end = 0.0
+    for name, share in shares.items():
+        end += share
+        inside = sum(place < end for place in places.values()) - sum(counts.values())
+        spare = len(ranked) - 1 - sum(counts.values())
+        counts[name] = max(0, min(max(inside, 1 if share > 0 else 0), spare))
+    names = [name for name, count in counts.items() for _ in range(count)]
     return {scene: names[rank] if rank < len(names) else "train" for rank, scene in enumerate(ranked)}
 
 
@@ -50,16 +57,11 @@ def split(patches: Mapping[str, Path], out: Path, params: SplitParams) -> pd.Dat
     Raises
     ------
     DpedtoolError
-        A table is missing, or no phone has an accepted patch.
+        A table is missing.
 
     """
     accepted = {phone: _accepted(table) for phone, table in patches.items()}
     split_of = split_scenes((scene for frame in accepted.values() for scene in frame["scene_id"]), params)
-    if not split_of:
-        raise DpedtoolError(
-            "No patch was accepted, so there is nothing to split: the tables of patches name the reasons; "
-            "a lower patches.min_ncc accepts more."
-        )
     samples = {phone: _samples(frame, split_of) for phone, frame in accepted.items()}
     for phone, rows in samples.items():
         write_rows(out / f"{phone}.parquet", Sample, rows)
@@ -92,10 +94,6 @@ def _samples(frame: pd.DataFrame, split_of: Mapping[str, str]) -> list[Sample]:
     ]
 
 
-def _rank(scene: str, seed: int) -> str:
-    return hashlib.sha256(f"{seed}/{scene}".encode()).hexdigest()
-
-
-def _count(share: float, scenes: int, spare: int) -> int:
-    wanted = max(1, round(share * scenes)) if share > 0 else 0
-    return max(0, min(wanted, spare))
+def _place(scene: str, seed: int) -> float:
+    """A number in 0..1 that looks drawn at random, and is the same for ever."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{scene}".encode()).digest()[:7], "big") / 256**7

@@ -1,8 +1,13 @@
-"""Which shots of two cameras were triggered together, told from clocks that were never set alike."""
+"""Which shots of two cameras were triggered together, told from clocks that were never set alike.
+
+The clocks are followed piece by piece, since over weeks they drift, change to summer time, or are set anew: the
+phone's shots are cut into blocks, the block with the clearest rhythm is matched first, and from there each block
+starts from its neighbour's offset, or takes another one that explains clearly more of its shots.
+"""
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,57 +16,78 @@ import numpy.typing as npt
 Seconds = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
+BLOCK_SHOTS = 60
+"""An hour of busy shooting: enough for a rhythm of its own, too short for a clock to drift by much."""
+FEWEST_SHOTS = 10
+"""Fewer shots find some offset that explains most of them by chance."""
+GAP_S = 1800.0
+DRIFT = 5 / 86_400
+"""Fastest drift that is followed: 5 s a day, twice what a poor quartz does."""
+NEARLY = 0.8
+"""An offset that explains this share of the shots that another one explains is as good as that one."""
+SAMPLE_SHOTS = 600
+
 
 @dataclass(frozen=True)
 class ClockFit:
-    """The DSLR's clock as seen from the phone's: `dslr = phone + offset_s + drift * (phone - origin_s)`."""
+    """The DSLR's clock as seen from the phone's, shot by shot, and the shots that meet."""
 
-    offset_s: float
-    drift: float
-    """Seconds that the offset grows a second: 1.2e-5 is one second a day."""
-    origin_s: float
+    offsets_s: Seconds
+    """(N,): what to add to each of the phone's capture times to get the DSLR's."""
     matches: Indices
-    """(N, 2): index of the phone's shot, index of the DSLR's, in the order of the phone's clock."""
-    rival_offset_s: float | None
-    """Another offset that explains at least 0.8 times as many shots, or None: then the shots' rhythm is no proof."""
+    """(K, 2): index of the phone's shot, index of the DSLR's, in the order of the phone's clock."""
+    rival_offset_s: float | None = None
+    """Another offset that explains nearly as many shots, or None: then the shots' rhythm is no proof."""
+    rival_matches: int = 0
 
-    def offset_at(self, phone_s: Seconds) -> Seconds:
-        """Return what to add to the phone's clock to get the DSLR's, in seconds, shape (N,)."""
-        return self.offset_s + self.drift * (phone_s - self.origin_s)
+    @property
+    def offset_s(self) -> float:
+        """The offset at the first shot that meets, in seconds; NaN where none does."""
+        return float(self.offsets_s[self.matches[0, 0]]) if len(self.matches) else np.nan
+
+    @property
+    def range_s(self) -> tuple[float, float]:
+        """Smallest and largest offset of the shots that meet, in seconds; only fits with matches are asked."""
+        met = self.offsets_s[self.matches[:, 0]]
+        return float(met.min()), float(met.max())
 
 
-def fit_clocks(phone_s: Seconds, dslr_s: Seconds, tolerance_s: float, max_offset_s: float) -> ClockFit:
-    """Find the offset and drift between two clocks under which most shots meet, and the shots that meet.
+def fit_clocks(
+    phone_s: Seconds, dslr_s: Seconds, tolerance_s: float, max_offset_s: float, offset_s: float | None = None
+) -> ClockFit:
+    """Find the offsets between two clocks under which most shots meet, and the shots that meet.
 
-    The offset at which the most pairs of shots agree is the peak of the histogram of all differences; the drift is
-    then fitted to the shots that meet, and more shots are taken in as the fit improves.
+    Whether the fit is to be believed is for the caller to judge, by the number of matches and by the rival.
 
     Parameters
     ----------
     phone_s, dslr_s
-        Capture times, shapes (N,) and (M,), each on its own clock, in seconds, in any order.
+        Capture times, shapes (N,) and (M,), at least one each, each on its own clock, in seconds, in any order.
     tolerance_s
-        Largest difference between two shots that meet, once offset and drift are removed.
+        Largest difference between two shots that meet, once the offset is removed.
     max_offset_s
         Largest offset looked for.
+    offset_s
+        The offset at the phone's first shot, where it is known: then it is only followed, and has no rival.
 
     """
-    differences = _differences(phone_s, dslr_s, max_offset_s)
-    origin = float(np.min(phone_s))
-    if len(differences) == 0:
-        return ClockFit(0.0, 0.0, origin, np.empty((0, 2), np.int64), None)
-    fit = ClockFit(_peak(differences, tolerance_s), 0.0, origin, np.empty((0, 2), np.int64), None)
-    for _ in range(20):
-        matches = meeting_shots(phone_s + fit.offset_at(phone_s), dslr_s, tolerance_s)
-        if len(matches) <= len(fit.matches):
-            break
-        fit = _refit(fit, phone_s, dslr_s, matches)
-    left = _differences(phone_s + fit.offset_at(phone_s), dslr_s, max_offset_s)
-    return dataclasses.replace(fit, rival_offset_s=_rival(left, fit, tolerance_s))
+    order = np.argsort(phone_s, kind="stable")
+    times = _Times(phone_s[order], np.sort(dslr_s), tolerance_s)
+    edges = _blocks(times.phone)
+    offsets = _search(times, edges, max_offset_s) if offset_s is None else _follow(times, edges, offset_s)
+    offsets, matches = _match_pieces(times, _move_edges(times, _Pieces(edges, offsets)))
+    rival = _rival(times, offsets, matches, max_offset_s) if offset_s is None else (None, 0)
+    # Back to the order in which the caller gave the shots.
+    matches = np.stack([order[matches[:, 0]], np.argsort(dslr_s, kind="stable")[matches[:, 1]]], axis=1)
+    unsorted = np.empty_like(offsets)
+    unsorted[order] = offsets
+    return ClockFit(unsorted, matches, *rival)
 
 
 def meeting_shots(phone_s: Seconds, dslr_s: Seconds, tolerance_s: float) -> Indices:
     """Return the index pairs (N, 2) of shots that are each other's nearest and within the tolerance, by phone time."""
+    if not len(phone_s) or not len(dslr_s):
+        return np.empty((0, 2), np.int64)
     nearest_dslr, nearest_phone = _nearest(phone_s, dslr_s), _nearest(dslr_s, phone_s)
     phones = np.argsort(phone_s, kind="stable")
     mates = nearest_dslr[phones]
@@ -69,50 +95,195 @@ def meeting_shots(phone_s: Seconds, dslr_s: Seconds, tolerance_s: float) -> Indi
     return np.stack([phones[mutual], mates[mutual]], axis=1)
 
 
-def _differences(phone_s: Seconds, dslr_s: Seconds, max_offset_s: float) -> Seconds:
-    """All differences DSLR minus phone within the limit, row by row so that the table of all is never in memory."""
-    ordered = np.sort(dslr_s)
-    starts = np.searchsorted(ordered, phone_s - max_offset_s, side="left")
-    ends = np.searchsorted(ordered, phone_s + max_offset_s, side="right")
-    rows = [ordered[a:b] - t for t, a, b in zip(phone_s, starts, ends, strict=True)]
+@dataclass(frozen=True)
+class _Times:
+    """Both cameras' capture times in seconds, sorted."""
+
+    phone: Seconds
+    dslr: Seconds
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class _Peak:
+    offset: float
+    shots: int
+    """Differences within the tolerance of the offset."""
+    rival_shots: int
+    """The same for the best offset that is clearly another one."""
+
+
+@dataclass(frozen=True)
+class _Known:
+    offset: float
+    moment: float
+    """When it was so, on the phone's clock."""
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """Stretches of the phone's shots with one offset each: piece i is shots edges[i] to edges[i + 1]."""
+
+    edges: Indices
+    offsets: Seconds
+
+    def each(self) -> Iterable[tuple[int, int, float]]:
+        """First shot, last shot plus one, offset in seconds."""
+        return zip(self.edges[:-1].tolist(), self.edges[1:].tolist(), self.offsets.tolist(), strict=True)
+
+    def of_shots(self) -> Seconds:
+        return np.repeat(self.offsets, np.diff(self.edges))
+
+
+def _blocks(phone: Seconds) -> Indices:
+    """Edges of the blocks: at pauses, but not before a block has shots enough to be matched by itself."""
+    edges = [0]
+    for shot in range(1, len(phone)):
+        count = shot - edges[-1]
+        if count >= BLOCK_SHOTS or (count >= FEWEST_SHOTS and phone[shot] - phone[shot - 1] > GAP_S):
+            edges.append(shot)
+    return np.array([*edges, len(phone)])
+
+
+def _search(times: _Times, edges: Indices, max_offset_s: float) -> Seconds:
+    """The offset of every block, from the one with the clearest rhythm onwards and backwards."""
+    blocks = np.split(times.phone, edges[1:-1])
+    peaks = [_peak(times, block, 0.0, max_offset_s) for block in blocks]
+    first = int(np.argmax([peak.shots - peak.rival_shots for peak in peaks]))
+    usual = peaks[first].shots / len(blocks[first])
+    known = _Known(peaks[first].offset, float(np.median(blocks[first])))
+    onwards = _walk(times, blocks[first:], peaks[first:], known, usual)
+    backwards = _walk(times, blocks[first::-1], peaks[first::-1], known, usual)
+    return np.array(backwards[:0:-1] + onwards)
+
+
+def _follow(times: _Times, edges: Indices, offset_s: float) -> Seconds:
+    """The offset of every block where it is known at the first shot and only drifts."""
+    blocks = np.split(times.phone, edges[1:-1])
+    known = _Known(offset_s, float(times.phone[0]))
+    usual = min(1.0, len(times.dslr) / len(times.phone))
+    return np.array(_walk(times, blocks, [_Peak(offset_s, 0, 0)] * len(blocks), known, usual))
+
+
+def _walk(
+    times: _Times, blocks: Sequence[Seconds], peaks: Sequence[_Peak], known: _Known, usual_share: float
+) -> list[float]:
+    """The offset of block after block, each near the one before it or at a peak of its own; in seconds."""
+    offsets = []
+    for block, own in zip(blocks, peaks, strict=True):
+        now = float(np.median(block))
+        near = _peak(times, block, known.offset, times.tolerance + DRIFT * abs(now - known.moment))
+        best = _better(near, own, len(block))
+        # A block that hardly meets the DSLR's, as when that was switched off, tells nothing about its clock.
+        if best.shots >= 0.5 * usual_share * len(block):
+            known = _Known(best.offset, now)
+        offsets.append(known.offset)
+    return offsets
+
+
+def _better(near: _Peak, own: _Peak, shots: int) -> _Peak:
+    """A block's own peak only where chance does not make such a one, else the peak near its neighbour's."""
+    proven = shots >= FEWEST_SHOTS and own.shots >= 0.4 * shots and own.rival_shots < NEARLY * own.shots
+    return own if proven and near.shots < NEARLY * own.shots else near
+
+
+def _peak(times: _Times, phone: Seconds, centre: float, reach: float) -> _Peak:
+    """The offset within `reach` of `centre` that explains most shots; of equally good ones the nearest to `centre`."""
+    differences = _differences(phone, times.dslr, centre, reach)
+    if not len(differences):
+        return _Peak(centre, 0, 0)
+    counts = _within(differences, times.tolerance)
+    fullest = differences[counts == counts.max()]
+    top = fullest[np.argmin(np.abs(fullest - centre))]
+    offset = float(np.median(differences[np.abs(differences - top) <= times.tolerance]))
+    others = counts[np.abs(differences - offset) > 3 * times.tolerance]
+    return _Peak(offset, int(counts.max()), int(others.max(initial=0)))
+
+
+def _differences(phone: Seconds, dslr: Seconds, centre: float, reach: float) -> Seconds:
+    """All differences DSLR minus phone within `reach` of `centre`, sorted; both inputs are sorted."""
+    starts = np.searchsorted(dslr, phone + centre - reach, side="left")
+    ends = np.searchsorted(dslr, phone + centre + reach, side="right")
+    rows = [dslr[a:b] - moment for moment, a, b in zip(phone, starts, ends, strict=True)]
     return np.sort(np.concatenate(rows)) if rows else np.empty(0)
 
 
-def _peak(differences: Seconds, tolerance_s: float) -> float:
-    """The offset within whose tolerance most differences lie."""
-    return _middle(differences, _within(differences, tolerance_s), tolerance_s)
-
-
-def _rival(left: Seconds, fit: ClockFit, tolerance_s: float) -> float | None:
-    """Another offset that explains nearly as many shots, from the differences that the fit leaves."""
-    counts = _within(left, tolerance_s)
-    far = np.abs(left) > 3 * tolerance_s
-    if not far.any() or counts[far].max() < 0.8 * len(fit.matches):
-        return None
-    return fit.offset_s + _middle(left[far], counts[far], tolerance_s)
-
-
-def _within(differences: Seconds, tolerance_s: float) -> Indices:
-    low = np.searchsorted(differences, differences - tolerance_s, side="left")
-    high = np.searchsorted(differences, differences + tolerance_s, side="right")
+def _within(differences: Seconds, tolerance: float) -> Indices:
+    low = np.searchsorted(differences, differences - tolerance, side="left")
+    high = np.searchsorted(differences, differences + tolerance, side="right")
     return high - low
 
 
-def _middle(differences: Seconds, counts: Indices, tolerance_s: float) -> float:
-    """The median of the differences around the fullest one; of equally full ones the smallest offset."""
-    fullest = differences[counts == counts.max()]
-    centre = fullest[np.argmin(np.abs(fullest))]
-    return float(np.median(differences[np.abs(differences - centre) <= tolerance_s]))
+def _move_edges(times: _Times, pieces: _Pieces) -> _Pieces:
+    """Move the edge between two pieces to the shot at which the clock was set: where most shots are explained."""
+    edges, offsets = pieces.edges.copy(), pieces.offsets
+    for piece in range(1, len(offsets)):
+        if abs(offsets[piece] - offsets[piece - 1]) > times.tolerance:
+            start, end = edges[piece - 1], edges[piece + 1]
+            before = _is_explained(times, times.phone[start:end] + offsets[piece - 1])
+            after = _is_explained(times, times.phone[start:end] + offsets[piece])
+            gained = np.cumsum(np.r_[0, before.astype(int) - after])
+            edges[piece] = start + int(np.argmax(gained))
+    return _Pieces(edges, offsets)
 
 
-def _refit(fit: ClockFit, phone_s: Seconds, dslr_s: Seconds, matches: Indices) -> ClockFit:
-    elapsed = phone_s[matches[:, 0]] - fit.origin_s
-    offsets = dslr_s[matches[:, 1]] - phone_s[matches[:, 0]]
-    # A slope from a few whole-second times over a few minutes would be noise, so it takes an hour and ten shots.
-    if len(matches) < 10 or np.ptp(elapsed) < 3600:
-        return ClockFit(float(np.median(offsets)), 0.0, fit.origin_s, matches, None)
-    drift, offset = np.polyfit(elapsed, offsets, 1)
-    return ClockFit(float(offset), float(drift), fit.origin_s, matches, None)
+def _is_explained(times: _Times, aligned: Seconds) -> npt.NDArray[np.bool_]:
+    return np.abs(times.dslr[_nearest(aligned, times.dslr)] - aligned) <= times.tolerance
+
+
+def _match_pieces(times: _Times, pieces: _Pieces) -> tuple[Seconds, Indices]:
+    """The offset of every shot, (N,) in seconds, and the shots that meet, (K, 2), both in the order of the clocks."""
+    offsets = pieces.of_shots()
+    matches = meeting_shots(times.phone + offsets, times.dslr, times.tolerance)
+    # Where a clock was put back, shots before and after it bear the same times and lie among each other.
+    others = _offsets_across_jumps(times, pieces)
+    phones = np.setdiff1d(np.flatnonzero(np.isfinite(others)), matches[:, 0])
+    dslrs = np.setdiff1d(np.arange(len(times.dslr)), matches[:, 1])
+    late = meeting_shots(times.phone[phones] + others[phones], times.dslr[dslrs], times.tolerance)
+    late = np.stack([phones[late[:, 0]], dslrs[late[:, 1]]], axis=1)
+    offsets[late[:, 0]] = others[late[:, 0]]
+    matches = np.concatenate([matches, late])
+    return offsets, _without_chance(matches[np.argsort(matches[:, 0])], pieces)
+
+
+def _without_chance(matches: Indices, pieces: _Pieces) -> Indices:
+    """The matches but for pieces with so few that they meet by chance, as when a clock was set beyond the limit."""
+    shots = np.diff(pieces.edges)
+    counts = np.diff(np.searchsorted(matches[:, 0], pieces.edges))
+    shares = counts / np.maximum(shots, 1)
+    usual = shares[shots >= FEWEST_SHOTS].max(initial=0)
+    kept: Indices = matches[np.repeat(shares >= 0.3 * usual, counts)]
+    return kept
+
+
+def _offsets_across_jumps(times: _Times, pieces: _Pieces) -> Seconds:
+    """For shots as near to a jump of the clock as the jump is long, the offset beyond it; NaN for others; (N,)."""
+    own, others = pieces.of_shots(), np.full(len(times.phone), np.nan)
+    for edge in np.flatnonzero(np.abs(np.diff(own)) > 3 * times.tolerance) + 1:
+        before, after = own[edge - 1], own[edge]
+        moments = times.phone[edge] + np.array([-1, 1]) * abs(after - before)
+        start, end = np.searchsorted(times.phone, moments)
+        others[start:edge], others[edge:end] = after, before
+    return others
+
+
+def _rival(times: _Times, offsets: Seconds, matches: Indices, max_offset_s: float) -> tuple[float | None, int]:
+    """Another offset that explains nearly as many shots, and how many it does.
+
+    It is looked for among the differences that the fit leaves, of so many shots as bound time and memory.
+    """
+    aligned = times.phone + offsets
+    sample = matches[:: 1 + len(matches) // SAMPLE_SHOTS, 0]
+    left = _differences(np.sort(aligned[sample]), times.dslr, 0.0, max_offset_s)
+    counts = np.where(np.abs(left) > 3 * times.tolerance, _within(left, times.tolerance), 0)
+    if not counts.any():
+        return None, 0
+    fullest = left[counts == counts.max()]
+    shift = float(fullest[np.argmin(np.abs(fullest))])
+    shots = len(meeting_shots(aligned + shift, times.dslr, times.tolerance))
+    if shots < NEARLY * len(matches):
+        return None, 0
+    return float(offsets[matches[0, 0]]) + shift, shots
 
 
 def _nearest(times: Seconds, others: Seconds) -> Indices:

@@ -5,25 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from dataset.photos import Image, load_photo
-from dataset.schema import Alignment
-from pipeline.align import crop_box, cut, homography
-from pipeline.warping import warp_dslr
+from dataset.photos import Image
 
 SQUARES_ACROSS = 8
-
-
-def aligned_images(row: Alignment) -> tuple[Image, Image]:
-    """Return the common crop of an aligned pair, (H, W, 3) each: the phone's pixels, and the DSLR's on the same grid.
-
-    Raises
-    ------
-    Rejection
-        A photo cannot be read any more.
-
-    """
-    box = crop_box(row)
-    return cut(load_photo(row.phone_path), box), warp_dslr(load_photo(row.dslr_path), homography(row), box)
 
 
 def checkerboard(phone: Image, dslr: Image) -> Image:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +19,11 @@ from dataset.params import PairParams
 from dataset.photos import capture_time, list_photos
 from dataset.progress import track
 from dataset.schema import Pair
-from pipeline.clocks import ClockFit, fit_clocks
+from pipeline.clocks import FEWEST_SHOTS, NEARLY, ClockFit, fit_clocks
+
+FEW_SHARE = 0.8
+"""Smallest share of the shots that must find a mate where fewer than ten do."""
+SAME_NAMES = "give the two photos of each pair the same name (001.jpg in both folders)"
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,18 @@ class _Photo:
             raise ValueError(f"{self.path} has no capture time")
         return (self.time - datetime(1970, 1, 1)).total_seconds()
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether tables can hold the photo's path: text in them is Unicode."""
+        return _is_unicode(self.path)
+
 
 @dataclass(frozen=True)
 class _Matching:
     dslr_of_phone: dict[int, int]
-    fit: ClockFit | None
-    """The clocks' relation when matched by time; None when matched by name."""
+    note: str
+    offsets: dict[Path, float] | None = None
+    """What to add to the phone's clock, in seconds, for each of its photos with a time; None when matched by name."""
 
     def couples(self, phones: Sequence[_Photo], dslrs: Sequence[_Photo]) -> list[tuple[_Photo | None, _Photo | None]]:
         """Every photo once: with its mate, or alone."""
@@ -70,18 +81,26 @@ def pair_folders(phone_dir: Path, dslr_dir: Path, params: PairParams) -> Pairing
     Raises
     ------
     DpedtoolError
-        A folder is missing or empty, or neither names nor capture times tell which photos belong together.
+        A folder is missing, empty or of an unusable name, or neither names nor capture times tell which photos belong
+        together.
 
     """
+    for folder in (phone_dir, dslr_dir):
+        _check_name(folder)
     if phone_dir.resolve() == dslr_dir.resolve():
         raise DpedtoolError(f"{phone_dir} is given as the phone's folder and as the DSLR's: name two folders.")
-    phones, dslrs = _photos(phone_dir), _photos(dslr_dir)
-    matching = _match(phones, dslrs, params)
-    if not matching.dslr_of_phone:
-        raise _no_clue(phone_dir, dslr_dir, params.by, len(_match_names(phones, dslrs)))
+    photos = [_photos(folder) for folder in (phone_dir, dslr_dir)]
+    phones, dslrs = ([photo for photo in camera if photo.is_usable] for camera in photos)
+    for folder, usable in ((phone_dir, phones), (dslr_dir, dslrs)):
+        if not usable:
+            raise DpedtoolError(f"No photo in {folder} has a name in valid UTF-8: rename them.")
+    matching = _match(phones, dslrs, params, f"The photos of {phone_dir} and {dslr_dir} cannot be paired")
     # Not resolved: a linked folder is known by the name that the user gave it.
-    rows = _rows(phone_dir.absolute().name or phone_dir.resolve().name, phones, dslrs, matching)
-    return Pairing(rows, _clock_note(matching.fit) if matching.fit else "paired by equal file names")
+    camera = phone_dir.absolute().name or phone_dir.resolve().name
+    rows = _rows(camera, phones, dslrs, matching)
+    rows += [_unusable_row(camera, photo, is_phone=True) for photo in photos[0] if not photo.is_usable]
+    rows += [_unusable_row(camera, photo, is_phone=False) for photo in photos[1] if not photo.is_usable]
+    return Pairing(sorted(rows, key=lambda row: row.pair_id), matching.note)
 
 
 def pair_files(phone: Path, dslr: Path) -> Pairing:
@@ -90,14 +109,15 @@ def pair_files(phone: Path, dslr: Path) -> Pairing:
     Raises
     ------
     DpedtoolError
-        One of the files is missing.
+        One of the files is missing or of an unusable name.
 
     """
     for path in (phone, dslr):
+        _check_name(path)
         if not path.is_file():
             raise DpedtoolError(f"There is no photo {path}: name an existing file.")
     photos = [_Photo(path, identifier(path.stem), capture_time(path)) for path in (phone, dslr)]
-    return Pairing(_rows("phone", photos[:1], photos[1:], _Matching({0: 0}, None)), "one pair of photos")
+    return Pairing(_rows("phone", photos[:1], photos[1:], _Matching({0: 0}, "")), "one pair of photos")
 
 
 def identifier(name: str, most: int = 40) -> str:
@@ -121,13 +141,39 @@ def _photos(folder: Path) -> list[_Photo]:
     return [_Photo(path, identifier(name), capture_time(path)) for path, name in zip(paths, names, strict=True)]
 
 
-def _match(phones: Sequence[_Photo], dslrs: Sequence[_Photo], params: PairParams) -> _Matching:
-    names = _Matching(_match_names(phones, dslrs), None)
+def _is_unicode(path: Path) -> bool:
+    """Whether a name is valid UTF-8, which names from old archives may not be."""
+    return _printable(path) == str(path)
+
+
+def _printable(path: Path) -> str:
+    r"""Return a path as text that can be written anywhere: bytes that are no UTF-8 as \xNN."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _check_name(path: Path) -> None:
+    for known_as in (path.absolute(), path.resolve()):
+        if not _is_unicode(known_as):
+            raise DpedtoolError(f"The name of {_printable(known_as)} is not valid UTF-8: rename it.")
+
+
+def _match(phones: Sequence[_Photo], dslrs: Sequence[_Photo], params: PairParams, refusal: str) -> _Matching:
+    """Match by names or by clocks, whichever the parameters and the photos call for; `refusal` begins each error."""
+    names = _match_names(phones, dslrs)
+    by_name = _Matching(names, "paired by equal file names")
+    if params.by == "name" and names:
+        return by_name
+    clocks = _read_clocks(phones, dslrs, params) if params.by != "name" else None
     # Two cameras that both count IMG_0001 upwards share some names by chance, so a few equal ones prove nothing.
-    if params.by == "name" or (params.by == "auto" and 2 * len(names.dslr_of_phone) >= min(len(phones), len(dslrs))):
-        return names
-    clocks = _match_clocks(phones, dslrs, params)
-    return clocks if clocks.dslr_of_phone or params.by == "clock" else names
+    if params.by == "auto" and names and 2 * len(names) >= min(len(phones), len(dslrs)):
+        return (clocks.against(names, phones, dslrs) if clocks else None) or by_name
+    if clocks is None:
+        if params.by == "auto" and names:
+            return by_name
+        raise _no_clue(refusal, params.by)
+    if doubt := clocks.doubt():
+        raise DpedtoolError(f"{refusal} by their capture times: {doubt}.")
+    return clocks.matching()
 
 
 def _match_names(phones: Sequence[_Photo], dslrs: Sequence[_Photo]) -> dict[int, int]:
@@ -141,34 +187,98 @@ def _unique_stems(photos: Sequence[_Photo]) -> dict[str, int]:
     return {photo.path.stem.lower(): index for index, photo in enumerate(photos) if uses[photo.path.stem.lower()] == 1}
 
 
-def _match_clocks(phones: Sequence[_Photo], dslrs: Sequence[_Photo], params: PairParams) -> _Matching:
-    timed_phones = [index for index, photo in enumerate(phones) if photo.time]
-    timed_dslrs = [index for index, photo in enumerate(dslrs) if photo.time]
-    phone_s = np.array([phones[index].seconds for index in timed_phones])
-    dslr_s = np.array([dslrs[index].seconds for index in timed_dslrs])
-    if not len(phone_s) or not len(dslr_s):
-        return _Matching({}, None)
-    fit = fit_clocks(phone_s, dslr_s, params.tolerance_s, params.max_offset_s)
-    return _Matching({timed_phones[p]: timed_dslrs[d] for p, d in fit.matches.tolist()}, fit)
+@dataclass(frozen=True)
+class _Clocks:
+    """What the capture times say, and whether it is to be believed."""
+
+    fit: ClockFit
+    params: PairParams
+    phones: Sequence[int]
+    """Which photos of the phone have a time; the fit counts only these."""
+    dslrs: Sequence[int]
+    offsets: dict[Path, float]
+    """Seconds to add to the phone's clock, for each of these photos."""
+
+    def matching(self, why: str = "") -> _Matching:
+        """The pairs by clock; `why` goes into the note."""
+        mates = {self.phones[phone]: self.dslrs[dslr] for phone, dslr in self.fit.matches.tolist()}
+        return _Matching(mates, f"paired by capture time{why}: {self._offset_in_words()}", self.offsets)
+
+    def doubt(self) -> str:
+        """Why the fit is not to be believed and what to do about it; empty where it is."""
+        found, shots = len(self.fit.matches), min(len(self.phones), len(self.dslrs))
+        # Of a few shots, half meet under some offset by chance.
+        share = self.params.min_share if found >= FEWEST_SHOTS else max(self.params.min_share, FEW_SHARE)
+        if found < share * shots:
+            best = (
+                f"the best offset, {self.fit.offset_s:+.1f} s, explains {found}" if found else "no offset explains any"
+            )
+            return f"{best} of {shots} shots, and at least {share:.0%} are asked for; {self._remedy()}"
+        if self.fit.rival_offset_s is not None:
+            return (
+                f"the DSLR's clock may be {self.fit.offset_s:+.1f} s or {self.fit.rival_offset_s:+.1f} s from the "
+                f"phone's, which explain {found} and {self.fit.rival_matches} of {shots} shots; {SAME_NAMES}, or state "
+                "the offset by pair.offset_s"
+            )
+        return ""
+
+    def _remedy(self) -> str:
+        if self.params.offset_s is not None:
+            return f"{SAME_NAMES}, or correct pair.offset_s (now {self.params.offset_s:g} s)"
+        return (
+            f"{SAME_NAMES}, or set pair.max_offset_s (now {self.params.max_offset_s:g} s) above what the clocks differ "
+            f"by, or pair.min_share (now {self.params.min_share:g}) below the share of shots that both cameras took"
+        )
+
+    def against(self, names: dict[int, int], phones: Sequence[_Photo], dslrs: Sequence[_Photo]) -> _Matching | None:
+        """The pairs by clock where they are about as many as those by name and contradict most of these; else None."""
+        if len(self.fit.matches) < max(NEARLY * len(names), FEWEST_SHOTS) or self.doubt():
+            return None
+        couples = [(phones[phone], dslrs[dslr]) for phone, dslr in names.items()]
+        errors = [_clock_error(phone, dslr, self.offsets) for phone, dslr in couples if phone.time and dslr.time]
+        wrong = sum(abs(error) > self.params.tolerance_s for error in errors)
+        if 2 * wrong <= len(errors):
+            return None
+        return self.matching(
+            f" (equal file names contradict the capture times in {wrong} of {len(errors)} cases; pair.by=name goes by "
+            "them nevertheless)"
+        )
+
+    def _offset_in_words(self) -> str:
+        least, most = self.fit.range_s
+        if most - least <= self.params.tolerance_s:
+            return f"the DSLR's clock is {self.fit.offset_s:+.1f} s from the phone's"
+        return f"the DSLR's clock goes from {least:+.1f} to {most:+.1f} s from the phone's"
+
+
+def _read_clocks(phones: Sequence[_Photo], dslrs: Sequence[_Photo], params: PairParams) -> _Clocks | None:
+    """Fit the capture times of the photos that have one; None where a camera has none at all."""
+    timed = [[index for index, photo in enumerate(photos) if photo.time] for photos in (phones, dslrs)]
+    if not all(timed):
+        return None
+    phone_s = np.array([phones[index].seconds for index in timed[0]])
+    dslr_s = np.array([dslrs[index].seconds for index in timed[1]])
+    fit = fit_clocks(phone_s, dslr_s, params.tolerance_s, params.max_offset_s, params.offset_s)
+    offsets = {phones[index].path: offset for index, offset in zip(timed[0], fit.offsets_s.tolist(), strict=True)}
+    return _Clocks(fit, params, timed[0], timed[1], offsets)
+
+
+def _clock_error(phone: _Photo, dslr: _Photo, offsets: Mapping[Path, float]) -> float:
+    return dslr.seconds - phone.seconds - offsets[phone.path]
 
 
 def _rows(camera: str, phones: Sequence[_Photo], dslrs: Sequence[_Photo], matching: _Matching) -> list[Pair]:
-    sums: dict[Path, str] = {}
-    rows = []
     couples = matching.couples(phones, dslrs)
-    for phone, dslr in track(couples, "pair", len(couples)):
-        for photo in (phone, dslr):
-            if photo and photo.path not in sums:
-                sums[photo.path] = file_sha256(photo.path)
-        rows.append(_row(camera, phone, dslr, sums, matching.fit))
-    return sorted(rows, key=lambda row: row.pair_id)
+    return [_row(camera, phone, dslr, matching) for phone, dslr in track(couples, "pair", len(couples))]
 
 
-def _row(camera: str, phone: _Photo | None, dslr: _Photo | None, sums: dict[Path, str], fit: ClockFit | None) -> Pair:
-    reason, detail = _why_unpaired(phone, dslr, fit)
-    offset, error = _clock_columns(phone, dslr, fit)
+def _row(camera: str, phone: _Photo | None, dslr: _Photo | None, matching: _Matching) -> Pair:
+    sums, (reason, detail) = _sums([photo.path for photo in (phone, dslr) if photo])
+    if not reason:
+        reason, detail = _why_unpaired(phone, dslr, matching)
+    offset, error_s = _clock_columns(phone, dslr, matching)
     return Pair(
-        pair_id=f"{identifier(camera, most=28)}--{_moment_name(phone, dslr)}",
+        pair_id=_pair_id(camera, phone, dslr),
         phone=camera,
         scene_id=dslr.name if dslr else None,
         status="unpaired" if reason else "paired",
@@ -176,13 +286,40 @@ def _row(camera: str, phone: _Photo | None, dslr: _Photo | None, sums: dict[Path
         detail=detail,
         phone_path=phone.path if phone else None,
         dslr_path=dslr.path if dslr else None,
-        phone_sha256=sums[phone.path] if phone else None,
-        dslr_sha256=sums[dslr.path] if dslr else None,
+        phone_sha256=sums.get(phone.path) if phone else None,
+        dslr_sha256=sums.get(dslr.path) if dslr else None,
         phone_time=phone.time.isoformat() if phone and phone.time else None,
         dslr_time=dslr.time.isoformat() if dslr and dslr.time else None,
         clock_offset_s=offset,
-        clock_error_s=error,
+        clock_error_s=error_s,
     )
+
+
+def _sums(paths: Sequence[Path]) -> tuple[dict[Path, str], tuple[str, str]]:
+    """SHA-256 of the files that can be read, and reason and detail of one that cannot: empty where all can."""
+    sums, failure = {}, ("", "")
+    for path in paths:
+        try:
+            sums[path] = file_sha256(path)
+        except OSError as error:
+            failure = ("unreadable_photo", f"{path} cannot be read: {error.strerror or error}.")
+    return sums, failure
+
+
+def _unusable_row(camera: str, photo: _Photo, is_phone: bool) -> Pair:
+    """A photo that the table can name only by what is left of its name."""
+    return Pair(
+        pair_id=_pair_id(camera, *((photo, None) if is_phone else (None, photo))),
+        phone=camera,
+        scene_id=None if is_phone else photo.name,
+        status="unpaired",
+        reason="unusable_name",
+        detail=f"{_printable(photo.path)}: the name is not valid UTF-8; rename the photo.",
+    )
+
+
+def _pair_id(camera: str, phone: _Photo | None, dslr: _Photo | None) -> str:
+    return f"{identifier(camera, most=28)}--{_moment_name(phone, dslr)}"
 
 
 def _moment_name(phone: _Photo | None, dslr: _Photo | None) -> str:
@@ -191,45 +328,29 @@ def _moment_name(phone: _Photo | None, dslr: _Photo | None) -> str:
     return f"missing--{dslr.name}" if dslr else "missing"
 
 
-def _why_unpaired(phone: _Photo | None, dslr: _Photo | None, fit: ClockFit | None) -> tuple[str, str]:
+def _why_unpaired(phone: _Photo | None, dslr: _Photo | None, matching: _Matching) -> tuple[str, str]:
     if phone and dslr:
         return "", ""
     there = phone or dslr
     if there is None:
         raise ValueError("a row needs a photo")
-    if fit and there.time is None:
+    by_clock = matching.offsets is not None
+    if by_clock and there.time is None:
         return "no_capture_time", f"{there.path} carries no EXIF capture time, and the file names do not match."
-    how = f"within the tolerance of its capture time {there.time}" if fit else f"named {there.path.stem}"
+    how = f"that goes with its capture time {there.time}" if by_clock else f"named {there.path.stem}"
     if phone:
         return "no_dslr_photo", f"{phone.path} has no mate: the DSLR has no photo {how}."
     return "no_phone_photo", f"{there.path} has no mate: the phone has no photo {how}."
 
 
-def _clock_columns(
-    phone: _Photo | None, dslr: _Photo | None, fit: ClockFit | None
-) -> tuple[float | None, float | None]:
-    if not (fit and phone and dslr and phone.time and dslr.time):
+def _clock_columns(phone: _Photo | None, dslr: _Photo | None, matching: _Matching) -> tuple[float | None, float | None]:
+    """Offset and what it leaves, in seconds; empty when matched by name, so that the table tells how it was made."""
+    if not (matching.offsets and phone and dslr):
         return None, None
-    offset = float(fit.offset_at(np.array([phone.seconds]))[0])
-    return offset, dslr.seconds - phone.seconds - offset
+    return matching.offsets[phone.path], _clock_error(phone, dslr, matching.offsets)
 
 
-def _no_clue(phone_dir: Path, dslr_dir: Path, by: str, shared: int) -> DpedtoolError:
-    wanted = {"name": "no file names in common", "clock": "no capture times (EXIF) that fit together"}
-    lacking = wanted.get(by, f"{shared or 'no'} file names in common, and no capture times (EXIF) that fit together")
-    return DpedtoolError(
-        f"The photos of {phone_dir} and {dslr_dir} cannot be paired: they have {lacking}. "
-        "Give the two photos of each pair the same name (001.jpg in both folders)."
-    )
-
-
-def _clock_note(fit: ClockFit) -> str:
-    note = f"paired by capture time: the DSLR's clock is {fit.offset_s:+.1f} s from the phone's"
-    if fit.drift:
-        note += f", drifting {fit.drift * 86_400:+.2f} s a day"
-    if fit.rival_offset_s is not None:
-        note += (
-            f"; beware: {fit.rival_offset_s:+.1f} s would explain nearly as many pairs, "
-            "so look at a few, or give the photos equal names"
-        )
-    return note
+def _no_clue(refusal: str, by: str) -> DpedtoolError:
+    lacking = {"name": "no file names in common", "clock": "no capture times (EXIF)"}
+    both = "no file names in common, and not both have capture times (EXIF)"
+    return DpedtoolError(f"{refusal}: they have {lacking.get(by, both)}; {SAME_NAMES}.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -15,58 +14,70 @@ import numpy.typing as npt
 
 from dataset import photos, shards
 from dataset.errors import Rejection
-from dataset.io import TableWriter, code_digest, digest, unfinished
+from dataset.io import code_digest, digest, unfinished
 from dataset.params import PatchesParams, describe
-from dataset.photos import Image, decode_photo, encode_image
+from dataset.photos import Image, encode_image
 from dataset.schema import Alignment, Patch
 from dataset.shards import Extent, ShardWriter, read_extent
-from pipeline import align as align_stage
-from pipeline import geometry, warping
-from pipeline.align import crop_box, cut, homography
+from dataset.tables import TableWriter
+from pipeline import aligned, geometry, warping
+from pipeline.aligned import aligned_images, crop_box
 from pipeline.resume import Finished, work_off
-from pipeline.warping import warp_dslr
+from pipeline.runner import Lost
 
 
-@dataclasses.dataclass(frozen=True)
-class Counts:
-    """How many candidate windows became patches."""
-
-    accepted: int
-    rejected: int
-
-
-def cut_patches(alignments: Sequence[Alignment], out: Path, params: PatchesParams, *, workers: int = 1) -> Counts:
+def cut_patches(alignments: Sequence[Alignment], out: Path, params: PatchesParams, *, workers: int = 1) -> Path:
     """Cut the patches of all aligned pairs into `out/patches-NNNNN.tar`, and write `out/patches.parquet`.
 
     The table has a row for every candidate window, kept or not. The photos are read again from where the table of
     alignments says, so that the DSLR's pixels are resampled once. Table and shards are the same bytes for any number
     of workers; what an earlier run finished is kept.
+
+    Returns
+    -------
+    Path
+        The table.
+
+    Raises
+    ------
+    DpedtoolError
+        Another run is writing to `out`.
+
     """
-    aligned = sorted((row for row in alignments if row.status == "aligned"), key=lambda row: row.pair_id)
-    items = {_key(row, params): row for row in aligned}
+    rows = sorted((row for row in alignments if row.status == "aligned"), key=lambda row: row.pair_id)
+    items = {_key(row, params): row for row in rows}
     table = out / f"{Patch.TABLE}.parquet"
-    finished = Finished(table, Patch)
-    _forget_shardless(list(items), finished)
-    work = partial(cut_pair, params=params, parts=finished.parts)
-    work_off(items, work, partial(_lost, params=params), finished, workers=workers, label="patches")
-    counts = _collect(list(items), finished, table, params)
-    finished.clear()
-    return counts
+    with Finished(table, Patch) as finished:
+        work_off(
+            items,
+            partial(cut_pair, params=params, parts=finished.parts),
+            partial(_lost, params=params),
+            finished,
+            usable=_has_shards,
+            workers=workers,
+            label="patches",
+        )
+        _collect(list(items), finished, table, params)
+        finished.clear()
+    return table
 
 
 def cut_pair(alignment: Alignment, params: PatchesParams, parts: Path) -> list[Patch]:
     """Judge all windows of one aligned pair; the accepted ones go into a tar file of their own below `parts`."""
     try:
-        phone = _load_unchanged(alignment.phone_path, alignment.phone_sha256)
-        dslr = _load_unchanged(alignment.dslr_path, alignment.dslr_sha256)
+        images = aligned_images(alignment)
+        places = list(window_places(images[0], params))
+        if not places:
+            height, width = images[0].shape[:2]
+            raise Rejection(
+                "small_crop", f"The common crop of {width}x{height} px holds no window of {params.size_px} px."
+            )
     except Rejection as rejection:
         return [_failed(alignment, params, rejection)]
-    box = crop_box(alignment)
-    images = cut(phone, box), warp_dslr(dslr, homography(alignment), box)
     parts.mkdir(parents=True, exist_ok=True)
     part = parts / f"{_key(alignment, params)}.tar"
     with ShardWriter(part) as shard:
-        return [_judge(alignment, params, images, x, y, shard, part) for x, y in window_places(images[0], params)]
+        return [_judge(alignment, params, images, x, y, shard, part) for x, y in places]
 
 
 def window_places(image: Image, params: PatchesParams) -> Iterator[tuple[int, int]]:
@@ -122,11 +133,9 @@ def _stored(row: Patch, phone: bytes, dslr: bytes, shard: ShardWriter, path: Pat
     )
 
 
-def _forget_shardless(keys: Sequence[str], finished: Finished[Patch]) -> None:
-    """Rows whose shard was deleted or cut short since are no substitute for the patches."""
-    for key in keys:
-        if not all(_is_stored(row) for row in finished.get(key) or [] if row.status == "accepted"):
-            finished.forget(key)
+def _has_shards(rows: Sequence[Patch]) -> bool:
+    """Whether the bytes that the rows name are there: a shard may have been deleted or cut short since."""
+    return all(_is_stored(row) for row in rows if row.status == "accepted")
 
 
 def _is_stored(row: Patch) -> bool:
@@ -135,20 +144,15 @@ def _is_stored(row: Patch) -> bool:
     return row.shard.stat().st_size >= (row.dslr_offset or 0) + (row.dslr_bytes or 0)
 
 
-def _collect(keys: Sequence[str], finished: Finished[Patch], table: Path, params: PatchesParams) -> Counts:
+def _collect(keys: Sequence[str], finished: Finished[Patch], table: Path, params: PatchesParams) -> None:
     """Join the parts, in the order of the keys, into shards and one table that take the earlier ones' place."""
     shelf = _Shelf(table.parent, params.shard_patches)
-    accepted = rejected = 0
     with TableWriter(table, Patch) as writer, shelf:
         for key in keys:
-            rows = [shelf.take(row) if row.status == "accepted" else row for row in finished.get(key) or []]
-            writer.write(rows)
-            kept = sum(row.status == "accepted" for row in rows)
-            accepted, rejected = accepted + kept, rejected + len(rows) - kept
+            writer.write(shelf.take(row) if row.status == "accepted" else row for row in finished.get(key))
         # From here to the new table's appearance the old table would name bytes that have moved.
         table.unlink(missing_ok=True)
         shelf.publish()
-    return Counts(accepted, rejected)
 
 
 class _Shelf:
@@ -211,24 +215,13 @@ def _stored_bytes(row: Patch) -> tuple[bytes, bytes]:
     return phone, dslr
 
 
-def _load_unchanged(path: Path, sha256: str) -> Image:
-    """Decode a photo once it is proved to be the one that was aligned."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise Rejection("unreadable_photo", f"{path}: {error.strerror or 'it cannot be read'}.") from None
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise Rejection("photo_changed", f"{path} is not the photo that was aligned: align it again.")
-    return decode_photo(content, path)
-
-
 def _failed(alignment: Alignment, params: PatchesParams, rejection: Rejection) -> Patch:
     row = _row(alignment, params, alignment.pair_id)
     return dataclasses.replace(row, reason=rejection.reason, detail=rejection.detail)
 
 
-def _lost(alignment: Alignment, detail: str, params: PatchesParams) -> list[Patch]:
-    return [_failed(alignment, params, Rejection("worker_lost", detail))]
+def _lost(alignment: Alignment, lost: Lost, params: PatchesParams) -> list[Patch]:
+    return [_failed(alignment, params, Rejection(lost.reason, lost.detail))]
 
 
 def _row(alignment: Alignment, params: PatchesParams, patch_id: str) -> Patch:
@@ -246,7 +239,7 @@ def _key(alignment: Alignment, params: PatchesParams) -> str:
     own = describe(params)
     # How many patches share a shard says nothing about the patches.
     own.pop("shard_patches")
-    return digest([_CODE, own, alignment.key])
+    return digest([_CODE, cv2.__version__, own, alignment.key])
 
 
-_CODE = code_digest(sys.modules[__name__], align_stage, geometry, photos, shards, warping)
+_CODE = code_digest(sys.modules[__name__], aligned, geometry, photos, shards, warping)

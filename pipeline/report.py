@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dataset.errors import DpedtoolError, Rejection
-from dataset.io import read_frame, read_json, read_rows, write_text
+from dataset.io import read_json, write_text
 from dataset.params import Params
 from dataset.photos import encode_image
 from dataset.schema import Alignment, Pair, Patch, Row, Sample
 from dataset.split import SPLITS
-from pipeline.overlay import aligned_images, checkerboard, shrunk
+from dataset.tables import read_frame, read_rows
+from pipeline.aligned import aligned_images
+from pipeline.overlay import checkerboard, shrunk
 
 PAGE = "report.html"
 PICTURE_WIDTH = 720
@@ -61,6 +64,8 @@ class PhoneReport:
     unpaired: int
     clock_offset_s: float | None
     aligned: int
+    unmeasured: int
+    """Aligned pairs without enough windows to tell a residual."""
     residual_px: float | None
     residual_p95_px: float | None
     coverage: float | None
@@ -69,8 +74,9 @@ class PhoneReport:
     patch_reasons: list[Reason]
     splits: dict[str, int]
     failures: list[Failure]
-    scores: dict[str, Any]
-    training: dict[str, Any]
+    scores: list[str]
+    """As `_scores` words them; empty without test patches."""
+    training: str
     curve: str
     overlays: list[Picture] = field(default_factory=list)
     before_after: Picture | None = None
@@ -110,6 +116,13 @@ def _phone_report(results: Path, phone: str) -> PhoneReport:
     alignments = read_rows(_table(results / "aligned" / phone, Alignment), Alignment)
     patches = read_frame(_table(results / "patches" / phone, Patch), Patch, ["status", "reason"])
     samples = read_frame(results / "splits" / f"{phone}.parquet", Sample, ["split"])
+    model, evaluation = results / "models" / phone, results / "evaluations" / phone
+    card = read_json(model / "model.json")
+    trained = card.get("trained", True)
+    with _as_written(model / "model.json"):
+        training = _training(card)
+    with _as_written(evaluation / "metrics.json"):
+        scores = _scores(read_json(evaluation / "metrics.json")["image"], trained)
     aligned = [row for row in alignments if row.status == "aligned"]
     offsets = [row.clock_offset_s for row in pairs if row.clock_offset_s is not None]
     return PhoneReport(
@@ -118,6 +131,7 @@ def _phone_report(results: Path, phone: str) -> PhoneReport:
         unpaired=sum(row.status == "unpaired" for row in pairs),
         clock_offset_s=float(np.median(offsets)) if offsets else None,
         aligned=len(aligned),
+        unmeasured=sum(row.residual_px is None for row in aligned),
         residual_px=_median([row.residual_px for row in aligned]),
         residual_p95_px=_median([row.residual_p95_px for row in aligned]),
         coverage=_median([row.coverage for row in aligned]),
@@ -126,11 +140,12 @@ def _phone_report(results: Path, phone: str) -> PhoneReport:
         patch_reasons=_reasons(patches["reason"].tolist(), Patch),
         splits={name: int((samples["split"] == name).sum()) for name in SPLITS},
         failures=_failures(pairs, alignments),
-        scores=read_json(results / "evaluations" / phone / "metrics.json"),
-        training=read_json(results / "models" / phone / "model.json"),
-        curve=_curve(results / "models" / phone / "history.csv"),
+        scores=scores,
+        training=training,
+        # What somebody else trained brings no history.
+        curve=_curve(model / "history.csv") if "training" in card else "",
         overlays=_overlays(aligned),
-        before_after=_png(results / "evaluations" / phone / "before_after.png"),
+        before_after=_before_after(evaluation / "before_after.png", trained) if scores else None,
     )
 
 
@@ -159,7 +174,7 @@ def _overlays(aligned: Sequence[Alignment]) -> list[Picture]:
 
 
 def _overlay(name: str, row: Alignment) -> Picture:
-    caption = f"{name} residual of all pairs: {row.pair_id}, {row.residual_px:.2f} px"
+    caption = f"{name} residual of the measured pairs: {row.pair_id}, {row.residual_px:.2f} px"
     try:
         board = checkerboard(*aligned_images(row))
     except Rejection as rejection:
@@ -167,14 +182,60 @@ def _overlay(name: str, row: Alignment) -> Picture:
     return Picture(_uri(encode_image(shrunk(board, PICTURE_WIDTH), ".jpg", 88), "jpeg"), caption)
 
 
-def _png(path: Path) -> Picture | None:
-    if not path.exists():
-        return None
-    return Picture(_uri(path.read_bytes(), "png"), "test patches, not trained on: phone, network, DSLR from above")
+def _before_after(path: Path, trained: bool) -> Picture:
+    network = "network" if trained else "untrained network"
+    try:
+        return Picture(_uri(path.read_bytes(), "png"), f"test patches: phone, {network}, DSLR from above")
+    except OSError as error:
+        raise DpedtoolError(f"{path} cannot be read ({error.strerror}): evaluate again.") from None
 
 
 def _uri(content: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _scores(figures: dict[str, Any], trained: bool) -> list[str]:
+    """PSNR untouched and network, MS-SSIM untouched and network, in words; nothing without test patches."""
+
+    def psnr(value: float | None) -> str:
+        return "infinite" if value is None else f"{value:.2f} dB"
+
+    if not figures["pairs"]:
+        return []
+    before = psnr(figures["psnr_before_db"]), f"{figures['ms_ssim_before']:.4f}"
+    after = psnr(figures["psnr_after_db"]), f"{figures['ms_ssim_after']:.4f}"
+    if not trained:
+        after = "not trained", "not trained"
+    return [before[0], after[0], before[1], after[1]]
+
+
+def _training(card: dict[str, Any]) -> str:
+    """What a model's card says of its training, in a sentence."""
+    network = f"{card['network']['name']} with {card['parameters']} parameters"
+    if not card.get("trained", True):
+        return f"Not trained, since {card['reason']}."
+    if "training" not in card:
+        return f"{network}; its card says nothing of its training."
+    training = card["training"]
+    best = training["best_validation"]
+    score = "" if best["psnr_db"] is None else f", {best['psnr_db']:.2f} dB on the validation patches"
+    steps, patches = counted(training["params"]["iterations"], "iteration"), counted(training["patches"], "patch")
+    return f"{network}, {steps} on {patches}; kept the weights of iteration {best['iteration']}{score}."
+
+
+@contextlib.contextmanager
+def _as_written(path: Path) -> Iterator[None]:
+    """Name the file in which something is missing or of another kind than this version writes."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise DpedtoolError(f"{path} is not as this version writes it ({error}): run its stage again.") from None
+
+
+def counted(number: int, noun: str) -> str:
+    """Return number and noun, in the plural where there is not one."""
+    plural = f"{noun}es" if noun.endswith("ch") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"
 
 
 def _curve(path: Path) -> str:
@@ -203,10 +264,12 @@ def _is_simulated(params: Params) -> bool:
 
 
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("pipeline", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["counted"] = counted
+    return environment

@@ -6,6 +6,8 @@ and the parts that an interrupted run left are taken over where their key is sti
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -13,9 +15,10 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from dataset.errors import DpedtoolError
-from dataset.io import read_rows, remove_leftovers, write_rows
+from dataset.io import remove_leftovers
 from dataset.progress import track
 from dataset.schema import Row
+from dataset.tables import KeyedTable, read_rows, write_rows
 from pipeline.runner import Lost, run
 
 Item = TypeVar("Item")
@@ -23,38 +26,40 @@ RowT = TypeVar("RowT", bound=Row)
 
 
 class Finished(Generic[RowT]):
-    """Rows by key: those of the table at `table`, and those of parts beside it."""
+    """Rows by key: those of the table at `table`, and those of parts beside it. Use it in a `with` block.
+
+    Inside the block no other process can do the same work in the same folder.
+    """
 
     def __init__(self, table: Path, row_type: type[RowT]) -> None:
-        self._row_type = row_type
+        self._folder, self._table_path, self._row_type = table.parent, table, row_type
         self.parts = table.parent / ".parts"
-        remove_leftovers(table.parent)
-        self._rows: dict[str, list[RowT]] = {}
-        for row in _readable_rows(table, row_type):
-            self._rows.setdefault(_key(row), []).append(row)
 
-    def get(self, key: str) -> list[RowT] | None:
-        """Return the rows of a finished item, or None; what was done last counts."""
+    def __enter__(self) -> Finished[RowT]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(self._folder)
+        remove_leftovers(self._folder)
+        self._table = _earlier_table(self._table_path, self._row_type)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self._lock)
+
+    def get(self, key: str) -> list[RowT]:
+        """Return the rows of an item, as they were made last; none for an item that is unknown."""
         part = self._part(key)
-        return read_rows(part, self._row_type) if part.exists() else self._rows.get(key)
+        if part.exists():
+            return read_rows(part, self._row_type)
+        return self._table.get(key) or [] if self._table else []
 
     def is_done(self, key: str) -> bool:
-        """Whether an item needs no work; one whose process was killed deserves another try."""
+        """Whether an item needs no work: it has rows, and their reasons follow from its inputs."""
         rows = self.get(key)
-        return rows is not None and not any(_values(row)["reason"] == "worker_lost" for row in rows)
-
-    def of_the_table(self) -> list[RowT]:
-        """Return all rows of the last complete table."""
-        return [row for rows in self._rows.values() for row in rows]
+        return bool(rows) and not any(_values(row)["reason"] in self._row_type.RETRIED for row in rows)
 
     def save(self, key: str, rows: list[RowT]) -> None:
         """Keep the rows of an item until the table is complete."""
         write_rows(self._part(key), self._row_type, rows)
-
-    def forget(self, key: str) -> None:
-        """Drop what is known of an item, so that it is worked on again."""
-        self._rows.pop(key, None)
-        self._part(key).unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Remove the parts: the table holds them now."""
@@ -67,9 +72,10 @@ class Finished(Generic[RowT]):
 def work_off(
     items: Mapping[str, Item],
     work: Callable[[Item], list[RowT]],
-    when_lost: Callable[[Item, str], list[RowT]],
+    when_lost: Callable[[Item, Lost], list[RowT]],
     finished: Finished[RowT],
     *,
+    usable: Callable[[list[RowT]], bool] = lambda _: True,
     workers: int,
     label: str,
 ) -> None:
@@ -80,21 +86,23 @@ def work_off(
     items
         The items by key.
     work
-        Makes the rows of one item, in another process.
+        Makes the rows of one item, at least one, in another process.
     when_lost
-        Makes the rows of an item whose process was killed, from the item and a sentence.
+        Makes the rows of an item that came to no end.
     finished
         What is done already; `finished.get` knows every item afterwards.
+    usable
+        Whether finished rows still have the files beside the table that they speak of.
     workers, label
         Number of processes; name of the work in the progress line.
 
     """
-    pending = [(key, item) for key, item in items.items() if not finished.is_done(key)]
+    pending = [(key, item) for key, item in items.items() if not (finished.is_done(key) and usable(finished.get(key)))]
     if len(pending) < len(items):
         print(f"{label}: {len(items) - len(pending)} of {len(items)} were done by an earlier run", file=sys.stderr)
     results = run(_Keyed(work), pending, workers)
     for (key, item), rows in track(results, label, len(pending)):
-        finished.save(key, when_lost(item, rows.detail) if isinstance(rows, Lost) else rows)
+        finished.save(key, when_lost(item, rows) if isinstance(rows, Lost) else rows)
 
 
 class _Keyed(Generic[Item, RowT]):
@@ -107,16 +115,22 @@ class _Keyed(Generic[Item, RowT]):
         return self._work(keyed[1])
 
 
-def _readable_rows(table: Path, row_type: type[RowT]) -> list[RowT]:
-    """The rows of an earlier run; a table of another version is simply made anew."""
+def _earlier_table(table: Path, row_type: type[RowT]) -> KeyedTable[RowT] | None:
+    """The table of an earlier run; one of another version, or a damaged one, is simply made anew."""
     try:
-        return read_rows(table, row_type)
+        return KeyedTable(table, row_type)
     except DpedtoolError:
-        return []
+        return None
 
 
-def _key(row: Row) -> str:
-    return str(_values(row)["key"])
+def _lock(folder: Path) -> int:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise DpedtoolError(f"Another run is writing to {folder}: wait for it, or choose another folder.") from None
+    return handle
 
 
 def _values(row: Row) -> dict[str, Any]:

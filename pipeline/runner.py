@@ -8,8 +8,10 @@ import logging
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import cv2
@@ -17,11 +19,18 @@ import cv2
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_TRY = "too little memory? Pairs of 12 and 22 megapixels take 0.7 GB a worker; try fewer --workers."
+
 
 @dataclass(frozen=True)
 class Lost:
-    """An item whose process was killed, most often because the memory ran out."""
+    """An item that came to no end, for a reason that is not in its data.
 
+    Either its process was killed, most often because the memory ran out (`worker_lost`), or the work raised what it
+    should not (`internal_error`).
+    """
+
+    reason: str
     detail: str
 
 
@@ -64,7 +73,7 @@ def _run_in_processes(
     with _cluster(workers) as client:
         suspects = []
         for item, result in _in_flight(client, work, items, workers):
-            if isinstance(result, Lost):
+            if isinstance(result, Lost) and result.reason == "worker_lost":
                 suspects.append(item)
             else:
                 yield item, result
@@ -87,7 +96,7 @@ def _in_flight(
         try:
             result = future.result()
         except KilledWorker:
-            result = Lost("The process that worked on it was killed: too little memory? Try fewer --workers.")
+            result = Lost("worker_lost", f"The process that worked on it was killed: {_TRY}")
         # A result that stays referenced stays in the memory of its worker.
         future.release()
         for following in itertools.islice(waiting, 1):
@@ -112,6 +121,7 @@ def _cluster(workers: int) -> Iterator[Any]:
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
+            memory_limit=None,  # the system's limit counts; Dask's own would kill workers that have enough
             dashboard_address="127.0.0.1:0",  # any free port: with None Dask takes one that others may hold
             silence_logs=logging.CRITICAL,
         ) as cluster,
@@ -139,7 +149,16 @@ def _guarded(work: Callable[[Item], Result], item: Item) -> Result | Lost:
     try:
         return work(item)
     except MemoryError:
-        return Lost("The memory ran out: try fewer --workers.")
+        return Lost("worker_lost", f"The memory ran out: {_TRY}")
+    except OSError:
+        # Photos that cannot be read are rejected where they are read: this is a full disk or a lost folder, and would
+        # befall every other item too.
+        raise
+    except Exception as error:
+        # One item's mishap is no reason to stop the others; it is told as what it is, and the command fails at its end.
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        return Lost("internal_error", f"{what} ({Path(place.filename).name}, line {place.lineno}); please report it.")
 
 
 def _one_thread() -> None:

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 
-from dataset.schema import Alignment, Pair
+from dataset.errors import DpedtoolError
+from dataset.schema import Alignment, Pair, Patch
+from dataset.tables import read_frame
 
 MOST_LINES = 20
-
-
-class _Judged(Protocol):
-    @property
-    def pair_id(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
-    @property
-    def detail(self) -> str: ...
 
 
 def say_pairs(rows: Sequence[Pair], note: str) -> None:
@@ -35,11 +29,44 @@ def say_alignments(rows: Sequence[Alignment]) -> None:
     aligned = [row for row in rows if row.status == "aligned"]
     residuals = [row.residual_px for row in aligned if row.residual_px is not None]
     quality = f"; median residual {np.median(residuals):.2f} px" if residuals else ""
+    if unmeasured := len(aligned) - len(residuals):
+        quality += f"{', ' if quality else '; '}{unmeasured} without enough texture to measure one"
     click.echo(f"Aligned {len(aligned)} of {len(rows)} {_plural(len(rows), 'pair')}{quality}.")
+    if len(rows) == 1 and aligned:
+        click.echo(f"The pair is {rows[0].pair_id}.")
     _say_failures([row for row in rows if row.status != "aligned"], "pair failed", "pairs failed")
 
 
-def _say_failures(rows: Sequence[_Judged], one: str, many: str) -> None:
+def say_patches(table: Path) -> None:
+    """Say how many windows were accepted, why the others were not, and which pairs gave no window at all."""
+    frame = read_frame(table, Patch, ["pair_id", "status", "reason", "detail", "x"])
+    windows = frame[frame["x"].notna()]
+    accepted = int((windows["status"] == "accepted").sum())
+    reasons = [f"{count} {reason}" for reason, count in windows["reason"].value_counts().items() if reason]
+    rejected = f"; rejected: {', '.join(reasons)}" if reasons else ""
+    click.echo(f"Accepted {accepted} of {len(windows)} windows{rejected}.")
+    failed = frame[frame["x"].isna()]
+    _say_failures(list(failed.itertuples()), "pair gave no window", "pairs gave no window")
+
+
+def check_lost(reasons: Iterable[str], table: Path) -> None:
+    """Raise where items came to no end for a reason that is not in their data: the run is not whole.
+
+    Raises
+    ------
+    DpedtoolError
+        Some rows have the reason `worker_lost` or `internal_error`.
+
+    """
+    lost = sum(reason in {"worker_lost", "internal_error"} for reason in reasons)
+    if lost:
+        raise DpedtoolError(
+            f"{lost} {_plural(lost, 'pair')} came to no end, as {table} tells; the others are done. "
+            "The same command tries these again."
+        )
+
+
+def _say_failures(rows: Sequence[Any], one: str, many: str) -> None:
     if not rows:
         return
     reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(row.reason for row in rows).most_common())

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from dataset.io import write_rows
 from dataset.params import PairParams
 from dataset.photos import encode_image
 from dataset.schema import Pair, Sample
 from dataset.shards import ShardWriter
+from dataset.tables import write_rows
 from pipeline.pairing import pair_folders
 from pipeline.rig import Camera, Truth, simulate_pair
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from dataset.errors import DpedtoolError
 from dataset.io import read_json, replacing, write_json
-from training.model import Generator
+from training.model import Generator, count_parameters
 
 WEIGHTS, CARD, UNFINISHED = "generator.safetensors", "model.json", "unfinished.safetensors"
 
@@ -47,10 +48,26 @@ def read_notes(path: Path) -> dict[str, str]:
         return {}
 
 
-def save_model(folder: Path, model: Generator, card: dict[str, Any]) -> None:
-    """Write a generator's weights, and what is known of it beside them."""
+def save_model(folder: Path, model: Generator, more: Mapping[str, Any]) -> None:
+    """Write a generator's weights and its card.
+
+    Parameters
+    ----------
+    folder
+        Where to.
+    model
+        The network; `load_model` builds it from the card's part `network` alone.
+    more
+        What else the card is to say, of any model as little as is known: `training`, how it came about; `trained`,
+        false where it never was, with a `reason`.
+
+    """
+    network = {"name": "DPED generator", "channels": model.head.out_channels, "blocks": len(model.blocks)}
     save_tensors(folder / WEIGHTS, model.state_dict())
-    write_json(folder / CARD, card)
+    write_json(
+        folder / CARD,
+        {"network": network, "parameters": count_parameters(model), "input": "RGB, 0..1, (N, 3, H, W)", **more},
+    )
 
 
 def load_model(folder: Path) -> Generator:
@@ -64,7 +81,7 @@ def load_model(folder: Path) -> Generator:
     """
     card = load_card(folder)
     try:
-        model = Generator(card["params"]["channels"], card["params"]["blocks"])
+        model = Generator(card["network"]["channels"], card["network"]["blocks"])
         model.load_state_dict(load_tensors(folder / WEIGHTS))
     except (KeyError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]

@@ -8,14 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
 import torch
 from torch import Tensor
 
 from dataset.errors import DpedtoolError, Rejection
-from dataset.io import read_rows
 from dataset.photos import Image, decode_photo
 from dataset.schema import Sample
 from dataset.shards import Extent, read_extent
+from dataset.tables import read_frame
+
+_EXTENTS = ["phone_offset", "phone_bytes", "dslr_offset", "dslr_bytes"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Batch:
 
 
 class PatchPairs:
-    """The patches of one split. Nothing is held in memory: a read is one pread and one decoding a patch.
+    """The patches of one split. Of each, some 70 bytes are held: its name and where in which shard its images lie.
 
     Parameters
     ----------
@@ -44,10 +48,25 @@ class PatchPairs:
     """
 
     def __init__(self, table: Path, split: str) -> None:
-        self.samples = [sample for sample in read_rows(table, Sample) if sample.split == split]
+        frame = read_frame(table, Sample, ["patch_id", "shard", *_EXTENTS], where={"split": split})
+        self._names = pa.array(frame["patch_id"], pa.string())
+        shards, self._shards = pd.factorize(frame["shard"])
+        self._shard = shards.astype(np.int32)
+        self._extents = frame[_EXTENTS].to_numpy(np.int64)
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self._shard)
+
+    def names(self) -> list[str]:
+        """Return the `patch_id` of every patch, in their order."""
+        names: list[str] = self._names.to_pylist()
+        return names
+
+    def spread(self, most: int) -> list[int]:
+        """Return the indices of at most `most` patches, spread evenly from the first to the last."""
+        count = len(self)
+        indices: list[int] = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
+        return indices
 
     def read(self, indices: Sequence[int]) -> Batch:
         """Read patches in the order of the indices.
@@ -58,28 +77,26 @@ class PatchPairs:
             A shard is missing or damaged.
 
         """
-        pairs = [_read_pair(self.samples[index]) for index in indices]
+        pairs = [self._read_pair(index) for index in indices]
         return Batch(*(_as_tensor([pair[side] for pair in pairs]) for side in (0, 1)))
 
     def draw(self, count: int, crop_px: int, rng: np.random.Generator) -> Batch:
         """Read `count` random patches, with repetition; each gets a random crop, flip and quarter turn."""
-        pairs = [_read_pair(self.samples[index]) for index in rng.integers(len(self.samples), size=count)]
+        pairs = [self._read_pair(index) for index in rng.integers(len(self), size=count)]
         augmented = [_augment(phone, dslr, crop_px, rng) for phone, dslr in pairs]
         return Batch(*(_as_tensor([pair[side] for pair in augmented]) for side in (0, 1)))
 
-
-def _read_pair(sample: Sample) -> tuple[Image, Image]:
-    extents = (
-        Extent(sample.phone_offset, sample.phone_bytes),
-        Extent(sample.dslr_offset, sample.dslr_bytes),
-    )
-    try:
-        phone, dslr = (decode_photo(read_extent(sample.shard, extent), sample.shard) for extent in extents)
-    except (OSError, Rejection) as error:
-        raise DpedtoolError(
-            f"Patch {sample.patch_id} cannot be read from {sample.shard} ({error}): cut the patches again."
-        ) from None
-    return phone, dslr
+    def _read_pair(self, index: int) -> tuple[Image, Image]:
+        shard = Path(self._shards[self._shard[index]])
+        phone_offset, phone_bytes, dslr_offset, dslr_bytes = self._extents[index].tolist()
+        extents = Extent(phone_offset, phone_bytes), Extent(dslr_offset, dslr_bytes)
+        try:
+            phone, dslr = (decode_photo(read_extent(shard, extent), shard) for extent in extents)
+        except (OSError, Rejection) as error:
+            raise DpedtoolError(
+                f"Patch {self._names[index]} cannot be read from {shard} ({error}): cut the patches again."
+            ) from None
+        return phone, dslr
 
 
 def _augment(phone: Image, dslr: Image, crop_px: int, rng: np.random.Generator) -> tuple[Image, Image]:

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dataset.errors import ParamsError
 from dataset.params import TrainParams
 from training.metrics import (
     SCALE_WEIGHTS,
@@ -145,11 +144,6 @@ class GeneratorLoss:
     params
         Its fields ``*_weight`` are read.
 
-    Raises
-    ------
-    ParamsError
-        All weights are 0.
-
     """
 
     def __init__(self, params: TrainParams) -> None:
@@ -161,8 +155,6 @@ class GeneratorLoss:
             "tv": params.tv_weight,
         }
         self.weights = {name: weight for name, weight in weights.items() if weight > 0}
-        if not self.weights:
-            raise ParamsError("train: all weights of the loss are 0; set one, such as pixel_weight, above 0.")
 
     @property
     def needs_discriminator(self) -> bool:

@@ -10,6 +10,7 @@ Images are torch tensors (N, 3, H, W), RGB, float, nominally 0..1; the computati
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -34,12 +35,111 @@ class Scores:
 
     protocol: Protocol
     psnr_db: float
-    """Mean of the finite values, in dB; infinite if there is none."""
+    """Mean of the finite values, in dB; infinite if there is none, NaN without pairs."""
     ms_ssim: float
-    """0..1; 1 for identical images."""
+    """0..1; 1 for identical images; NaN without pairs."""
     pairs: int
     infinite_psnr: int
     """Pairs (`image`) or batches (`batch`) without any difference, left out of `psnr_db`."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Six numbers a pair, from which both protocols follow: a large set is measured a part at a time, and joined."""
+
+    squared_error: Tensor
+    """(N,), float64: mean over the channels and px."""
+    ssim_terms: Tensor
+    """(5, N), float64, as `ssim_terms` returns them."""
+
+    def __len__(self) -> int:
+        return len(self.squared_error)
+
+    @staticmethod
+    def joined(parts: Sequence[Measures]) -> Measures:
+        """Return the measures of all parts, in their order; of no pair where there is no part."""
+        none = Measures(torch.empty(0, dtype=torch.float64), torch.empty(len(SCALE_WEIGHTS), 0, dtype=torch.float64))
+        whole = [none, *parts]
+        return Measures(
+            torch.cat([part.squared_error for part in whole]), torch.cat([part.ssim_terms for part in whole], dim=1)
+        )
+
+    def psnr_db(self) -> Tensor:
+        """Return the PSNR of every pair, in dB: float64 (N,), infinite where the two are equal."""
+        return _psnr_db(self.squared_error)
+
+    def ms_ssim(self) -> Tensor:
+        """Return the MS-SSIM of every pair: float64 (N,), 0..1."""
+        return combine_scales(self.ssim_terms)
+
+    def scores(self, protocol: Protocol) -> Scores:
+        """Return the mean scores, as `score` describes them; whether images were clipped was settled on measuring."""
+        units = self if protocol == "image" else self._of_batches()
+        weights = torch.ones_like(units.squared_error) if protocol == "image" else self._pairs_of_batches()
+        psnr = units.psnr_db()
+        finite = psnr.isfinite()
+        only_infinite = len(self) > 0 and not finite.any()
+        return Scores(
+            protocol=protocol,
+            psnr_db=math.inf if only_infinite else _mean(psnr[finite], weights[finite]),
+            ms_ssim=_mean(units.ms_ssim(), weights),
+            pairs=len(self),
+            infinite_psnr=int((~finite).sum()),
+        )
+
+    def _of_batches(self) -> Measures:
+        """Each 50 pairs as if they were one: what is measured, averaged."""
+        starts = range(0, len(self), BATCH_PAIRS)
+        columns = [slice(start, start + BATCH_PAIRS) for start in starts]
+        return Measures.joined(
+            [
+                Measures(
+                    self.squared_error[column].mean(dim=0, keepdim=True),
+                    self.ssim_terms[:, column].mean(dim=1, keepdim=True),
+                )
+                for column in columns
+            ]
+        )
+
+    def _pairs_of_batches(self) -> Tensor:
+        sizes = [min(BATCH_PAIRS, len(self) - start) for start in range(0, len(self), BATCH_PAIRS)]
+        return torch.tensor(sizes, dtype=torch.float64)
+
+
+def measure(outputs: Tensor, targets: Tensor) -> Measures:
+    """Measure some pairs, on the processor from then on.
+
+    Parameters
+    ----------
+    outputs, targets
+        (N, 3, H, W), float; the peak is 1. Taken as given: clip first for the values of the protocol ``image``.
+
+    Raises
+    ------
+    ValueError
+        The shapes differ or hold no images.
+
+    """
+    check_pair(outputs, targets)
+    outputs, targets = outputs.detach().double(), targets.detach().double()
+    return Measures(_squared_error(outputs, targets).cpu(), ssim_terms(outputs, targets).cpu())
+
+
+def measure_protocols(outputs: Tensor, targets: Tensor) -> dict[Protocol, Measures]:
+    """Measure some pairs as each protocol wants them: (N, 3, H, W), float, nominally 0..1, not clipped.
+
+    What lies within 0..1, such as a photo, is measured once for both.
+
+    Raises
+    ------
+    ValueError
+        The shapes differ or hold no images.
+
+    """
+    as_given = measure(outputs, targets)
+    clipped = outputs.clamp(0, 1), targets.clamp(0, 1)
+    unchanged = torch.equal(clipped[0], outputs) and torch.equal(clipped[1], targets)
+    return {"image": as_given if unchanged else measure(*clipped), "batch": as_given}
 
 
 def score(outputs: Tensor, targets: Tensor, protocol: Protocol) -> Scores:
@@ -64,18 +164,10 @@ def score(outputs: Tensor, targets: Tensor, protocol: Protocol) -> Scores:
     check_pair(outputs, targets)
     if protocol not in get_args(Protocol):
         raise ValueError(f"The protocol must be one of {', '.join(get_args(Protocol))}, not {protocol!r}.")
-    score_batch = _image_values if protocol == "image" else _batch_values
+    if protocol == "image":
+        outputs, targets = outputs.clamp(0, 1), targets.clamp(0, 1)
     batches = zip(torch.split(outputs, BATCH_PAIRS), torch.split(targets, BATCH_PAIRS), strict=True)
-    values = [score_batch(*batch) for batch in batches]
-    psnr, ms_ssim, weights = (torch.cat(column) for column in zip(*values, strict=True))
-    finite = psnr.isfinite()
-    return Scores(
-        protocol=protocol,
-        psnr_db=_mean(psnr[finite], weights[finite]) if finite.any() else math.inf,
-        ms_ssim=_mean(ms_ssim, weights),
-        pairs=len(outputs),
-        infinite_psnr=int((~finite).sum()),
-    )
+    return Measures.joined([measure(*batch) for batch in batches]).scores(protocol)
 
 
 def psnr_each(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -93,7 +185,7 @@ def psnr_each(outputs: Tensor, targets: Tensor) -> Tensor:
 
     """
     check_pair(outputs, targets)
-    return _psnr_db(_squared_error(outputs, targets))
+    return _psnr_db(_squared_error(outputs.detach().double(), targets.detach().double()))
 
 
 def ms_ssim_each(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -219,20 +311,8 @@ def _half(images: Tensor) -> Tensor:
     return functional.avg_pool2d(images, 2, ceil_mode=True)
 
 
-def _image_values(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    outputs, targets = outputs.clamp(0, 1), targets.clamp(0, 1)
-    psnr = psnr_each(outputs, targets)
-    return psnr, ms_ssim_each(outputs, targets), torch.ones_like(psnr)
-
-
-def _batch_values(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    psnr = _psnr_db(_squared_error(outputs, targets).mean(dim=0, keepdim=True))
-    terms = ssim_terms(outputs.detach().double(), targets.detach().double()).mean(dim=1, keepdim=True)
-    return psnr, combine_scales(terms), torch.full_like(psnr, len(outputs))
-
-
 def _squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
-    return ((outputs.detach().double() - targets.detach().double()) ** 2).mean(dim=(1, 2, 3))
+    return ((outputs - targets) ** 2).mean(dim=(1, 2, 3))
 
 
 def _psnr_db(squared_error: Tensor) -> Tensor:

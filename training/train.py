@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import math
+import sys
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dataset import photos
 from dataset.errors import DpedtoolError
-from dataset.io import digest, file_sha256, write_text
+from dataset.io import code_digest, digest, file_sha256, write_text
 from dataset.params import TrainParams, describe
 from dataset.progress import track
+from training import checkpoint, data, inference, losses, metrics, model
 from training.checkpoint import (
     UNFINISHED,
     load_tensors,
@@ -29,11 +33,14 @@ from training.checkpoint import (
     save_tensors,
 )
 from training.data import Batch, PatchPairs
+from training.inference import choose_device, enhance_patches
 from training.losses import GeneratorLoss, discriminator_loss
 from training.metrics import ms_ssim_each, psnr_each
-from training.model import Discriminator, Generator, count_parameters, initialise
+from training.model import Discriminator, Generator, initialise
 
 HISTORY = "history.csv"
+SCORE_COLUMNS = ("validation_psnr_db", "validation_ms_ssim")
+NO_PATCHES = "there are no training patches: more accepted patches, or other split shares, are needed"
 WARM_UP_SHARE = 0.05
 MOST_VALIDATED = 64
 """Patches a validation looks at, spread evenly over the split: enough to rank weights, cheap enough to do often."""
@@ -48,48 +55,74 @@ class Validation:
     ms_ssim: float
 
 
-def train(table: Path, out: Path, params: TrainParams) -> Validation:
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended."""
+
+    iterations: int
+    best: Validation
+    """The one whose weights were kept."""
+    untrained: str = ""
+    """Why nothing could be trained; empty where it could."""
+
+    def sentence(self) -> str:
+        """Say in a line which weights were kept."""
+        if self.untrained:
+            return f"Not trained, since {self.untrained}; the network kept is an untrained one."
+        score = "not validated"
+        if not math.isnan(self.best.psnr_db):
+            score = f"{self.best.psnr_db:.2f} dB PSNR on validation patches"
+        return f"Kept the weights after {self.best.iteration} of {self.iterations} iterations: {score}."
+
+
+def train(table: Path, out: Path, params: TrainParams) -> Outcome:
     """Train on the samples of `table` and write the model, its card and `history.csv` to `out`.
 
-    The run depends on the parameters and the samples alone. An interrupted one goes on from its last validation.
-    Without validation patches the last weights are kept.
-
-    Returns
-    -------
-    Validation
-        The best one, whose weights were kept.
+    The run depends on the parameters and the samples alone. An interrupted one goes on from its last validation, if
+    neither they nor the code nor torch's version have changed since. Without validation patches the last weights are
+    kept; without training patches the untrained network, whose card says so, that the other phones' run may go on.
 
     Raises
     ------
     DpedtoolError
-        The table is missing or holds no training patches, or a shard is damaged.
+        The table is missing, a shard is damaged, or `params.device` is not there.
 
     """
+    device = choose_device(params.device)
     patches = PatchPairs(table, "train")
     if not len(patches):
-        raise DpedtoolError(
-            f"{table} holds no training patches: more accepted patches or other split shares are needed."
-        )
-    key = digest([describe(params), file_sha256(table)])
-    run = _Run(params, key, patch_px=patches.read([0]).phone.shape[-1], validation=PatchPairs(table, "validation"))
+        return _keep_untrained(out, params, NO_PATCHES)
+    key = digest([describe(params), file_sha256(table), torch.__version__, _CODE])
+    run = _Run(params, device, key, patches.read([0]).phone.shape[-1], PatchPairs(table, "validation"))
     run.restore(out / UNFINISHED)
     for iteration in track(range(run.iteration + 1, params.iterations + 1), "train", params.iterations - run.iteration):
         run.step(patches)
         if iteration % params.validate_every == 0 or iteration == params.iterations:
             run.validate()
             run.save(out / UNFINISHED)
-    write_text(out / HISTORY, run.history_csv())
-    save_model(out, run.best_model(), _card(run, table, len(patches)))
+    write_text(out / HISTORY, history_csv(run.history))
+    save_model(out, run.best_model(), {"trained": True, "training": _card(run, table, len(patches))})
     (out / UNFINISHED).unlink()
-    return run.best
+    return Outcome(params.iterations, run.best)
+
+
+def _keep_untrained(out: Path, params: TrainParams, reason: str) -> Outcome:
+    """Write the network as it begins, passing the photo through: the stages after this one find their files."""
+    network = Generator(params.channels, params.blocks)
+    initialise(network, _random(params.seed, stream=0))
+    write_text(out / HISTORY, history_csv([]))
+    save_model(out, network, {"trained": False, "reason": reason})
+    (out / UNFINISHED).unlink(missing_ok=True)
+    return Outcome(0, Validation(0, math.nan, math.nan), reason)
 
 
 class _Run:
     """Everything that changes while training; `iteration` counts the steps done."""
 
-    def __init__(self, params: TrainParams, key: str, patch_px: int, validation: PatchPairs) -> None:
-        self.params, self.key = params, key
-        self.device = torch.device(_device(params))
+    def __init__(
+        self, params: TrainParams, device: torch.device, key: str, patch_px: int, validation: PatchPairs
+    ) -> None:
+        self.params, self.device, self.key = params, device, key
         self.iteration = 0
         self.history: list[dict[str, float]] = []
         self.best = Validation(0, -math.inf, math.nan)
@@ -127,7 +160,7 @@ class _Run:
         steps = self._sums.pop("steps")
         losses = {f"train_{name}": total / steps for name, total in self._sums.items()}
         self._sums.clear()
-        scores = {"validation_psnr_db": found.psnr_db, "validation_ms_ssim": found.ms_ssim}
+        scores = dict(zip(SCORE_COLUMNS, (found.psnr_db, found.ms_ssim), strict=True))
         self.history.append({"iteration": found.iteration, **scores, **losses})
         if not math.isfinite(losses["train_loss"]):
             raise DpedtoolError(
@@ -142,14 +175,6 @@ class _Run:
         """Return the generator with the weights that validated best."""
         self.model.load_state_dict(self.best_weights)
         return self.model
-
-    def history_csv(self) -> str:
-        """Return the history as CSV: a row a validation; losses are means over the steps since the one before."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(self.history[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in self.history)
-        return text.getvalue()
 
     def save(self, path: Path) -> None:
         """Write what it takes to go on."""
@@ -192,20 +217,15 @@ class _Run:
         )
 
     def _score(self) -> Validation:
-        count = len(self._validation)
-        if not count:
+        if not len(self._validation):
             return Validation(self.iteration, math.nan, math.nan)
-        chosen = np.unique(np.linspace(0, count - 1, min(count, MOST_VALIDATED)).round().astype(int)).tolist()
-        batch = self._validation.read(chosen)
-        outputs = enhance_patches(self.model, batch.phone)
+        batch = self._validation.read(self._validation.spread(MOST_VALIDATED))
+        outputs = enhance_patches(self.model, batch.phone, clip=True)
         psnr, ms_ssim = psnr_each(outputs, batch.dslr), ms_ssim_each(outputs, batch.dslr)
         return Validation(self.iteration, float(psnr.mean()), float(ms_ssim.mean()))
 
     def _network(self, network: Any, stream: int) -> Any:
-        generator = torch.Generator().manual_seed(
-            int(np.random.SeedSequence([self.params.seed, stream]).generate_state(1)[0])
-        )
-        initialise(network, generator)
+        initialise(network, _random(self.params.seed, stream), self.params.initialisation)
         return network.to(self.device)
 
     def _adam(self, network: torch.nn.Module) -> torch.optim.Adam:
@@ -230,11 +250,14 @@ def learning_rate(iteration: int, params: TrainParams) -> float:
     return params.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
-@torch.inference_mode()
-def enhance_patches(model: Generator, phone: Tensor, batch: int = 16) -> Tensor:
-    """Return the network's outputs (N, 3, H, W), clipped to 0..1, on the processor; N at a time to bound the memory."""
-    device = next(model.parameters()).device
-    return torch.cat([model(part.to(device)).clamp(0, 1).cpu() for part in torch.split(phone, batch)])
+def history_csv(history: Sequence[Mapping[str, float]]) -> str:
+    """Return the history as CSV: a row a validation; losses are means over the steps since the one before."""
+    text = io.StringIO()
+    columns = list(history[0]) if history else ["iteration", *SCORE_COLUMNS, "train_loss"]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in history)
+    return text.getvalue()
 
 
 def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
@@ -250,21 +273,21 @@ def _discriminator(patch_px: int) -> Discriminator:
         raise DpedtoolError(f"train.texture_weight is above 0, but: {error}") from None
 
 
-def _device(params: TrainParams) -> str:
-    if params.device != "auto":
-        return params.device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def _random(seed: int, stream: int) -> torch.Generator:
+    """Return a random generator of its own for each network of a run."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence([seed, stream]).generate_state(1)[0]))
 
 
 def _card(run: _Run, table: Path, patches: int) -> dict[str, Any]:
     best = {name: None if math.isnan(value) else value for name, value in asdict(run.best).items()}
     return {
-        "network": "DPED generator",
-        "parameters": count_parameters(run.model),
         "params": describe(run.params),
-        "training_patches": patches,
+        "patches": patches,
         "samples_sha256": file_sha256(table),
         "best_validation": best,
-        "input": "RGB, 0..1, (N, 3, H, W)",
         "torch": torch.__version__,
     }
+
+
+# What the numbers of a run depend on: an interrupted run of other code is begun anew.
+_CODE = code_digest(sys.modules[__name__], checkpoint, data, inference, losses, metrics, model, photos)

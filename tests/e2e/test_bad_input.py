@@ -205,7 +205,9 @@ def test_a_name_that_is_not_utf8_stops_no_run(rig, tmp_path, dpedtool):
     for photo in photos.photos("001"):
         photo.rename(os.fsdecode(os.fsencode(photo.parent) + b"/caf\xe9.png"))
     ended = dpedtool("align", photos.phone, photos.dslr, "-o", tmp_path / "out", "--workers", 1)
-    assert "Aligned 2 of 2 pairs" in ended.out
+    assert "Aligned 1 of 1 pair" in ended.out
+    assert "2 unusable_name" in ended.out
+    assert r"caf\xe9.png" in ended.out
 
 
 # Places that cannot be written
@@ -213,8 +215,8 @@ def test_a_name_that_is_not_utf8_stops_no_run(rig, tmp_path, dpedtool):
 
 def test_a_file_in_place_of_the_output_folder_is_named(rig, tmp_path, dpedtool):
     (tmp_path / "out").write_text("mine\n")
-    sentence = dpedtool("align", *rig.photos("001"), "-o", tmp_path / "out", code=1).sentence
-    assert str(tmp_path / "out") in sentence
+    ended = dpedtool("align", *rig.photos("001"), "-o", tmp_path / "out", code=2)
+    assert f"'{tmp_path / 'out'}' is a file" in ended.err
     assert (tmp_path / "out").read_text() == "mine\n"
 
 

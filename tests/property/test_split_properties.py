@@ -26,29 +26,22 @@ def test_order_and_repetition_do_not_matter(scenes, test, validation, seed, rand
 
 
 @given(scene_lists, shares, shares, st.integers(0, 99))
-def test_every_scene_has_one_split_and_the_counts_are_those_asked_for(scenes, test, validation, seed) -> None:
+def test_every_scene_has_one_split_and_none_that_is_wanted_is_empty(scenes, test, validation, seed) -> None:
     of = split_scenes(scenes, params(test, validation, seed))
     assert set(of) == set(scenes)
     counts = {name: list(of.values()).count(name) for name in ("train", "validation", "test")}
-    assert sum(counts.values()) == len(set(scenes))
-    if scenes:
-        assert counts["train"] >= 1
+    assert not scenes or counts["train"] >= 1
     for name, share in (("test", test), ("validation", validation)):
-        wanted = share * len(of)
-        assert counts[name] <= max(1, wanted + 0.5)
         if share == 0:
             assert counts[name] == 0
         elif counts["train"] > 1:
-            assert counts[name] >= max(1, wanted - 0.5)
+            assert counts[name] >= 1
 
 
 @given(st.sets(st.text("abc019", min_size=1, max_size=5), min_size=1, max_size=30), st.integers(0, 9))
-def test_a_new_scene_takes_no_scene_out_of_the_test_as_long_as_the_share_grows_with_it(scenes, seed) -> None:
-    """Ranks depend on the scene alone: of two scenes that stay, the order never changes."""
+def test_scenes_that_are_added_later_move_none(scenes, seed) -> None:
+    """As soon as no split has to borrow a scene, each stays where it is for ever."""
+    many = {f"many-{index}" for index in range(60)}
     drawn = params(0.3, 0.3, seed)
-    few, more = split_scenes(scenes, drawn), split_scenes(scenes | {"new-one"}, drawn)
-    rank = {"test": 0, "validation": 1, "train": 2}
-    for first in scenes:
-        for second in scenes:
-            if rank[few[first]] < rank[few[second]]:
-                assert rank[more[first]] <= rank[more[second]]
+    before, after = split_scenes(many, drawn), split_scenes(many | scenes, drawn)
+    assert all(after[scene] == split_ for scene, split_ in before.items())

@@ -23,8 +23,6 @@ from training.checkpoint import (
 )
 from training.model import Generator, initialise
 
-PARAMS = {"params": {"channels": 4, "blocks": 1}}
-
 
 def generator(seed: int = 0) -> Generator:
     model = Generator(4, 1)
@@ -41,12 +39,26 @@ def refused(folder: Path) -> str:
 
 def test_a_model_comes_back_ready_to_evaluate(tmp_path: Path) -> None:
     model = generator()
-    save_model(tmp_path, model, PARAMS)
+    save_model(tmp_path, model, {})
     loaded = load_model(tmp_path)
     assert not loaded.training
     images = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     assert torch.equal(loaded(images), model.eval()(images))
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([WEIGHTS, CARD])
+
+
+def test_the_card_names_the_network_and_holds_what_else_is_known(tmp_path: Path) -> None:
+    save_model(tmp_path, generator(), {"training": {"patches": 7}})
+    card = load_card(tmp_path)
+    assert card["network"] == {"name": "DPED generator", "channels": 4, "blocks": 1}
+    assert card["parameters"] == sum(value.numel() for value in load_tensors(tmp_path / WEIGHTS).values())
+    assert card["training"] == {"patches": 7}
+
+
+def test_a_card_with_the_network_alone_is_enough_to_load(tmp_path: Path) -> None:
+    save_tensors(tmp_path / WEIGHTS, generator().state_dict())
+    (tmp_path / CARD).write_text(json.dumps({"network": {"name": "another's", "channels": 4, "blocks": 1}}))
+    assert torch.equal(load_model(tmp_path).head.weight, generator().head.weight)
 
 
 def test_tensors_and_notes_come_back(tmp_path: Path) -> None:
@@ -73,7 +85,7 @@ def test_a_missing_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_missing_and_damaged_weights_are_refused(tmp_path: Path) -> None:
-    save_model(tmp_path, generator(), PARAMS)
+    save_model(tmp_path, generator(), {})
     whole = (tmp_path / WEIGHTS).read_bytes()
     for length in (0, 4, 100, len(whole) - 1):
         (tmp_path / WEIGHTS).write_bytes(whole[:length])
@@ -85,16 +97,16 @@ def test_missing_and_damaged_weights_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "card",
     [
-        {"params": {"channels": 8, "blocks": 1}},
-        {"params": {"channels": 4, "blocks": 2}},
-        {"params": {"channels": 4}},
-        {"params": 3},
-        {"params": {"channels": "4", "blocks": 1}},
+        {"network": {"channels": 8, "blocks": 1}},
+        {"network": {"channels": 4, "blocks": 2}},
+        {"network": {"channels": 4}},
+        {"network": "DPED generator", "params": {"channels": 4, "blocks": 1}},
+        {"network": {"channels": "4", "blocks": 1}},
         {},
     ],
 )
 def test_a_card_that_does_not_fit_its_weights_is_refused(tmp_path: Path, card: dict[str, object]) -> None:
-    save_model(tmp_path, generator(), PARAMS)
+    save_model(tmp_path, generator(), {})
     (tmp_path / CARD).write_text(json.dumps(card))
     assert "do not fit" in refused(tmp_path)
 

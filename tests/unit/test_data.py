@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,8 @@ import pytest
 import torch
 
 from dataset.errors import DpedtoolError
+from dataset.schema import Sample
+from dataset.tables import read_rows, write_rows
 from training.data import PatchPairs
 
 COUNTS = {"train": 5, "validation": 2, "test": 3}
@@ -23,8 +27,51 @@ def test_a_split_holds_its_own_patches(table: Path) -> None:
     for split, count in COUNTS.items():
         found = PatchPairs(table, split)
         assert len(found) == count
-        assert [sample.patch_id for sample in found.samples] == [f"{split}-{index}" for index in range(count)]
-    assert len(PatchPairs(table, "none")) == 0
+        assert found.names() == [f"{split}-{index}" for index in range(count)]
+
+
+def test_a_split_without_patches_is_empty_and_so_is_a_table_without_rows(tmp_path: Path, table: Path) -> None:
+    write_rows(tmp_path / "samples.parquet", Sample, [])
+    for empty in (PatchPairs(table, "none"), PatchPairs(tmp_path / "samples.parquet", "train")):
+        assert len(empty) == 0
+        assert empty.names() == []
+        assert empty.spread(3) == []
+
+
+def test_patches_are_read_from_their_own_shard(tmp_path: Path, make_samples) -> None:
+    """Shards of different patches at the same places: another shard's would be another picture."""
+    tables = [make_samples(tmp_path / name, counts) for name, counts in (("a", {"train": 1}), ("b", {"test": 1}))]
+    rows = [row for table in tables for row in read_rows(table, Sample)]
+    swapped = [replace(row, split="train", patch_id=row.shard.parent.name) for row in rows[::-1]]
+    (tmp_path / "b" / "patches-00000.tar").unlink()
+    write_rows(tmp_path / "both.parquet", Sample, swapped)
+    both = PatchPairs(tmp_path / "both.parquet", "train")
+    assert both.names() == ["b", "a"]
+    assert torch.equal(both.read([1]).dslr, PatchPairs(tables[0], "train").read([0]).dslr)
+    with pytest.raises(DpedtoolError, match=r"Patch b cannot be read from .*b.patches-00000\.tar"):
+        both.read([0])
+
+
+def test_a_spread_reaches_from_the_first_to_the_last(table: Path) -> None:
+    patches = PatchPairs(table, "train")
+    assert patches.spread(1) == [0]
+    assert patches.spread(2) == [0, 4]
+    assert patches.spread(3) == [0, 2, 4]
+    assert patches.spread(9) == [0, 1, 2, 3, 4]
+
+
+def test_a_hundred_thousand_patches_take_few_megabytes(tmp_path: Path) -> None:
+    row = Sample(
+        patch_id="p", pair_id="p", phone="p", scene_id="p", split="train", shard=tmp_path / "patches-00000.tar",
+        phone_offset=0, phone_bytes=1, dslr_offset=1, dslr_bytes=1,
+    )  # fmt: skip
+    write_rows(tmp_path / "s.parquet", Sample, (replace(row, patch_id=f"phone-scene-{n:06d}") for n in range(100_000)))
+    tracemalloc.start()
+    patches = PatchPairs(tmp_path / "s.parquet", "train")
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(patches) == 100_000
+    assert held < 100_000 * 80
 
 
 def test_patches_are_rgb_between_0_and_1_in_the_order_asked_for(table: Path, texture) -> None:

@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 import torch
 
+import training.evaluate
+import training.metrics
 from dataset.errors import DpedtoolError
-from dataset.io import read_rows
 from dataset.params import EvaluateParams
 from dataset.photos import load_photo
 from dataset.schema import Score
+from dataset.tables import read_rows
 from training.checkpoint import load_model, save_model
 from training.data import PatchPairs
 from training.evaluate import evaluate
+from training.inference import enhance_patches
 from training.metrics import ms_ssim_each, psnr_each, score
 from training.model import Generator, initialise
 
@@ -35,7 +38,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = Generator(4, 1)
     initialise(model, torch.Generator().manual_seed(0))
     folder = tmp_path_factory.mktemp("model")
-    save_model(folder, model, {"params": {"channels": 4, "blocks": 1}})
+    save_model(folder, model, {})
     return folder
 
 
@@ -84,9 +87,58 @@ def test_the_picture_shows_phone_network_and_dslr(
     np.testing.assert_array_equal(picture[:80, :80], phone.repeat(2, axis=0).repeat(2, axis=1))
 
 
-def test_no_pictures_may_be_asked_for(tmp_path: Path, table: Path, model_dir: Path) -> None:
-    evaluate(table, model_dir, tmp_path, EvaluateParams(pictures=0))
-    assert (tmp_path / "metrics.json").exists()
+def test_a_part_at_a_time_gives_what_the_whole_gives(
+    tmp_path: Path, make_samples, model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three batches, the last of them short; no read may ask for more than one batch."""
+    table = make_samples(tmp_path, {"test": 103}, size_px=16)
+    loud = load_model(model_dir)
+    loud.tail.weight.data *= 3
+    save_model(tmp_path / "loud", loud, {})
+    batch = PatchPairs(table, "test").read(range(103))
+    outputs = enhance_patches(loud, batch.phone, clip=False)
+    real, sizes = PatchPairs.read, []
+
+    def read(patches: PatchPairs, indices: range) -> object:
+        sizes.append(len(indices))
+        return real(patches, indices)
+
+    monkeypatch.setattr(PatchPairs, "read", read)
+    evaluation = evaluate(table, tmp_path / "loud", tmp_path / "out", EvaluateParams(pictures=3, device="cpu"))
+    assert sizes == [50, 50, 3]
+    assert outputs.max() > 1 or outputs.min() < 0
+    for protocol in ("image", "batch"):
+        for found, images in ((evaluation.before, batch.phone), (evaluation.after, outputs)):
+            expected = score(images, batch.dslr, protocol)
+            assert found[protocol].pairs == 103
+            assert found[protocol].psnr_db == pytest.approx(expected.psnr_db, rel=1e-6)
+            assert found[protocol].ms_ssim == pytest.approx(expected.ms_ssim, rel=1e-6)
+    picture = load_photo(tmp_path / "out" / "before_after.png")
+    shown = (batch.dslr[[0, 51, 102]] * 255).round().to(torch.uint8).flip(1).permute(0, 2, 3, 1).numpy()
+    np.testing.assert_array_equal(picture[64:], np.concatenate(list(shown), axis=1).repeat(2, 0).repeat(2, 1))
+
+
+def test_ms_ssim_is_computed_once_a_patch_and_side_where_nothing_is_clipped(
+    tmp_path: Path, table: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = training.metrics.ssim_terms, []
+
+    def counting(outputs: torch.Tensor, targets: torch.Tensor, **scales: int) -> torch.Tensor:
+        calls.append(len(outputs))
+        return real(outputs, targets, **scales)
+
+    monkeypatch.setattr(training.metrics, "ssim_terms", counting)
+    monkeypatch.setattr(training.evaluate, "enhance_patches", lambda _, phone, **__: phone)
+    evaluate(table, model_dir, tmp_path, EvaluateParams())
+    assert calls == [4, 4]
+
+
+def test_a_gpu_that_is_not_there_is_refused_in_a_sentence(
+    tmp_path: Path, table: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DpedtoolError, match=r"device is cuda.* no usable GPU"):
+        evaluate(table, model_dir, tmp_path, EvaluateParams(device="cuda"))
 
 
 def test_equal_patches_are_counted_and_no_infinity_is_written(
@@ -107,10 +159,22 @@ def test_equal_patches_are_counted_and_no_infinity_is_written(
     assert all(row.psnr_before == math.inf for row in read_rows(tmp_path / "scores.parquet", Score))
 
 
-def test_without_test_patches_it_is_refused(tmp_path: Path, make_samples, model_dir: Path) -> None:
-    table = make_samples(tmp_path, {"train": 1})
-    with pytest.raises(DpedtoolError, match="no test patches"):
-        evaluate(table, model_dir, tmp_path / "out", EvaluateParams())
+@pytest.mark.parametrize("counts", [{"train": 1}, {}])
+def test_without_test_patches_every_file_is_written_and_says_so(
+    tmp_path: Path, make_samples, model_dir: Path, counts: dict[str, int]
+) -> None:
+    evaluation = evaluate(make_samples(tmp_path, counts), model_dir, tmp_path / "out", EvaluateParams())
+    assert "no test patches" in evaluation.sentence()
+    assert read_rows(tmp_path / "out" / "scores.parquet", Score) == []
+    assert (load_photo(tmp_path / "out" / "before_after.png") == 255).all()
+    written = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    nothing = dict.fromkeys(("psnr_before_db", "psnr_after_db", "ms_ssim_before", "ms_ssim_after"))
+    assert written["image"] == written["batch"] == {"pairs": 0, "infinite_psnr_before": 0, **nothing}
+
+
+def test_an_untrained_network_is_called_so(tmp_path: Path, table: Path) -> None:
+    save_model(tmp_path, Generator(4, 1), {"trained": False, "reason": "none"})
+    assert evaluate(table, tmp_path, tmp_path, EvaluateParams()).sentence().startswith("The network is untrained. 4 ")
 
 
 def test_a_missing_model_is_refused(tmp_path: Path, table: Path) -> None:

@@ -154,9 +154,9 @@ def test_terms_without_weight_are_skipped():
     assert not loss.needs_discriminator
 
 
-def test_a_loss_without_any_weight_is_refused():
-    with pytest.raises(ParamsError, match="all weights"):
-        GeneratorLoss(TrainParams(**NO_WEIGHTS))
+def test_parameters_without_any_weight_are_refused_before_anything_is_trained():
+    with pytest.raises(ParamsError, match=r"^pixel_weight, .*tv_weight are all 0"):
+        TrainParams(**NO_WEIGHTS)
 
 
 def test_the_texture_loss_without_logits_is_refused():

@@ -8,9 +8,12 @@ from torch.nn import functional
 
 from training.metrics import (
     SCALE_WEIGHTS,
+    Measures,
     combine_scales,
     convolve_separable,
     gaussian_taps,
+    measure,
+    measure_protocols,
     ms_ssim_each,
     psnr_each,
     score,
@@ -100,6 +103,41 @@ def test_protocol_batch_averages_terms_before_the_powers():
     )
     assert score(outputs, targets, "batch").ms_ssim == pytest.approx(expected)
     assert score(outputs, targets, "image").ms_ssim < expected
+
+
+@pytest.mark.parametrize("protocol", ["image", "batch"])
+def test_measures_of_parts_add_up_to_those_of_the_whole(protocol):
+    targets = photos(120, side=16)
+    outputs = targets + 0.6 * (photos(120, side=16, seed=1) - 0.5)
+    cuts = [7, 50, 43, 20]
+    parts = [
+        measure_protocols(*part)[protocol]
+        for part in zip(torch.split(outputs, cuts), torch.split(targets, cuts), strict=True)
+    ]
+    assert Measures.joined(parts).scores(protocol) == score(outputs, targets, protocol)
+
+
+def test_measures_are_a_few_numbers_a_pair():
+    measures = measure(photos(3), photos(3, seed=1))
+    assert (measures.squared_error.shape, measures.ssim_terms.shape) == ((3,), (5, 3))
+    assert len(measures) == 3
+    assert measures.psnr_db().tolist() == psnr_each(photos(3), photos(3, seed=1)).tolist()
+    assert measures.ms_ssim().tolist() == ms_ssim_each(photos(3), photos(3, seed=1)).tolist()
+
+
+@pytest.mark.parametrize("protocol", ["image", "batch"])
+def test_of_no_pair_there_is_no_score(protocol):
+    scores = Measures.joined([]).scores(protocol)
+    assert (scores.pairs, scores.infinite_psnr) == (0, 0)
+    assert math.isnan(scores.psnr_db)
+    assert math.isnan(scores.ms_ssim)
+
+
+def test_what_needs_no_clipping_is_measured_once():
+    inside = measure_protocols(photos(), photos(seed=1))
+    assert inside["image"] is inside["batch"]
+    beyond = measure_protocols(photos() * 2, photos(seed=1))
+    assert beyond["image"].psnr_db().min() > beyond["batch"].psnr_db().min()
 
 
 def test_fewer_scales_share_the_weights():

@@ -54,6 +54,17 @@ def test_a_whole_number_is_taken_for_a_float_and_an_exponent_without_a_point_too
     assert isinstance(params.train.tv_weight, float)
 
 
+def test_a_parameter_that_may_be_left_open_is_null_or_a_number() -> None:
+    assert load_params(None).pair.offset_s is None
+    assert load_params(None, ("pair.offset_s=-37",)).pair.offset_s == -37.0
+    assert load_params(None, ("pair.offset_s=5", "pair.offset_s=null")).pair.offset_s is None
+    for wrong in ("soon", "true", "[1]"):
+        with pytest.raises(ParamsError, match=r"pair\.offset_s must be a number"):
+            load_params(None, (f"pair.offset_s={wrong}",))
+    with pytest.raises(ParamsError, match="finite"):
+        load_params(None, ("pair.offset_s=.inf",))
+
+
 def test_overrides_win_over_the_file_and_the_last_one_over_the_others(tmp_path: Path) -> None:
     path = write(tmp_path, "align: {ratio: 0.7, features: 99}")
     params = load_params(path, ("align.ratio=0.6", "align.ratio=0.5", "captures.phones=[x, y]"))

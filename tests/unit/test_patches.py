@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 import pipeline.patches
-from dataset.io import read_rows
 from dataset.params import AlignParams, PatchesParams
 from dataset.photos import decode_photo, load_photo
 from dataset.schema import Alignment, Pair, Patch
 from dataset.shards import Extent, read_extent
-from pipeline.align import align, crop_box, cut, homography
-from pipeline.patches import Counts, cut_pair, cut_patches, ncc, window_places
+from dataset.tables import read_rows
+from pipeline.align import align
+from pipeline.aligned import crop_box, cut, homography
+from pipeline.patches import cut_pair, cut_patches, ncc, window_places
 from pipeline.warping import warp_dslr
 
 PARAMS = PatchesParams(size_px=60, stride_px=60, shard_patches=7)
@@ -31,8 +32,8 @@ def alignments(tmp_path_factory: pytest.TempPathFactory, pairs: list[Pair]) -> l
 def out(tmp_path_factory: pytest.TempPathFactory, alignments: list[Alignment]) -> Path:
     """A finished run."""
     folder = tmp_path_factory.mktemp("patches")
-    counts = cut_patches(alignments, folder, PARAMS)
-    assert counts.accepted > 20
+    table = cut_patches(alignments, folder, PARAMS)
+    assert sum(row.status == "accepted" for row in read_rows(table, Patch)) > 20
     return folder
 
 
@@ -113,9 +114,9 @@ def test_shards_hold_as_many_patches_as_asked_and_a_tar_reader_finds_them(out: P
 
 
 def test_thresholds_reject_with_a_reason(tmp_path: Path, alignments: list[Alignment]) -> None:
-    counts = cut_patches(alignments[:1], tmp_path, replace(PARAMS, min_ncc=1.0))
+    cut_patches(alignments[:1], tmp_path, replace(PARAMS, min_ncc=1.0))
     rows = rows_in(tmp_path)
-    assert counts == Counts(0, len(rows))
+    assert {row.status for row in rows} == {"rejected"}
     assert {row.reason for row in rows} == {"low_ncc"}
     assert list(tmp_path.glob("*.tar")) == []
 
@@ -127,9 +128,12 @@ def test_jpeg_patches_are_smaller_and_named_so(tmp_path: Path, out: Path, alignm
     assert (tmp_path / "patches-00000.tar").stat().st_size < (out / "patches-00000.tar").stat().st_size
 
 
-def test_photos_too_small_for_a_window_give_an_empty_table(tmp_path: Path, alignments: list[Alignment]) -> None:
-    assert cut_patches(alignments, tmp_path, PatchesParams(size_px=500, stride_px=500)) == Counts(0, 0)
-    assert rows_in(tmp_path) == []
+def test_a_crop_too_small_for_a_window_is_a_row_with_its_reason(tmp_path: Path, alignments: list[Alignment]) -> None:
+    cut_patches(alignments, tmp_path, PatchesParams(size_px=500, stride_px=500))
+    aligned = [row.pair_id for row in alignments if row.status == "aligned"]
+    assert [(row.pair_id, row.reason, row.x) for row in rows_in(tmp_path)] == [
+        (name, "small_crop", None) for name in aligned
+    ]
 
 
 # Photos that are no longer those
@@ -139,8 +143,7 @@ def test_a_photo_that_changed_or_vanished_is_a_row(tmp_path: Path, alignments: l
     (tmp_path / "other.jpg").write_bytes(alignments[1].phone_path.read_bytes())
     changed = replace(alignments[0], phone_path=tmp_path / "other.jpg")
     vanished = replace(alignments[1], dslr_path=tmp_path / "none.jpg")
-    counts = cut_patches([changed, vanished], tmp_path / "out", PARAMS)
-    assert counts == Counts(0, 2)
+    cut_patches([changed, vanished], tmp_path / "out", PARAMS)
     assert [(row.pair_id, row.reason) for row in rows_in(tmp_path / "out")] == [
         ("phone--a", "photo_changed"),
         ("phone--b", "unreadable_photo"),

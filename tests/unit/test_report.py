@@ -11,13 +11,15 @@ from pathlib import Path
 import pytest
 
 from dataset.errors import DpedtoolError, ParamsError
-from dataset.io import read_rows, write_json, write_rows
+from dataset.io import write_json
 from dataset.params import AlignParams, CapturesParams, EvaluateParams, Params, PatchesParams, SplitParams, TrainParams
-from dataset.schema import Alignment, Pair
+from dataset.schema import Alignment, Pair, Patch, Sample
 from dataset.split import split
+from dataset.tables import read_rows, write_rows
 from pipeline.align import align
 from pipeline.patches import cut_patches
-from pipeline.report import write_report
+from pipeline.report import counted, write_report
+from training.checkpoint import load_model, save_model
 from training.evaluate import evaluate
 from training.train import train
 
@@ -27,7 +29,9 @@ OTHERS = [
     "evaluations/phone/metrics.json",
     "models/phone/model.json",
     "models/phone/history.csv",
+    "evaluations/phone/before_after.png",
 ]
+SMALL = TrainParams(channels=3, blocks=0, iterations=2, batch=1, crop_px=32, validate_every=1, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +45,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, pairs: list[Pair]) -> Pat
     shares = SplitParams(test=0.3, validation=0.3)
     split({"phone": results / "patches/phone/patches.parquet"}, results / "splits", shares)
     samples = results / "splits/phone.parquet"
-    small = TrainParams(channels=3, blocks=0, iterations=2, batch=1, crop_px=32, validate_every=1, device="cpu")
-    train(samples, results / "models/phone", small)
+    train(samples, results / "models/phone", SMALL)
     evaluate(samples, results / "models/phone", results / "evaluations/phone", EvaluateParams(pictures=2))
     return results
 
@@ -109,8 +112,11 @@ def test_a_hostile_file_name_is_only_text_beside_a_picture(results: Path, params
 
 def test_a_hostile_model_card_is_only_text(results: Path, params: Params) -> None:
     card = json.loads((results / "models/phone/model.json").read_text())
-    write_json(results / "models/phone/model.json", card | {"parameters": HOSTILE, "training_patches": HOSTILE})
-    assert HOSTILE not in page(results, params)
+    card["training"]["patches"] = HOSTILE
+    write_json(results / "models/phone/model.json", card | {"parameters": HOSTILE})
+    text = page(results, params)
+    assert HOSTILE not in text
+    assert text.count("&lt;img src=x onerror=alert(1)&gt; p") == 2
 
 
 def test_a_hostile_camera_name_is_refused_before_it_gets_anywhere() -> None:
@@ -133,14 +139,70 @@ def test_a_missing_figure_names_itself(results: Path, params: Params, name: str)
         page(results, params)
 
 
-def test_a_run_without_pictures_is_reported_without(results: Path, params: Params) -> None:
-    (results / "evaluations/phone/before_after.png").unlink()
-    assert "Before and after" not in page(results, params)
+def test_a_phone_with_nothing_at_all_has_its_words(results: Path, params: Params) -> None:
+    """The stages from the split on, with a table of samples that is empty."""
+    failed = [
+        replace(row, status="failed", reason="few_matches", detail="few")
+        for row in read_rows(results / "aligned/phone/alignments.parquet", Alignment)
+    ]
+    write_rows(results / "aligned/phone/alignments.parquet", Alignment, failed)
+    write_rows(results / "patches/phone/patches.parquet", Patch, [])
+    samples = results / "splits/phone.parquet"
+    write_rows(samples, Sample, [])
+    train(samples, results / "models/phone", SMALL)
+    evaluate(samples, results / "models/phone", results / "evaluations/phone", EvaluateParams())
+    text = page(results, params)
+    assert '<td colspan="4">no test patches</td>' in text
+    assert "There are no test patches, so nothing was scored." in text
+    assert "Not trained, since there are no training patches" in text
+    assert "No pair was aligned." in text
+    assert "data:image" not in text
+    assert "<polyline points=" not in text
 
 
+def test_scores_of_an_untrained_network_are_not_shown_as_its_gain(results: Path, params: Params) -> None:
+    figures = json.loads((results / "evaluations/phone/metrics.json").read_text())["image"]
+    only_test = [replace(row, split="test") for row in read_rows(results / "splits/phone.parquet", Sample)]
+    write_rows(results / "splits/phone.parquet", Sample, only_test)
+    train(results / "splits/phone.parquet", results / "models/phone", SMALL)
+    text = page(results, params)
+    assert f'<td class="n">{figures["psnr_before_db"]:.2f} dB</td><td class="n">not trained</td>' in text
+    assert f"{figures['psnr_after_db']:.2f} dB</td>" not in text
+    assert "phone, untrained network, DSLR" in text
+
+
+def test_a_network_of_somebody_else_is_reported_without_its_training(results: Path, params: Params) -> None:
+    (results / "models/phone/history.csv").unlink()
+    model = load_model(results / "models/phone")
+    save_model(results / "models/phone", model, {})
+    text = page(results, params)
+    assert "its card says nothing of its training" in text
+    assert "<polyline points=" not in text
+    assert "not trained" not in text
+
+
+def test_pairs_that_could_not_be_measured_are_counted(results: Path, params: Params) -> None:
+    table = results / "aligned/phone/alignments.parquet"
+    rows = read_rows(table, Alignment)
+    assert "could not be measured" not in page(results, params)
+    write_rows(table, Alignment, [replace(rows[0], residual_px=None, residual_p95_px=None), *rows[1:]])
+    text = page(results, params)
+    assert "1 of 3 aligned pairs could not be measured" in text
+    assert text.count("residual of the measured pairs") == 4
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "words"),
+    [(1, "photo", "1 photo"), (0, "photo", "0 photos"), (2, "patch", "2 patches"), (1, "patch", "1 patch")],
+)
+def test_what_is_counted_is_in_the_plural_where_it_is_not_one(number: int, noun: str, words: str) -> None:
+    assert counted(number, noun) == words
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"network": "of an earlier version", "image": 3}'])
 @pytest.mark.parametrize("name", ["evaluations/phone/metrics.json", "models/phone/model.json"])
-def test_a_damaged_figure_names_itself(results: Path, params: Params, name: str) -> None:
-    (results / name).write_text("{")
+def test_a_damaged_figure_names_itself(results: Path, params: Params, name: str, text: str) -> None:
+    (results / name).write_text(text)
     with pytest.raises(DpedtoolError, match=re.escape(name)):
         page(results, params)
 
@@ -151,7 +213,7 @@ def test_a_run_in_which_nothing_was_measured_has_a_page(results: Path, params: P
     write_rows(table, Alignment, rows)
     text = page(results, params)
     assert "not measured" in text
-    assert "No pair was aligned well enough to measure" in text
+    assert "3 of 3 aligned pairs could not be measured" in text
 
 
 def test_a_run_without_validation_has_no_curve(results: Path, params: Params) -> None:

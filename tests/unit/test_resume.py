@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dataset.io import write_rows
+from dataset.errors import DpedtoolError
+from dataset.io import replacing
 from dataset.schema import Patch
+from dataset.tables import write_rows
 from pipeline import resume
 from pipeline.resume import Finished, work_off
 from pipeline.runner import Lost
@@ -28,23 +30,23 @@ def work(item: str, done: list[str], stop_at: int = 99) -> list[Patch]:
     return [row(item), row(f"{item}-second", f"key-{item}")]
 
 
-def lost(item: str, detail: str) -> list[Patch]:
-    return [row(f"{item} {detail}", f"key-{item}", "worker_lost")]
+def lost(item: str, how: Lost) -> list[Patch]:
+    return [row(f"{item} {how.detail}", f"key-{item}", how.reason)]
 
 
 def off(table: Path, items: str, done: list[str], stop_at: int = 99) -> Finished[Patch]:
-    finished = Finished(table, Patch)
     keyed = {f"key-{item}": item for item in items}
-    work_off(keyed, partial(work, done=done, stop_at=stop_at), lost, finished, workers=1, label="test")
-    return finished
+    with Finished(table, Patch) as finished:
+        work_off(keyed, partial(work, done=done, stop_at=stop_at), lost, finished, workers=1, label="test")
+        return finished
 
 
 def test_all_is_done_once(tmp_path: Path) -> None:
     done: list[str] = []
     finished = off(tmp_path / "t.parquet", "abc", done)
     assert done == ["a", "b", "c"]
-    assert [found.patch_id for found in finished.get("key-b") or []] == ["b", "b-second"]
-    assert finished.get("key-x") is None
+    assert [found.patch_id for found in finished.get("key-b")] == ["b", "b-second"]
+    assert finished.get("key-x") == []
 
 
 def test_an_interrupted_run_keeps_what_it_finished_and_the_next_does_the_rest(tmp_path: Path) -> None:
@@ -54,7 +56,7 @@ def test_an_interrupted_run_keeps_what_it_finished_and_the_next_does_the_rest(tm
     assert done == ["a", "b"]
     finished = off(tmp_path / "t.parquet", "abcde", done)
     assert done == ["a", "b", "c", "d", "e"]
-    assert all(len(finished.get(f"key-{item}") or []) == 2 for item in "abcde")
+    assert all(len(finished.get(f"key-{item}")) == 2 for item in "abcde")
 
 
 def test_the_last_tables_rows_are_taken_over_and_those_of_other_keys_are_not(tmp_path: Path) -> None:
@@ -71,21 +73,65 @@ def test_a_table_that_cannot_be_read_is_made_anew(tmp_path: Path) -> None:
     assert done == ["a"]
 
 
-def test_what_is_forgotten_is_done_again_and_what_is_cleared_too(tmp_path: Path) -> None:
+def test_what_is_cleared_is_done_again(tmp_path: Path) -> None:
     done: list[str] = []
     finished = off(tmp_path / "t.parquet", "ab", done)
-    finished.forget("key-a")
-    off(tmp_path / "t.parquet", "ab", done)
     finished.clear()
     assert not finished.parts.exists()
     off(tmp_path / "t.parquet", "ab", done)
-    assert done == ["a", "b", "a", "a", "b"]
+    assert done == ["a", "b", "a", "b"]
 
 
-def test_an_item_without_rows_is_finished_too(tmp_path: Path) -> None:
-    finished = Finished(tmp_path / "t.parquet", Patch)
-    finished.save("key-a", [])
-    assert finished.get("key-a") == []
+def test_rows_whose_files_are_gone_are_made_again(tmp_path: Path) -> None:
+    done: list[str] = []
+    off(tmp_path / "t.parquet", "ab", done)
+    with Finished(tmp_path / "t.parquet", Patch) as finished:
+        usable = partial(lambda rows: rows[0].pair_id != "b")
+        keyed = {f"key-{item}": item for item in "ab"}
+        work_off(keyed, partial(work, done=done), lost, finished, usable=usable, workers=1, label="test")
+    assert done == ["a", "b", "b"]
+
+
+@pytest.mark.parametrize("reason", sorted(Patch.RETRIED))
+def test_what_is_not_in_the_data_is_tried_again(tmp_path: Path, reason: str) -> None:
+    write_rows(tmp_path / "t.parquet", Patch, [row("a", reason=reason), row("b")])
+    done: list[str] = []
+    off(tmp_path / "t.parquet", "ab", done)
+    assert done == ["a"]
+
+
+def test_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
+    first, second = (Finished(tmp_path / "t.parquet", Patch) for _ in range(2))
+    with first, pytest.raises(DpedtoolError, match="Another run is writing"):
+        second.__enter__()
+    with second:
+        pass
+
+
+def test_temporary_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
+    with replacing(tmp_path / "sub" / "file.png") as temporary:
+        name = temporary.name
+    (tmp_path / "sub" / "file.png").unlink()
+    for folder in (tmp_path, tmp_path / "sub"):
+        (folder / name).touch()
+        (folder / ".mine").touch()
+    with Finished(tmp_path / "t.parquet", Patch):
+        pass
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [".mine", "sub", "sub/.mine"]
+
+
+def test_an_unexpected_error_costs_its_item_and_is_told(tmp_path: Path) -> None:
+    def fail(item: str) -> list[Patch]:
+        if item == "b":
+            raise ZeroDivisionError("a bug")
+        return [row(item)]
+
+    with Finished(tmp_path / "t.parquet", Patch) as finished:
+        work_off({f"key-{item}": item for item in "abc"}, fail, lost, finished, workers=1, label="test")
+        (found,) = finished.get("key-b")
+        assert found.reason == "internal_error"
+        assert "ZeroDivisionError: a bug" in found.patch_id
+        assert [len(finished.get(f"key-{item}")) for item in "ac"] == [1, 1]
 
 
 def kill(monkeypatch: pytest.MonkeyPatch, victims: str) -> None:
@@ -93,7 +139,7 @@ def kill(monkeypatch: pytest.MonkeyPatch, victims: str) -> None:
 
     def run(function: object, items: list[tuple[str, str]], workers: int) -> Iterator[tuple[object, object]]:
         for item, result in real(function, items, workers):
-            yield item, Lost("killed") if item[1] in victims else result
+            yield item, Lost("worker_lost", "killed") if item[1] in victims else result
 
     monkeypatch.setattr(resume, "run", run)
 
@@ -101,8 +147,8 @@ def kill(monkeypatch: pytest.MonkeyPatch, victims: str) -> None:
 def test_a_killed_item_is_a_row_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kill(monkeypatch, "b")
     finished = off(tmp_path / "t.parquet", "abc", [])
-    assert [(found.patch_id, found.reason) for found in finished.get("key-b") or []] == [("b killed", "worker_lost")]
-    assert [found.reason for found in finished.get("key-c") or []] == ["low_ncc", "low_ncc"]
+    assert [(found.patch_id, found.reason) for found in finished.get("key-b")] == [("b killed", "worker_lost")]
+    assert [found.reason for found in finished.get("key-c")] == ["low_ncc", "low_ncc"]
 
 
 @pytest.mark.parametrize("interrupted", [False, True])
@@ -114,7 +160,7 @@ def test_a_killed_item_is_tried_again_by_the_next_run(
         kill(patched, "b")
         finished = off(table, "ab", [])
     if not interrupted:
-        write_rows(table, Patch, [found for item in "ab" for found in finished.get(f"key-{item}") or []])
+        write_rows(table, Patch, [found for item in "ab" for found in finished.get(f"key-{item}")])
         finished.clear()
     done: list[str] = []
     off(table, "ab", done)

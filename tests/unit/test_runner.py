@@ -79,9 +79,13 @@ def test_an_item_that_runs_out_of_memory_is_lost(workers: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_bug_is_not_hidden(workers: int) -> None:
-    with pytest.raises(ZeroDivisionError, match="a bug"):
-        list(run(fail, range(5), workers))
+def test_a_bug_costs_one_item_and_says_where_it_is(workers: int) -> None:
+    results = dict(run(fail, range(5), workers))
+    lost = results.pop(2)
+    assert isinstance(lost, Lost)
+    assert lost.reason == "internal_error"
+    assert "ZeroDivisionError: a bug (test_runner.py, line" in lost.detail
+    assert results == {item: item for item in (0, 1, 3, 4)}
 
 
 def test_there_is_a_processor() -> None:

@@ -51,14 +51,16 @@ def test_alignments_with_their_median_and_reasons_by_number(capsys: pytest.Captu
     rows += [alignment("g", reason="small_overlap")]
     say_alignments(rows)
     out = capsys.readouterr().out.splitlines()
-    assert out[0] == "Aligned 4 of 7 pairs; median residual 0.40 px."
+    assert out[0] == "Aligned 4 of 7 pairs; median residual 0.40 px, 1 without enough texture to measure one."
     assert out[1] == "3 pairs failed (2 small_overlap, 1 few_matches):"
     assert out[2:] == ["  e: e failed.", "  f: f failed.", "  g: g failed."]
 
 
 def test_nothing_measured_claims_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     say_alignments([alignment("a")])
-    assert capsys.readouterr().out == "Aligned 1 of 1 pair.\n"
+    assert capsys.readouterr().out == (
+        "Aligned 1 of 1 pair; 1 without enough texture to measure one.\nThe pair is a.\n"
+    )
 
 
 def test_a_failed_pairs_residual_does_not_count(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,17 +7,19 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 
 import training.train
-from dataset.errors import DpedtoolError
-from dataset.params import TrainParams
+from dataset.errors import DpedtoolError, ParamsError
+from dataset.params import TrainParams, load_params
 from training.checkpoint import CARD, UNFINISHED, WEIGHTS, load_card, load_model, load_tensors
 from training.data import PatchPairs
+from training.inference import choose_device, enhance_patches
 from training.metrics import psnr_each
-from training.train import HISTORY, enhance_patches, learning_rate, train
+from training.train import HISTORY, NO_PATCHES, learning_rate, train
 
 PARAMS = TrainParams(
     channels=4, blocks=1, iterations=6, batch=2, crop_px=32, validate_every=2, learning_rate=2e-3, device="cpu"
@@ -61,23 +63,25 @@ def interrupt_at(patched: pytest.MonkeyPatch, steps: int) -> None:
 
 
 def test_a_run_writes_model_card_and_history(tmp_path: Path, table: Path) -> None:
-    best = train(table, tmp_path, PARAMS)
+    best = train(table, tmp_path, PARAMS).best
     assert sorted(files(tmp_path)) == sorted([WEIGHTS, CARD, HISTORY])
     rows = history(tmp_path)
     assert [row["iteration"] for row in rows] == [2, 4, 6]
     assert best.psnr_db == pytest.approx(max(row["validation_psnr_db"] for row in rows), abs=1e-3)
     card = load_card(tmp_path)
-    assert card["training_patches"] == 5
-    assert card["params"]["channels"] == 4
-    assert card["best_validation"]["iteration"] == best.iteration
+    assert card["trained"] is True
+    assert card["network"] == {"name": "DPED generator", "channels": 4, "blocks": 1}
+    assert card["training"]["patches"] == 5
+    assert card["training"]["params"]["learning_rate"] == 2e-3
+    assert card["training"]["best_validation"]["iteration"] == best.iteration
     assert card["parameters"] == sum(value.numel() for value in load_tensors(tmp_path / WEIGHTS).values())
 
 
 def test_training_brings_the_phones_patches_nearer_to_the_dslrs(tmp_path: Path, table: Path) -> None:
-    best = train(table, tmp_path, replace(PARAMS, iterations=120, validate_every=60))
+    best = train(table, tmp_path, replace(PARAMS, iterations=120, validate_every=60)).best
     batch = PatchPairs(table, "validation").read([0, 1])
     assert best.psnr_db > psnr_each(batch.phone, batch.dslr).mean() + 1
-    outputs = enhance_patches(load_model(tmp_path), batch.phone)
+    outputs = enhance_patches(load_model(tmp_path), batch.phone, clip=True)
     assert float(psnr_each(outputs, batch.dslr).mean()) == pytest.approx(best.psnr_db, abs=1e-4)
 
 
@@ -142,15 +146,17 @@ def test_the_texture_loss_works_with_patches_smaller_than_the_crop(tmp_path: Pat
 
 def test_without_validation_patches_the_last_weights_are_kept(tmp_path: Path, make_samples) -> None:
     table = make_samples(tmp_path / "samples", {"train": 3})
-    best = train(table, tmp_path / "out", PARAMS)
+    outcome = train(table, tmp_path / "out", PARAMS)
+    best = outcome.best
+    assert outcome.sentence() == "Kept the weights after 6 of 6 iterations: not validated."
     assert best.iteration == PARAMS.iterations
     assert math.isnan(best.psnr_db)
-    assert load_card(tmp_path / "out")["best_validation"] == {
+    assert load_card(tmp_path / "out")["training"]["best_validation"] == {
         "iteration": PARAMS.iterations,
         "psnr_db": None,
         "ms_ssim": None,
     }
-    longer = train(table, tmp_path / "again", replace(PARAMS, validate_every=6))
+    longer = train(table, tmp_path / "again", replace(PARAMS, validate_every=6)).best
     assert longer.iteration == PARAMS.iterations
     assert files(tmp_path / "out")[WEIGHTS] == files(tmp_path / "again")[WEIGHTS]
 
@@ -168,10 +174,10 @@ def test_the_best_weights_are_kept_and_not_the_last(
 ) -> None:
     with monkeypatch.context() as patched:
         scores(patched, [20.0, 30.0, 25.0])
-        assert train(table, tmp_path / "best", PARAMS).iteration == 4
+        assert train(table, tmp_path / "best", PARAMS).best.iteration == 4
     with monkeypatch.context() as patched:
         scores(patched, [20.0, 30.0, 35.0])
-        assert train(table, tmp_path / "last", PARAMS).iteration == 6
+        assert train(table, tmp_path / "last", PARAMS).best.iteration == 6
     assert files(tmp_path / "best")[WEIGHTS] != files(tmp_path / "last")[WEIGHTS]
 
 
@@ -179,13 +185,90 @@ def test_weights_that_diverged_do_not_replace_good_ones(
     tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores(monkeypatch, [20.0, math.nan, math.nan])
-    assert train(table, tmp_path, PARAMS).iteration == 2
+    outcome = train(table, tmp_path, PARAMS)
+    assert outcome.best.iteration == 2
+    assert outcome.sentence() == "Kept the weights after 2 of 6 iterations: 20.00 dB PSNR on validation patches."
 
 
-def test_no_training_patches_are_refused(tmp_path: Path, make_samples) -> None:
-    table = make_samples(tmp_path, {"test": 2})
-    with pytest.raises(DpedtoolError, match="no training patches"):
-        train(table, tmp_path / "out", PARAMS)
+@pytest.mark.parametrize("counts", [{"test": 2}, {}])
+def test_without_training_patches_an_untrained_network_is_kept_and_says_so(
+    tmp_path: Path, make_samples, counts: dict[str, int]
+) -> None:
+    table = make_samples(tmp_path, counts)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / UNFINISHED).write_bytes(b"of an earlier run")
+    outcome = train(table, tmp_path / "out", PARAMS)
+    assert outcome.sentence().startswith("Not trained, since there are no training patches")
+    assert sorted(files(tmp_path / "out")) == sorted([WEIGHTS, CARD, HISTORY])
+    card = load_card(tmp_path / "out")
+    assert card["trained"] is False
+    assert card["reason"] == NO_PATCHES
+    assert "training" not in card
+    assert (tmp_path / "out" / HISTORY).read_text().startswith("iteration,validation_psnr_db,")
+    assert history(tmp_path / "out") == []
+    photo = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(load_model(tmp_path / "out")(photo), photo, atol=0.2, rtol=0)
+
+
+@pytest.mark.parametrize("changed", ["code", "torch"])
+def test_an_interrupted_run_of_other_code_is_no_start(
+    tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, 3)
+        with pytest.raises(KeyboardInterrupt):
+            train(table, tmp_path, PARAMS)
+    if changed == "code":
+        monkeypatch.setattr(training.train, "_CODE", "another")
+    else:
+        monkeypatch.setattr(torch, "__version__", "another")
+    interrupt_at(monkeypatch, 5)
+    # Going on would take the four steps left; beginning anew takes six.
+    with pytest.raises(KeyboardInterrupt):
+        train(table, tmp_path, PARAMS)
+
+
+def test_the_first_weights_are_as_the_parameter_says(
+    tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training.train, "_descend", lambda *_: None)
+    train(table, tmp_path, replace(PARAMS, iterations=1, initialisation="released-code"))
+    tensors = load_tensors(tmp_path / WEIGHTS)
+    assert tensors["head.bias"].tolist() == pytest.approx([0.01] * 4)
+    assert tensors["head.weight"].abs().max() <= 0.02
+    train(table, tmp_path, replace(PARAMS, iterations=1))
+    assert load_tensors(tmp_path / WEIGHTS)["head.weight"].max() == 1
+
+
+def test_a_gpu_that_is_not_there_is_refused_in_a_sentence(
+    tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DpedtoolError, match=r"device is cuda.* no usable GPU"):
+        train(table, tmp_path, replace(PARAMS, device="cuda"))
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "device"),
+    [(True, "auto", "cuda"), (True, "cpu", "cpu"), (True, "cuda", "cuda"), (False, "auto", "cpu")],
+)
+def test_the_device_is_a_gpu_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, found: bool, wanted: Literal["auto", "cpu", "cuda"], device: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: found)
+    assert choose_device(wanted).type == device
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ([f"train.{name}_weight=0" for name in ("pixel", "ms_ssim", "colour")], "--set: train.pixel_weight, .* all 0"),
+        (["split.test=0.9", "split.validation=0.2"], "--set: split.test and validation together"),
+    ],
+)
+def test_parameters_that_fit_not_together_are_named_once(overrides: list[str], message: str) -> None:
+    with pytest.raises(ParamsError, match=f"^{message}"):
+        load_params(None, tuple(overrides))
 
 
 def test_the_step_size_by_hand() -> None:
@@ -201,7 +284,8 @@ def test_patches_are_enhanced_some_at_a_time_and_clipped(tmp_path: Path, table: 
     train(table, tmp_path, replace(PARAMS, iterations=1))
     model = load_model(tmp_path)
     phone = PatchPairs(table, "train").read(range(5)).phone * 3
-    outputs = enhance_patches(model, phone, batch=2)
-    torch.testing.assert_close(outputs, enhance_patches(model, phone, batch=5), atol=1e-6, rtol=0)
-    assert outputs.min() >= 0
-    assert outputs.max() <= 1
+    outputs = enhance_patches(model, phone, clip=True, at_once=2)
+    unclipped = enhance_patches(model, phone, clip=False, at_once=5)
+    assert unclipped.max() > 1
+    torch.testing.assert_close(outputs, unclipped.clamp(0, 1), atol=1e-6, rtol=0)
+    assert not unclipped.requires_grad

@@ -1,0 +1,248 @@
+"""Tables in parquet, as `dataset.schema` declares them: typed rows in, typed rows or pandas frames out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dataset.errors import DpedtoolError
+from dataset.io import relative_path, replacing
+from dataset.schema import ColumnSpec, Row, arrow_schema, columns
+
+RowT = TypeVar("RowT", bound=Row)
+
+
+class TableWriter:
+    """Writes rows of one type to a parquet file, a few thousand at a time; the file appears when `close` succeeds.
+
+    Use it in a `with` block; an error inside leaves no file, and an earlier file as it was.
+    """
+
+    ROWS_A_GROUP = 50_000
+
+    def __init__(self, path: Path, row_type: type[Row]) -> None:
+        self._path = path
+        self._columns = columns(row_type)
+        self._row_type = row_type
+        self._schema = arrow_schema(row_type)
+        self._waiting: list[Row] = []
+        self._stack = contextlib.ExitStack()
+        self._names = PathNames(path.parent)
+
+    def __enter__(self) -> TableWriter:
+        temporary = self._stack.enter_context(replacing(self._path))
+        self._file = self._stack.enter_context(pq.ParquetWriter(temporary.absolute(), self._schema, compression="zstd"))
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        with self._stack:
+            if error[0] is None:
+                self._flush()
+            else:
+                # What is left on the stack learns of the error, and so drops the file.
+                self._stack.pop_all().__exit__(*error)
+
+    def write(self, rows: Iterable[Row]) -> None:
+        """Append rows; raises ValueError for a status or reason that the row type does not declare."""
+        for row in rows:
+            _check_words(row, self._row_type)
+            self._waiting.append(row)
+        if len(self._waiting) >= self.ROWS_A_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        arrays = [
+            pa.array([_to_file(getattr(row, spec.name), spec, self._names) for row in self._waiting], spec.arrow_type)
+            for spec in self._columns
+        ]
+        self._file.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._waiting.clear()
+
+
+def write_rows(path: Path, row_type: type[Row], rows: Iterable[Row]) -> None:
+    """Write a whole table, replacing an earlier one."""
+    with TableWriter(path, row_type) as writer:
+        writer.write(rows)
+
+
+def read_rows(path: Path, row_type: type[RowT]) -> list[RowT]:
+    """Read a table as typed rows.
+
+    Raises
+    ------
+    DpedtoolError
+        The file is missing, no parquet, or lacks a column of the row type.
+
+    """
+    return _as_rows(_read_table(path, row_type), row_type, path.parent)
+
+
+class KeyedTable(Generic[RowT]):
+    """A table whose rows of one key stand together, read key by key; it holds the keys and one group of rows.
+
+    Parameters
+    ----------
+    path
+        A parquet file with the columns of the row type, `key` among them.
+
+    Raises
+    ------
+    DpedtoolError
+        The file is missing, no parquet, or lacks a column of the row type.
+
+    """
+
+    def __init__(self, path: Path, row_type: type[RowT]) -> None:
+        self._path, self._row_type = path, row_type
+        self._names = [spec.name for spec in columns(row_type)]
+        self._file = _open_table(path, row_type, self._names)
+        with _readable(path):
+            keys = self._file.read(columns=["key"])["key"].to_pandas()
+        starts = keys.index[keys != keys.shift()]
+        self._spans = dict(zip(keys[starts], zip(starts, [*starts[1:], len(keys)], strict=True), strict=True))
+        sizes = [self._file.metadata.row_group(group).num_rows for group in range(self._file.num_row_groups)]
+        self._group_starts = np.concatenate([[0], np.cumsum(sizes)])
+        self._group: tuple[int, pa.Table] | None = None
+
+    def get(self, key: str) -> list[RowT] | None:
+        """Return the rows of a key, or None where it has none."""
+        if key not in self._spans:
+            return None
+        start, end = self._spans[key]
+        first, last = np.searchsorted(self._group_starts, [start, end - 1], side="right") - 1
+        rows: list[RowT] = []
+        for group in range(first, last + 1):
+            offset = int(self._group_starts[group])
+            part = self._read_group(group).slice(max(start - offset, 0), end - max(start, offset))
+            rows += _as_rows(part, self._row_type, self._path.parent)
+        return rows
+
+    def keys(self) -> list[str]:
+        """Return all keys in the order of the table."""
+        return list(self._spans)
+
+    def _read_group(self, group: int) -> pa.Table:
+        if self._group is None or self._group[0] != group:
+            with _readable(self._path):
+                self._group = group, self._file.read_row_group(group, self._names)
+        return self._group[1]
+
+
+class PathNames:
+    """How files in one folder name paths; each folder is looked up on disk once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[Path, str] = {}
+
+    def __getitem__(self, path: Path) -> str:
+        if path.parent not in self._known:
+            self._known[path.parent] = relative_path(path.parent / "x", self._folder)[:-1]
+        return self._known[path.parent] + path.name
+
+
+def read_frame(
+    path: Path, row_type: type[Row], only: Sequence[str] | None = None, where: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """Read a table, or the columns `only`, as a pandas frame; paths are text that can be opened.
+
+    Parameters
+    ----------
+    path
+        The parquet file.
+    row_type
+        What its rows are.
+    only
+        The columns wanted; all where left out.
+    where
+        Columns and the value that each must have; other rows are left out.
+
+    Raises
+    ------
+    DpedtoolError
+        The file is missing, no parquet, or lacks a column of the row type.
+
+    """
+    where = where or {}
+    table = _read_table(path, row_type, [*only, *(name for name in where if name not in only)] if only else None)
+    for name, value in where.items():
+        # Before pandas makes an object of every text.
+        table = table.filter(pc.equal(table[name], value))
+    frame: pd.DataFrame = (table.select(list(only)) if only else table).to_pandas()
+    for spec in columns(row_type):
+        if spec.is_path and spec.name in frame:
+            opened = {name: str(path.parent / name) for name in frame[spec.name].dropna().unique()}
+            frame[spec.name] = [opened.get(name) for name in frame[spec.name]]
+    return frame
+
+
+def _read_table(path: Path, row_type: type[Row], only: Sequence[str] | None = None) -> pa.Table:
+    wanted = list(only) if only else [spec.name for spec in columns(row_type)]
+    with _readable(path), _open_table(path, row_type, wanted) as file:
+        return file.read(columns=wanted).select(wanted)
+
+
+def _open_table(path: Path, row_type: type[Row], wanted: Sequence[str]) -> pq.ParquetFile:
+    if not path.is_file():
+        raise DpedtoolError(f"There is no table {path}: run the stage that writes it first.")
+    with _readable(path):
+        # Absolute, since Arrow takes a relative name such as s3:x for an address.
+        file = pq.ParquetFile(path.absolute())
+    missing = [name for name in wanted if name not in file.schema_arrow.names]
+    if missing:
+        raise DpedtoolError(
+            f"{path} is no table of {row_type.TABLE} as this version writes it "
+            f"(without {', '.join(missing)}): run the stage that writes it again."
+        )
+    return file
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what Arrow says of a damaged file into a sentence."""
+    try:
+        yield
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise DpedtoolError(f"{path} is not a readable parquet file ({reason}): make it anew.") from None
+
+
+def _check_words(row: Row, row_type: type[Row]) -> None:
+    status, reason = getattr(row, "status", None), getattr(row, "reason", "")
+    if row_type.STATUSES and status not in row_type.STATUSES:
+        raise ValueError(f"{status!r} is no status of {row_type.TABLE}")
+    if reason and reason not in row_type.REASONS:
+        raise ValueError(f"{reason!r} is no reason of {row_type.TABLE}")
+
+
+def _as_rows(table: pa.Table, row_type: type[RowT], folder: Path) -> list[RowT]:
+    specs = columns(row_type)
+    values = [[_from_file(value, spec, folder) for value in table[spec.name].to_pylist()] for spec in specs]
+    names = [spec.name for spec in specs]
+    return [row_type(**dict(zip(names, row, strict=True))) for row in zip(*values, strict=True)]
+
+
+def _to_file(value: Any, spec: ColumnSpec, names: PathNames) -> Any:
+    if value is None:
+        if not spec.nullable:
+            raise ValueError(f"column {spec.name} must not be empty")
+        return None
+    if spec.is_path:
+        return names[value]
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _from_file(value: Any, spec: ColumnSpec, folder: Path) -> Any:
+    if value is None:
+        return None
+    if spec.is_path:
+        return folder / value
+    return tuple(value) if isinstance(value, list) else value
