@@ -24,6 +24,11 @@ FILE = click.Path(path_type=Path)
 class _Commands(click.Group):
     """Turns what goes wrong for a reason into one sentence and an exit code; only bugs show a traceback."""
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the commands in the order of the stages, which is that of this file."""
+        del ctx
+        return list(self.commands)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -98,7 +103,7 @@ def main() -> None:
 @main.command(name="params")
 @params_options
 def show_params(params: Params) -> None:
-    """Print all parameters as a params file: meaning, range and value of each."""
+    """Print all parameters as a params file. With the meaning, range and value of each."""
     click.echo(as_yaml(params), nl=False)
 
 
@@ -106,7 +111,7 @@ def show_params(params: Params) -> None:
 @out_option
 @params_options
 def simulate(out: Path, params: Params) -> None:
-    """Make simulated captures with known truth, to try things on (section demo)."""
+    """Make simulated captures with known truth. As the section demo of the parameters says."""
     from pipeline.rig import simulate_session
 
     simulate_session(params.demo, out)
@@ -119,7 +124,7 @@ def simulate(out: Path, params: Params) -> None:
 @out_option
 @params_options
 def pair(folders: tuple[Path, ...], phone: str | None, out: Path, params: Params) -> None:
-    """Find which photos of two cameras show the same moment; writes OUT/pairs.parquet."""
+    """Find which photos of two cameras show the same moment. Writes OUT/pairs.parquet."""
     from pipeline.pairing import pair_folders
     from pipeline.summary import say_pairs
 
@@ -136,7 +141,7 @@ def pair(folders: tuple[Path, ...], phone: str | None, out: Path, params: Params
 @workers_option
 @params_options
 def align(sources: tuple[Path, ...], out: Path, images: bool, workers: int, params: Params) -> None:
-    """Align the photos of each pair; writes OUT/alignments.parquet and OUT/{phone,dslr}/<pair_id>.png.
+    """Align the photos of each pair. Writes OUT/alignments.parquet and OUT/{phone,dslr}/<pair_id>.png.
 
     PHONE and DSLR are two photos, or two folders whose photos are paired first; PAIRS_DIR is what `dpedtool pair`
     wrote.
@@ -156,9 +161,9 @@ def align(sources: tuple[Path, ...], out: Path, images: bool, workers: int, para
 @click.argument("aligned", type=FILE)
 @click.argument("pair_id")
 def map_points(aligned: Path, pair_id: str) -> None:
-    """Read points x,y of the phone photo from standard input, print where they lie in the DSLR photo.
+    """Print where points of the phone photo lie in the DSLR photo. Reads them from standard input.
 
-    Pixels of the upright photos, centres at integers; one point a line. ALIGNED is what `dpedtool align` wrote.
+    Written x,y, one point a line: px of the upright photos, centres at integers. ALIGNED is what `dpedtool align` wrote.
     """
     from pipeline.aligned import dslr_from_phone, find_pair, is_in_phone
 
@@ -180,7 +185,7 @@ def map_points(aligned: Path, pair_id: str) -> None:
 @workers_option
 @params_options
 def patches(aligned: Path, out: Path, workers: int, params: Params) -> None:
-    """Cut patches from aligned pairs; writes OUT/patches.parquet and OUT/patches-NNNNN.tar."""
+    """Cut patches from aligned pairs. Writes OUT/patches.parquet and OUT/patches-NNNNN.tar."""
     from pipeline.patches import cut_patches
     from pipeline.summary import check_lost, say_patches
 
@@ -197,7 +202,7 @@ def patches(aligned: Path, out: Path, workers: int, params: Params) -> None:
 @out_option
 @params_options
 def split(patches_dir: Path, out: Path, params: Params) -> None:
-    """Divide the scenes of all phones; reads PATCHES_DIR/<phone>/patches.parquet, writes OUT/<phone>.parquet."""
+    """Divide the scenes of all phones. Reads PATCHES_DIR/<phone>/patches.parquet, writes OUT/<phone>.parquet."""
     from dataset.split import split as split_patches
 
     phones = params.captures.phones or _phones_below(patches_dir)
@@ -214,7 +219,7 @@ def split(patches_dir: Path, out: Path, params: Params) -> None:
 @out_option
 @params_options
 def train(samples: Path, out: Path, params: Params) -> None:
-    """Train the network on one phone's patches, a table that `dpedtool split` wrote; writes the model to OUT."""
+    """Train the network on one phone's patches. SAMPLES is a table of `dpedtool split`; writes the model to OUT."""
     from training.train import train as train_model
 
     outcome = train_model(samples, out, params.train)
@@ -227,7 +232,7 @@ def train(samples: Path, out: Path, params: Params) -> None:
 @out_option
 @params_options
 def evaluate(samples: Path, model: Path, out: Path, params: Params) -> None:
-    """Score the network on one phone's test patches, beside the untouched phone patch."""
+    """Score a network on test patches. Beside it the untouched phone patches; writes OUT/metrics.json and more."""
     from training.evaluate import evaluate as evaluate_model
 
     scores = evaluate_model(samples, model, out, params.evaluate)
@@ -239,7 +244,7 @@ def evaluate(samples: Path, model: Path, out: Path, params: Params) -> None:
 @out_option
 @params_options
 def report(results: Path, out: Path, params: Params) -> None:
-    """Write one HTML page on everything below RESULTS, as `dvc repro` leaves it; OUT is the page's folder."""
+    """Write one HTML page on a whole run. RESULTS is what `dvc repro` leaves; writes OUT/report.html."""
     from pipeline.report import write_report
 
     page = write_report(results, out, params)
