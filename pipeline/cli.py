@@ -163,7 +163,7 @@ def align(sources: tuple[Path, ...], out: Path, images: bool, workers: int, para
 def map_points(aligned: Path, pair_id: str) -> None:
     """Print where points of the phone photo lie in the DSLR photo. Reads them from standard input.
 
-    Written x,y, one point a line: px of the upright photos, centres at integers. ALIGNED is what `dpedtool align` wrote.
+    One point x,y a line: px of the upright photos, centres at integers. ALIGNED is what `dpedtool align` wrote.
     """
     from pipeline.aligned import dslr_from_phone, find_pair, is_in_phone
 
