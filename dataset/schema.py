@@ -44,6 +44,11 @@ class Row:
     )
     """Reasons that do not follow from the inputs alone: another run looks again."""
 
+    @classmethod
+    def table_in(cls, folder: Path) -> Path:
+        """Return the file of the table in a folder that holds one of its kind."""
+        return folder / f"{cls.TABLE}.parquet"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pair(Row):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from dataset.params import SplitParams
-from dataset.schema import Patch, Sample
+from dataset.schema import Patch, Sample, columns
 from dataset.tables import read_frame, write_rows
 
 SPLITS = ("train", "validation", "test")
@@ -71,9 +71,8 @@ def split(patches: Mapping[str, Path], out: Path, params: SplitParams) -> pd.Dat
 
 
 def _accepted(table: Path) -> pd.DataFrame:
-    names = [name for name in Sample.__dataclass_fields__ if name not in {"split", "TABLE"}]
-    frame = read_frame(table, Patch, [*names, "status"])
-    return frame[frame["status"] == "accepted"].drop(columns="status")
+    names = [spec.name for spec in columns(Sample) if spec.name != "split"]
+    return read_frame(table, Patch, names, where={"status": "accepted"})
 
 
 def _samples(frame: pd.DataFrame, split_of: Mapping[str, str]) -> list[Sample]:

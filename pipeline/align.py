@@ -54,7 +54,7 @@ def align(
     items = {_key(pair, params): pair for pair in whole}
     if images:
         _check_image_folders(whole, out)
-    table = out / f"{Alignment.TABLE}.parquet"
+    table = Alignment.table_in(out)
     with Finished(table, Alignment) as finished:
         work_off(
             items,

@@ -130,7 +130,7 @@ def pair(folders: tuple[Path, ...], phone: str | None, out: Path, params: Params
 
     phone_dir, dslr_dir = _camera_folders(folders, phone, params)
     pairing = pair_folders(phone_dir, dslr_dir, params.pair)
-    write_rows(out / f"{Pair.TABLE}.parquet", Pair, pairing.rows)
+    write_rows(Pair.table_in(out), Pair, pairing.rows)
     say_pairs(pairing.rows, pairing.note)
 
 
@@ -152,9 +152,9 @@ def align(sources: tuple[Path, ...], out: Path, images: bool, workers: int, para
     pairs = _pairs(sources, out, params)
     rows = align_pairs(pairs, out, params.align, images=images, workers=workers)
     say_alignments(rows)
-    check_lost((row.reason for row in rows), out / f"{Alignment.TABLE}.parquet")
+    check_lost((row.reason for row in rows), Alignment.table_in(out))
     if len(sources) == 2 and not any(row.status == "aligned" for row in rows):
-        raise DpedtoolError(f"No pair could be aligned; {out / 'alignments.parquet'} holds the figures.")
+        raise DpedtoolError(f"No pair could be aligned; {Alignment.table_in(out)} holds the figures.")
 
 
 @main.command(name="map")
@@ -167,7 +167,7 @@ def map_points(aligned: Path, pair_id: str) -> None:
     """
     from pipeline.aligned import dslr_from_phone, find_pair, is_in_phone
 
-    row = find_pair(read_rows(aligned / f"{Alignment.TABLE}.parquet", Alignment), pair_id)
+    row = find_pair(read_rows(Alignment.table_in(aligned), Alignment), pair_id)
     if sys.stdin is None:
         raise DpedtoolError("There is no standard input: pipe points into it, one x,y a line.")
     for number, line in enumerate(sys.stdin, start=1):
@@ -189,7 +189,7 @@ def patches(aligned: Path, out: Path, workers: int, params: Params) -> None:
     from pipeline.patches import cut_patches
     from pipeline.summary import check_lost, say_patches
 
-    alignments = read_rows(aligned / f"{Alignment.TABLE}.parquet", Alignment)
+    alignments = read_rows(Alignment.table_in(aligned), Alignment)
     table = cut_patches(alignments, out, params.patches, workers=workers)
     say_patches(table)
     check_lost(read_frame(table, Patch, ["reason"])["reason"], table)
@@ -206,7 +206,7 @@ def split(patches_dir: Path, out: Path, params: Params) -> None:
     from dataset.split import split as split_patches
 
     phones = params.captures.phones or _phones_below(patches_dir)
-    tables = {phone: patches_dir / phone / f"{Patch.TABLE}.parquet" for phone in phones}
+    tables = {phone: Patch.table_in(patches_dir / phone) for phone in phones}
     counts = split_patches(tables, out, params.split)
     if not counts.to_numpy().sum():
         click.echo("No patch was accepted, so there is nothing to split: the tables of patches name the reasons.")
@@ -281,12 +281,12 @@ def _pairs(sources: tuple[Path, ...], out: Path, params: Params) -> list[Pair]:
     from pipeline.summary import say_pairs
 
     if len(sources) == 1:
-        if not (sources[0] / f"{Pair.TABLE}.parquet").is_file():
+        if not Pair.table_in(sources[0]).is_file():
             raise DpedtoolError(
                 f"{sources[0]} holds no table of pairs: name the DSLR's photo or folder too, or a folder that "
                 "`dpedtool pair` wrote."
             )
-        return read_rows(sources[0] / f"{Pair.TABLE}.parquet", Pair)
+        return read_rows(Pair.table_in(sources[0]), Pair)
     if len(sources) != 2:
         raise click.UsageError("Name two photos, two folders, or one folder that `dpedtool pair` wrote.")
     phone, dslr = sources
@@ -294,10 +294,10 @@ def _pairs(sources: tuple[Path, ...], out: Path, params: Params) -> list[Pair]:
         if phone.is_dir() or dslr.is_dir():
             raise DpedtoolError(f"{phone} and {dslr} are a photo and a folder: name two photos or two folders.")
         pairing = pair_files(phone, dslr)
-        write_rows(out / f"{Pair.TABLE}.parquet", Pair, pairing.rows)
+        write_rows(Pair.table_in(out), Pair, pairing.rows)
         return pairing.rows
     pairing = pair_folders(phone, dslr, params.pair)
-    write_rows(out / f"{Pair.TABLE}.parquet", Pair, pairing.rows)
+    write_rows(Pair.table_in(out), Pair, pairing.rows)
     say_pairs(pairing.rows, pairing.note)
     return pairing.rows
 

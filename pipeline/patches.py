@@ -46,7 +46,7 @@ def cut_patches(alignments: Sequence[Alignment], out: Path, params: PatchesParam
     """
     rows = sorted((row for row in alignments if row.status == "aligned"), key=lambda row: row.pair_id)
     items = {_key(row, params): row for row in rows}
-    table = out / f"{Patch.TABLE}.parquet"
+    table = Patch.table_in(out)
     with Finished(table, Patch) as finished:
         work_off(
             items,
@@ -74,10 +74,21 @@ def cut_pair(alignment: Alignment, params: PatchesParams, parts: Path) -> list[P
             )
     except Rejection as rejection:
         return [_failed(alignment, params, rejection)]
+    box, blank = crop_box(alignment), _row(alignment, params)
+    greys = [cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.uint8) for image in images]
+    rows = []
     parts.mkdir(parents=True, exist_ok=True)
-    part = parts / f"{_key(alignment, params)}.tar"
+    part = parts / f"{blank.key}.tar"
     with ShardWriter(part) as shard:
-        return [_judge(alignment, params, images, x, y, shard, part) for x, y in places]
+        for x, y in places:
+            window = slice(y, y + params.size_px), slice(x, x + params.size_px)
+            row = _placed(blank, box.x + x, box.y + y, params.size_px)
+            row = _judged(row, ncc(greys[0][window], greys[1][window]), params.min_ncc)
+            if not row.reason:
+                phone, dslr = (encode_image(i[window], f".{params.format}", params.jpeg_quality) for i in images)
+                row = _stored(row, phone, dslr, shard, part)
+            rows.append(row)
+    return rows
 
 
 def window_places(image: Image, params: PatchesParams) -> Iterator[tuple[int, int]]:
@@ -95,26 +106,19 @@ def ncc(phone: npt.NDArray[np.uint8], dslr: npt.NDArray[np.uint8]) -> float | No
     return float((a * b).sum()) / energy if energy > 0 else None
 
 
-def _judge(
-    alignment: Alignment,
-    params: PatchesParams,
-    images: tuple[Image, Image],
-    x: int,
-    y: int,
-    shard: ShardWriter,
-    part: Path,
-) -> Patch:
-    windows = [image[y : y + params.size_px, x : x + params.size_px] for image in images]
-    score = ncc(*(cv2.cvtColor(window, cv2.COLOR_BGR2GRAY).astype(np.uint8) for window in windows))
-    box = crop_box(alignment)
-    row = _row(alignment, params, f"{alignment.pair_id}--x{box.x + x:05d}-y{box.y + y:05d}")
-    row = dataclasses.replace(row, x=box.x + x, y=box.y + y, size=params.size_px, ncc=score)
+def _placed(blank: Patch, x: int, y: int, size: int) -> Patch:
+    """The row of the window whose top left pixel is (x, y) of the upright phone photo."""
+    return dataclasses.replace(blank, patch_id=f"{blank.pair_id}--x{x:05d}-y{y:05d}", x=x, y=y, size=size)
+
+
+def _judged(row: Patch, score: float | None, min_ncc: float) -> Patch:
+    """The row with its score, and with a reason if that is too low."""
     if score is None:
         return dataclasses.replace(row, reason="flat", detail="One of the windows has a single grey value.")
-    if score < params.min_ncc:
-        return dataclasses.replace(row, reason="low_ncc", detail=f"NCC {score:.3f} is below {params.min_ncc:g}.")
-    phone, dslr = (encode_image(window, f".{params.format}", params.jpeg_quality) for window in windows)
-    return _stored(row, phone, dslr, shard, part)
+    if score < min_ncc:
+        detail = f"NCC {score:.3f} is below {min_ncc:g}."
+        return dataclasses.replace(row, ncc=score, reason="low_ncc", detail=detail)
+    return dataclasses.replace(row, ncc=score)
 
 
 def _stored(row: Patch, phone: bytes, dslr: bytes, shard: ShardWriter, path: Path) -> Patch:
@@ -216,17 +220,17 @@ def _stored_bytes(row: Patch) -> tuple[bytes, bytes]:
 
 
 def _failed(alignment: Alignment, params: PatchesParams, rejection: Rejection) -> Patch:
-    row = _row(alignment, params, alignment.pair_id)
-    return dataclasses.replace(row, reason=rejection.reason, detail=rejection.detail)
+    return dataclasses.replace(_row(alignment, params), reason=rejection.reason, detail=rejection.detail)
 
 
 def _lost(alignment: Alignment, lost: Lost, params: PatchesParams) -> list[Patch]:
     return [_failed(alignment, params, Rejection(lost.reason, lost.detail))]
 
 
-def _row(alignment: Alignment, params: PatchesParams, patch_id: str) -> Patch:
+def _row(alignment: Alignment, params: PatchesParams) -> Patch:
+    """The row of a pair's windows before anything is known of one."""
     return Patch(
-        patch_id=patch_id,
+        patch_id=alignment.pair_id,
         pair_id=alignment.pair_id,
         phone=alignment.phone,
         scene_id=alignment.scene_id,

@@ -112,9 +112,9 @@ def write_report(results: Path, out: Path, params: Params) -> Path:
 
 
 def _phone_report(results: Path, phone: str) -> PhoneReport:
-    pairs = read_rows(_table(results / "pairs" / phone, Pair), Pair)
-    alignments = read_rows(_table(results / "aligned" / phone, Alignment), Alignment)
-    patches = read_frame(_table(results / "patches" / phone, Patch), Patch, ["status", "reason"])
+    pairs = read_rows(Pair.table_in(results / "pairs" / phone), Pair)
+    alignments = read_rows(Alignment.table_in(results / "aligned" / phone), Alignment)
+    patches = read_frame(Patch.table_in(results / "patches" / phone), Patch, ["status", "reason"])
     samples = read_frame(results / "splits" / f"{phone}.parquet", Sample, ["split"])
     model, evaluation = results / "models" / phone, results / "evaluations" / phone
     card = read_json(model / "model.json")
@@ -147,10 +147,6 @@ def _phone_report(results: Path, phone: str) -> PhoneReport:
         overlays=_overlays(aligned),
         before_after=_before_after(evaluation / "before_after.png", trained) if scores else None,
     )
-
-
-def _table(folder: Path, row_type: type[Row]) -> Path:
-    return folder / f"{row_type.TABLE}.parquet"
 
 
 def _reasons(words: Sequence[str], row_type: type[Row]) -> list[Reason]:

@@ -22,6 +22,10 @@ Result = TypeVar("Result")
 _TRY = "too little memory? Pairs of 12 and 22 megapixels take 0.7 GB a worker; try fewer --workers."
 
 
+LOST = frozenset({"worker_lost", "internal_error"})
+"""Reasons of items that came to no end."""
+
+
 @dataclass(frozen=True)
 class Lost:
     """An item that came to no end, for a reason that is not in its data.
@@ -31,6 +35,7 @@ class Lost:
     """
 
     reason: str
+    """One of `LOST`."""
     detail: str
 
 

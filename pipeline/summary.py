@@ -13,6 +13,7 @@ import numpy as np
 from dataset.errors import DpedtoolError
 from dataset.schema import Alignment, Pair, Patch
 from dataset.tables import read_frame
+from pipeline.runner import LOST
 
 MOST_LINES = 20
 
@@ -58,7 +59,7 @@ def check_lost(reasons: Iterable[str], table: Path) -> None:
         Some rows have the reason `worker_lost` or `internal_error`.
 
     """
-    lost = sum(reason in {"worker_lost", "internal_error"} for reason in reasons)
+    lost = sum(reason in LOST for reason in reasons)
     if lost:
         raise DpedtoolError(
             f"{lost} {_plural(lost, 'pair')} came to no end, as {table} tells; the others are done. "

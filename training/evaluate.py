@@ -96,7 +96,7 @@ def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams) ->
         after={protocol: measures.scores(protocol) for protocol, measures in after.items()},
         trained=load_card(model_dir).get("trained", True),
     )
-    write_rows(out / f"{Score.TABLE}.parquet", Score, _rows(patches.names(), before["image"], after["image"]))
+    write_rows(Score.table_in(out), Score, _rows(patches.names(), before["image"], after["image"]))
     save_image(out / PICTURE, _picture([picture for part in parts for picture in part.pictures]))
     write_json(out / METRICS, evaluation.as_json())
     return evaluation
