@@ -1,28 +1,24 @@
-"""Photos from files: the one place where a photo is decoded, turned upright, and asked for its capture time."""
+"""Photos as files: what a folder holds, the bytes of one, its pixels and its capture time; images to files."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import warnings
 import zlib
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import cv2
-import numpy as np
-import numpy.typing as npt
 from PIL import Image as PillowImage
 
+from dataset.decoding import Factor, decode_colour, decode_grey, unreadable
+from dataset.decoding import Image as Image
+from dataset.decoding import ReducedGrey as ReducedGrey
 from dataset.errors import DpedtoolError, Rejection
 from dataset.io import replacing
 
-Image = npt.NDArray[np.uint8]
-"""(height, width, 3), BGR, 0..255."""
-
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"})
-MAX_PIXELS = 250_000_000
-"""Larger photos are refused: beyond every camera's, and a header may lie."""
 
 _EXIF_IFD, _DATE_TIME, _DATE_TIME_ORIGINAL, _SUBSEC_ORIGINAL = 0x8769, 306, 36867, 37521
 
@@ -53,20 +49,53 @@ def list_photos(folder: Path) -> list[Path]:
     return photos
 
 
-def load_photo(path: Path) -> Image:
-    """Decode a photo, upright by its EXIF orientation, as (H, W, 3) BGR uint8; deeper photos are reduced to 8 bit.
+@dataclass(frozen=True)
+class PhotoFile:
+    """A photo as its file's bytes, read once; pixels are decoded when they are asked for."""
+
+    path: Path
+    content: bytes = field(repr=False)
+
+    def colour(self) -> Image:
+        """Decode the photo, upright by its EXIF orientation, as (H, W, 3) BGR uint8; 16 bit are reduced to 8.
+
+        Raises
+        ------
+        Rejection
+            `unreadable_photo`: empty, truncated, too large, or no photo at all.
+
+        """
+        return decode_colour(self.content, self.path)
+
+    def grey(self, factor: Factor = 1) -> ReducedGrey:
+        """Decode the photo in grey, upright as `colour`, each side reduced by the factor and rounded up.
+
+        Raises
+        ------
+        Rejection
+            As `colour`.
+
+        """
+        return decode_grey(self.content, self.path, factor)
+
+
+def open_photo(path: Path) -> PhotoFile:
+    """Read a photo's file.
 
     Raises
     ------
     Rejection
-        `unreadable_photo`: missing, empty, truncated, too large, or no photo at all.
+        `unreadable_photo`: missing, or not to be read.
 
     """
-    return decode_photo(_read(path), path)
+    try:
+        return PhotoFile(path, path.read_bytes())
+    except OSError as error:
+        raise unreadable(path, error.strerror or "it cannot be read") from None
 
 
-def load_unchanged(path: Path, sha256: str) -> Image:
-    """Decode a photo as `load_photo` does, once its file is proved to have this SHA-256 (hex).
+def open_unchanged(path: Path, sha256: str) -> PhotoFile:
+    """Read a photo's file as `open_photo` does, once, and prove that it has this SHA-256 (hex).
 
     Raises
     ------
@@ -74,22 +103,25 @@ def load_unchanged(path: Path, sha256: str) -> Image:
         `unreadable_photo`, or `photo_changed`.
 
     """
-    content = _read(path)
-    if hashlib.sha256(content).hexdigest() != sha256:
+    photo = open_photo(path)
+    if hashlib.sha256(photo.content).hexdigest() != sha256:
         raise Rejection("photo_changed", f"{path} is not the photo that was paired: run the stages again from pair on.")
-    return decode_photo(content, path)
+    return photo
+
+
+def load_photo(path: Path) -> Image:
+    """Read and decode a photo: `open_photo(path).colour()`."""
+    return open_photo(path).colour()
+
+
+def load_unchanged(path: Path, sha256: str) -> Image:
+    """Read, prove and decode a photo: `open_unchanged(path, sha256).colour()`."""
+    return open_unchanged(path, sha256).colour()
 
 
 def decode_photo(content: bytes, path: Path) -> Image:
-    """Decode a photo's bytes as `load_photo` does; `path` only names it in messages."""
-    if not content:
-        raise _unreadable(path, "the file is empty")
-    if _is_truncated_jpeg(content):
-        raise _unreadable(path, "the JPEG data ends too early: copy it from the camera again")
-    image = _decode(content, path)
-    if image is None:
-        raise _unreadable(path, "it is no complete JPEG, PNG or TIFF file")
-    return image
+    """Decode a photo's bytes as `PhotoFile.colour` does; `path` only names it in messages."""
+    return decode_colour(content, path)
 
 
 def save_image(path: Path, image: Image, key: str = "") -> None:
@@ -154,58 +186,3 @@ def _parse_exif_time(text: object, fraction: object) -> datetime | None:
         return None
     digits = str(fraction or "").strip("\0 ")
     return moment.replace(microsecond=int(f"{digits:0<6}"[:6])) if digits.isdecimal() else moment
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error.strerror or "it cannot be read") from None
-
-
-def _decode(content: bytes, path: Path) -> Image | None:
-    _check_size(content, path)
-    try:
-        return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)  # type: ignore[return-value]
-    except cv2.error as error:
-        raise _unreadable(path, f"decoding failed: {error.err or error.code}") from None
-
-
-def _check_size(content: bytes, path: Path) -> None:
-    """Refuse by the header what would fill the memory when decoded."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with PillowImage.open(io.BytesIO(content)) as photo:
-                width, height = photo.size
-    except PillowImage.DecompressionBombError:
-        raise _unreadable(path, f"its header claims more than {MAX_PIXELS // 10**6} megapixels") from None
-    except (OSError, ValueError, SyntaxError):
-        return
-    if width * height > MAX_PIXELS:
-        raise _unreadable(path, f"its header claims {width}x{height} px; at most {MAX_PIXELS // 10**6} megapixels")
-
-
-def _is_truncated_jpeg(content: bytes) -> bool:
-    """Whether a JPEG lacks its end marker; decoders fill what is missing with grey and hardly complain.
-
-    Inside the coded data 0xFF is always followed by 0x00 or a restart marker (ITU T.81, B.1.1.5), so the first
-    FF D9 behind the start of the scan is the end. Headers before it, thumbnails too, are skipped by their lengths.
-    """
-    if not content.startswith(b"\xff\xd8"):
-        return False
-    position = 2
-    while position + 4 <= len(content) and content[position] == 0xFF:
-        marker = content[position + 1]
-        if marker == 0xFF:
-            position += 1
-            continue
-        if marker == 0xDA:
-            break
-        position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
-    # Behind the headers, or where stray bytes hide how they go on.
-    return content.find(b"\xff\xd9", position) < 0
-
-
-def _unreadable(path: Path, why: str) -> Rejection:
-    return Rejection("unreadable_photo", f"{path}: {why}.")

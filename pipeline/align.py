@@ -11,7 +11,7 @@ from typing import Any
 
 import cv2
 
-from dataset import photos
+from dataset import decoding, photos
 from dataset.errors import DpedtoolError, Rejection
 from dataset.io import code_digest, digest
 from dataset.params import AlignParams, describe
@@ -213,4 +213,4 @@ def _image_files(out: Path, row: Alignment) -> tuple[Path, Path]:
     return out / "phone" / f"{row.pair_id}.png", out / "dslr" / f"{row.pair_id}.png"
 
 
-_CODE = code_digest(sys.modules[__name__], aligned, geometry, photos, registration, residuals, warping)
+_CODE = code_digest(sys.modules[__name__], aligned, decoding, geometry, photos, registration, residuals, warping)
