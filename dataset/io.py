@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from dataset.errors import DpedtoolError
+from dataset.places import Place, answering
 
 _TEMPORARY = ".dpedtool-part"
 
@@ -95,10 +96,20 @@ def digest(data: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's content, hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def file_sha256(path: Place) -> str:
+    """Return the SHA-256 of a file's content, hex.
+
+    Raises
+    ------
+    OSError
+        A file of this machine cannot be read.
+    DpedtoolError
+        A URL cannot be read.
+
+    """
+    with answering(path), path.open("rb") as file:
+        # Files behind URLs have readinto as well; their type does not say so.
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def code_digest(*modules: ModuleType) -> str:

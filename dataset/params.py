@@ -18,6 +18,7 @@ from typing import Any, Literal
 import yaml
 
 from dataset.errors import ParamsError
+from dataset.places import as_place
 from dataset.sections import Section, param
 
 CAMERA_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -27,7 +28,11 @@ CAMERA_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 class CapturesParams(Section):
     """Where the photos lie: one folder a camera under `root`."""
 
-    root: str = param("demo/captures", "folder with one sub-folder a camera, absolute or relative to the params file")
+    root: str = param(
+        "demo/captures",
+        "folder with one sub-folder a camera: a path, absolute or relative to the params file, or a URL such as "
+        "s3://bucket/folder",
+    )
     reference: str = param("dslr", "sub-folder of the DSLR's photos", pattern=CAMERA_NAME)
     phones: tuple[str, ...] = param((), "sub-folders of the phones' photos", pattern=CAMERA_NAME)
 
@@ -198,7 +203,7 @@ def load_params(path: Path | None, overrides: tuple[str, ...] = ()) -> Params:
     where = str(path) if path else "the defaults"
     params: Params = _build(Params, sections, where)
     if path:
-        captures = dataclasses.replace(params.captures, root=str(path.parent / params.captures.root))
+        captures = dataclasses.replace(params.captures, root=str(as_place(params.captures.root, path.parent)))
         params = dataclasses.replace(params, captures=captures)
     for override in overrides:
         params = _override(params, override)

@@ -3,72 +3,93 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import warnings
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 import cv2
 from PIL import Image as PillowImage
 
-from dataset.decoding import Factor, decode_colour, decode_grey, unreadable
-from dataset.decoding import Image as Image
-from dataset.decoding import ReducedGrey as ReducedGrey
+from dataset import camera_formats, decoding, places, profiles, stored
+from dataset.camera_formats import HEIF_SUFFIXES, RAW_SUFFIXES, heif_exif, is_heif, is_raw, missing_extra, raw_time
+from dataset.decoding import open_stored
 from dataset.errors import DpedtoolError, Rejection
 from dataset.io import replacing
+from dataset.places import Place, answering
+from dataset.profiles import to_srgb
+from dataset.stored import Factor, unreadable, upright_colour, upright_grey
+from dataset.stored import Image as Image
+from dataset.stored import ReducedGrey as ReducedGrey
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"})
+CODE = (sys.modules[__name__], camera_formats, decoding, places, profiles, stored)
+"""The modules that make pixels of a photo, for digests of results."""
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"}) | HEIF_SUFFIXES | RAW_SUFFIXES
+_JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
 
 _EXIF_IFD, _DATE_TIME, _DATE_TIME_ORIGINAL, _SUBSEC_ORIGINAL = 0x8769, 306, 36867, 37521
 
 
-def list_photos(folder: Path) -> list[Path]:
+def list_photos(folder: Place) -> list[Place]:
     """Return the photos directly in a folder, sorted by name; hidden files and other suffixes are left out.
+
+    Where a camera or an export wrote one moment twice, IMG_1.JPG beside IMG_1.HEIC or beside a raw file, the JPEG is
+    taken and the other left out.
 
     Raises
     ------
     DpedtoolError
-        The folder is missing, no folder, or holds no photo.
+        The folder is missing, no folder, holds no photo, or only such as need an extra that is not installed.
 
     """
+    with answering(folder):
+        files = _files_in(folder)
+    photos = sorted((path for path in files if path.suffix.lower() in SUFFIXES), key=lambda path: path.name)
+    if not photos:
+        others = sorted({path.suffix.lower() or "no suffix" for path in files})
+        found = f"only files with {', '.join(others)}" if others else "nothing"
+        raise DpedtoolError(f"{folder} holds no photos ({found}): put JPEG, PNG, TIFF, HEIC or camera raw files there.")
+    kept = _without_doubles(photos)
+    if all(missing_extra(path) for path in kept):
+        raise DpedtoolError(f"None of the photos in {folder} can be read: {missing_extra(kept[0])}.")
+    return kept
+
+
+def _files_in(folder: Place) -> list[Place]:
     if not folder.exists():
         raise DpedtoolError(f"There is no folder {folder}: name the folder that holds the camera's photos.")
     if not folder.is_dir():
         raise DpedtoolError(f"{folder} is not a folder: name the folder that holds the camera's photos.")
     # A link that leads nowhere counts: it stands for a photo that somebody misses.
-    files = [path for path in folder.iterdir() if not path.is_dir() and not path.name.startswith(".")]
-    photos = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
-    if not photos:
-        others = sorted({path.suffix.lower() or "no suffix" for path in files})
-        found = f"only files with {', '.join(others)}" if others else "nothing"
-        raise DpedtoolError(
-            f"{folder} holds no photos ({found}): put JPEG, PNG or TIFF files there, converting others such as "
-            "HEIC or raw first."
-        )
-    return photos
+    return [path for path in folder.iterdir() if not path.is_dir() and not path.name.startswith(".")]
+
+
+def _without_doubles(photos: Sequence[Place]) -> list[Place]:
+    """Leave out HEIC and raw files that stand beside a JPEG of the same stem, capitals apart."""
+    jpegs = {path.stem.lower() for path in photos if path.suffix.lower() in _JPEG_SUFFIXES}
+    doubled = HEIF_SUFFIXES | RAW_SUFFIXES
+    return [path for path in photos if path.suffix.lower() not in doubled or path.stem.lower() not in jpegs]
 
 
 @dataclass(frozen=True)
 class PhotoFile:
-    """A photo as its file's bytes, read once; pixels are decoded when they are asked for."""
+    """A photo as its file's bytes, read once; pixels are decoded when they are asked for.
 
-    path: Path
+    JPEG, PNG, TIFF, WebP and BMP of 8 or 16 bit, RGB or grey; HEIC and camera raw files with the extras `heic` and
+    `raw`. Raw files are developed by LibRaw: camera white balance, no automatic brightness, sRGB.
+    """
+
+    path: Place
     content: bytes = field(repr=False)
 
-    def colour(self) -> Image:
-        """Decode the photo, upright by its EXIF orientation, as (H, W, 3) BGR uint8; 16 bit are reduced to 8.
-
-        Raises
-        ------
-        Rejection
-            `unreadable_photo`: empty, truncated, too large, or no photo at all.
-
-        """
-        return decode_colour(self.content, self.path)
-
-    def grey(self, factor: Factor = 1) -> ReducedGrey:
-        """Decode the photo in grey, upright as `colour`, each side reduced by the factor and rounded up.
+    @property
+    def note(self) -> str:
+        """What of the photo was ignored, as a sentence, such as a damaged colour profile; empty where nothing was.
 
         Raises
         ------
@@ -76,11 +97,43 @@ class PhotoFile:
             As `colour`.
 
         """
-        return decode_grey(self.content, self.path, factor)
+        photo = open_stored(self.content, self.path)
+        note = to_srgb(photo.profile).note
+        if photo.is_adobe_rgb and not photo.profile:
+            note = "it is in Adobe RGB without a profile, and is taken as sRGB; set the camera to sRGB"
+        return f"{self.path}: {note}." if note else ""
+
+    def colour(self) -> Image:
+        """Decode the photo, upright, as (H, W, 3) BGR uint8 in sRGB.
+
+        16 bit are reduced to 8. An embedded ICC profile other than sRGB, such as a phone's Display P3, is applied; a
+        photo without one is taken as sRGB.
+
+        Raises
+        ------
+        Rejection
+            `unreadable_photo`: empty, truncated, too large, or no photo at all.
+
+        """
+        photo = open_stored(self.content, self.path)
+        return to_srgb(photo.profile).apply(upright_colour(photo))
+
+    def grey(self, factor: Factor = 1) -> ReducedGrey:
+        """Decode the photo in grey, upright as `colour`, each side reduced by the factor and rounded up.
+
+        Colour profiles are not applied: this grey is for finding things, not for looking at.
+
+        Raises
+        ------
+        Rejection
+            As `colour`.
+
+        """
+        return upright_grey(open_stored(self.content, self.path), factor)
 
 
-def open_photo(path: Path) -> PhotoFile:
-    """Read a photo's file.
+def open_photo(path: Place) -> PhotoFile:
+    """Read a photo's file, from this machine or from a URL.
 
     Raises
     ------
@@ -89,12 +142,15 @@ def open_photo(path: Path) -> PhotoFile:
 
     """
     try:
-        return PhotoFile(path, path.read_bytes())
+        with answering(path):
+            return PhotoFile(path, path.read_bytes())
     except OSError as error:
         raise unreadable(path, error.strerror or "it cannot be read") from None
+    except DpedtoolError as error:
+        raise Rejection("unreadable_photo", str(error)) from None
 
 
-def open_unchanged(path: Path, sha256: str) -> PhotoFile:
+def open_unchanged(path: Place, sha256: str) -> PhotoFile:
     """Read a photo's file as `open_photo` does, once, and prove that it has this SHA-256 (hex).
 
     Raises
@@ -109,19 +165,19 @@ def open_unchanged(path: Path, sha256: str) -> PhotoFile:
     return photo
 
 
-def load_photo(path: Path) -> Image:
+def load_photo(path: Place) -> Image:
     """Read and decode a photo: `open_photo(path).colour()`."""
     return open_photo(path).colour()
 
 
-def load_unchanged(path: Path, sha256: str) -> Image:
+def load_unchanged(path: Place, sha256: str) -> Image:
     """Read, prove and decode a photo: `open_unchanged(path, sha256).colour()`."""
     return open_unchanged(path, sha256).colour()
 
 
-def decode_photo(content: bytes, path: Path) -> Image:
+def decode_photo(content: bytes, path: Place) -> Image:
     """Decode a photo's bytes as `PhotoFile.colour` does; `path` only names it in messages."""
-    return decode_colour(content, path)
+    return PhotoFile(path, content).colour()
 
 
 def save_image(path: Path, image: Image, key: str = "") -> None:
@@ -164,17 +220,32 @@ def encode_image(image: Image, suffix: str, jpeg_quality: int = 95) -> bytes:
     return encoded.tobytes()
 
 
-def capture_time(path: Path) -> datetime | None:
+def capture_time(path: Place) -> datetime | None:
     """Return the EXIF capture time on the camera's own clock, without zone; None where there is none to be read."""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), answering(path), path.open("rb") as file:
             # Pillow warns of damaged EXIF blocks and of large headers; neither matters for a date.
             warnings.simplefilter("ignore")
-            with PillowImage.open(path) as photo:
-                exif = photo.getexif()
-                details = exif.get_ifd(_EXIF_IFD)
-    except (OSError, ValueError, SyntaxError, PillowImage.DecompressionBombError):
+            return _time_in(file, path)
+    except (OSError, ValueError, SyntaxError, DpedtoolError, PillowImage.DecompressionBombError):
         return None
+
+
+def _time_in(file: IO[bytes], path: Place) -> datetime | None:
+    if is_raw(path):
+        return raw_time(file.read(), path)
+    head = file.read(12)
+    if is_heif(head):
+        exif = PillowImage.Exif()
+        exif.load(heif_exif(head + file.read()))
+        return _exif_time(exif)
+    file.seek(0)
+    with PillowImage.open(file) as photo:
+        return _exif_time(photo.getexif())
+
+
+def _exif_time(exif: PillowImage.Exif) -> datetime | None:
+    details = exif.get_ifd(_EXIF_IFD)
     text = details.get(_DATE_TIME_ORIGINAL) or exif.get(_DATE_TIME)
     return _parse_exif_time(text, details.get(_SUBSEC_ORIGINAL))
 

@@ -6,7 +6,8 @@ Conventions of all tables and all code:
 - Points are (x, y), x to the right, y down, in px; integers are pixel centres, so a photo spans -0.5..width-0.5.
 - Transforms are named target_from_source: `dslr_from_phone` takes points of the phone photo to the DSLR photo.
 - Homographies are nine numbers, row by row, the last one 1.
-- Paths in a file are relative to the folder of that file, with forward slashes; in memory they can be opened.
+- Paths in a file are relative to the folder of that file, with forward slashes; in memory they can be opened. A photo
+  may lie behind a URL (s3://bucket/phone/a.jpg), which stands there as it is.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
+
+from dataset.places import Place
 
 
 def column(meaning: str, unit: str = "", default: Any = dataclasses.MISSING) -> Any:
@@ -70,8 +73,8 @@ class Pair(Row):
     status: str = column("paired or unpaired")
     reason: str = column("why it is unpaired; empty when paired", default="")
     detail: str = column("the reason as a sentence, with figures", default="")
-    phone_path: Path | None = column("the phone's photo", default=None)
-    dslr_path: Path | None = column("the DSLR's photo", default=None)
+    phone_path: Place | None = column("the phone's photo", default=None)
+    dslr_path: Place | None = column("the DSLR's photo", default=None)
     phone_sha256: str | None = column("SHA-256 of the phone's file, hex", default=None)
     dslr_sha256: str | None = column("SHA-256 of the DSLR's file, hex", default=None)
     phone_time: str | None = column("capture time on the phone's clock, EXIF, ISO 8601 without zone", default=None)
@@ -107,8 +110,9 @@ class Alignment(Row):
     status: str = column("aligned or failed")
     reason: str = column("why it failed; empty when aligned", default="")
     detail: str = column("the reason as a sentence, with figures", default="")
-    phone_path: Path = column("the phone's photo")
-    dslr_path: Path = column("the DSLR's photo")
+    note: str = column("what of the photos was ignored, such as a damaged colour profile; else empty", default="")
+    phone_path: Place = column("the phone's photo")
+    dslr_path: Place = column("the DSLR's photo")
     phone_sha256: str = column("SHA-256 of the phone's file, hex")
     dslr_sha256: str = column("SHA-256 of the DSLR's file, hex")
     phone_width: int | None = column("upright phone photo", "px", default=None)
@@ -231,7 +235,7 @@ class ColumnSpec:
 
     @property
     def is_path(self) -> bool:
-        """Whether the column holds paths, which files keep relative to their own folder."""
+        """Whether the column holds paths, which files keep relative to their own folder, or URLs."""
         return self.kind is Path
 
     @property
@@ -286,12 +290,12 @@ def _conventions() -> str:
 
 
 def _column_spec(declared: dataclasses.Field[Any], hint: Any) -> ColumnSpec:
-    nullable = typing.get_origin(hint) in (typing.Union, types.UnionType)
-    kind = typing.get_args(hint)[0] if nullable else hint
+    kinds = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     return ColumnSpec(
         name=declared.name,
-        kind=kind,
-        nullable=nullable,
+        # `Place` comes as Path | UPath: the same text in a file.
+        kind=kinds[0],
+        nullable=types.NoneType in kinds,
         unit=declared.metadata["unit"],
         meaning=declared.metadata["meaning"],
     )

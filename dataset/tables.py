@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from dataset.errors import DpedtoolError
 from dataset.io import relative_path, replacing
+from dataset.places import Place, as_place
 from dataset.schema import ColumnSpec, Row, arrow_schema, columns
 
 RowT = TypeVar("RowT", bound=Row)
@@ -137,13 +138,15 @@ class KeyedTable(Generic[RowT]):
 
 
 class PathNames:
-    """How files in one folder name paths; each folder is looked up on disk once."""
+    """How files in one folder name paths, and URLs as they are; each folder is looked up on disk once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._known: dict[Path, str] = {}
 
-    def __getitem__(self, path: Path) -> str:
+    def __getitem__(self, path: Place) -> str:
+        if not isinstance(path, Path):
+            return str(path)
         if path.parent not in self._known:
             self._known[path.parent] = relative_path(path.parent / "x", self._folder)[:-1]
         return self._known[path.parent] + path.name
@@ -179,7 +182,7 @@ def read_frame(
     frame: pd.DataFrame = (table.select(list(only)) if only else table).to_pandas()
     for spec in columns(row_type):
         if spec.is_path and spec.name in frame:
-            opened = {name: str(path.parent / name) for name in frame[spec.name].dropna().unique()}
+            opened = {name: str(as_place(name, path.parent)) for name in frame[spec.name].dropna().unique()}
             frame[spec.name] = [opened.get(name) for name in frame[spec.name]]
     return frame
 
@@ -244,5 +247,5 @@ def _from_file(value: Any, spec: ColumnSpec, folder: Path) -> Any:
     if value is None:
         return None
     if spec.is_path:
-        return folder / value
+        return as_place(value, folder)
     return tuple(value) if isinstance(value, list) else value

@@ -11,11 +11,12 @@ from typing import Any
 
 import cv2
 
-from dataset import decoding, photos
+from dataset import photos
 from dataset.errors import DpedtoolError, Rejection
 from dataset.io import code_digest, digest
 from dataset.params import AlignParams, describe
-from dataset.photos import Image, image_key, load_unchanged, save_image
+from dataset.photos import Image, image_key, open_unchanged, save_image
+from dataset.places import Place
 from dataset.schema import Alignment, Pair
 from dataset.tables import write_rows
 from pipeline import aligned, geometry, registration, residuals, warping
@@ -89,8 +90,12 @@ def align_pair(pair: Pair, params: AlignParams, images: Path | None) -> list[Ali
 
 def _aligned_images(pair: Pair, params: AlignParams, facts: dict[str, Any]) -> tuple[Image, Image]:
     """The crop that both photos show, of both; what is learnt on the way goes into `facts`, columns of the row."""
-    phone = load_unchanged(there(pair.phone_path), there(pair.phone_sha256))
-    dslr = load_unchanged(there(pair.dslr_path), there(pair.dslr_sha256))
+    files = [
+        open_unchanged(there(pair.phone_path), there(pair.phone_sha256)),
+        open_unchanged(there(pair.dslr_path), there(pair.dslr_sha256)),
+    ]
+    facts["note"] = " ".join(file.note for file in files if file.note)
+    phone, dslr = (file.colour() for file in files)
     facts |= _sizes(phone, dslr)
     found = register(phone, dslr, params)
     facts |= _registration_facts(found)
@@ -189,7 +194,7 @@ def _has_images(out: Path, rows: Sequence[Alignment]) -> bool:
 def _check_image_folders(pairs: Iterable[Pair], out: Path) -> None:
     """Refuse to write aligned images among the photos that they are made from."""
     ours = {(out / "phone").resolve(), (out / "dslr").resolve()}
-    folders: Mapping[Path, None] = dict.fromkeys(
+    folders: Mapping[Place, None] = dict.fromkeys(
         there(path).parent for pair in pairs for path in (pair.phone_path, pair.dslr_path)
     )
     for folder in folders:
@@ -213,4 +218,4 @@ def _image_files(out: Path, row: Alignment) -> tuple[Path, Path]:
     return out / "phone" / f"{row.pair_id}.png", out / "dslr" / f"{row.pair_id}.png"
 
 
-_CODE = code_digest(sys.modules[__name__], aligned, decoding, geometry, photos, registration, residuals, warping)
+_CODE = code_digest(sys.modules[__name__], aligned, geometry, registration, residuals, warping, *photos.CODE)

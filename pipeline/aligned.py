@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
 from dataset.errors import DpedtoolError
 from dataset.photos import Image, load_unchanged
+from dataset.places import Place
 from dataset.schema import Alignment
 from pipeline.geometry import Box, Homography, transform_points
 from pipeline.warping import warp_dslr
@@ -80,7 +81,11 @@ def cut(image: Image, box: Box) -> Image:
     return image[box.y : box.y + box.height, box.x : box.x + box.width]
 
 
-def there(value: Value | None) -> Value:
+@overload
+def there(value: Place | None) -> Place: ...
+@overload
+def there(value: Value | None) -> Value: ...
+def there(value: Any) -> Any:
     """Return a column that is never empty for rows of this status; ValueError for a broken table."""
     if value is None:
         raise ValueError("a paired or aligned row lacks a value")

@@ -12,13 +12,38 @@ import click
 
 from dataset.errors import DpedtoolError
 from dataset.params import Params, as_yaml, load_params
+from dataset.places import Place, answering, as_place, is_url
 from dataset.schema import Alignment, Pair, Patch
 from dataset.tables import read_frame, read_rows, write_rows
 from pipeline.runner import default_workers
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-FILE = click.Path(path_type=Path)
+
+class _Local(click.Path):
+    """A path of this machine; a URL would become a folder of an odd name."""
+
+    def __init__(self, **checks: bool) -> None:
+        super().__init__(path_type=Path, **checks)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if is_url(str(value)):
+            self.fail(f"{value} is a URL: only photos are read from URLs, so name a path of this machine.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class _Photos(click.ParamType[Place]):
+    """A photo or a folder of photos: a path or a URL."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:
+        del param, ctx
+        return as_place(str(value))
+
+
+FILE = _Local()
+PHOTOS = _Photos()
 
 
 class _Commands(click.Group):
@@ -78,7 +103,7 @@ def params_options(command: Command) -> Command:
     return file(overrides(command))
 
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
+FOLDER = _Local(file_okay=False)
 
 out_option = click.option("-o", "--out", type=FOLDER, required=True, help="Folder for the results; made if missing.")
 workers_option = click.option(
@@ -119,11 +144,11 @@ def simulate(out: Path, params: Params) -> None:
 
 
 @main.command()
-@click.argument("folders", nargs=-1, type=FILE, metavar="[PHONE_DIR DSLR_DIR]")
+@click.argument("folders", nargs=-1, type=PHOTOS, metavar="[PHONE_DIR DSLR_DIR]")
 @click.option("--phone", help="Take the folders from section captures of the params file: this phone's and the DSLR's.")
 @out_option
 @params_options
-def pair(folders: tuple[Path, ...], phone: str | None, out: Path, params: Params) -> None:
+def pair(folders: tuple[Place, ...], phone: str | None, out: Path, params: Params) -> None:
     """Find which photos of two cameras show the same moment. Writes OUT/pairs.parquet."""
     from pipeline.pairing import pair_folders
     from pipeline.summary import say_pairs
@@ -135,12 +160,12 @@ def pair(folders: tuple[Path, ...], phone: str | None, out: Path, params: Params
 
 
 @main.command()
-@click.argument("sources", nargs=-1, required=True, type=FILE, metavar="PHONE DSLR | PAIRS_DIR")
+@click.argument("sources", nargs=-1, required=True, type=PHOTOS, metavar="PHONE DSLR | PAIRS_DIR")
 @out_option
 @click.option("--images/--no-images", default=True, help="Write the aligned images, or the table alone.")
 @workers_option
 @params_options
-def align(sources: tuple[Path, ...], out: Path, images: bool, workers: int, params: Params) -> None:
+def align(sources: tuple[Place, ...], out: Path, images: bool, workers: int, params: Params) -> None:
     """Align the photos of each pair. Writes OUT/alignments.parquet and OUT/{phone,dslr}/<pair_id>.png.
 
     PHONE and DSLR are two photos, or two folders whose photos are paired first; PAIRS_DIR is what `dpedtool pair`
@@ -251,19 +276,20 @@ def report(results: Path, out: Path, params: Params) -> None:
     click.echo(f"The report is {page}.")
 
 
-def _camera_folders(folders: tuple[Path, ...], phone: str | None, params: Params) -> tuple[Path, Path]:
+def _camera_folders(folders: tuple[Place, ...], phone: str | None, params: Params) -> tuple[Place, Place]:
     if phone is None:
         if len(folders) != 2:
             raise click.UsageError("Name the phone's folder and the DSLR's, or give --phone with --params.")
         return folders[0], folders[1]
     if folders:
         raise click.UsageError("Give either two folders or --phone, not both.")
-    root = Path(params.captures.root)
-    _check_cameras(root, params)
+    root = as_place(params.captures.root)
+    with answering(root):
+        _check_cameras(root, params)
     return root / phone, root / params.captures.reference
 
 
-def _check_cameras(root: Path, params: Params) -> None:
+def _check_cameras(root: Place, params: Params) -> None:
     """Refuse cameras that the params file names and the folder lacks: the commonest slip with photos of one's own."""
     wanted = {params.captures.reference, *params.captures.phones}
     if not root.is_dir():
@@ -276,22 +302,23 @@ def _check_cameras(root: Path, params: Params) -> None:
         )
 
 
-def _pairs(sources: tuple[Path, ...], out: Path, params: Params) -> list[Pair]:
+def _pairs(sources: tuple[Place, ...], out: Path, params: Params) -> list[Pair]:
     from pipeline.pairing import pair_files, pair_folders
     from pipeline.summary import say_pairs
 
     if len(sources) == 1:
-        if not Pair.table_in(sources[0]).is_file():
+        folder = sources[0]
+        if not isinstance(folder, Path) or not Pair.table_in(folder).is_file():
             raise DpedtoolError(
-                f"{sources[0]} holds no table of pairs: name the DSLR's photo or folder too, or a folder that "
+                f"{folder} holds no table of pairs: name the DSLR's photo or folder too, or a folder that "
                 "`dpedtool pair` wrote."
             )
-        return read_rows(Pair.table_in(sources[0]), Pair)
+        return read_rows(Pair.table_in(folder), Pair)
     if len(sources) != 2:
         raise click.UsageError("Name two photos, two folders, or one folder that `dpedtool pair` wrote.")
     phone, dslr = sources
-    if phone.is_file() or dslr.is_file():
-        if phone.is_dir() or dslr.is_dir():
+    if _is_file(phone) or _is_file(dslr):
+        if _is_dir(phone) or _is_dir(dslr):
             raise DpedtoolError(f"{phone} and {dslr} are a photo and a folder: name two photos or two folders.")
         pairing = pair_files(phone, dslr)
         write_rows(Pair.table_in(out), Pair, pairing.rows)
@@ -300,6 +327,16 @@ def _pairs(sources: tuple[Path, ...], out: Path, params: Params) -> list[Pair]:
     write_rows(Pair.table_in(out), Pair, pairing.rows)
     say_pairs(pairing.rows, pairing.note)
     return pairing.rows
+
+
+def _is_file(place: Place) -> bool:
+    with answering(place):
+        return place.is_file()
+
+
+def _is_dir(place: Place) -> bool:
+    with answering(place):
+        return place.is_dir()
 
 
 def _point(text: str, number: int) -> tuple[float, float]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +15,7 @@ from dataset.errors import DpedtoolError
 from dataset.io import file_sha256
 from dataset.params import PairParams
 from dataset.photos import capture_time, list_photos
+from dataset.places import Place, answering, printable
 from dataset.progress import track
 from dataset.schema import Pair
 from pipeline.clocks import FEWEST_SHOTS, NEARLY, ClockFit, fit_clocks
@@ -36,7 +35,7 @@ class Pairing:
 
 @dataclass(frozen=True)
 class _Photo:
-    path: Path
+    path: Place
     name: str
     """The file's name as an identifier, unique in its folder."""
     time: datetime | None
@@ -58,7 +57,7 @@ class _Photo:
 class _Matching:
     dslr_of_phone: dict[int, int]
     note: str
-    offsets: dict[Path, float] | None = None
+    offsets: dict[Place, float] | None = None
     """What to add to the phone's clock, in seconds, for each of its photos with a time; None when matched by name."""
 
     def couples(self, phones: Sequence[_Photo], dslrs: Sequence[_Photo]) -> list[tuple[_Photo | None, _Photo | None]]:
@@ -70,7 +69,7 @@ class _Matching:
         ]
 
 
-def pair_folders(phone_dir: Path, dslr_dir: Path, params: PairParams) -> Pairing:
+def pair_folders(phone_dir: Place, dslr_dir: Place, params: PairParams) -> Pairing:
     """Pair the photos of two folders, by file name or by capture time.
 
     Returns
@@ -103,7 +102,7 @@ def pair_folders(phone_dir: Path, dslr_dir: Path, params: PairParams) -> Pairing
     return Pairing(sorted(rows, key=lambda row: row.pair_id), matching.note)
 
 
-def pair_files(phone: Path, dslr: Path) -> Pairing:
+def pair_files(phone: Place, dslr: Place) -> Pairing:
     """Make the one pair of two photos.
 
     Raises
@@ -114,7 +113,9 @@ def pair_files(phone: Path, dslr: Path) -> Pairing:
     """
     for path in (phone, dslr):
         _check_name(path)
-        if not path.is_file():
+        with answering(path):
+            there = path.is_file()
+        if not there:
             raise DpedtoolError(f"There is no photo {path}: name an existing file.")
     photos = [_Photo(path, identifier(path.stem), capture_time(path)) for path in (phone, dslr)]
     return Pairing(_rows("phone", photos[:1], photos[1:], _Matching({0: 0}, "")), "one pair of photos")
@@ -132,7 +133,7 @@ def identifier(name: str, most: int = 40) -> str:
     return f"{plain[: most - 9]}_{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
 
 
-def _photos(folder: Path) -> list[_Photo]:
+def _photos(folder: Place) -> list[_Photo]:
     paths = list_photos(folder)
     # IMG_1.jpg beside IMG_1.png: then the suffix tells them apart.
     uses = Counter(identifier(path.stem).lower() for path in paths)
@@ -141,20 +142,15 @@ def _photos(folder: Path) -> list[_Photo]:
     return [_Photo(path, identifier(name), capture_time(path)) for path, name in zip(paths, names, strict=True)]
 
 
-def _is_unicode(path: Path) -> bool:
+def _is_unicode(path: Place) -> bool:
     """Whether a name is valid UTF-8, which names from old archives may not be."""
-    return _printable(path) == str(path)
+    return printable(path) == str(path)
 
 
-def _printable(path: Path) -> str:
-    r"""Return a path as text that can be written anywhere: bytes that are no UTF-8 as \xNN."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def _check_name(path: Path) -> None:
+def _check_name(path: Place) -> None:
     for known_as in (path.absolute(), path.resolve()):
         if not _is_unicode(known_as):
-            raise DpedtoolError(f"The name of {_printable(known_as)} is not valid UTF-8: rename it.")
+            raise DpedtoolError(f"The name of {printable(known_as)} is not valid UTF-8: rename it.")
 
 
 def _match(phones: Sequence[_Photo], dslrs: Sequence[_Photo], params: PairParams, refusal: str) -> _Matching:
@@ -196,7 +192,7 @@ class _Clocks:
     phones: Sequence[int]
     """Which photos of the phone have a time; the fit counts only these."""
     dslrs: Sequence[int]
-    offsets: dict[Path, float]
+    offsets: dict[Place, float]
     """Seconds to add to the phone's clock, for each of these photos."""
 
     def matching(self, why: str = "") -> _Matching:
@@ -263,7 +259,7 @@ def _read_clocks(phones: Sequence[_Photo], dslrs: Sequence[_Photo], params: Pair
     return _Clocks(fit, params, timed[0], timed[1], offsets)
 
 
-def _clock_error(phone: _Photo, dslr: _Photo, offsets: Mapping[Path, float]) -> float:
+def _clock_error(phone: _Photo, dslr: _Photo, offsets: Mapping[Place, float]) -> float:
     return dslr.seconds - phone.seconds - offsets[phone.path]
 
 
@@ -295,14 +291,17 @@ def _row(camera: str, phone: _Photo | None, dslr: _Photo | None, matching: _Matc
     )
 
 
-def _sums(paths: Sequence[Path]) -> tuple[dict[Path, str], tuple[str, str]]:
+def _sums(paths: Sequence[Place]) -> tuple[dict[Place, str], tuple[str, str]]:
     """SHA-256 of the files that can be read, and reason and detail of one that cannot: empty where all can."""
-    sums, failure = {}, ("", "")
+    sums: dict[Place, str] = {}
+    failure = ("", "")
     for path in paths:
         try:
             sums[path] = file_sha256(path)
         except OSError as error:
             failure = ("unreadable_photo", f"{path} cannot be read: {error.strerror or error}.")
+        except DpedtoolError as error:
+            failure = ("unreadable_photo", str(error))
     return sums, failure
 
 
@@ -314,7 +313,7 @@ def _unusable_row(camera: str, photo: _Photo, is_phone: bool) -> Pair:
         scene_id=None if is_phone else photo.name,
         status="unpaired",
         reason="unusable_name",
-        detail=f"{_printable(photo.path)}: the name is not valid UTF-8; rename the photo.",
+        detail=f"{printable(photo.path)}: the name is not valid UTF-8; rename the photo.",
     )
 
 

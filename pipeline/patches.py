@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dataset import decoding, photos, shards
+from dataset import photos, shards
 from dataset.errors import Rejection
 from dataset.io import code_digest, digest, unfinished
 from dataset.params import PatchesParams, describe
@@ -246,4 +246,4 @@ def _key(alignment: Alignment, params: PatchesParams) -> str:
     return digest([_CODE, cv2.__version__, own, alignment.key])
 
 
-_CODE = code_digest(sys.modules[__name__], aligned, decoding, geometry, photos, shards, warping)
+_CODE = code_digest(sys.modules[__name__], aligned, geometry, shards, warping, *photos.CODE)

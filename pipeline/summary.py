@@ -36,6 +36,7 @@ def say_alignments(rows: Sequence[Alignment]) -> None:
     if len(rows) == 1 and aligned:
         click.echo(f"The pair is {rows[0].pair_id}.")
     _say_failures([row for row in rows if row.status != "aligned"], "pair failed", "pairs failed")
+    _say_notes([row.note for row in rows if row.note])
 
 
 def say_patches(table: Path) -> None:
@@ -76,6 +77,13 @@ def _say_failures(rows: Sequence[Any], one: str, many: str) -> None:
         click.echo(f"  {row.pair_id}: {row.detail}")
     if len(rows) > MOST_LINES:
         click.echo(f"  and {len(rows) - MOST_LINES} more, in the table.")
+
+
+def _say_notes(notes: Sequence[str]) -> None:
+    for note in notes[:MOST_LINES]:
+        click.echo(f"Note: {note}")
+    if len(notes) > MOST_LINES:
+        click.echo(f"  and {len(notes) - MOST_LINES} more, in the table.")
 
 
 def _plural(count: int, noun: str) -> str:

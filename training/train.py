@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dataset import decoding, photos
+from dataset import photos
 from dataset.errors import DpedtoolError
 from dataset.io import code_digest, digest, file_sha256, write_text
 from dataset.params import TrainParams, describe
@@ -290,4 +290,4 @@ def _card(run: _Run, table: Path, patches: int) -> dict[str, Any]:
 
 
 # What the numbers of a run depend on: an interrupted run of other code is begun anew.
-_CODE = code_digest(sys.modules[__name__], checkpoint, data, decoding, inference, losses, metrics, model, photos)
+_CODE = code_digest(sys.modules[__name__], checkpoint, data, inference, losses, metrics, model, *photos.CODE)

@@ -1,0 +1,79 @@
+"""Where photos lie: paths on this machine, and URLs of any protocol that fsspec knows (s3://, gs://, zip://...::...).
+
+A place with '://' in it is a `upath.UPath`, which has the methods of `pathlib.Path` and reads through fsspec; all
+others are `pathlib.Path`. Only photos are read from URLs: tables and results are files of this machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from upath import UPath
+
+from dataset.errors import DpedtoolError
+
+Place = Path | UPath
+
+
+def is_url(text: str) -> bool:
+    """Whether this names a URL rather than a path; in paths '//' means no more than '/'."""
+    return "://" in text
+
+
+def as_place(text: str, base: Path | None = None) -> Place:
+    """Return what a text names: a URL as it is, or a path, relative to `base` where that is given; file:// is a path.
+
+    Raises
+    ------
+    DpedtoolError
+        A URL of no known protocol.
+
+    """
+    if not is_url(text):
+        return base / text if base else Path(text)
+    try:
+        url = UPath(text)
+        # So that a file of this machine is one file, however it is named.
+        return Path(url.path) if url.protocol in ("file", "local") else url
+    except (ValueError, ImportError) as error:
+        raise DpedtoolError(f"{text} is no address that can be read: {error}.") from None
+
+
+@contextlib.contextmanager
+def answering(place: Place) -> Iterator[None]:
+    """Turn whatever a URL's file system says into a sentence; paths of this machine speak for themselves.
+
+    Raises
+    ------
+    DpedtoolError
+        The package for the protocol is missing, or the place cannot be reached.
+
+    """
+    if isinstance(place, Path):
+        yield
+        return
+    try:
+        yield
+    except DpedtoolError:
+        raise
+    except ImportError as error:
+        raise DpedtoolError(f"{place} needs a package that is not installed: {error}.") from None
+    except Exception as error:
+        # Each protocol's package has errors of its own kind.
+        raise DpedtoolError(
+            f"{place} cannot be read ({in_words(error)}): check the address, the network and your credentials."
+        ) from None
+
+
+def in_words(error: Exception) -> str:
+    """Return an error as a clause."""
+    text = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text and not isinstance(error, DpedtoolError) else str(error)
+
+
+def printable(place: Place) -> str:
+    r"""Return a place as text that can be written anywhere: bytes that are no UTF-8 as \xNN."""
+    return os.fsencode(str(place)).decode("utf-8", "backslashreplace")
