@@ -19,7 +19,7 @@ from dataset.stored import MAX_PIXELS, Factor, Grey, Image, Stored, turn_of, unr
 _ORIENTATION, _INTEROPERABILITY, _INDEX = 0x0112, 0xA005, 1
 _ADOBE_RGB = "R03"
 """DCF optional file, of Adobe RGB (EXIF 2.32, annex on interoperability)."""
-_NO_PHOTO = "it is no complete JPEG, PNG or TIFF file"
+_NO_PHOTO = "it is no complete JPEG, PNG, TIFF or HEIC file"
 _REDUCED_GREY = {
     1: cv2.IMREAD_GRAYSCALE,
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2,

@@ -109,11 +109,11 @@ def test_an_empty_folder_is_named(rig, tmp_path, dpedtool):
 
 
 def test_a_folder_of_files_that_are_no_photos_says_which(rig, tmp_path, dpedtool):
-    (tmp_path / "raw").mkdir()
-    (tmp_path / "raw" / "IMG_1.HEIC").write_bytes(b"x")
-    sentence = dpedtool("align", rig.phone, tmp_path / "raw", "-o", tmp_path / "out", code=1).sentence
-    assert ".heic" in sentence.lower()
-    assert str(tmp_path / "raw") in sentence
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / "IMG_1.MOV").write_bytes(b"x")
+    sentence = dpedtool("align", rig.phone, tmp_path / "films", "-o", tmp_path / "out", code=1).sentence
+    assert ".mov" in sentence.lower()
+    assert str(tmp_path / "films") in sentence
 
 
 def test_a_photo_and_a_folder_are_refused(rig, tmp_path, dpedtool):

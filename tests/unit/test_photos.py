@@ -261,7 +261,7 @@ def test_files_without_a_time_have_none(tmp_path: Path) -> None:
     assert capture_time(timed(tmp_path)) is None
 
 
-def test_a_damaged_exif_block_has_no_time_or_the_right_one_but_no_traceback(tmp_path: Path) -> None:
+def test_a_damaged_exif_block_leaves_a_photo_and_no_traceback(tmp_path: Path) -> None:
     path = timed(tmp_path, "2024:05:04 10:12:07", "25")
     whole = path.read_bytes()
     start = whole.index(b"Exif\0\0")
@@ -271,3 +271,4 @@ def test_a_damaged_exif_block_has_no_time_or_the_right_one_but_no_traceback(tmp_
             path.write_bytes(whole[:position] + bytes([value]) + whole[position + 1 :])
             moment = capture_time(path)
             assert moment is None or isinstance(moment, datetime)
+            assert sorted(load_photo(path).shape) == [3, 40, 60]
