@@ -75,23 +75,34 @@ class PairParams(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class AlignParams(Section):
-    """Registration: SIFT, ratio test, homography by RANSAC, intersection crop."""
+    """Registration: SIFT, ratio test, homography by RANSAC, refinement on windows, checks, intersection crop."""
 
-    detect_side_px: int = param(1600, "photos are reduced to this longer side before SIFT, in px", at_least=64)
-    features: int = param(4000, "SIFT keypoints kept a photo, strongest first", at_least=16)
+    detect_side_px: int = param(640, "photos are reduced to this longer side before SIFT, in px", at_least=64)
+    features: int = param(1500, "SIFT keypoints kept a photo, strongest first", at_least=16)
+    retry_side_px: int = param(1600, "longer side for pairs that fail at detect_side_px, in px", at_least=64)
+    retry_features: int = param(4000, "SIFT keypoints kept a photo for such pairs", at_least=16)
     contrast: float = param(0.02, "SIFT contrast threshold", above=0)
     ratio: float = param(
         0.8, "largest ratio of the nearest to the second nearest descriptor distance", above=0, at_most=1
     )
-    ransac_px: float = param(3.0, "inlier threshold of RANSAC, in px of the reduced DSLR photo", above=0)
+    ransac_px: float = param(2.0, "inlier threshold of RANSAC, in px of the reduced DSLR photo", above=0)
     min_inliers: int = param(20, "fewest RANSAC inliers of an aligned pair", at_least=4)
     min_inlier_share: float = param(0.2, "smallest share of inliers among the matches", above=0, at_most=1)
-    min_found: float = param(
-        0.3, "smallest share of the textured windows found at their place, within 8 px", at_least=0, at_most=1
-    )
+    refine: bool = param(True, "refine the homography on windows, and bend it where that predicts others better")
     min_coverage: float = param(
         0.25, "smallest share of the phone photo that the DSLR photo covers", above=0, at_most=1
     )
+    min_windows: int = param(8, "fewest 64 px windows with texture, to prove the alignment on", at_least=5)
+    min_found: float = param(0.3, "smallest share of the textured windows at their place", at_least=0, at_most=1)
+    max_residual_px: float = param(0.5, "largest median shift of the windows that are not masked, in phone px", above=0)
+    max_p95_px: float = param(3.0, "largest 95th percentile of the same shifts, in phone px", above=0)
+    min_blur_evenness: float = param(
+        0.4,
+        "smallest gradient energy in the most blurred direction, as a share of that in the least",
+        at_least=0,
+        at_most=1,
+    )
+    max_clipped: float = param(0.6, "largest share of a photo that is burnt out or black", at_least=0, at_most=1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,9 +22,11 @@ from dataset.errors import DpedtoolError, Rejection
 from dataset.io import replacing
 from dataset.places import Place, answering
 from dataset.profiles import to_srgb
-from dataset.stored import Factor, unreadable, upright_colour, upright_grey
+from dataset.stored import Factor as Factor
+from dataset.stored import Grey as Grey
 from dataset.stored import Image as Image
 from dataset.stored import ReducedGrey as ReducedGrey
+from dataset.stored import unreadable, upright_colour, upright_grey, upright_size
 
 CODE = (sys.modules[__name__], camera_formats, decoding, places, profiles, stored)
 """The modules that make pixels of a photo, for digests of results."""
@@ -86,6 +88,18 @@ class PhotoFile:
 
     path: Place
     content: bytes = field(repr=False)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in px as the header says, upright.
+
+        Raises
+        ------
+        Rejection
+            As `colour`.
+
+        """
+        return upright_size(open_stored(self.content, self.path))
 
     @property
     def note(self) -> str:

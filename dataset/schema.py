@@ -90,25 +90,30 @@ class Alignment(Row):
     """One pair of photos and the transform between them, or the reason why there is none."""
 
     TABLE: ClassVar[str] = "alignments"
-    STATUSES: ClassVar[tuple[str, ...]] = ("aligned", "failed")
+    STATUSES: ClassVar[tuple[str, ...]] = ("aligned", "rejected", "failed")
     REASONS: ClassVar[Mapping[str, str]] = {
-        "unreadable_photo": "a photo cannot be decoded",
-        "few_keypoints": "a photo has too little texture",
-        "few_matches": "the photos show too little in common",
-        "few_inliers": "the matches agree on no common transform",
-        "implausible_transform": "the transform mirrors, folds or distorts the photo",
-        "small_overlap": "the photos overlap too little",
-        "misaligned": "windows of the aligned photos are still shifted against each other, or not found at all",
-        "photo_changed": "a photo is not the one that was paired",
-        "worker_lost": "the process that worked on the pair was killed",
-        "internal_error": "a fault of the program",
+        "few_matches": "too few keypoints of the two photos match",
+        "wrong_pair": "the photos show different scenes: no one transform fits the matches, or the windows differ",
+        "low_texture": "a photo is too plain or too small to align, or to prove the alignment on",
+        "poor_coverage": "the photos have too little of the frame in common",
+        "parallax": "the scene has depth that the lenses see from different places: several planes, no one transform",
+        "moving_object": "too much of the frame changed or moved between the shots",
+        "misaligned": "windows are still shifted, by no cause that was recognised",
+        "clipped_exposure": "too much of a photo is burnt out or black",
+        "motion_blur": "one photo is blurred along a line: its camera moved",
+        "mirrored_frame": "the phone photo is mirrored",
+        "rotated_frame": "the phone photo is turned by more than 45 degrees against the DSLR's",
+        "unreadable_photo": "a photo cannot be read or decoded (failed, not rejected: another run looks again)",
+        "photo_changed": "a photo is not the one that was paired (failed)",
+        "worker_lost": "the process that worked on the pair was killed twice (failed)",
+        "internal_error": "a fault of the program (failed)",
     }
 
     pair_id: str = column("the pair, as in the table of pairs")
     phone: str = column("phone that took the photo")
     scene_id: str = column("the moment: equal for all phones' photos of it")
-    status: str = column("aligned or failed")
-    reason: str = column("why it failed; empty when aligned", default="")
+    status: str = column("aligned, rejected (for what the photos show) or failed (no verdict: another run looks again)")
+    reason: str = column("why it is not aligned; empty when aligned", default="")
     detail: str = column("the reason as a sentence, with figures", default="")
     note: str = column("what of the photos was ignored, such as a damaged colour profile; else empty", default="")
     phone_path: Place = column("the phone's photo")
@@ -122,6 +127,15 @@ class Alignment(Row):
     dslr_from_phone: tuple[float, ...] | None = column(
         "homography from upright phone px to upright DSLR px, row by row", default=None
     )
+    model: str | None = column(
+        "what lies between the photos: homography, or homography with a field: lens, cubic, quintic", default=None
+    )
+    field: tuple[float, ...] | None = column(
+        "polynomial displacement of phone px before the homography; x, y of each term u^i v^j, by i + j, then by j; "
+        "u, v: place from the photo's middle in halves of its longer side",
+        "px",
+        default=None,
+    )
     scale: float | None = column("DSLR px a phone px at the crop's centre", "px/px", default=None)
     coverage: float | None = column("share of the phone photo inside the crop", "0..1", default=None)
     crop_x: int | None = column("left column of the common crop in the phone photo", "px", default=None)
@@ -131,19 +145,62 @@ class Alignment(Row):
     phone_keypoints: int | None = column("SIFT keypoints in the phone photo", default=None)
     dslr_keypoints: int | None = column("SIFT keypoints in the DSLR photo", default=None)
     matches: int | None = column("matches that passed the ratio test", default=None)
-    inliers: int | None = column("matches that the homography explains", default=None)
+    inliers: int | None = column("matches that the first homography explains", default=None)
+    off_plane: int | None = column("matches beside it that two views of one scene with depth explain", default=None)
     reprojection_px: float | None = column(
-        "median distance of the inliers from the homography", "phone px", default=None
+        "median distance of the inliers from the first homography", "phone px", default=None
     )
-    residual_textured: int | None = column("64 px windows with enough texture to measure a shift on", default=None)
+    fit_windows: int | None = column("windows that had a say in the refined transform", default=None)
+    held_out_px: float | None = column(
+        "root mean square distance of windows from the model that was fitted without them, outliers apart",
+        "phone px",
+        default=None,
+    )
+    residual_textured: int | None = column(
+        "64 px windows with enough texture to measure a shift on, outside the mask", default=None
+    )
     residual_windows: int | None = column(
         "those of them that were found in the DSLR's image, within 8 px and with an NCC above 0.9", default=None
+    )
+    residual_edge: int | None = column(
+        "those of them whose best place lies at the edge of the 8 px, so that they may be farther off", default=None
     )
     residual_px: float | None = column(
         "median sub-pixel shift that is left, over the windows that were found", "phone px", default=None
     )
     residual_p95_px: float | None = column("95th percentile of the same shifts", "phone px", default=None)
+    at_place: float | None = column("share of all textured windows that are where they should be", "0..1", default=None)
+    mask: bytes | None = column(
+        "cells of the crop that are amiss (parallax, motion), row by row from its top left corner, one bit each, "
+        "the first in the highest bit of the first byte; set: not to be used",
+        default=None,
+    )
+    mask_cell_px: int | None = column("side of such a cell", "px", default=None)
+    masked: float | None = column("share of the crop that is masked", "0..1", default=None)
+    clipped: float | None = column("share of the worse photo that is burnt out or black", "0..1", default=None)
+    blur_evenness: float | None = column(
+        "gradient energy that one photo keeps of the other's, in the direction of least over that of most",
+        "0..1",
+        default=None,
+    )
     key: str = column("digest of the inputs, parameters and code that made this row")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing(Row):
+    """Processor time of one pair in the run that aligned it. A table of its own: times differ from run to run."""
+
+    TABLE: ClassVar[str] = "timings"
+
+    pair_id: str = column("the pair")
+    key: str = column("digest of what was done, as in the table of alignments")
+    read_s: float = column("reading both files and proving their sums", "CPU s", default=0.0)
+    decode_s: float = column("decoding both photos in grey", "CPU s", default=0.0)
+    register_s: float = column("keypoints, matches, first homography", "CPU s", default=0.0)
+    refine_s: float = column("windows and the fit of the transform", "CPU s", default=0.0)
+    check_s: float = column("search for what is still shifted, blur, exposure", "CPU s", default=0.0)
+    images_s: float = column("decoding in colour, warping and writing the images", "CPU s", default=0.0)
+    total_s: float = column("all of it", "CPU s", default=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +212,7 @@ class Patch(Row):
     REASONS: ClassVar[Mapping[str, str]] = {
         "low_ncc": "the two windows differ: correlation below the threshold",
         "flat": "a window has no texture to correlate",
+        "masked": "the alignment masks this place: parallax or motion",
         "small_crop": "the common crop is smaller than a window",
         "photo_changed": "a photo is not the one that was paired",
         "unreadable_photo": "a photo cannot be decoded any more",
@@ -212,13 +270,14 @@ class Score(Row):
     ms_ssim_after: float = column("MS-SSIM of the network's output, clipped to 0..1", "0..1")
 
 
-TABLES: tuple[type[Row], ...] = (Pair, Alignment, Patch, Sample, Score)
+TABLES: tuple[type[Row], ...] = (Pair, Alignment, Timing, Patch, Sample, Score)
 
 _ARROW_TYPES: Mapping[Any, pa.DataType] = {
     str: pa.string(),
     Path: pa.string(),
     int: pa.int64(),
     float: pa.float64(),
+    bytes: pa.binary(),
     tuple[float, ...]: pa.list_(pa.float64()),
 }
 

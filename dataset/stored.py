@@ -85,10 +85,15 @@ def upright_colour(photo: Stored) -> Image:
     return _upright(photo.checked(photo.colour()), photo.turn)
 
 
+def upright_size(photo: Stored) -> tuple[int, int]:
+    """Return (width, height) of the photo as seen, in px."""
+    return photo.size[::-1] if photo.turn >= 5 else photo.size
+
+
 def upright_grey(photo: Stored, factor: Factor) -> ReducedGrey:
     """Return the photo as seen in grey, with the exact transform to full px."""
     image = photo.checked(photo.grey(factor), factor)
-    size = photo.size[::-1] if photo.turn >= 5 else photo.size
+    size = upright_size(photo)
     return ReducedGrey(_upright(image, photo.turn), _full_from_reduced(size, photo.turn, factor), size)
 
 

@@ -2,40 +2,58 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 
 from dataset import photos
 from dataset.errors import DpedtoolError, Rejection
 from dataset.io import code_digest, digest
 from dataset.params import AlignParams, describe
-from dataset.photos import Image, image_key, open_unchanged, save_image
+from dataset.photos import Factor, PhotoFile, ReducedGrey, image_key, open_unchanged, save_image
 from dataset.places import Place
-from dataset.schema import Alignment, Pair
-from dataset.tables import write_rows
-from pipeline import aligned, geometry, registration, residuals, warping
-from pipeline.aligned import cut, there
-from pipeline.geometry import Box
-from pipeline.registration import Registration, register
-from pipeline.residuals import residual
+from dataset.schema import Alignment, Pair, Timing
+from dataset.tables import read_rows, write_rows
+from pipeline import (
+    aligned,
+    fitting,
+    geometry,
+    refinement,
+    registration,
+    residuals,
+    shifts,
+    transform,
+    verdict,
+    warping,
+)
+from pipeline.aligned import cut, mask_columns, there, transform_columns
+from pipeline.geometry import Box, local_scale
+from pipeline.refinement import Refined, refine
+from pipeline.registration import Registration, clipped_share, register
+from pipeline.residuals import Residual, search
 from pipeline.resume import Finished, work_off
 from pipeline.runner import Lost
+from pipeline.transform import Transform
+from pipeline.verdict import blur_evenness, check_blur, judge
 from pipeline.warping import common_box, scale_at, warp_dslr
 
-MISALIGNED_PX = 2.0
-"""A larger median residual says that the transform is wrong, not that it is coarse."""
+FACTORS: tuple[Factor, ...] = (1, 2, 4, 8)
+COARSEST = 1.12
+"""The DSLR's grey may be a little coarser than the phone's: both are smoothed before anything is measured."""
 
 
 def align(
     pairs: Sequence[Pair], out: Path, params: AlignParams, *, images: bool = True, workers: int = 1
 ) -> list[Alignment]:
-    """Align all pairs and write `out/alignments.parquet`; with images also `out/{phone,dslr}/<pair_id>.png`.
+    """Align all pairs: `out/alignments.parquet`, `out/timings.parquet`; with images `out/{phone,dslr}/<pair_id>.png`.
 
     The two images of a pair have one size and agree pixel for pixel; the phone's pixels are those of its photo, the
     DSLR's are resampled once. A pair that fails is a row with its reason. What an earlier run finished is kept.
@@ -59,7 +77,7 @@ def align(
     with Finished(table, Alignment) as finished:
         work_off(
             items,
-            partial(align_pair, params=params, images=out if images else None),
+            partial(align_pair, params=params, images=out if images else None, parts=finished.parts),
             partial(_lost, params=params),
             finished,
             usable=partial(_has_images, out) if images else lambda _: True,
@@ -68,93 +86,157 @@ def align(
         )
         rows = [_at_home(row, pair) for key, pair in items.items() for row in finished.get(key)]
         write_rows(table, Alignment, rows)
+        write_rows(Timing.table_in(out), Timing, _timings(rows, Timing.table_in(out), finished.parts))
         finished.clear()
         _remove_images_of_others(rows, out)
     return rows
 
 
-def align_pair(pair: Pair, params: AlignParams, images: Path | None) -> list[Alignment]:
-    """Align one pair; the one row says how it went. Images are written below `images` unless it is None."""
+def align_pair(pair: Pair, params: AlignParams, images: Path | None, parts: Path) -> list[Alignment]:
+    """Align one pair; the one row says how it went. Images are written below `images`, the times into `parts`."""
     facts: dict[str, Any] = {}
+    watch = _Watch()
     try:
-        phone, dslr = _aligned_images(pair, params, facts)
+        files = _open(pair, facts)
+        watch.lap("read_s")
+        mapping, box = _transform(*files, params, facts, watch)
+        row = _row(pair, params, status="aligned", **facts)
+        if images:
+            _write_images(files, mapping, box, _image_files(images, row), row.key)
     except Rejection as rejection:
         # What was measured before it failed stays in the row: it tells why.
-        return [_row(pair, params, status="failed", reason=rejection.reason, detail=rejection.detail, **facts)]
-    row = _row(pair, params, status="aligned", **facts)
-    if images:
-        for file, image in zip(_image_files(images, row), (phone, dslr), strict=True):
-            save_image(file, image, key=row.key)
+        status = "failed" if rejection.reason in Alignment.RETRIED else "rejected"
+        row = _row(pair, params, status=status, reason=rejection.reason, detail=rejection.detail, **facts)
+    watch.lap("images_s")
+    write_rows(_times_file(parts, row.key), Timing, [Timing(pair_id=row.pair_id, key=row.key, **watch.laps)])
     return [row]
 
 
-def _aligned_images(pair: Pair, params: AlignParams, facts: dict[str, Any]) -> tuple[Image, Image]:
-    """The crop that both photos show, of both; what is learnt on the way goes into `facts`, columns of the row."""
-    files = [
-        open_unchanged(there(pair.phone_path), there(pair.phone_sha256)),
-        open_unchanged(there(pair.dslr_path), there(pair.dslr_sha256)),
-    ]
-    facts["note"] = " ".join(file.note for file in files if file.note)
-    phone, dslr = (file.colour() for file in files)
-    facts |= _sizes(phone, dslr)
+class _Watch:
+    """Processor time, lap by lap, in s."""
+
+    def __init__(self) -> None:
+        self._start = time.process_time()
+        self.laps: dict[str, float] = {"total_s": 0.0}
+
+    def lap(self, name: str) -> None:
+        """Book what has passed since the last lap under a column of `Timing`."""
+        passed = time.process_time() - self._start - self.laps["total_s"]
+        self.laps[name] = passed
+        self.laps["total_s"] += passed
+
+
+def _open(pair: Pair, facts: dict[str, Any]) -> tuple[PhotoFile, PhotoFile]:
+    phone = open_unchanged(there(pair.phone_path), there(pair.phone_sha256))
+    dslr = open_unchanged(there(pair.dslr_path), there(pair.dslr_sha256))
+    facts["note"] = " ".join(file.note for file in (phone, dslr) if file.note)
+    return phone, dslr
+
+
+def _transform(
+    phone_file: PhotoFile, dslr_file: PhotoFile, params: AlignParams, facts: dict[str, Any], watch: _Watch
+) -> tuple[Transform, Box]:
+    """The transform and the common crop; what is learnt on the way goes into `facts`, columns of the row."""
+    phone = phone_file.grey()
+    dslr = dslr_file.grey(_factor(max(dslr_file.size) / max(phone.size)))
+    watch.lap("decode_s")
+    facts |= _sizes(phone, dslr) | {"clipped": max(clipped_share(photo.image) for photo in (phone, dslr))}
     found = register(phone, dslr, params)
     facts |= _registration_facts(found)
-    box = _overlap(phone, dslr, found, params, facts)
-    warped = warp_dslr(dslr, found.dslr_from_phone, box)
-    crop = cut(phone, box)
-    _check_residual(crop, warped, params, facts)
-    return crop, warped
+    _check_exposure(facts["clipped"], params)
+    watch.lap("register_s")
+    scale = _scale(found, phone)
+    if scale * COARSEST < dslr.full_from_reduced[0, 0]:
+        # The DSLR sees more than the phone, so that it must not be reduced by as much as the sizes made one think.
+        dslr = dslr_file.grey(_factor(scale))
+        watch.lap("decode_s")
+    refined = refine(phone, dslr, found.dslr_from_phone, bend=params.refine)
+    facts |= _refinement_facts(refined)
+    watch.lap("refine_s")
+    box = _overlap(refined.transform, facts, params)
+    _check(refined, box, found, params, facts)
+    watch.lap("check_s")
+    return refined.transform, box
 
 
-def _sizes(phone: Image, dslr: Image) -> dict[str, Any]:
-    return {
-        "phone_width": phone.shape[1],
-        "phone_height": phone.shape[0],
-        "dslr_width": dslr.shape[1],
-        "dslr_height": dslr.shape[0],
-    }
+def _factor(scale: float) -> Factor:
+    """By how much the DSLR's grey is reduced while it is decoded, so that it stays about as fine as the phone's."""
+    fine_enough: list[Factor] = [factor for factor in FACTORS if factor <= COARSEST * scale]
+    return max(fine_enough, default=1)
+
+
+def _scale(found: Registration, phone: ReducedGrey) -> float:
+    return local_scale(found.dslr_from_phone, (np.array(phone.size) - 1) / 2)
+
+
+def _sizes(phone: ReducedGrey, dslr: ReducedGrey) -> dict[str, Any]:
+    sides = [*phone.size, *dslr.size]
+    return dict(zip(("phone_width", "phone_height", "dslr_width", "dslr_height"), sides, strict=True))
 
 
 def _registration_facts(found: Registration) -> dict[str, Any]:
-    facts = dataclasses.asdict(found)
-    return facts | {"dslr_from_phone": tuple(found.dslr_from_phone.ravel().tolist())}
+    return dataclasses.asdict(found) | transform_columns(Transform(found.dslr_from_phone))
 
 
-def _overlap(phone: Image, dslr: Image, found: Registration, params: AlignParams, facts: dict[str, Any]) -> Box:
-    height, width = phone.shape[:2]
-    box = common_box((width, height), (dslr.shape[1], dslr.shape[0]), found.dslr_from_phone)
+def _refinement_facts(refined: Refined) -> dict[str, Any]:
+    facts: dict[str, Any] = transform_columns(refined.transform)
+    if refined.fit:
+        facts |= {"fit_windows": refined.fit.windows, "held_out_px": refined.fit.held_out_px}
+    return facts | {"model": refined.fit.model if refined.fit else "homography"}
+
+
+def _check_exposure(clipped: float, params: AlignParams) -> None:
+    if clipped > params.max_clipped:
+        raise Rejection(
+            "clipped_exposure",
+            f"{clipped:.0%} of a photo is burnt out or black; at most {params.max_clipped:.0%} is allowed.",
+        )
+
+
+def _overlap(transform: Transform, facts: dict[str, Any], params: AlignParams) -> Box:
+    width, height = facts["phone_width"], facts["phone_height"]
+    box = common_box((width, height), (facts["dslr_width"], facts["dslr_height"]), transform)
     coverage = box.width * box.height / (width * height) if box else 0.0
     facts["coverage"] = coverage
     if box is None or coverage < params.min_coverage:
         raise Rejection(
-            "small_overlap",
+            "poor_coverage",
             f"The photos share {coverage:.0%} of the phone photo; {params.min_coverage:.0%} are needed.",
         )
     facts |= {f"crop_{side}": value for side, value in dataclasses.asdict(box).items()}
-    facts["scale"] = scale_at(found.dslr_from_phone, box)
+    facts["scale"] = scale_at(transform, box)
     return box
 
 
-def _check_residual(phone: Image, dslr: Image, params: AlignParams, facts: dict[str, Any]) -> None:
-    left = residual(phone, dslr)
-    facts |= {
+def _check(refined: Refined, box: Box, first: Registration, params: AlignParams, facts: dict[str, Any]) -> None:
+    """Look for what is still shifted, on the images that the transform gives."""
+    phone, dslr = cut(refined.pair.phone, box), cut(refined.pair.warped(refined.transform), box)
+    facts["blur_evenness"] = blur_evenness(phone, dslr)
+    check_blur(facts["blur_evenness"], params)
+    found = search(phone, dslr)
+    facts |= _residual_facts(found.residual())
+    if len(found.places):
+        facts["at_place"] = float(found.right.mean())
+    passed = judge(found, first, phone.shape, params)
+    facts |= _residual_facts(passed.residual) | mask_columns(passed.mask, passed.cell)
+
+
+def _residual_facts(left: Residual) -> dict[str, Any]:
+    return {
         "residual_textured": left.textured,
         "residual_windows": left.windows,
+        "residual_edge": left.edge,
         "residual_px": left.median_px,
         "residual_p95_px": left.p95_px,
     }
-    if left.median_px is not None and left.median_px > MISALIGNED_PX:
-        raise Rejection(
-            "misaligned",
-            f"Half of {left.windows} windows are still shifted by more than {left.median_px:.1f} px "
-            f"(at most {MISALIGNED_PX} px): depth in the scene, or a wrong pair?",
-        )
-    if left.windows < params.min_found * left.textured:
-        raise Rejection(
-            "misaligned",
-            f"{left.windows} of {left.textured} textured windows were found at their place or near it; "
-            f"{params.min_found:.0%} are needed: depth or motion in the scene, or a wrong pair?",
-        )
+
+
+def _write_images(
+    photos: tuple[PhotoFile, PhotoFile], transform: Transform, box: Box, files: tuple[Path, Path], key: str
+) -> None:
+    phone, dslr = (photo.colour() for photo in photos)
+    for file, image in zip(files, (cut(phone, box), warp_dslr(dslr, transform, box)), strict=True):
+        save_image(file, image, key=key)
 
 
 def _row(pair: Pair, params: AlignParams, **facts: Any) -> Alignment:
@@ -183,6 +265,23 @@ def _key(pair: Pair, params: AlignParams) -> str:
 def _at_home(row: Alignment, pair: Pair) -> Alignment:
     """The same photos may have moved since an earlier run: the paths are those of today."""
     return dataclasses.replace(row, phone_path=there(pair.phone_path), dslr_path=there(pair.dslr_path))
+
+
+def _times_file(parts: Path, key: str) -> Path:
+    return parts / f"{key}.times.parquet"
+
+
+def _timings(rows: Sequence[Alignment], table: Path, parts: Path) -> list[Timing]:
+    """The times of these pairs, of this run or the one that made their rows; none for pairs that were lost."""
+    known: dict[str, Timing] = {}
+    if table.is_file():
+        # A table of another version has times of other code.
+        with contextlib.suppress(DpedtoolError):
+            known = {timing.key: timing for timing in read_rows(table, Timing)}
+    for row in rows:
+        if (file := _times_file(parts, row.key)).is_file():
+            known[row.key] = read_rows(file, Timing)[0]
+    return [dataclasses.replace(known[row.key], pair_id=row.pair_id) for row in rows if row.key in known]
 
 
 def _has_images(out: Path, rows: Sequence[Alignment]) -> bool:
@@ -218,4 +317,17 @@ def _image_files(out: Path, row: Alignment) -> tuple[Path, Path]:
     return out / "phone" / f"{row.pair_id}.png", out / "dslr" / f"{row.pair_id}.png"
 
 
-_CODE = code_digest(sys.modules[__name__], aligned, geometry, registration, residuals, warping, *photos.CODE)
+_CODE = code_digest(
+    sys.modules[__name__],
+    aligned,
+    fitting,
+    geometry,
+    refinement,
+    registration,
+    residuals,
+    shifts,
+    transform,
+    verdict,
+    warping,
+    *photos.CODE,
+)

@@ -10,15 +10,18 @@ from collections.abc import Sequence
 from typing import Any, TypeVar, overload
 
 import numpy as np
+import numpy.typing as npt
 
 from dataset.errors import DpedtoolError
 from dataset.photos import Image, load_unchanged
 from dataset.places import Place
 from dataset.schema import Alignment
-from pipeline.geometry import Box, Homography, transform_points
+from pipeline.geometry import Box, Points
+from pipeline.transform import Field, Transform
 from pipeline.warping import warp_dslr
 
 Value = TypeVar("Value")
+Pixels = TypeVar("Pixels", npt.NDArray[np.uint8], npt.NDArray[np.float32])
 
 
 def find_pair(rows: Sequence[Alignment], pair_id: str) -> Alignment:
@@ -41,8 +44,13 @@ def find_pair(rows: Sequence[Alignment], pair_id: str) -> Alignment:
 
 def dslr_from_phone(row: Alignment, point: tuple[float, float]) -> tuple[float, float]:
     """Return where a pixel (x, y) of the upright phone photo lies in the upright DSLR photo."""
-    x, y = transform_points(homography(row), np.array([point]))[0]
+    x, y = map_points(row, np.array([point], np.float64))[0]
     return float(x), float(y)
+
+
+def map_points(row: Alignment, points: Points) -> Points:
+    """Return where px (N, 2) of the upright phone photo lie in the upright DSLR photo, (N, 2)."""
+    return transform(row)(points)
 
 
 def is_in_phone(row: Alignment, point: tuple[float, float]) -> bool:
@@ -68,16 +76,53 @@ def aligned_images(row: Alignment) -> tuple[Image, Image]:
     box = crop_box(row)
     phone = load_unchanged(row.phone_path, row.phone_sha256)
     dslr = load_unchanged(row.dslr_path, row.dslr_sha256)
-    return cut(phone, box), warp_dslr(dslr, homography(row), box)
+    return cut(phone, box), warp_dslr(dslr, transform(row), box)
 
 
-def homography(row: Alignment) -> Homography:
-    """Return `dslr_from_phone` of an aligned row, (3, 3) float64."""
-    return np.array(there(row.dslr_from_phone), np.float64).reshape(3, 3)
+def transform(row: Alignment) -> Transform:
+    """Return the transform of an aligned row."""
+    homography = np.array(there(row.dslr_from_phone), np.float64).reshape(3, 3)
+    if row.field is None:
+        return Transform(homography)
+    size = there(row.phone_width), there(row.phone_height)
+    return Transform(homography, Field(size, np.array(row.field, np.float64).reshape(-1, 2)))
 
 
-def cut(image: Image, box: Box) -> Image:
-    """Return the box of an image, a view."""
+def transform_columns(transform: Transform) -> dict[str, tuple[float, ...] | None]:
+    """Return the columns of a row that `transform` reads."""
+    field = transform.field
+    return {
+        "dslr_from_phone": tuple(transform.homography.ravel().tolist()),
+        "field": tuple(field.coefficients.ravel().tolist()) if field else None,
+    }
+
+
+def is_masked(row: Alignment, box: Box) -> bool:
+    """Whether a box of the phone photo, inside the common crop, touches a cell that is not to be used."""
+    cells = mask(row)
+    if not cells.any():
+        return False
+    side, crop = there(row.mask_cell_px), crop_box(row)
+    left, top = (box.x - crop.x) // side, (box.y - crop.y) // side
+    right, bottom = (box.x - crop.x + box.width - 1) // side, (box.y - crop.y + box.height - 1) // side
+    return bool(cells[top : bottom + 1, left : right + 1].any())
+
+
+def mask(row: Alignment) -> npt.NDArray[np.bool_]:
+    """Return the cells (rows, columns) of the common crop of an aligned row; true: not to be used."""
+    side, crop = there(row.mask_cell_px), crop_box(row)
+    rows, columns = -(-crop.height // side), -(-crop.width // side)
+    bits = np.unpackbits(np.frombuffer(there(row.mask), np.uint8), count=rows * columns)
+    return bits.reshape(rows, columns).astype(bool)
+
+
+def mask_columns(cells: npt.NDArray[np.bool_], side: int) -> dict[str, bytes | int | float]:
+    """Return the columns of a row that `mask` reads, of cells (rows, columns) of `side` px."""
+    return {"mask": np.packbits(cells).tobytes(), "mask_cell_px": side, "masked": float(cells.mean())}
+
+
+def cut(image: Pixels, box: Box) -> Pixels:
+    """Return the box of an image (H, W) or (H, W, 3), a view."""
     return image[box.y : box.y + box.height, box.x : box.x + box.width]
 
 

@@ -15,6 +15,8 @@ import numpy.typing as npt
 Points = npt.NDArray[np.float64]
 Homography = npt.NDArray[np.float64]
 
+RIM_POINTS = 33
+
 
 @dataclass(frozen=True)
 class Box:
@@ -94,7 +96,9 @@ def is_plausible(target_from_source: Homography, width: int, height: int) -> boo
 
 
 def largest_box(inside: Callable[[Points], npt.NDArray[np.bool_]], width: int, height: int) -> Box | None:
-    """Return the largest box of a photo whose pixels all lie inside a convex region, or None when there is none.
+    """Return the largest box of a photo whose pixels all lie inside a region, or None when there is none.
+
+    The region is as good as convex: its sides may curve, as lenses make them, but it has no holes.
 
     Parameters
     ----------
@@ -148,16 +152,23 @@ def _largest_rectangle(
 
 
 def _grow(sides: list[int], inside: Callable[[Points], npt.NDArray[np.bool_]], width: int, height: int) -> None:
-    """Move left, top, right, bottom outwards pixel by pixel while all four corners stay inside; convex: all between."""
+    """Move left, top, right, bottom outwards pixel by pixel while the whole rim stays inside."""
     limits = (0, 0, width - 1, height - 1)
     moving = [0, 1, 2, 3]
     while moving:
         for side in tuple(moving):
             moved = list(sides)
             moved[side] += -1 if side < 2 else 1
-            left, top, right, bottom = moved
-            rim = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
-            if sides[side] == limits[side] or not inside(rim).all():
+            if sides[side] == limits[side] or not inside(_rim(*moved)).all():
                 moving.remove(side)
             else:
                 sides[:] = moved
+
+
+def _rim(left: int, top: int, right: int, bottom: int) -> Points:
+    """Points on the four sides of a box, its corners among them."""
+    xs, ys = np.linspace(left, right, RIM_POINTS), np.linspace(top, bottom, RIM_POINTS)
+    return np.concatenate(
+        [np.column_stack([xs, np.full_like(xs, y)]) for y in (top, bottom)]
+        + [np.column_stack([np.full_like(ys, x), ys]) for x in (left, right)]
+    )

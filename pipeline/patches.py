@@ -20,8 +20,9 @@ from dataset.photos import Image, encode_image
 from dataset.schema import Alignment, Patch
 from dataset.shards import Extent, ShardWriter, read_extent
 from dataset.tables import TableWriter
-from pipeline import aligned, geometry, warping
-from pipeline.aligned import aligned_images, crop_box
+from pipeline import aligned, geometry, transform, warping
+from pipeline.aligned import aligned_images, crop_box, is_masked
+from pipeline.geometry import Box
 from pipeline.resume import Finished, work_off
 from pipeline.runner import Lost
 
@@ -84,6 +85,8 @@ def cut_pair(alignment: Alignment, params: PatchesParams, parts: Path) -> list[P
             window = slice(y, y + params.size_px), slice(x, x + params.size_px)
             row = _placed(blank, box.x + x, box.y + y, params.size_px)
             row = _judged(row, ncc(greys[0][window], greys[1][window]), params.min_ncc)
+            if is_masked(alignment, Box(box.x + x, box.y + y, params.size_px, params.size_px)):
+                row = dataclasses.replace(row, reason="masked", detail="Parallax or motion: the alignment masks it.")
             if not row.reason:
                 phone, dslr = (encode_image(i[window], f".{params.format}", params.jpeg_quality) for i in images)
                 row = _stored(row, phone, dslr, shard, part)
@@ -246,4 +249,4 @@ def _key(alignment: Alignment, params: PatchesParams) -> str:
     return digest([_CODE, cv2.__version__, own, alignment.key])
 
 
-_CODE = code_digest(sys.modules[__name__], aligned, geometry, shards, warping, *photos.CODE)
+_CODE = code_digest(sys.modules[__name__], aligned, geometry, shards, transform, warping, *photos.CODE)

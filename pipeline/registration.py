@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 from dataclasses import dataclass
 
 import cv2
@@ -10,7 +12,7 @@ import numpy.typing as npt
 
 from dataset.errors import Rejection
 from dataset.params import AlignParams
-from dataset.photos import Image
+from dataset.photos import Grey, ReducedGrey
 from pipeline.geometry import (
     Homography,
     Points,
@@ -22,10 +24,15 @@ from pipeline.geometry import (
 
 Descriptors = npt.NDArray[np.float32]
 
+UPRIGHT_DEG = 45.0
+FEWEST_OFF_PLANE = 30
+"""Fewer matches may lie on epipolar lines by chance: of wrong pairs of real photos up to 11 did."""
+BURNT_OUT, BLACK = 254, 1
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Registration:
-    """The transform between two photos and what it rests on."""
+    """A first transform between two photos, right to a px or a few, and what it rests on."""
 
     dslr_from_phone: Homography
     phone_keypoints: int
@@ -34,6 +41,8 @@ class Registration:
     inliers: int
     reprojection_px: float
     """Median distance, in phone px, between the inliers' phone points and their DSLR mates brought back."""
+    off_plane: int
+    """Matches that no homography explains, but two views of one rigid scene: things nearer or farther than most."""
 
 
 @dataclass(frozen=True)
@@ -44,56 +53,94 @@ class Keypoints:
     descriptors: Descriptors
 
 
-def register(phone: Image, dslr: Image, params: AlignParams) -> Registration:
-    """Find the homography from the phone photo to the DSLR photo, both (H, W, 3) BGR uint8.
+def register(phone: ReducedGrey, dslr: ReducedGrey, params: AlignParams) -> Registration:
+    """Find the homography from the phone photo to the DSLR photo, in px of the full photos.
+
+    Small copies are looked at first; only where these tell too little, larger ones.
 
     Raises
     ------
     Rejection
-        `few_keypoints`, `few_matches`, `few_inliers` or `implausible_transform`, with the figures.
+        `low_texture`, `clipped_exposure`, `few_matches`, `wrong_pair`, `mirrored_frame` or `rotated_frame`, with the
+        figures.
 
     """
+    with contextlib.suppress(Rejection):
+        return _register(phone, dslr, params)
+    closer = dataclasses.replace(params, detect_side_px=params.retry_side_px, features=params.retry_features)
+    try:
+        return _register(phone, dslr, closer)
+    except Rejection as rejection:
+        if rejection.reason != "rotated_frame" and _is_mirrored(phone, dslr, params):
+            detail = "The phone photo matches the DSLR's when it is mirrored: flip it back."
+            raise Rejection("mirrored_frame", detail) from None
+        raise
+
+
+def _register(phone: ReducedGrey, dslr: ReducedGrey, params: AlignParams) -> Registration:
     found = [detect(photo, params) for photo in (phone, dslr)]
-    for name, keypoints in zip(("phone", "DSLR"), found, strict=True):
+    for name, photo, keypoints in zip(("phone", "DSLR"), (phone, dslr), found, strict=True):
         if len(keypoints.points) < params.min_inliers:
-            raise Rejection(
-                "few_keypoints",
-                f"The {name} photo has {len(keypoints.points)} keypoints; {params.min_inliers} are needed.",
-            )
-    phone_points, dslr_points = match(found[0], found[1], params)
-    dslr_from_phone, inliers = fit_homography(phone_points, dslr_points, _reduction(dslr, params), params)
-    if not is_plausible(dslr_from_phone, phone.shape[1], phone.shape[0]):
-        raise Rejection("implausible_transform", "The best homography mirrors, folds or distorts the phone photo.")
+            raise _too_plain(name, photo, len(keypoints.points), params)
+    return register_keypoints(found[0], found[1], phone.size, dslr.size, params)
+
+
+def register_keypoints(
+    phone: Keypoints, dslr: Keypoints, phone_size: tuple[int, int], dslr_size: tuple[int, int], params: AlignParams
+) -> Registration:
+    """Find the homography between photos of these sizes (width, height) whose keypoints are known.
+
+    Raises
+    ------
+    Rejection
+        `few_matches`, `wrong_pair` or `rotated_frame`.
+
+    """
+    phone_points, dslr_points = match(phone, dslr, params)
+    reduction = _reduction(dslr_size, params)
+    dslr_from_phone, inliers = fit_homography(phone_points, dslr_points, reduction, params)
+    if not is_plausible(dslr_from_phone, *phone_size):
+        raise Rejection("wrong_pair", "The best homography mirrors, folds or distorts the phone photo.")
+    if abs(turn := _turn(dslr_from_phone, phone_size)) > UPRIGHT_DEG:
+        raise Rejection(
+            "rotated_frame",
+            f"The phone photo is turned by {turn:.0f} degrees against the DSLR's: turn it, or mend its EXIF tag.",
+        )
     back = transform_points(inverse(dslr_from_phone), dslr_points[inliers])
     return Registration(
         dslr_from_phone=dslr_from_phone,
-        phone_keypoints=len(found[0].points),
-        dslr_keypoints=len(found[1].points),
+        phone_keypoints=len(phone.points),
+        dslr_keypoints=len(dslr.points),
         matches=len(phone_points),
         inliers=int(inliers.sum()),
         reprojection_px=float(np.median(np.linalg.norm(back - phone_points[inliers], axis=1))),
+        off_plane=_off_plane(phone_points, dslr_points, inliers, params.ransac_px / reduction),
     )
 
 
-def detect(photo: Image, params: AlignParams) -> Keypoints:
+def detect(photo: ReducedGrey, params: AlignParams) -> Keypoints:
+    """Detect keypoints as `detect_in_grey` does, their points in px of the full photo."""
+    found = detect_in_grey(photo.image, params)
+    return Keypoints(transform_points(photo.full_from_reduced, found.points), found.descriptors)
+
+
+def detect_in_grey(grey: Grey, params: AlignParams) -> Keypoints:
     """Detect SIFT keypoints (Lowe 2004, doi:10.1023/B:VISI.0000029664.99615.94) on the photo, reduced if it is large.
 
     Descriptors are RootSIFT (Arandjelovic and Zisserman 2012, doi:10.1109/CVPR.2012.6248018).
     """
-    height, width = photo.shape[:2]
-    ratio = _reduction(photo, params)
+    height, width = grey.shape
+    ratio = _reduction((width, height), params)
     size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-    grey = cv2.cvtColor(photo, cv2.COLOR_BGR2GRAY)
-    if size != (width, height):
-        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA) if size != (width, height) else grey
     # Without the precise upscale OpenCV's first octave is shifted by a quarter of a pixel.
     sift = cv2.SIFT.create(nfeatures=params.features, contrastThreshold=params.contrast, enable_precise_upscale=True)
-    keypoints, descriptors = sift.detectAndCompute(grey, None)
+    keypoints, descriptors = sift.detectAndCompute(small, None)
     if descriptors is None or not len(keypoints):
         return Keypoints(np.empty((0, 2)), np.empty((0, 128), np.float32))
     points: Points = np.array([keypoint.pt for keypoint in keypoints]).astype(np.float64)
-    in_full = transform_points(full_from_reduced((width, height), size), points)
-    return Keypoints(in_full, _root_sift(descriptors.astype(np.float32)))
+    in_grey = transform_points(full_from_reduced((width, height), size), points)
+    return Keypoints(in_grey, _root_sift(descriptors.astype(np.float32)))
 
 
 def match(phone: Keypoints, dslr: Keypoints, params: AlignParams) -> tuple[Points, Points]:
@@ -129,7 +176,7 @@ def fit_homography(
     Raises
     ------
     Rejection
-        `few_inliers`.
+        `wrong_pair`.
 
     """
     # USAC_ACCURATE is LO-RANSAC with a final least squares; its random state is fixed inside OpenCV.
@@ -140,16 +187,56 @@ def fit_homography(
     needed = max(params.min_inliers, params.min_inlier_share * len(phone_points))
     if matrix is None or inliers.sum() < needed:
         raise Rejection(
-            "few_inliers",
+            "wrong_pair",
             f"{inliers.sum()} of {len(phone_points)} matches agree on one transform; {needed:.0f} are needed: "
-            "another scene, or one with much parallax?",
+            "the photos seem to show different scenes.",
         )
     return matrix / matrix[2, 2], inliers
 
 
-def _reduction(photo: Image, params: AlignParams) -> float:
-    """How much smaller than the photo the image is that keypoints are found on, at most 1."""
-    return min(1.0, params.detect_side_px / float(max(photo.shape[:2])))
+def _off_plane(phone_points: Points, dslr_points: Points, inliers: npt.NDArray[np.bool_], threshold_px: float) -> int:
+    """Matches beside the homography that lie on the epipolar lines of one fundamental matrix.
+
+    Hartley and Zisserman, Multiple View Geometry, 2nd ed., sections 9.2 and 11.11: a plane and parallax.
+    """
+    if (~inliers).sum() < FEWEST_OFF_PLANE:
+        return 0
+    _, mask = cv2.findFundamentalMat(phone_points, dslr_points, cv2.USAC_ACCURATE, threshold_px, 0.9999, 10_000)
+    return 0 if mask is None else int((mask.ravel().astype(bool) & ~inliers).sum())
+
+
+def _turn(dslr_from_phone: Homography, phone_size: tuple[int, int]) -> float:
+    """By how much the phone photo's middle is turned clockwise, in degrees, -180..180."""
+    centre = (np.array(phone_size) - 1) / 2
+    here, right = transform_points(dslr_from_phone, centre + np.array([[0, 0], [1, 0]]))
+    return float(np.degrees(np.arctan2(right[1] - here[1], right[0] - here[0])))
+
+
+def _is_mirrored(phone: ReducedGrey, dslr: ReducedGrey, params: AlignParams) -> bool:
+    flipped = dataclasses.replace(phone, image=np.ascontiguousarray(phone.image[:, ::-1]))
+    try:
+        _register(flipped, dslr, params)
+    except Rejection as rejection:
+        # Mirrored top to bottom is mirrored left to right and turned.
+        return rejection.reason == "rotated_frame"
+    return True
+
+
+def clipped_share(grey: Grey) -> float:
+    """Return the share of px, 0..1, that are burnt out or black."""
+    return float(((grey >= BURNT_OUT) | (grey <= BLACK)).mean())
+
+
+def _too_plain(name: str, photo: ReducedGrey, keypoints: int, params: AlignParams) -> Rejection:
+    clipped = clipped_share(photo.image)
+    if clipped > params.max_clipped:
+        return Rejection("clipped_exposure", f"{clipped:.0%} of the {name} photo is burnt out or black.")
+    return Rejection("low_texture", f"The {name} photo has {keypoints} keypoints; {params.min_inliers} are needed.")
+
+
+def _reduction(size: tuple[int, int], params: AlignParams) -> float:
+    """How much smaller than a photo of this size the image is that keypoints are found on, at most 1."""
+    return min(1.0, params.detect_side_px / float(max(size)))
 
 
 def _root_sift(descriptors: npt.NDArray[np.float32]) -> Descriptors:

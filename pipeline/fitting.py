@@ -1,0 +1,213 @@
+"""Which smooth transform explains the shifts of many windows, robustly, and how complicated it may be.
+
+Four models compete, each holding the ones before it: a homography; with a radial lens (Brown 1966: one radial and two
+decentering terms, which is what two lenses with nearby centres differ by); with a smooth bend of degree 3; of degree 5
+(paper that curls, a lens that waves). A richer model is taken only where it predicts windows that it was not fitted to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.geometry import Homography, Points
+from pipeline.shifts import Shifts
+from pipeline.transform import Field, monomials, relative
+
+Model = Literal["homography", "lens", "cubic", "quintic"]
+MODELS: tuple[Model, ...] = get_args(Model)
+
+FEWEST_WINDOWS = 12
+BEND = 5e-4
+"""What a bend beyond the lens may well be, as a share of the longer side: 1 px in 2000. Where windows tell, they
+decide; where there are none, as in the sky, this keeps the field from inventing motion."""
+LEAST_SCATTER_PX, MOST_SCATTER_PX = 0.01, 0.5
+CUT = 12.0
+"""Tukey's biweight: a window has no say beyond this squared distance, in units of its own covariance."""
+ROUNDS = 6
+FOLDS, TILES = 4, 6
+LEAST_GAIN = 0.125
+"""Share of the squared error on windows held out that a richer model must remove: shading and noise that differ from
+camera to camera shift neighbouring windows alike, so that a little of them can always be predicted."""
+
+Matrix = npt.NDArray[np.float64]
+Vector = npt.NDArray[np.float64]
+
+_HOMOGRAPHY, _LENS = 8, 11
+"""How many columns of the basis these models take."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A displacement of phone px, as a homography near the identity and what lies beyond it."""
+
+    homography: Homography
+    """phone_from_phone"""
+    field: Field | None
+    model: Model
+    windows: int
+    """Windows that had a say."""
+    held_out_px: float
+    """Root mean square distance of windows from the model that was fitted without them, outliers apart."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Weighted:
+    """The windows as least squares sees them: rows that have been divided by their standard deviation."""
+
+    basis: Matrix
+    """(N, 2, K)"""
+    wanted: Points
+    roots: Matrix
+    """(N, 2, 2): square roots of the inverse covariances."""
+    trust: Vector
+    """(N,): 0..1"""
+    penalty: Vector
+    """(K, K)"""
+
+    def solve(self, columns: int, chosen: npt.NDArray[np.bool_]) -> Vector:
+        """The coefficients (columns,) that fit the chosen windows."""
+        share = np.sqrt(self.trust[chosen])[:, None]
+        rows = ((self.roots[chosen] @ self.basis[chosen, :, :columns]) * share[..., None]).reshape(-1, columns)
+        values = ((self.roots[chosen] @ self.wanted[chosen][..., None])[..., 0] * share).ravel()
+        normal = rows.T @ rows + self.penalty[:columns, :columns]
+        normal += 1e-9 * np.trace(normal) / columns * np.eye(columns)
+        return np.asarray(np.linalg.solve(normal, rows.T @ values), np.float64)
+
+    def distances(self, coefficients: Vector) -> Vector:
+        """Squared distances (N,) of the windows from a model, in units of their covariances."""
+        left = self.wanted - self.basis[..., : len(coefficients)] @ coefficients
+        return np.asarray(((self.roots @ left[..., None]) ** 2).sum(axis=(1, 2)))
+
+
+def fit(shifts: Shifts, wanted: Points, size: tuple[int, int]) -> Fit | None:
+    """Fit the displacements (N, 2) in px that windows ask for; None where they are too few.
+
+    Parameters
+    ----------
+    shifts
+        The windows, with what each is worth.
+    wanted
+        Where the model is to move their centres, in px.
+    size
+        (width, height) of the phone photo in px.
+
+    """
+    if len(shifts) < FEWEST_WINDOWS:
+        return None
+    windows = _weighted(shifts, wanted, size)
+    everything = np.ones(len(shifts), bool)
+    held_out = {model: _held_out(windows, _columns(model), shifts.centres, size) for model in MODELS}
+    model = _simplest({name: distances for name, (distances, _) in held_out.items()})
+    coefficients = windows.solve(_columns(model), everything)
+    return Fit(
+        homography=_as_homography(coefficients[:_HOMOGRAPHY], size),
+        field=_as_field(coefficients[_HOMOGRAPHY:], size) if model != "homography" else None,
+        model=model,
+        windows=int((windows.trust > 0).sum()),
+        held_out_px=held_out[model][1],
+    )
+
+
+def _columns(model: Model) -> int:
+    return {"homography": _HOMOGRAPHY, "lens": _LENS, "cubic": _LENS + 14, "quintic": _LENS + 36}[model]
+
+
+def _basis(places: Points) -> Matrix:
+    """Displacements (N, 2, K) at places (N, 2) relative to the photo: homography, lens, then bends by degree."""
+    u, v = places.T
+    one, zero, r2 = np.ones_like(u), np.zeros_like(u), u * u + v * v
+    terms = [(one, zero), (zero, one), (u, zero), (zero, u), (v, zero), (zero, v), (u * u, u * v), (u * v, v * v)]
+    terms += [(u * r2, v * r2), (r2 + 2 * u * u, 2 * u * v), (2 * u * v, r2 + 2 * v * v)]
+    for term in monomials(places, 5).T[3:]:
+        terms += [(term, zero), (zero, term)]
+    return np.moveaxis(np.array(terms), 2, 0).swapaxes(1, 2)
+
+
+def _penalty(size: tuple[int, int]) -> Matrix:
+    """What a bend costs: its mean square over the photo, in units of what is usual; homography and lens are free."""
+    width, height = size
+    x, y = np.meshgrid(np.linspace(0, width - 1, 21), np.linspace(0, height - 1, 21))
+    basis = _basis(relative(np.column_stack([x.ravel(), y.ravel()]), size))
+    basis[..., :_LENS] = 0
+    return np.asarray(np.einsum("nik,nil->kl", basis, basis) / len(basis) / (BEND * max(size)) ** 2)
+
+
+def _weighted(shifts: Shifts, wanted: Points, size: tuple[int, int]) -> _Weighted:
+    """Weigh the windows by the richest model: scatter that their own noise does not explain, and outliers."""
+    basis, penalty = _basis(relative(shifts.centres, size)), _penalty(size)
+    own = np.asarray(np.linalg.inv(shifts.information + 1e-6 * np.eye(2)), np.float64)
+    scatter, trust = 2 * LEAST_SCATTER_PX, np.ones(len(shifts))
+    everything = np.ones(len(shifts), bool)
+    for _ in range(ROUNDS):
+        windows = _Weighted(basis, wanted, _roots(own, scatter), trust, penalty)
+        coefficients = windows.solve(basis.shape[2], everything)
+        # The median of a chi-squared of two degrees of freedom is 1.386.
+        excess = np.sqrt(np.median(windows.distances(coefficients)) / 1.386)
+        scatter = float(np.clip(scatter * excess, LEAST_SCATTER_PX, MOST_SCATTER_PX))
+        windows = _Weighted(basis, wanted, _roots(own, scatter), trust, penalty)
+        trust = np.clip(1 - windows.distances(coefficients) / CUT, 0, None) ** 2
+    return _Weighted(basis, wanted, windows.roots, trust, penalty)
+
+
+def _roots(own: Matrix, scatter: float) -> Matrix:
+    """Square roots of the inverse of each covariance, the common scatter added."""
+    values, vectors = np.linalg.eigh(own + scatter**2 * np.eye(2))
+    return np.asarray(vectors.swapaxes(1, 2) / np.sqrt(values)[:, :, None])
+
+
+def _held_out(windows: _Weighted, columns: int, centres: Points, size: tuple[int, int]) -> tuple[Vector, float]:
+    """How far windows are from models that were fitted without them.
+
+    Mean squared distance in each tile of the photo, (TILES**2,), NaN where it has no window; root mean square in px of
+    the windows that are no outliers.
+    """
+    tiles = np.clip((centres + 0.5) / np.array(size) * TILES, 0, TILES - 1).astype(int)
+    fold = (tiles[:, 0] + 2 * tiles[:, 1]) % FOLDS
+    distances, left = np.zeros(len(centres)), np.zeros((len(centres), 2))
+    for held in range(FOLDS):
+        if (fold == held).any() and (fold != held).sum() >= FEWEST_WINDOWS:
+            coefficients = windows.solve(columns, fold != held)
+            distances[fold == held] = np.minimum(windows.distances(coefficients), CUT)[fold == held]
+            left[fold == held] = (windows.wanted - windows.basis[..., :columns] @ coefficients)[fold == held]
+    number = tiles[:, 0] + TILES * tiles[:, 1]
+    counts = np.bincount(number, minlength=TILES**2)
+    sums = np.bincount(number, distances, minlength=TILES**2)
+    trusted = windows.trust > 0
+    px = float(np.sqrt((left[trusted] ** 2).sum(axis=1).mean())) if trusted.any() else 0.0
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan), px
+
+
+def _simplest(scores: dict[Model, Vector]) -> Model:
+    """The simplest model that no richer one beats by more than a standard error over the tiles."""
+    best: Model = "homography"
+    for model in MODELS[1:]:
+        better = scores[best] - scores[model]
+        better = better[np.isfinite(better)]
+        needed = max(1.5 * better.std() / np.sqrt(len(better)), LEAST_GAIN * float(np.nanmean(scores[best])))
+        if len(better) and better.mean() > needed:
+            best = model
+    return best
+
+
+def _as_homography(coefficients: Vector, size: tuple[int, int]) -> Homography:
+    """phone_from_phone of the first eight columns: exact to first order, and they are small."""
+    x, y, ux, uy, vx, vy, p, q = coefficients / (max(size) / 2)
+    moved = np.array([[1 + ux, vx, x], [uy, 1 + vy, y], [-p, -q, 1]])
+    relative_from_px = np.diag([2 / max(size), 2 / max(size), 1.0])
+    relative_from_px[:2, 2] = -(np.array(size) - 1) / max(size)
+    return np.asarray(np.linalg.inv(relative_from_px) @ moved @ relative_from_px)
+
+
+def _as_field(coefficients: Vector, size: tuple[int, int]) -> Field:
+    """The columns behind the homography's as one polynomial."""
+    degree = 3 if len(coefficients) + _HOMOGRAPHY <= _columns("cubic") else 5
+    u, v = np.meshgrid(*[np.linspace(-1, 1, 9)] * 2)
+    places = np.column_stack([u.ravel(), v.ravel()])
+    values = _basis(places)[..., _HOMOGRAPHY : _HOMOGRAPHY + len(coefficients)] @ coefficients
+    # Both sides are polynomials of this degree, so that the least squares have no residual.
+    solved = np.linalg.lstsq(monomials(places, degree), values, rcond=None)[0]
+    return Field(size, np.asarray(solved, np.float64))
