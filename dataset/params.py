@@ -92,6 +92,9 @@ class AlignParams(Section):
     min_coverage: float = param(
         0.25, "smallest share of the phone photo that the DSLR photo covers", above=0, at_most=1
     )
+    max_turn_deg: float = param(
+        180.0, "most by which the phone photo may be turned against the DSLR's; 180: any way up", above=0, at_most=180
+    )
     min_windows: int = param(8, "fewest 64 px windows with texture, to prove the alignment on", at_least=5)
     min_found: float = param(0.3, "smallest share of the textured windows at their place", at_least=0, at_most=1)
     max_residual_px: float = param(0.5, "largest median shift of the windows that are not masked, in phone px", above=0)

@@ -102,7 +102,7 @@ class Alignment(Row):
         "clipped_exposure": "too much of a photo is burnt out or black",
         "motion_blur": "one photo is blurred along a line: its camera moved",
         "mirrored_frame": "the phone photo is mirrored",
-        "rotated_frame": "the phone photo is turned by more than 45 degrees against the DSLR's",
+        "rotated_frame": "the phone photo is turned against the DSLR's by more than align.max_turn_deg",
         "unreadable_photo": "a photo cannot be read or decoded (failed, not rejected: another run looks again)",
         "photo_changed": "a photo is not the one that was paired (failed)",
         "worker_lost": "the process that worked on the pair was killed twice (failed)",
@@ -147,6 +147,9 @@ class Alignment(Row):
     matches: int | None = column("matches that passed the ratio test", default=None)
     inliers: int | None = column("matches that the first homography explains", default=None)
     off_plane: int | None = column("matches beside it that two views of one scene with depth explain", default=None)
+    turn_deg: float | None = column(
+        "by how much the phone photo is turned clockwise against the DSLR's, -180..180", "degrees", default=None
+    )
     reprojection_px: float | None = column(
         "median distance of the inliers from the first homography", "phone px", default=None
     )

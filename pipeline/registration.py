@@ -24,7 +24,6 @@ from pipeline.geometry import (
 
 Descriptors = npt.NDArray[np.float32]
 
-UPRIGHT_DEG = 45.0
 FEWEST_OFF_PLANE = 30
 """Fewer matches may lie on epipolar lines by chance: of wrong pairs of real photos up to 11 did."""
 BURNT_OUT, BLACK = 254, 1
@@ -39,6 +38,8 @@ class Registration:
     dslr_keypoints: int
     matches: int
     inliers: int
+    turn_deg: float
+    """By how much the phone photo's middle is turned clockwise, -180..180."""
     reprojection_px: float
     """Median distance, in phone px, between the inliers' phone points and their DSLR mates brought back."""
     off_plane: int
@@ -101,7 +102,8 @@ def register_keypoints(
     dslr_from_phone, inliers = fit_homography(phone_points, dslr_points, reduction, params)
     if not is_plausible(dslr_from_phone, *phone_size):
         raise Rejection("wrong_pair", "The best homography mirrors, folds or distorts the phone photo.")
-    if abs(turn := _turn(dslr_from_phone, phone_size)) > UPRIGHT_DEG:
+    turn = _turn(dslr_from_phone, phone_size)
+    if abs(turn) > params.max_turn_deg:
         raise Rejection(
             "rotated_frame",
             f"The phone photo is turned by {turn:.0f} degrees against the DSLR's: turn it, or mend its EXIF tag.",
@@ -113,6 +115,7 @@ def register_keypoints(
         dslr_keypoints=len(dslr.points),
         matches=len(phone_points),
         inliers=int(inliers.sum()),
+        turn_deg=turn,
         reprojection_px=float(np.median(np.linalg.norm(back - phone_points[inliers], axis=1))),
         off_plane=_off_plane(phone_points, dslr_points, inliers, params.ransac_px / reduction),
     )
@@ -215,10 +218,10 @@ def _turn(dslr_from_phone: Homography, phone_size: tuple[int, int]) -> float:
 def _is_mirrored(phone: ReducedGrey, dslr: ReducedGrey, params: AlignParams) -> bool:
     flipped = dataclasses.replace(phone, image=np.ascontiguousarray(phone.image[:, ::-1]))
     try:
-        _register(flipped, dslr, params)
-    except Rejection as rejection:
         # Mirrored top to bottom is mirrored left to right and turned.
-        return rejection.reason == "rotated_frame"
+        _register(flipped, dslr, dataclasses.replace(params, max_turn_deg=180.0))
+    except Rejection:
+        return False
     return True
 
 
