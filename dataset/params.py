@@ -100,7 +100,7 @@ class AlignParams(Section):
     max_residual_px: float = param(0.5, "largest median shift of the windows that are not masked, in phone px", above=0)
     max_p95_px: float = param(3.0, "largest 95th percentile of the same shifts, in phone px", above=0)
     min_blur_evenness: float = param(
-        0.4,
+        0.55,
         "smallest gradient energy in the most blurred direction, as a share of that in the least",
         at_least=0,
         at_most=1,

@@ -21,13 +21,15 @@ Model = Literal["homography", "lens", "cubic", "quintic"]
 MODELS: tuple[Model, ...] = get_args(Model)
 
 FEWEST_WINDOWS = 12
-BEND = 5e-4
+BEND = 1e-4
 """What a bend beyond the lens may well be, as a share of the longer side: 1 px in 2000. Where windows tell, they
 decide; where there are none, as in the sky, this keeps the field from inventing motion."""
 LEAST_SCATTER_PX, MOST_SCATTER_PX = 0.01, 0.5
 CUT = 12.0
 """Tukey's biweight: a window has no say beyond this squared distance, in units of its own covariance."""
 ROUNDS = 6
+SWING = 18.0
+"""Largest ratio of a model's uncertainty at the worst place of the frame to that at the median one."""
 FOLDS, TILES = 4, 6
 LEAST_GAIN = 0.125
 """Share of the squared error on windows held out that a richer model must remove: shading and noise that differ from
@@ -70,12 +72,22 @@ class _Weighted:
 
     def solve(self, columns: int, chosen: npt.NDArray[np.bool_]) -> Vector:
         """The coefficients (columns,) that fit the chosen windows."""
+        rows, normal = self._normal(columns, chosen)
         share = np.sqrt(self.trust[chosen])[:, None]
-        rows = ((self.roots[chosen] @ self.basis[chosen, :, :columns]) * share[..., None]).reshape(-1, columns)
         values = ((self.roots[chosen] @ self.wanted[chosen][..., None])[..., 0] * share).ravel()
+        return np.asarray(np.linalg.solve(normal, rows.T @ values), np.float64)
+
+    def covariance(self, columns: int) -> Matrix:
+        """The covariance (columns, columns) of the coefficients that fit all windows."""
+        _, normal = self._normal(columns, np.ones(len(self.trust), bool))
+        return np.asarray(np.linalg.inv(normal), np.float64)
+
+    def _normal(self, columns: int, chosen: npt.NDArray[np.bool_]) -> tuple[Matrix, Matrix]:
+        share = np.sqrt(self.trust[chosen])[:, None, None]
+        rows = ((self.roots[chosen] @ self.basis[chosen, :, :columns]) * share).reshape(-1, columns)
         normal = rows.T @ rows + self.penalty[:columns, :columns]
         normal += 1e-9 * np.trace(normal) / columns * np.eye(columns)
-        return np.asarray(np.linalg.solve(normal, rows.T @ values), np.float64)
+        return rows, normal
 
     def distances(self, coefficients: Vector) -> Vector:
         """Squared distances (N,) of the windows from a model, in units of their covariances."""
@@ -101,7 +113,8 @@ def fit(shifts: Shifts, wanted: Points, size: tuple[int, int]) -> Fit | None:
     windows = _weighted(shifts, wanted, size)
     everything = np.ones(len(shifts), bool)
     held_out = {model: _held_out(windows, _columns(model), shifts.centres, size) for model in MODELS}
-    model = _simplest({name: distances for name, (distances, _) in held_out.items()})
+    held = [model for model in MODELS if model == "homography" or _is_held(windows, _columns(model), size)]
+    model = _simplest({model: held_out[model][0] for model in held})
     coefficients = windows.solve(_columns(model), everything)
     return Fit(
         homography=_as_homography(coefficients[:_HOMOGRAPHY], size),
@@ -129,11 +142,22 @@ def _basis(places: Points) -> Matrix:
 
 def _penalty(size: tuple[int, int]) -> Matrix:
     """What a bend costs: its mean square over the photo, in units of what is usual; homography and lens are free."""
-    width, height = size
-    x, y = np.meshgrid(np.linspace(0, width - 1, 21), np.linspace(0, height - 1, 21))
-    basis = _basis(relative(np.column_stack([x.ravel(), y.ravel()]), size))
+    basis = _basis(relative(_frame(size), size))
     basis[..., :_LENS] = 0
     return np.asarray(np.einsum("nik,nil->kl", basis, basis) / len(basis) / (BEND * max(size)) ** 2)
+
+
+def _frame(size: tuple[int, int]) -> Points:
+    """Points all over a photo of this size (width, height), its rim included."""
+    x, y = np.meshgrid(*(np.linspace(0, side - 1, 21) for side in size))
+    return np.column_stack([x.ravel(), y.ravel()])
+
+
+def _is_held(windows: _Weighted, columns: int, size: tuple[int, int]) -> bool:
+    """Whether the windows hold a model down all over the frame: beyond the last windows it would swing freely."""
+    basis = _basis(relative(_frame(size), size))[..., :columns]
+    uncertainty = np.einsum("nik,kl,nil->n", basis, windows.covariance(columns), basis)
+    return bool(uncertainty.max() <= SWING**2 * np.median(uncertainty))
 
 
 def _weighted(shifts: Shifts, wanted: Points, size: tuple[int, int]) -> _Weighted:
@@ -184,7 +208,7 @@ def _held_out(windows: _Weighted, columns: int, centres: Points, size: tuple[int
 def _simplest(scores: dict[Model, Vector]) -> Model:
     """The simplest model that no richer one beats by more than a standard error over the tiles."""
     best: Model = "homography"
-    for model in MODELS[1:]:
+    for model in list(scores)[1:]:
         better = scores[best] - scores[model]
         better = better[np.isfinite(better)]
         needed = max(1.5 * better.std() / np.sqrt(len(better)), LEAST_GAIN * float(np.nanmean(scores[best])))

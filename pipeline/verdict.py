@@ -21,7 +21,8 @@ Mask = npt.NDArray[np.bool_]
 
 OFF_PLANE_SHARE = 0.25
 """Right pairs of flat scenes have up to 0.03, scenes with much depth from 0.4 on."""
-EVEN_BLUR = 0.4
+CHANGED_SHARE = 0.15
+"""Of windows that show something else, or elsewhere: fewer do not make a pair fail."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +151,6 @@ def _refused(why: str, registration: Registration, found: Search) -> Rejection:
         )
     if 2 * registration.inliers < registration.matches:
         return Rejection("wrong_pair", f"{why}: the photos seem to show different scenes.")
-    if found.amiss.any():
+    if found.amiss.mean() > CHANGED_SHARE:
         return Rejection("moving_object", f"{why}: too much has moved between the shots.")
     return Rejection("misaligned", f"{why}.")
