@@ -36,12 +36,11 @@ def say_pairs(rows: Sequence[Pair], note: str, report: Mapping[str, Any]) -> Non
 
 
 def _clocks_in_words(clock: Mapping[str, Any], resolution: Mapping[str, float]) -> str:
-    words = [
-        f"DSLR minus phone {clock['offset_start_s']:+.1f} s at the start, {clock['offset_end_s']:+.1f} s at the end"
-    ]
+    start, end = clock["offset_start_s"], clock["offset_end_s"]
+    words = [f"DSLR minus phone {start:+.1f} s at the start, {end:+.1f} s at the end"]
     if clock["drift_s_per_day"] is not None:
         error = clock["drift_standard_error_s_per_day"]
-        words.append(f"drift {clock['drift_s_per_day']:+.2f} s a day (standard error {error:.2f})")
+        words.append(f"drift {clock['drift_s_per_day']:+.1f} s a day, standard error {error:.1f}")
     if clock["pieces"] > 1:
         words.append(f"set anew {clock['pieces'] - 1} times" if clock["pieces"] > 2 else "set anew once")
     if clock["stray_pairs"]:
