@@ -11,6 +11,7 @@ import numpy.typing as npt
 from dataset.errors import Rejection
 from dataset.params import AlignParams
 from dataset.photos import Image
+from dataset.stored import Grey
 from pipeline.geometry import (
     Homography,
     Points,
@@ -76,19 +77,22 @@ def register(phone: Image, dslr: Image, params: AlignParams) -> Registration:
 
 
 def detect(photo: Image, params: AlignParams) -> Keypoints:
+    """Detect keypoints on a photo (H, W, 3) BGR uint8, as `detect_in_grey` does."""
+    return detect_in_grey(np.asarray(cv2.cvtColor(photo, cv2.COLOR_BGR2GRAY), np.uint8), params)
+
+
+def detect_in_grey(grey: Grey, params: AlignParams) -> Keypoints:
     """Detect SIFT keypoints (Lowe 2004, doi:10.1023/B:VISI.0000029664.99615.94) on the photo, reduced if it is large.
 
     Descriptors are RootSIFT (Arandjelovic and Zisserman 2012, doi:10.1109/CVPR.2012.6248018).
     """
-    height, width = photo.shape[:2]
-    ratio = _reduction(photo, params)
+    height, width = grey.shape
+    ratio = _reduction(grey, params)
     size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-    grey = cv2.cvtColor(photo, cv2.COLOR_BGR2GRAY)
-    if size != (width, height):
-        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA) if size != (width, height) else grey
     # Without the precise upscale OpenCV's first octave is shifted by a quarter of a pixel.
     sift = cv2.SIFT.create(nfeatures=params.features, contrastThreshold=params.contrast, enable_precise_upscale=True)
-    keypoints, descriptors = sift.detectAndCompute(grey, None)
+    keypoints, descriptors = sift.detectAndCompute(small, None)
     if descriptors is None or not len(keypoints):
         return Keypoints(np.empty((0, 2)), np.empty((0, 128), np.float32))
     points: Points = np.array([keypoint.pt for keypoint in keypoints]).astype(np.float64)
@@ -147,7 +151,7 @@ def fit_homography(
     return matrix / matrix[2, 2], inliers
 
 
-def _reduction(photo: Image, params: AlignParams) -> float:
+def _reduction(photo: Image | Grey, params: AlignParams) -> float:
     """How much smaller than the photo the image is that keypoints are found on, at most 1."""
     return min(1.0, params.detect_side_px / float(max(photo.shape[:2])))
 
