@@ -83,7 +83,7 @@ class Clocks:
         """Why the fit is not to be believed and what to do about it; empty where it is."""
         shots = min(len(self.timed_phones), len(self.timed_dslrs))
         # Of a burst several shots bear one time: all of them count.
-        found = len(settle(*self._met(), lambda *_: None).partners)
+        found = len(settle(*self._met(), None).partners)
         # Of a few shots, half meet under some offset by chance.
         share = self.params.min_share if found >= FEWEST_SHOTS else max(self.params.min_share, FEW_SHARE)
         if found < share * shots:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dataset.progress import track
 from pipeline.assignment import best_partners
 from pipeline.clocks import Indices, Seconds
 from pipeline.pictures import UNLIKE
@@ -30,6 +31,10 @@ CHANGE = 0.5
 """Likeness that another partner must gain, on average over the shots of a change, to be preferred to the order."""
 COMPANY = 0.5
 """What any partner is worth in likeness: of two choices that look equally good, the one that leaves nobody alone."""
+
+
+MOST_SHOTS = 2000
+"""A longer group, of a film rather than a burst, is left to the clocks."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,9 @@ class _Group:
     dslrs: Indices
 
 
-def settle(phone_s: Seconds, dslr_s: Seconds, matches: Indices, tolerance_s: float, likeness: Likeness) -> Settled:
+def settle(
+    phone_s: Seconds, dslr_s: Seconds, matches: Indices, tolerance_s: float, likeness: Likeness | None
+) -> Settled:
     """Give every shot the partner that pictures or order decide on; shots with one candidate keep theirs.
 
     Parameters
@@ -62,18 +69,16 @@ def settle(phone_s: Seconds, dslr_s: Seconds, matches: Indices, tolerance_s: flo
     tolerance_s
         Largest difference between two shots that may be partners.
     likeness
-        Asked only for shots in doubt, group by group in the order of time.
+        Asked only for shots in doubt, group by group in the order of time; None: the order alone decides.
 
     """
     settled = Settled({int(phone): int(dslr) for phone, dslr in matches}, {})
-    for group in _groups(phone_s, dslr_s, tolerance_s):
-        shots = group.phones.tolist()
-        if len(shots) == len(group.dslrs) == 1 or not any(phone in settled.partners for phone in shots):
-            continue
+    groups = [group for group in _groups(phone_s, dslr_s, tolerance_s) if _is_in_doubt(group, settled.partners)]
+    for group in track(groups, "compare pictures", len(groups)) if likeness and groups else groups:
         times = phone_s[group.phones], dslr_s[group.dslrs]
         is_candidate = np.abs(times[0][:, None] - times[1][None, :]) <= tolerance_s
         chosen, pictured = _choose(*times, is_candidate, _likenesses(group, is_candidate, likeness))
-        for row, phone in enumerate(shots):
+        for row, phone in enumerate(group.phones.tolist()):
             settled.partners.pop(phone, None)
             if row in chosen:
                 settled.partners[phone] = int(group.dslrs[chosen[row]])
@@ -81,9 +86,16 @@ def settle(phone_s: Seconds, dslr_s: Seconds, matches: Indices, tolerance_s: flo
     return settled
 
 
-def _likenesses(group: _Group, is_candidate: Candidates, likeness: Likeness) -> Table:
+def _is_in_doubt(group: _Group, partners: Partners) -> bool:
+    shots = len(group.phones) + len(group.dslrs)
+    return 2 < shots <= MOST_SHOTS and any(phone in partners for phone in group.phones.tolist())
+
+
+def _likenesses(group: _Group, is_candidate: Candidates, likeness: Likeness | None) -> Table:
     """Likeness of each candidate, (N, M); NaN of the others, and where nobody can tell."""
     table = np.full(is_candidate.shape, np.nan)
+    if likeness is None:
+        return table
     for row, column in np.argwhere(is_candidate).tolist():
         value = likeness(int(group.phones[row]), int(group.dslrs[column]))
         table[row, column] = np.nan if value is None else value
