@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import fsspec
 import numpy as np
 import pytest
 
 from dataset.errors import DpedtoolError
 from dataset.params import PairParams
+from dataset.places import as_place
 from dataset.schema import Pair
 from pipeline.pairing import pair_folders
 from pipeline.pictures import UNLIKE, Pictures
@@ -86,6 +88,24 @@ def test_bursts_with_shots_missing_on_either_side_are_told_apart(tmp_path: Path,
     rows = pairs(tmp_path)
     check_all(rows, len(moments), missing)
     assert {row.matched_by for row in rows if row.status == "paired"} == {"picture"}
+
+
+def test_bursts_behind_urls_are_told_apart_as_those_in_folders(tmp_path: Path) -> None:
+    moments = bursts(8, 4)
+    shoot(tmp_path, moments, range(len(moments)), ([2], [5]))
+    files = fsspec.filesystem("memory")
+    for path in tmp_path.rglob("*.jpg"):
+        files.pipe(f"/bursts/{path.relative_to(tmp_path).as_posix()}", path.read_bytes())
+    try:
+        remote = pair_folders(as_place("memory://bursts/phone"), as_place("memory://bursts/dslr"), PairParams()).rows
+    finally:
+        files.rm("/bursts", recursive=True)
+    assert {str(row.phone_path.parent) for row in remote if row.phone_path} == {"memory://bursts/phone"}
+    assert {row.matched_by for row in remote if row.status == "paired"} == {"picture"}
+    check_all(remote, len(moments), ([2], [5]))
+    as_urls = pair_folders(*(as_place(f"file://{tmp_path}/{camera}") for camera in ("phone", "dslr")), PairParams())
+    assert as_urls.rows == pairs(tmp_path)
+    assert [row.pair_id for row in as_urls.rows] == [row.pair_id for row in remote]
 
 
 def test_names_in_no_order_make_no_difference(tmp_path: Path) -> None:
