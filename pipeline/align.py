@@ -33,7 +33,13 @@ MISALIGNED_PX = 2.0
 
 
 def align(
-    pairs: Sequence[Pair], out: Path, params: AlignParams, *, images: bool = True, workers: int = 1
+    pairs: Sequence[Pair],
+    out: Path,
+    params: AlignParams,
+    *,
+    images: bool = True,
+    workers: int = 1,
+    scheduler: str | None = None,
 ) -> list[Alignment]:
     """Align all pairs and write `out/alignments.parquet`; with images also `out/{phone,dslr}/<pair_id>.png`.
 
@@ -63,7 +69,9 @@ def align(
             partial(_lost, params=params),
             finished,
             usable=partial(_has_images, out) if images else lambda _: True,
+            reads=[there(path) for pair in whole for path in (pair.phone_path, pair.dslr_path)],
             workers=workers,
+            scheduler=scheduler,
             label="align",
         )
         rows = [_at_home(row, pair) for key, pair in items.items() for row in finished.get(key)]

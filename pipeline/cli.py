@@ -17,7 +17,7 @@ from dataset.params import PairParams, Params, as_yaml, load_params
 from dataset.places import Place, answering, as_place, is_url
 from dataset.schema import Alignment, Pair, Patch
 from dataset.tables import read_frame, read_rows, write_rows
-from pipeline.runner import default_workers
+from pipeline.runner import WORKER_MEMORY, default_workers, warm_up
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -119,7 +119,17 @@ workers_option = click.option(
     type=click.IntRange(min=1),
     default=default_workers,
     show_default="processors",
-    help="Parallel processes, of about 0.7 GB at 12 and 22 megapixels; the results are the same for any number.",
+    help=f"Parallel processes, of at most {WORKER_MEMORY} each; the results are the same for any number.",
+)
+scheduler_option = click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    envvar="DASK_SCHEDULER_ADDRESS",
+    show_envvar=True,
+    help="Work on the Dask cluster of this scheduler, such as tcp://host:8786, instead of in --workers processes here. "
+    "It must have this checkout installed, scheduler and workers alike, with the same versions of Python and "
+    "packages, and its workers must see the folders of photos and results under the same paths. They may come and go, "
+    f"and take {WORKER_MEMORY} for each thread.",
 )
 
 
@@ -169,20 +179,31 @@ def pair(folders: tuple[Place, ...], phone: str | None, csv_file: Path | None, o
 @out_option
 @click.option("--images/--no-images", default=True, help="Write the aligned images, or the table alone.")
 @workers_option
+@scheduler_option
 @params_options
 def align(
-    sources: tuple[Place, ...], csv_file: Path | None, out: Path, images: bool, workers: int, params: Params
+    sources: tuple[Place, ...],
+    csv_file: Path | None,
+    out: Path,
+    images: bool,
+    workers: int,
+    scheduler: str | None,
+    params: Params,
 ) -> None:
     """Align the photos of each pair. Writes OUT/alignments.parquet and OUT/{phone,dslr}/<pair_id>.png.
 
     PHONE and DSLR are two photos, or two folders whose photos are paired first; PAIRS_DIR is what `dpedtool pair`
     wrote.
     """
+    if not scheduler and _is_dir(sources[0]):
+        warm_up(workers, "pipeline.align")
     from pipeline.align import align as align_pairs
     from pipeline.summary import check_lost, say_alignments
 
+    if scheduler:
+        sources, out = tuple(source.absolute() for source in sources), out.absolute()
     pairs = _pairs(sources, out, params, csv_file)
-    rows = align_pairs(pairs, out, params.align, images=images, workers=workers)
+    rows = align_pairs(pairs, out, params.align, images=images, workers=workers, scheduler=scheduler)
     say_alignments(rows)
     check_lost((row.reason for row in rows), Alignment.table_in(out))
     if len(sources) == 2 and not any(row.status == "aligned" for row in rows):
@@ -215,14 +236,19 @@ def map_points(aligned: Path, pair_id: str) -> None:
 @click.argument("aligned", type=FILE)
 @out_option
 @workers_option
+@scheduler_option
 @params_options
-def patches(aligned: Path, out: Path, workers: int, params: Params) -> None:
+def patches(aligned: Path, out: Path, workers: int, scheduler: str | None, params: Params) -> None:
     """Cut patches from aligned pairs. Writes OUT/patches.parquet and OUT/patches-NNNNN.tar."""
+    if not scheduler:
+        warm_up(workers, "pipeline.patches")
     from pipeline.patches import cut_patches
     from pipeline.summary import check_lost, say_patches
 
+    if scheduler:
+        aligned, out = aligned.absolute(), out.absolute()
     alignments = read_rows(Alignment.table_in(aligned), Alignment)
-    table = cut_patches(alignments, out, params.patches, workers=workers)
+    table = cut_patches(alignments, out, params.patches, workers=workers, scheduler=scheduler)
     say_patches(table)
     check_lost(read_frame(table, Patch, ["reason"])["reason"], table)
     if not any(row.status == "aligned" for row in alignments):
