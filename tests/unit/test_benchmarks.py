@@ -14,7 +14,7 @@ import pytest
 from benchmarks import plain, sets, table
 from benchmarks.sets import PhotoSet
 from benchmarks.table import PairFigures, SetFigures, ToolFigures
-from benchmarks.tools import Plain
+from benchmarks.tools import Ours, Plain, Tool
 from benchmarks.usage import measure
 from benchmarks.yardstick import Residual, TruthError, grid, residual, truth_error
 from dataset.photos import encode_image
@@ -94,8 +94,8 @@ def test_the_truth_of_a_resized_photo_is_that_of_its_file(photos: PhotoSet, tmp_
     assert photos.pair("a.png")[1].shape == (400, 560, 3)
 
 
-def test_the_plain_script_registers_a_pair(photos: PhotoSet, tmp_path: Path) -> None:
-    tool = Plain()
+@pytest.mark.parametrize("tool", [Ours(), Plain()], ids=lambda tool: tool.name)
+def test_a_tool_registers_a_pair(tool: Tool, photos: PhotoSet, tmp_path: Path) -> None:
     used = tool.run(photos, tmp_path / "out")
     assert 0 < used.cpu_s < 60
     assert used.peak_bytes > 30e6
