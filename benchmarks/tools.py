@@ -25,8 +25,10 @@ from pipeline import aligned
 from pipeline.geometry import transform_points
 
 HUGIN_OPTIONS = ("-f", "60", "-m", "-d", "-i", "-x", "-y", "-z", "-c", "20", "-s", "2")
-"""Of some twenty sets of options tried, the one that left least on real photos, and among the safest on simulated ones:
-the whole lens and the position of the camera are fitted, to 20 points a cell found on photos reduced to a quarter."""
+"""Of some twenty sets of options, the one that left least on six pairs of City100; none aligned all simulated pairs.
+
+Lens and position of the DSLR are fitted, to 20 points a cell that are found on photos of a quarter of the width.
+"""
 
 
 @dataclass(frozen=True)
