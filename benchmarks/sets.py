@@ -16,6 +16,7 @@ from benchmarks.usage import ROOT
 from benchmarks.yardstick import Image, Mapping, Points, grid
 from dataset.io import digest, file_sha256
 from dataset.photos import list_photos, load_photo
+from dataset.places import Place
 from pipeline.geometry import largest_box
 from pipeline.rig import Camera, Truth, demo_cameras, simulate_pair
 from pipeline.rig.collage import wall_of_prints
@@ -161,7 +162,7 @@ def _texture(rng: np.random.Generator, index: int) -> Image:
     return photo if photo.shape[1] >= photo.shape[0] else np.ascontiguousarray(np.rot90(photo))
 
 
-def _pictures() -> list[Path]:
+def _pictures() -> list[Place]:
     """Real photos to simulate with, the files with most detail first; none where they are not there."""
     folder = real_folder() / "photos"
     return sorted(list_photos(folder), key=lambda path: -path.stat().st_size) if folder.is_dir() else []

@@ -73,9 +73,9 @@ class PairParams(Section):
     )
     csv: str | None = param(
         None,
-        "list of the pairs, which then goes before names and clocks: a CSV file with the columns phone and dslr, file "
-        "names or stems; absolute or relative to the params file; {phone} in it stands for the phone's folder; best "
-        "kept in captures.root, where DVC sees its changes; null: none",
+        "list of the pairs, which then goes before names and clocks: a CSV file of this machine with the columns phone "
+        "and dslr, file names or stems; absolute or relative to the params file; {phone} in it stands for the phone's "
+        "folder; best kept in captures.root, where DVC sees its changes; null: none",
     )
 
 
