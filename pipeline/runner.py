@@ -520,6 +520,8 @@ def _silence() -> None:
     """A killed process becomes a row with a reason; what Dask's client says of it would only stand beside."""
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    # An interrupt may cancel what its client has just begun; warned of in another thread, whenever it is collected.
+    warnings.filterwarnings("ignore", r"coroutine '.*' was never awaited", RuntimeWarning)
 
 
 @contextlib.contextmanager
