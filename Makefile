@@ -5,12 +5,14 @@
 #   make lint     ruff and mypy
 #   make format   let ruff rewrite the code
 #   make docs     docs/tables.md, from the schemas
+#   make bench-align  the registration beside other tools, to benchmarks/align.md; BENCH=--quick for a look
 #   make clean    remove .venv and the working copies of the results; DVC's cache and records stay
 #
 # PYTHON=python3.12 picks an interpreter, TORCH_INDEX=URL another build of torch (a GPU's, say).
 
 PYTHON ?= python3
 TORCH_INDEX ?=
+BENCH ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PINS := constraints.txt
@@ -35,7 +37,7 @@ ifneq ($(CHOICES),$(shell cat .venv.choices 2>/dev/null))
 $(shell echo "$(CHOICES)" >.venv.choices)
 endif
 
-.PHONY: repro test lint format docs clean
+.PHONY: repro test lint format docs bench-align clean
 .DELETE_ON_ERROR:
 
 repro: $(VENV)/repro.stamp
@@ -56,6 +58,9 @@ format: $(VENV)/dev.stamp
 
 docs: $(VENV)/dev.stamp
 	@$(BIN)/python -c 'from dataset.schema import as_markdown; print(as_markdown(), end="")' > docs/tables.md
+
+bench-align: $(VENV)/dev.stamp
+	@$(BIN)/python -m benchmarks.align $(BENCH)
 
 clean:
 	rm -rf $(VENV) .venv.choices results demo/captures

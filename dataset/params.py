@@ -71,6 +71,12 @@ class PairParams(Section):
         above=0,
         at_most=1,
     )
+    csv: str | None = param(
+        None,
+        "list of the pairs, which then goes before names and clocks: a CSV file of this machine with the columns phone "
+        "and dslr, file names or stems; absolute or relative to the params file; {phone} in it stands for the phone's "
+        "folder; best kept in captures.root, where DVC sees its changes; null: none",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +225,9 @@ def load_params(path: Path | None, overrides: tuple[str, ...] = ()) -> Params:
     if path:
         captures = dataclasses.replace(params.captures, root=str(as_place(params.captures.root, path.parent)))
         params = dataclasses.replace(params, captures=captures)
+        if params.pair.csv is not None:
+            pair = dataclasses.replace(params.pair, csv=str(as_place(params.pair.csv, path.parent)))
+            params = dataclasses.replace(params, pair=pair)
     for override in overrides:
         params = _override(params, override)
     return params

@@ -63,6 +63,7 @@ class Pair(Row):
         "no_dslr_photo": "the DSLR has no photo of this moment",
         "no_phone_photo": "the phone has no photo of this moment",
         "no_capture_time": "the photo carries no EXIF capture time",
+        "not_in_csv": "the user's list of pairs does not name the photo",
         "unreadable_photo": "the photo's file cannot be read",
         "unusable_name": "the photo's name is not valid Unicode",
     }
@@ -73,6 +74,12 @@ class Pair(Row):
     status: str = column("paired or unpaired")
     reason: str = column("why it is unpaired; empty when paired", default="")
     detail: str = column("the reason as a sentence, with figures", default="")
+    matched_by: str | None = column(
+        "csv: the user's list; name: equal file names; clock: capture times, which leave no other partner; picture: "
+        "of several shots within the tolerance the one that shows the same; order: of several the one next in time, "
+        "as the pictures do not tell; empty when unpaired",
+        default=None,
+    )
     phone_path: Place | None = column("the phone's photo", default=None)
     dslr_path: Place | None = column("the DSLR's photo", default=None)
     phone_sha256: str | None = column("SHA-256 of the phone's file, hex", default=None)

@@ -51,7 +51,13 @@ COARSEST = 1.12
 
 
 def align(
-    pairs: Sequence[Pair], out: Path, params: AlignParams, *, images: bool = True, workers: int = 1
+    pairs: Sequence[Pair],
+    out: Path,
+    params: AlignParams,
+    *,
+    images: bool = True,
+    workers: int = 1,
+    scheduler: str | None = None,
 ) -> list[Alignment]:
     """Align all pairs: `out/alignments.parquet`, `out/timings.parquet`; with images `out/{phone,dslr}/<pair_id>.png`.
 
@@ -81,7 +87,9 @@ def align(
             partial(_lost, params=params),
             finished,
             usable=partial(_has_images, out) if images else lambda _: True,
+            reads=[there(path) for pair in whole for path in (pair.phone_path, pair.dslr_path)],
             workers=workers,
+            scheduler=scheduler,
             label="align",
         )
         rows = [_at_home(row, pair) for key, pair in items.items() for row in finished.get(key)]

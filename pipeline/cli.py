@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from dataset.errors import DpedtoolError
-from dataset.params import Params, as_yaml, load_params
+from dataset.io import write_json
+from dataset.params import PairParams, Params, as_yaml, load_params
 from dataset.places import Place, answering, as_place, is_url
 from dataset.schema import Alignment, Pair, Patch
 from dataset.tables import read_frame, read_rows, write_rows
-from pipeline.runner import default_workers
+from pipeline.runner import WORKER_MEMORY, default_workers, warm_up
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -105,13 +107,29 @@ def params_options(command: Command) -> Command:
 
 FOLDER = _Local(file_okay=False)
 
+csv_option = click.option(
+    "--csv",
+    "csv_file",
+    type=FILE,
+    help="List of the pairs, in place of names and clocks: columns phone and dslr, file names or stems (pair.csv).",
+)
 out_option = click.option("-o", "--out", type=FOLDER, required=True, help="Folder for the results; made if missing.")
 workers_option = click.option(
     "--workers",
     type=click.IntRange(min=1),
     default=default_workers,
     show_default="processors",
-    help="Parallel processes, of about 0.7 GB at 12 and 22 megapixels; the results are the same for any number.",
+    help=f"Parallel processes, of at most {WORKER_MEMORY} each; the results are the same for any number.",
+)
+scheduler_option = click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    envvar="DASK_SCHEDULER_ADDRESS",
+    show_envvar=True,
+    help="Work on the Dask cluster of this scheduler, such as tcp://host:8786, instead of in --workers processes here. "
+    "It must have this checkout installed, scheduler and workers alike, with the same versions of Python and "
+    "packages, and its workers must see the folders of photos and results under the same paths. They may come and go, "
+    f"and take {WORKER_MEMORY} for each thread.",
 )
 
 
@@ -146,36 +164,46 @@ def simulate(out: Path, params: Params) -> None:
 @main.command()
 @click.argument("folders", nargs=-1, type=PHOTOS, metavar="[PHONE_DIR DSLR_DIR]")
 @click.option("--phone", help="Take the folders from section captures of the params file: this phone's and the DSLR's.")
+@csv_option
 @out_option
 @params_options
-def pair(folders: tuple[Place, ...], phone: str | None, out: Path, params: Params) -> None:
-    """Find which photos of two cameras show the same moment. Writes OUT/pairs.parquet."""
-    from pipeline.pairing import pair_folders
-    from pipeline.summary import say_pairs
-
+def pair(folders: tuple[Place, ...], phone: str | None, csv_file: Path | None, out: Path, params: Params) -> None:
+    """Find which photos of two cameras show the same moment. Writes OUT/pairs.parquet and OUT/synchronisation.json."""
     phone_dir, dslr_dir = _camera_folders(folders, phone, params)
-    pairing = pair_folders(phone_dir, dslr_dir, params.pair)
-    write_rows(Pair.table_in(out), Pair, pairing.rows)
-    say_pairs(pairing.rows, pairing.note)
+    _pair_folders(phone_dir, dslr_dir, out, _listed(params.pair, csv_file))
 
 
 @main.command()
 @click.argument("sources", nargs=-1, required=True, type=PHOTOS, metavar="PHONE DSLR | PAIRS_DIR")
+@csv_option
 @out_option
 @click.option("--images/--no-images", default=True, help="Write the aligned images, or the table alone.")
 @workers_option
+@scheduler_option
 @params_options
-def align(sources: tuple[Place, ...], out: Path, images: bool, workers: int, params: Params) -> None:
+def align(
+    sources: tuple[Place, ...],
+    csv_file: Path | None,
+    out: Path,
+    images: bool,
+    workers: int,
+    scheduler: str | None,
+    params: Params,
+) -> None:
     """Align the photos of each pair. Writes OUT/alignments.parquet and OUT/{phone,dslr}/<pair_id>.png.
 
     PHONE and DSLR are two photos, or two folders whose photos are paired first; PAIRS_DIR is what `dpedtool pair`
     wrote.
     """
+    if not scheduler and _is_dir(sources[0]):
+        warm_up(workers, "pipeline.align")
     from pipeline.align import align as align_pairs
     from pipeline.summary import check_lost, say_alignments
 
-    pairs = _pairs(sources, out, params)
-    rows = align_pairs(pairs, out, params.align, images=images, workers=workers)
+    if scheduler:
+        sources, out = tuple(source.absolute() for source in sources), out.absolute()
+    pairs = _pairs(sources, out, params, csv_file)
+    rows = align_pairs(pairs, out, params.align, images=images, workers=workers, scheduler=scheduler)
     say_alignments(rows)
     check_lost((row.reason for row in rows), Alignment.table_in(out))
     if len(sources) == 2 and not any(row.status == "aligned" for row in rows):
@@ -208,14 +236,19 @@ def map_points(aligned: Path, pair_id: str) -> None:
 @click.argument("aligned", type=FILE)
 @out_option
 @workers_option
+@scheduler_option
 @params_options
-def patches(aligned: Path, out: Path, workers: int, params: Params) -> None:
+def patches(aligned: Path, out: Path, workers: int, scheduler: str | None, params: Params) -> None:
     """Cut patches from aligned pairs. Writes OUT/patches.parquet and OUT/patches-NNNNN.tar."""
+    if not scheduler:
+        warm_up(workers, "pipeline.patches")
     from pipeline.patches import cut_patches
     from pipeline.summary import check_lost, say_patches
 
+    if scheduler:
+        aligned, out = aligned.absolute(), out.absolute()
     alignments = read_rows(Alignment.table_in(aligned), Alignment)
-    table = cut_patches(alignments, out, params.patches, workers=workers)
+    table = cut_patches(alignments, out, params.patches, workers=workers, scheduler=scheduler)
     say_patches(table)
     check_lost(read_frame(table, Patch, ["reason"])["reason"], table)
     if not any(row.status == "aligned" for row in alignments):
@@ -302,10 +335,11 @@ def _check_cameras(root: Place, params: Params) -> None:
         )
 
 
-def _pairs(sources: tuple[Place, ...], out: Path, params: Params) -> list[Pair]:
-    from pipeline.pairing import pair_files, pair_folders
-    from pipeline.summary import say_pairs
+def _pairs(sources: tuple[Place, ...], out: Path, params: Params, csv_file: Path | None) -> list[Pair]:
+    from pipeline.pairing import pair_files
 
+    if csv_file and (len(sources) != 2 or not all(_is_dir(source) for source in sources)):
+        raise click.UsageError("--csv says which photos of two folders belong together: name the two folders.")
     if len(sources) == 1:
         folder = sources[0]
         if not isinstance(folder, Path) or not Pair.table_in(folder).is_file():
@@ -323,10 +357,25 @@ def _pairs(sources: tuple[Place, ...], out: Path, params: Params) -> list[Pair]:
         pairing = pair_files(phone, dslr)
         write_rows(Pair.table_in(out), Pair, pairing.rows)
         return pairing.rows
-    pairing = pair_folders(phone, dslr, params.pair)
+    return _pair_folders(phone, dslr, out, _listed(params.pair, csv_file))
+
+
+def _pair_folders(phone_dir: Place, dslr_dir: Place, out: Path, params: PairParams) -> list[Pair]:
+    """Pair two folders, write the table and the report of the synchronisation, and say how it went."""
+    from pipeline.pairing import pair_folders
+    from pipeline.summary import say_pairs
+    from pipeline.synchronisation import FILE, synchronisation
+
+    pairing = pair_folders(phone_dir, dslr_dir, params)
+    report = synchronisation(pairing.rows, params.tolerance_s)
     write_rows(Pair.table_in(out), Pair, pairing.rows)
-    say_pairs(pairing.rows, pairing.note)
+    write_json(out / FILE, report)
+    say_pairs(pairing.rows, pairing.note, report)
     return pairing.rows
+
+
+def _listed(params: PairParams, csv_file: Path | None) -> PairParams:
+    return replace(params, csv=str(csv_file)) if csv_file else params
 
 
 def _is_file(place: Place) -> bool:

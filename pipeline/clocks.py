@@ -26,6 +26,18 @@ DRIFT = 5 / 86_400
 NEARLY = 0.8
 """An offset that explains this share of the shots that another one explains is as good as that one."""
 SAMPLE_SHOTS = 600
+MOST_RIVALS = 40
+STRAIGHTENINGS = 5
+
+
+@dataclass(frozen=True)
+class Rival:
+    """Another offset, which explains nearly as many shots: then the shots' rhythm is no proof."""
+
+    shift_s: float
+    """How much larger it is than the fit's."""
+    matches: Indices
+    """(K, 2), as in `ClockFit`."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +48,27 @@ class ClockFit:
     """(N,): what to add to each of the phone's capture times to get the DSLR's."""
     matches: Indices
     """(K, 2): index of the phone's shot, index of the DSLR's, in the order of the phone's clock."""
-    rival_offset_s: float | None = None
-    """Another offset that explains nearly as many shots, or None: then the shots' rhythm is no proof."""
-    rival_matches: int = 0
+    rivals: tuple[Rival, ...] = ()
+    """The best one first, at most `MOST_RIVALS`."""
 
     @property
     def offset_s(self) -> float:
         """The offset at the first shot that meets, in seconds; NaN where none does."""
         return float(self.offsets_s[self.matches[0, 0]]) if len(self.matches) else np.nan
+
+    @property
+    def rival_offset_s(self) -> float | None:
+        """What `offset_s` is by the best rival; None where there is none."""
+        return self.offset_s + self.rivals[0].shift_s if self.rivals else None
+
+    @property
+    def rival_matches(self) -> int:
+        """How many shots the best rival explains."""
+        return len(self.rivals[0].matches) if self.rivals else 0
+
+    def under(self, rival: Rival) -> ClockFit:
+        """Return the fit that takes a rival's word, and knows of no other."""
+        return ClockFit(self.offsets_s + rival.shift_s, rival.matches)
 
     @property
     def range_s(self) -> tuple[float, float]:
@@ -75,13 +100,15 @@ def fit_clocks(
     times = _Times(phone_s[order], np.sort(dslr_s), tolerance_s)
     edges = _blocks(times.phone)
     offsets = _search(times, edges, max_offset_s) if offset_s is None else _follow(times, edges, offset_s)
-    offsets, matches = _match_pieces(times, _move_edges(times, _Pieces(edges, offsets)))
-    rival = _rival(times, offsets, matches, max_offset_s) if offset_s is None else (None, 0)
+    pieces = _move_edges(times, _Pieces(edges, offsets))
+    offsets, matches = _straightened(times, pieces, *_match_pieces(times, pieces))
+    rivals = _rivals(times, offsets, matches, max_offset_s) if offset_s is None else []
     # Back to the order in which the caller gave the shots.
-    matches = np.stack([order[matches[:, 0]], np.argsort(dslr_s, kind="stable")[matches[:, 1]]], axis=1)
+    orders = order, np.argsort(dslr_s, kind="stable")
     unsorted = np.empty_like(offsets)
     unsorted[order] = offsets
-    return ClockFit(unsorted, matches, *rival)
+    known = tuple(Rival(rival.shift_s, _renumbered(rival.matches, orders)) for rival in rivals)
+    return ClockFit(unsorted, _renumbered(matches, orders), known)
 
 
 def meeting_shots(phone_s: Seconds, dslr_s: Seconds, tolerance_s: float) -> Indices:
@@ -93,6 +120,10 @@ def meeting_shots(phone_s: Seconds, dslr_s: Seconds, tolerance_s: float) -> Indi
     mates = nearest_dslr[phones]
     mutual = (nearest_phone[mates] == phones) & (np.abs(phone_s[phones] - dslr_s[mates]) <= tolerance_s)
     return np.stack([phones[mutual], mates[mutual]], axis=1)
+
+
+def _renumbered(matches: Indices, orders: tuple[Indices, Indices]) -> Indices:
+    return np.stack([orders[0][matches[:, 0]], orders[1][matches[:, 1]]], axis=1)
 
 
 @dataclass(frozen=True)
@@ -246,6 +277,39 @@ def _match_pieces(times: _Times, pieces: _Pieces) -> tuple[Seconds, Indices]:
     return offsets, _without_chance(matches[np.argsort(matches[:, 0])], pieces)
 
 
+def _straightened(times: _Times, pieces: _Pieces, offsets: Seconds, matches: Indices) -> tuple[Seconds, Indices]:
+    """Offsets of one steady drift and the shots that meet by it, where these are more; else offsets and matches.
+
+    Where a few shots are taken a day, a block lasts for days, in which the drift exceeds the tolerance. Where a clock
+    was set anew, no line explains as many shots as the pieces do.
+    """
+    for _ in range(STRAIGHTENINGS):
+        if len(matches) < FEWEST_SHOTS:
+            break
+        line = _line(times, matches)
+        met = _without_chance(meeting_shots(times.phone + line, times.dslr, times.tolerance), pieces)
+        if len(met) <= len(matches):
+            break
+        offsets, matches = line, met
+    return offsets, matches
+
+
+def _line(times: _Times, matches: Indices) -> Seconds:
+    """The straight line through the offsets of matches, at each of the phone's shots, (N,), in seconds.
+
+    Its slope is the median of those between matches half a session apart, which a third of wrong ones does not move
+    (Sen 1968, doi:10.1080/01621459.1968.10480934).
+    """
+    moments = times.phone[matches[:, 0]]
+    differences = times.dslr[matches[:, 1]] - moments
+    half = len(matches) // 2
+    spans = moments[half:] - moments[: len(moments) - half]
+    is_apart = spans > 0
+    slopes = (differences[half:] - differences[: len(moments) - half])[is_apart] / spans[is_apart]
+    slope = float(np.clip(np.median(slopes), -DRIFT, DRIFT)) if len(slopes) else 0.0
+    return slope * times.phone + float(np.median(differences - slope * moments))
+
+
 def _without_chance(matches: Indices, pieces: _Pieces) -> Indices:
     """The matches but for pieces with so few that they meet by chance, as when a clock was set beyond the limit."""
     shots = np.diff(pieces.edges)
@@ -267,23 +331,25 @@ def _offsets_across_jumps(times: _Times, pieces: _Pieces) -> Seconds:
     return others
 
 
-def _rival(times: _Times, offsets: Seconds, matches: Indices, max_offset_s: float) -> tuple[float | None, int]:
-    """Another offset that explains nearly as many shots, and how many it does.
+def _rivals(times: _Times, offsets: Seconds, matches: Indices, max_offset_s: float) -> list[Rival]:
+    """Other offsets that explain nearly as many shots, the fullest first and of equally full ones the nearest.
 
-    It is looked for among the differences that the fit leaves, of so many shots as bound time and memory.
+    They are looked for among the differences that the fit leaves, of so many shots as bound time and memory.
     """
     aligned = times.phone + offsets
     sample = matches[:: 1 + len(matches) // SAMPLE_SHOTS, 0]
     left = _differences(np.sort(aligned[sample]), times.dslr, 0.0, max_offset_s)
     counts = np.where(np.abs(left) > 3 * times.tolerance, _within(left, times.tolerance), 0)
-    if not counts.any():
-        return None, 0
-    fullest = left[counts == counts.max()]
-    shift = float(fullest[np.argmin(np.abs(fullest))])
-    shots = len(meeting_shots(aligned + shift, times.dslr, times.tolerance))
-    if shots < NEARLY * len(matches):
-        return None, 0
-    return float(offsets[matches[0, 0]]) + shift, shots
+    rivals: list[Rival] = []
+    while len(rivals) < MOST_RIVALS and counts.any():
+        fullest = left[counts == counts.max()]
+        shift = float(fullest[np.argmin(np.abs(fullest))])
+        met = meeting_shots(aligned + shift, times.dslr, times.tolerance)
+        if len(met) < NEARLY * len(matches):
+            break
+        rivals.append(Rival(shift, met))
+        counts[np.abs(left - shift) <= 3 * times.tolerance] = 0
+    return rivals
 
 
 def _nearest(times: Seconds, others: Seconds) -> Indices:

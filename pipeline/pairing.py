@@ -1,28 +1,24 @@
-"""Stage pair: which phone photo and which DSLR photo show the same moment."""
+"""Stage pair: which phone photo and which DSLR photo show the same moment, by list, file names or capture times."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-
-import numpy as np
+from pathlib import Path
 
 from dataset.errors import DpedtoolError
 from dataset.io import file_sha256
 from dataset.params import PairParams
 from dataset.photos import capture_time, list_photos
-from dataset.places import Place, answering, printable
+from dataset.places import Place, answering, as_place, printable
 from dataset.progress import track
 from dataset.schema import Pair
-from pipeline.clocks import FEWEST_SHOTS, NEARLY, ClockFit, fit_clocks
-
-FEW_SHARE = 0.8
-"""Smallest share of the shots that must find a mate where fewer than ten do."""
-SAME_NAMES = "give the two photos of each pair the same name (001.jpg in both folders)"
+from pipeline.clock_pairing import SAME_NAMES, clock_error, read_clocks
+from pipeline.pair_list import read_pair_list
+from pipeline.shots import Matching, Shot, is_unicode
 
 
 @dataclass(frozen=True)
@@ -33,44 +29,8 @@ class Pairing:
     note: str
 
 
-@dataclass(frozen=True)
-class _Photo:
-    path: Place
-    name: str
-    """The file's name as an identifier, unique in its folder."""
-    time: datetime | None
-
-    @property
-    def seconds(self) -> float:
-        """Capture time in seconds on the camera's own clock; only photos with a time are asked."""
-        if self.time is None:
-            raise ValueError(f"{self.path} has no capture time")
-        return (self.time - datetime(1970, 1, 1)).total_seconds()
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether tables can hold the photo's path: text in them is Unicode."""
-        return _is_unicode(self.path)
-
-
-@dataclass(frozen=True)
-class _Matching:
-    dslr_of_phone: dict[int, int]
-    note: str
-    offsets: dict[Place, float] | None = None
-    """What to add to the phone's clock, in seconds, for each of its photos with a time; None when matched by name."""
-
-    def couples(self, phones: Sequence[_Photo], dslrs: Sequence[_Photo]) -> list[tuple[_Photo | None, _Photo | None]]:
-        """Every photo once: with its mate, or alone."""
-        mates = {index: dslrs[mate] for index, mate in self.dslr_of_phone.items()}
-        alone = sorted(set(range(len(dslrs))) - set(self.dslr_of_phone.values()))
-        return [(phone, mates.get(index)) for index, phone in enumerate(phones)] + [
-            (None, dslrs[index]) for index in alone
-        ]
-
-
 def pair_folders(phone_dir: Place, dslr_dir: Place, params: PairParams) -> Pairing:
-    """Pair the photos of two folders, by file name or by capture time.
+    """Pair the photos of two folders, by the user's list, by file name or by capture time.
 
     Returns
     -------
@@ -80,8 +40,8 @@ def pair_folders(phone_dir: Place, dslr_dir: Place, params: PairParams) -> Pairi
     Raises
     ------
     DpedtoolError
-        A folder is missing, empty or of an unusable name, or neither names nor capture times tell which photos belong
-        together.
+        A folder is missing, empty or of an unusable name, the user's list is wrong, or neither names nor capture times
+        tell which photos belong together.
 
     """
     for folder in (phone_dir, dslr_dir):
@@ -93,9 +53,12 @@ def pair_folders(phone_dir: Place, dslr_dir: Place, params: PairParams) -> Pairi
     for folder, usable in ((phone_dir, phones), (dslr_dir, dslrs)):
         if not usable:
             raise DpedtoolError(f"No photo in {folder} has a name in valid UTF-8: rename them.")
-    matching = _match(phones, dslrs, params, f"The photos of {phone_dir} and {dslr_dir} cannot be paired")
     # Not resolved: a linked folder is known by the name that the user gave it.
     camera = phone_dir.absolute().name or phone_dir.resolve().name
+    if params.csv is None:
+        matching = _match(phones, dslrs, params, f"The photos of {phone_dir} and {dslr_dir} cannot be paired")
+    else:
+        matching = _listed(params.csv.replace("{phone}", camera), phones, dslrs)
     rows = _rows(camera, phones, dslrs, matching)
     rows += [_unusable_row(camera, photo, is_phone=True) for photo in photos[0] if not photo.is_usable]
     rows += [_unusable_row(camera, photo, is_phone=False) for photo in photos[1] if not photo.is_usable]
@@ -117,8 +80,8 @@ def pair_files(phone: Place, dslr: Place) -> Pairing:
             there = path.is_file()
         if not there:
             raise DpedtoolError(f"There is no photo {path}: name an existing file.")
-    photos = [_Photo(path, identifier(path.stem), capture_time(path)) for path in (phone, dslr)]
-    return Pairing(_rows("phone", photos[:1], photos[1:], _Matching({0: 0}, "")), "one pair of photos")
+    photos = [Shot(path, identifier(path.stem), capture_time(path)) for path in (phone, dslr)]
+    return Pairing(_rows("phone", photos[:1], photos[1:], Matching({0: 0}, "", "name")), "one pair of photos")
 
 
 def identifier(name: str, most: int = 40) -> str:
@@ -133,142 +96,66 @@ def identifier(name: str, most: int = 40) -> str:
     return f"{plain[: most - 9]}_{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
 
 
-def _photos(folder: Place) -> list[_Photo]:
+def _photos(folder: Place) -> list[Shot]:
     paths = list_photos(folder)
     # IMG_1.jpg beside IMG_1.png: then the suffix tells them apart.
     uses = Counter(identifier(path.stem).lower() for path in paths)
     # The slash, which no file name holds, keeps these names apart from a stem that ends alike.
     names = [path.stem if uses[identifier(path.stem).lower()] == 1 else f"{path.stem}/{path.suffix}" for path in paths]
-    return [_Photo(path, identifier(name), capture_time(path)) for path, name in zip(paths, names, strict=True)]
-
-
-def _is_unicode(path: Place) -> bool:
-    """Whether a name is valid UTF-8, which names from old archives may not be."""
-    return printable(path) == str(path)
+    return [Shot(path, identifier(name), capture_time(path)) for path, name in zip(paths, names, strict=True)]
 
 
 def _check_name(path: Place) -> None:
     for known_as in (path.absolute(), path.resolve()):
-        if not _is_unicode(known_as):
+        if not is_unicode(known_as):
             raise DpedtoolError(f"The name of {printable(known_as)} is not valid UTF-8: rename it.")
 
 
-def _match(phones: Sequence[_Photo], dslrs: Sequence[_Photo], params: PairParams, refusal: str) -> _Matching:
+def _match(phones: Sequence[Shot], dslrs: Sequence[Shot], params: PairParams, refusal: str) -> Matching:
     """Match by names or by clocks, whichever the parameters and the photos call for; `refusal` begins each error."""
     names = _match_names(phones, dslrs)
-    by_name = _Matching(names, "paired by equal file names")
+    by_name = Matching(names, "paired by equal file names", "name")
     if params.by == "name" and names:
         return by_name
-    clocks = _read_clocks(phones, dslrs, params) if params.by != "name" else None
+    clocks = read_clocks(phones, dslrs, params) if params.by != "name" else None
     # Two cameras that both count IMG_0001 upwards share some names by chance, so a few equal ones prove nothing.
     if params.by == "auto" and names and 2 * len(names) >= min(len(phones), len(dslrs)):
-        return (clocks.against(names, phones, dslrs) if clocks else None) or by_name
+        return (clocks.against(names) if clocks else None) or by_name
     if clocks is None:
         if params.by == "auto" and names:
             return by_name
         raise _no_clue(refusal, params.by)
+    clocks = clocks.decided()
     if doubt := clocks.doubt():
         raise DpedtoolError(f"{refusal} by their capture times: {doubt}.")
     return clocks.matching()
 
 
-def _match_names(phones: Sequence[_Photo], dslrs: Sequence[_Photo]) -> dict[int, int]:
+def _listed(csv: str, phones: Sequence[Shot], dslrs: Sequence[Shot]) -> Matching:
+    path = as_place(csv)
+    if not isinstance(path, Path):
+        raise DpedtoolError(f"{csv} is a URL: only photos are read from URLs, so pair.csv must name a local file.")
+    pairs = read_pair_list(path, [phone.path for phone in phones], [dslr.path for dslr in dslrs])
+    return Matching(pairs, f"paired by the list {path}", "csv")
+
+
+def _match_names(phones: Sequence[Shot], dslrs: Sequence[Shot]) -> dict[int, int]:
     """Phone index to DSLR index of photos with one stem, capitals apart; stems used twice in a folder do not count."""
     places = [_unique_stems(phones), _unique_stems(dslrs)]
     return {places[0][stem]: places[1][stem] for stem in sorted(places[0].keys() & places[1].keys())}
 
 
-def _unique_stems(photos: Sequence[_Photo]) -> dict[str, int]:
+def _unique_stems(photos: Sequence[Shot]) -> dict[str, int]:
     uses = Counter(photo.path.stem.lower() for photo in photos)
     return {photo.path.stem.lower(): index for index, photo in enumerate(photos) if uses[photo.path.stem.lower()] == 1}
 
 
-@dataclass(frozen=True)
-class _Clocks:
-    """What the capture times say, and whether it is to be believed."""
-
-    fit: ClockFit
-    params: PairParams
-    phones: Sequence[int]
-    """Which photos of the phone have a time; the fit counts only these."""
-    dslrs: Sequence[int]
-    offsets: dict[Place, float]
-    """Seconds to add to the phone's clock, for each of these photos."""
-
-    def matching(self, why: str = "") -> _Matching:
-        """The pairs by clock; `why` goes into the note."""
-        mates = {self.phones[phone]: self.dslrs[dslr] for phone, dslr in self.fit.matches.tolist()}
-        return _Matching(mates, f"paired by capture time{why}: {self._offset_in_words()}", self.offsets)
-
-    def doubt(self) -> str:
-        """Why the fit is not to be believed and what to do about it; empty where it is."""
-        found, shots = len(self.fit.matches), min(len(self.phones), len(self.dslrs))
-        # Of a few shots, half meet under some offset by chance.
-        share = self.params.min_share if found >= FEWEST_SHOTS else max(self.params.min_share, FEW_SHARE)
-        if found < share * shots:
-            best = (
-                f"the best offset, {self.fit.offset_s:+.1f} s, explains {found}" if found else "no offset explains any"
-            )
-            return f"{best} of {shots} shots, and at least {share:.0%} are asked for; {self._remedy()}"
-        if self.fit.rival_offset_s is not None:
-            return (
-                f"the DSLR's clock may be {self.fit.offset_s:+.1f} s or {self.fit.rival_offset_s:+.1f} s from the "
-                f"phone's, which explain {found} and {self.fit.rival_matches} of {shots} shots; {SAME_NAMES}, or state "
-                "the offset by pair.offset_s"
-            )
-        return ""
-
-    def _remedy(self) -> str:
-        if self.params.offset_s is not None:
-            return f"{SAME_NAMES}, or correct pair.offset_s (now {self.params.offset_s:g} s)"
-        return (
-            f"{SAME_NAMES}, or set pair.max_offset_s (now {self.params.max_offset_s:g} s) above what the clocks differ "
-            f"by, or pair.min_share (now {self.params.min_share:g}) below the share of shots that both cameras took"
-        )
-
-    def against(self, names: dict[int, int], phones: Sequence[_Photo], dslrs: Sequence[_Photo]) -> _Matching | None:
-        """The pairs by clock where they are about as many as those by name and contradict most of these; else None."""
-        if len(self.fit.matches) < max(NEARLY * len(names), FEWEST_SHOTS) or self.doubt():
-            return None
-        couples = [(phones[phone], dslrs[dslr]) for phone, dslr in names.items()]
-        errors = [_clock_error(phone, dslr, self.offsets) for phone, dslr in couples if phone.time and dslr.time]
-        wrong = sum(abs(error) > self.params.tolerance_s for error in errors)
-        if 2 * wrong <= len(errors):
-            return None
-        return self.matching(
-            f" (equal file names contradict the capture times in {wrong} of {len(errors)} cases; pair.by=name goes by "
-            "them nevertheless)"
-        )
-
-    def _offset_in_words(self) -> str:
-        least, most = self.fit.range_s
-        if most - least <= self.params.tolerance_s:
-            return f"the DSLR's clock is {self.fit.offset_s:+.1f} s from the phone's"
-        return f"the DSLR's clock goes from {least:+.1f} to {most:+.1f} s from the phone's"
-
-
-def _read_clocks(phones: Sequence[_Photo], dslrs: Sequence[_Photo], params: PairParams) -> _Clocks | None:
-    """Fit the capture times of the photos that have one; None where a camera has none at all."""
-    timed = [[index for index, photo in enumerate(photos) if photo.time] for photos in (phones, dslrs)]
-    if not all(timed):
-        return None
-    phone_s = np.array([phones[index].seconds for index in timed[0]])
-    dslr_s = np.array([dslrs[index].seconds for index in timed[1]])
-    fit = fit_clocks(phone_s, dslr_s, params.tolerance_s, params.max_offset_s, params.offset_s)
-    offsets = {phones[index].path: offset for index, offset in zip(timed[0], fit.offsets_s.tolist(), strict=True)}
-    return _Clocks(fit, params, timed[0], timed[1], offsets)
-
-
-def _clock_error(phone: _Photo, dslr: _Photo, offsets: Mapping[Place, float]) -> float:
-    return dslr.seconds - phone.seconds - offsets[phone.path]
-
-
-def _rows(camera: str, phones: Sequence[_Photo], dslrs: Sequence[_Photo], matching: _Matching) -> list[Pair]:
+def _rows(camera: str, phones: Sequence[Shot], dslrs: Sequence[Shot], matching: Matching) -> list[Pair]:
     couples = matching.couples(phones, dslrs)
-    return [_row(camera, phone, dslr, matching) for phone, dslr in track(couples, "pair", len(couples))]
+    return [_row(camera, *couple, matching) for couple in track(couples, "pair", len(couples))]
 
 
-def _row(camera: str, phone: _Photo | None, dslr: _Photo | None, matching: _Matching) -> Pair:
+def _row(camera: str, phone: Shot | None, dslr: Shot | None, how: str, matching: Matching) -> Pair:
     sums, (reason, detail) = _sums([photo.path for photo in (phone, dslr) if photo])
     if not reason:
         reason, detail = _why_unpaired(phone, dslr, matching)
@@ -280,6 +167,7 @@ def _row(camera: str, phone: _Photo | None, dslr: _Photo | None, matching: _Matc
         status="unpaired" if reason else "paired",
         reason=reason,
         detail=detail,
+        matched_by=None if reason else how,
         phone_path=phone.path if phone else None,
         dslr_path=dslr.path if dslr else None,
         phone_sha256=sums.get(phone.path) if phone else None,
@@ -305,7 +193,7 @@ def _sums(paths: Sequence[Place]) -> tuple[dict[Place, str], tuple[str, str]]:
     return sums, failure
 
 
-def _unusable_row(camera: str, photo: _Photo, is_phone: bool) -> Pair:
+def _unusable_row(camera: str, photo: Shot, is_phone: bool) -> Pair:
     """A photo that the table can name only by what is left of its name."""
     return Pair(
         pair_id=_pair_id(camera, *((photo, None) if is_phone else (None, photo))),
@@ -317,36 +205,38 @@ def _unusable_row(camera: str, photo: _Photo, is_phone: bool) -> Pair:
     )
 
 
-def _pair_id(camera: str, phone: _Photo | None, dslr: _Photo | None) -> str:
+def _pair_id(camera: str, phone: Shot | None, dslr: Shot | None) -> str:
     return f"{identifier(camera, most=28)}--{_moment_name(phone, dslr)}"
 
 
-def _moment_name(phone: _Photo | None, dslr: _Photo | None) -> str:
+def _moment_name(phone: Shot | None, dslr: Shot | None) -> str:
     if phone:
         return phone.name
     return f"missing--{dslr.name}" if dslr else "missing"
 
 
-def _why_unpaired(phone: _Photo | None, dslr: _Photo | None, matching: _Matching) -> tuple[str, str]:
+def _why_unpaired(phone: Shot | None, dslr: Shot | None, matching: Matching) -> tuple[str, str]:
     if phone and dslr:
         return "", ""
     there = phone or dslr
     if there is None:
         raise ValueError("a row needs a photo")
-    by_clock = matching.offsets is not None
+    if matching.method == "csv":
+        return "not_in_csv", f"{there.path} has no mate: the list of pairs does not name it."
+    by_clock = matching.method == "clock"
     if by_clock and there.time is None:
         return "no_capture_time", f"{there.path} carries no EXIF capture time, and the file names do not match."
-    how = f"that goes with its capture time {there.time}" if by_clock else f"named {there.path.stem}"
+    how = f"left that goes with its capture time {there.time}" if by_clock else f"named {there.path.stem}"
     if phone:
         return "no_dslr_photo", f"{phone.path} has no mate: the DSLR has no photo {how}."
     return "no_phone_photo", f"{there.path} has no mate: the phone has no photo {how}."
 
 
-def _clock_columns(phone: _Photo | None, dslr: _Photo | None, matching: _Matching) -> tuple[float | None, float | None]:
+def _clock_columns(phone: Shot | None, dslr: Shot | None, matching: Matching) -> tuple[float | None, float | None]:
     """Offset and what it leaves, in seconds; empty when matched by name, so that the table tells how it was made."""
     if not (matching.offsets and phone and dslr):
         return None, None
-    return matching.offsets[phone.path], _clock_error(phone, dslr, matching.offsets)
+    return matching.offsets[phone.path], clock_error(phone, dslr, matching.offsets)
 
 
 def _no_clue(refusal: str, by: str) -> DpedtoolError:

@@ -27,7 +27,14 @@ from pipeline.resume import Finished, work_off
 from pipeline.runner import Lost
 
 
-def cut_patches(alignments: Sequence[Alignment], out: Path, params: PatchesParams, *, workers: int = 1) -> Path:
+def cut_patches(
+    alignments: Sequence[Alignment],
+    out: Path,
+    params: PatchesParams,
+    *,
+    workers: int = 1,
+    scheduler: str | None = None,
+) -> Path:
     """Cut the patches of all aligned pairs into `out/patches-NNNNN.tar`, and write `out/patches.parquet`.
 
     The table has a row for every candidate window, kept or not. The photos are read again from where the table of
@@ -55,7 +62,9 @@ def cut_patches(alignments: Sequence[Alignment], out: Path, params: PatchesParam
             partial(_lost, params=params),
             finished,
             usable=_has_shards,
+            reads=[path for row in rows for path in (row.phone_path, row.dslr_path)],
             workers=workers,
+            scheduler=scheduler,
             label="patches",
         )
         _collect(list(items), finished, table, params)

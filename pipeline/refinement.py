@@ -21,9 +21,9 @@ REACH_PX = 2.0
 """Shifts beyond this are not believed: one step of least squares does not reach so far."""
 LEAST_NCC = 0.5
 LIGHT = (255 * (np.arange(256) / 255) ** 1.3).astype(np.float32)
-"""From grey levels towards light. Smoothing in grey levels moves the edge between dark and bright, by up to 0.25 px where
-the two cameras' tone curves differ; in light it does not, but there the shadows, rough as 8 bit leave them, weigh too
-much. The exponent is the best compromise on rendered and real pairs."""
+"""From grey levels towards light. Smoothing in grey levels moves the edge between dark and bright, by up to 0.25 px
+where the two cameras' tone curves differ; in light it does not, but there the shadows, rough as 8 bit leave them,
+weigh too much. The exponent is the best compromise on rendered and real pairs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +114,7 @@ def _reduced(image: npt.NDArray[np.uint8], factor: int) -> tuple[Grey, Homograph
     matrix = np.diag([1 / factor, 1 / factor, 1.0])
     matrix[:2, 2] = -(factor - 1) / 2 / factor
     height, width = (side // factor for side in image.shape)
-    whole = cv2.LUT(np.ascontiguousarray(image[: height * factor, : width * factor]), LIGHT)
+    whole = np.asarray(cv2.LUT(np.ascontiguousarray(image[: height * factor, : width * factor]), LIGHT), np.float32)
     if factor == 1:
         return whole, matrix
     return cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), matrix  # type: ignore[return-value]

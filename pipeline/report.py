@@ -63,6 +63,8 @@ class PhoneReport:
     pairs: int
     unpaired: int
     clock_offset_s: float | None
+    is_listed: bool
+    """Whether the user's list says which photos belong together."""
     aligned: int
     unmeasured: int
     """Aligned pairs without enough windows to tell a residual."""
@@ -130,6 +132,7 @@ def _phone_report(results: Path, phone: str) -> PhoneReport:
         pairs=len(alignments),
         unpaired=sum(row.status == "unpaired" for row in pairs),
         clock_offset_s=float(np.median(offsets)) if offsets else None,
+        is_listed=any(row.matched_by == "csv" for row in pairs),
         aligned=len(aligned),
         unmeasured=sum(row.residual_px is None for row in aligned),
         residual_px=_median([row.residual_px for row in aligned]),

@@ -10,12 +10,13 @@ import fcntl
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from dataset.errors import DpedtoolError
 from dataset.io import remove_leftovers
+from dataset.places import Place
 from dataset.progress import track
 from dataset.schema import Row
 from dataset.tables import KeyedTable, read_rows, write_rows
@@ -32,13 +33,13 @@ class Finished(Generic[RowT]):
     """
 
     def __init__(self, table: Path, row_type: type[RowT]) -> None:
-        self._folder, self._table_path, self._row_type = table.parent, table, row_type
+        self.folder, self._table_path, self._row_type = table.parent, table, row_type
         self.parts = table.parent / ".parts"
 
     def __enter__(self) -> Finished[RowT]:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(self._folder)
-        remove_leftovers(self._folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(self.folder)
+        remove_leftovers(self.folder)
         self._table = _earlier_table(self._table_path, self._row_type)
         return self
 
@@ -76,7 +77,9 @@ def work_off(
     finished: Finished[RowT],
     *,
     usable: Callable[[list[RowT]], bool] = lambda _: True,
+    reads: Iterable[Place] = (),
     workers: int,
+    scheduler: str | None = None,
     label: str,
 ) -> None:
     """Do the work of all items that are not finished, and save the rows of each as it ends.
@@ -93,14 +96,19 @@ def work_off(
         What is done already; `finished.get` knows every item afterwards.
     usable
         Whether finished rows still have the files beside the table that they speak of.
-    workers, label
-        Number of processes; name of the work in the progress line.
+    reads
+        The files that the work reads; a cluster's workers must see one of each folder.
+    workers, scheduler
+        Number of processes here, or the address of a cluster's scheduler, as `pipeline.runner.run` takes them.
+    label
+        Name of the work in the progress line.
 
     """
     pending = [(key, item) for key, item in items.items() if not (finished.is_done(key) and usable(finished.get(key)))]
     if len(pending) < len(items):
         print(f"{label}: {len(items) - len(pending)} of {len(items)} were done by an earlier run", file=sys.stderr)
-    results = run(_Keyed(work), pending, workers)
+    one_of_each_folder = {file.parent: file for file in reads}.values()
+    results = run(_Keyed(work), pending, workers, scheduler=scheduler, folder=finished.folder, files=one_of_each_folder)
     for (key, item), rows in track(results, label, len(pending)):
         finished.save(key, when_lost(item, rows) if isinstance(rows, Lost) else rows)
 

@@ -1,29 +1,52 @@
-"""Work on many items in parallel processes. The only file that knows Dask."""
+"""Work on many items in parallel, here or on a cluster. The only file that knows Dask."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
+import functools
+import hashlib
 import logging
 import os
+import platform
+import queue
 import signal
+import sys
 import threading
+import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import uuid
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import cv2
+import numpy as np
+
+from dataset.errors import DpedtoolError
+from dataset.io import unfinished
+from dataset.places import Place, answering, is_url
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_TRY = "too little memory? Pairs of 12 and 22 megapixels take 0.7 GB a worker; try fewer --workers."
+WORKER_MEMORY = "0.7 GB at 12 and 22 megapixels"
+"""What one worker takes at most, by the size of the two photos; measured."""
 
+_MEND = f"A worker takes {WORKER_MEMORY}; try fewer --workers, or on a cluster fewer threads."
 
 LOST = frozenset({"worker_lost", "internal_error"})
 """Reasons of items that came to no end."""
+
+_PATIENCE_S = 60.0
+"""So long a cluster may be without any worker."""
+_LOOK_S = 1.0
+"""So often the cluster is looked at while it is silent."""
+_CONNECT_S = 10.0
+"""So long a scheduler may take to answer."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +67,19 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run(work: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[tuple[Item, Result | Lost]]:
+def run(
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    workers: int,
+    *,
+    scheduler: str | None = None,
+    folder: Path | None = None,
+    files: Iterable[Place] = (),
+) -> Iterator[tuple[Item, Result | Lost]]:
     """Yield each item with what `work` makes of it, as they finish.
+
+    A worker that dies costs a retry: what it was at is done again in the end, then without other items beside it on
+    its worker. An item that loses its worker once more is `Lost`.
 
     Parameters
     ----------
@@ -54,17 +88,60 @@ def run(work: Callable[[Item], Result], items: Sequence[Item], workers: int) -> 
     items
         What it is called with, one at a time.
     workers
-        Number of processes; with 1, or a single item, the work is done in this process.
+        Number of processes here; with 1, or a single item, the work is done in this process.
+    scheduler
+        Address of the scheduler of a Dask cluster that does the work instead, such as tcp://host:8786. Its workers
+        may come and go meanwhile; it is left running.
+    folder, files
+        The folder of the results and files that the work reads: the workers of a cluster must see them.
+
+    Raises
+    ------
+    DpedtoolError
+        The cluster cannot be reached, is lost, has no workers, or has ones that would not give the same results.
+    OSError
+        The work met a full disk or a lost folder.
 
     """
+    if scheduler:
+        return _run_on_cluster(work, items, scheduler, folder, tuple(files)) if items else iter(())
     if min(workers, len(items)) <= 1:
         return _run_here(work, items)
     return _run_in_processes(work, items, min(workers, len(items)))
 
 
+def warm_up(workers: int, *modules: str) -> None:
+    """Begin to load what local workers need, in a process of its own, and return at once.
+
+    They are forked from it, so that each starts in a fraction of a second, and shares its memory. Calling it before
+    `run`, at the start of a command, saves the time that loading takes; calling it again does nothing.
+
+    Parameters
+    ----------
+    workers
+        As for `run`.
+    modules
+        Names of modules that the work needs.
+
+    """
+    if workers <= 1 or sys.platform != "linux":
+        return
+    forkserver.set_forkserver_preload(["distributed.nanny", *modules])
+    surroundings = {
+        # The same modules as here, and none that lies in the working folder by chance.
+        "PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path),
+        "PYTHONSAFEPATH": "1",
+        # Read when numpy is loaded: there is a process for each processor already.
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+    }
+    with _deaf_to_interrupts(), _environment(surroundings):
+        forkserver.ensure_running()
+
+
 def _run_here(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tuple[Item, Result | Lost]]:
     threads = cv2.getNumThreads()
-    _one_thread()
     try:
         for item in items:
             yield item, _guarded(work, item)
@@ -75,50 +152,353 @@ def _run_here(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator
 def _run_in_processes(
     work: Callable[[Item], Result], items: Sequence[Item], workers: int
 ) -> Iterator[tuple[Item, Result | Lost]]:
-    with _cluster(workers) as client:
-        suspects = []
-        for item, result in _in_flight(client, work, items, workers):
-            if isinstance(result, Lost) and result.reason == "worker_lost":
-                suspects.append(item)
-            else:
-                yield item, result
-        # A worker that dies takes with it whatever was on its way there, so each suspect is tried again by itself.
-        yield from _in_flight(client, work, suspects, 1)
+    with _own_cluster(workers) as client:
+        yield from _Team(client, work, lambda _: {}).do(items)
 
 
-def _in_flight(
-    client: Any, work: Callable[[Item], Result], items: Sequence[Item], most: int
+def _run_on_cluster(
+    work: Callable[[Item], Result], items: Sequence[Item], address: str, folder: Path | None, files: Sequence[Place]
 ) -> Iterator[tuple[Item, Result | Lost]]:
-    """Have at most so many items under way: each worker holds one, and the scheduler no long queue."""
-    from distributed import as_completed
-    from distributed.scheduler import KilledWorker
+    # A photo that is gone here too is a matter of its pair.
+    files = [file for file in files if _is_seen(file)]
+    with _client_of(address) as client, _token(folder) as token:
+        _check_scheduler(client)
+        yield from _Team(client, work, functools.partial(_flaws, client, work, (*token, *files))).do(items)
 
-    waiting = iter(items)
-    item_of = {client.submit(_guarded, work, item, pure=False): item for item in itertools.islice(waiting, most)}
-    running = as_completed(list(item_of))
-    for future in running:
-        item = item_of.pop(future)
+
+class _GoneError(Exception):
+    """A worker has finished an item and died before the result could be fetched."""
+
+
+@dataclass
+class _Worker(Generic[Item]):
+    threads: int
+    held: dict[Any, Item] = field(default_factory=dict)
+    """The items under way there, by their future."""
+
+
+class _Team(Generic[Item, Result]):
+    """The workers of a cluster, and what each of them holds.
+
+    Every item is bound to a worker chosen here, never by the scheduler, whose rules on items that lose their worker
+    are not known and differ from ours: bound to a worker that is gone, an item runs nowhere until it is bound anew.
+
+    Parameters
+    ----------
+    client
+        The cluster's.
+    work
+        What is done with each item.
+    find_flaws
+        For addresses of workers, says why those that cannot be used cannot.
+
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        work: Callable[[Item], Result],
+        find_flaws: Callable[[Sequence[str]], Mapping[str, str]],
+    ) -> None:
+        self._client, self._work, self._find_flaws = client, work, find_flaws
+        self._workers: dict[str, _Worker[Item]] = {}
+        self._unfit: set[str] = set()
+        self._gone: set[str] = set()
+        self._alone = False
+        self._waiting: deque[Item] = deque()
+        self._news: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._manned = time.monotonic()
+        self._call: Any = None
+
+    def do(self, items: Sequence[Item]) -> Iterator[tuple[Item, Result | Lost]]:
+        """Do all items, as `run` says."""
+        self._client.subscribe_topic("all", self._hear)
         try:
-            result = future.result()
-        except KilledWorker:
-            result = Lost("worker_lost", f"The process that worked on it was killed: {_TRY}")
-        # A result that stays referenced stays in the memory of its worker.
-        future.release()
-        for following in itertools.islice(waiting, 1):
-            submitted = client.submit(_guarded, work, following, pure=False)
-            item_of[submitted] = following
-            running.add(submitted)
-        yield item, result
+            self._welcome()
+            suspects = []
+            for item, result in self._each(items, alone=False):
+                if isinstance(result, Lost) and result.reason == "worker_lost":
+                    suspects.append(item)
+                else:
+                    yield item, result
+            # Which of the items that a dead worker was at has killed it is not known.
+            yield from self._each(suspects, alone=True)
+        finally:
+            # Else the scheduler would tell it of its own leaving, and complain that it does not listen.
+            with contextlib.suppress(Exception):
+                self._client.unsubscribe_topic("all")
+
+    def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
+        """Take note of what happens to the cluster; called by another thread."""
+        news = event[1]
+        if news.get("action") == "remove-worker":
+            self._gone.add(news["worker"])
+        elif news.get("action") == "add-worker":
+            self._gone.discard(news["worker"])
+        self._news.put(news)
+
+    def _each(self, items: Sequence[Item], alone: bool) -> Iterator[tuple[Item, Result | Lost]]:
+        self._alone = alone
+        self._waiting.extend(items)
+        self._hand_out()
+        while self._waiting or any(worker.held for worker in self._workers.values()):
+            ended = self._learn()
+            # Before the caller takes its time over them.
+            self._hand_out()
+            yield from ended
+
+    def _hand_out(self) -> None:
+        """Give every thread an item; what waits, waits here, so that a worker's death is no other item's concern.
+
+        Few enough are under way for the memory here, and for the scheduler's, whatever the number of items.
+        """
+        for address, worker in self._workers.items():
+            while self._waiting and len(worker.held) < (1 if self._alone else worker.threads):
+                item = self._waiting.popleft()
+                worker.held[self._start(address, item)] = item
+
+    def _start(self, address: str, item: Item) -> Any:
+        self._check_connection()
+        future = self._client.submit(_guarded, self._work, item, pure=False, workers=[address])
+        future.add_done_callback(lambda done: self._news.put((address, done)))
+        return future
+
+    def _learn(self) -> list[tuple[Item, Result | Lost]]:
+        """Wait for news, and return the items that came to an end by it."""
+        try:
+            news = self._news.get(timeout=_LOOK_S)
+        except queue.Empty:
+            self._look()
+            return []
+        if isinstance(news, tuple):
+            return self._take(*news)
+        if news.get("action") == "add-worker":
+            self._welcome()
+        elif news.get("action") == "remove-worker":
+            return self._dismiss(news["worker"], leave=bool(news.get("expected")))
+        return []
+
+    def _look(self) -> None:
+        self._check_connection()
+        if self._workers:
+            return
+        # Clusters that grow with their load start a worker only once there is something to do.
+        self._call = self._call or self._client.submit(abs, 0, pure=False)
+        self._welcome()
+        if time.monotonic() - self._manned > _PATIENCE_S:
+            raise DpedtoolError(
+                f"No worker has joined the cluster at {_address(self._client)} within {_PATIENCE_S:.0f} s: start some, "
+                "then run the same command again."
+            )
+
+    def _welcome(self) -> None:
+        """Make use of the workers that are new."""
+        with self._talk():
+            threads = self._client.nthreads()
+            new = [address for address in threads if address not in self._workers and address not in self._unfit]
+            flaws = self._find_flaws(new) if new else {}
+        at_start = not self._workers
+        self._workers |= {address: _Worker(threads[address]) for address in new if address not in flaws}
+        self._unfit |= set(flaws)
+        for address, flaw in flaws.items():
+            if at_start:
+                raise DpedtoolError(f"The worker at {address} {flaw}")
+            print(f"Not used: the worker at {address} {flaw}", file=sys.stderr)
+        self._call = None if self._workers else self._call
+
+    def _dismiss(self, address: str, leave: bool) -> list[tuple[Item, Result | Lost]]:
+        """Take what a worker held away from it; it has left by its own will, or else was killed."""
+        self._unfit.discard(address)
+        worker = self._workers.pop(address, None)
+        self._manned = time.monotonic()
+        if worker is None:
+            return []
+        with self._talk():
+            for future in worker.held:
+                future.cancel()
+        if leave:
+            self._waiting.extendleft(worker.held.values())
+            return []
+        return [(item, _killed()) for item in worker.held.values()]
+
+    def _take(self, address: str, future: Any) -> list[tuple[Item, Result | Lost]]:
+        worker = self._workers.get(address)
+        if worker is None or future not in worker.held:
+            return []
+        item = worker.held.pop(future)
+        # The next one first, since the result is some milliseconds on its way.
+        self._hand_out()
+        try:
+            return [(item, self._fetch(address, future))]
+        except _GoneError:
+            self._waiting.appendleft(item)
+            return []
+        finally:
+            # A result that stays referenced stays in the memory of its worker.
+            future.release()
+
+    def _fetch(self, address: str, future: Any) -> Result | Lost:
+        from distributed import CancelledError
+        from distributed.scheduler import KilledWorker
+
+        while True:
+            try:
+                result: Result | Lost = future.result(timeout=_LOOK_S)
+                return result
+            except KilledWorker:
+                return _killed()
+            except CancelledError:
+                raise self._lost() from None
+            except TimeoutError:
+                if future.status == "error":
+                    raise  # the work's own
+                if address in self._gone:
+                    raise _GoneError from None
+
+    def _check_connection(self) -> None:
+        if self._client.status != "running":
+            raise self._lost()
+
+    @contextlib.contextmanager
+    def _talk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            raise self._lost() from None
+
+    def _lost(self) -> DpedtoolError:
+        return DpedtoolError(
+            f"The connection to the cluster at {_address(self._client)} is lost. What was finished is kept: run the "
+            "same command again when it is back."
+        )
+
+
+def _killed() -> Lost:
+    return Lost("worker_lost", f"The process that worked on it was killed, twice: too little memory? {_MEND}")
+
+
+def _address(client: Any) -> str:
+    return str(client.scheduler.address) if client.scheduler else "an address that is gone"
 
 
 @contextlib.contextmanager
-def _cluster(workers: int) -> Iterator[Any]:
+def _client_of(address: str) -> Iterator[Any]:
+    """A client of a cluster that others have started, and will end."""
+    from distributed import Client
+    from distributed.comm.addressing import parse_address
+    from distributed.comm.registry import get_backend
+    from distributed.versions import VersionMismatchWarning
+
+    _silence()
+    with contextlib.ExitStack() as stack:
+        try:
+            # A client that is given an address of no kind that Dask knows takes long to end.
+            get_backend(parse_address(address)[0])
+            with warnings.catch_warnings():
+                # Versions are compared below, in one sentence.
+                warnings.simplefilter("ignore", VersionMismatchWarning)
+                client = stack.enter_context(Client(address, timeout=_CONNECT_S, set_as_default=False))
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise DpedtoolError(
+                f"No Dask scheduler answers at {address} ({reason}): start one with `dask scheduler`, or correct "
+                "--scheduler or DASK_SCHEDULER_ADDRESS, which should be such as tcp://host:8786."
+            ) from None
+        yield client
+
+
+@contextlib.contextmanager
+def _token(folder: Path | None) -> Iterator[tuple[Path, ...]]:
+    """A file in a folder, by which others prove that they see the same folder and not one of the same name."""
+    if folder is None:
+        yield ()
+        return
+    token = unfinished(folder / uuid.uuid4().hex)
+    token.touch()
+    try:
+        yield (token,)
+    finally:
+        token.unlink(missing_ok=True)
+
+
+def _check_scheduler(client: Any) -> None:
+    """Refuse a scheduler of other versions: it reads what is sent to the workers."""
+    try:
+        flaw = _flaw(client.run_on_scheduler(_facts))
+    except (ImportError, AttributeError) as error:
+        flaw = _cannot_import(error)
+    if flaw:
+        raise DpedtoolError(f"The scheduler at {client.scheduler.address} {flaw}")
+
+
+def _flaws(client: Any, work: Callable[[Any], Any], files: Sequence[Place], addresses: Sequence[str]) -> dict[str, str]:
+    """Say why workers cannot be used, by their address."""
+    answers = client.run(_facts, files, work, workers=list(addresses), on_error="return")
+    flaws = {address: _flaw(answer) for address, answer in answers.items()}
+    return {address: flaw for address, flaw in flaws.items() if flaw}
+
+
+def _flaw(answer: dict[str, str] | Exception) -> str:
+    if isinstance(answer, OSError):
+        return ""  # it has just gone, and is heard of again
+    if isinstance(answer, Exception):
+        return _cannot_import(answer)
+    for name, here in _facts().items():
+        if answer[name] != here:
+            return f"has {name} {answer[name]}, and here it is {here}: install the same there, or results could differ."
+    if unseen := answer.get("unseen"):
+        same = "packages and credentials must be the same" if is_url(unseen) else "folders must have the same paths"
+        return f"does not see the files in {unseen}: {same} there as here."
+    return ""
+
+
+def _cannot_import(error: Exception) -> str:
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"cannot import this version of dpedtool ({what}): install this checkout there."
+
+
+def _facts(files: Sequence[Place] = (), work: object = None) -> dict[str, str]:
+    """What a process must have in common with this one; `work` came over if this is called at all."""
+    from importlib.metadata import version
+
+    del work
+    facts = {
+        "dpedtool's code": _code(),
+        "Python": ".".join(platform.python_version_tuple()[:2]),
+        "distributed": version("distributed"),
+        "numpy": np.__version__,
+        "OpenCV": cv2.__version__,
+    }
+    unseen = [str(file.parent) for file in files if not _is_seen(file)]
+    return facts | {"unseen": unseen[0]} if unseen else facts
+
+
+@functools.cache
+def _code() -> str:
+    here = Path(__file__).parents[1]
+    sources = sorted(path for package in ("dataset", "pipeline") for path in (here / package).rglob("*.py"))
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+
+
+def _is_seen(file: Place) -> bool:
+    try:
+        with answering(file):
+            file.stat()
+    except (OSError, DpedtoolError):
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _own_cluster(workers: int) -> Iterator[Any]:
     import dask
     from distributed import Client, LocalCluster
 
-    # A killed process becomes a row with a reason; what the client says of it would only stand beside.
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
-    settings = {"distributed.scheduler.allowed-failures": 1, "distributed.admin.low-level-log-length": 0}
+    _silence()
+    settings: dict[str, Any] = {"distributed.admin.low-level-log-length": 0}
+    if sys.platform == "linux":
+        settings["distributed.worker.multiprocessing-method"] = "forkserver"
+    warm_up(workers)
     with (
         dask.config.set(settings),
         _deaf_to_interrupts() as hearing,
@@ -130,11 +510,32 @@ def _cluster(workers: int) -> Iterator[Any]:
             dashboard_address="127.0.0.1:0",  # any free port: with None Dask takes one that others may hold
             silence_logs=logging.CRITICAL,
         ) as cluster,
-        Client(cluster) as client,
+        Client(cluster, set_as_default=False) as client,
     ):
-        client.run(_one_thread)
         hearing()
         yield client
+
+
+def _silence() -> None:
+    """A killed process becomes a row with a reason; what Dask's client says of it would only stand beside."""
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    # An interrupt may cancel what its client has just begun; warned of in another thread, whenever it is collected.
+    warnings.filterwarnings("ignore", r"coroutine '.*' was never awaited", RuntimeWarning)
+
+
+@contextlib.contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextlib.contextmanager
@@ -151,10 +552,11 @@ def _deaf_to_interrupts() -> Iterator[Callable[[], object]]:
 
 
 def _guarded(work: Callable[[Item], Result], item: Item) -> Result | Lost:
+    _one_thread()
     try:
         return work(item)
     except MemoryError:
-        return Lost("worker_lost", f"The memory ran out: {_TRY}")
+        return Lost("worker_lost", f"The memory ran out. {_MEND}")
     except OSError:
         # Photos that cannot be read are rejected where they are read: this is a full disk or a lost folder, and would
         # befall every other item too.
@@ -168,4 +570,6 @@ def _guarded(work: Callable[[Item], Result], item: Item) -> Result | Lost:
 
 def _one_thread() -> None:
     """Items are worked on in parallel, so OpenCV's own threads would only stand in each other's way."""
-    cv2.setNumThreads(1)
+    # With each item, since workers of a cluster may join at any time.
+    if cv2.getNumThreads() != 1:
+        cv2.setNumThreads(1)

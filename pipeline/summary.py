@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,38 @@ from dataset.tables import read_frame
 from pipeline.runner import LOST
 
 MOST_LINES = 20
+MOST_PHOTOS = 12
 
 
-def say_pairs(rows: Sequence[Pair], note: str) -> None:
-    """Say how many photos were paired, how, and which have no mate."""
+def say_pairs(rows: Sequence[Pair], note: str, report: Mapping[str, Any]) -> None:
+    """Say how many photos were paired, how, which have no mate, and what `synchronisation` says of the clocks."""
     paired = [row for row in rows if row.status == "paired"]
     click.echo(f"{len(paired)} {_plural(len(paired), 'pair')}, {note}.")
-    _say_failures([row for row in rows if row.status != "paired"], "photo without a mate", "photos without a mate")
+    lone = [row for row in rows if row.status != "paired"]
+    _say_failures(lone, "photo without a mate", "photos without a mate", MOST_PHOTOS)
+    if clock := report["clock"]:
+        click.echo(_clocks_in_words(clock, report["exif_resolution_s"]))
+    ties = report["ties"]
+    if count := sum(ties.values()):
+        click.echo(
+            f"{count} {_plural(count, 'pair')} had other candidates by time: {ties['by_picture']} settled by the "
+            f"pictures, {ties['by_order']} by the order of the shots."
+        )
+
+
+def _clocks_in_words(clock: Mapping[str, Any], resolution: Mapping[str, float]) -> str:
+    start, end = clock["offset_start_s"], clock["offset_end_s"]
+    words = [f"DSLR minus phone {start:+.1f} s at the start, {end:+.1f} s at the end"]
+    if clock["drift_s_per_day"] is not None:
+        error = clock["drift_standard_error_s_per_day"]
+        words.append(f"drift {clock['drift_s_per_day']:+.1f} s a day, standard error {error:.1f}")
+    if clock["pieces"] > 1:
+        words.append(f"set anew {clock['pieces'] - 1} times" if clock["pieces"] > 2 else "set anew once")
+    if clock["stray_pairs"]:
+        words.append(f"{clock['stray_pairs']} {_plural(clock['stray_pairs'], 'pair')} at other offsets")
+    left = clock["error_s"]
+    words.append(f"left: median {left['median']:.1f} s, 95 % {left['p95']:.1f} s, at most {left['max']:.1f} s")
+    return f"Clocks: {'; '.join(words)}; EXIF steps {resolution['phone']:g} s (phone), {resolution['dslr']:g} s (DSLR)."
 
 
 def say_alignments(rows: Sequence[Alignment]) -> None:
@@ -68,15 +93,15 @@ def check_lost(reasons: Iterable[str], table: Path) -> None:
         )
 
 
-def _say_failures(rows: Sequence[Any], one: str, many: str) -> None:
+def _say_failures(rows: Sequence[Any], one: str, many: str, most: int = MOST_LINES) -> None:
     if not rows:
         return
     reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(row.reason for row in rows).most_common())
     click.echo(f"{len(rows)} {one if len(rows) == 1 else many} ({reasons}):")
-    for row in rows[:MOST_LINES]:
+    for row in rows[:most]:
         click.echo(f"  {row.pair_id}: {row.detail}")
-    if len(rows) > MOST_LINES:
-        click.echo(f"  and {len(rows) - MOST_LINES} more, in the table.")
+    if len(rows) > most:
+        click.echo(f"  and {len(rows) - most} more, in the table.")
 
 
 def _say_notes(notes: Sequence[str]) -> None:

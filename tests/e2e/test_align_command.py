@@ -11,6 +11,7 @@ import pytest
 from PIL import Image as PillowImage
 
 SCENES = ("001", "002", "003", "004", "005", "006")
+TABLES = {"alignments.parquet", "pairs.parquet", "synchronisation.json"}
 # From the photo as it is seen to the rows as they are stored, by EXIF orientation (Exif 2.32, table 6).
 STORED = {
     1: None,
@@ -48,7 +49,7 @@ def save_turned(photo: Path, to: Path, orientation: int) -> None:
 def test_two_folders_give_a_table_and_two_images_a_pair_and_nothing_else(aligned, content):
     names = [f"phone--{scene}.png" for scene in SCENES]
     images = {f"{camera}/{name}" for camera in ("phone", "dslr") for name in names}
-    assert set(content(aligned)) == {"alignments.parquet", "pairs.parquet"} | images
+    assert set(content(aligned)) == TABLES | images
     table = table_of(aligned)
     assert list(table.index) == [f"phone--{scene}" for scene in SCENES]
     assert (table["status"] == "aligned").all()
@@ -141,7 +142,7 @@ def test_a_second_run_changes_no_file_but_the_tables(rig, dpedtool, tmp_path, co
     dpedtool(*arguments)
     assert content(tmp_path / "out") == before
     now = times(tmp_path / "out")
-    assert {name for name in now if now[name] != written[name]} <= {"alignments.parquet", "pairs.parquet"}
+    assert {name for name in now if now[name] != written[name]} <= TABLES
 
 
 def test_without_images_the_table_alone_then_the_images_that_are_missing(rig, dpedtool, tmp_path, content, times):
@@ -149,11 +150,11 @@ def test_without_images_the_table_alone_then_the_images_that_are_missing(rig, dp
     out = tmp_path / "out"
     arguments = ("align", photos.phone, photos.dslr, "-o", out, "--workers", 1)
     dpedtool(*arguments, "--no-images")
-    assert set(content(out)) == {"alignments.parquet", "pairs.parquet"}
+    assert set(content(out)) == TABLES
     table = (out / "alignments.parquet").read_bytes()
     dpedtool(*arguments)
     complete, written = content(out), times(out)
-    assert len(complete) == 6
+    assert len(complete) == len(TABLES) + 4
     assert complete["alignments.parquet"] == table
     (out / "dslr" / "phone--002.png").unlink()
     dpedtool(*arguments)

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from itertools import combinations
 from pathlib import Path
 
@@ -62,6 +63,25 @@ def shifts(out: Path, pair_id: str) -> np.ndarray:
     """How far windows of the two written images are from each other, in px."""
     greys = (smooth_grey(cv2.imread(str(out / camera / f"{pair_id}.png"))) for camera in ("phone", "dslr"))
     return np.linalg.norm(window_shifts(*greys)[1], axis=1)
+
+
+def test_bursts_are_told_apart_by_what_the_photos_show(city100, tmp_path):
+    """Ten scenes as bursts of five, 0.4 s apart, in whole seconds, under names in no order; each camera misses two."""
+    missing = {"iphonex": {1, 8}, "nikon_d5500": {5, 6}}
+    for camera, missed in missing.items():
+        (tmp_path / camera).mkdir()
+        for shot, photo in enumerate(sorted((city100 / camera).glob("*.jpg"))[:10]):
+            if shot not in missed:
+                moment = datetime(2024, 5, 4, 10) + timedelta(seconds=60 * (shot // 5) + 0.4 * shot)
+                exif = PillowImage.Exif()
+                exif[306] = moment.strftime("%Y:%m:%d %H:%M:%S")
+                name = f"{shot * 7 % 10}-{camera}-{shot}.jpg"
+                PillowImage.open(photo).save(tmp_path / camera / name, quality=95, exif=exif)
+    said = dpedtool("pair", tmp_path / "iphonex", tmp_path / "nikon_d5500", "-o", tmp_path / "out")
+    assert "6 pairs had other candidates by time: 6 settled by the pictures" in said
+    table = pd.read_parquet(tmp_path / "out" / "pairs.parquet").query("status == 'paired'")
+    shots = table[["phone_path", "dslr_path"]].map(lambda path: int(path[:-4].rpartition("-")[2]))
+    assert sorted(shots.itertuples(index=False, name=None)) == [(shot, shot) for shot in (0, 2, 3, 4, 7, 9)]
 
 
 def test_all_pairs_are_aligned_to_a_fraction_of_a_pixel(aligned):

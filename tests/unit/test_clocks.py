@@ -132,6 +132,15 @@ def test_a_clock_that_is_set_anew_is_followed(camera: str, jump: float, day: flo
     assert wrong < 0.001
 
 
+@pytest.mark.parametrize("pause", [3 / 24, 8 / 24, 1.0])
+def test_a_few_shots_now_and_then_are_matched_although_the_clock_drifts_meanwhile(pause: float) -> None:
+    """Three shots a time over weeks, 4 s of drift a day."""
+    rng = np.random.default_rng(0)
+    starts = np.cumsum(rng.uniform(0.5, 1.5, 160)) * pause * DAY
+    moments = (starts[:, None] + np.cumsum(rng.uniform(8, 60, (160, 3)), axis=1)).ravel()
+    assert judged(np.floor(moments), np.floor(moments + 4 * moments / DAY + 37)) == (1.0, 0.0)
+
+
 def test_a_date_beyond_the_limit_gives_no_pairs_by_chance() -> None:
     moments, phone, dslr = session()
     right, wrong = judged(phone, dslr + np.where(moments > 5 * DAY, 100 * DAY, 0))

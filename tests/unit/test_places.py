@@ -161,6 +161,30 @@ def test_pair_reads_the_root_of_the_params_file(remote: str, tmp_path: Path) -> 
     assert f"{remote} has no folder other: it holds dslr, phone" in output
 
 
+@pytest.mark.parametrize("command", [["pair"], ["align", "--workers", "1"]], ids=["pair", "align"])
+def test_a_list_of_pairs_names_photos_behind_urls(remote: str, tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "pairs.csv").write_text("phone,dslr\na.jpg,a\nb,b.jpg\n")
+    options = ["--csv", str(tmp_path / "pairs.csv"), "-o", str(tmp_path)]
+    code, output = run(*command, f"{remote}/phone", f"{remote}/dslr", *options)
+    assert code == 0, output
+    found = [row for row in read_rows(Pair.table_in(tmp_path), Pair) if row.matched_by == "csv"]
+    assert [str(row.dslr_path) for row in found] == [f"{remote}/dslr/{name}.jpg" for name in "ab"]
+    (tmp_path / "pairs.csv").write_text("phone,dslr\na,z\n")
+    code, output = run(*command, f"{remote}/phone", f"{remote}/dslr", *options)
+    assert code == 1
+    assert f"names 'z', but {remote}/dslr holds no such photo" in output
+
+
+def test_a_list_of_pairs_is_a_file_of_this_machine(remote: str, tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("phone,dslr\na,a\n")
+    folders = as_place(f"{remote}/phone"), as_place(f"{remote}/dslr")
+    assert "pairs.csv" in pair_folders(*folders, PairParams(csv=f"file://{tmp_path}/pairs.csv")).note
+    (tmp_path / "params.yaml").write_text("pair: {csv: 'memory://captures/{phone}.csv'}")
+    params = load_params(tmp_path / "params.yaml").pair
+    with pytest.raises(DpedtoolError, match=r"memory://captures/phone\.csv is a URL: .*pair\.csv must name"):
+        pair_folders(*folders, params)
+
+
 def test_align_reads_photos_from_an_archive_as_from_files(archive: str, captures: Path, tmp_path: Path) -> None:
     names = [f"zip://{camera}::{archive}" for camera in ("phone", "dslr")]
     code, output = run("align", *names, "-o", str(tmp_path / "urls"), "--workers", "1", "--no-images")

@@ -137,8 +137,10 @@ def test_an_unexpected_error_costs_its_item_and_is_told(tmp_path: Path) -> None:
 def kill(monkeypatch: pytest.MonkeyPatch, victims: str) -> None:
     real = resume.run
 
-    def run(function: object, items: list[tuple[str, str]], workers: int) -> Iterator[tuple[object, object]]:
-        for item, result in real(function, items, workers):
+    def run(
+        function: object, items: list[tuple[str, str]], workers: int, **where: object
+    ) -> Iterator[tuple[object, object]]:
+        for item, result in real(function, items, workers, **where):
             yield item, Lost("worker_lost", "killed") if item[1] in victims else result
 
     monkeypatch.setattr(resume, "run", run)
@@ -165,3 +167,15 @@ def test_a_killed_item_is_tried_again_by_the_next_run(
     done: list[str] = []
     off(table, "ab", done)
     assert done == ["b"]
+
+
+def test_the_cluster_and_what_its_workers_must_see_are_passed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, object] = {}
+    monkeypatch.setattr(resume, "run", lambda *_, **where: asked.update(where) or iter(()))
+    photos = [tmp_path / "phone" / "1.jpg", tmp_path / "phone" / "2.jpg", tmp_path / "dslr" / "1.jpg"]
+    with Finished(tmp_path / "out" / "t.parquet", Patch) as finished:
+        work_off({}, work, lost, finished, reads=photos, workers=1, scheduler="tcp://host:1", label="test")
+    assert list(asked.pop("files")) == photos[1:]
+    assert asked == {"scheduler": "tcp://host:1", "folder": tmp_path / "out"}

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from dataset.schema import Alignment, Pair
-from pipeline.summary import MOST_LINES, say_alignments, say_pairs
+from pipeline.summary import MOST_LINES, MOST_PHOTOS, say_alignments, say_pairs
+from pipeline.synchronisation import synchronisation
 
 
 def pair(name: str, reason: str = "") -> Pair:
@@ -33,15 +34,26 @@ def alignment(name: str, residual: float | None = None, reason: str = "") -> Ali
     )
 
 
+def say(rows: list[Pair], note: str) -> None:
+    say_pairs(rows, note, synchronisation(rows, 2.0))
+
+
 def test_pairs_and_those_without_a_mate(capsys: pytest.CaptureFixture[str]) -> None:
-    say_pairs([pair("a"), pair("b", "no_dslr_photo"), pair("c")], "paired by equal file names")
+    say([pair("a"), pair("b", "no_dslr_photo"), pair("c")], "paired by equal file names")
     assert capsys.readouterr().out == (
         "2 pairs, paired by equal file names.\n1 photo without a mate (1 no_dslr_photo):\n  b: b is alone.\n"
     )
 
 
+def test_many_lone_photos_are_cut_short(capsys: pytest.CaptureFixture[str]) -> None:
+    say([pair(f"p{index:02d}", "no_dslr_photo") for index in range(MOST_PHOTOS + 3)], "paired by equal file names")
+    out = capsys.readouterr().out.splitlines()
+    assert len(out) == 2 + MOST_PHOTOS + 1
+    assert out[-1] == "  and 3 more, in the table."
+
+
 def test_one_pair_is_singular(capsys: pytest.CaptureFixture[str]) -> None:
-    say_pairs([pair("a")], "one pair of photos")
+    say([pair("a")], "one pair of photos")
     assert capsys.readouterr().out == "1 pair, one pair of photos.\n"
 
 

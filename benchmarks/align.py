@@ -1,0 +1,164 @@
+"""Registration: dpedtool beside the script that anybody would write, and Hugin, on the same photos in the same run.
+
+    python -m benchmarks.align            # make bench-align
+    python -m benchmarks.align --quick    # a few pairs, for a look
+
+Prints Markdown tables and writes them to align.md beside this file, the figures of every pair to align.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+
+from benchmarks import sets, table
+from benchmarks.sets import PhotoSet
+from benchmarks.table import PairFigures, SetFigures, ToolFigures
+from benchmarks.tools import HUGIN_OPTIONS, Found, Hugin, Ours, Plain, Tool
+from benchmarks.yardstick import residual, truth_error
+
+DISTORTIONS = (0.0, 0.003)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    if options.quick:
+        options.pairs, options.rig_pairs, options.timed, options.repeats = 4, 2, 2, 1
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        figures = [compare(photos, tools, work, options) for photos, tools in _matches(work, options)]
+    if not figures:
+        sys.exit("Nothing was measured: name a set that is there, such as --sets rig.")
+    text = table.as_markdown(figures, _notes(options))
+    print(text, end="")
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "align.md").write_text(text, encoding="utf-8")
+    record = [dataclasses.asdict(one) for one in figures]
+    (options.out / "align.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def compare(photos: PhotoSet, tools: Sequence[Tool], work: Path, options: argparse.Namespace) -> SetFigures:
+    """Have every tool align all photos of a set, and time them on the first ones in turn."""
+    few = sets.first(photos, options.timed, work / "timed")
+    shapes = [image.shape for image in photos.pair(photos.names[0])]
+    figures = SetFigures(
+        title=photos.title,
+        phone_px=(shapes[0][1], shapes[0][0]),
+        dslr_px=(shapes[1][1], shapes[1][0]),
+        timed_pairs=len(few.names),
+        tools=[_quality(photos, tool, work) for tool in tools],
+    )
+    for repetition in range(options.repeats):
+        _say(f"{photos.title}: timing, repetition {repetition + 1} of {options.repeats}")
+        _time(few, tools, figures.tools, work)
+        if not photos.equal_size:
+            _time_workers(photos, figures, work)
+    return figures
+
+
+def _quality(photos: PhotoSet, tool: Tool, work: Path) -> ToolFigures:
+    _say(f"{photos.title}: {tool.name}, {len(photos.names)} pairs")
+    out = _fresh(work / "out")
+    used = tool.run(photos, out)
+    found = tool.found(photos, out)
+    aligned = [_figures(photos, name, found[name]) for name in photos.names if name in found]
+    return ToolFigures(tool.name, len(photos.names), aligned, peak_bytes=used.peak_bytes)
+
+
+def _figures(photos: PhotoSet, name: str, found: Found) -> PairFigures:
+    view = found.view()
+    height, width = photos.pair(name)[0].shape[:2]
+    true = photos.true_mapping(name)
+    return PairFigures(
+        name=name,
+        residual=residual(view.phone, view.dslr, view.mask),
+        frame=float(view.mask.sum() / (width * height)),
+        error=truth_error(found.dslr_from_phone, true, photos.common_points(name)) if true else None,
+    )
+
+
+def _time(photos: PhotoSet, tools: Sequence[Tool], figures: Sequence[ToolFigures], work: Path) -> None:
+    """Time each tool once, one after the other, so that a slow moment of the machine meets them all."""
+    for tool, figure in zip(tools, figures, strict=True):
+        idle_s = tool.idle(photos, _fresh(work / "out")).cpu_s
+        used_s = tool.run(photos, _fresh(work / "out")).cpu_s
+        started = len(photos.names) if isinstance(tool, Hugin) else 1
+        figure.idle_s.append(idle_s)
+        figure.cpu_s.append((used_s - idle_s * started) / len(photos.names))
+        figure.times_ours.append(figure.cpu_s[-1] / figures[0].cpu_s[-1])
+
+
+def _time_workers(photos: PhotoSet, figures: SetFigures, work: Path) -> None:
+    for workers in (1, 2):
+        used = Ours().with_workers(photos, _fresh(work / "out"), workers)
+        figures.wall_s.setdefault(workers, []).append(used.wall_s)
+
+
+def _matches(work: Path, options: argparse.Namespace) -> Iterator[tuple[PhotoSet, list[Tool]]]:
+    """Yield each set of photos with the tools that can read it, dpedtool first."""
+    hugin = not options.skip_hugin and Hugin.is_installed()
+    for number, photos in enumerate(_photo_sets(work, options)):
+        yield photos, [Ours(), Plain()]
+        if hugin:
+            yield sets.equal_sizes(photos, work / f"equal {number}"), [Ours(), Hugin()]
+
+
+def _photo_sets(work: Path, options: argparse.Namespace) -> Iterator[PhotoSet]:
+    if "real" in options.sets:
+        if photos := sets.city100(work, options.pairs):
+            yield photos
+        else:
+            _say(f"No City100 in {sets.real_folder()}: real photos are left out; $DPEDTOOL_REAL_DATA names the folder.")
+    if "rig" in options.sets:
+        for k1 in DISTORTIONS:
+            _say(f"simulating {options.rig_pairs} pairs of 3.1 and 12 MP, k1 = {k1:g}")
+            photos = sets.rig(options.keep or work, options.rig_pairs, k1)
+            yield sets.first(photos, options.rig_pairs, work / f"rig {k1:g}")
+
+
+def _notes(options: argparse.Namespace) -> list[str]:
+    versions = f"Python {platform.python_version()}, OpenCV {cv2.__version__}, {os.cpu_count()} processors."
+    how = f"Times are medians of {options.repeats} repetitions over the first {options.timed} pairs of a set."
+    plain = "The plain script is benchmarks/plain.py: SIFT, FLANN, ratio 0.75, RANSAC, all at OpenCV's defaults."
+    hugin = f"Hugin needs photos of one size, so dpedtool is run on the same ones: `{' '.join(HUGIN_OPTIONS)}`."
+    if options.skip_hugin or not Hugin.is_installed():
+        hugin = "Hugin was left out: it is not installed, or --skip-hugin was given."
+    return [f"{versions} {how}", f"{plain} {hugin}"]
+
+
+def _fresh(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.align", description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--sets", type=lambda text: text.split(","), default=["real", "rig"], help="real, rig or both")
+    parser.add_argument("--pairs", type=int, default=50, help="pairs of City100")
+    parser.add_argument("--rig-pairs", type=int, default=8, help="simulated pairs, each without and with distortion")
+    parser.add_argument("--timed", type=int, default=5, help="pairs of each set that are timed")
+    parser.add_argument("--repeats", type=int, default=3, help="how often they are timed")
+    parser.add_argument("--quick", action="store_true", help="a few pairs once: no figures to quote")
+    parser.add_argument("--skip-hugin", action="store_true", help="leave Hugin out even if it is installed")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep simulated photos there, and use those there")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, metavar="DIR", help="folder of the results")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

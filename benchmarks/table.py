@@ -1,0 +1,172 @@
+"""The figures of a run, and the Markdown that shows them: plain data in, text out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from benchmarks.yardstick import Residual, TruthError
+
+
+@dataclass(frozen=True)
+class PairFigures:
+    """One pair as one tool aligned it."""
+
+    name: str
+    residual: Residual
+    frame: float
+    """Share of the phone photo in which both show something, 0..1."""
+    error: TruthError | None
+    """None where the truth is unknown."""
+
+
+@dataclass
+class ToolFigures:
+    """One tool on one set of photos; lists hold one value for each repetition."""
+
+    tool: str
+    pairs: int
+    aligned: list[PairFigures]
+    cpu_s: list[float] = field(default_factory=list)
+    """CPU-seconds a pair, the start subtracted."""
+    idle_s: list[float] = field(default_factory=list)
+    """CPU-seconds of the start."""
+    times_ours: list[float] = field(default_factory=list)
+    """`cpu_s` over that of dpedtool in the same repetition."""
+    peak_bytes: int = 0
+
+
+@dataclass
+class SetFigures:
+    """All tools on one set of photos."""
+
+    title: str
+    phone_px: tuple[int, int]
+    dslr_px: tuple[int, int]
+    timed_pairs: int
+    tools: list[ToolFigures]
+    wall_s: dict[int, list[float]] = field(default_factory=dict)
+    """Seconds that dpedtool took for the whole set, by number of workers, one for each repetition."""
+
+
+def as_markdown(sets: Sequence[SetFigures], notes: Sequence[str]) -> str:
+    """Return the tables of a run as Markdown."""
+    sections = [_SPEED, _speed(sets), _ACCURACY, _accuracy(sets)]
+    with_truth = [figures for figures in sets if any(pair.error for tool in figures.tools for pair in tool.aligned)]
+    if with_truth:
+        sections += [_TRUTH, _truth(with_truth)]
+    if any(figures.wall_s for figures in sets):
+        sections += [_WORKERS, _workers(sets)]
+    return "\n\n".join(["# Registration, tools side by side", *notes, *sections]) + "\n"
+
+
+_SPEED = """## Cost
+
+CPU-seconds a pair, decoding included and no images written, the start of the program subtracted; each tool held to one
+processor; medians of interleaved repetitions. The ratio is to dpedtool in the same repetition."""
+
+_ACCURACY = """## What is left between the aligned photos
+
+Sub-pixel shifts of 64 px windows, in px of the phone photo: median and 95th percentile of each pair, then the median
+over the pairs, and the largest median of a pair. `found`: share of the textured windows whose shift could be measured.
+`frame`: share of the phone photo that the crop keeps. Pairs that a tool gave up count in none of them."""
+
+_TRUTH = """## Distance from the truth
+
+Known exactly where the photos are simulated: over 40 x 30 points of the common crop, in px of the phone photo. Mean,
+95th percentile and maximum of each pair, then the mean over the pairs, and the worst pair. `within 1 px`: pairs whose
+mean is."""
+
+_WORKERS = """## Two processes beside one
+
+Wall time of dpedtool for the whole set, start included, the program free to use all processors."""
+
+
+def _speed(sets: Sequence[SetFigures]) -> str:
+    heads = ["photos", "phone, DSLR px", "tool", "CPU-s a pair", "ratio", "CPU-s to start", "peak memory"]
+    return _per_tool(heads, sets, _speed_cells)
+
+
+def _speed_cells(figures: SetFigures, tool: ToolFigures) -> list[str]:
+    sizes = ", ".join(f"{width}x{height}" for width, height in (figures.phone_px, figures.dslr_px))
+    costs = [f"{_median(tool.cpu_s):.2f}", f"{_median(tool.times_ours):.2f}", f"{_median(tool.idle_s):.2f}"]
+    return [figures.title, sizes, tool.tool, *costs, f"{tool.peak_bytes / 1e9:.2f} GB"]
+
+
+def _accuracy(sets: Sequence[SetFigures]) -> str:
+    heads = ["photos", "tool", "aligned", "median px", "p95 px", "worst median px", "found", "frame"]
+    return _per_tool(heads, sets, _accuracy_cells)
+
+
+def _accuracy_cells(figures: SetFigures, tool: ToolFigures) -> list[str]:
+    residuals = [pair.residual for pair in tool.aligned]
+    medians = [left.median_px for left in residuals]
+    found = sum(left.found for left in residuals) / max(1, sum(left.textured for left in residuals))
+    return [
+        figures.title,
+        tool.tool,
+        f"{len(tool.aligned)} of {tool.pairs}",
+        _px(_median(medians)),
+        _px(_median([left.p95_px for left in residuals])),
+        _px(max(_known(medians), default=float("nan"))),
+        f"{found:.1%}",
+        f"{_median([pair.frame for pair in tool.aligned]):.1%}",
+    ]
+
+
+def _truth(sets: Sequence[SetFigures]) -> str:
+    heads = ["photos", "tool", "within 1 px", "mean", "p95", "max", "worst mean", "worst p95", "worst max"]
+    return _per_tool(heads, sets, _truth_cells)
+
+
+def _truth_cells(figures: SetFigures, tool: ToolFigures) -> list[str]:
+    errors = [pair.error for pair in tool.aligned if pair.error]
+    columns = [[getattr(error, name) for error in errors] for name in ("mean_px", "p95_px", "max_px")]
+    means = [_px(float(np.mean(column))) if column else "-" for column in columns]
+    worst = [_px(max(column)) if column else "-" for column in columns]
+    near = sum(error.mean_px < 1 for error in errors)
+    return [figures.title, tool.tool, f"{near} of {tool.pairs}", *means, *worst]
+
+
+def _workers(sets: Sequence[SetFigures]) -> str:
+    heads = ["photos", "pairs", "workers", "wall s", "times one worker"]
+    rows = [
+        [
+            figures.title,
+            str(figures.tools[0].pairs),
+            str(workers),
+            f"{_median(seconds):.1f}",
+            f"{_median([one / this for one, this in zip(figures.wall_s[1], seconds, strict=True)]):.2f}",
+        ]
+        for figures in sets
+        for workers, seconds in sorted(figures.wall_s.items())
+    ]
+    return _table(heads, rows)
+
+
+def _per_tool(
+    heads: Sequence[str], sets: Sequence[SetFigures], cells: Callable[[SetFigures, ToolFigures], list[str]]
+) -> str:
+    return _table(heads, [cells(figures, tool) for figures in sets for tool in figures.tools])
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [heads, ["---"] * len(heads), *rows])
+
+
+def _px(value: float) -> str:
+    """Show px with as many places as mean something; what cannot be measured is a dash."""
+    if np.isnan(value):
+        return "-"
+    return f"{value:.3f}" if value < 10 else "far off" if value > 1000 else f"{value:.0f}"
+
+
+def _median(values: Sequence[float]) -> float:
+    known = _known(values)
+    return float(np.median(known)) if known else float("nan")
+
+
+def _known(values: Sequence[float]) -> list[float]:
+    return [value for value in values if not np.isnan(value)]

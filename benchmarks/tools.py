@@ -1,0 +1,210 @@
+"""The tools side by side: how each is started, and what it found out, read from the files that it leaves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from benchmarks import plain
+from benchmarks.sets import PhotoSet, first
+from benchmarks.usage import Usage, measure
+from benchmarks.yardstick import Image, Mapping, Mask, Points
+from dataset.schema import Alignment
+from dataset.tables import read_rows
+from pipeline import aligned
+from pipeline.geometry import transform_points
+
+HUGIN_OPTIONS = ("-f", "60", "-m", "-d", "-i", "-x", "-y", "-z", "-c", "20", "-s", "2")
+"""Of some twenty sets of options, the one that left least on six pairs of City100; none aligned all simulated pairs.
+
+Lens and position of the DSLR are fitted, to 20 points a cell that are found on photos of a quarter of the width.
+"""
+
+
+@dataclass(frozen=True)
+class View:
+    """An aligned pair: two photos of one size, and where both have a picture."""
+
+    phone: Image
+    dslr: Image
+    mask: Mask
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a tool found for one pair."""
+
+    view: Callable[[], View]
+    dslr_from_phone: Mapping
+
+
+class Tool(Protocol):
+    """A tool that registers photos without writing them, so that all are timed at the same work."""
+
+    name: str
+
+    def run(self, photos: PhotoSet, out: Path) -> Usage:
+        """Register all pairs in a fresh folder."""
+        ...
+
+    def idle(self, photos: PhotoSet, out: Path) -> Usage:
+        """Do as `run` does, with no pair left to register: what the start costs."""
+        ...
+
+    def found(self, photos: PhotoSet, out: Path) -> dict[str, Found]:
+        """Return what a run found, by file name; pairs that it gave up are missing."""
+        ...
+
+
+class Ours:
+    """`dpedtool align`."""
+
+    name = "dpedtool align"
+
+    def run(self, photos: PhotoSet, out: Path) -> Usage:
+        """Register all pairs in one process."""
+        return self.with_workers(photos, out, 1, one_processor=True)
+
+    def with_workers(self, photos: PhotoSet, out: Path, workers: int, *, one_processor: bool = False) -> Usage:
+        """Register all pairs in so many processes."""
+        align: list[str | Path] = [sys.executable, "-m", "pipeline", "align", photos.phone, photos.dslr, "-o", out]
+        return _told(measure([*align, "--no-images", "--workers", str(workers)], one_processor=one_processor), out)
+
+    def idle(self, photos: PhotoSet, out: Path) -> Usage:
+        """Run again on one finished pair."""
+        one = first(photos, 1, out / "photos")
+        self.run(one, out / "out")
+        return self.run(one, out / "out")
+
+    def found(self, photos: PhotoSet, out: Path) -> dict[str, Found]:
+        """Read the table of alignments."""
+        del photos
+        rows = [row for row in read_rows(Alignment.table_in(out), Alignment) if row.status == "aligned"]
+        return {row.phone_path.name: Found(partial(_our_view, row), partial(our_mapping, row)) for row in rows}
+
+
+class Plain:
+    """`benchmarks/plain.py`."""
+
+    name = "plain OpenCV script"
+
+    def run(self, photos: PhotoSet, out: Path) -> Usage:
+        """Register all pairs in one process."""
+        return _told(measure([sys.executable, plain.__file__, photos.phone, photos.dslr, "-o", out, "--no-images"]))
+
+    def idle(self, photos: PhotoSet, out: Path) -> Usage:
+        """Run on empty folders."""
+        return self.run(first(photos, 0, out / "photos"), out / "out")
+
+    def found(self, photos: PhotoSet, out: Path) -> dict[str, Found]:
+        """Read the homographies, and warp and crop as the script does."""
+        matrices = json.loads((out / plain.RESULT).read_text(encoding="utf-8"))
+        known = {name: np.array(matrix) for name, matrix in matrices.items() if matrix is not None}
+        return {
+            name: Found(partial(_plain_view, photos, name, matrix), partial(transform_points, matrix))
+            for name, matrix in known.items()
+        }
+
+
+class Hugin:
+    """Hugin's `align_image_stack`, one process a pair; photos of equal size only."""
+
+    name = "Hugin align_image_stack"
+
+    @staticmethod
+    def is_installed() -> bool:
+        """Whether the commands that are needed can be found."""
+        return all(shutil.which(command) for command in ("align_image_stack", "nona", "pano_trafo"))
+
+    def run(self, photos: PhotoSet, out: Path) -> Usage:
+        """Register the pairs one after the other; the phone's photo stays as it is."""
+        out.mkdir(parents=True, exist_ok=True)
+        used = [self._register(photos, name, out) for name in photos.names]
+        return Usage(
+            code=0,
+            cpu_s=sum(usage.cpu_s for usage in used),
+            wall_s=sum(usage.wall_s for usage in used),
+            peak_bytes=max(usage.peak_bytes for usage in used),
+            said="".join(usage.said for usage in used),
+        )
+
+    def _register(self, photos: PhotoSet, name: str, out: Path) -> Usage:
+        project = _project(out, name)
+        project.unlink(missing_ok=True)
+        pair = photos.phone / name, photos.dslr / name
+        # Without --align-to-first the order of the photos is that of their exposure.
+        return measure(["align_image_stack", *HUGIN_OPTIONS, "--align-to-first", "-p", project, *pair])
+
+    def idle(self, photos: PhotoSet, out: Path) -> Usage:
+        """Ask for its help, which is a start and nothing else."""
+        del photos, out
+        return measure(["align_image_stack", "-h"])
+
+    def found(self, photos: PhotoSet, out: Path) -> dict[str, Found]:
+        """Read the project files; there is none of a pair that was given up."""
+        projects = {name: _project(out, name) for name in photos.names}
+        return {
+            name: Found(partial(_hugin_view, project), partial(_hugin_mapping, project))
+            for name, project in projects.items()
+            if project.exists()
+        }
+
+
+def our_mapping(row: Alignment, points: Points) -> Points:
+    """Take points (N, 2) of the phone photo to the DSLR photo, by a row of the table of alignments."""
+    mapped = getattr(aligned, "map_points", None)
+    if mapped is not None:
+        return np.asarray(mapped(row, points), np.float64)
+    return np.array([aligned.dslr_from_phone(row, (float(x), float(y))) for x, y in points])
+
+
+def _our_view(row: Alignment) -> View:
+    phone, dslr = aligned.aligned_images(row)
+    return View(phone, dslr, np.ones(phone.shape[:2], bool))
+
+
+def _plain_view(photos: PhotoSet, name: str, matrix: Points) -> View:
+    phone, dslr = plain.aligned(*photos.pair(name), matrix)
+    return View(phone, dslr, np.ones(phone.shape[:2], bool))
+
+
+def _hugin_view(project: Path) -> View:
+    """Have both photos brought to the panorama, which is the phone's photo."""
+    subprocess.run(["nona", "-o", project.with_suffix(""), project], check=True, capture_output=True)
+    files = [project.with_name(f"{project.stem}{index:04d}.tif") for index in (0, 1)]
+    images = [cv2.imread(str(file), cv2.IMREAD_UNCHANGED) for file in files]
+    for file in files:
+        file.unlink()
+    if any(image is None for image in images):
+        raise OSError(f"nona left no images of {project}")
+    phone, dslr = (np.asarray(image, np.uint8) for image in images)
+    mask = (phone[..., 3] > 0) & (dslr[..., 3] > 0)
+    return View(np.ascontiguousarray(phone[..., :3]), np.ascontiguousarray(dslr[..., :3]), mask)
+
+
+def _hugin_mapping(project: Path, points: Points) -> Points:
+    """Take points of the phone photo, which are those of the panorama, to the other photo."""
+    asked = "".join(f"{x:.6f} {y:.6f}\n" for x, y in points)
+    done = subprocess.run(["pano_trafo", "-r", project, "1"], input=asked, check=True, capture_output=True, text=True)
+    return np.array(done.stdout.split(), np.float64).reshape(-1, 2)
+
+
+def _project(out: Path, name: str) -> Path:
+    return out / f"{Path(name).stem}.pto"
+
+
+def _told(usage: Usage, out: Path | None = None) -> Usage:
+    """Pass on what a run used, or say why there is no result; a run of which no pair could be aligned has one."""
+    if usage.code and not (out and usage.code == 1 and Alignment.table_in(out).exists()):
+        raise RuntimeError(f"a tool failed with status {usage.code}:\n{usage.said}")
+    return usage
