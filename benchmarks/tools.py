@@ -162,10 +162,7 @@ class Hugin:
 
 def our_mapping(row: Alignment, points: Points) -> Points:
     """Take points (N, 2) of the phone photo to the DSLR photo, by a row of the table of alignments."""
-    mapped = getattr(aligned, "map_points", None)
-    if mapped is not None:
-        return np.asarray(mapped(row, points), np.float64)
-    return np.array([aligned.dslr_from_phone(row, (float(x), float(y))) for x, y in points])
+    return aligned.map_points(row, points)
 
 
 def _our_view(row: Alignment) -> View:
