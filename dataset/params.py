@@ -83,8 +83,8 @@ class PairParams(Section):
 class AlignParams(Section):
     """Registration: SIFT, ratio test, homography by RANSAC, refinement on windows, checks, intersection crop."""
 
-    detect_side_px: int = param(640, "photos are reduced to this longer side before SIFT, in px", at_least=64)
-    features: int = param(1500, "SIFT keypoints kept a photo, strongest first", at_least=16)
+    detect_side_px: int = param(512, "photos are reduced to this longer side before SIFT, in px", at_least=64)
+    features: int = param(1000, "SIFT keypoints kept a photo, strongest first", at_least=16)
     retry_side_px: int = param(1600, "longer side for pairs that fail at detect_side_px, in px", at_least=64)
     retry_features: int = param(4000, "SIFT keypoints kept a photo for such pairs", at_least=16)
     contrast: float = param(0.02, "SIFT contrast threshold", above=0)

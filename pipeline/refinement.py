@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -54,11 +55,11 @@ def refine(phone: ReducedGrey, dslr: ReducedGrey, dslr_from_phone: Homography, *
     if not bend:
         return Refined(Transform(dslr_from_phone), None, WarpedPair.of(phone, dslr, dslr_from_phone))
     step = max(1, round(max(phone.size) / COARSE_SIDE))
+    coarse, full = (WarpedPair.of(phone, dslr, dslr_from_phone, factor) for factor in (step, 1))
     transform, found = Transform(dslr_from_phone), None
-    for factor in (step, 1, 1):
-        pair = WarpedPair.of(phone, dslr, dslr_from_phone, factor)
-        transform, found = _improved(pair.shifts(transform), transform, phone.size, factor)
-    return Refined(transform, found, pair)
+    for pair in (coarse, full, full):
+        transform, found = _improved(pair.shifts(transform), transform, phone.size, pair.factor)
+    return Refined(transform, found, full)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +89,10 @@ class WarpedPair:
         small_from_full = small_from_image @ inverse(dslr.full_from_reduced)
         return cls(own, other, small_from_full, dslr.size, factor)  # type: ignore[arg-type]
 
+    @cached_property
+    def _phone_detail(self) -> Grey:
+        return even_detail(self.phone)
+
     def warped(self, transform: Transform) -> Grey:
         """Return the DSLR's image on the phone's grid, (H, W); its rim is repeated where it shows nothing."""
         height, width = self.phone.shape
@@ -99,7 +104,7 @@ class WarpedPair:
 
     def shifts(self, transform: Transform) -> Shifts:
         """Measure the windows that lie in both photos, in px of the full phone photo."""
-        found = measure(even_detail(self.phone), even_detail(self.warped(transform)))
+        found = measure(self._phone_detail, even_detail(self.warped(transform)))
         centres = found.centres * self.factor + (self.factor - 1) / 2
         seen = np.ones(len(centres), bool)
         for corner in np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * WINDOW / 2 * self.factor:
