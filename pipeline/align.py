@@ -36,7 +36,7 @@ from pipeline import (
 )
 from pipeline.aligned import cut, mask_columns, there, transform_columns
 from pipeline.geometry import Box, local_scale
-from pipeline.refinement import Refined, refine
+from pipeline.refinement import GREY_LEVELS, Refined, WarpedPair, refine
 from pipeline.registration import Registration, clipped_share, register
 from pipeline.residuals import Residual, search
 from pipeline.resume import Finished, work_off
@@ -162,7 +162,7 @@ def _transform(
     facts |= _refinement_facts(refined)
     watch.lap("refine_s")
     box = _overlap(refined.transform, facts, params)
-    _check(refined, box, found, params, facts)
+    _check((phone, dslr), refined.transform, box, found, params, facts)
     watch.lap("check_s")
     return refined.transform, box
 
@@ -216,9 +216,18 @@ def _overlap(transform: Transform, facts: dict[str, Any], params: AlignParams) -
     return box
 
 
-def _check(refined: Refined, box: Box, first: Registration, params: AlignParams, facts: dict[str, Any]) -> None:
+def _check(
+    greys: tuple[ReducedGrey, ReducedGrey],
+    mapping: Transform,
+    box: Box,
+    first: Registration,
+    params: AlignParams,
+    facts: dict[str, Any],
+) -> None:
     """Look for what is still shifted, on the images that the transform gives."""
-    phone, dslr = cut(refined.pair.phone, box), cut(refined.pair.warped(refined.transform), box)
+    # In grey levels, as anybody who looks at the written images sees them.
+    pair = WarpedPair.of(*greys, first.dslr_from_phone, tones=GREY_LEVELS)
+    phone, dslr = cut(pair.phone, box), cut(pair.warped(mapping), box)
     facts["blur_evenness"] = blur_evenness(phone, dslr)
     check_blur(facts["blur_evenness"], params)
     found = search(phone, dslr)

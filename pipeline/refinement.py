@@ -25,16 +25,16 @@ LIGHT = (255 * (np.arange(256) / 255) ** 1.3).astype(np.float32)
 """From grey levels towards light. Smoothing in grey levels moves the edge between dark and bright, by up to 0.25 px
 where the two cameras' tone curves differ; in light it does not, but there the shadows, rough as 8 bit leave them,
 weigh too much. The exponent is the best compromise on rendered and real pairs."""
+GREY_LEVELS = np.arange(256, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Refined:
-    """A transform, what it rests on, and the images that it was measured on."""
+    """A transform, and what it rests on."""
 
     transform: Transform
     fit: Fit | None
     """None where too few windows tell anything; the transform is then the one that came in."""
-    pair: WarpedPair
 
 
 def refine(phone: ReducedGrey, dslr: ReducedGrey, dslr_from_phone: Homography, *, bend: bool = True) -> Refined:
@@ -53,13 +53,13 @@ def refine(phone: ReducedGrey, dslr: ReducedGrey, dslr_from_phone: Homography, *
 
     """
     if not bend:
-        return Refined(Transform(dslr_from_phone), None, WarpedPair.of(phone, dslr, dslr_from_phone))
+        return Refined(Transform(dslr_from_phone), None)
     step = max(1, round(max(phone.size) / COARSE_SIDE))
     coarse, full = (WarpedPair.of(phone, dslr, dslr_from_phone, factor) for factor in (step, 1))
     transform, found = Transform(dslr_from_phone), None
     for pair in (coarse, full, full):
         transform, found = _improved(pair.shifts(transform), transform, phone.size, pair.factor)
-    return Refined(transform, found, full)
+    return Refined(transform, found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,16 +75,23 @@ class WarpedPair:
     factor: int
 
     @classmethod
-    def of(cls, phone: ReducedGrey, dslr: ReducedGrey, dslr_from_phone: Homography, factor: int = 1) -> WarpedPair:
-        """Reduce and smooth both; the homography only tells how the scales compare."""
+    def of(
+        cls,
+        phone: ReducedGrey,
+        dslr: ReducedGrey,
+        dslr_from_phone: Homography,
+        factor: int = 1,
+        tones: Grey = LIGHT,
+    ) -> WarpedPair:
+        """Reduce and smooth both; the homography only tells how the scales compare, `tones` (256,) what grey means."""
         centre = (np.array(phone.size) - 1) / 2
         scale = local_scale(inverse(dslr.full_from_reduced) @ dslr_from_phone, centre)
         # The DSLR's is reduced by as much as keeps it at least as fine as the phone's.
         least = max(1, int(scale * factor))
-        small, small_from_image = _reduced(dslr.image, least)
+        small, small_from_image = _reduced(dslr.image, least, tones)
         scale *= factor / least
         sigma = np.hypot(SMOOTHING * scale, prefilter_sigma(scale))
-        own = cv2.GaussianBlur(_reduced(phone.image, factor)[0], (0, 0), SMOOTHING)
+        own = cv2.GaussianBlur(_reduced(phone.image, factor, tones)[0], (0, 0), SMOOTHING)
         other = cv2.GaussianBlur(small, (0, 0), float(sigma))
         small_from_full = small_from_image @ inverse(dslr.full_from_reduced)
         return cls(own, other, small_from_full, dslr.size, factor)  # type: ignore[arg-type]
@@ -114,12 +121,12 @@ class WarpedPair:
         return scaled.where(seen)
 
 
-def _reduced(image: npt.NDArray[np.uint8], factor: int) -> tuple[Grey, Homography]:
-    """The mean light of each factor x factor px, and reduced_from_image; rows and columns left over are cut off."""
+def _reduced(image: npt.NDArray[np.uint8], factor: int, tones: Grey) -> tuple[Grey, Homography]:
+    """The mean of each factor x factor px, and reduced_from_image; rows and columns left over are cut off."""
     matrix = np.diag([1 / factor, 1 / factor, 1.0])
     matrix[:2, 2] = -(factor - 1) / 2 / factor
     height, width = (side // factor for side in image.shape)
-    whole = np.asarray(cv2.LUT(np.ascontiguousarray(image[: height * factor, : width * factor]), LIGHT), np.float32)
+    whole = np.asarray(cv2.LUT(np.ascontiguousarray(image[: height * factor, : width * factor]), tones), np.float32)
     if factor == 1:
         return whole, matrix
     return cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), matrix  # type: ignore[return-value]
