@@ -2,7 +2,8 @@
 
 Four models compete, each holding the ones before it: a homography; with a radial lens (Brown 1966: one radial and two
 decentering terms, which is what two lenses with nearby centres differ by); with a smooth bend of degree 3; of degree 5
-(paper that curls, a lens that waves). A richer model is taken only where it predicts windows that it was not fitted to.
+(paper that curls, a lens that waves). A richer model is taken only where it predicts windows that it was not fitted to,
+and only where windows lie widely enough over the photo: a bend that one corner asks for would grow wild elsewhere.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class _Weighted:
         return np.asarray(((self.roots @ left[..., None]) ** 2).sum(axis=(1, 2)))
 
 
-def fit(shifts: Shifts, wanted: Points, size: tuple[int, int]) -> Fit | None:
+def fit(shifts: Shifts, wanted: Points, size: tuple[int, int], richest: Model = "quintic") -> Fit | None:
     """Fit the displacements (N, 2) in px that windows ask for; None where they are too few.
 
     Parameters
@@ -94,13 +95,16 @@ def fit(shifts: Shifts, wanted: Points, size: tuple[int, int]) -> Fit | None:
         Where the model is to move their centres, in px.
     size
         (width, height) of the phone photo in px.
+    richest
+        The last of the models that compete.
 
     """
     if len(shifts) < FEWEST_WINDOWS:
         return None
     windows = _weighted(shifts, wanted, size)
     everything = np.ones(len(shifts), bool)
-    held_out = {model: _held_out(windows, _columns(model), shifts.centres, size) for model in MODELS}
+    models = _within(richest, shifts.centres, size)
+    held_out = {model: _held_out(windows, _columns(model), shifts.centres, size) for model in models}
     model = _simplest({name: distances for name, (distances, _) in held_out.items()})
     coefficients = windows.solve(_columns(model), everything)
     return Fit(
@@ -110,6 +114,13 @@ def fit(shifts: Shifts, wanted: Points, size: tuple[int, int]) -> Fit | None:
         windows=int((windows.trust > 0).sum()),
         held_out_px=held_out[model][1],
     )
+
+
+def _within(richest: Model, centres: Points, size: tuple[int, int]) -> list[Model]:
+    """The models up to the richest that the windows lie widely enough for: a tile tells two numbers."""
+    tiles = len(np.unique(_tiles(centres, size), axis=0))
+    known = MODELS[: MODELS.index(richest) + 1]
+    return [model for model in known if model == "homography" or _columns(model) <= 2 * tiles]
 
 
 def _columns(model: Model) -> int:
@@ -165,7 +176,7 @@ def _held_out(windows: _Weighted, columns: int, centres: Points, size: tuple[int
     Mean squared distance in each tile of the photo, (TILES**2,), NaN where it has no window; root mean square in px of
     the windows that are no outliers.
     """
-    tiles = np.clip((centres + 0.5) / np.array(size) * TILES, 0, TILES - 1).astype(int)
+    tiles = _tiles(centres, size)
     fold = (tiles[:, 0] + 2 * tiles[:, 1]) % FOLDS
     distances, left = np.zeros(len(centres)), np.zeros((len(centres), 2))
     for held in range(FOLDS):
@@ -181,10 +192,15 @@ def _held_out(windows: _Weighted, columns: int, centres: Points, size: tuple[int
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan), px
 
 
+def _tiles(centres: Points, size: tuple[int, int]) -> npt.NDArray[np.int_]:
+    """Column and row (N, 2) of the tile that each window lies in."""
+    return np.asarray(np.clip((centres + 0.5) / np.array(size) * TILES, 0, TILES - 1), np.int_)
+
+
 def _simplest(scores: dict[Model, Vector]) -> Model:
     """The simplest model that no richer one beats by more than a standard error over the tiles."""
     best: Model = "homography"
-    for model in MODELS[1:]:
+    for model in list(scores)[1:]:
         better = scores[best] - scores[model]
         better = better[np.isfinite(better)]
         needed = max(1.5 * better.std() / np.sqrt(len(better)), LEAST_GAIN * float(np.nanmean(scores[best])))
