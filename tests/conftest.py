@@ -86,6 +86,16 @@ def texture() -> Textures:
 
 
 @pytest.fixture(scope="session")
+def take() -> Callable[..., Shots]:
+    """Return a function that photographs a picture with two cameras: (picture, phone, dslr, seed) to `Shots`."""
+
+    def photograph(picture: np.ndarray, phone: Camera, dslr: Camera, seed: int = 0) -> Shots:
+        return Shots(*simulate_pair(picture, phone, dslr, np.random.default_rng(seed)))
+
+    return photograph
+
+
+@pytest.fixture(scope="session")
 def shots() -> Shots:
     """Two clean photos without distortion: a homography maps one to the other exactly."""
     return take_shots(0)
