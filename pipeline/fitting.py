@@ -2,7 +2,8 @@
 
 Four models compete, each holding the ones before it: a homography; with a radial lens (Brown 1966: one radial and two
 decentering terms, which is what two lenses with nearby centres differ by); with a smooth bend of degree 3; of degree 5
-(paper that curls, a lens that waves). A richer model is taken only where it predicts windows that it was not fitted to.
+(paper that curls, a lens that waves). A richer model is taken only where it predicts windows that it was not fitted to,
+and only where windows lie widely enough over the photo: a bend that one corner asks for would grow wild elsewhere.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ LEAST_SCATTER_PX, MOST_SCATTER_PX = 0.01, 0.5
 CUT = 12.0
 """Tukey's biweight: a window has no say beyond this squared distance, in units of its own covariance."""
 ROUNDS = 6
-SWING = 18.0
+SWING = 22.0
 """Largest ratio of a model's uncertainty at the worst place of the frame to that at the median one."""
 FOLDS, TILES = 4, 6
 LEAST_GAIN = 0.125
@@ -95,7 +96,7 @@ class _Weighted:
         return np.asarray(((self.roots @ left[..., None]) ** 2).sum(axis=(1, 2)))
 
 
-def fit(shifts: Shifts, wanted: Points, size: tuple[int, int]) -> Fit | None:
+def fit(shifts: Shifts, wanted: Points, size: tuple[int, int], richest: Model = "quintic") -> Fit | None:
     """Fit the displacements (N, 2) in px that windows ask for; None where they are too few.
 
     Parameters
@@ -106,15 +107,21 @@ def fit(shifts: Shifts, wanted: Points, size: tuple[int, int]) -> Fit | None:
         Where the model is to move their centres, in px.
     size
         (width, height) of the phone photo in px.
+    richest
+        The last of the models that compete.
 
     """
     if len(shifts) < FEWEST_WINDOWS:
         return None
     windows = _weighted(shifts, wanted, size)
     everything = np.ones(len(shifts), bool)
-    held_out = {model: _held_out(windows, _columns(model), shifts.centres, size) for model in MODELS}
-    held = [model for model in MODELS if model == "homography" or _is_held(windows, _columns(model), size)]
-    model = _simplest({model: held_out[model][0] for model in held})
+    models = [
+        model
+        for model in _within(richest, shifts.centres, size)
+        if model == "homography" or _is_held(windows, _columns(model), size)
+    ]
+    held_out = {model: _held_out(windows, _columns(model), shifts.centres, size) for model in models}
+    model = _simplest({name: distances for name, (distances, _) in held_out.items()})
     coefficients = windows.solve(_columns(model), everything)
     return Fit(
         homography=_as_homography(coefficients[:_HOMOGRAPHY], size),
@@ -123,6 +130,13 @@ def fit(shifts: Shifts, wanted: Points, size: tuple[int, int]) -> Fit | None:
         windows=int((windows.trust > 0).sum()),
         held_out_px=held_out[model][1],
     )
+
+
+def _within(richest: Model, centres: Points, size: tuple[int, int]) -> list[Model]:
+    """The models up to the richest that the windows lie widely enough for: a tile tells two numbers."""
+    tiles = len(np.unique(_tiles(centres, size), axis=0))
+    known = MODELS[: MODELS.index(richest) + 1]
+    return [model for model in known if model == "homography" or _columns(model) <= 2 * tiles]
 
 
 def _columns(model: Model) -> int:
@@ -161,19 +175,25 @@ def _is_held(windows: _Weighted, columns: int, size: tuple[int, int]) -> bool:
 
 
 def _weighted(shifts: Shifts, wanted: Points, size: tuple[int, int]) -> _Weighted:
-    """Weigh the windows by the richest model: scatter that their own noise does not explain, and outliers."""
+    """Weigh the windows: scatter that their own noise does not explain, and outliers.
+
+    Model after model, from the stiffest on, each from the weights of the one before: asked first, a bend would follow a
+    thing that moved, or one that is nearer than the rest.
+    """
     basis, penalty = _basis(relative(shifts.centres, size)), _penalty(size)
     own = np.asarray(np.linalg.inv(shifts.information + 1e-6 * np.eye(2)), np.float64)
     scatter, trust = 2 * LEAST_SCATTER_PX, np.ones(len(shifts))
     everything = np.ones(len(shifts), bool)
-    for _ in range(ROUNDS):
-        windows = _Weighted(basis, wanted, _roots(own, scatter), trust, penalty)
-        coefficients = windows.solve(basis.shape[2], everything)
-        # The median of a chi-squared of two degrees of freedom is 1.386.
-        excess = np.sqrt(np.median(windows.distances(coefficients)) / 1.386)
-        scatter = float(np.clip(scatter * excess, LEAST_SCATTER_PX, MOST_SCATTER_PX))
-        windows = _Weighted(basis, wanted, _roots(own, scatter), trust, penalty)
-        trust = np.clip(1 - windows.distances(coefficients) / CUT, 0, None) ** 2
+    for model in MODELS:
+        most = MOST_SCATTER_PX if model == MODELS[-1] else np.inf
+        for _ in range(ROUNDS):
+            windows = _Weighted(basis, wanted, _roots(own, scatter), trust, penalty)
+            coefficients = windows.solve(_columns(model), everything)
+            # The median of a chi-squared of two degrees of freedom is 1.386.
+            excess = np.sqrt(np.median(windows.distances(coefficients)) / 1.386)
+            scatter = float(np.clip(scatter * excess, LEAST_SCATTER_PX, most))
+            windows = _Weighted(basis, wanted, _roots(own, scatter), trust, penalty)
+            trust = np.clip(1 - windows.distances(coefficients) / CUT, 0, None) ** 2
     return _Weighted(basis, wanted, windows.roots, trust, penalty)
 
 
@@ -189,7 +209,7 @@ def _held_out(windows: _Weighted, columns: int, centres: Points, size: tuple[int
     Mean squared distance in each tile of the photo, (TILES**2,), NaN where it has no window; root mean square in px of
     the windows that are no outliers.
     """
-    tiles = np.clip((centres + 0.5) / np.array(size) * TILES, 0, TILES - 1).astype(int)
+    tiles = _tiles(centres, size)
     fold = (tiles[:, 0] + 2 * tiles[:, 1]) % FOLDS
     distances, left = np.zeros(len(centres)), np.zeros((len(centres), 2))
     for held in range(FOLDS):
@@ -198,11 +218,16 @@ def _held_out(windows: _Weighted, columns: int, centres: Points, size: tuple[int
             distances[fold == held] = np.minimum(windows.distances(coefficients), CUT)[fold == held]
             left[fold == held] = (windows.wanted - windows.basis[..., :columns] @ coefficients)[fold == held]
     number = tiles[:, 0] + TILES * tiles[:, 1]
-    counts = np.bincount(number, minlength=TILES**2)
-    sums = np.bincount(number, distances, minlength=TILES**2)
     trusted = windows.trust > 0
+    counts = np.bincount(number[trusted], minlength=TILES**2)
+    sums = np.bincount(number[trusted], distances[trusted], minlength=TILES**2)
     px = float(np.sqrt((left[trusted] ** 2).sum(axis=1).mean())) if trusted.any() else 0.0
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan), px
+
+
+def _tiles(centres: Points, size: tuple[int, int]) -> npt.NDArray[np.int_]:
+    """Column and row (N, 2) of the tile that each window lies in."""
+    return np.asarray(np.clip((centres + 0.5) / np.array(size) * TILES, 0, TILES - 1), np.int_)
 
 
 def _simplest(scores: dict[Model, Vector]) -> Model:
