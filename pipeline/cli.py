@@ -13,7 +13,7 @@ import click
 from dataset.errors import DpedtoolError
 from dataset.params import Params, as_yaml, load_params
 from dataset.places import Place, answering, as_place, is_url
-from dataset.schema import Alignment, Pair, Patch
+from dataset.schema import Alignment, Pair, Patch, columns
 from dataset.tables import read_frame, read_rows, write_rows
 from pipeline.runner import default_workers
 
@@ -159,7 +159,14 @@ def pair(folders: tuple[Place, ...], phone: str | None, out: Path, params: Param
     say_pairs(pairing.rows, pairing.note)
 
 
-@main.command()
+def _outcomes() -> str:
+    """What may become of a pair, a line each; click leaves a paragraph behind a backspace as it is."""
+    (status,) = (spec.meaning for spec in columns(Alignment) if spec.name == "status")
+    reasons = [f"  {name:<{max(map(len, Alignment.REASONS))}}  {text}" for name, text in Alignment.REASONS.items()]
+    return "\n".join([f"A pair's status is {status}.", "", "\b", "Its reason, where it is not aligned:", *reasons])
+
+
+@main.command(epilog=_outcomes())
 @click.argument("sources", nargs=-1, required=True, type=PHOTOS, metavar="PHONE DSLR | PAIRS_DIR")
 @out_option
 @click.option("--images/--no-images", default=True, help="Write the aligned images, or the table alone.")
@@ -169,7 +176,7 @@ def align(sources: tuple[Place, ...], out: Path, images: bool, workers: int, par
     """Align the photos of each pair. Writes OUT/alignments.parquet and OUT/{phone,dslr}/<pair_id>.png.
 
     PHONE and DSLR are two photos, or two folders whose photos are paired first; PAIRS_DIR is what `dpedtool pair`
-    wrote.
+    wrote. OUT/timings.parquet says how long each pair took.
     """
     from pipeline.align import align as align_pairs
     from pipeline.summary import check_lost, say_alignments
