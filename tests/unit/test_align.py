@@ -162,10 +162,11 @@ def test_a_mirrored_photo_is_a_row(tmp_path: Path, shots) -> None:
 
 
 def test_a_camera_that_moved_is_a_row_with_the_direction_of_its_blur(tmp_path: Path, shots) -> None:
-    moved = cv2.blur(shots.phone, (9, 1))
-    row = rejected(moved, shots.dslr, tmp_path)
+    params = AlignParams(min_blur_evenness=0.5)
+    row = rejected(cv2.blur(shots.phone, (13, 1)), shots.dslr, tmp_path, params)
     assert row.reason == "motion_blur"
-    assert row.blur_evenness < PARAMS.min_blur_evenness
+    assert row.blur_evenness < 0.5
+    assert f"{row.blur_evenness:.0%}" in row.detail
 
 
 def test_where_most_has_moved_the_pair_is_rejected(tmp_path: Path, shots) -> None:
@@ -193,7 +194,8 @@ def test_a_part_that_moved_is_masked_and_the_rest_used(tmp_path: Path, shots) ->
     assert not is_masked(row, Box(box.x, box.y, 60, 40))
     assert 0.1 < row.masked < 0.5
     assert row.masked == mask(row).mean()
-    assert row.residual_p95_px < 0.3
+    assert row.residual_p95_px < 0.6  # of windows at the mask's rim
+    assert row.residual_px < 0.05
     assert 0.3 < row.at_place < 1
 
 
