@@ -43,10 +43,10 @@ def test_bad_photos_are_rows_with_their_reason_and_the_others_have_results(mixed
         "good": "aligned",
         "text": "failed",
         "truncated": "failed",
-        "wrong": "failed",
+        "wrong": "rejected",
     }
     assert (table.loc[["empty", "text", "truncated"], "reason"] == "unreadable_photo").all()
-    assert table.loc["wrong", "reason"] in {"few_matches", "few_inliers", "implausible_transform"}
+    assert table.loc["wrong", "reason"] in {"few_matches", "wrong_pair"}
     for name in ("empty", "text", "truncated"):
         assert f"{name}.jpg" in table.loc[name, "detail"]
     images = sorted(path.relative_to(folder / "out").as_posix() for path in (folder / "out").rglob("*.png"))
