@@ -2,7 +2,8 @@
 
 Four models compete, each holding the ones before it: a homography; with a radial lens (Brown 1966: one radial and two
 decentering terms, which is what two lenses with nearby centres differ by); with a smooth bend of degree 3; of degree 5
-(paper that curls, a lens that waves). A richer model is taken only where it predicts windows that it was not fitted to.
+(paper that curls, a lens that waves). A richer model is taken only where it predicts windows that it was not fitted to,
+and only where windows lie widely enough over the photo: a bend that one corner asks for would grow wild elsewhere.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ LEAST_SCATTER_PX, MOST_SCATTER_PX = 0.01, 0.5
 CUT = 12.0
 """Tukey's biweight: a window has no say beyond this squared distance, in units of its own covariance."""
 ROUNDS = 6
-FOLDS, MOST_TILES, TILE = 4, 6, 2
+FOLDS, TILES, TILE = 4, 6, 2
 """Windows are held out by tiles, at most so many a side, each at least so many windows wide. Those that
 share px with held out ones are not fitted to either: of a small photo a bend would else be believed that is noise."""
 LEAST_GAIN = 0.125
@@ -89,7 +90,7 @@ class _Weighted:
         return np.asarray(((self.roots @ left[..., None]) ** 2).sum(axis=(1, 2)))
 
 
-def fit(shifts: Shifts, wanted: Points, size: tuple[int, int]) -> Fit | None:
+def fit(shifts: Shifts, wanted: Points, size: tuple[int, int], richest: Model = "quintic") -> Fit | None:
     """Fit the displacements (N, 2) in px that windows ask for; None where they are too few.
 
     Parameters
@@ -100,13 +101,16 @@ def fit(shifts: Shifts, wanted: Points, size: tuple[int, int]) -> Fit | None:
         Where the model is to move their centres, in px.
     size
         (width, height) of the phone photo in px.
+    richest
+        The last of the models that compete.
 
     """
     if len(shifts) < FEWEST_WINDOWS:
         return None
     windows = _weighted(shifts, wanted, size)
     everything = np.ones(len(shifts), bool)
-    held_out = {model: _held_out(windows, _columns(model), shifts, size) for model in MODELS}
+    models = _within(richest, shifts.centres, size)
+    held_out = {model: _held_out(windows, _columns(model), shifts, size) for model in models}
     model = _simplest({name: distances for name, (distances, _) in held_out.items()})
     coefficients = windows.solve(_columns(model), everything)
     return Fit(
@@ -116,6 +120,13 @@ def fit(shifts: Shifts, wanted: Points, size: tuple[int, int]) -> Fit | None:
         windows=int((windows.trust > 0).sum()),
         held_out_px=held_out[model][1],
     )
+
+
+def _within(richest: Model, centres: Points, size: tuple[int, int]) -> list[Model]:
+    """The models up to the richest that the windows lie widely enough for: a tile tells two numbers."""
+    tiles = len(np.unique(_tiles(centres, size), axis=0))
+    known = MODELS[: MODELS.index(richest) + 1]
+    return [model for model in known if model == "homography" or _columns(model) <= 2 * tiles]
 
 
 def _columns(model: Model) -> int:
@@ -171,7 +182,8 @@ def _held_out(windows: _Weighted, columns: int, shifts: Shifts, size: tuple[int,
     Mean squared distance in each tile of the photo, NaN where none was measured; root mean square in px of the
     windows that are no outliers.
     """
-    tiles = _tiles(shifts, size)
+    most = np.array(size) / (TILE * shifts.side)
+    tiles = _tiles(shifts.centres, size, np.clip(most, 2, TILES).astype(np.int64))
     fold = (tiles[:, 0] + 2 * tiles[:, 1]) % FOLDS
     distances, left = np.full(len(shifts), np.nan), np.zeros((len(shifts), 2))
     for held in range(FOLDS):
@@ -181,20 +193,21 @@ def _held_out(windows: _Weighted, columns: int, shifts: Shifts, size: tuple[int,
             coefficients = windows.solve(columns, apart)
             distances[out] = np.minimum(windows.distances(coefficients), CUT)[out]
             left[out] = (windows.wanted - windows.basis[..., :columns] @ coefficients)[out]
-    number = tiles[:, 0] + MOST_TILES * tiles[:, 1]
+    number = tiles[:, 0] + TILES * tiles[:, 1]
     measured = np.isfinite(distances)
-    counts = np.bincount(number[measured], minlength=MOST_TILES**2)
-    sums = np.bincount(number[measured], distances[measured], minlength=MOST_TILES**2)
+    counts = np.bincount(number[measured], minlength=TILES**2)
+    sums = np.bincount(number[measured], distances[measured], minlength=TILES**2)
     trusted = (windows.trust > 0) & measured
     px = float(np.sqrt((left[trusted] ** 2).sum(axis=1).mean())) if trusted.any() else None
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan), px
 
 
-def _tiles(shifts: Shifts, size: tuple[int, int]) -> npt.NDArray[np.int64]:
-    """Column and row (N, 2) of the tiles that the windows lie in."""
-    counts = np.clip(np.array(size) / (TILE * shifts.side), 2, MOST_TILES).astype(np.int64)
-    places: npt.NDArray[np.int64] = ((shifts.centres + 0.5) / np.array(size) * counts).astype(np.int64)
-    return np.clip(places, 0, counts - 1)
+def _tiles(
+    centres: Points, size: tuple[int, int], counts: npt.NDArray[np.int64] | tuple[int, int] = (TILES, TILES)
+) -> npt.NDArray[np.int64]:
+    """Column and row (N, 2) of the tile that each window lies in, of so many columns and rows."""
+    places: npt.NDArray[np.int64] = ((centres + 0.5) / np.array(size) * counts).astype(np.int64)
+    return np.clip(places, 0, np.array(counts) - 1)
 
 
 def _touched(shifts: Shifts, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -208,7 +221,7 @@ def _touched(shifts: Shifts, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bo
 def _simplest(scores: dict[Model, Vector]) -> Model:
     """The simplest model that no richer one beats by more than a standard error over the tiles."""
     best: Model = "homography"
-    for model in MODELS[1:]:
+    for model in list(scores)[1:]:
         better = scores[best] - scores[model]
         better = better[np.isfinite(better)]
         if not len(better):

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset.photos import ReducedGrey
-from pipeline.fitting import Fit, fit
+from pipeline.fitting import Fit, Model, fit
 from pipeline.geometry import Box, Homography, inverse, local_scale
 from pipeline.shifts import SMOOTHING, WINDOW, Grey, Shifts, even_detail, measure
 from pipeline.transform import Transform
@@ -51,10 +51,12 @@ def refine(phone: ReducedGrey, dslr: ReducedGrey, dslr_from_phone: Homography, *
         return Refined(Transform(dslr_from_phone), None, WarpedPair.of(phone, dslr, dslr_from_phone))
     step = max(1, round(max(phone.size) / COARSE_SIDE))
     transform, found = Transform(dslr_from_phone), None
-    for factor in (step, 1, 1):
-        pair = WarpedPair.of(phone, dslr, dslr_from_phone, factor)
-        transform, found = _improved(pair.shifts(transform), transform, phone.size, factor)
-    return Refined(transform, found, pair)
+    # What a step of least squares leaves of large shifts would pass for a bend: bends are asked about at the second.
+    passes: tuple[tuple[int, Model], ...] = ((step, "homography"), (step, "quintic"), (1, "quintic"), (1, "quintic"))
+    pairs = {factor: WarpedPair.of(phone, dslr, dslr_from_phone, factor) for factor in {step, 1}}
+    for factor, richest in passes:
+        transform, found = _improved(pairs[factor], transform, phone.size, richest)
+    return Refined(transform, found, pairs[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,12 +119,15 @@ def _reduced(image: npt.NDArray[np.uint8], factor: int) -> tuple[Grey, Homograph
     return cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), matrix  # type: ignore[return-value]
 
 
-def _improved(shifts: Shifts, transform: Transform, size: tuple[int, int], factor: int) -> tuple[Transform, Fit | None]:
+def _improved(
+    pair: WarpedPair, transform: Transform, size: tuple[int, int], richest: Model
+) -> tuple[Transform, Fit | None]:
     """The transform that the windows ask for; the same one where they are too few."""
-    near = np.linalg.norm(shifts.shifts, axis=1) < REACH_PX * factor
+    shifts = pair.shifts(transform)
+    near = np.linalg.norm(shifts.shifts, axis=1) < REACH_PX * pair.factor
     shifts = shifts.where(near & (shifts.ncc > LEAST_NCC))
     wanted = shifts.shifts + (transform.field(shifts.centres) if transform.field else 0)
-    found = fit(shifts, wanted, size)
+    found = fit(shifts, wanted, size, richest)
     if found is None:
         return transform, None
     homography = transform.homography @ found.homography
