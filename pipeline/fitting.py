@@ -154,19 +154,25 @@ def _penalty(size: tuple[int, int]) -> Matrix:
 
 
 def _weighted(shifts: Shifts, wanted: Points, size: tuple[int, int]) -> _Weighted:
-    """Weigh the windows by the richest model: scatter that their own noise does not explain, and outliers."""
+    """Weigh the windows: scatter that their own noise does not explain, and outliers.
+
+    Model after model, from the stiffest on, each from the weights of the one before: asked first, a bend would follow a
+    thing that moved, or one that is nearer than the rest.
+    """
     basis, penalty = _basis(relative(shifts.centres, size)), _penalty(size)
     own = np.asarray(np.linalg.inv(shifts.information + 1e-6 * np.eye(2)), np.float64)
     scatter, trust = 2 * LEAST_SCATTER_PX, np.ones(len(shifts))
     everything = np.ones(len(shifts), bool)
-    for _ in range(ROUNDS):
-        windows = _Weighted(basis, wanted, _roots(own, scatter), trust, penalty)
-        coefficients = windows.solve(basis.shape[2], everything)
-        # The median of a chi-squared of two degrees of freedom is 1.386.
-        excess = np.sqrt(np.median(windows.distances(coefficients)) / 1.386)
-        scatter = float(np.clip(scatter * excess, LEAST_SCATTER_PX, MOST_SCATTER_PX))
-        windows = _Weighted(basis, wanted, _roots(own, scatter), trust, penalty)
-        trust = np.clip(1 - windows.distances(coefficients) / CUT, 0, None) ** 2
+    for model in MODELS:
+        most = MOST_SCATTER_PX if model == MODELS[-1] else np.inf
+        for _ in range(ROUNDS):
+            windows = _Weighted(basis, wanted, _roots(own, scatter), trust, penalty)
+            coefficients = windows.solve(_columns(model), everything)
+            # The median of a chi-squared of two degrees of freedom is 1.386.
+            excess = np.sqrt(np.median(windows.distances(coefficients)) / 1.386)
+            scatter = float(np.clip(scatter * excess, LEAST_SCATTER_PX, most))
+            windows = _Weighted(basis, wanted, _roots(own, scatter), trust, penalty)
+            trust = np.clip(1 - windows.distances(coefficients) / CUT, 0, None) ** 2
     return _Weighted(basis, wanted, windows.roots, trust, penalty)
 
 
@@ -194,11 +200,10 @@ def _held_out(windows: _Weighted, columns: int, shifts: Shifts, size: tuple[int,
             distances[out] = np.minimum(windows.distances(coefficients), CUT)[out]
             left[out] = (windows.wanted - windows.basis[..., :columns] @ coefficients)[out]
     number = tiles[:, 0] + TILES * tiles[:, 1]
-    measured = np.isfinite(distances)
-    counts = np.bincount(number[measured], minlength=TILES**2)
-    sums = np.bincount(number[measured], distances[measured], minlength=TILES**2)
-    trusted = (windows.trust > 0) & measured
-    px = float(np.sqrt((left[trusted] ** 2).sum(axis=1).mean())) if trusted.any() else None
+    told = (windows.trust > 0) & np.isfinite(distances)
+    counts = np.bincount(number[told], minlength=TILES**2)
+    sums = np.bincount(number[told], distances[told], minlength=TILES**2)
+    px = float(np.sqrt((left[told] ** 2).sum(axis=1).mean())) if told.any() else None
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan), px
 
 

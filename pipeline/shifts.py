@@ -30,7 +30,7 @@ DETAIL, EVEN = 8, 24
 of what is left is evened out over about 24 px."""
 NOISE_CORRELATION = 4 * np.pi * SMOOTHING**2
 """Smoothed noise repeats itself over so many px, so a window holds that many times less of it than px.
-Exact for detail coarser than the noise; finer detail suffers less, so that windows claim up to 2.2 times the variance
+Exact for detail coarser than the noise; finer detail suffers less, so that windows claim up to 2.7 times the variance
 that they have, and never less."""
 
 

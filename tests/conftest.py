@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from dataset.params import PairParams
-from dataset.photos import encode_image
+from dataset.photos import PhotoFile, encode_image
 from dataset.schema import Pair, Sample
 from dataset.shards import ShardWriter
+from dataset.stored import ReducedGrey
 from dataset.tables import write_rows
+from pipeline.geometry import corners
 from pipeline.pairing import pair_folders
 from pipeline.rig import Camera, Truth, simulate_pair
 
@@ -32,6 +34,36 @@ class Shots:
     phone: np.ndarray
     dslr: np.ndarray
     truth: Truth
+
+    def greys(self, factor: int = 1) -> tuple[ReducedGrey, ReducedGrey]:
+        """Both in grey as the stage align reads them, the DSLR's reduced by a factor."""
+        phone, dslr = (PhotoFile(Path("some"), encode_image(photo, ".png")) for photo in (self.phone, self.dslr))
+        return phone.grey(), dslr.grey(factor)
+
+    def coarse(self, most_px: float, seed: int = 0) -> np.ndarray:
+        """The homography nearest to the truth, its corners then moved by up to so many px of the phone."""
+        points, mapped = self.seen(20)
+        matrix = cv2.findHomography(points, mapped)[0]
+        rng = np.random.default_rng(seed)
+        angles, lengths = rng.uniform(0, 2 * np.pi, 4), rng.uniform(most_px / 2, most_px, 4)
+        there = corners(self.truth.phone.width, self.truth.phone.height)
+        moved = there + np.column_stack([np.cos(angles), np.sin(angles)]) * lengths[:, None]
+        matrix = matrix @ cv2.getPerspectiveTransform(there.astype(np.float32), moved.astype(np.float32))
+        return matrix / matrix[2, 2]
+
+    def seen(self, side: int) -> tuple[np.ndarray, np.ndarray]:
+        """A grid of side x side points of the phone photo, those that the DSLR sees, and where it does."""
+        axes = (np.linspace(0, length - 1, side) for length in (self.truth.phone.width, self.truth.phone.height))
+        points = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
+        mapped = self.truth.dslr_from_phone(points)
+        both = np.isfinite(mapped[:, 0])
+        return points[both], mapped[both]
+
+    def errors(self, transform: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """How far a transform is off over all that both photos show, in px of the phone."""
+        points, mapped = self.seen(50)
+        scale = self.truth.dslr.focal_px / self.truth.phone.focal_px
+        return np.asarray(np.linalg.norm(transform(points) - mapped, axis=1) / scale)
 
 
 def draw_texture(height: int, width: int, seed: int = 0) -> np.ndarray:
