@@ -229,7 +229,7 @@ def test_parts_that_moved_are_masked_counted_and_cut_into_no_patch(rig, dpedtool
     moved[90:200, 130:250] = np.roll(moved, 5, axis=1)[90:200, 130:250]
     cv2.imwrite(str(photos.photos("002")[0]), moved)
     ended = dpedtool("align", photos.phone, photos.dslr, "-o", tmp_path / "out", "--workers", 1)
-    assert ended.out.splitlines()[1] == "1 pair has masked parts, which show parallax or motion."
+    assert "1 pair has masked parts, which show parallax or motion." in ended.out.splitlines()
     table = table_of(tmp_path / "out")
     assert (table["masked"] > 0).tolist() == [False, True]
     settings = ("-S", "patches.size_px=40", "-S", "patches.stride_px=20")
