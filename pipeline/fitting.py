@@ -30,7 +30,7 @@ LEAST_SCATTER_PX, MOST_SCATTER_PX = 0.01, 0.5
 CUT = 12.0
 """Tukey's biweight: a window has no say beyond this squared distance, in units of its own covariance."""
 ROUNDS = 6
-FOLDS, TILES, TILE = 4, 6, 2
+FOLDS, TILES, TILE = 9, 6, 2
 """Windows are held out by tiles, at most so many a side, each at least so many windows wide. Those that
 share px with held out ones are not fitted to either: of a small photo a bend would else be believed that is noise."""
 LEAST_GAIN = 0.125
@@ -190,7 +190,7 @@ def _held_out(windows: _Weighted, columns: int, shifts: Shifts, size: tuple[int,
     """
     most = np.array(size) / (TILE * shifts.side)
     tiles = _tiles(shifts.centres, size, np.clip(most, 2, TILES).astype(np.int64))
-    fold = (tiles[:, 0] + 2 * tiles[:, 1]) % FOLDS
+    fold = tiles[:, 0] % 3 + 3 * (tiles[:, 1] % 3)
     distances, left = np.full(len(shifts), np.nan), np.zeros((len(shifts), 2))
     for held in range(FOLDS):
         out = fold == held
