@@ -15,7 +15,7 @@ from dataset.errors import DpedtoolError
 from dataset.io import write_json
 from dataset.params import PairParams, Params, as_yaml, load_params
 from dataset.places import Place, answering, as_place, is_url
-from dataset.schema import Alignment, Pair, Patch
+from dataset.schema import Alignment, Pair, Patch, columns
 from dataset.tables import read_frame, read_rows, write_rows
 from pipeline.runner import WORKER_MEMORY, default_workers, warm_up
 
@@ -173,7 +173,14 @@ def pair(folders: tuple[Place, ...], phone: str | None, csv_file: Path | None, o
     _pair_folders(phone_dir, dslr_dir, out, _listed(params.pair, csv_file))
 
 
-@main.command()
+def _outcomes() -> str:
+    """What may become of a pair, a line each; click leaves a paragraph behind a backspace as it is."""
+    (status,) = (spec.meaning for spec in columns(Alignment) if spec.name == "status")
+    reasons = [f"  {name:<{max(map(len, Alignment.REASONS))}}  {text}" for name, text in Alignment.REASONS.items()]
+    return "\n".join([f"A pair's status is {status}.", "", "\b", "Its reason, where it is not aligned:", *reasons])
+
+
+@main.command(epilog=_outcomes())
 @click.argument("sources", nargs=-1, required=True, type=PHOTOS, metavar="PHONE DSLR | PAIRS_DIR")
 @csv_option
 @out_option
@@ -193,7 +200,7 @@ def align(
     """Align the photos of each pair. Writes OUT/alignments.parquet and OUT/{phone,dslr}/<pair_id>.png.
 
     PHONE and DSLR are two photos, or two folders whose photos are paired first; PAIRS_DIR is what `dpedtool pair`
-    wrote.
+    wrote. OUT/timings.parquet says how long each pair took.
     """
     if not scheduler and _is_dir(sources[0]):
         warm_up(workers, "pipeline.align")

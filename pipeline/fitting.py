@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -31,7 +32,9 @@ CUT = 12.0
 ROUNDS = 6
 SWING = 22.0
 """Largest ratio of a model's uncertainty at the worst place of the frame to that at the median one."""
-FOLDS, TILES = 4, 6
+FOLDS, TILES, TILE = 9, 6, 2
+"""Windows are held out by tiles, at most so many a side, each at least so many windows wide. Those that
+share px with held out ones are not fitted to either: of a small photo a bend would else be believed that is noise."""
 LEAST_GAIN = 0.125
 """Share of the squared error on windows held out that a richer model must remove: shading and noise that differ from
 camera to camera shift neighbouring windows alike, so that a little of them can always be predicted."""
@@ -53,8 +56,11 @@ class Fit:
     model: Model
     windows: int
     """Windows that had a say."""
-    held_out_px: float
-    """Root mean square distance of windows from the model that was fitted without them, outliers apart."""
+    held_out_px: float | None
+    """Root mean square distance of windows from the model that was fitted without them, outliers apart.
+
+    None where the windows are too few to leave any out.
+    """
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +126,7 @@ def fit(shifts: Shifts, wanted: Points, size: tuple[int, int], richest: Model = 
         for model in _within(richest, shifts.centres, size)
         if model == "homography" or _is_held(windows, _columns(model), size)
     ]
-    held_out = {model: _held_out(windows, _columns(model), shifts.centres, size) for model in models}
+    held_out = {model: _held_out(windows, _columns(model), shifts, size) for model in models}
     model = _simplest({name: distances for name, (distances, _) in held_out.items()})
     coefficients = windows.solve(_columns(model), everything)
     return Fit(
@@ -203,31 +209,45 @@ def _roots(own: Matrix, scatter: float) -> Matrix:
     return np.asarray(vectors.swapaxes(1, 2) / np.sqrt(values)[:, :, None])
 
 
-def _held_out(windows: _Weighted, columns: int, centres: Points, size: tuple[int, int]) -> tuple[Vector, float]:
+def _held_out(windows: _Weighted, columns: int, shifts: Shifts, size: tuple[int, int]) -> tuple[Vector, float | None]:
     """How far windows are from models that were fitted without them.
 
-    Mean squared distance in each tile of the photo, (TILES**2,), NaN where it has no window; root mean square in px of
-    the windows that are no outliers.
+    Mean squared distance in each tile of the photo, NaN where none was measured; root mean square in px of the
+    windows that are no outliers.
     """
-    tiles = _tiles(centres, size)
-    fold = (tiles[:, 0] + 2 * tiles[:, 1]) % FOLDS
-    distances, left = np.zeros(len(centres)), np.zeros((len(centres), 2))
+    most = np.array(size) / (TILE * shifts.side)
+    tiles = _tiles(shifts.centres, size, np.clip(most, 2, TILES).astype(np.int64))
+    fold = tiles[:, 0] % 3 + 3 * (tiles[:, 1] % 3)
+    distances, left = np.full(len(shifts), np.nan), np.zeros((len(shifts), 2))
     for held in range(FOLDS):
-        if (fold == held).any() and (fold != held).sum() >= FEWEST_WINDOWS:
-            coefficients = windows.solve(columns, fold != held)
-            distances[fold == held] = np.minimum(windows.distances(coefficients), CUT)[fold == held]
-            left[fold == held] = (windows.wanted - windows.basis[..., :columns] @ coefficients)[fold == held]
+        out = fold == held
+        apart = ~_touched(shifts, out)
+        if out.any() and apart.sum() >= FEWEST_WINDOWS:
+            coefficients = windows.solve(columns, apart)
+            distances[out] = np.minimum(windows.distances(coefficients), CUT)[out]
+            left[out] = (windows.wanted - windows.basis[..., :columns] @ coefficients)[out]
     number = tiles[:, 0] + TILES * tiles[:, 1]
-    trusted = windows.trust > 0
-    counts = np.bincount(number[trusted], minlength=TILES**2)
-    sums = np.bincount(number[trusted], distances[trusted], minlength=TILES**2)
-    px = float(np.sqrt((left[trusted] ** 2).sum(axis=1).mean())) if trusted.any() else 0.0
+    told = (windows.trust > 0) & np.isfinite(distances)
+    counts = np.bincount(number[told], minlength=TILES**2)
+    sums = np.bincount(number[told], distances[told], minlength=TILES**2)
+    px = float(np.sqrt((left[told] ** 2).sum(axis=1).mean())) if told.any() else None
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan), px
 
 
-def _tiles(centres: Points, size: tuple[int, int]) -> npt.NDArray[np.int_]:
-    """Column and row (N, 2) of the tile that each window lies in."""
-    return np.asarray(np.clip((centres + 0.5) / np.array(size) * TILES, 0, TILES - 1), np.int_)
+def _tiles(
+    centres: Points, size: tuple[int, int], counts: npt.NDArray[np.int64] | tuple[int, int] = (TILES, TILES)
+) -> npt.NDArray[np.int64]:
+    """Column and row (N, 2) of the tile that each window lies in, of so many columns and rows."""
+    places: npt.NDArray[np.int64] = ((centres + 0.5) / np.array(size) * counts).astype(np.int64)
+    return np.clip(places, 0, np.array(counts) - 1)
+
+
+def _touched(shifts: Shifts, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Which windows (N,) share px with the chosen ones (N,), these included; one follows half a side on the other."""
+    columns, rows = np.round((shifts.centres - shifts.centres.min(axis=0)) / (shifts.side / 2)).astype(int).T
+    grid = np.zeros((rows.max() + 1, columns.max() + 1), np.uint8)
+    grid[rows[chosen], columns[chosen]] = 1
+    return np.asarray(cv2.dilate(grid, np.ones((3, 3), np.uint8))[rows, columns] > 0)
 
 
 def _simplest(scores: dict[Model, Vector]) -> Model:
@@ -236,8 +256,10 @@ def _simplest(scores: dict[Model, Vector]) -> Model:
     for model in list(scores)[1:]:
         better = scores[best] - scores[model]
         better = better[np.isfinite(better)]
+        if not len(better):
+            return best
         needed = max(1.5 * better.std() / np.sqrt(len(better)), LEAST_GAIN * float(np.nanmean(scores[best])))
-        if len(better) and better.mean() > needed:
+        if better.mean() > needed:
             best = model
     return best
 

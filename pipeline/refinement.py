@@ -119,7 +119,8 @@ class WarpedPair:
         for corner in np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * WINDOW / 2 * self.factor:
             mapped = transform(centres + corner)
             seen &= ((mapped >= 0) & (mapped <= np.array(self.dslr_size) - 1)).all(axis=1)
-        scaled = Shifts(centres, found.shifts * self.factor, found.information / self.factor**2, found.ncc)
+        information = found.information / self.factor**2
+        scaled = Shifts(centres, found.shifts * self.factor, information, found.ncc, found.side * self.factor)
         return scaled.where(seen)
 
 

@@ -159,7 +159,7 @@ def _reasons(words: Sequence[str], row_type: type[Row]) -> list[Reason]:
 
 def _failures(pairs: Sequence[Pair], alignments: Sequence[Alignment]) -> list[Failure]:
     rows: list[Pair | Alignment] = [row for row in pairs if row.status == "unpaired"]
-    rows += [row for row in alignments if row.status == "failed"]
+    rows += [row for row in alignments if row.status != "aligned"]
     return [Failure(row.pair_id, row.reason, row.detail) for row in rows]
 
 

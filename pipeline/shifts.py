@@ -46,13 +46,15 @@ class Shifts:
     """(N, 2, 2) in 1/px^2, inverse covariance by the windows' own texture and noise: an edge tells of one direction."""
     ncc: npt.NDArray[np.float64]
     """(N,): zero-mean normalised cross-correlation at shift zero, -1..1."""
+    side: float = WINDOW
+    """Of a window, in px; one follows half a side on the other."""
 
     def __len__(self) -> int:
         return len(self.centres)
 
     def where(self, chosen: npt.NDArray[np.bool_]) -> Shifts:
         """Return the windows for which `chosen` (N,) is true."""
-        return Shifts(self.centres[chosen], self.shifts[chosen], self.information[chosen], self.ncc[chosen])
+        return Shifts(self.centres[chosen], self.shifts[chosen], self.information[chosen], self.ncc[chosen], self.side)
 
 
 def even_detail(image: Grey) -> Grey:

@@ -51,16 +51,18 @@ def _clocks_in_words(clock: Mapping[str, Any], resolution: Mapping[str, float]) 
 
 
 def say_alignments(rows: Sequence[Alignment]) -> None:
-    """Say how many pairs were aligned, how well, and why the others were not."""
+    """Say how many pairs were aligned, how well, how many in parts only, and why the others were not."""
     aligned = [row for row in rows if row.status == "aligned"]
     residuals = [row.residual_px for row in aligned if row.residual_px is not None]
     quality = f"; median residual {np.median(residuals):.2f} px" if residuals else ""
-    if unmeasured := len(aligned) - len(residuals):
-        quality += f"{', ' if quality else '; '}{unmeasured} without enough texture to measure one"
     click.echo(f"Aligned {len(aligned)} of {len(rows)} {_plural(len(rows), 'pair')}{quality}.")
     if len(rows) == 1 and aligned:
         click.echo(f"The pair is {rows[0].pair_id}.")
-    _say_failures([row for row in rows if row.status != "aligned"], "pair failed", "pairs failed")
+    if masked := sum(bool(row.masked) for row in aligned):
+        has = "has" if masked == 1 else "have"
+        click.echo(f"{masked} {_plural(masked, 'pair')} {has} masked parts, which show parallax or motion.")
+    for status in ("rejected", "failed"):
+        _say_failures([row for row in rows if row.status == status], f"pair {status}", f"pairs {status}")
     _say_notes([row.note for row in rows if row.note])
 
 

@@ -43,10 +43,10 @@ def test_bad_photos_are_rows_with_their_reason_and_the_others_have_results(mixed
         "good": "aligned",
         "text": "failed",
         "truncated": "failed",
-        "wrong": "failed",
+        "wrong": "rejected",
     }
     assert (table.loc[["empty", "text", "truncated"], "reason"] == "unreadable_photo").all()
-    assert table.loc["wrong", "reason"] in {"few_matches", "few_inliers", "implausible_transform"}
+    assert table.loc["wrong", "reason"] in {"few_matches", "wrong_pair"}
     for name in ("empty", "text", "truncated"):
         assert f"{name}.jpg" in table.loc[name, "detail"]
     images = sorted(path.relative_to(folder / "out").as_posix() for path in (folder / "out").rglob("*.png"))
@@ -73,9 +73,10 @@ def test_different_shot_counts_are_rows_of_the_pairs_table(mixed):
 
 
 def test_two_unrelated_photos_end_in_a_reason_and_code_1(rig, tmp_path, dpedtool):
-    ended = dpedtool("align", rig.photos("001")[0], rig.photos("002")[1], "-o", tmp_path, code=1)
+    ended = dpedtool("align", rig.photos("002")[0], rig.photos("001")[1], "-o", tmp_path, code=1)
     assert "Aligned 0 of 1 pair." in ended.out
-    assert "another scene" in ended.out or "one scene" in ended.out
+    assert "1 pair rejected (1 few_matches):" in ended.out
+    assert "do the photos show one scene?" in ended.out
     assert str(tmp_path / "alignments.parquet") in ended.sentence
     assert not list(tmp_path.rglob("*.png"))
 

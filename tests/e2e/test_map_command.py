@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.rig import load_truth
@@ -38,23 +39,25 @@ def test_points_lie_where_the_truth_says(rig, aligned, dpedtool, scene):
     seen = np.isfinite(expected).all(axis=1)
     assert seen.sum() > 50
     distances = np.linalg.norm(points(ended.out) - expected, axis=1)[seen]
-    assert distances.max() < 0.2
+    assert distances.max() < 0.15
     assert ended.said == []
 
 
+@pytest.mark.parametrize("number", [0, 1])
 @pytest.mark.parametrize("phone", ["phone-a", "phone-b"])
-def test_points_lie_near_the_truth_where_lenses_distort(demo, dpedtool, phone):
-    """No homography follows the demo's lens distortion, so it leaves this much, most in the corners."""
+def test_points_lie_where_the_truth_says_though_lenses_distort(demo, dpedtool, phone, number):
+    """No homography follows the demo's lens distortion; the field beyond it does, into the corners."""
     truths = load_truth(demo / "captures" / "truth.json")
-    photo = sorted((demo / "captures" / phone).iterdir())[0]
+    photo = sorted((demo / "captures" / phone).iterdir())[number]
     truth = truths[phone, photo.name]
     x, y = np.meshgrid(np.linspace(5, truth.phone.width - 6, 12), np.linspace(5, truth.phone.height - 6, 10))
     grid = np.column_stack([x.ravel(), y.ravel()]).round()
     found = points(dpedtool("map", demo / phone, f"{phone}--{photo.stem}", stdin=lines(grid)).out)
-    distances = np.linalg.norm(found - truth.dslr_from_phone(grid), axis=1)
+    scale = pd.read_parquet(demo / phone / "alignments.parquet")["scale"].max()
+    distances = np.linalg.norm(found - truth.dslr_from_phone(grid), axis=1) / scale  # px of the phone
     assert np.isfinite(distances).sum() > 80
-    assert np.nanmedian(distances) < 0.5
-    assert np.nanmax(distances) < 3.5
+    assert np.nanmedian(distances) < 0.05
+    assert np.nanmax(distances) < 0.2
 
 
 def test_one_line_a_point_whatever_the_line_ends(aligned, dpedtool):

@@ -248,6 +248,12 @@ def test_a_second_run_changes_nothing_and_says_so(done):
     assert done.state() == before
 
 
+def test_every_pair_has_its_times(done):
+    alignments, timings = (tables(done, "aligned", f"{name}.parquet") for name in ("alignments", "timings"))
+    assert timings[["pair_id", "key"]].equals(alignments[["pair_id", "key"]])
+    assert (timings["total_s"] > 0).all()
+
+
 def test_metrics_and_plots_are_shown(done):
     metrics = json.loads(done.dvc("metrics", "show", "--json").stdout)[""]["data"]
     assert set(metrics) == {f"results/evaluations/{phone}/metrics.json" for phone in PHONES}
@@ -264,10 +270,13 @@ def test_metrics_and_plots_are_shown(done):
 
 def test_a_change_of_the_threshold_alone_leaves_pairs_and_alignments_as_they_are(done):
     accepted = (tables(done, "patches", "patches.parquet")["status"] == "accepted").sum()
+    aligned = {name: state for name, state in done.state().items() if name.startswith("results/aligned/")}
+    assert len(aligned) == 2 * len(PHONES)
     done.change(patches={"min_ncc": 0.95})
     ran = done.repro()
     assert {f"patches@{phone}" for phone in PHONES} | {"split", "report"} <= set(ran)
     assert not [stage for stage in ran if stage.startswith(("captures", "demo", "pair@", "align@"))]
+    assert aligned.items() <= done.state().items()
     patches = tables(done, "patches", "patches.parquet")
     assert (patches.loc[patches["status"] == "accepted", "ncc"] >= 0.95).all()
     assert (patches["status"] == "accepted").sum() < accepted

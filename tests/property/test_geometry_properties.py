@@ -17,6 +17,8 @@ from pipeline.geometry import (
     local_scale,
     transform_points,
 )
+from pipeline.transform import Field, Transform
+from pipeline.warping import common_box
 
 sides = st.integers(2, 5000)
 unit = st.floats(0, 1)
@@ -103,3 +105,21 @@ def test_all_pixels_of_the_largest_box_are_inside_and_no_side_can_grow(
         on_photo = larger.x >= 0 and larger.y >= 0
         on_photo &= larger.x + larger.width <= width and larger.y + larger.height <= height
         assert not (on_photo and inside(pixels(larger)).all())
+
+
+bends = st.lists(st.tuples(st.floats(-2, 2), st.floats(-2, 2)), min_size=10, max_size=10)
+
+
+@settings(deadline=None)
+@given(st.integers(60, 260), st.integers(60, 260), st.data())
+def test_what_a_bend_puts_into_the_common_box_lies_in_the_dslr_photo(
+    width: int, height: int, data: st.DataObject
+) -> None:
+    bent = Transform(data.draw(homographies(width, height)), Field((width, height), np.array(data.draw(bends))))
+    dslr_size = data.draw(st.integers(40, 400)), data.draw(st.integers(40, 400))
+    box = common_box((width, height), dslr_size, bent)
+    assume(box is not None)
+    mapped = bent(pixels(box))
+    # Four px of the rim are kept off, of which a bend between two points of the box's rim takes a little.
+    assert mapped.min() >= 3.5
+    assert (mapped <= np.array(dslr_size) - 1 - 3.5).all()

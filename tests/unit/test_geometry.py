@@ -129,6 +129,20 @@ def test_the_box_of_a_diamond_is_half_of_it() -> None:
     assert (box.width - 1) * (box.height - 1) == 1600
 
 
+def test_the_box_of_a_region_with_sides_that_curve_inwards_is_as_wide_as_they_are_narrow() -> None:
+    """A lens pulls the middles of the sides in by 6 px; the corners alone would not tell."""
+
+    def inside(points: np.ndarray) -> np.ndarray:
+        middle = 1 - ((points - 100) / 100)[:, ::-1] ** 2
+        return np.asarray((np.abs(points - 100) <= 90 - 6 * middle).all(axis=1))
+
+    box = largest_box(inside, 201, 201)
+    assert box is not None
+    x, y = np.meshgrid(np.arange(box.x, box.x + box.width), np.arange(box.y, box.y + box.height))
+    assert inside(np.column_stack([x.ravel(), y.ravel()]).astype(float)).all()
+    assert (box.x, box.y, box.width, box.height) == (16, 16, 169, 169)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1)])
 def test_a_photo_of_one_row_or_column_has_a_box_or_none_but_no_traceback(size: tuple[int, int]) -> None:
     box = largest_box(half_plane((-1, -1), (1e9, 1e9)), *size)

@@ -16,7 +16,7 @@ from dataset.schema import Alignment, Pair, Patch
 from dataset.shards import Extent, read_extent
 from dataset.tables import read_rows
 from pipeline.align import align
-from pipeline.aligned import crop_box, cut, homography
+from pipeline.aligned import crop_box, cut, mask, mask_columns, transform
 from pipeline.patches import cut_pair, cut_patches, ncc, window_places
 from pipeline.warping import warp_dslr
 
@@ -98,7 +98,7 @@ def test_a_stored_patch_is_the_window_of_both_photos(out: Path, alignments: list
     box = crop_box(alignment)
     window = np.s_[row.y - box.y : row.y - box.y + 60, row.x - box.x : row.x - box.x + 60]
     np.testing.assert_array_equal(phone, cut(load_photo(alignment.phone_path), box)[window])
-    np.testing.assert_array_equal(dslr, warp_dslr(load_photo(alignment.dslr_path), homography(alignment), box)[window])
+    np.testing.assert_array_equal(dslr, warp_dslr(load_photo(alignment.dslr_path), transform(alignment), box)[window])
 
 
 def test_shards_hold_as_many_patches_as_asked_and_a_tar_reader_finds_them(out: Path) -> None:
@@ -119,6 +119,27 @@ def test_thresholds_reject_with_a_reason(tmp_path: Path, alignments: list[Alignm
     assert {row.status for row in rows} == {"rejected"}
     assert {row.reason for row in rows} == {"low_ncc"}
     assert list(tmp_path.glob("*.tar")) == []
+
+
+def test_windows_that_touch_a_masked_cell_are_rejected_and_no_other(
+    tmp_path: Path, alignments: list[Alignment]
+) -> None:
+    """One cell at (96, 64) of the crop, 32 px: it touches the windows of 60 px that begin at 60 or at 120."""
+    cells = mask(alignments[0]).copy()
+    cells[:] = False
+    cells[2, 3] = True
+    params = replace(PARAMS, min_ncc=-1.0)
+    cut_patches([replace(alignments[0], **mask_columns(cells, 32), key="masked")], tmp_path / "masked", params)
+    box = crop_box(alignments[0])
+    touched = {(row.x - box.x, row.y - box.y) for row in rows_in(tmp_path / "masked") if row.reason == "masked"}
+    assert touched == {(60, 60), (120, 60)}
+    for row in rows_in(tmp_path / "masked"):
+        assert (row.status == "rejected") == (row.reason == "masked") == (row.shard is None)
+        assert row.ncc is not None
+    cut_patches(alignments[:1], tmp_path / "whole", params)
+    whole, masked = rows_in(tmp_path / "whole"), rows_in(tmp_path / "masked")
+    assert [(row.x, row.y, row.ncc) for row in whole] == [(row.x, row.y, row.ncc) for row in masked]
+    assert {row.reason for row in whole} == {""}
 
 
 def test_jpeg_patches_are_smaller_and_named_so(tmp_path: Path, out: Path, alignments: list[Alignment]) -> None:

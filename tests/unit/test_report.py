@@ -142,7 +142,7 @@ def test_a_missing_figure_names_itself(results: Path, params: Params, name: str)
 def test_a_phone_with_nothing_at_all_has_its_words(results: Path, params: Params) -> None:
     """The stages from the split on, with a table of samples that is empty."""
     failed = [
-        replace(row, status="failed", reason="few_matches", detail="few")
+        replace(row, status="rejected", reason="few_matches", detail="few in common")
         for row in read_rows(results / "aligned/phone/alignments.parquet", Alignment)
     ]
     write_rows(results / "aligned/phone/alignments.parquet", Alignment, failed)
@@ -156,6 +156,7 @@ def test_a_phone_with_nothing_at_all_has_its_words(results: Path, params: Params
     assert "There are no test patches, so nothing was scored." in text
     assert "Not trained, since there are no training patches" in text
     assert "No pair was aligned." in text
+    assert text.count("few in common") == 4
     assert "data:image" not in text
     assert "<polyline points=" not in text
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.residuals import residual, smooth_grey, window_shifts
+from pipeline.residuals import Residual, Search, search, smooth_grey
 
 
 def shifted(image: np.ndarray, x: float, y: float) -> np.ndarray:
@@ -17,6 +17,14 @@ def shifted(image: np.ndarray, x: float, y: float) -> np.ndarray:
     return np.clip(np.round(moved), 0, 255).astype(np.uint8)
 
 
+def look(phone: np.ndarray, dslr: np.ndarray) -> Search:
+    return search(smooth_grey(phone), smooth_grey(dslr))
+
+
+def residual(phone: np.ndarray, dslr: np.ndarray) -> Residual:
+    return look(phone, dslr).residual()
+
+
 @pytest.fixture(scope="module")
 def image(texture) -> np.ndarray:
     smooth = cv2.GaussianBlur(texture(360, 440), (0, 0), 0.7)
@@ -25,12 +33,13 @@ def image(texture) -> np.ndarray:
 
 @pytest.mark.parametrize(("x", "y"), [(0, 0), (0.25, 0), (0.5, -0.3), (-1.4, 0.75), (3, -4), (-5.2, 5.6)])
 def test_a_known_shift_is_measured_with_its_sign(image: np.ndarray, x: float, y: float) -> None:
-    _, shifts = window_shifts(smooth_grey(image), smooth_grey(shifted(image, x, y)))
-    assert len(shifts) > 40
-    np.testing.assert_allclose(np.median(shifts, axis=0), (x, y), atol=0.03)
-    found = residual(image, shifted(image, x, y))
-    assert found.windows == len(shifts)
-    assert found.median_px == pytest.approx(np.hypot(x, y), abs=0.03)
+    found = look(image, shifted(image, x, y))
+    assert found.found.sum() > 40
+    np.testing.assert_allclose(np.median(found.shifts[found.found], axis=0), (x, y), atol=0.03)
+    left = found.residual()
+    assert left.windows == found.found.sum()
+    assert left.textured == len(found.places)
+    assert left.median_px == pytest.approx(np.hypot(x, y), abs=0.03)
 
 
 def test_brightness_contrast_and_noise_do_not_matter(image: np.ndarray) -> None:
@@ -66,9 +75,69 @@ def test_a_large_image_is_sampled_evenly() -> None:
     side = 1400
     noise = np.random.default_rng(0).normal(size=(side, side)).astype(np.float32)
     grey = cv2.GaussianBlur(noise, (0, 0), 2) * 200 + 128
-    assert 200 <= len(window_shifts(grey, grey)[1]) <= 400
+    found = search(grey, grey)
+    assert 250 <= len(found.places) <= 1000
+    assert found.step == 64
+    for axis in (0, 1):
+        assert np.unique(np.diff(np.unique(found.places[:, axis]))).tolist() == [64]
+
+
+def test_places_are_windows_inside_whatever_lies_around_them(image: np.ndarray) -> None:
+    found = look(image, image)
+    assert found.step == 32
+    assert found.places.min() == 8
+    assert (found.places + 64 + 8 <= np.array(image.shape[1::-1])).all()
 
 
 def test_a_shift_beyond_the_search_is_not_taken_for_a_small_one(image: np.ndarray) -> None:
     found = residual(image, shifted(image, 30, 0))
     assert found.windows < 5
+    assert found.median_px is None
+
+
+# Windows at their place, and those amiss
+
+
+def test_windows_of_one_scene_are_right_and_those_that_moved_amiss(image: np.ndarray) -> None:
+    part = image.copy()
+    part[:, :160] = shifted(image, 4, 0)[:, :160]
+    found = look(image, part)
+    moved, still = found.places[:, 0] + 64 + 8 <= 156, found.places[:, 0] >= 160
+    assert moved.sum() > 10
+    assert found.amiss[moved].all()
+    assert not found.right[moved].any()
+    assert found.right[still].all()
+    assert not found.amiss[still].any()
+
+
+def test_windows_farther_off_than_the_search_are_amiss(image: np.ndarray) -> None:
+    found = look(image, shifted(image, 8, 0))
+    assert found.at_edge.mean() > 0.9
+    assert found.amiss[found.at_edge].all()
+    assert found.residual().edge == found.at_edge.sum()
+    assert found.residual().windows == (~found.at_edge).sum()
+
+
+def test_windows_that_show_another_thing_are_amiss(image: np.ndarray, texture) -> None:
+    found = look(image, texture(360, 440, seed=7))
+    assert found.amiss.mean() > 0.9
+    assert found.right.mean() < 0.05
+
+
+def test_blur_and_noise_make_no_window_amiss(image: np.ndarray) -> None:
+    rng = np.random.default_rng(0)
+    blurred = cv2.GaussianBlur(image, (0, 0), 1.5) + rng.normal(0, 3, image.shape)
+    found = look(image, blurred.round().clip(0, 255).astype(np.uint8))
+    assert found.right.all()
+    assert not found.amiss.any()
+
+
+def test_the_residual_of_some_windows_is_theirs(image: np.ndarray) -> None:
+    part = image.copy()
+    part[:, :160] = shifted(image, 4, 0)[:, :160]
+    found = look(image, part)
+    still = found.places[:, 0] >= 160
+    left = found.residual(still)
+    assert left.textured == left.windows == still.sum()
+    assert left.p95_px < 0.05
+    assert found.residual().p95_px > 1

@@ -33,8 +33,11 @@ def test_types_by_hand() -> None:
     assert types["pair_id"] == (str, False, False)
     assert types["phone_path"] == (Path, False, True)
     assert types["crop_x"] == (int, True, False)
+    assert types["mask"] == (bytes, True, False)
     schema = arrow_schema(Alignment)
     assert schema.field("dslr_from_phone").type == pa.list_(pa.float64())
+    assert schema.field("field").type == pa.list_(pa.float64())
+    assert schema.field("mask").type == pa.binary()
     assert schema.field("phone_width").type == pa.int64()
     assert schema.field("phone_path").type == pa.string()
 

@@ -17,19 +17,21 @@ def pair(name: str, reason: str = "") -> Pair:
     )
 
 
-def alignment(name: str, residual: float | None = None, reason: str = "") -> Alignment:
+def alignment(name: str, residual: float | None = None, reason: str = "", masked: float = 0) -> Alignment:
+    bad = "failed" if reason in Alignment.RETRIED else "rejected"
     return Alignment(
         pair_id=name,
         phone="p",
         scene_id="s",
-        status="failed" if reason else "aligned",
+        status=bad if reason else "aligned",
         reason=reason,
-        detail=f"{name} failed." if reason else "",
+        detail=f"{name} is {bad}." if reason else "",
         phone_path=Path("a"),
         dslr_path=Path("b"),
         phone_sha256="",
         dslr_sha256="",
         residual_px=residual,
+        masked=None if reason else masked,
         key="k",
     )
 
@@ -58,24 +60,37 @@ def test_one_pair_is_singular(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_alignments_with_their_median_and_reasons_by_number(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [alignment("a", 0.2), alignment("b", 0.4), alignment("c", 9.0), alignment("d")]
-    rows += [alignment("e", reason="few_matches"), alignment("f", reason="small_overlap")]
-    rows += [alignment("g", reason="small_overlap")]
+    rows = [alignment("a", 0.2), alignment("b", 0.4), alignment("c", 9.0)]
+    rows += [alignment("e", reason="few_matches"), alignment("f", reason="parallax")]
+    rows += [alignment("g", reason="parallax"), alignment("h", reason="unreadable_photo")]
     say_alignments(rows)
-    out = capsys.readouterr().out.splitlines()
-    assert out[0] == "Aligned 4 of 7 pairs; median residual 0.40 px, 1 without enough texture to measure one."
-    assert out[1] == "3 pairs failed (2 small_overlap, 1 few_matches):"
-    assert out[2:] == ["  e: e failed.", "  f: f failed.", "  g: g failed."]
+    assert capsys.readouterr().out.splitlines() == [
+        "Aligned 3 of 7 pairs; median residual 0.40 px.",
+        "3 pairs rejected (2 parallax, 1 few_matches):",
+        "  e: e is rejected.",
+        "  f: f is rejected.",
+        "  g: g is rejected.",
+        "1 pair failed (1 unreadable_photo):",
+        "  h: h is failed.",
+    ]
 
 
-def test_nothing_measured_claims_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    say_alignments([alignment("a")])
-    assert capsys.readouterr().out == (
-        "Aligned 1 of 1 pair; 1 without enough texture to measure one.\nThe pair is a.\n"
-    )
+def test_pairs_with_masked_parts_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [alignment("a", 0.1, masked=0.2), alignment("b", 0.1), alignment("c", reason="parallax")]
+    say_alignments(rows)
+    assert "1 pair has masked parts, which show parallax or motion." in capsys.readouterr().out.splitlines()
+    say_alignments([*rows, alignment("d", 0.1, masked=0.01)])
+    assert "2 pairs have masked parts, which show parallax or motion." in capsys.readouterr().out.splitlines()
+    say_alignments(rows[1:])
+    assert "masked" not in capsys.readouterr().out
 
 
-def test_a_failed_pairs_residual_does_not_count(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_aligned_claims_no_residual(capsys: pytest.CaptureFixture[str]) -> None:
+    say_alignments([alignment("a", reason="worker_lost")])
+    assert capsys.readouterr().out == "Aligned 0 of 1 pair.\n1 pair failed (1 worker_lost):\n  a: a is failed.\n"
+
+
+def test_a_rejected_pairs_residual_does_not_count(capsys: pytest.CaptureFixture[str]) -> None:
     say_alignments([alignment("a", 0.5), alignment("b", 9.0, reason="misaligned")])
     assert "median residual 0.50 px" in capsys.readouterr().out
 
