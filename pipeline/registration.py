@@ -26,6 +26,8 @@ Descriptors = npt.NDArray[np.float32]
 
 FEWEST_OFF_PLANE = 30
 """Fewer matches may lie on epipolar lines by chance: of wrong pairs of real photos up to 11 did."""
+MIRRORED_SPREAD = 0.6
+"""Share of the frame, across and down, that matches must spread over before a photo is called mirrored."""
 BURNT_OUT, BLACK = 254, 1
 
 
@@ -216,13 +218,19 @@ def _turn(dslr_from_phone: Homography, phone_size: tuple[int, int]) -> float:
 
 
 def _is_mirrored(phone: ReducedGrey, dslr: ReducedGrey, params: AlignParams) -> bool:
+    """Whether matches all over the frame agree once the phone photo is mirrored; one print that hangs so is not enough.
+
+    Mirrored top to bottom is mirrored left to right and turned.
+    """
     flipped = dataclasses.replace(phone, image=np.ascontiguousarray(phone.image[:, ::-1]))
+    found = [detect(photo, params) for photo in (flipped, dslr)]
     try:
-        # Mirrored top to bottom is mirrored left to right and turned.
-        _register(flipped, dslr, dataclasses.replace(params, max_turn_deg=180.0))
+        points, dslr_points = match(found[0], found[1], params)
+        dslr_from_phone, inliers = fit_homography(points, dslr_points, _reduction(dslr.size, params), params)
     except Rejection:
         return False
-    return True
+    spread = np.ptp(points[inliers], axis=0) / np.array(phone.size)
+    return is_plausible(dslr_from_phone, *phone.size) and bool(spread.min() > MIRRORED_SPREAD)
 
 
 def clipped_share(grey: Grey) -> float:
