@@ -224,6 +224,8 @@ def _is_mirrored(phone: ReducedGrey, dslr: ReducedGrey, params: AlignParams) -> 
     """
     flipped = dataclasses.replace(phone, image=np.ascontiguousarray(phone.image[:, ::-1]))
     found = [detect(photo, params) for photo in (flipped, dslr)]
+    if min(len(keypoints.points) for keypoints in found) < params.min_inliers:
+        return False
     try:
         points, dslr_points = match(found[0], found[1], params)
         dslr_from_phone, inliers = fit_homography(points, dslr_points, _reduction(dslr.size, params), params)
