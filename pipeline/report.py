@@ -66,8 +66,6 @@ class PhoneReport:
     is_listed: bool
     """Whether the user's list says which photos belong together."""
     aligned: int
-    unmeasured: int
-    """Aligned pairs without enough windows to tell a residual."""
     residual_px: float | None
     residual_p95_px: float | None
     coverage: float | None
@@ -134,7 +132,6 @@ def _phone_report(results: Path, phone: str) -> PhoneReport:
         clock_offset_s=float(np.median(offsets)) if offsets else None,
         is_listed=any(row.matched_by == "csv" for row in pairs),
         aligned=len(aligned),
-        unmeasured=sum(row.residual_px is None for row in aligned),
         residual_px=_median([row.residual_px for row in aligned]),
         residual_p95_px=_median([row.residual_p95_px for row in aligned]),
         coverage=_median([row.coverage for row in aligned]),
