@@ -24,7 +24,7 @@ import cv2
 from benchmarks import sets, table
 from benchmarks.sets import PhotoSet
 from benchmarks.table import PairFigures, SetFigures, ToolFigures
-from benchmarks.tools import HUGIN_OPTIONS, Found, Hugin, Ours, Plain, Tool
+from benchmarks.tools import HUGIN_OPTIONS, Found, Hugin, Ours, Plain, Tool, View
 from benchmarks.yardstick import residual, truth_error
 
 DISTORTIONS = (0.0, 0.003)
@@ -72,12 +72,13 @@ def _quality(photos: PhotoSet, tool: Tool, work: Path) -> ToolFigures:
     out = _fresh(work / "out")
     used = tool.run(photos, out)
     found = tool.found(photos, out)
-    aligned = [_figures(photos, name, found[name]) for name in photos.names if name in found]
+    views = {name: found[name].view() for name in photos.names if name in found}
+    # A crop of nothing is what the plain script makes of an upside-down pair: no images, so not aligned.
+    aligned = [_figures(photos, name, view, found[name]) for name, view in views.items() if view.phone.size]
     return ToolFigures(tool.name, len(photos.names), aligned, peak_bytes=used.peak_bytes)
 
 
-def _figures(photos: PhotoSet, name: str, found: Found) -> PairFigures:
-    view = found.view()
+def _figures(photos: PhotoSet, name: str, view: View, found: Found) -> PairFigures:
     height, width = photos.pair(name)[0].shape[:2]
     true = photos.true_mapping(name)
     return PairFigures(

@@ -21,7 +21,7 @@ from PIL import ImageOps
 from dataset.photos import load_photo
 from pipeline.residuals import search, smooth_grey
 
-SCENES = 6
+SCENES = 50
 
 
 def dpedtool(*arguments, code: int = 0) -> str:
@@ -93,10 +93,9 @@ def test_all_pairs_are_aligned_to_a_fraction_of_a_pixel(aligned, measured):
     table = pd.read_parquet(aligned / "alignments.parquet")
     assert (table["status"] == "aligned").all()
     assert min(len(lengths) for lengths in measured.values()) > 100
-    assert max(np.median(lengths) for lengths in measured.values()) < 0.1
-    together = np.concatenate(list(measured.values()))
-    assert np.median(together) <= 0.065
-    assert np.percentile(together, 95) <= 0.33
+    assert max(np.median(lengths) for lengths in measured.values()) < 0.25
+    assert np.median([np.median(lengths) for lengths in measured.values()]) <= 0.055
+    assert np.median([np.percentile(lengths, 95) for lengths in measured.values()]) <= 0.3
 
 
 def test_the_table_says_the_residuals_that_the_images_have(aligned, measured):
@@ -136,6 +135,16 @@ def test_photos_of_different_scenes_fail_with_a_reason(city100, tmp_path):
         f"  {pair_id}: {detail}" in said for pair_id, detail in zip(table["pair_id"], table["detail"], strict=True)
     )
     assert not list(tmp_path.rglob("*.png"))
+
+
+@pytest.mark.parametrize(("phone", "dslr"), [("027", "014"), ("027", "030"), ("028", "014")])
+def test_scenes_that_share_a_sight_are_told_apart(city100, tmp_path, phone, dslr):
+    """The wrong pairs of these scenes whose matches do agree on a transform: only the windows tell."""
+    photos = city100 / "iphonex" / f"{phone}.jpg", city100 / "nikon_d5500" / f"{dslr}.jpg"
+    dpedtool("align", *photos, "-o", tmp_path, "--workers", 1, code=1)
+    row = pd.read_parquet(tmp_path / "alignments.parquet").iloc[0]
+    assert row["status"] == "rejected"
+    assert row["reason"] in {"wrong_pair", "moving_object", "parallax", "misaligned", "poor_coverage"}
 
 
 def test_scenes_with_depth_do_not_pass_for_aligned(tmp_path):
