@@ -182,16 +182,6 @@ def test_a_network_of_somebody_else_is_reported_without_its_training(results: Pa
     assert "not trained" not in text
 
 
-def test_pairs_that_could_not_be_measured_are_counted(results: Path, params: Params) -> None:
-    table = results / "aligned/phone/alignments.parquet"
-    rows = read_rows(table, Alignment)
-    assert "could not be measured" not in page(results, params)
-    write_rows(table, Alignment, [replace(rows[0], residual_px=None, residual_p95_px=None), *rows[1:]])
-    text = page(results, params)
-    assert "1 of 3 aligned pairs could not be measured" in text
-    assert text.count("residual of the measured pairs") == 4
-
-
 @pytest.mark.parametrize(
     ("number", "noun", "words"),
     [(1, "photo", "1 photo"), (0, "photo", "0 photos"), (2, "patch", "2 patches"), (1, "patch", "1 patch")],
@@ -214,7 +204,6 @@ def test_a_run_in_which_nothing_was_measured_has_a_page(results: Path, params: P
     write_rows(table, Alignment, rows)
     text = page(results, params)
     assert "not measured" in text
-    assert "3 of 3 aligned pairs could not be measured" in text
 
 
 def test_a_run_without_validation_has_no_curve(results: Path, params: Params) -> None:
