@@ -13,7 +13,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import yaml
 
@@ -116,14 +116,74 @@ class AlignParams(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class PatchesParams(Section):
-    """Which windows of an aligned pair become patches."""
+    """Which windows of an aligned pair become patches.
 
+    A limit that is null is the mode's own: `strict` has those of `STRICT`, `dped` has none beside min_ncc, as DPED.
+    """
+
+    STRICT: ClassVar[Mapping[str, Any]] = {
+        "reject_masked": True,
+        "max_residual_px": 0.5,
+        "max_residual_error_px": 0.15,
+        "min_contrast": 2.0,
+        "max_flatness": 0.95,
+        "max_clipped": 0.3,
+        "min_sharpness": 0.0,
+        "min_sharpness_ratio": 0.4,
+        "max_motion": 0.5,
+        "max_repetition": 0.95,
+    }
+
+    mode: Literal["strict", "dped"] = param(
+        "strict",
+        "strict: windows stay where they are, and must be aligned to a fraction of a px; dped: the phone's window "
+        "moves and turns to where it correlates best, as DPED describes it",
+    )
     size_px: int = param(100, "side of a patch, in phone px", at_least=8)
     stride_px: int = param(100, "step of the window, in phone px; equal to size_px: no overlap", at_least=1)
     min_ncc: float = param(0.9, "smallest zero-mean NCC of the two grey windows, -1..1", at_least=-1, at_most=1)
+    blur_px: float = param(0.0, "Gaussian that both photos' grey is smoothed with before the NCC, in px", at_least=0)
+    search_px: int = param(5, "largest shift of the search, to each side, in px", at_least=1, at_most=64)
+    max_angle_deg: float = param(
+        1.0, "dped: largest turn of the search, to each side, in degrees; 0: none", at_least=0, at_most=45
+    )
+    angle_step_deg: float = param(0.5, "dped: step of the turns, in degrees", above=0)
+    reject_masked: bool | None = param(None, "leave out what the alignment masks; null: as the mode")
+    max_residual_px: float | None = param(
+        None, "largest sub-pixel shift left between the two images, in px; null: as the mode", above=0
+    )
+    max_residual_error_px: float | None = param(
+        None, "largest standard error of that shift in any direction, in px; null: as the mode", above=0
+    )
+    min_contrast: float | None = param(
+        None, "smallest standard deviation of either grey window, in grey levels; null: as the mode", at_least=0
+    )
+    max_flatness: float | None = param(
+        None, "largest share of the window without detail; null: as the mode", at_least=0, at_most=1
+    )
+    max_clipped: float | None = param(
+        None, "largest share of either window that is burnt out or black; null: as the mode", at_least=0, at_most=1
+    )
+    min_sharpness: float | None = param(
+        None, "smallest sharpness of the DSLR's window, in 1/px^2; null: as the mode", at_least=0
+    )
+    min_sharpness_ratio: float | None = param(
+        None, "smallest sharpness of the DSLR's window as a share of the phone's; null: as the mode", at_least=0
+    )
+    max_motion: float | None = param(
+        None, "most by which the NCC of a part may fall below its surroundings; null: as the mode", at_least=0
+    )
+    max_repetition: float | None = param(
+        None, "largest second peak of the search as a share of the highest; null: as the mode", at_least=0
+    )
     format: Literal["png", "jpg"] = param("png", "file format of the patches; png loses nothing")
     jpeg_quality: int = param(95, "JPEG quality, 1..100, with format jpg", at_least=1, at_most=100)
     shard_patches: int = param(10_000, "most patch pairs in one tar shard", at_least=1)
+
+    def limit(self, name: str) -> Any:
+        """Return the limit of this name, or the mode's own where it is null; None where there is no limit."""
+        value = getattr(self, name)
+        return self.STRICT[name] if value is None and self.mode == "strict" else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +191,9 @@ class SplitParams(Section):
     """How scenes are divided among training, validation and test."""
 
     test: float = param(0.15, "share of the scenes kept for the test", at_least=0, at_most=1)
+    test_scenes: int | None = param(
+        None, "keep about so many scenes for the test (DPED: 100), in place of the share; null: the share", at_least=1
+    )
     validation: float = param(0.1, "share of the scenes kept for validation", at_least=0, at_most=1)
     seed: int = param(0, "another seed draws other scenes", at_least=0)
 

@@ -215,14 +215,20 @@ class Timing(Row):
 
 @dataclass(frozen=True, kw_only=True)
 class Patch(Row):
-    """One candidate window of an aligned pair, kept or not."""
+    """One candidate window of an aligned pair, kept or not: what was measured on it, and where it comes from."""
 
     TABLE: ClassVar[str] = "patches"
     STATUSES: ClassVar[tuple[str, ...]] = ("accepted", "rejected")
     REASONS: ClassVar[Mapping[str, str]] = {
-        "low_ncc": "the two windows differ: correlation below the threshold",
-        "flat": "a window has no texture to correlate",
         "masked": "the alignment masks this place: parallax or motion",
+        "flat": "a window has too little contrast, or a single grey value",
+        "low_ncc": "the two windows differ: correlation below patches.min_ncc",
+        "shifted": "the two windows are still shifted against each other by more than patches.max_residual_px",
+        "uncertain": "what is left of the shift cannot be measured well: detail in one direction only, or too little",
+        "motion": "part of the window shows something else in the other photo, among parts that agree",
+        "repetitive": "the window repeats itself, so that another shift correlates nearly as well",
+        "clipped": "too much of a window is burnt out or black",
+        "unsharp": "the DSLR's window is blurred, or more blurred than the phone's",
         "small_crop": "the common crop is smaller than a window",
         "photo_changed": "a photo is not the one that was paired",
         "unreadable_photo": "a photo cannot be decoded any more",
@@ -237,16 +243,107 @@ class Patch(Row):
     status: str = column("accepted or rejected")
     reason: str = column("why it was rejected; empty when accepted", default="")
     detail: str = column("the reason as a sentence, with figures", default="")
-    x: int | None = column("left column of the window in the upright phone photo", "px", default=None)
-    y: int | None = column("top row of the window in the upright phone photo", "px", default=None)
+    x: int | None = column("left column of the window in the upright phone photo, before it moves", "px", default=None)
+    y: int | None = column("top row of the window in the upright phone photo, before it moves", "px", default=None)
     size: int | None = column("side of the window", "px", default=None)
-    ncc: float | None = column("zero-mean normalised cross-correlation of the two grey windows", "-1..1", default=None)
+    ncc: float | None = column(
+        "zero-mean normalised cross-correlation of the two grey windows as they stand; empty where one has a single "
+        "grey value",
+        "-1..1",
+        default=None,
+    )
+    best_ncc: float | None = column("highest NCC over the shifts and turns of the search", "-1..1", default=None)
+    dx: float | None = column(
+        "where the phone shows the window best: to the right of (x, y); applied in mode dped only",
+        "phone px",
+        default=None,
+    )
+    dy: float | None = column("the same, downwards", "phone px", default=None)
+    angle_deg: float | None = column(
+        "turn of the phone's window about its middle, clockwise as one sees it; 0 in mode strict",
+        "degrees",
+        default=None,
+    )
+    second_ncc: float | None = column(
+        "NCC of the second highest peak of the search, more than 2 px from the best; empty where there is none",
+        "-1..1",
+        default=None,
+    )
+    residual_x: float | None = column(
+        "sub-pixel shift left between the two images of the patch: the DSLR's shows at x + residual_x what the "
+        "phone's shows at x; empty where it cannot be measured",
+        "phone px",
+        default=None,
+    )
+    residual_y: float | None = column("the same, downwards", "phone px", default=None)
+    residual_px: float | None = column("length of that shift", "phone px", default=None)
+    residual_error_px: float | None = column(
+        "its standard error, in the direction that the window tells least about", "phone px", default=None
+    )
+    phone_contrast: float | None = column("standard deviation of the phone's grey window", "grey levels", default=None)
+    dslr_contrast: float | None = column("standard deviation of the DSLR's grey window", "grey levels", default=None)
+    phone_brightness: float | None = column("mean of the phone's grey window", "grey levels", default=None)
+    dslr_brightness: float | None = column("mean of the DSLR's grey window", "grey levels", default=None)
+    flatness: float | None = column(
+        "share of the window without detail in either image: neither changes by more than noise", "0..1", default=None
+    )
+    clipped: float | None = column("share of the worse window that is burnt out or black", "0..1", default=None)
+    phone_sharpness: float | None = column(
+        "root mean square of the Laplacian of the phone's grey window, over its standard deviation",
+        "1/px^2",
+        default=None,
+    )
+    dslr_sharpness: float | None = column("the same of the DSLR's", "1/px^2", default=None)
+    motion: float | None = column(
+        "how far the NCC of a small part of the window falls below that of the parts around it, at most",
+        "0..2",
+        default=None,
+    )
+    mode: str | None = column("strict: the window stays where it is; dped: it moves to the best NCC", default=None)
+    phone_x: float | None = column(
+        "left column of the phone's image of the patch in the upright phone photo, before the turn", "px", default=None
+    )
+    phone_y: float | None = column("its top row", "px", default=None)
+    dslr_x: float | None = column("left of the box that the patch covers in the upright DSLR photo", "px", default=None)
+    dslr_y: float | None = column("top of that box", "px", default=None)
+    dslr_width: float | None = column("width of that box", "px", default=None)
+    dslr_height: float | None = column("height of that box", "px", default=None)
+    dslr_from_patch: tuple[float, ...] | None = column(
+        "homography from px of the patch to upright DSLR px, row by row; what the field of the alignment adds is in it",
+        default=None,
+    )
+    phone_path: Place = column("the phone's photo")
+    dslr_path: Place = column("the DSLR's photo")
+    phone_sha256: str = column("SHA-256 of the phone's file, hex")
+    dslr_sha256: str = column("SHA-256 of the DSLR's file, hex")
     shard: Path | None = column("tar file that holds both images; empty when rejected", default=None)
     phone_offset: int | None = column("first byte of the phone image's file in the shard", "byte", default=None)
     phone_bytes: int | None = column("length of the phone image's file", "byte", default=None)
     dslr_offset: int | None = column("first byte of the DSLR image's file in the shard", "byte", default=None)
     dslr_bytes: int | None = column("length of the DSLR image's file", "byte", default=None)
+    params_sha256: str = column("SHA-256, hex, of the section patches of the parameters, as selection.json holds them")
     key: str = column("digest of the inputs, parameters and code that made this row")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame(Row):
+    """One aligned pair that patches were cut from: its photos, and how the scene looks in small."""
+
+    TABLE: ClassVar[str] = "frames"
+
+    pair_id: str = column("the pair")
+    phone: str = column("phone that took the photo")
+    scene_id: str = column("the moment: equal for all phones' photos of it")
+    phone_path: Place = column("the phone's photo")
+    dslr_path: Place = column("the DSLR's photo")
+    phone_sha256: str = column("SHA-256 of the phone's file, hex")
+    dslr_sha256: str = column("SHA-256 of the DSLR's file, hex")
+    phone_time: str | None = column("capture time on the phone's clock, EXIF, ISO 8601 without zone", default=None)
+    dslr_time: str | None = column("capture time on the DSLR's clock, EXIF, ISO 8601 without zone", default=None)
+    thumbnail: bytes = column("the upright DSLR photo in small and in grey, a JPEG file")
+    windows: int = column("candidate windows of the pair")
+    accepted: int = column("those of them that became patches")
+    key: str = column("digest of the inputs, parameters and code that made this row, as in the table of patches")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,7 +377,7 @@ class Score(Row):
     ms_ssim_after: float = column("MS-SSIM of the network's output, clipped to 0..1", "0..1")
 
 
-TABLES: tuple[type[Row], ...] = (Pair, Alignment, Timing, Patch, Sample, Score)
+TABLES: tuple[type[Row], ...] = (Pair, Alignment, Timing, Patch, Frame, Sample, Score)
 
 _ARROW_TYPES: Mapping[Any, pa.DataType] = {
     str: pa.string(),
