@@ -124,13 +124,11 @@ class PatchesParams(Section):
     STRICT: ClassVar[Mapping[str, Any]] = {
         "reject_masked": True,
         "max_residual_px": 0.5,
-        "max_residual_error_px": 0.15,
+        "max_residual_error_px": 0.12,
         "min_contrast": 2.0,
-        "max_flatness": 0.95,
         "max_clipped": 0.3,
-        "min_sharpness": 0.0,
         "min_sharpness_ratio": 0.4,
-        "max_motion": 0.5,
+        "max_motion": 0.4,
         "max_repetition": 0.95,
     }
 
@@ -158,14 +156,8 @@ class PatchesParams(Section):
     min_contrast: float | None = param(
         None, "smallest standard deviation of either grey window, in grey levels; null: as the mode", at_least=0
     )
-    max_flatness: float | None = param(
-        None, "largest share of the window without detail; null: as the mode", at_least=0, at_most=1
-    )
     max_clipped: float | None = param(
         None, "largest share of either window that is burnt out or black; null: as the mode", at_least=0, at_most=1
-    )
-    min_sharpness: float | None = param(
-        None, "smallest sharpness of the DSLR's window, in 1/px^2; null: as the mode", at_least=0
     )
     min_sharpness_ratio: float | None = param(
         None, "smallest sharpness of the DSLR's window as a share of the phone's; null: as the mode", at_least=0
@@ -176,6 +168,8 @@ class PatchesParams(Section):
     max_repetition: float | None = param(
         None, "largest second peak of the search as a share of the highest; null: as the mode", at_least=0
     )
+    max_flatness: float = param(1.0, "largest share of the window without detail; 1: no limit", at_least=0, at_most=1)
+    min_sharpness: float = param(0.0, "smallest sharpness of the DSLR's window, in 1/px^2; 0: no limit", at_least=0)
     format: Literal["png", "jpg"] = param("png", "file format of the patches; png loses nothing")
     jpeg_quality: int = param(95, "JPEG quality, 1..100, with format jpg", at_least=1, at_most=100)
     shard_patches: int = param(10_000, "most patch pairs in one tar shard", at_least=1)

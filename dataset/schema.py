@@ -338,6 +338,8 @@ class Frame(Row):
     dslr_path: Place = column("the DSLR's photo")
     phone_sha256: str = column("SHA-256 of the phone's file, hex")
     dslr_sha256: str = column("SHA-256 of the DSLR's file, hex")
+    phone_width: int = column("upright phone photo", "px")
+    phone_height: int = column("upright phone photo", "px")
     phone_time: str | None = column("capture time on the phone's clock, EXIF, ISO 8601 without zone", default=None)
     dslr_time: str | None = column("capture time on the DSLR's clock, EXIF, ISO 8601 without zone", default=None)
     thumbnail: bytes = column("the upright DSLR photo in small and in grey, a JPEG file")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import sys
 import time
@@ -21,7 +20,7 @@ from dataset.params import AlignParams, describe
 from dataset.photos import Factor, PhotoFile, ReducedGrey, image_key, open_unchanged, save_image
 from dataset.places import Place
 from dataset.schema import Alignment, Pair, Timing
-from dataset.tables import read_rows, write_rows
+from dataset.tables import write_rows
 from pipeline import (
     aligned,
     fitting,
@@ -35,11 +34,12 @@ from pipeline import (
     warping,
 )
 from pipeline.aligned import cut, mask_columns, there, transform_columns
+from pipeline.exposure import clipped_share
 from pipeline.geometry import Box, local_scale
 from pipeline.refinement import GREY_LEVELS, Refined, WarpedPair, refine
-from pipeline.registration import Registration, clipped_share, register
+from pipeline.registration import Registration, register
 from pipeline.residuals import Residual, search
-from pipeline.resume import Finished, work_off
+from pipeline.resume import Finished, save_aside, work_off
 from pipeline.runner import Lost
 from pipeline.transform import Transform
 from pipeline.verdict import blur_evenness, check_blur, judge
@@ -94,7 +94,9 @@ def align(
         )
         rows = [_at_home(row, pair) for key, pair in items.items() for row in finished.get(key)]
         write_rows(table, Alignment, rows)
-        write_rows(Timing.table_in(out), Timing, _timings(rows, Timing.table_in(out), finished.parts))
+        # Of pairs that were lost there are none.
+        times = finished.aside(items, Timing)
+        write_rows(Timing.table_in(out), Timing, [times[row.key] for row in rows if row.key in times])
         finished.clear()
         _remove_images_of_others(rows, out)
     return rows
@@ -116,7 +118,7 @@ def align_pair(pair: Pair, params: AlignParams, images: Path | None, parts: Path
         status = "failed" if rejection.reason in Alignment.RETRIED else "rejected"
         row = _row(pair, params, status=status, reason=rejection.reason, detail=rejection.detail, **facts)
     watch.lap("images_s")
-    write_rows(_times_file(parts, row.key), Timing, [Timing(pair_id=row.pair_id, key=row.key, **watch.laps)])
+    save_aside(parts, row.key, Timing(pair_id=row.pair_id, key=row.key, **watch.laps))
     return [row]
 
 
@@ -282,23 +284,6 @@ def _key(pair: Pair, params: AlignParams) -> str:
 def _at_home(row: Alignment, pair: Pair) -> Alignment:
     """The same photos may have moved since an earlier run: the paths are those of today."""
     return dataclasses.replace(row, phone_path=there(pair.phone_path), dslr_path=there(pair.dslr_path))
-
-
-def _times_file(parts: Path, key: str) -> Path:
-    return parts / f"{key}.times.parquet"
-
-
-def _timings(rows: Sequence[Alignment], table: Path, parts: Path) -> list[Timing]:
-    """The times of these pairs, of this run or the one that made their rows; none for pairs that were lost."""
-    known: dict[str, Timing] = {}
-    if table.is_file():
-        # A table of another version has times of other code.
-        with contextlib.suppress(DpedtoolError):
-            known = {timing.key: timing for timing in read_rows(table, Timing)}
-    for row in rows:
-        if (file := _times_file(parts, row.key)).is_file():
-            known[row.key] = read_rows(file, Timing)[0]
-    return [dataclasses.replace(known[row.key], pair_id=row.pair_id) for row in rows if row.key in known]
 
 
 def _has_images(out: Path, rows: Sequence[Alignment]) -> bool:

@@ -88,6 +88,35 @@ def transform(row: Alignment) -> Transform:
     return Transform(homography, Field(size, np.array(row.field, np.float64).reshape(-1, 2)))
 
 
+def from_patches(row: Alignment, corners: npt.NDArray[np.int64], side: int) -> npt.NDArray[np.float64]:
+    """Return homographies (N, 3, 3) from px of windows to px of the upright DSLR photo.
+
+    What the field bends inside a window (some hundredths of a px) is flattened.
+
+    Parameters
+    ----------
+    row
+        An aligned pair.
+    corners
+        (N, 2): x, y of the windows' top left px in the upright phone photo.
+    side
+        Of the windows, in px.
+
+    """
+    to = transform(row)
+    rim = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float64) * (side - 1)
+    points = corners[:, None, :] + rim
+    moved = points + to.field(points.reshape(-1, 2)).reshape(points.shape) if to.field else points
+    phone_from_patch = np.zeros((len(corners), 3, 3))
+    middle = moved.mean(axis=1)
+    for axis, (low, high) in enumerate((([0, 2], [1, 3]), ([0, 1], [2, 3]))):
+        phone_from_patch[:, :2, axis] = (moved[:, high] - moved[:, low]).mean(axis=1) / (side - 1)
+    phone_from_patch[:, :2, 2] = middle - phone_from_patch[:, :2, :2].sum(axis=2) * (side - 1) / 2
+    phone_from_patch[:, 2, 2] = 1
+    found = to.homography @ phone_from_patch
+    return np.asarray(found / found[:, 2:, 2:])
+
+
 def transform_columns(transform: Transform) -> dict[str, tuple[float, ...] | None]:
     """Return the columns of a row that `transform` reads."""
     field = transform.field

@@ -1,30 +1,55 @@
-"""Stage patches: windows that move in parallel over both aligned photos, kept where the two agree."""
+"""Stage patches: windows that move in parallel over both aligned photos, kept where both show the same.
+
+`strict` leaves every window where it is and proves that it is aligned; `dped` lets the phone's window move and turn to
+where it correlates best, as DPED (Ignatov et al. 2017, arXiv 1704.02470, section 3.2) describes it.
+"""
 
 from __future__ import annotations
 
-import dataclasses
+import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from dataset import photos, shards
+from dataset import photos, shards, thumbnails
 from dataset.errors import Rejection
-from dataset.io import code_digest, digest, unfinished
+from dataset.io import code_digest, digest, replacing
 from dataset.params import PatchesParams, describe
-from dataset.photos import Image, encode_image
-from dataset.schema import Alignment, Patch
-from dataset.shards import Extent, ShardWriter, read_extent
-from dataset.tables import TableWriter
-from pipeline import aligned, geometry, transform, warping
-from pipeline.aligned import aligned_images, crop_box, is_masked
-from pipeline.geometry import Box
-from pipeline.resume import Finished, work_off
+from dataset.photos import Image, PhotoFile, encode_image, open_unchanged
+from dataset.schema import Alignment, Frame, Patch
+from dataset.shards import ShardWriter
+from dataset.tables import TableWriter, write_rows
+from dataset.thumbnails import thumbnail
+from pipeline import (
+    aligned,
+    correlation,
+    exposure,
+    geometry,
+    selection,
+    shelf,
+    shifts,
+    subpixel,
+    transform,
+    warping,
+    windows,
+)
+from pipeline.aligned import crop_box, from_patches, is_masked, there
+from pipeline.correlation import sample
+from pipeline.geometry import Box, corners, transform_points
+from pipeline.resume import Finished, save_aside, work_off
 from pipeline.runner import Lost
+from pipeline.selection import rejection
+from pipeline.shelf import Shelf, is_stored, store
+from pipeline.warping import warp_dslr
+from pipeline.windows import Measures, measure
+
+RowT = TypeVar("RowT", Patch, Frame)
 
 
 def cut_patches(
@@ -35,16 +60,16 @@ def cut_patches(
     workers: int = 1,
     scheduler: str | None = None,
 ) -> Path:
-    """Cut the patches of all aligned pairs into `out/patches-NNNNN.tar`, and write `out/patches.parquet`.
+    """Cut the patches of all aligned pairs into `out/patches-NNNNN.tar`, and write the tables on them.
 
-    The table has a row for every candidate window, kept or not. The photos are read again from where the table of
-    alignments says, so that the DSLR's pixels are resampled once. Table and shards are the same bytes for any number
-    of workers; what an earlier run finished is kept.
+    `out/patches.parquet` has a row for every candidate window, kept or not, `out/frames.parquet` one for every pair.
+    The photos are read again from where the table of alignments says, so that the DSLR's pixels are resampled once.
+    Tables and shards are the same bytes for any number of workers; what an earlier run finished is kept.
 
     Returns
     -------
     Path
-        The table.
+        The table of patches.
 
     Raises
     ------
@@ -56,206 +81,236 @@ def cut_patches(
     items = {_key(row, params): row for row in rows}
     table = Patch.table_in(out)
     with Finished(table, Patch) as finished:
+        known = finished.aside(items, Frame)
         work_off(
             items,
             partial(cut_pair, params=params, parts=finished.parts),
             partial(_lost, params=params),
             finished,
-            usable=_has_shards,
+            usable=lambda rows: _is_usable(rows, known),
             reads=[path for row in rows for path in (row.phone_path, row.dslr_path)],
             workers=workers,
             scheduler=scheduler,
             label="patches",
         )
-        _collect(list(items), finished, table, params)
+        _collect(items, finished, table, params)
         finished.clear()
     return table
 
 
 def cut_pair(alignment: Alignment, params: PatchesParams, parts: Path) -> list[Patch]:
     """Judge all windows of one aligned pair; the accepted ones go into a tar file of their own below `parts`."""
+    key = _key(alignment, params)
     try:
-        images = aligned_images(alignment)
-        places = list(window_places(images[0], params))
-        if not places:
-            height, width = images[0].shape[:2]
-            raise Rejection(
-                "small_crop", f"The common crop of {width}x{height} px holds no window of {params.size_px} px."
-            )
-    except Rejection as rejection:
-        return [_failed(alignment, params, rejection)]
-    box, blank = crop_box(alignment), _row(alignment, params)
-    greys = [cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.uint8) for image in images]
-    rows = []
-    parts.mkdir(parents=True, exist_ok=True)
-    part = parts / f"{blank.key}.tar"
-    with ShardWriter(part) as shard:
-        for x, y in places:
-            window = slice(y, y + params.size_px), slice(x, x + params.size_px)
-            row = _placed(blank, box.x + x, box.y + y, params.size_px)
-            row = _judged(row, ncc(greys[0][window], greys[1][window]), params.min_ncc)
-            if is_masked(alignment, Box(box.x + x, box.y + y, params.size_px, params.size_px)):
-                row = dataclasses.replace(row, reason="masked", detail="Parallax or motion: the alignment masks it.")
-            if not row.reason:
-                phone, dslr = (encode_image(i[window], f".{params.format}", params.jpeg_quality) for i in images)
-                row = _stored(row, phone, dslr, shard, part)
-            rows.append(row)
+        files = _open(alignment)
+        phone, dslr, small = _images(files, alignment)
+    except Rejection as problem:
+        return [_failed(alignment, params, problem)]
+    rows = _cut_windows(alignment, phone, dslr, params, parts / f"{key}.tar")
+    save_aside(parts, key, _frame(alignment, files, small, rows, key))
+    if not rows:
+        height, width = dslr.shape[:2]
+        detail = f"The common crop of {width}x{height} px holds no window of {params.size_px} px."
+        return [_failed(alignment, params, Rejection("small_crop", detail))]
     return rows
 
 
-def window_places(image: Image, params: PatchesParams) -> Iterator[tuple[int, int]]:
-    """Yield the left column and top row of all windows that lie wholly in an image, row by row."""
-    height, width = image.shape[:2]
-    for y in range(0, height - params.size_px + 1, params.stride_px):
-        for x in range(0, width - params.size_px + 1, params.stride_px):
-            yield x, y
+def _open(alignment: Alignment) -> tuple[PhotoFile, PhotoFile]:
+    phone = open_unchanged(alignment.phone_path, alignment.phone_sha256)
+    return phone, open_unchanged(alignment.dslr_path, alignment.dslr_sha256)
 
 
-def ncc(phone: npt.NDArray[np.uint8], dslr: npt.NDArray[np.uint8]) -> float | None:
-    """Return the zero-mean normalised cross-correlation of two grey windows of one size, -1..1; None if one is flat."""
-    a, b = (window - window.mean(dtype=np.float64) for window in (phone, dslr))
-    energy = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    return float((a * b).sum()) / energy if energy > 0 else None
+def _images(files: tuple[PhotoFile, PhotoFile], alignment: Alignment) -> tuple[Image, Image, bytes]:
+    """The whole phone photo, the DSLR's common crop on the phone's grid, and the DSLR's photo in small."""
+    dslr = files[1].colour()
+    crop = warp_dslr(dslr, aligned.transform(alignment), crop_box(alignment))
+    return files[0].colour(), crop, thumbnail(dslr)
 
 
-def _placed(blank: Patch, x: int, y: int, size: int) -> Patch:
-    """The row of the window whose top left pixel is (x, y) of the upright phone photo."""
-    return dataclasses.replace(blank, patch_id=f"{blank.pair_id}--x{x:05d}-y{y:05d}", x=x, y=y, size=size)
+def _cut_windows(alignment: Alignment, phone: Image, dslr: Image, params: PatchesParams, part: Path) -> list[Patch]:
+    """The rows of all windows; the images of those that are accepted go into the tar file `part`."""
+    box, blank = crop_box(alignment), _blank(alignment, params)
+    greys = [np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) for image in (phone, dslr)]
+    rows = []
+    with replacing(part) as temporary, ShardWriter(temporary) as shard:
+        for measures in measure(greys[0], greys[1], box, params):
+            for facts in _facts(measures, alignment, params):
+                window = Box(facts["x"], facts["y"], params.size_px, params.size_px)
+                reason, detail = rejection(facts, is_masked(alignment, window), params)
+                row = _row(blank, facts, reason, detail)
+                if not reason:
+                    top, left = window.y - box.y, window.x - box.x
+                    patch = dslr[top : top + window.height, left : left + window.width]
+                    phone_bytes, dslr_bytes = (
+                        encode_image(image, f".{params.format}", params.jpeg_quality)
+                        for image in (_phone_window(phone, facts, params), patch)
+                    )
+                    row = store(row, phone_bytes, dslr_bytes, shard, part)
+                rows.append(row)
+    return rows
 
 
-def _judged(row: Patch, score: float | None, min_ncc: float) -> Patch:
-    """The row with its score, and with a reason if that is too low."""
-    if score is None:
-        return dataclasses.replace(row, reason="flat", detail="One of the windows has a single grey value.")
-    if score < min_ncc:
-        detail = f"NCC {score:.3f} is below {min_ncc:g}."
-        return dataclasses.replace(row, ncc=score, reason="low_ncc", detail=detail)
-    return dataclasses.replace(row, ncc=score)
+def _facts(measures: Measures, alignment: Alignment, params: PatchesParams) -> Iterator[dict[str, Any]]:
+    """The columns of each window that say where it lies and what was measured on it."""
+    box, side = crop_box(alignment), params.size_px
+    places = measures.corners + np.array([box.x, box.y])
+    matches, moves = measures.matches, params.mode == "dped"
+    homographies = from_patches(alignment, places, side)
+    rim = corners(side, side) + np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
+    quadrangles = np.stack([transform_points(one, rim) for one in homographies])
+    low, high = quadrangles.min(axis=1), quadrangles.max(axis=1)
+    phone_places = places + (matches.shifts if moves else 0)
+    columns = {
+        **measures.columns,
+        "ncc": matches.ncc_here,
+        "best_ncc": matches.ncc,
+        "dx": matches.shifts[:, 0],
+        "dy": matches.shifts[:, 1],
+        "angle_deg": matches.turns_deg,
+        "second_ncc": matches.second_ncc,
+        "residual_x": measures.residuals[:, 0],
+        "residual_y": measures.residuals[:, 1],
+        "residual_px": np.hypot(*measures.residuals.T),
+        "residual_error_px": measures.places.errors,
+        "phone_x": phone_places[:, 0],
+        "phone_y": phone_places[:, 1],
+        "dslr_x": low[:, 0],
+        "dslr_y": low[:, 1],
+        "dslr_width": high[:, 0] - low[:, 0],
+        "dslr_height": high[:, 1] - low[:, 1],
+    }
+    names, values = list(columns), np.column_stack(list(columns.values())).tolist()
+    for (x, y), homography, known in zip(places.tolist(), homographies, values, strict=True):
+        numbers = {name: None if math.isnan(value) else value for name, value in zip(names, known, strict=True)}
+        yield {"x": x, "y": y, "size": side, "dslr_from_patch": tuple(homography.ravel().tolist()), **numbers}
 
 
-def _stored(row: Patch, phone: bytes, dslr: bytes, shard: ShardWriter, path: Path) -> Patch:
-    """The row of an accepted patch whose two files have been appended to a shard at `path`."""
-    suffix = "png" if phone.startswith(b"\x89PNG") else "jpg"
-    phone_extent = shard.add(f"{row.patch_id}.phone.{suffix}", phone)
-    dslr_extent = shard.add(f"{row.patch_id}.dslr.{suffix}", dslr)
-    return dataclasses.replace(
-        row,
-        status="accepted",
-        shard=path,
-        phone_offset=phone_extent.offset,
-        phone_bytes=phone_extent.length,
-        dslr_offset=dslr_extent.offset,
-        dslr_bytes=dslr_extent.length,
+def _phone_window(phone: Image, facts: Mapping[str, Any], params: PatchesParams) -> Image:
+    """The phone's image of a patch: its own px, or px between them where it is turned."""
+    side, place, turn = params.size_px, (facts["phone_x"], facts["phone_y"]), facts["angle_deg"]
+    if turn:
+        return sample(phone, place, side, turn, cv2.INTER_LANCZOS4)
+    x, y = (int(value) for value in place)
+    return phone[y : y + side, x : x + side]
+
+
+def _row(blank: Mapping[str, Any], facts: Mapping[str, Any], reason: str, detail: str) -> Patch:
+    name = f"{blank['pair_id']}--x{facts['x']:05d}-y{facts['y']:05d}"
+    return Patch(**{**blank, **facts, "patch_id": name, "reason": reason, "detail": detail})
+
+
+def _frame(
+    alignment: Alignment, files: tuple[PhotoFile, PhotoFile], small: bytes, rows: Sequence[Patch], key: str
+) -> Frame:
+    phone_time, dslr_time = (file.time.isoformat() if file.time else None for file in files)
+    return Frame(
+        pair_id=alignment.pair_id,
+        phone=alignment.phone,
+        scene_id=alignment.scene_id,
+        phone_path=alignment.phone_path,
+        dslr_path=alignment.dslr_path,
+        phone_sha256=alignment.phone_sha256,
+        dslr_sha256=alignment.dslr_sha256,
+        phone_width=there(alignment.phone_width),
+        phone_height=there(alignment.phone_height),
+        phone_time=phone_time,
+        dslr_time=dslr_time,
+        thumbnail=small,
+        windows=len(rows),
+        accepted=sum(row.status == "accepted" for row in rows),
+        key=key,
     )
 
 
-def _has_shards(rows: Sequence[Patch]) -> bool:
-    """Whether the bytes that the rows name are there: a shard may have been deleted or cut short since."""
-    return all(_is_stored(row) for row in rows if row.status == "accepted")
+def _is_usable(rows: Sequence[Patch], frames: Mapping[str, Frame]) -> bool:
+    """Whether what the rows speak of is there: the bytes of their patches, and the frame of their pair."""
+    return all(is_stored(row) for row in rows if row.status == "accepted") and (
+        rows[0].key in frames or rows[0].reason in UNSEEN
+    )
 
 
-def _is_stored(row: Patch) -> bool:
-    if row.shard is None or not row.shard.is_file():
-        return False
-    return row.shard.stat().st_size >= (row.dslr_offset or 0) + (row.dslr_bytes or 0)
-
-
-def _collect(keys: Sequence[str], finished: Finished[Patch], table: Path, params: PatchesParams) -> None:
-    """Join the parts, in the order of the keys, into shards and one table that take the earlier ones' place."""
-    shelf = _Shelf(table.parent, params.shard_patches)
+def _collect(items: Mapping[str, Alignment], finished: Finished[Patch], table: Path, params: PatchesParams) -> None:
+    """Join the parts, in the order of the items, into shards and tables that take the earlier ones' place."""
+    shelf = Shelf(table.parent, params.shard_patches)
+    frames = finished.aside(items, Frame)
     with TableWriter(table, Patch) as writer, shelf:
-        for key in keys:
-            writer.write(shelf.take(row) if row.status == "accepted" else row for row in finished.get(key))
+        for key, alignment in items.items():
+            rows = (_at_home(row, alignment) for row in finished.get(key))
+            writer.write(shelf.take(row) if row.status == "accepted" else row for row in rows)
         # From here to the new table's appearance the old table would name bytes that have moved.
         table.unlink(missing_ok=True)
         shelf.publish()
+    write_rows(
+        Frame.table_in(table.parent), Frame, [_at_home(frames[key], items[key]) for key in items if key in frames]
+    )
 
 
-class _Shelf:
-    """The shards being filled, under temporary names until all are complete."""
-
-    def __init__(self, folder: Path, patches_a_shard: int) -> None:
-        self._folder = folder
-        self._capacity = patches_a_shard
-        self._held = 0
-        self._names: list[Path] = []
-        self._shard: ShardWriter | None = None
-
-    def __enter__(self) -> _Shelf:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._close()
-        for name in self._names:
-            unfinished(name).unlink(missing_ok=True)
-
-    def take(self, row: Patch) -> Patch:
-        """Copy an accepted patch from the shard that it lies in to the one being filled."""
-        phone, dslr = _stored_bytes(row)
-        if self._shard is None or self._held == self._capacity:
-            self._open_next()
-        self._held += 1
-        return _stored(row, phone, dslr, self._writer(), self._names[-1])
-
-    def publish(self) -> None:
-        """Put the shards in the place of the earlier ones."""
-        self._close()
-        for old in sorted(self._folder.glob("patches-*.tar")):
-            if old not in self._names:
-                old.unlink()
-        for name in self._names:
-            unfinished(name).replace(name)
-
-    def _open_next(self) -> None:
-        self._close()
-        self._names.append(self._folder / f"patches-{len(self._names):05d}.tar")
-        self._shard = ShardWriter(unfinished(self._names[-1]))
-        self._held = 0
-
-    def _writer(self) -> ShardWriter:
-        if self._shard is None:
-            raise ValueError("no shard is open")
-        return self._shard
-
-    def _close(self) -> None:
-        if self._shard:
-            self._shard.__exit__(None, None, None)
-        self._shard = None
-
-
-def _stored_bytes(row: Patch) -> tuple[bytes, bytes]:
-    places = (row.phone_offset, row.phone_bytes), (row.dslr_offset, row.dslr_bytes)
-    if row.shard is None:
-        raise ValueError("an accepted patch has no shard")
-    phone, dslr = (read_extent(row.shard, Extent(offset or 0, length or 0)) for offset, length in places)
-    return phone, dslr
+def _at_home(row: RowT, alignment: Alignment) -> RowT:
+    """The same photos may have moved since an earlier run: the paths are those of today."""
+    if (row.phone_path, row.dslr_path) == (alignment.phone_path, alignment.dslr_path):
+        return row
+    return replace(row, phone_path=alignment.phone_path, dslr_path=alignment.dslr_path)
 
 
 def _failed(alignment: Alignment, params: PatchesParams, rejection: Rejection) -> Patch:
-    return dataclasses.replace(_row(alignment, params), reason=rejection.reason, detail=rejection.detail)
+    blank = _blank(alignment, params)
+    return Patch(**blank, patch_id=alignment.pair_id, reason=rejection.reason, detail=rejection.detail)
 
 
 def _lost(alignment: Alignment, lost: Lost, params: PatchesParams) -> list[Patch]:
     return [_failed(alignment, params, Rejection(lost.reason, lost.detail))]
 
 
-def _row(alignment: Alignment, params: PatchesParams) -> Patch:
-    """The row of a pair's windows before anything is known of one."""
-    return Patch(
-        patch_id=alignment.pair_id,
-        pair_id=alignment.pair_id,
-        phone=alignment.phone,
-        scene_id=alignment.scene_id,
-        status="rejected",
-        key=_key(alignment, params),
-    )
+def _blank(alignment: Alignment, params: PatchesParams) -> dict[str, Any]:
+    """The columns that all windows of a pair share, before anything is known of one."""
+    return {
+        "pair_id": alignment.pair_id,
+        "phone": alignment.phone,
+        "scene_id": alignment.scene_id,
+        "status": "rejected",
+        "mode": params.mode,
+        "phone_path": alignment.phone_path,
+        "dslr_path": alignment.dslr_path,
+        "phone_sha256": alignment.phone_sha256,
+        "dslr_sha256": alignment.dslr_sha256,
+        "params_sha256": params_sha256(params),
+        "key": _key(alignment, params),
+    }
 
 
-def _key(alignment: Alignment, params: PatchesParams) -> str:
+def params_sha256(params: PatchesParams) -> str:
+    """Return the SHA-256, hex, of the parameters that decide on windows and images, as JSON with sorted keys."""
+    return digest(_telling(params))
+
+
+def _telling(params: PatchesParams) -> dict[str, Any]:
     own = describe(params)
     # How many patches share a shard says nothing about the patches.
     own.pop("shard_patches")
-    return digest([_CODE, cv2.__version__, own, alignment.key])
+    return own
 
 
-_CODE = code_digest(sys.modules[__name__], aligned, geometry, shards, transform, warping, *photos.CODE)
+def _key(alignment: Alignment, params: PatchesParams) -> str:
+    return digest([_CODE, cv2.__version__, _telling(params), alignment.key])
+
+
+UNSEEN = Patch.RETRIED
+"""Reasons of pairs whose photos were not seen, so that there is no frame of them."""
+
+_CODE = code_digest(
+    sys.modules[__name__],
+    aligned,
+    correlation,
+    exposure,
+    geometry,
+    selection,
+    shards,
+    shelf,
+    shifts,
+    subpixel,
+    thumbnails,
+    transform,
+    warping,
+    windows,
+    *photos.CODE,
+)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from dataset.errors import Rejection
 from dataset.params import AlignParams
 from dataset.photos import Grey, ReducedGrey
+from pipeline.exposure import clipped_share
 from pipeline.geometry import (
     Homography,
     Points,
@@ -28,7 +29,6 @@ FEWEST_OFF_PLANE = 30
 """Fewer matches may lie on epipolar lines by chance: of wrong pairs of real photos up to 11 did."""
 MIRRORED_SPREAD = 0.6
 """Share of the frame, across and down, that matches must spread over before a photo is called mirrored."""
-BURNT_OUT, BLACK = 254, 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,11 +233,6 @@ def _is_mirrored(phone: ReducedGrey, dslr: ReducedGrey, params: AlignParams) -> 
         return False
     spread = np.ptp(points[inliers], axis=0) / np.array(phone.size)
     return is_plausible(dslr_from_phone, *phone.size) and bool(spread.min() > MIRRORED_SPREAD)
-
-
-def clipped_share(grey: Grey) -> float:
-    """Return the share of px, 0..1, that are burnt out or black."""
-    return float(((grey >= BURNT_OUT) | (grey <= BLACK)).mean())
 
 
 def _too_plain(name: str, photo: ReducedGrey, keypoints: int, params: AlignParams) -> Rejection:

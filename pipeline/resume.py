@@ -24,6 +24,7 @@ from pipeline.runner import Lost, run
 
 Item = TypeVar("Item")
 RowT = TypeVar("RowT", bound=Row)
+OtherT = TypeVar("OtherT", bound=Row)
 
 
 class Finished(Generic[RowT]):
@@ -62,12 +63,27 @@ class Finished(Generic[RowT]):
         """Keep the rows of an item until the table is complete."""
         write_rows(self._part(key), self._row_type, rows)
 
+    def aside(self, keys: Iterable[str], row_type: type[OtherT]) -> dict[str, OtherT]:
+        """Return the rows that `save_aside` kept of these items, today or in the run that made the earlier table."""
+        wanted = list(keys)
+        earlier = {_values(row)["key"]: row for row in _earlier_rows(row_type.table_in(self.folder), row_type)}
+        known = {key: earlier[key] for key in wanted if key in earlier}
+        for key in wanted:
+            if (file := _aside(self.parts, key, row_type)).is_file():
+                known[key] = read_rows(file, row_type)[0]
+        return known
+
     def clear(self) -> None:
         """Remove the parts: the table holds them now."""
         shutil.rmtree(self.parts, ignore_errors=True)
 
     def _part(self, key: str) -> Path:
         return self.parts / f"{key}.parquet"
+
+
+def save_aside(parts: Path, key: str, row: Row) -> None:
+    """Keep the row of another table that an item has beside its own; the work calls this, in whatever process."""
+    write_rows(_aside(parts, key, type(row)), type(row), [row])
 
 
 def work_off(
@@ -129,6 +145,17 @@ def _earlier_table(table: Path, row_type: type[RowT]) -> KeyedTable[RowT] | None
         return KeyedTable(table, row_type)
     except DpedtoolError:
         return None
+
+
+def _earlier_rows(table: Path, row_type: type[OtherT]) -> list[OtherT]:
+    try:
+        return read_rows(table, row_type)
+    except DpedtoolError:
+        return []
+
+
+def _aside(parts: Path, key: str, row_type: type[Row]) -> Path:
+    return parts / f"{key}.{row_type.TABLE}.parquet"
 
 
 def _lock(folder: Path) -> int:

@@ -78,17 +78,36 @@ def measure(phone: Grey, dslr: Grey) -> Shifts:
     # Scharr's kernels, scaled to grey levels a px.
     gradients = [cv2.Scharr(dslr, cv2.CV_32F, *order, scale=1 / 32) for order in ((1, 0), (0, 1))]
     normal, moments, energy = _centred_sums([dslr, *gradients], phone)  # type: ignore[list-item]
-    # phone = gain * (dslr + shift . gradient) + offset: linear in gain and gain * shift.
+    shifts, information = gauss_newton(normal, moments, energy, WINDOW**2)
+    ncc = moments[:, 0] / np.sqrt(np.maximum(energy * normal[:, 0, 0], 1e-9))
+    return Shifts(centres, shifts, information, ncc)
+
+
+def gauss_newton(normal: Sums, moments: Sums, energy: Sums, pixels: int) -> tuple[Points, Sums]:
+    """Return the shift (N, 2) in px of N windows, and its information (N, 2, 2) in 1/px^2.
+
+    One step of least squares for phone = gain * (dslr + shift . gradient) + offset: linear in gain and gain * shift.
+
+    Parameters
+    ----------
+    normal
+        (N, 3, 3): covariances of the DSLR's window and its gradients along x and y, times the number of px.
+    moments
+        (N, 3): their covariances with the phone's window, times the same.
+    energy
+        (N,): the variance of the phone's window, times the same.
+    pixels
+        That number. Both windows are smoothed by `SMOOTHING`.
+
+    """
     solved = np.linalg.solve(normal + 1e-9 * np.eye(3), moments[..., None])[..., 0]
     gain = np.where(np.abs(solved[:, 0]) > 1e-6, solved[:, 0], 1e-6)
-    left = np.maximum(energy - (solved * moments).sum(axis=1), 1e-9 * WINDOW**2)
-    variance = left / WINDOW**2 * NOISE_CORRELATION
+    left = np.maximum(energy - (solved * moments).sum(axis=1), 1e-9 * pixels)
+    variance = left / pixels * NOISE_CORRELATION
     # What is known of the shift once the gain is fitted too: the Schur complement.
     cross = normal[:, 1:, :1]
     texture = normal[:, 1:, 1:] - cross @ cross.swapaxes(1, 2) / np.maximum(normal[:, :1, :1], 1e-9)
-    information = texture * (gain**2 / variance)[:, None, None]
-    ncc = moments[:, 0] / np.sqrt(np.maximum(energy * normal[:, 0, 0], 1e-9))
-    return Shifts(centres, solved[:, 1:] / gain[:, None], information, ncc)
+    return solved[:, 1:] / gain[:, None], texture * (gain**2 / variance)[:, None, None]
 
 
 def _centred_sums(parts: Sequence[Grey], phone: Grey) -> tuple[Sums, Sums, Sums]:

@@ -11,8 +11,9 @@ import pytest
 from dataset.errors import Rejection
 from dataset.params import AlignParams
 from dataset.photos import ReducedGrey
+from pipeline.exposure import clipped_share
 from pipeline.geometry import full_from_reduced, transform_points
-from pipeline.registration import Keypoints, clipped_share, detect, fit_homography, match, register
+from pipeline.registration import Keypoints, detect, fit_homography, match, register
 from pipeline.rig import Camera, Look, simulate_pair
 
 PARAMS = AlignParams()
