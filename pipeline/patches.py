@@ -19,12 +19,12 @@ import numpy as np
 
 from dataset import photos, shards, thumbnails
 from dataset.errors import Rejection
-from dataset.io import code_digest, digest, replacing
+from dataset.io import code_digest, digest, replacing, write_json
 from dataset.params import PatchesParams, describe
 from dataset.photos import Image, PhotoFile, encode_image, open_unchanged
 from dataset.schema import Alignment, Frame, Patch
 from dataset.shards import ShardWriter
-from dataset.tables import TableWriter, write_rows
+from dataset.tables import TableWriter, read_frame, write_rows
 from dataset.thumbnails import thumbnail
 from pipeline import (
     aligned,
@@ -44,10 +44,12 @@ from pipeline.correlation import sample
 from pipeline.geometry import Box, corners, transform_points
 from pipeline.resume import Finished, save_aside, work_off
 from pipeline.runner import Lost
-from pipeline.selection import rejection
+from pipeline.selection import rejection, summary
 from pipeline.shelf import Shelf, is_stored, store
 from pipeline.warping import warp_dslr
 from pipeline.windows import Measures, measure
+
+SELECTION = "selection.json"
 
 RowT = TypeVar("RowT", Patch, Frame)
 
@@ -62,7 +64,8 @@ def cut_patches(
 ) -> Path:
     """Cut the patches of all aligned pairs into `out/patches-NNNNN.tar`, and write the tables on them.
 
-    `out/patches.parquet` has a row for every candidate window, kept or not, `out/frames.parquet` one for every pair.
+    `out/patches.parquet` has a row for every candidate window, kept or not, `out/frames.parquet` one for every pair;
+    `out/selection.json` says what share of the windows was kept by brightness, texture and place.
     The photos are read again from where the table of alignments says, so that the DSLR's pixels are resampled once.
     Tables and shards are the same bytes for any number of workers; what an earlier run finished is kept.
 
@@ -243,6 +246,16 @@ def _collect(items: Mapping[str, Alignment], finished: Finished[Patch], table: P
     write_rows(
         Frame.table_in(table.parent), Frame, [_at_home(frames[key], items[key]) for key in items if key in frames]
     )
+    _write_summary(table.parent, params)
+
+
+def _write_summary(out: Path, params: PatchesParams) -> None:
+    """Say in `selection.json` what the filters removed, beside the parameters that decided."""
+    looks = ["pair_id", "status", "reason", "x", "y", "size", "dslr_brightness", "dslr_contrast"]
+    patches = read_frame(Patch.table_in(out), Patch, looks)
+    frames = read_frame(Frame.table_in(out), Frame, ["pair_id", "phone_width", "phone_height"])
+    told = {"params": _telling(params), "params_sha256": params_sha256(params)}
+    write_json(out / SELECTION, summary(patches, frames) | told)
 
 
 def _at_home(row: RowT, alignment: Alignment) -> RowT:

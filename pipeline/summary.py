@@ -11,12 +11,15 @@ import click
 import numpy as np
 
 from dataset.errors import DpedtoolError
+from dataset.io import read_json
 from dataset.schema import Alignment, Pair, Patch
 from dataset.tables import read_frame
+from pipeline.patches import SELECTION
 from pipeline.runner import LOST
 
 MOST_LINES = 20
 MOST_PHOTOS = 12
+BIN_NAMES = {"brightness": "dark to bright", "texture": "plain to textured", "place": "middle to rim of the frame"}
 
 
 def say_pairs(rows: Sequence[Pair], note: str, report: Mapping[str, Any]) -> None:
@@ -67,13 +70,17 @@ def say_alignments(rows: Sequence[Alignment]) -> None:
 
 
 def say_patches(table: Path) -> None:
-    """Say how many windows were accepted, why the others were not, and which pairs gave no window at all."""
+    """Say how many windows were accepted, of what kind, why the others were not, and which pairs gave no window."""
+    told = read_json(table.parent / SELECTION)
+    reasons = sorted(told["rejected"].items(), key=lambda item: (-item[1], item[0]))
+    rejected = f"; rejected: {', '.join(f'{count} {reason}' for reason, count in reasons)}" if reasons else ""
+    click.echo(f"Accepted {told['accepted']} of {told['windows']} windows{rejected}.")
+    if told["accepted"]:
+        click.echo("Accepted share, from the first to the last bin of selection.json:")
+        for name, bins in told["by"].items():
+            shares = [f"{item['share']:.0%}" if item["windows"] else "-" for item in bins]
+            click.echo(f"  {BIN_NAMES[name]}: {', '.join(shares)}")
     frame = read_frame(table, Patch, ["pair_id", "status", "reason", "detail", "x"])
-    windows = frame[frame["x"].notna()]
-    accepted = int((windows["status"] == "accepted").sum())
-    reasons = [f"{count} {reason}" for reason, count in windows["reason"].value_counts().items() if reason]
-    rejected = f"; rejected: {', '.join(reasons)}" if reasons else ""
-    click.echo(f"Accepted {accepted} of {len(windows)} windows{rejected}.")
     failed = frame[frame["x"].isna()]
     _say_failures(list(failed.itertuples()), "pair gave no window", "pairs gave no window")
 
