@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -26,6 +26,8 @@ APART_PX = 2
 """Peaks of the search that are no farther apart are one."""
 LEAST_VARIANCE = 1e-4
 """Squared grey levels: a window below has a single grey value, and correlates with nothing."""
+GLARE = 1000
+"""An area with so many times the energy of a place in it is transformed in float64: a weak window beside an edge."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,11 +118,13 @@ def ncc_surfaces(window: Grey, areas: Sequence[Grey]) -> Values:
     mean = cv2.mean(window)[0]
     sums = [cv2.integral2(area, sdepth=cv2.CV_64F, sqdepth=cv2.CV_64F) for area in areas]
     # Means go first, so that what is transformed is small and float32 is exact enough.
-    centred = [_centred(area, one[-1, -1] / area.size) for area, (one, _) in zip(areas, sums, strict=True)]
-    template = _centred(window, mean, len(areas[0]))
-    energy = float(np.vdot(template, template))
     variances = np.stack([_boxes(squares, side) - _boxes(one, side) ** 2 / side**2 for one, squares in sums])
     least = LEAST_VARIANCE * side**2
+    whole = max(squares[-1, -1] - one[-1, -1] ** 2 / areas[0].size for one, squares in sums)
+    precision = np.float32 if whole < GLARE * max(variances.min(), least) else np.float64
+    centred = [_centred(area, one[-1, -1] / area.size, precision) for area, (one, _) in zip(areas, sums, strict=True)]
+    template = _centred(window, mean, precision, len(areas[0]))
+    energy = float(np.vdot(template, template))
     products = _products(template, centred, len(areas[0]) - side + 1)
     if energy > least and variances.min() > least:
         return np.asarray(products / np.sqrt(variances * energy))
@@ -134,15 +138,15 @@ def turned(points: Points, turn: float) -> Points:
     return np.asarray(points @ np.array([[cos, sin], [-sin, cos]]))
 
 
-def _centred(image: Grey, mean: float, length: int | None = None) -> Grey:
+def _centred(image: Grey, mean: float, precision: Any, length: int | None = None) -> Any:
     """The image less its mean, zero beyond, in a size that an area of this length is transformed fast in."""
     padded = -(-(length or len(image)) // 16) * 16
-    whole = np.zeros((padded, padded), np.float32)
-    np.subtract(image, np.float32(mean), out=whole[: image.shape[0], : image.shape[1]])
+    whole = np.zeros((padded, padded), precision)
+    np.subtract(image, precision(mean), out=whole[: image.shape[0], : image.shape[1]])
     return whole
 
 
-def _products(template: Grey, areas: Sequence[Grey], places: int) -> Values:
+def _products(template: Any, areas: Sequence[Any], places: int) -> Values:
     """Sums of products of the template with each place of K areas, (K, places, places)."""
     result = np.empty((len(areas), places, places))
     if len(areas) == 1:

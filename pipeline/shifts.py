@@ -33,6 +33,9 @@ NOISE_CORRELATION = 4 * np.pi * SMOOTHING**2
 Exact for detail coarser than the noise; finer detail suffers less, so that windows claim up to 2.7 times the variance
 that they have, and never less."""
 
+LEAST_ENERGY = 4e-6
+"""Squared grey levels of a window that are never explained: a flat window tells nothing, however well it fits."""
+
 
 @dataclass(frozen=True, eq=False)
 class Shifts:
@@ -78,15 +81,19 @@ def measure(phone: Grey, dslr: Grey) -> Shifts:
     # Scharr's kernels, scaled to grey levels a px.
     gradients = [cv2.Scharr(dslr, cv2.CV_32F, *order, scale=1 / 32) for order in ((1, 0), (0, 1))]
     normal, moments, energy = _centred_sums([dslr, *gradients], phone)  # type: ignore[list-item]
-    shifts, information = gauss_newton(normal, moments, energy, WINDOW**2)
+    shifts, texture, unexplained = gauss_newton(normal, moments, energy)
+    variance = unexplained / WINDOW**2 * NOISE_CORRELATION
+    information = texture / variance[:, None, None]
     ncc = moments[:, 0] / np.sqrt(np.maximum(energy * normal[:, 0, 0], 1e-9))
     return Shifts(centres, shifts, information, ncc)
 
 
-def gauss_newton(normal: Sums, moments: Sums, energy: Sums, pixels: int) -> tuple[Points, Sums]:
-    """Return the shift (N, 2) in px of N windows, and its information (N, 2, 2) in 1/px^2.
+def gauss_newton(normal: Sums, moments: Sums, energy: Sums) -> tuple[Points, Sums, Sums]:
+    """Return the shift (N, 2) of N windows in px, the texture (N, 2, 2) that it rests on, and what it leaves (N,).
 
     One step of least squares for phone = gain * (dslr + shift . gradient) + offset: linear in gain and gain * shift.
+    The texture is the sum of products of the gradients once the gain is fitted too; what is left is the sum of squares
+    that no shift explains. Both are in squared grey levels of the DSLR's window.
 
     Parameters
     ----------
@@ -96,18 +103,15 @@ def gauss_newton(normal: Sums, moments: Sums, energy: Sums, pixels: int) -> tupl
         (N, 3): their covariances with the phone's window, times the same.
     energy
         (N,): the variance of the phone's window, times the same.
-    pixels
-        That number. Both windows are smoothed by `SMOOTHING`.
 
     """
     solved = np.linalg.solve(normal + 1e-9 * np.eye(3), moments[..., None])[..., 0]
     gain = np.where(np.abs(solved[:, 0]) > 1e-6, solved[:, 0], 1e-6)
-    left = np.maximum(energy - (solved * moments).sum(axis=1), 1e-9 * pixels)
-    variance = left / pixels * NOISE_CORRELATION
+    left = np.maximum(energy - (solved * moments).sum(axis=1), LEAST_ENERGY)
     # What is known of the shift once the gain is fitted too: the Schur complement.
     cross = normal[:, 1:, :1]
     texture = normal[:, 1:, 1:] - cross @ cross.swapaxes(1, 2) / np.maximum(normal[:, :1, :1], 1e-9)
-    return solved[:, 1:] / gain[:, None], texture * (gain**2 / variance)[:, None, None]
+    return solved[:, 1:] / gain[:, None], texture, left / gain**2
 
 
 def _centred_sums(parts: Sequence[Grey], phone: Grey) -> tuple[Sums, Sums, Sums]:

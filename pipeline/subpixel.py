@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pipeline.correlation import Corners, sample, turned
 from pipeline.geometry import Points
-from pipeline.shifts import gauss_newton
+from pipeline.shifts import NOISE_CORRELATION, SMOOTHING, gauss_newton
 
 Grey = npt.NDArray[np.float32]
 Values = npt.NDArray[np.float64]
@@ -65,9 +65,9 @@ def locate(
         moments = (windows[pending] @ samples[..., None])[..., 0]
         energy = np.einsum("ij,ij->i", samples, samples)
         normals, *others = (sums.astype(np.float64) for sums in (normal[pending], moments, energy))
-        steps, information = gauss_newton(normals, others[0], others[1], side**2)
+        steps, texture, unexplained = gauss_newton(normals, others[0], others[1])
         shifts[pending] -= [turned(step[None], turn)[0] for step, turn in zip(steps, turns_deg[pending], strict=True)]
-        errors[pending] = _largest_errors(information)
+        errors[pending] = _largest_errors(texture, unexplained / side**2, side)
         pending = pending[np.linalg.norm(steps, axis=1) > SETTLED_PX]
         if not len(pending):
             break
@@ -102,7 +102,12 @@ def _less_mean(values: Grey) -> Grey:
     return np.asarray(values - values.mean(axis=-1, keepdims=True))
 
 
-def _largest_errors(information: npt.NDArray[np.float64]) -> Values:
-    """Standard errors (N,) along the worst direction; infinite where nothing is known of it."""
-    least = np.linalg.eigvalsh(information)[:, 0]
-    return np.asarray(np.sqrt(np.divide(1.0, least, out=np.full(len(least), np.inf), where=least > 0)))
+def _largest_errors(texture: npt.NDArray[np.float64], variance: Values, side: int) -> Values:
+    """Standard errors (N,) along the worst direction; infinite where there is no more texture than noise makes."""
+    # Smoothed noise has gradients too, along an edge as well, where there is nothing else: its variance over
+    # 2 SMOOTHING^2 a px. They tell of no shift, and look like texture that says there is none. Of what is unexplained
+    # half is taken for noise of the DSLR's window, the rest for the phone's.
+    noise = 0.5 * variance * side**2 / (2 * SMOOTHING**2)
+    least = np.linalg.eigvalsh(texture)[:, 0] - noise
+    squared = np.divide(variance * NOISE_CORRELATION, least, out=np.full(len(least), np.inf), where=least > 0)
+    return np.asarray(np.sqrt(squared))

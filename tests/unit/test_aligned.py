@@ -11,6 +11,7 @@ from dataset.schema import Alignment
 from dataset.tables import read_rows, write_rows
 from pipeline.aligned import (
     dslr_from_phone,
+    from_patches,
     is_in_phone,
     is_masked,
     map_points,
@@ -19,7 +20,7 @@ from pipeline.aligned import (
     transform,
     transform_columns,
 )
-from pipeline.geometry import Box
+from pipeline.geometry import Box, transform_points
 from pipeline.transform import Field, Transform
 
 HOMOGRAPHY = np.array([[1.8, 0.05, 12.0], [-0.04, 1.82, -7.0], [1e-5, -2e-5, 1.0]])
@@ -135,3 +136,16 @@ def test_nothing_is_masked_without_masked_cells() -> None:
 def test_a_row_without_a_mask_is_a_broken_table() -> None:
     with pytest.raises(ValueError, match="lacks a value"):
         mask(aligned(mask=None))
+
+
+def test_a_window_gets_the_homography_that_the_transform_is_there() -> None:
+    """A homography and a linear field are one homography; a bend of 40 px over the frame is flattened to 0.05 px."""
+    linear = Field((640, 480), np.array([[0.5, -0.25], [2.0, 0.0], [0.0, 1.0]]))
+    bent = Field((640, 480), np.array([[0.5, -0.25], [2.0, 0.0], [0.0, 1.0], [3, 0], [0, 2], [1, 1]]))
+    corners, inside = np.array([[100, 40], [300, 200]]), np.array([[0.0, 0.0], [59, 59], [10, 20], [30, 59]])
+    for field, tolerance in ((None, 1e-9), (linear, 1e-9), (bent, 0.06)):
+        row = aligned(**transform_columns(Transform(HOMOGRAPHY, field)))
+        for corner, found in zip(corners, from_patches(row, corners, 60), strict=True):
+            assert found[2, 2] == 1
+            expected = map_points(row, inside + corner)
+            np.testing.assert_allclose(transform_points(found, inside), expected, atol=tolerance)

@@ -6,18 +6,23 @@ import tarfile
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 import pipeline.patches
+from dataset.io import digest, read_json
 from dataset.params import AlignParams, PatchesParams
 from dataset.photos import decode_photo, load_photo
-from dataset.schema import Alignment, Pair, Patch
+from dataset.schema import Alignment, Frame, Pair, Patch
 from dataset.shards import Extent, read_extent
 from dataset.tables import read_rows
 from pipeline.align import align
-from pipeline.aligned import crop_box, cut, mask, mask_columns, transform
-from pipeline.patches import cut_pair, cut_patches, ncc, window_places
+from pipeline.aligned import crop_box, cut, map_points, mask, mask_columns, transform
+from pipeline.correlation import sample
+from pipeline.geometry import transform_points
+from pipeline.patches import cut_pair, cut_patches, params_sha256
+from pipeline.shelf import Shelf
 from pipeline.warping import warp_dslr
 
 PARAMS = PatchesParams(size_px=60, stride_px=60, shard_patches=7)
@@ -54,25 +59,12 @@ def refuse(alignment: Alignment, params: PatchesParams, parts: Path) -> list[Pat
     raise AssertionError(f"{alignment.pair_id} is cut again, {params}, {parts}")
 
 
+def image_of(row: Patch, side: str) -> np.ndarray:
+    extent = Extent(getattr(row, f"{side}_offset"), getattr(row, f"{side}_bytes"))
+    return decode_photo(read_extent(row.shard, extent), row.shard)
+
+
 # Windows
-
-
-def test_windows_lie_wholly_inside_row_by_row() -> None:
-    image = np.zeros((250, 199, 3), np.uint8)
-    assert list(window_places(image, PatchesParams())) == [(0, 0), (0, 100)]
-    overlapping = list(window_places(image, PatchesParams(stride_px=50)))
-    assert overlapping == [(x, y) for y in (0, 50, 100, 150) for x in (0, 50)]
-    assert list(window_places(image[:100, :100], PatchesParams())) == [(0, 0)]
-    assert list(window_places(image[:99], PatchesParams())) == []
-
-
-def test_correlation_by_hand() -> None:
-    ramp = np.array([[0, 1], [2, 3]], np.uint8)
-    assert ncc(ramp, ramp * 5 + 7) == pytest.approx(1)
-    assert ncc(ramp, 3 - ramp) == pytest.approx(-1)
-    # deviations (-1.5, -.5, .5, 1.5) and (-.75, .25, .25, .25): 1.5 / sqrt(5 * 0.75)
-    assert ncc(ramp, np.array([[0, 1], [1, 1]], np.uint8)) == pytest.approx(1.5 / np.sqrt(5 * 0.75))
-    assert ncc(ramp, np.full((2, 2), 9, np.uint8)) is None
 
 
 def test_every_window_is_a_row_and_only_good_ones_are_stored(out: Path, alignments: list[Alignment]) -> None:
@@ -87,18 +79,112 @@ def test_every_window_is_a_row_and_only_good_ones_are_stored(out: Path, alignmen
     assert [(row.pair_id, row.x, row.y) for row in rows] == expected
     assert len({row.patch_id for row in rows}) == len(rows)
     for row in rows:
-        assert (row.status == "accepted") == (row.ncc is not None and row.ncc >= 0.9) == (row.shard is not None)
+        assert (row.status == "accepted") == (row.reason == "") == (row.shard is not None)
+        assert (row.mode, row.angle_deg) == ("strict", 0)
+        if row.status == "accepted":
+            assert row.ncc >= 0.9
+            assert row.residual_px <= 0.5
+            assert row.residual_error_px <= 0.12
 
 
 def test_a_stored_patch_is_the_window_of_both_photos(out: Path, alignments: list[Alignment]) -> None:
     row = [row for row in rows_in(out) if row.status == "accepted"][-1]
     (alignment,) = [found for found in alignments if found.pair_id == row.pair_id]
-    phone = decode_photo(read_extent(row.shard, Extent(row.phone_offset, row.phone_bytes)), row.shard)
-    dslr = decode_photo(read_extent(row.shard, Extent(row.dslr_offset, row.dslr_bytes)), row.shard)
     box = crop_box(alignment)
     window = np.s_[row.y - box.y : row.y - box.y + 60, row.x - box.x : row.x - box.x + 60]
-    np.testing.assert_array_equal(phone, cut(load_photo(alignment.phone_path), box)[window])
-    np.testing.assert_array_equal(dslr, warp_dslr(load_photo(alignment.dslr_path), transform(alignment), box)[window])
+    np.testing.assert_array_equal(image_of(row, "phone"), cut(load_photo(alignment.phone_path), box)[window])
+    warped = warp_dslr(load_photo(alignment.dslr_path), transform(alignment), box)
+    np.testing.assert_array_equal(image_of(row, "dslr"), warped[window])
+
+
+def test_in_dped_mode_the_phone_window_is_taken_where_it_correlates_best(
+    tmp_path: Path, alignments: list[Alignment]
+) -> None:
+    """The alignment is turned by half a degree about a window's middle, and pushed 3 px to the left."""
+    alignment = alignments[0]
+    params = replace(PARAMS, mode="dped")
+    box = crop_box(alignment)
+    middle = np.array([box.x + 89.5, box.y + 89.5])
+    cos, sin = np.cos(np.radians(0.5)), np.sin(np.radians(0.5))
+    turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+    turn[:2, 2] = middle - turn[:2, :2] @ middle + (3, 0)
+    wrong = (transform(alignment).homography @ np.linalg.inv(turn)).ravel()
+    cut_patches([replace(alignment, dslr_from_phone=tuple(wrong / wrong[8]), key="wrong")], tmp_path, params)
+    (row,) = [row for row in rows_in(tmp_path) if (row.x, row.y) == (box.x + 60, box.y + 60)]
+    assert (row.status, row.mode) == ("accepted", "dped")
+    # What the DSLR's window shows lies 3 px to the left in the phone photo, and half a degree back.
+    assert row.angle_deg == -0.5
+    assert (row.dx, row.dy) == pytest.approx((-3, 0), abs=0.2)
+    assert (row.phone_x, row.phone_y) == (row.x + row.dx, row.y + row.dy)
+    assert row.best_ncc > row.ncc + 0.01
+    assert row.residual_px < 0.5
+    expected = sample(load_photo(alignment.phone_path), (row.phone_x, row.phone_y), 60, -0.5, cv2.INTER_LANCZOS4)
+    np.testing.assert_array_equal(image_of(row, "phone"), expected)
+
+
+def test_in_strict_mode_a_window_that_would_have_to_move_is_rejected(
+    tmp_path: Path, alignments: list[Alignment]
+) -> None:
+    shifts = [(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if dx or dy]
+    for number, (dx, dy) in enumerate(shifts):
+        push = np.array([[1, 0, dx], [0, 1, dy], [0, 0, 1]], float)
+        wrong = tuple((transform(alignments[0]).homography @ push).ravel())
+        cut_patches([replace(alignments[0], dslr_from_phone=wrong, key=f"{number}")], tmp_path / f"{number}", PARAMS)
+        rows = rows_in(tmp_path / f"{number}")
+        assert {row.status for row in rows} == {"rejected"}
+        assert sum(row.reason == "shifted" for row in rows) > len(rows) / 2
+        told = [row for row in rows if row.reason == "shifted"]
+        # The DSLR's image shows at x what the phone's shows at x + shift.
+        assert np.median([row.residual_x for row in told]) == pytest.approx(-dx, abs=0.1)
+        assert np.median([row.residual_y for row in told]) == pytest.approx(-dy, abs=0.1)
+        assert (np.median([row.dx for row in told]), np.median([row.dy for row in told])) == (dx, dy)
+
+
+def test_every_row_tells_where_its_pixels_come_from(out: Path, alignments: list[Alignment]) -> None:
+    by_id = {row.pair_id: row for row in alignments}
+    for row in rows_in(out):
+        alignment = by_id[row.pair_id]
+        assert row.phone_path.samefile(alignment.phone_path)
+        assert row.dslr_path.samefile(alignment.dslr_path)
+        assert (row.phone_sha256, row.dslr_sha256) == (alignment.phone_sha256, alignment.dslr_sha256)
+        assert (row.phone_x, row.phone_y) == (row.x, row.y)
+        assert row.params_sha256 == params_sha256(PARAMS)
+        rim = np.array([[0, 0], [59, 0], [30, 30], [0, 59], [59, 59]], float)
+        expected = map_points(alignment, rim + np.array([row.x, row.y]))
+        there = transform_points(np.array(row.dslr_from_patch).reshape(3, 3), rim)
+        np.testing.assert_allclose(there, expected, atol=0.02)
+        low, high = np.array([row.dslr_x, row.dslr_y]), np.array([row.dslr_width, row.dslr_height])
+        assert (there > low).all()
+        assert (there < low + high).all()
+        assert (high < 60 * 1.1 * alignment.scale).all()
+
+
+def test_frames_hold_one_row_a_pair_with_the_scene_in_small(out: Path, alignments: list[Alignment]) -> None:
+    frames = read_rows(out / "frames.parquet", Frame)
+    rows = rows_in(out)
+    assert [frame.pair_id for frame in frames] == [row.pair_id for row in alignments if row.status == "aligned"]
+    by_id = {row.pair_id: row for row in alignments}
+    for frame in frames:
+        alignment = by_id[frame.pair_id]
+        own = [row for row in rows if row.pair_id == frame.pair_id]
+        assert (frame.windows, frame.accepted) == (len(own), sum(row.status == "accepted" for row in own))
+        assert (frame.phone_width, frame.phone_height) == (320, 240)
+        assert frame.dslr_sha256 == alignment.dslr_sha256
+        small = cv2.imdecode(np.frombuffer(frame.thumbnail, np.uint8), cv2.IMREAD_GRAYSCALE)
+        photo = cv2.cvtColor(load_photo(alignment.dslr_path), cv2.COLOR_BGR2GRAY)
+        assert small.shape == (183, 256)
+        resized = cv2.resize(photo, (256, 183), interpolation=cv2.INTER_AREA)
+        assert np.abs(small.astype(int) - resized).mean() < 5
+
+
+def test_the_summary_counts_what_the_table_holds(out: Path) -> None:
+    rows, told = rows_in(out), read_json(out / "selection.json")
+    accepted = sum(row.status == "accepted" for row in rows)
+    assert (told["windows"], told["accepted"]) == (len(rows), accepted)
+    assert sum(told["rejected"].values()) == len(rows) - accepted
+    for bins in told["by"].values():
+        assert (sum(one["windows"] for one in bins), sum(one["accepted"] for one in bins)) == (len(rows), accepted)
+    assert told["params_sha256"] == digest(told["params"])
 
 
 def test_shards_hold_as_many_patches_as_asked_and_a_tar_reader_finds_them(out: Path) -> None:
@@ -110,14 +196,16 @@ def test_shards_hold_as_many_patches_as_asked_and_a_tar_reader_finds_them(out: P
         with tarfile.open(shard) as archive:
             names += archive.getnames()
     assert names == [f"{row.patch_id}.{side}.png" for row in accepted for side in ("phone", "dslr")]
-    assert sorted(path.name for path in out.iterdir()) == [*(shard.name for shard in shards), "patches.parquet"]
+    others = ["frames.parquet", "patches.parquet", "selection.json"]
+    assert sorted(path.name for path in out.iterdir()) == sorted([*others, *(shard.name for shard in shards)])
 
 
 def test_thresholds_reject_with_a_reason(tmp_path: Path, alignments: list[Alignment]) -> None:
     cut_patches(alignments[:1], tmp_path, replace(PARAMS, min_ncc=1.0))
     rows = rows_in(tmp_path)
     assert {row.status for row in rows} == {"rejected"}
-    assert {row.reason for row in rows} == {"low_ncc"}
+    assert {row.reason for row in rows} >= {"low_ncc"}
+    assert {row.reason for row in rows} <= {"low_ncc", "flat"}
     assert list(tmp_path.glob("*.tar")) == []
 
 
@@ -128,7 +216,7 @@ def test_windows_that_touch_a_masked_cell_are_rejected_and_no_other(
     cells = mask(alignments[0]).copy()
     cells[:] = False
     cells[2, 3] = True
-    params = replace(PARAMS, min_ncc=-1.0)
+    params = replace(PARAMS, mode="dped", min_ncc=-1.0, reject_masked=True)
     cut_patches([replace(alignments[0], **mask_columns(cells, 32), key="masked")], tmp_path / "masked", params)
     box = crop_box(alignments[0])
     touched = {(row.x - box.x, row.y - box.y) for row in rows_in(tmp_path / "masked") if row.reason == "masked"}
@@ -247,15 +335,15 @@ def test_a_failure_while_shards_are_filled_leaves_the_earlier_ones(
     other, taken = beside(out, "failing"), []
     cut_patches(alignments, other, PARAMS)
     before = files(other)
-    real = pipeline.patches._Shelf.take
+    real = Shelf.take
 
-    def fail(shelf: object, row: Patch) -> Patch:
+    def fail(shelf: Shelf, row: Patch) -> Patch:
         taken.append(row)
         if len(taken) > 9:
             raise OSError(28, "No space left on device")
         return real(shelf, row)
 
-    monkeypatch.setattr(pipeline.patches._Shelf, "take", fail)
+    monkeypatch.setattr(Shelf, "take", fail)
     with pytest.raises(OSError, match="No space"):
         cut_patches(alignments, other, replace(PARAMS, shard_patches=5))
     assert files(other) == before

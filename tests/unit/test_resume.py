@@ -18,8 +18,17 @@ from pipeline.runner import Lost
 
 
 def row(item: str, key: str = "", reason: str = "low_ncc") -> Patch:
+    photos = {"phone_path": Path("p.jpg"), "dslr_path": Path("d.jpg"), "phone_sha256": "1", "dslr_sha256": "2"}
     return Patch(
-        patch_id=item, pair_id=item, phone="p", scene_id="s", status="rejected", reason=reason, key=key or f"key-{item}"
+        patch_id=item,
+        pair_id=item,
+        phone="p",
+        scene_id="s",
+        status="rejected",
+        reason=reason,
+        params_sha256="0",
+        key=key or f"key-{item}",
+        **photos,
     )
 
 
