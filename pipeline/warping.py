@@ -30,8 +30,8 @@ To 0.002 px; slower waves are 0.008 px off at most, which on real photos weighs 
 """
 VECTOR_PX = 11
 """Px at a row's end that OpenCV's filters round otherwise, left over when they take 32 values at once: not used."""
-PHASES = np.float32(32)
-"""Steps a px of the table of kernels that cv2.remap has."""
+STEPS = np.float32(256)
+"""Places are rounded to this part of a px: float32 holds them exactly then, counted from wherever a tile begins."""
 LANCZOS = np.sinc(np.arange(-3.5, 4)) * np.sinc(np.arange(-3.5, 4) / 4)
 """Weights of the four px on either side of the middle between two px, but for their sum."""
 
@@ -106,8 +106,8 @@ def _sampled(dslr: Image, maps: tuple[Map, Map], taps: Taps, finer: int) -> Imag
     # Two px for the cubic kernel on either side, and those of the filters before it.
     margin = 2 + len(LANCZOS) // 2 + len(taps) // 2 + VECTOR_PX
     part, left, top = _part(dslr, maps, margin)
-    # Rounded to the steps of OpenCV's table of kernels before the tile's corner is known, so that it does not matter.
-    x, y = (np.rint(_asked(places * np.float32(finer)) * PHASES) / PHASES for places in maps)
+    # Rounded before the tile's corner is subtracted, so that the corner does not matter.
+    x, y = (np.rint(_asked(places * np.float32(finer)) * STEPS) / STEPS for places in maps)
     x, y = x - np.float32(finer * left), y - np.float32(finer * top)
     source: Pixels = cv2.sepFilter2D(part, cv2.CV_32F, taps, taps)  # type: ignore[assignment]
     if finer == 2:
