@@ -63,13 +63,26 @@ class Transform:
             Phone px from one pixel to the next. Reduced pixels lie in the middle of those that they stand for.
 
         """
+        return between_nodes(self.nodes(box, step), Box(0, 0, box.width, box.height))
+
+    def nodes(self, box: Box, step: float = 1.0) -> Map:
+        """Return the DSLR x and y at the nodes of a box, (rows, columns, 2), for `between_nodes`."""
         # Nodes lie so that cv2.resize, which keeps the rim, interpolates to the pixels exactly; one more all round.
         columns, rows = (np.arange(-1, -(-side // NODE_PX) + 1) for side in (box.width, box.height))
         xs, ys = (steps * NODE_PX + (NODE_PX - 1) / 2 for steps in (columns, rows))
         nodes = np.stack(np.meshgrid(xs + box.x, ys + box.y), axis=-1).reshape(-1, 2)
-        mapped = self(nodes * step + (step - 1) / 2).reshape(len(ys), len(xs), 2)
-        x, y = (_between_nodes(mapped[..., axis], box) for axis in (0, 1))
-        return x, y
+        return self(nodes * step + (step - 1) / 2).reshape(len(ys), len(xs), 2).astype(np.float32)
+
+
+def between_nodes(nodes: Map, part: Box) -> tuple[Map, Map]:
+    """Return the DSLR x and y, (part.height, part.width) each, of a part of the box whose nodes these are.
+
+    The part's x and y count from the box's corner, and are multiples of `NODE_PX`.
+    """
+    rows = slice(part.y // NODE_PX, -(-(part.y + part.height) // NODE_PX) + 2)
+    columns = slice(part.x // NODE_PX, -(-(part.x + part.width) // NODE_PX) + 2)
+    x, y = (_between(nodes[rows, columns, axis], part) for axis in (0, 1))
+    return x, y
 
 
 def relative(points: Points, size: tuple[int, int]) -> Points:
@@ -103,7 +116,7 @@ def degree_of(terms: int) -> int:
     return degree
 
 
-def _between_nodes(values: npt.NDArray[np.float64], box: Box) -> Map:
+def _between(values: Map, part: Box) -> Map:
     size = values.shape[1] * NODE_PX, values.shape[0] * NODE_PX
-    whole = cv2.resize(values.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
-    return np.ascontiguousarray(whole[NODE_PX : NODE_PX + box.height, NODE_PX : NODE_PX + box.width], np.float32)
+    whole = cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(whole[NODE_PX : NODE_PX + part.height, NODE_PX : NODE_PX + part.width], np.float32)

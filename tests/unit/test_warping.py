@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
+from pipeline import warping
 from pipeline.geometry import Box, full_from_reduced, transform_points, translation
 from pipeline.transform import Field, Transform
-from pipeline.warping import common_box, scale_at, warp_dslr
+from pipeline.warping import common_box, cubic_weights, prefilter_sigma, scale_at, warp_dslr
 
 
 def wave(x: np.ndarray, period: float) -> np.ndarray:
@@ -130,3 +132,109 @@ def test_the_common_box_follows_a_bend() -> None:
     columns = np.arange(200.0)
     inside = np.flatnonzero(np.abs(columns + 6 * ((columns - 99.5) / 100) ** 2 - 99.5) <= 95.5)
     assert (box.x, box.x + box.width - 1) == (inside[0], inside[-1])
+
+
+# What the kernels do to waves
+
+
+def test_the_cubic_kernels_weights_by_hand() -> None:
+    np.testing.assert_allclose(cubic_weights(np.array([0.0])), [[0, 1, 0, 0]], atol=1e-15)
+    np.testing.assert_allclose(cubic_weights(np.array([0.5])), [[-0.09375, 0.59375, 0.59375, -0.09375]], atol=1e-15)
+
+
+def test_the_cubic_kernels_weights_are_opencvs() -> None:
+    phases = np.arange(32) / 32
+    impulse = np.eye(1, 9, 4, dtype=np.float32)
+    places = (4 + phases[:, None] - np.arange(-1, 3)).astype(np.float32)
+    weights = cv2.remap(impulse, places, np.zeros_like(places), cv2.INTER_CUBIC)
+    np.testing.assert_allclose(weights, cubic_weights(phases), atol=1e-6)
+
+
+@pytest.mark.parametrize(("radians", "most_px"), [(0.01, 0.008), (0.3, 0.008), (0.6, 0.002), (0.8, 0.008)])
+def test_the_phases_asked_for_move_waves_by_the_shifts_wanted(radians: float, most_px: float) -> None:
+    shifts = np.arange(100) / 100
+    weights = cubic_weights(warping._asked(shifts.astype(np.float32)).astype(float))
+    moved = np.angle(weights @ np.exp(1j * radians * np.arange(-1, 3))) / radians
+    assert np.abs(moved - shifts).max() < most_px
+    plain = np.angle(cubic_weights(shifts) @ np.exp(1j * radians * np.arange(-1, 3))) / radians
+    assert np.abs(plain - shifts).max() > 0.025
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.1, 1.249, 1.251, 1.35, 2.0, 2.7])
+@pytest.mark.parametrize("period", [8.0, 12.0, 30.0])
+def test_waves_keep_their_place_and_their_gaussian_at_every_scale_and_phase(scale: float, period: float) -> None:
+    """Periods in DSLR px; OpenCV 4 rounds places to 1/32 px, hence 0.02 px and not 0.012."""
+    photo = waves(40, 700, period)
+    gaussian = np.exp(-2 * (np.pi * prefilter_sigma(scale) / period) ** 2)
+    for shift in np.arange(8) / 8:
+        moved = Transform(np.array([[scale, 0, shift], [0, scale, 0], [0, 0, 1.0]]))
+        columns = np.arange(12, 200)
+        warped = warp_dslr(photo, moved, Box(12, 10, 188, 4))
+        offset, amplitude = phase_px(warped, columns * scale + shift, period)
+        assert abs(offset) < 0.02
+        assert amplitude == pytest.approx(gaussian, abs=0.025)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.2])
+def test_an_edge_does_not_ring_more_than_with_lanczos(scale: float) -> None:
+    photo = np.full((60, 300, 3), 60, np.uint8)
+    photo[:, 150:] = 190
+    for shift in np.arange(8) / 8:
+        transform = Transform(np.array([[scale, 0, shift], [0, scale, 0], [0, 0, 1.0]]))
+        box = Box(10, 10, 210, 20)
+        lanczos = cv2.remap(photo, *transform.maps(box), cv2.INTER_LANCZOS4)
+        warped = warp_dslr(photo, transform, box)
+        assert warped.max() <= max(lanczos.max(), 206)
+        assert warped.min() >= min(lanczos.min(), 44)
+
+
+# Tile by tile
+
+
+def turned(degrees: int, scale: float, size: tuple[int, int]) -> np.ndarray:
+    """About the middle of a DSLR photo of this (width, height), which is that of a phone photo of 400 by 400 px."""
+    angle = np.deg2rad(degrees)
+    rotation = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    scaled = np.diag([scale, scale, 1.0])
+    middle = translation((size[0] - 1) / 2, (size[1] - 1) / 2)
+    return middle @ rotation @ scaled @ translation(-199.5, -199.5)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.1, 1.4, 2.1])
+@pytest.mark.parametrize("degrees", [0, 3, 90, 180])
+def test_the_size_of_the_tiles_does_not_show(monkeypatch, texture, scale: float, degrees: int) -> None:
+    photo = texture(560, 700)
+    transform = Transform(turned(degrees, scale, (700, 560)), field((400, 400), 10, term0=0.3, term3=2))
+    box = common_box((400, 400), (700, 560), transform)
+    assert box is not None
+    results = []
+    for side in (4096, 512, 173, 96):
+        monkeypatch.setattr(warping, "TILE_PX", side)
+        results.append(warp_dslr(photo, transform, box))
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+
+
+def test_a_quarter_turn_moves_whole_pixels(texture) -> None:
+    photo = texture(400, 400)
+    warped = warp_dslr(photo, Transform(turned(90, 1.0, (400, 400))), Box(20, 30, 350, 330))
+    np.testing.assert_array_equal(warped, np.rot90(photo)[30:360, 20:370])
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.2, 1.3, 2.0, 3.3])
+def test_the_rim_does_not_reach_the_common_box(texture, scale: float) -> None:
+    """All that lies beyond the rim is taken from a larger photo instead: no value moves by more than rounding."""
+    larger = texture(560, 700)
+    photo = larger[30:-30, 30:-30]
+    transform = Transform(np.array([[scale, 0, 3.3], [0, scale, 2.7], [0, 0, 1.0]]))
+    box = common_box((600, 500), (640, 500), transform)
+    assert box is not None
+    inner = warp_dslr(photo, transform, box).astype(int)
+    outer = warp_dslr(larger, Transform(translation(30, 30) @ transform.homography), box).astype(int)
+    assert np.abs(inner - outer).max() <= 1
+
+
+def test_what_the_dslr_does_not_show_is_black(texture) -> None:
+    warped = warp_dslr(texture(50, 70), Transform(translation(-300, 0)), Box(0, 0, 400, 40))
+    assert not warped[:, :270].any()
+    assert warped[:, 301:369].all(axis=2).any()
