@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import webdataset
 
 import pipeline.patches
 from dataset.io import digest, read_json
@@ -200,6 +201,17 @@ def test_shards_hold_as_many_patches_as_asked_and_a_tar_reader_finds_them(out: P
     assert sorted(path.name for path in out.iterdir()) == sorted([*others, *(shard.name for shard in shards)])
 
 
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+def test_webdataset_reads_the_shards(out: Path) -> None:
+    """It leaves closing the shards to the garbage collector."""
+    urls = [str(shard) for shard in sorted(out.glob("patches-*.tar"))]
+    samples = list(webdataset.WebDataset(urls, shardshuffle=False).decode("rgb8"))
+    accepted = [row for row in rows_in(out) if row.status == "accepted"]
+    assert [sample["__key__"] for sample in samples] == [row.patch_id for row in accepted]
+    np.testing.assert_array_equal(samples[-1]["phone.png"][..., ::-1], image_of(accepted[-1], "phone"))
+    np.testing.assert_array_equal(samples[-1]["dslr.png"][..., ::-1], image_of(accepted[-1], "dslr"))
+
+
 def test_thresholds_reject_with_a_reason(tmp_path: Path, alignments: list[Alignment]) -> None:
     cut_patches(alignments[:1], tmp_path, replace(PARAMS, min_ncc=1.0))
     rows = rows_in(tmp_path)
@@ -262,9 +274,11 @@ def test_a_photo_that_changed_or_vanished_is_a_row(tmp_path: Path, alignments: l
 # The same bytes however the work was done
 
 
-def test_two_processes_give_the_same_bytes_as_one(out: Path, alignments: list[Alignment]) -> None:
-    cut_patches(alignments, beside(out, "two"), PARAMS, workers=2)
-    assert files(beside(out, "two")) == files(out)
+@pytest.mark.parametrize("workers", [2, 4])
+def test_more_processes_give_the_same_bytes_as_one(out: Path, alignments: list[Alignment], workers: int) -> None:
+    other = beside(out, f"by-{workers}")
+    cut_patches(alignments[::-1], other, PARAMS, workers=workers)
+    assert files(other) == files(out)
 
 
 def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(

@@ -55,7 +55,7 @@ def test_equal_images_agree_everywhere_and_are_not_shifted() -> None:
     np.testing.assert_allclose(found["ncc_here"], 1, atol=1e-6)
     # At the rim of the crop the DSLR's image is smoothed with what it mirrors, the phone's with what lies there.
     np.testing.assert_allclose(found["residuals"], 0, atol=0.01)
-    np.testing.assert_allclose(found["motion"], 0, atol=0.01)
+    np.testing.assert_allclose(found["motion"], 0, atol=0.04)
     np.testing.assert_allclose(found["phone_sharpness"], found["dslr_sharpness"])
 
 
