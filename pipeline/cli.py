@@ -15,7 +15,7 @@ from dataset.errors import DpedtoolError
 from dataset.io import write_json
 from dataset.params import PairParams, Params, as_yaml, load_params
 from dataset.places import Place, answering, as_place, is_url
-from dataset.schema import Alignment, Pair, Patch, columns
+from dataset.schema import Alignment, Pair, Patch, Row, columns
 from dataset.tables import read_frame, read_rows, write_rows
 from pipeline.runner import WORKER_MEMORY, default_workers, warm_up
 
@@ -173,14 +173,15 @@ def pair(folders: tuple[Place, ...], phone: str | None, csv_file: Path | None, o
     _pair_folders(phone_dir, dslr_dir, out, _listed(params.pair, csv_file))
 
 
-def _outcomes() -> str:
-    """What may become of a pair, a line each; click leaves a paragraph behind a backspace as it is."""
-    (status,) = (spec.meaning for spec in columns(Alignment) if spec.name == "status")
-    reasons = [f"  {name:<{max(map(len, Alignment.REASONS))}}  {text}" for name, text in Alignment.REASONS.items()]
-    return "\n".join([f"A pair's status is {status}.", "", "\b", "Its reason, where it is not aligned:", *reasons])
+def _outcomes(row_type: type[Row], item: str) -> str:
+    """What may become of an item, a line each; click leaves a paragraph behind a backspace as it is."""
+    good = row_type.STATUSES[0]
+    (status,) = (spec.meaning for spec in columns(row_type) if spec.name == "status")
+    reasons = [f"  {name:<{max(map(len, row_type.REASONS))}}  {text}" for name, text in row_type.REASONS.items()]
+    return "\n".join([f"A {item}'s status is {status}.", "", "\b", f"Its reason, where it is not {good}:", *reasons])
 
 
-@main.command(epilog=_outcomes())
+@main.command(epilog=_outcomes(Alignment, "pair"))
 @click.argument("sources", nargs=-1, required=True, type=PHOTOS, metavar="PHONE DSLR | PAIRS_DIR")
 @csv_option
 @out_option
@@ -239,14 +240,20 @@ def map_points(aligned: Path, pair_id: str) -> None:
             click.echo(f"{x:.4f},{y:.4f}")
 
 
-@main.command()
+@main.command(epilog=_outcomes(Patch, "window"))
 @click.argument("aligned", type=FILE)
 @out_option
 @workers_option
 @scheduler_option
 @params_options
 def patches(aligned: Path, out: Path, workers: int, scheduler: str | None, params: Params) -> None:
-    """Cut patches from aligned pairs. Writes OUT/patches.parquet and OUT/patches-NNNNN.tar."""
+    """Cut patches from aligned pairs. Writes OUT/patches.parquet and OUT/patches-NNNNN.tar.
+
+    ALIGNED is what `dpedtool align` wrote. Mode and limits are section patches of the parameters: strict (the default)
+    keeps windows that are aligned to a fraction of a px, and moves none; `-S patches.mode=dped` lets the phone's window
+    move and turn to where it correlates best. OUT/frames.parquet has the pairs, OUT/selection.json what share of the
+    windows was kept by brightness, texture and place in the frame.
+    """
     if not scheduler:
         warm_up(workers, "pipeline.patches")
     from pipeline.patches import cut_patches
