@@ -6,7 +6,6 @@ WebDataset groups by. Time, owner and mode are fixed.
 
 from __future__ import annotations
 
-import io
 import os
 import tarfile
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ class ShardWriter:
 
     def __init__(self, path: Path) -> None:
         self._file: IO[bytes] = path.open("wb")
-        self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+        self._end = 0
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -36,17 +35,23 @@ class ShardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._tar.close()
-        self._file.close()
+        try:
+            # Two blocks of zeros end an archive, and whole records make it up (POSIX.1-1988, ustar).
+            self._file.write(bytes(2 * tarfile.BLOCKSIZE + -(self._end + 2 * tarfile.BLOCKSIZE) % tarfile.RECORDSIZE))
+        finally:
+            self._file.close()
 
     def add(self, name: str, content: bytes) -> Extent:
         """Append a member; `name` has at most 100 bytes, so that its header is one block."""
         member = tarfile.TarInfo(name)
         member.size = len(content)
         member.mode = 0o644
-        offset = self._tar.offset + tarfile.BLOCKSIZE
-        self._tar.addfile(member, io.BytesIO(content))
-        return Extent(offset, len(content))
+        header = member.tobuf(tarfile.USTAR_FORMAT, "utf-8", "strict")
+        extent = Extent(self._end + len(header), len(content))
+        padding = bytes(-len(content) % tarfile.BLOCKSIZE)
+        self._file.write(header + content + padding)
+        self._end = extent.offset + len(content) + len(padding)
+        return extent
 
 
 def read_extent(path: Path, extent: Extent) -> bytes:

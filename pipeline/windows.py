@@ -170,13 +170,13 @@ def _motion(phone: Grey, dslr: Grey, corners: Corners, side: int) -> Values:
     parts = scores[places].reshape(len(corners), -1)
     enough = np.zeros(parts.shape, bool)
     for image, contrast in zip((phone, dslr), contrasts, strict=True):
-        whole = np.array([[window.std()] for window in _cut(image, corners, side)])
+        whole = np.array([cv2.meanStdDev(window)[1][0] for window in _cut(image, corners, side)])
         enough |= contrast[places].reshape(parts.shape) >= np.maximum(CELL_CONTRAST, CELL_CONTRAST_SHARE * whole)
-    parts[~enough] = np.nan
-    told = enough.sum(axis=1) >= FEWEST_CELLS
-    drop = np.full(len(corners), np.nan)
-    drop[told] = np.nanmedian(parts[told], axis=1) - np.nanmin(parts[told], axis=1)
-    return drop
+    parts = np.sort(np.where(enough, parts, np.inf), axis=1)
+    counts, each = enough.sum(axis=1), np.arange(len(parts))
+    medians = (parts[each, np.maximum(counts - 1, 0) // 2] + parts[each, counts // 2]) / 2
+    told = counts >= FEWEST_CELLS
+    return np.where(told, np.where(told, medians, 0) - np.where(told, parts[:, 0], 0), np.nan)
 
 
 def _cells(phone: Any, dslr: Any, cell: int) -> tuple[Grey, tuple[Grey, Grey]]:
