@@ -13,7 +13,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import yaml
 
@@ -114,23 +114,29 @@ class AlignParams(Section):
     max_clipped: float = param(0.6, "largest share of a photo that is burnt out or black", at_least=0, at_most=1)
 
 
+STRICT: Mapping[str, Any] = {
+    "reject_masked": True,
+    "max_residual_px": 0.5,
+    "max_residual_error_px": 0.12,
+    "min_contrast": 2.0,
+    "max_clipped": 0.3,
+    "min_sharpness_ratio": 0.4,
+    "max_motion": 0.4,
+    "max_repetition": 0.95,
+}
+"""Limits of the mode `strict`; `dped` has none beside min_ncc, as DPED."""
+MOST_TURNS = 90
+
+
+def _limit(name: str, meaning: str, **limits: Any) -> Any:
+    """Declare a limit of windows that is the mode's own where it is null."""
+    own = "yes" if STRICT[name] is True else f"{STRICT[name]:g}"
+    return param(None, f"{meaning}; null: {own} in strict, {'no' if own == 'yes' else 'no limit'} in dped", **limits)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PatchesParams(Section):
-    """Which windows of an aligned pair become patches.
-
-    A limit that is null is the mode's own: `strict` has those of `STRICT`, `dped` has none beside min_ncc, as DPED.
-    """
-
-    STRICT: ClassVar[Mapping[str, Any]] = {
-        "reject_masked": True,
-        "max_residual_px": 0.5,
-        "max_residual_error_px": 0.12,
-        "min_contrast": 2.0,
-        "max_clipped": 0.3,
-        "min_sharpness_ratio": 0.4,
-        "max_motion": 0.4,
-        "max_repetition": 0.95,
-    }
+    """Which windows of an aligned pair become patches."""
 
     mode: Literal["strict", "dped"] = param(
         "strict",
@@ -146,27 +152,27 @@ class PatchesParams(Section):
         1.0, "dped: largest turn of the search, to each side, in degrees; 0: none", at_least=0, at_most=45
     )
     angle_step_deg: float = param(0.5, "dped: step of the turns, in degrees", above=0)
-    reject_masked: bool | None = param(None, "leave out what the alignment masks; null: as the mode")
-    max_residual_px: float | None = param(
-        None, "largest sub-pixel shift left between the two images, in px; null: as the mode", above=0
+    reject_masked: bool | None = _limit("reject_masked", "leave out what the alignment masks")
+    max_residual_px: float | None = _limit(
+        "max_residual_px", "largest sub-pixel shift left between the two images, in px", above=0
     )
-    max_residual_error_px: float | None = param(
-        None, "largest standard error of that shift in any direction, in px; null: as the mode", above=0
+    max_residual_error_px: float | None = _limit(
+        "max_residual_error_px", "largest standard error of that shift in any direction, in px", above=0
     )
-    min_contrast: float | None = param(
-        None, "smallest standard deviation of either grey window, in grey levels; null: as the mode", at_least=0
+    min_contrast: float | None = _limit(
+        "min_contrast", "smallest standard deviation of either grey window, in grey levels", at_least=0
     )
-    max_clipped: float | None = param(
-        None, "largest share of either window that is burnt out or black; null: as the mode", at_least=0, at_most=1
+    max_clipped: float | None = _limit(
+        "max_clipped", "largest share of either window that is burnt out or black", at_least=0, at_most=1
     )
-    min_sharpness_ratio: float | None = param(
-        None, "smallest sharpness of the DSLR's window as a share of the phone's; null: as the mode", at_least=0
+    min_sharpness_ratio: float | None = _limit(
+        "min_sharpness_ratio", "smallest sharpness of the DSLR's window as a share of the phone's", at_least=0
     )
-    max_motion: float | None = param(
-        None, "most by which the NCC of a part may fall below its surroundings; null: as the mode", at_least=0
+    max_motion: float | None = _limit(
+        "max_motion", "most by which the NCC of a part may fall below its surroundings", at_least=0
     )
-    max_repetition: float | None = param(
-        None, "largest second peak of the search as a share of the highest; null: as the mode", at_least=0
+    max_repetition: float | None = _limit(
+        "max_repetition", "largest second peak of the search as a share of the highest", at_least=0
     )
     max_flatness: float = param(1.0, "largest share of the window without detail; 1: no limit", at_least=0, at_most=1)
     min_sharpness: float = param(0.0, "smallest sharpness of the DSLR's window, in 1/px^2; 0: no limit", at_least=0)
@@ -174,10 +180,18 @@ class PatchesParams(Section):
     jpeg_quality: int = param(95, "JPEG quality, 1..100, with format jpg", at_least=1, at_most=100)
     shard_patches: int = param(10_000, "most patch pairs in one tar shard", at_least=1)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_angle_deg > MOST_TURNS * self.angle_step_deg:
+            raise ParamsError(
+                f"max_angle_deg is {self.max_angle_deg / self.angle_step_deg:.0f} times angle_step_deg; at most "
+                f"{MOST_TURNS} are tried: take a larger step."
+            )
+
     def limit(self, name: str) -> Any:
         """Return the limit of this name, or the mode's own where it is null; None where there is no limit."""
         value = getattr(self, name)
-        return self.STRICT[name] if value is None and self.mode == "strict" else value
+        return STRICT[name] if value is None and self.mode == "strict" else value
 
 
 @dataclass(frozen=True, kw_only=True)

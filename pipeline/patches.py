@@ -20,7 +20,7 @@ import numpy as np
 from dataset import photos, shards, thumbnails
 from dataset.errors import Rejection
 from dataset.io import code_digest, digest, replacing, write_json
-from dataset.params import PatchesParams, describe
+from dataset.params import STRICT, PatchesParams, describe
 from dataset.photos import Image, PhotoFile, encode_image, open_unchanged
 from dataset.schema import Alignment, Frame, Patch
 from dataset.shards import ShardWriter
@@ -297,7 +297,8 @@ def params_sha256(params: PatchesParams) -> str:
 
 
 def _telling(params: PatchesParams) -> dict[str, Any]:
-    own = describe(params)
+    """The parameters that tell one run's patches from another's, with the limits that hold."""
+    own = describe(params) | {name: params.limit(name) for name in STRICT}
     # How many patches share a shard says nothing about the patches.
     own.pop("shard_patches")
     return own

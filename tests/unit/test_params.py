@@ -98,6 +98,8 @@ def test_overrides_win_over_the_file_and_the_last_one_over_the_others(tmp_path: 
         ("captures: {reference: ../dslr}", ["captures.reference", "'../dslr'"]),
         ("captures: {phones: ['<b>']}", ["captures.phones", "'<b>'"]),
         ("split: {test: 0.6, validation: 0.4}", ["split", "below 1"]),
+        ("patches: {angle_step_deg: 1e-9}", ["max_angle_deg", "angle_step_deg", "larger step"]),
+        ("patches: {mode: fast}", ["patches.mode", "strict, dped", "'fast'"]),
     ],
 )
 def test_what_a_file_may_not_say(tmp_path: Path, text: str, words: list[str]) -> None:

@@ -315,6 +315,12 @@ def test_a_run_after_a_finished_one_works_on_nothing_and_keeps_the_bytes(
     assert files(out) == before
 
 
+def test_the_digest_of_the_parameters_is_that_of_the_limits_that_hold() -> None:
+    assert params_sha256(PARAMS) == params_sha256(replace(PARAMS, max_residual_px=0.5, shard_patches=9))
+    others = [replace(PARAMS, mode="dped"), replace(PARAMS, max_residual_px=0.4), replace(PARAMS, format="jpg")]
+    assert len({params_sha256(params) for params in [PARAMS, *others]}) == 4
+
+
 def test_another_shard_size_rearranges_without_cutting_again(
     out: Path, alignments: list[Alignment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
