@@ -41,11 +41,12 @@ def frame(scene: str, phone: str = "a", accepted: int = 2, **changes: object) ->
         "dslr_path": Path(f"/photos/dslr/{scene}.jpg"),
         "phone_sha256": sha(f"{phone}/{scene}"),
         "dslr_sha256": sha(f"dslr/{scene}"),
-        "thumbnail": jpeg(picture(int(sha(scene)[:8], 16))),
         "windows": accepted + 1,
         "accepted": accepted,
         "key": "k",
     }
+    if "thumbnail" not in changes:
+        facts["thumbnail"] = jpeg(picture(int(sha(scene)[:8], 16)))
     return Frame(**{**facts, **changes})
 
 
