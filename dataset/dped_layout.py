@@ -120,11 +120,16 @@ def _said(layout: Layout, findings: _Findings) -> list[str]:
         )
         said.append("Not checked: the same content shifted, and from where in a full-size photo a patch comes.")
     else:
-        side = "test" if layout.test else "training" if layout.training else "one unnamed"
-        said.append(f"It holds {side} images alone, so there is nothing to compare them with.")
+        said.append(_one_side(layout))
     total = len(layout.training) + len(layout.test) + len(layout.full_size) + len(layout.others)
     said.append(f"Read: {total} images, {findings.unreadable} of them unreadable.")
     return said
+
+
+def _one_side(layout: Layout) -> str:
+    if layout.others:
+        return "It does not say what its images are for, so there are no two sides to compare."
+    return f"It holds {'test' if layout.test else 'training'} images alone, so there is nothing to compare them with."
 
 
 def _check_mates(layout: Layout, findings: _Findings) -> None:

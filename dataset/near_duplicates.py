@@ -84,7 +84,7 @@ class Look:
     cells: npt.NDArray[np.uint8]
     """(TABLES << BITS,) how many keypoints fall into each cell of the hash."""
     layout: Floats
-    """(LAYOUT_SIDE ** 2,) light and dark, of mean 0 and length 1; all 0 where there is a single grey value."""
+    """(LAYOUT_SIDE ** 2,) light and dark, of mean 0 and length 1, or less where there is next to no contrast."""
 
 
 @dataclass(frozen=True)
@@ -301,7 +301,8 @@ def _hashes(looks: Sequence[Look]) -> Floats:
 def _layout(grey: Grey) -> Floats:
     small = cv2.resize(grey.astype(np.float32), (LAYOUT_SIDE, LAYOUT_SIDE), interpolation=cv2.INTER_AREA).ravel()
     small = small - small.mean()
-    return np.asarray(small / max(float(np.linalg.norm(small)), 1e-6), np.float32)
+    # What varies by less than half a grey level is noise, and is like nothing.
+    return np.asarray(small / max(float(np.linalg.norm(small)), LAYOUT_SIDE / 2), np.float32)
 
 
 def _layouts(looks: Sequence[Look]) -> Floats:
