@@ -38,8 +38,9 @@ SIDE = 16
 DETAIL_SIDE_PX = 96
 ALIKE = 0.95
 """Correlation of 16 x 16 means from which two patches are looked at closely."""
-SAME_DETAIL = 0.7
-"""Correlation of their detail that makes them nearly the same; that of other patches is about 0."""
+SAME_DETAIL = 0.6
+"""Correlation of their detail that makes them nearly the same: the third lowest of 3 x 3 parts, since a straight edge
+at the same place may be felt in six of them."""
 DETAIL_PX = 3.0
 """What is finer than this Gaussian is detail."""
 MIN_CONTRAST = 4.0
@@ -199,7 +200,8 @@ def _same_detail(path: Path, others: Sequence[Path], test: _Test) -> tuple[Path,
         return None
     detail = _read_detail(path)
     for other in others:
-        if (correlation := float(detail @ test.detail(other))) >= SAME_DETAIL:
+        correlation = float(np.sort((detail * test.detail(other)).sum(axis=1))[2])
+        if correlation >= SAME_DETAIL:
             return other, correlation
     return None
 
@@ -222,10 +224,15 @@ def _read(path: Path, findings: _Findings) -> _Patch | None:
 
 
 def _read_detail(path: Path) -> Floats:
-    """What of an image, already known to be readable, is finer than `DETAIL_PX`; of mean 0 and length 1."""
+    """What of an image, known to be readable, is finer than `DETAIL_PX`: (9, N), each part of mean 0 and length 1."""
     grey: Grey = np.asarray(cv2.cvtColor(decode_photo(path.read_bytes(), path), cv2.COLOR_BGR2GRAY), np.uint8)
     small = cv2.resize(grey.astype(np.float32), (DETAIL_SIDE_PX, DETAIL_SIDE_PX), interpolation=cv2.INTER_AREA)
-    return _unit((small - cv2.GaussianBlur(small, (0, 0), DETAIL_PX)).ravel())
+    detail = small - cv2.GaussianBlur(small, (0, 0), DETAIL_PX)
+    third = DETAIL_SIDE_PX // 3
+    return np.stack([_unit(detail[y : y + third, x : x + third].ravel()) for y in _THIRDS for x in _THIRDS])
+
+
+_THIRDS = range(0, DETAIL_SIDE_PX, DETAIL_SIDE_PX // 3)
 
 
 def _unit(values: npt.NDArray[Any]) -> Floats:

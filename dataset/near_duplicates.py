@@ -33,7 +33,7 @@ RATIO = 0.85
 """Largest ratio of the nearest to the second nearest descriptor distance: what agrees in place may be ambiguous."""
 TOLERANCES_PX = (12.0, 8.0, 6.0, 5.0, 5.0)
 """How far a match may lie from the similarity, then from each affine fitted to those before; of 256 px."""
-WEAK = 7
+WEAK = 8
 """Keypoints that must agree within the minutes."""
 MIN_COVERAGE = 0.1
 """Share of one frame that they must span: less is a thing in common, such as a print on the wall, not a view."""

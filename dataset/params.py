@@ -204,7 +204,7 @@ class SplitParams(Section):
         30.0, "within so many minutes a little agreement makes two photos near-duplicates", at_least=0, at_most=10**6
     )
     near_keypoints: int = param(
-        12, "keypoints in agreement that make two photos near-duplicates at any distance in time", at_least=5
+        12, "keypoints in agreement that make two photos near-duplicates at any distance in time", at_least=8
     )
 
     def __post_init__(self) -> None:

@@ -104,6 +104,15 @@ def test_skies_are_not_taken_for_each_other(phone: Path) -> None:
     assert "(2 too plain for the last)" in said(phone)
 
 
+def test_straight_edges_at_one_place_are_not_the_same(phone: Path) -> None:
+    edge = np.where(np.arange(100) < 70, 200, 60) + np.zeros((100, 1))
+    rng = np.random.default_rng(0)
+    for place in ("training_data", "test_data/patches"):
+        noisy = np.clip(edge + rng.normal(0, 3, (100, 100)), 0, 255).astype(np.uint8)
+        (phone / place / "canon" / "0.jpg").write_bytes(jpeg(noisy, 95))
+    assert verify_layout(phone).faults == []
+
+
 def test_a_missing_mate_and_an_unreadable_file_are_named(phone: Path) -> None:
     (phone / "training_data" / "canon" / "3.jpg").unlink()
     (phone / "test_data" / "patches" / "iphone" / "2.jpg").write_text("no photo")
