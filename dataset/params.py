@@ -41,6 +41,10 @@ class CapturesParams(Section):
         names = [self.reference, *self.phones]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ParamsError(f"reference and phones name {', '.join(twice)} twice; each camera has one folder.")
+        if "photos" in map(str.lower, self.phones):
+            raise ParamsError(
+                "phones names photos, which is a table of the split: give the phone's folder another name."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +208,12 @@ class SplitParams(Section):
     )
     validation: float = param(0.1, "share of the scenes kept for validation", at_least=0, at_most=1)
     seed: int = param(0, "another seed draws other scenes", at_least=0)
+    near_minutes: float = param(
+        30.0, "within so many minutes a little agreement makes two photos near-duplicates", at_least=0, at_most=10**6
+    )
+    near_keypoints: int = param(
+        12, "keypoints in agreement that make two photos near-duplicates at any distance in time", at_least=8
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -367,6 +367,40 @@ class Sample(Row):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Photo(Row):
+    """One pair of photos and its side of the split: why it is there, and all that is needed to prove it."""
+
+    TABLE: ClassVar[str] = "photos"
+    REASONS: ClassVar[Mapping[str, str]] = {
+        "two_sides": "it links scenes that an earlier run put on two sides, so that on either side it would leak",
+    }
+
+    pair_id: str = column("the pair")
+    phone: str = column("phone that took the photo")
+    scene_id: str = column("the moment: equal for all phones' photos of it")
+    group: str = column("scenes that must stay together, by the name of the earliest; empty when excluded")
+    split: str = column("train, validation or test; or excluded: on no side, and none of its patches is a sample")
+    reason: str = column("why it is excluded; else empty", default="")
+    detail: str = column("the reason as a sentence, with figures", default="")
+    near_duplicate_of: str | None = column(
+        "another scene of the group that this pair is tied to, the earliest of them; empty where there is none",
+        default=None,
+    )
+    evidence: str = column("what ties it to that scene, with figures", default="")
+    phone_path: Place = column("the phone's photo")
+    dslr_path: Place = column("the DSLR's photo")
+    phone_sha256: str = column("SHA-256 of the phone's file, hex")
+    dslr_sha256: str = column("SHA-256 of the DSLR's file, hex")
+    phone_time: str | None = column("capture time on the phone's clock, EXIF, ISO 8601 without zone", default=None)
+    dslr_time: str | None = column("capture time on the DSLR's clock, EXIF, ISO 8601 without zone", default=None)
+    thumbnail: bytes = column("the upright DSLR photo in small and in grey, a JPEG file")
+    accepted: int = column("patches of the pair, all of them samples unless it is excluded")
+    drawn_by: str = column("seed and shares that the split was drawn by")
+    near_minutes: float = column("split.near_minutes, as the groups were found with", "min")
+    near_keypoints: int = column("split.near_keypoints, as the groups were found with")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Score(Row):
     """How one test patch compares with the DSLR's, before and after the network."""
 
@@ -379,7 +413,7 @@ class Score(Row):
     ms_ssim_after: float = column("MS-SSIM of the network's output, clipped to 0..1", "0..1")
 
 
-TABLES: tuple[type[Row], ...] = (Pair, Alignment, Timing, Patch, Frame, Sample, Score)
+TABLES: tuple[type[Row], ...] = (Pair, Alignment, Timing, Patch, Frame, Sample, Photo, Score)
 
 _ARROW_TYPES: Mapping[Any, pa.DataType] = {
     str: pa.string(),

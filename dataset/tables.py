@@ -187,6 +187,20 @@ def read_frame(
     return frame
 
 
+def holds(path: Path, row_type: type[Row]) -> bool:
+    """Return whether a file is a table of this type, of whatever version.
+
+    Raises
+    ------
+    DpedtoolError
+        The file is no parquet.
+
+    """
+    with _readable(path):
+        metadata = pq.read_schema(path.absolute()).metadata or {}
+    return bool(metadata.get(b"dpedtool.table") == row_type.TABLE.encode())
+
+
 def _read_table(path: Path, row_type: type[Row], only: Sequence[str] | None = None) -> pa.Table:
     wanted = list(only) if only else [spec.name for spec in columns(row_type)]
     with _readable(path), _open_table(path, row_type, wanted) as file:

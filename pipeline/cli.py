@@ -15,7 +15,7 @@ from dataset.errors import DpedtoolError
 from dataset.io import write_json
 from dataset.params import PairParams, Params, as_yaml, load_params
 from dataset.places import Place, answering, as_place, is_url
-from dataset.schema import Alignment, Pair, Patch, Row, columns
+from dataset.schema import Alignment, Pair, Patch, Photo, Row, columns
 from dataset.tables import read_frame, read_rows, write_rows
 from pipeline.runner import WORKER_MEMORY, default_workers, warm_up
 
@@ -269,21 +269,67 @@ def patches(aligned: Path, out: Path, workers: int, scheduler: str | None, param
         click.echo(f"No pair in {aligned} is aligned, so there was nothing to cut.")
 
 
-@main.command()
-@click.argument("patches_dir", type=FILE)
-@out_option
+NOT_PROVEN = 3
+"""Exit code of a folder in which no leak was found, but that cannot be verified."""
+MOST_FAULTS = 20
+
+
+@main.command(
+    epilog="Exit codes of --verify: 0, proven; 1, a leak or another fault, named a line each; "
+    f"{NOT_PROVEN}, nothing was found, but nothing is proven either."
+)
+@click.argument("folder", type=FILE, metavar="PATCHES_DIR | --verify DIR")
+@click.option("-o", "--out", type=FOLDER, help="Folder for the results; made if missing.")
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Prove that no scene, frame or near-duplicate of DIR is on two sides; write nothing. DIR is an earlier OUT, "
+    "or a data set in the layout of DPED, of which files and pixels are compared, which proves nothing.",
+)
 @params_options
-def split(patches_dir: Path, out: Path, params: Params) -> None:
-    """Divide the scenes of all phones. Reads PATCHES_DIR/<phone>/patches.parquet, writes OUT/<phone>.parquet."""
+def split(folder: Path, out: Path | None, verify: bool, params: Params) -> None:
+    """Divide the scenes of all phones. Reads PATCHES_DIR/<phone>/, writes OUT/<phone>.parquet.
+
+    Scenes that share a file or show the same view stay together: OUT/photos.parquet says which and why. Scenes that
+    OUT holds of an earlier run with the same seed and shares keep their side. OUT/test_photos.csv lists the test's
+    photos.
+    """
+    if verify:
+        if out:
+            raise click.UsageError("--verify writes nothing: leave out --out.")
+        _verify(folder)
+        return
+    if not out:
+        raise click.UsageError("Missing option '-o' / '--out'.")
     from dataset.split import split as split_patches
 
-    phones = params.captures.phones or _phones_below(patches_dir)
-    tables = {phone: Patch.table_in(patches_dir / phone) for phone in phones}
-    counts = split_patches(tables, out, params.split)
-    if not counts.to_numpy().sum():
+    phones = params.captures.phones or _phones_below(folder)
+    done = split_patches({phone: Patch.table_in(folder / phone) for phone in phones}, out, params.split)
+    if not done.patches.to_numpy().sum():
         click.echo("No patch was accepted, so there is nothing to split: the tables of patches name the reasons.")
-    for phone, row in counts.iterrows():
+    for phone, row in done.patches.iterrows():
         click.echo(f"{phone}: " + ", ".join(f"{count} {name}" for name, count in row.items()) + " patches.")
+    click.echo(f"{done.groups} groups of scenes: {', '.join(f'{n} {name}' for name, n in done.scenes.items())} scenes.")
+    for note in done.notes:
+        click.echo(note, err=True)
+
+
+def _verify(folder: Path) -> None:
+    from dataset.dped_layout import verify_layout
+    from dataset.verification import verify_split
+
+    verdict = verify_split(folder) if Photo.table_in(folder).is_file() else verify_layout(folder)
+    for line in verdict.said:
+        click.echo(line)
+    for line in verdict.faults[:MOST_FAULTS]:
+        click.echo(line, err=True)
+    if verdict.faults:
+        more = len(verdict.faults) - MOST_FAULTS
+        rest = f", {more} of them not shown" if more > 0 else ""
+        raise DpedtoolError(f"{folder} does not hold: {len(verdict.faults)} faults{rest}; split it anew.")
+    if not verdict.is_proof:
+        raise _Failure(f"{folder} cannot be verified; nothing was found that leaks.", NOT_PROVEN)
+    click.echo(f"Nothing in {folder} leaks.")
 
 
 @main.command()

@@ -1,0 +1,171 @@
+"""Proof that a split does not leak: from the tables alone, without the code that made the split.
+
+What is on which side is read from the tables; scenes, files and views are gathered anew from them. Only the eye for
+near-duplicates, `dataset.near_duplicates`, is the one that the split used.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+
+from dataset.errors import DpedtoolError
+from dataset.near_duplicates import Limits, View, find_links
+from dataset.schema import Photo, Sample
+from dataset.tables import read_frame, read_rows
+
+SIDES = ("train", "validation", "test")
+LEFT_OUT = "excluded"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check of a split found."""
+
+    faults: Sequence[str]
+    """Leaks and what else is amiss, a line each."""
+    said: Sequence[str]
+    """What was looked at and found right, a line each; where it is no proof, why not."""
+    is_proof: bool
+    """Whether nothing leaks where there are no faults."""
+
+
+def verify_split(folder: Path) -> Verdict:
+    """Check what `dpedtool split` wrote.
+
+    Raises
+    ------
+    DpedtoolError
+        A table is missing or damaged.
+
+    """
+    photos = read_rows(Photo.table_in(folder), Photo)
+    samples = _read_samples(folder)
+    checks: list[Callable[[], tuple[list[str], str]]] = [
+        lambda: _one_side("scene", ((photo.scene_id, photo) for photo in photos)),
+        lambda: _one_side("DSLR frame, by SHA-256,", ((photo.dslr_sha256, photo) for photo in photos)),
+        lambda: _one_side("phone photo, by SHA-256,", ((photo.phone_sha256, photo) for photo in photos)),
+        lambda: _near_duplicates(photos),
+        lambda: _samples_follow(photos, samples),
+        lambda: _extents(samples),
+        lambda: _listed(folder, photos),
+    ]
+    leaks, proven = [], []
+    for check in checks:
+        found, counted = check()
+        leaks += found
+        if not found:
+            proven.append(counted)
+    return Verdict(leaks, proven, is_proof=True)
+
+
+def _read_samples(folder: Path) -> pd.DataFrame:
+    tables = [path for path in sorted(folder.glob("*.parquet")) if path != Photo.table_in(folder)]
+    if not tables:
+        raise DpedtoolError(f"{folder} holds no table of a phone's samples: run `dpedtool split` again.")
+    return pd.concat([read_frame(table, Sample) for table in tables], ignore_index=True)
+
+
+def _one_side(what: str, named: Iterable[tuple[str, Photo]]) -> tuple[list[str], str]:
+    """Whether all photos of one name are on one side; those left out are on none."""
+    found: dict[str, dict[str, Photo]] = {}
+    for name, photo in named:
+        if photo.split != LEFT_OUT:
+            found.setdefault(name, {}).setdefault(photo.split, photo)
+    leaks = [
+        f"The {what} {name} is on {len(sides)} sides: "
+        + ", ".join(f"{photo.pair_id} in {side}" for side, photo in sorted(sides.items()))
+        for name, sides in sorted(found.items())
+        if len(sides) > 1
+    ]
+    return leaks, f"No {what} is on two sides: {len(found)} looked at."
+
+
+def _near_duplicates(photos: Iterable[Photo]) -> tuple[list[str], str]:
+    kept = {photo.dslr_sha256: photo for photo in photos if photo.split != LEFT_OUT}
+    limits = Limits(
+        max((photo.near_minutes for photo in kept.values()), default=0.0),
+        min((photo.near_keypoints for photo in kept.values()), default=1),
+    )
+    views = [View(name, photo.thumbnail, _time(photo)) for name, photo in kept.items()]
+    links = find_links(views, limits, {name: photo.split for name, photo in kept.items()})
+    leaks = [
+        f"{kept[link.one].pair_id} in {kept[link.one].split} and {kept[link.two].pair_id} in {kept[link.two].split} "
+        f"show the same view: {link.evidence}"
+        for link in links
+    ]
+    return leaks, (
+        f"No two near-duplicate views are on two sides: {len(kept)} DSLR frames compared, with {limits.keypoints} "
+        f"keypoints, or fewer within {limits.minutes:g} minutes."
+    )
+
+
+def _time(photo: Photo) -> datetime | None:
+    return datetime.fromisoformat(photo.dslr_time) if photo.dslr_time else None
+
+
+def _samples_follow(photos: Iterable[Photo], samples: pd.DataFrame) -> tuple[list[str], str]:
+    """Whether each sample is of a photo, on that photo's side, and no patch is there twice."""
+    known = {photo.pair_id: photo for photo in photos}
+    leaks = [
+        f"{name} is there more than once."
+        for name in sorted(samples["patch_id"][samples["patch_id"].duplicated()].unique())
+    ]
+    for (pair_id, phone, scene_id, split), rows in samples.groupby(
+        ["pair_id", "phone", "scene_id", "split"], sort=True
+    ):
+        photo = known.get(str(pair_id))
+        if photo is None:
+            leaks.append(f"{len(rows)} patches in {split} are of {pair_id}, which is not in the table of photos.")
+        elif photo.split != split or split not in SIDES:
+            leaks.append(f"{len(rows)} patches of {pair_id} are in {split}, but the photo is in {photo.split}.")
+        elif (photo.phone, photo.scene_id) != (phone, scene_id):
+            leaks.append(f"{len(rows)} patches of {pair_id} name the scene {scene_id} of {phone}, as no photo does.")
+    counts = samples["pair_id"].value_counts()
+    leaks += [
+        f"{photo.pair_id} has {found} patches, but {photo.accepted} were cut from it."
+        for photo in known.values()
+        if photo.split != LEFT_OUT and (found := int(counts.get(photo.pair_id, 0))) != photo.accepted
+    ]
+    left_out = sum(photo.split == LEFT_OUT for photo in known.values())
+    return leaks, (
+        f"Every patch is on its photo's side, and there once: {len(samples)} patches of {samples['pair_id'].nunique()} "
+        f"pairs; none is of the {left_out} that are left out."
+    )
+
+
+def _extents(samples: pd.DataFrame) -> tuple[list[str], str]:
+    """Whether each sample's bytes exist, and none are on two sides."""
+    leaks = []
+    for shard, rows in samples.groupby("shard", sort=True):
+        path = Path(str(shard))
+        size = path.stat().st_size if path.is_file() else 0
+        ends = pd.concat([rows["phone_offset"] + rows["phone_bytes"], rows["dslr_offset"] + rows["dslr_bytes"]])
+        if ends.max() > size:
+            leaks.append(
+                f"{path} ends before the patches that it should hold, or is missing: {size} of {ends.max()} bytes."
+            )
+        for side in ("phone", "dslr"):
+            sides = rows.groupby(f"{side}_offset")["split"].nunique()
+            leaks += [
+                f"{path} holds at byte {offset} an image that is on two sides." for offset in sides.index[sides > 1]
+            ]
+    return leaks, f"Every patch lies in its shard: {samples['shard'].nunique()} shards."
+
+
+def _listed(folder: Path, photos: Iterable[Photo]) -> tuple[list[str], str]:
+    """Whether the list of full-size test photos is that of the test."""
+    path = folder / "test_photos.csv"
+    if not path.is_file():
+        return [f"{path} is missing: run `dpedtool split` again."], ""
+    with path.open(encoding="utf-8", newline="") as file:
+        listed = {row.get("pair_id") for row in csv.DictReader(file)}
+    wanted = {photo.pair_id for photo in photos if photo.split == "test"}
+    leaks = [f"{path.name} lists {name}, which is not in the test." for name in sorted(map(str, listed - wanted))]
+    leaks += [f"{path.name} does not list {name}, which is in the test." for name in sorted(wanted - listed)]
+    return leaks, f"{path.name} lists the photos of the test and no others: {len(wanted)}."

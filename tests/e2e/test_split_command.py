@@ -1,0 +1,108 @@
+"""The command split, and what its --verify says and returns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from split_rig import frame, jpeg, picture, write_patches
+
+SCENES = [f"s{index}" for index in range(10)]
+
+
+@pytest.fixture
+def patches(tmp_path: Path) -> Path:
+    for phone in ("a", "b"):
+        write_patches(tmp_path / "patches", phone, [frame(name, phone) for name in SCENES])
+    return tmp_path / "patches"
+
+
+@pytest.fixture
+def out(patches: Path, dpedtool) -> Path:
+    dpedtool("split", patches, "-o", patches.parent / "splits")
+    return patches.parent / "splits"
+
+
+def test_the_command_counts_patches_and_scenes(patches: Path, dpedtool) -> None:
+    ended = dpedtool("split", patches, "-o", patches.parent / "splits", "-S", "split.test_scenes=3")
+    assert ended.out.splitlines() == [
+        "a: 10 train, 4 validation, 6 test patches.",
+        "b: 10 train, 4 validation, 6 test patches.",
+        "10 groups of scenes: 5 train, 2 validation, 3 test, 0 excluded scenes.",
+    ]
+    assert ended.said == []
+
+
+def test_a_second_run_writes_the_same_bytes(patches: Path, out: Path, dpedtool, content) -> None:
+    before = content(out)
+    dpedtool("split", patches, "-o", out)
+    assert content(out) == before
+    dpedtool("split", patches, "-o", patches.parent / "fresh")
+    assert content(patches.parent / "fresh") == before
+
+
+def test_a_split_that_holds_is_proven(out: Path, dpedtool, content) -> None:
+    before = content(out)
+    ended = dpedtool("split", "--verify", out)
+    assert "No scene is on two sides: 10 looked at." in ended.out
+    assert ended.out.splitlines()[-1] == f"Nothing in {out} leaks."
+    assert ended.said == []
+    assert content(out) == before
+
+
+def test_a_leak_fails_and_has_a_line(out: Path, dpedtool) -> None:
+    table = pd.read_parquet(out / "photos.parquet")
+    table.loc[0, "split"] = "train" if table.loc[0, "split"] != "train" else "test"
+    table.to_parquet(out / "photos.parquet")
+    ended = dpedtool("split", "--verify", out, code=1)
+    assert any(line.startswith(f"The scene {table.loc[0, 'scene_id']} is on 2 sides") for line in ended.said)
+    assert "does not hold" in ended.said[-1]
+
+
+def test_many_leaks_are_cut_short(out: Path, dpedtool) -> None:
+    table = pd.read_parquet(out / "a.parquet")
+    table["pair_id"] = [f"nobody-{index}" for index in range(len(table))]
+    table.to_parquet(out / "a.parquet")
+    ended = dpedtool("split", "--verify", out, code=1)
+    assert len(ended.said) == 21
+    assert "10 of them not shown" in ended.said[-1]
+
+
+def dped(folder: Path) -> Path:
+    for place, first in (("training_data", 0), ("test_data/patches", 50)):
+        for camera, add in (("iphone", 0), ("canon", 100)):
+            home = folder / place / camera
+            home.mkdir(parents=True)
+            for index in range(3):
+                (home / f"{index}.jpg").write_bytes(jpeg(picture(first + add + index, 100, 100)))
+    return folder
+
+
+def test_a_folder_of_others_cannot_be_verified(tmp_path: Path, dpedtool) -> None:
+    ended = dpedtool("split", "--verify", dped(tmp_path / "iphone"), code=3)
+    assert "This folder cannot be verified" in ended.out
+    assert "6 training images against 6 test images" in ended.out
+    assert ended.sentence.endswith("cannot be verified; nothing was found that leaks.")
+
+
+def test_a_leak_in_a_folder_of_others_is_found(tmp_path: Path, dpedtool) -> None:
+    folder = dped(tmp_path / "iphone")
+    test = folder / "test_data" / "patches" / "canon" / "0.jpg"
+    test.write_bytes((folder / "training_data" / "canon" / "2.jpg").read_bytes())
+    ended = dpedtool("split", "--verify", folder, code=1)
+    assert "are the same file" in ended.said[0]
+
+
+def test_what_is_neither_is_one_sentence(tmp_path: Path, dpedtool) -> None:
+    assert "neither" in dpedtool("split", "--verify", tmp_path, code=1).sentence
+
+
+def test_the_options_exclude_each_other(out: Path, dpedtool) -> None:
+    assert "leave out --out" in dpedtool("split", "--verify", out, "-o", out, code=2).err
+    assert "Missing option" in dpedtool("split", out, code=2).err
+
+
+def test_help_explains_the_exit_codes(dpedtool) -> None:
+    words = " ".join(dpedtool("split", "--help").out.split())
+    assert "3, nothing was found, but nothing is proven either" in words

@@ -1,0 +1,87 @@
+"""Frames, patches and shards by hand, for the tests of the split."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from dataset.schema import Frame, Patch
+from dataset.tables import write_rows
+
+PATCH_BYTES = 100
+
+
+def picture(seed: int, height: int = 170, width: int = 256) -> np.ndarray:
+    """Detail of two sizes everywhere, grey; no two seeds alike."""
+    rng = np.random.default_rng(seed)
+    layers = [cv2.GaussianBlur(rng.normal(size=(height, width)), (0, 0), sigma) for sigma in (2, 6)]
+    total = sum(layer / layer.std() for layer in layers)
+    return np.clip(128 + 40 * total, 0, 255).astype(np.uint8)
+
+
+def jpeg(grey: np.ndarray, quality: int = 85) -> bytes:
+    return cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def frame(scene: str, phone: str = "a", accepted: int = 2, **changes: object) -> Frame:
+    """A frame whose files and picture follow from its scene."""
+    facts = {
+        "pair_id": f"{phone}-{scene}",
+        "phone": phone,
+        "scene_id": scene,
+        "phone_path": Path(f"/photos/{phone}/{scene}.jpg"),
+        "dslr_path": Path(f"/photos/dslr/{scene}.jpg"),
+        "phone_sha256": sha(f"{phone}/{scene}"),
+        "dslr_sha256": sha(f"dslr/{scene}"),
+        "windows": accepted + 1,
+        "accepted": accepted,
+        "key": "k",
+    }
+    if "thumbnail" not in changes:
+        facts["thumbnail"] = jpeg(picture(int(sha(scene)[:8], 16)))
+    return Frame(**{**facts, **changes})
+
+
+def write_patches(folder: Path, phone: str, frames: Sequence[Frame]) -> Path:
+    """The tables of a phone, its shard, and a rejected patch for each frame."""
+    home = folder / phone
+    write_rows(Frame.table_in(home), Frame, frames)
+    rows = list(_patches(frames, home / "patches-00000.tar"))
+    write_rows(Patch.table_in(home), Patch, rows)
+    (home / "patches-00000.tar").write_bytes(bytes(PATCH_BYTES * 2 * len(rows)))
+    return Patch.table_in(home)
+
+
+def _patches(frames: Iterable[Frame], shard: Path) -> Iterable[Patch]:
+    offset = 0
+    for one in frames:
+        for index in range(one.windows):
+            accepted = index < one.accepted
+            yield Patch(
+                patch_id=f"{one.pair_id}-{index}",
+                pair_id=one.pair_id,
+                phone=one.phone,
+                scene_id=one.scene_id,
+                status="accepted" if accepted else "rejected",
+                reason="" if accepted else "low_ncc",
+                phone_path=one.phone_path,
+                dslr_path=one.dslr_path,
+                phone_sha256=one.phone_sha256,
+                dslr_sha256=one.dslr_sha256,
+                shard=shard if accepted else None,
+                phone_offset=offset if accepted else None,
+                phone_bytes=PATCH_BYTES if accepted else None,
+                dslr_offset=offset + PATCH_BYTES if accepted else None,
+                dslr_bytes=PATCH_BYTES if accepted else None,
+                params_sha256="p",
+                key="k",
+            )
+            offset += 2 * PATCH_BYTES
