@@ -41,6 +41,8 @@ def frame(scene: str, phone: str = "a", accepted: int = 2, **changes: object) ->
         "dslr_path": Path(f"/photos/dslr/{scene}.jpg"),
         "phone_sha256": sha(f"{phone}/{scene}"),
         "dslr_sha256": sha(f"dslr/{scene}"),
+        "phone_width": 640,
+        "phone_height": 480,
         "windows": accepted + 1,
         "accepted": accepted,
         "key": "k",
