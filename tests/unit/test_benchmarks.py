@@ -139,6 +139,13 @@ def test_a_command_is_measured_apart_from_this_process() -> None:
     assert used.peak_bytes < len(ballast)
 
 
+def test_what_is_measured_has_the_environment_of_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Dask sets it for good when it starts workers.
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "12345")
+    used = measure([sys.executable, "-c", "import os; print(os.environ.get('MALLOC_TRIM_THRESHOLD_'))"])
+    assert used.said.strip() != "12345"
+
+
 def test_the_tables_show_what_was_measured() -> None:
     pair = PairFigures("a", Residual(10, 9, 0.125, 0.5), 0.9, TruthError(0.0625, 0.25, 2000.0))
     tool = ToolFigures(
