@@ -10,10 +10,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import os
-import platform
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -22,6 +18,7 @@ from pathlib import Path
 import cv2
 
 from benchmarks import sets, table
+from benchmarks.output import FOLDER, fresh, leave, say, versions
 from benchmarks.sets import PhotoSet
 from benchmarks.table import PairFigures, SetFigures, ToolFigures
 from benchmarks.tools import HUGIN_OPTIONS, Found, Hugin, Ours, Plain, Tool, View
@@ -40,12 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         figures = [compare(photos, tools, work, options) for photos, tools in _matches(work, options)]
     if not figures:
         sys.exit("Nothing was measured: name a set that is there, such as --sets rig.")
-    text = table.as_markdown(figures, _notes(options))
-    print(text, end="")
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "align.md").write_text(text, encoding="utf-8")
     record = [dataclasses.asdict(one) for one in figures]
-    (options.out / "align.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    leave(options.out, "align", table.as_markdown(figures, _notes(options)), record)
 
 
 def compare(photos: PhotoSet, tools: Sequence[Tool], work: Path, options: argparse.Namespace) -> SetFigures:
@@ -60,7 +53,7 @@ def compare(photos: PhotoSet, tools: Sequence[Tool], work: Path, options: argpar
         tools=[_quality(photos, tool, work) for tool in tools],
     )
     for repetition in range(options.repeats):
-        _say(f"{photos.title}: timing, repetition {repetition + 1} of {options.repeats}")
+        say(f"{photos.title}: timing, repetition {repetition + 1} of {options.repeats}")
         _time(few, tools, figures.tools, work)
         if not photos.equal_size:
             _time_workers(photos, figures, work)
@@ -68,8 +61,8 @@ def compare(photos: PhotoSet, tools: Sequence[Tool], work: Path, options: argpar
 
 
 def _quality(photos: PhotoSet, tool: Tool, work: Path) -> ToolFigures:
-    _say(f"{photos.title}: {tool.name}, {len(photos.names)} pairs")
-    out = _fresh(work / "out")
+    say(f"{photos.title}: {tool.name}, {len(photos.names)} pairs")
+    out = fresh(work / "out")
     used = tool.run(photos, out)
     found = tool.found(photos, out)
     views = {name: found[name].view() for name in photos.names if name in found}
@@ -92,8 +85,8 @@ def _figures(photos: PhotoSet, name: str, view: View, found: Found) -> PairFigur
 def _time(photos: PhotoSet, tools: Sequence[Tool], figures: Sequence[ToolFigures], work: Path) -> None:
     """Time each tool once, one after the other, so that a slow moment of the machine meets them all."""
     for tool, figure in zip(tools, figures, strict=True):
-        idle_s = tool.idle(photos, _fresh(work / "out")).cpu_s
-        used_s = tool.run(photos, _fresh(work / "out")).cpu_s
+        idle_s = tool.idle(photos, fresh(work / "out")).cpu_s
+        used_s = tool.run(photos, fresh(work / "out")).cpu_s
         started = len(photos.names) if isinstance(tool, Hugin) else 1
         figure.idle_s.append(idle_s)
         figure.cpu_s.append((used_s - idle_s * started) / len(photos.names))
@@ -102,7 +95,7 @@ def _time(photos: PhotoSet, tools: Sequence[Tool], figures: Sequence[ToolFigures
 
 def _time_workers(photos: PhotoSet, figures: SetFigures, work: Path) -> None:
     for workers in (1, 2):
-        used = Ours().with_workers(photos, _fresh(work / "out"), workers)
+        used = Ours().with_workers(photos, fresh(work / "out"), workers)
         figures.wall_s.setdefault(workers, []).append(used.wall_s)
 
 
@@ -120,31 +113,21 @@ def _photo_sets(work: Path, options: argparse.Namespace) -> Iterator[PhotoSet]:
         if photos := sets.city100(work, options.pairs):
             yield photos
         else:
-            _say(f"No City100 in {sets.real_folder()}: real photos are left out; $DPEDTOOL_REAL_DATA names the folder.")
+            say(f"No City100 in {sets.real_folder()}: real photos are left out; $DPEDTOOL_REAL_DATA names the folder.")
     if "rig" in options.sets:
         for k1 in DISTORTIONS:
-            _say(f"simulating {options.rig_pairs} pairs of 3.1 and 12 MP, k1 = {k1:g}")
+            say(f"simulating {options.rig_pairs} pairs of 3.1 and 12 MP, k1 = {k1:g}")
             photos = sets.rig(options.keep or work, options.rig_pairs, k1)
             yield sets.first(photos, options.rig_pairs, work / f"rig {k1:g}")
 
 
 def _notes(options: argparse.Namespace) -> list[str]:
-    versions = f"Python {platform.python_version()}, OpenCV {cv2.__version__}, {os.cpu_count()} processors."
     how = f"Times are medians of {options.repeats} repetitions over the first {options.timed} pairs of a set."
     plain = "The plain script is benchmarks/plain.py: SIFT, FLANN, ratio 0.75, RANSAC, all at OpenCV's defaults."
     hugin = f"Hugin needs photos of one size, so dpedtool is run on the same ones: `{' '.join(HUGIN_OPTIONS)}`."
     if options.skip_hugin or not Hugin.is_installed():
         hugin = "Hugin was left out: it is not installed, or --skip-hugin was given."
-    return [f"{versions} {how}", f"{plain} {hugin}"]
-
-
-def _fresh(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    return folder
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    return [f"{versions()} {how}", f"{plain} {hugin}"]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -157,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="a few pairs once: no figures to quote")
     parser.add_argument("--skip-hugin", action="store_true", help="leave Hugin out even if it is installed")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep simulated photos there, and use those there")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, metavar="DIR", help="folder of the results")
+    parser.add_argument("--out", type=Path, default=FOLDER, metavar="DIR", help="folder of the results")
     return parser
 
 

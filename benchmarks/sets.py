@@ -62,12 +62,13 @@ class PhotoSet:
         return grid(box.x, box.y, box.width, box.height)
 
 
-def city100(work: Path, pairs: int) -> PhotoSet | None:
+def city100(work: Path, pairs: int, phone: str = "iphonex") -> PhotoSet | None:
     """Link the first pairs of City100 into a folder; None where these photos are not there."""
     folder = real_folder() / "city100"
     if not folder.is_dir():
         return None
-    return first(PhotoSet("City100", folder / "iphonex", folder / "nikon_d5500"), pairs, work / "city100")
+    title = "City100" if phone == "iphonex" else f"City100, {phone}"
+    return first(PhotoSet(title, folder / phone, folder / "nikon_d5500"), pairs, work / f"city100 {phone}")
 
 
 def real_folder() -> Path:

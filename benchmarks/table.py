@@ -91,7 +91,7 @@ def _speed(sets: Sequence[SetFigures]) -> str:
 
 def _speed_cells(figures: SetFigures, tool: ToolFigures) -> list[str]:
     sizes = ", ".join(f"{width}x{height}" for width, height in (figures.phone_px, figures.dslr_px))
-    costs = [f"{_median(tool.cpu_s):.2f}", f"{_median(tool.times_ours):.2f}", f"{_median(tool.idle_s):.2f}"]
+    costs = [f"{median(tool.cpu_s):.2f}", f"{median(tool.times_ours):.2f}", f"{median(tool.idle_s):.2f}"]
     return [figures.title, sizes, tool.tool, *costs, f"{tool.peak_bytes / 1e9:.2f} GB"]
 
 
@@ -108,11 +108,11 @@ def _accuracy_cells(figures: SetFigures, tool: ToolFigures) -> list[str]:
         figures.title,
         tool.tool,
         f"{len(tool.aligned)} of {tool.pairs}",
-        _px(_median(medians)),
-        _px(_median([left.p95_px for left in residuals])),
-        _px(max(_known(medians), default=float("nan"))),
+        px(median(medians)),
+        px(median([left.p95_px for left in residuals])),
+        px(max(known(medians), default=float("nan"))),
         f"{found:.1%}",
-        f"{_median([pair.frame for pair in tool.aligned]):.1%}",
+        f"{median([pair.frame for pair in tool.aligned]):.1%}",
     ]
 
 
@@ -124,8 +124,8 @@ def _truth(sets: Sequence[SetFigures]) -> str:
 def _truth_cells(figures: SetFigures, tool: ToolFigures) -> list[str]:
     errors = [pair.error for pair in tool.aligned if pair.error]
     columns = [[getattr(error, name) for error in errors] for name in ("mean_px", "p95_px", "max_px")]
-    means = [_px(float(np.mean(column))) if column else "-" for column in columns]
-    worst = [_px(max(column)) if column else "-" for column in columns]
+    means = [px(float(np.mean(column))) if column else "-" for column in columns]
+    worst = [px(max(column)) if column else "-" for column in columns]
     near = sum(error.mean_px < 1 for error in errors)
     return [figures.title, tool.tool, f"{near} of {tool.pairs}", *means, *worst]
 
@@ -137,36 +137,39 @@ def _workers(sets: Sequence[SetFigures]) -> str:
             figures.title,
             str(figures.tools[0].pairs),
             str(workers),
-            f"{_median(seconds):.1f}",
-            f"{_median([one / this for one, this in zip(figures.wall_s[1], seconds, strict=True)]):.2f}",
+            f"{median(seconds):.1f}",
+            f"{median([one / this for one, this in zip(figures.wall_s[1], seconds, strict=True)]):.2f}",
         ]
         for figures in sets
         for workers, seconds in sorted(figures.wall_s.items())
     ]
-    return _table(heads, rows)
+    return markdown(heads, rows)
 
 
 def _per_tool(
     heads: Sequence[str], sets: Sequence[SetFigures], cells: Callable[[SetFigures, ToolFigures], list[str]]
 ) -> str:
-    return _table(heads, [cells(figures, tool) for figures in sets for tool in figures.tools])
+    return markdown(heads, [cells(figures, tool) for figures in sets for tool in figures.tools])
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [heads, ["---"] * len(heads), *rows])
 
 
-def _px(value: float) -> str:
+def px(value: float) -> str:
     """Show px with as many places as mean something; what cannot be measured is a dash."""
     if np.isnan(value):
         return "-"
     return f"{value:.3f}" if value < 10 else "far off" if value > 1000 else f"{value:.0f}"
 
 
-def _median(values: Sequence[float]) -> float:
-    known = _known(values)
-    return float(np.median(known)) if known else float("nan")
+def median(values: Sequence[float]) -> float:
+    """Return the median of those that are not NaN; NaN of none."""
+    told = known(values)
+    return float(np.median(told)) if told else float("nan")
 
 
-def _known(values: Sequence[float]) -> list[float]:
+def known(values: Sequence[float]) -> list[float]:
+    """Return those that are not NaN."""
     return [value for value in values if not np.isnan(value)]

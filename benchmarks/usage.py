@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 CHILD = Path(__file__).with_name("child.py")
+
+_ENVIRONMENT = dict(os.environ)
+"""As it was at the start: Dask leaves variables in this process that make its children's memory slow (malloc's trim
+threshold), which would be measured too."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,15 @@ def measure(command: list[str | Path], *, one_processor: bool = True) -> Usage:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         words = [sys.executable, "-I", CHILD, report, "one" if one_processor else "all", *command]
-        done = subprocess.run(words, cwd=ROOT, stderr=subprocess.PIPE, encoding="utf-8", errors="replace", check=False)
+        done = subprocess.run(
+            words,
+            cwd=ROOT,
+            env=_ENVIRONMENT,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
         if done.returncode:
             raise RuntimeError(f"{command[0]} could not be started:\n{done.stderr}")
         return Usage(**json.loads(report.read_text(encoding="utf-8")), said=done.stderr)

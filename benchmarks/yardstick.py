@@ -1,4 +1,4 @@
-"""What is measured on aligned photos, the same for every tool: shifts of windows, and the error against a truth.
+"""What is measured on aligned photos and patches, the same for every tool: shifts, and errors against a truth.
 
 Written apart from the pipeline's own check of its residuals, so that one mistake cannot hide another.
 """
@@ -68,6 +68,18 @@ def residual(phone: Image, dslr: Image, mask: Mask | None = None) -> Residual:
         return Residual(len(textured), len(lengths), float("nan"), float("nan"))
     median, p95 = np.percentile(lengths, [50, 95])
     return Residual(len(textured), len(lengths), float(median), float(p95))
+
+
+def patch_shift(phone: Image, dslr: Image) -> float:
+    """Measure how far the two images (S, S, 3) of a patch are apart, in px; NaN where it does not show.
+
+    The phone's image less 8 px at each side is looked for in the DSLR's, by the rules of `residual`.
+    """
+    area, window = _grey(dslr), _grey(phone)[SEARCH:-SEARCH, SEARCH:-SEARCH]
+    if min(area.std(), window.std()) < LEAST_STD:
+        return float("nan")
+    shift = _shift(window, area)
+    return float("nan") if shift is None else float(np.hypot(*shift))
 
 
 def truth_error(found: Mapping, true: Mapping, points: Points) -> TruthError:

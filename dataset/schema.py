@@ -289,7 +289,7 @@ class Patch(Row):
     )
     clipped: float | None = column("share of the worse window that is burnt out or black", "0..1", default=None)
     phone_sharpness: float | None = column(
-        "root mean square of the Laplacian of the phone's grey window, over its standard deviation",
+        "root mean square of the Laplacian of the phone's grey window, smoothed by 1.2 px, over its standard deviation",
         "1/px^2",
         default=None,
     )

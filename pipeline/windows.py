@@ -130,26 +130,35 @@ class _Strip:
 
 
 def _looks(phone: Grey, dslr: Grey, corners: Corners, side: int) -> dict[str, Values]:
-    """Brightness, contrast, clipping and sharpness of windows of both images."""
+    """Brightness, contrast and clipping of windows of both images."""
     columns: dict[str, Values] = {}
     worst = np.zeros(len(corners))
     for name, image in (("phone", phone), ("dslr", dslr)):
         moments = np.array([cv2.meanStdDev(window) for window in _cut(image, corners, side)]).reshape(-1, 2)
         columns[f"{name}_brightness"], columns[f"{name}_contrast"] = moments.T
-        curved = _cut(cv2.Laplacian(image, cv2.CV_32F), corners, side)
-        rms = np.array([cv2.norm(window) for window in curved]) / side
-        contrast = moments[:, 1]
-        columns[f"{name}_sharpness"] = np.divide(rms, contrast, out=np.full_like(rms, np.nan), where=contrast > 0)
         dead = clipped(image)
         worst = np.maximum(worst, [window.mean() for window in _cut(dead, corners, side)])
     return columns | {"clipped": worst}
 
 
 def _details(phone: Grey, dslr: Grey, corners: Corners, side: int) -> dict[str, Values]:
-    """Flatness and motion of windows of two smoothed images."""
+    """Flatness, sharpness and motion of windows of two smoothed images."""
     plain = np.logical_and(*(_slope(image) < DETAIL for image in (phone, dslr)))
     flatness = np.array([window.mean() for window in _cut(plain, corners, side)])
-    return {"flatness": flatness, "motion": _motion(phone, dslr, corners, side)}
+    return {
+        "flatness": flatness,
+        "phone_sharpness": _sharpness(phone, corners, side),
+        "dslr_sharpness": _sharpness(dslr, corners, side),
+        "motion": _motion(phone, dslr, corners, side),
+    }
+
+
+def _sharpness(image: Grey, corners: Corners, side: int) -> Values:
+    """How curved grey values are against how much they vary; of smoothed windows, as noise is curved most of all."""
+    curved = _cut(cv2.Laplacian(image, cv2.CV_32F), corners, side)
+    rms = np.array([cv2.norm(window) for window in curved]) / side
+    spread = np.array([cv2.meanStdDev(window)[1].item() for window in _cut(image, corners, side)])
+    return np.asarray(np.divide(rms, spread, out=np.full_like(rms, np.nan), where=spread > 0))
 
 
 def _slope(image: Grey) -> Grey:

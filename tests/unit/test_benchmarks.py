@@ -16,7 +16,7 @@ from benchmarks.sets import PhotoSet
 from benchmarks.table import PairFigures, SetFigures, ToolFigures
 from benchmarks.tools import Ours, Plain, Tool
 from benchmarks.usage import measure
-from benchmarks.yardstick import Residual, TruthError, grid, residual, truth_error
+from benchmarks.yardstick import Residual, TruthError, grid, patch_shift, residual, truth_error
 from dataset.photos import encode_image
 from pipeline.residuals import search, smooth_grey
 
@@ -63,6 +63,22 @@ def test_windows_that_are_flat_other_or_masked_do_not_count(texture) -> None:
     mask = np.ones(picture.shape[:2], bool)
     mask[120, 150] = False
     assert 0 < residual(picture, picture, mask).textured < residual(picture, picture).textured
+
+
+@pytest.mark.parametrize(("x", "y"), [(0, 0), (0.3, -0.4), (-6, 3.7)])
+def test_the_yardstick_measures_the_shift_of_a_patch(texture, x: float, y: float) -> None:
+    picture = texture(140, 140)
+    moved = shifted(picture, x, y)
+    core = np.s_[20:120, 20:120]
+    assert patch_shift(picture[core], moved[core]) == pytest.approx(math.hypot(x, y), abs=0.08)
+
+
+def test_the_yardstick_says_nothing_of_patches_that_are_flat_other_or_too_far(texture) -> None:
+    picture = texture(140, 140)
+    core = np.s_[20:120, 20:120]
+    assert math.isnan(patch_shift(np.full((100, 100, 3), 90, np.uint8), picture[core]))
+    assert math.isnan(patch_shift(texture(100, 100, seed=1), picture[core]))
+    assert math.isnan(patch_shift(picture[core], shifted(picture, 12, 0)[core]))
 
 
 def test_the_error_of_a_known_offset_is_told_in_px_of_the_phone(photos: PhotoSet) -> None:
@@ -121,6 +137,13 @@ def test_a_command_is_measured_apart_from_this_process() -> None:
     assert used.said == "said\n"
     assert 0 < used.cpu_s <= used.wall_s + 0.1
     assert used.peak_bytes < len(ballast)
+
+
+def test_what_is_measured_has_the_environment_of_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Dask sets it for good when it starts workers.
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "12345")
+    used = measure([sys.executable, "-c", "import os; print(os.environ.get('MALLOC_TRIM_THRESHOLD_'))"])
+    assert used.said.strip() != "12345"
 
 
 def test_the_tables_show_what_was_measured() -> None:

@@ -56,7 +56,7 @@ def test_equal_images_agree_everywhere_and_are_not_shifted() -> None:
     # At the rim of the crop the DSLR's image is smoothed with what it mirrors, the phone's with what lies there.
     np.testing.assert_allclose(found["residuals"], 0, atol=0.01)
     np.testing.assert_allclose(found["motion"], 0, atol=0.04)
-    np.testing.assert_allclose(found["phone_sharpness"], found["dslr_sharpness"])
+    np.testing.assert_allclose(found["phone_sharpness"], found["dslr_sharpness"], rtol=0.15)
 
 
 @pytest.mark.parametrize(("dx", "dy"), [(2, -1), (-3, 4)])
@@ -98,9 +98,16 @@ def test_blur_lowers_the_sharpness_whatever_the_exposure() -> None:
     phone = texture(sigma=1)
     dslr = cv2.GaussianBlur(crop(phone), (0, 0), 2)
     found = measured(phone, dslr)
-    assert (found["dslr_sharpness"] < 0.5 * found["phone_sharpness"]).all()
+    assert (found["dslr_sharpness"] < 0.6 * found["phone_sharpness"]).all()
     darker = measured((phone * 0.5).astype(np.uint8), dslr)
-    np.testing.assert_allclose(darker["phone_sharpness"], found["phone_sharpness"], rtol=0.05)
+    np.testing.assert_allclose(darker["phone_sharpness"], found["phone_sharpness"], rtol=0.02)
+
+
+def test_noise_does_not_pass_for_sharpness() -> None:
+    phone = texture()
+    noisy = np.clip(phone + np.random.default_rng(3).normal(size=phone.shape) * 8, 0, 255).astype(np.uint8)
+    found = measured(noisy, crop(phone))
+    assert (found["dslr_sharpness"] > 0.8 * found["phone_sharpness"]).all()
 
 
 def test_flatness_is_the_share_without_detail() -> None:

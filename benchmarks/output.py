@@ -1,0 +1,40 @@
+"""What all benchmarks do with words and folders: say how far they are, start afresh, leave tables and figures."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+FOLDER = Path(__file__).parent
+
+
+def say(text: str) -> None:
+    """Tell on the error stream what is being done."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def fresh(folder: Path) -> Path:
+    """Remove a folder and what is in it, and return its path."""
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
+def versions() -> str:
+    """Return a sentence on what the figures were measured with."""
+    return f"Python {platform.python_version()}, OpenCV {cv2.__version__}, {os.cpu_count()} processors."
+
+
+def leave(out: Path, name: str, text: str, record: Sequence[Any] | Mapping[str, Any]) -> None:
+    """Print Markdown, and write it and the figures behind it to `out/name.md` and `out/name.json`."""
+    print(text, end="")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{name}.md").write_text(text, encoding="utf-8")
+    (out / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
