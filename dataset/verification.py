@@ -17,7 +17,7 @@ import pandas as pd
 from dataset.errors import DpedtoolError
 from dataset.near_duplicates import Limits, View, find_links
 from dataset.schema import Photo, Sample
-from dataset.tables import read_frame, read_rows
+from dataset.tables import holds, read_frame, read_rows
 
 SIDES = ("train", "validation", "test")
 LEFT_OUT = "excluded"
@@ -65,7 +65,7 @@ def verify_split(folder: Path) -> Verdict:
 
 
 def _read_samples(folder: Path) -> pd.DataFrame:
-    tables = [path for path in sorted(folder.glob("*.parquet")) if path != Photo.table_in(folder)]
+    tables = [path for path in sorted(folder.glob("*.parquet")) if holds(path, Sample)]
     if not tables:
         raise DpedtoolError(f"{folder} holds no table of a phone's samples: run `dpedtool split` again.")
     return pd.concat([read_frame(table, Sample) for table in tables], ignore_index=True)
@@ -163,7 +163,8 @@ def _listed(folder: Path, photos: Iterable[Photo]) -> tuple[list[str], str]:
     path = folder / "test_photos.csv"
     if not path.is_file():
         return [f"{path} is missing: run `dpedtool split` again."], ""
-    with path.open(encoding="utf-8", newline="") as file:
+    # A damaged list names the wrong photos; that is all there is to say of it.
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
         listed = {row.get("pair_id") for row in csv.DictReader(file)}
     wanted = {photo.pair_id for photo in photos if photo.split == "test"}
     leaks = [f"{path.name} lists {name}, which is not in the test." for name in sorted(map(str, listed - wanted))]

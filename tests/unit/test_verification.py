@@ -11,7 +11,7 @@ from split_rig import frame, write_patches
 
 from dataset.errors import DpedtoolError
 from dataset.params import SplitParams
-from dataset.schema import Photo, Sample
+from dataset.schema import Frame, Photo, Sample
 from dataset.split import split
 from dataset.tables import read_rows, write_rows
 from dataset.verification import verify_split
@@ -139,3 +139,13 @@ def test_a_list_of_test_photos_that_is_gone_or_short_is_found(out: Path) -> None
 def test_a_split_of_nothing_holds(tmp_path: Path) -> None:
     split({"a": write_patches(tmp_path, "a", [])}, tmp_path / "splits", SplitParams())
     assert verify_split(tmp_path / "splits").faults == []
+
+
+def test_a_list_of_test_photos_in_another_encoding_is_a_fault_not_a_crash(out: Path) -> None:
+    (out / "test_photos.csv").write_bytes("pair_id,phone\nmärz,a\n".encode("latin-1"))
+    assert any("does not list" in fault for fault in verify_split(out).faults)
+
+
+def test_tables_that_are_not_of_the_split_are_passed_over(out: Path) -> None:
+    write_rows(out / "frames.parquet", Frame, [frame("s0")])
+    assert verify_split(out).faults == []
