@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from dataset.errors import DpedtoolError
 from dataset.near_duplicates import Limits, View, find_links
 from dataset.schema import Photo, Sample
+from dataset.shards import Extent, member_name
 from dataset.tables import holds, read_frame, read_rows
 
 SIDES = ("train", "validation", "test")
@@ -140,7 +142,7 @@ def _samples_follow(photos: Iterable[Photo], samples: pd.DataFrame) -> tuple[lis
 
 
 def _extents(samples: pd.DataFrame) -> tuple[list[str], str]:
-    """Whether each sample's bytes exist, and none are on two sides."""
+    """Whether each sample's bytes exist under its name, and none are on two sides."""
     leaks = []
     for shard, rows in samples.groupby("shard", sort=True):
         path = Path(str(shard))
@@ -150,12 +152,27 @@ def _extents(samples: pd.DataFrame) -> tuple[list[str], str]:
             leaks.append(
                 f"{path} ends before the patches that it should hold, or is missing: {size} of {ends.max()} bytes."
             )
+        elif count := sum(_is_another(path, row) for row in rows.itertuples()):
+            leaks.append(
+                f"{path} does not hold {count} of {len(rows)} patches where the split says: it has been cut anew since."
+            )
         for side in ("phone", "dslr"):
             sides = rows.groupby(f"{side}_offset")["split"].nunique()
             leaks += [
                 f"{path} holds at byte {offset} an image that is on two sides." for offset in sides.index[sides > 1]
             ]
     return leaks, f"Every patch lies in its shard: {samples['shard'].nunique()} shards."
+
+
+def _is_another(shard: Path, row: Any) -> bool:
+    """Whether what the archive names where a sample should lie is another patch's."""
+    found = (
+        member_name(shard, Extent(int(offset), int(length)))
+        for offset, length in ((row.phone_offset, row.phone_bytes), (row.dslr_offset, row.dslr_bytes))
+    )
+    return any(
+        not name.startswith(f"{row.patch_id}.{side}.") for name, side in zip(found, ("phone", "dslr"), strict=True)
+    )
 
 
 def _listed(folder: Path, photos: Iterable[Photo]) -> tuple[list[str], str]:

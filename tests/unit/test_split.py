@@ -54,7 +54,9 @@ def test_samples_name_the_bytes_of_their_patches_and_rejected_ones_are_left_out(
     split(tables(tmp_path, {"a": ["x", "y"]}), tmp_path / "splits", SplitParams())
     rows = samples(tmp_path / "splits")
     assert [row.patch_id for row in rows] == ["a-x-0", "a-x-1", "a-y-0", "a-y-1"]
-    assert [(row.phone_offset, row.dslr_offset) for row in rows] == [(0, 100), (200, 300), (600, 700), (800, 900)]
+    # A header and a block of content each.
+    assert [row.phone_offset for row in rows] == [512, 2560, 4608, 6656]
+    assert [row.dslr_offset for row in rows] == [1536, 3584, 5632, 7680]
     for row in rows:
         assert row.shard.resolve() == (tmp_path / "a" / "patches-00000.tar").resolve()
         assert (row.phone_bytes, row.dslr_bytes) == (100, 100)

@@ -109,8 +109,9 @@ def test_bytes_on_two_sides_are_found(out: Path) -> None:
         out,
         lambda row: replace(row, dslr_offset=test.dslr_offset) if row.patch_id == rows["train"].patch_id else row,
     )
-    (fault,) = verify_split(out).faults
-    assert f"holds at byte {test.dslr_offset} an image that is on two sides" in fault
+    one, two = verify_split(out).faults
+    assert "does not hold 1 of 24 patches" in one
+    assert f"holds at byte {test.dslr_offset} an image that is on two sides" in two
 
 
 def test_samples_of_a_scene_that_is_left_out_are_found(out: Path) -> None:
@@ -149,3 +150,10 @@ def test_a_list_of_test_photos_in_another_encoding_is_a_fault_not_a_crash(out: P
 def test_tables_that_are_not_of_the_split_are_passed_over(out: Path) -> None:
     write_rows(out / "frames.parquet", Frame, [frame("s0")])
     assert verify_split(out).faults == []
+
+
+def test_patches_that_were_cut_anew_since_are_found(tmp_path: Path, out: Path) -> None:
+    """The shard is as long as before, but other patches lie where the split says."""
+    write_patches(tmp_path, "a", [frame(name, "a") for name in reversed(SCENES)])
+    (fault,) = verify_split(out).faults
+    assert "does not hold 24 of 24 patches" in fault
