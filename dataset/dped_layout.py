@@ -83,14 +83,16 @@ def find_layout(folder: Path) -> Layout | None:
     phones = [folder] if _is_phone(folder) else [path for path in _folders(folder) if _is_phone(path)]
     if phones:
         parts = [[_by_camera(phone / TRAINING), _by_camera(phone / TEST / "patches")] for phone in phones]
-        return Layout(
+        layout = Layout(
             cameras=[cameras for part in parts for cameras in part if cameras],
             training=[path for part in parts for paths in part[0].values() for path in paths],
             test=[path for part in parts for paths in part[1].values() for path in paths],
             full_size=[path for phone in phones for path in _images(phone / TEST / FULL_SIZE)],
             others=[],
         )
-    cameras = _by_camera(folder) or ({folder.name: _images(folder)} if _images(folder) else {})
+        return layout if layout.training or layout.test or layout.full_size else None
+    found = {name: images for name, images in _by_camera(folder).items() if images}
+    cameras = found or ({folder.name: _images(folder)} if _images(folder) else {})
     if not cameras:
         return None
     return Layout([cameras], [], [], [], [path for paths in cameras.values() for path in paths])
@@ -137,10 +139,15 @@ def _check_mates(layout: Layout, findings: _Findings) -> None:
     for cameras in layout.cameras:
         names = {camera: {path.stem for path in paths} for camera, paths in cameras.items()}
         every = set().union(*names.values())
+        folder = next((paths[0].parent.parent for paths in cameras.values() if paths), Path())
         for camera, paths in sorted(cameras.items()):
             missing = sorted(every - names[camera])
-            where = paths[0].parent if paths else camera
-            findings.faults += [f"{where} has no image {name}, as the folder beside it does." for name in missing]
+            if missing and not paths:
+                findings.faults.append(f"{folder / camera} holds no image, but the folder beside it does.")
+            else:
+                findings.faults += [
+                    f"{folder / camera} has no image {name}, as the folder beside it does." for name in missing
+                ]
 
 
 class _Test:
@@ -245,8 +252,7 @@ def _is_phone(folder: Path) -> bool:
 
 
 def _by_camera(folder: Path) -> dict[str, list[Path]]:
-    found = {path.name: _images(path) for path in _folders(folder)}
-    return {name: images for name, images in found.items() if images}
+    return {path.name: _images(path) for path in _folders(folder)}
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -277,7 +283,7 @@ def verify_layout(folder: Path) -> Verdict:
     layout = find_layout(folder)
     if layout is None:
         raise DpedtoolError(
-            f"{folder} is neither what `dpedtool split` writes, which holds photos.parquet, nor laid out as DPED, with "
-            "training_data and test_data: there is nothing to verify."
+            f"{folder} is neither what `dpedtool split` writes, which holds photos.parquet, nor holds it images laid "
+            "out as DPED, in training_data and test_data: there is nothing to verify."
         )
     return check_layout(layout)

@@ -150,7 +150,9 @@ class PatchesParams(Section):
     size_px: int = param(100, "side of a patch, in phone px", at_least=8)
     stride_px: int = param(100, "step of the window, in phone px; equal to size_px: no overlap", at_least=1)
     min_ncc: float = param(0.9, "smallest zero-mean NCC of the two grey windows, -1..1", at_least=-1, at_most=1)
-    blur_px: float = param(0.0, "Gaussian that both photos' grey is smoothed with before the NCC, in px", at_least=0)
+    blur_px: float = param(
+        0.0, "Gaussian that both photos' grey is smoothed with before the NCC, in px", at_least=0, at_most=50
+    )
     search_px: int = param(5, "largest shift of the search, to each side, in px", at_least=1, at_most=64)
     max_angle_deg: float = param(
         1.0, "dped: largest turn of the search, to each side, in degrees; 0: none", at_least=0, at_most=45
@@ -190,6 +192,11 @@ class PatchesParams(Section):
             raise ParamsError(
                 f"max_angle_deg is {self.max_angle_deg / self.angle_step_deg:.0f} times angle_step_deg; at most "
                 f"{MOST_TURNS} are tried: take a larger step."
+            )
+        if 0 < self.max_angle_deg < self.angle_step_deg:
+            raise ParamsError(
+                f"angle_step_deg {self.angle_step_deg:g} is larger than max_angle_deg {self.max_angle_deg:g}, so that "
+                "no turn is tried: take a smaller step, or set max_angle_deg to 0."
             )
 
     def limit(self, name: str) -> Any:

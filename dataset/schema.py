@@ -38,6 +38,8 @@ class Row:
 
     TABLE: ClassVar[str]
     """Name of the table, and of its file where a folder holds just one."""
+    MADE_BY: ClassVar[str]
+    """The command that writes it."""
     STATUSES: ClassVar[tuple[str, ...]] = ()
     """Values of the column `status`: the good one first."""
     REASONS: ClassVar[Mapping[str, str]] = {}
@@ -58,6 +60,7 @@ class Pair(Row):
     """One moment: the phone's photo and the DSLR's, or the one that is there."""
 
     TABLE: ClassVar[str] = "pairs"
+    MADE_BY: ClassVar[str] = "pair"
     STATUSES: ClassVar[tuple[str, ...]] = ("paired", "unpaired")
     REASONS: ClassVar[Mapping[str, str]] = {
         "no_dslr_photo": "the DSLR has no photo of this moment",
@@ -97,6 +100,7 @@ class Alignment(Row):
     """One pair of photos and the transform between them, or the reason why there is none."""
 
     TABLE: ClassVar[str] = "alignments"
+    MADE_BY: ClassVar[str] = "align"
     STATUSES: ClassVar[tuple[str, ...]] = ("aligned", "rejected", "failed")
     REASONS: ClassVar[Mapping[str, str]] = {
         "few_matches": "too few keypoints of the two photos match",
@@ -201,6 +205,7 @@ class Timing(Row):
     """Processor time of one pair in the run that aligned it. A table of its own: times differ from run to run."""
 
     TABLE: ClassVar[str] = "timings"
+    MADE_BY: ClassVar[str] = "align"
 
     pair_id: str = column("the pair")
     key: str = column("digest of what was done, as in the table of alignments")
@@ -218,6 +223,7 @@ class Patch(Row):
     """One candidate window of an aligned pair, kept or not: what was measured on it, and where it comes from."""
 
     TABLE: ClassVar[str] = "patches"
+    MADE_BY: ClassVar[str] = "patches"
     STATUSES: ClassVar[tuple[str, ...]] = ("accepted", "rejected")
     REASONS: ClassVar[Mapping[str, str]] = {
         "masked": "the alignment masks this place: parallax or motion",
@@ -330,6 +336,7 @@ class Frame(Row):
     """One aligned pair that patches were cut from: its photos, and how the scene looks in small."""
 
     TABLE: ClassVar[str] = "frames"
+    MADE_BY: ClassVar[str] = "patches"
 
     pair_id: str = column("the pair")
     phone: str = column("phone that took the photo")
@@ -353,6 +360,7 @@ class Sample(Row):
     """One accepted patch and the part of the data set that its scene belongs to."""
 
     TABLE: ClassVar[str] = "splits"
+    MADE_BY: ClassVar[str] = "split"
 
     patch_id: str = column("the patch")
     pair_id: str = column("the pair that it was cut from")
@@ -371,6 +379,7 @@ class Photo(Row):
     """One pair of photos and its side of the split: why it is there, and all that is needed to prove it."""
 
     TABLE: ClassVar[str] = "photos"
+    MADE_BY: ClassVar[str] = "split"
     REASONS: ClassVar[Mapping[str, str]] = {
         "two_sides": "it links scenes that an earlier run put on two sides, so that on either side it would leak",
     }
@@ -405,6 +414,7 @@ class Score(Row):
     """How one test patch compares with the DSLR's, before and after the network."""
 
     TABLE: ClassVar[str] = "scores"
+    MADE_BY: ClassVar[str] = "evaluate"
 
     patch_id: str = column("the patch")
     psnr_before: float = column("PSNR of the untouched phone patch; infinite when equal", "dB")

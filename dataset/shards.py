@@ -54,6 +54,24 @@ class ShardWriter:
         return extent
 
 
+def member_name(path: Path, extent: Extent) -> str:
+    """Return the name that a shard has for what lies there; empty where no member of an archive begins.
+
+    Raises
+    ------
+    OSError
+        The shard is missing, or ends before the extent does.
+
+    """
+    if extent.offset < tarfile.BLOCKSIZE:
+        return ""
+    header = read_extent(path, Extent(extent.offset - tarfile.BLOCKSIZE, tarfile.BLOCKSIZE))
+    try:
+        return tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape").name
+    except tarfile.HeaderError:
+        return ""
+
+
 def read_extent(path: Path, extent: Extent) -> bytes:
     """Read one member's content without opening the archive as such.
 

@@ -70,9 +70,7 @@ def split(patches: Mapping[str, Path], out: Path, params: SplitParams) -> Split:
     for phone, rows in samples.items():
         write_rows(out / f"{phone}.parquet", Sample, rows)
     write_text(out / TEST_PHOTOS, _test_photos(places, out))
-    notes += [
-        _remove(path) for path in sorted(out.glob("*.parquet")) if path.stem not in patches and holds(path, Sample)
-    ]
+    notes += [_remove(path) for path in sorted(out.glob("*.parquet")) if path.stem not in patches and _is_ours(path)]
     counts = {
         name: {phone: sum(row.split == name for row in rows) for phone, rows in samples.items()} for name in SPLITS
     }
@@ -93,6 +91,13 @@ def _frames(tables: Iterable[Path]) -> list[Frame]:
     return list(frames.values())
 
 
+def _is_ours(path: Path) -> bool:
+    try:
+        return holds(path, Sample)
+    except DpedtoolError:
+        return False
+
+
 def _remove(path: Path) -> str:
     path.unlink()
     return f"{path} is removed: no patches of that name were split."
@@ -108,8 +113,10 @@ def recorded_sides(frames: Sequence[Frame], record: Sequence[Photo]) -> dict[str
     """Return the recorded split of frames, by `pair_id`.
 
     A pair is known by its two files; where it is gone, by the DSLR's file; where that was written anew, by the scene.
+    What was left to train on without a patch was not trained on: it is drawn anew, or one run whose limits let nothing
+    through would leave nothing to test on for ever.
     """
-    record = [photo for photo in record if photo.split != EXCLUDED]
+    record = [photo for photo in record if photo.split != EXCLUDED and (photo.accepted or photo.split != "train")]
     by_files = {(photo.dslr_sha256, photo.phone_sha256): photo.split for photo in record}
     sides = {
         frame.pair_id: by_files[frame.dslr_sha256, frame.phone_sha256]

@@ -209,7 +209,7 @@ def _read_table(path: Path, row_type: type[Row], only: Sequence[str] | None = No
 
 def _open_table(path: Path, row_type: type[Row], wanted: Sequence[str]) -> pq.ParquetFile:
     if not path.is_file():
-        raise DpedtoolError(f"There is no table {path}: run the stage that writes it first.")
+        raise DpedtoolError(f"There is no table {path}: run `dpedtool {row_type.MADE_BY}` first.")
     with _readable(path):
         # Absolute, since Arrow takes a relative name such as s3:x for an address.
         file = pq.ParquetFile(path.absolute())
@@ -217,7 +217,7 @@ def _open_table(path: Path, row_type: type[Row], wanted: Sequence[str]) -> pq.Pa
     if missing:
         raise DpedtoolError(
             f"{path} is no table of {row_type.TABLE} as this version writes it "
-            f"(without {', '.join(missing)}): run the stage that writes it again."
+            f"(without {', '.join(missing)}): run `dpedtool {row_type.MADE_BY}` again."
         )
     return file
 

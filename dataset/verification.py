@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from dataset.errors import DpedtoolError
 from dataset.near_duplicates import Limits, View, find_links
 from dataset.schema import Photo, Sample
-from dataset.tables import read_frame, read_rows
+from dataset.shards import Extent, member_name
+from dataset.tables import holds, read_frame, read_rows
 
 SIDES = ("train", "validation", "test")
 LEFT_OUT = "excluded"
@@ -65,7 +67,7 @@ def verify_split(folder: Path) -> Verdict:
 
 
 def _read_samples(folder: Path) -> pd.DataFrame:
-    tables = [path for path in sorted(folder.glob("*.parquet")) if path != Photo.table_in(folder)]
+    tables = [path for path in sorted(folder.glob("*.parquet")) if holds(path, Sample)]
     if not tables:
         raise DpedtoolError(f"{folder} holds no table of a phone's samples: run `dpedtool split` again.")
     return pd.concat([read_frame(table, Sample) for table in tables], ignore_index=True)
@@ -140,7 +142,7 @@ def _samples_follow(photos: Iterable[Photo], samples: pd.DataFrame) -> tuple[lis
 
 
 def _extents(samples: pd.DataFrame) -> tuple[list[str], str]:
-    """Whether each sample's bytes exist, and none are on two sides."""
+    """Whether each sample's bytes exist under its name, and none are on two sides."""
     leaks = []
     for shard, rows in samples.groupby("shard", sort=True):
         path = Path(str(shard))
@@ -150,6 +152,10 @@ def _extents(samples: pd.DataFrame) -> tuple[list[str], str]:
             leaks.append(
                 f"{path} ends before the patches that it should hold, or is missing: {size} of {ends.max()} bytes."
             )
+        elif count := sum(_is_another(path, row) for row in rows.itertuples()):
+            leaks.append(
+                f"{path} does not hold {count} of {len(rows)} patches where the split says: it has been cut anew since."
+            )
         for side in ("phone", "dslr"):
             sides = rows.groupby(f"{side}_offset")["split"].nunique()
             leaks += [
@@ -158,12 +164,24 @@ def _extents(samples: pd.DataFrame) -> tuple[list[str], str]:
     return leaks, f"Every patch lies in its shard: {samples['shard'].nunique()} shards."
 
 
+def _is_another(shard: Path, row: Any) -> bool:
+    """Whether what the archive names where a sample should lie is another patch's."""
+    found = (
+        member_name(shard, Extent(int(offset), int(length)))
+        for offset, length in ((row.phone_offset, row.phone_bytes), (row.dslr_offset, row.dslr_bytes))
+    )
+    return any(
+        not name.startswith(f"{row.patch_id}.{side}.") for name, side in zip(found, ("phone", "dslr"), strict=True)
+    )
+
+
 def _listed(folder: Path, photos: Iterable[Photo]) -> tuple[list[str], str]:
     """Whether the list of full-size test photos is that of the test."""
     path = folder / "test_photos.csv"
     if not path.is_file():
         return [f"{path} is missing: run `dpedtool split` again."], ""
-    with path.open(encoding="utf-8", newline="") as file:
+    # A damaged list names the wrong photos; that is all there is to say of it.
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
         listed = {row.get("pair_id") for row in csv.DictReader(file)}
     wanted = {photo.pair_id for photo in photos if photo.split == "test"}
     leaks = [f"{path.name} lists {name}, which is not in the test." for name in sorted(map(str, listed - wanted))]

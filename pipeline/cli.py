@@ -326,7 +326,8 @@ def _verify(folder: Path) -> None:
     if verdict.faults:
         more = len(verdict.faults) - MOST_FAULTS
         rest = f", {more} of them not shown" if more > 0 else ""
-        raise DpedtoolError(f"{folder} does not hold: {len(verdict.faults)} faults{rest}; split it anew.")
+        count = "1 fault" if len(verdict.faults) == 1 else f"{len(verdict.faults)} faults"
+        raise DpedtoolError(f"{folder} has {count}{rest}: mend the data, or split it anew.")
     if not verdict.is_proof:
         raise _Failure(f"{folder} cannot be verified; nothing was found that leaks.", NOT_PROVEN)
     click.echo(f"Nothing in {folder} leaks.")

@@ -5,11 +5,14 @@ there.
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 from dataset.io import unfinished
 from dataset.schema import Patch
 from dataset.shards import Extent, ShardWriter, read_extent
+
+SHARD_NAME = re.compile(r"patches-\d{5,}\.tar")
 
 
 class Shelf:
@@ -45,7 +48,8 @@ class Shelf:
         """Put the shards in the place of the earlier ones."""
         self._close()
         for old in sorted(self._folder.glob("patches-*.tar")):
-            if old not in self._names:
+            # A shard of the user's own, such as patches-old.tar, stays.
+            if SHARD_NAME.fullmatch(old.name) and old not in self._names:
                 old.unlink()
         for name in self._names:
             unfinished(name).replace(name)

@@ -6,6 +6,7 @@ grow with the photo.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +27,7 @@ Grey = npt.NDArray[np.float32]
 Values = npt.NDArray[np.float64]
 
 MARGIN_PX = 8
-"""Beyond a window and its search: what smoothing and interpolation reach for."""
+"""Beyond a window and its search: what smoothing by `shifts.SMOOTHING` and interpolation reach for."""
 DETAIL = 1.5
 """Grey levels a px, of smoothed images: noise changes by less, detail by more."""
 REDUCTION = 4
@@ -84,9 +85,11 @@ def _measure_row(phone: Bytes, dslr: Bytes, box: Box, corners: Corners, params: 
     moves = params.mode == "dped"
     turns = turns_within(params.max_angle_deg, params.angle_step_deg) if moves else (0.0,)
     side, top = params.size_px, int(corners[0, 1])
+    # OpenCV cuts a Gaussian off at four times its sigma.
+    margin = max(MARGIN_PX, math.ceil(4 * params.blur_px) + 1)
     # A turned search area reaches farther from its middle.
-    beyond = params.search_px + MARGIN_PX + int(np.sin(np.radians(max(turns))) * (side / 2 + params.search_px))
-    ours = _Strip.of(dslr, top - MARGIN_PX, top + side + MARGIN_PX)
+    beyond = params.search_px + margin + int(np.sin(np.radians(max(turns))) * (side / 2 + params.search_px))
+    ours = _Strip.of(dslr, top - margin, top + side + margin)
     theirs = _Strip.of(phone, box.y + top - beyond, box.y + top + side + beyond)
     here, there = ours.within(corners), theirs.within(corners + np.array([box.x, box.y]))
     scored = [strip.blurred(params.blur_px) for strip in (ours, theirs)]
@@ -167,13 +170,15 @@ def _slope(image: Grey) -> Grey:
 
 
 def _motion(phone: Grey, dslr: Grey, corners: Corners, side: int) -> Values:
-    """How far the NCC of the worst part of each window falls below the median of its parts."""
+    """How far the NCC of the worst part of each window falls below the median of its parts; NaN where they are few."""
     size = max(1, dslr.shape[1] // REDUCTION), max(1, dslr.shape[0] // REDUCTION)
     small_phone, small_dslr = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (phone, dslr))
     cell = max(LEAST_CELL, side // CELL_SHARE // REDUCTION)
     scores, contrasts = _cells(small_phone, small_dslr, cell)
     # Parts overlap by half, and lie wholly in the window.
     steps = np.arange(cell // 2, side // REDUCTION - (cell - 1) // 2, max(1, cell // 2))
+    if not len(steps):
+        return np.full(len(corners), np.nan)
     rows, columns = (corners[:, axis, None] // REDUCTION + steps for axis in (1, 0))
     places = np.minimum(rows, size[1] - 1)[:, :, None], np.minimum(columns, size[0] - 1)[:, None, :]
     parts = scores[places].reshape(len(corners), -1)

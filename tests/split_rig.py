@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from dataset.schema import Frame, Patch
+from dataset.shards import ShardWriter
 from dataset.tables import write_rows
+from pipeline.shelf import store
 
 PATCH_BYTES = 100
 
@@ -56,34 +59,28 @@ def write_patches(folder: Path, phone: str, frames: Sequence[Frame]) -> Path:
     """The tables of a phone, its shard, and a rejected patch for each frame."""
     home = folder / phone
     write_rows(Frame.table_in(home), Frame, frames)
-    rows = list(_patches(frames, home / "patches-00000.tar"))
-    write_rows(Patch.table_in(home), Patch, rows)
-    (home / "patches-00000.tar").write_bytes(bytes(PATCH_BYTES * 2 * len(rows)))
+    with ShardWriter(home / "patches-00000.tar") as shard:
+        write_rows(Patch.table_in(home), Patch, _patches(frames, home / "patches-00000.tar", shard))
     return Patch.table_in(home)
 
 
-def _patches(frames: Iterable[Frame], shard: Path) -> Iterable[Patch]:
-    offset = 0
+def _patches(frames: Iterable[Frame], path: Path, shard: ShardWriter) -> Iterable[Patch]:
     for one in frames:
         for index in range(one.windows):
-            accepted = index < one.accepted
-            yield Patch(
+            row = Patch(
                 patch_id=f"{one.pair_id}-{index}",
                 pair_id=one.pair_id,
                 phone=one.phone,
                 scene_id=one.scene_id,
-                status="accepted" if accepted else "rejected",
-                reason="" if accepted else "low_ncc",
+                status="rejected",
+                reason="low_ncc",
                 phone_path=one.phone_path,
                 dslr_path=one.dslr_path,
                 phone_sha256=one.phone_sha256,
                 dslr_sha256=one.dslr_sha256,
-                shard=shard if accepted else None,
-                phone_offset=offset if accepted else None,
-                phone_bytes=PATCH_BYTES if accepted else None,
-                dslr_offset=offset + PATCH_BYTES if accepted else None,
-                dslr_bytes=PATCH_BYTES if accepted else None,
                 params_sha256="p",
                 key="k",
             )
-            offset += 2 * PATCH_BYTES
+            if index < one.accepted:
+                row = replace(store(row, bytes(PATCH_BYTES), bytes(PATCH_BYTES), shard, path), reason="")
+            yield row

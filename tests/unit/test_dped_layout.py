@@ -146,3 +146,16 @@ def test_a_folder_of_something_else_is_one_sentence(tmp_path: Path) -> None:
         verify_layout(tmp_path)
     with pytest.raises(DpedtoolError, match="There is no folder"):
         verify_layout(tmp_path / "none")
+
+
+def test_a_camera_without_an_image_is_one_fault(phone: Path) -> None:
+    for path in (phone / "training_data" / "canon").iterdir():
+        path.unlink()
+    (fault,) = verify_layout(phone).faults
+    assert fault == f"{phone / 'training_data' / 'canon'} holds no image, but the folder beside it does."
+
+
+def test_a_layout_without_images_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "training_data" / "iphone").mkdir(parents=True)
+    with pytest.raises(DpedtoolError, match="nothing to verify"):
+        verify_layout(tmp_path)

@@ -227,7 +227,7 @@ def refused(path: Path, row_type: type = Sample) -> str:
 
 
 def test_a_missing_table_names_the_remedy(tmp_path: Path) -> None:
-    assert "run the stage" in refused(tmp_path / "none.parquet")
+    assert "run `dpedtool split` first" in refused(tmp_path / "none.parquet")
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PAR1", b"PAR1" + bytes(100) + b"PAR1"])

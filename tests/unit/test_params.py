@@ -99,6 +99,7 @@ def test_overrides_win_over_the_file_and_the_last_one_over_the_others(tmp_path: 
         ("captures: {phones: ['<b>']}", ["captures.phones", "'<b>'"]),
         ("split: {test: 0.6, validation: 0.4}", ["split", "below 1"]),
         ("patches: {angle_step_deg: 1e-9}", ["max_angle_deg", "angle_step_deg", "larger step"]),
+        ("patches: {max_angle_deg: 0.3}", ["angle_step_deg 0.5", "max_angle_deg 0.3", "no turn"]),
         ("patches: {mode: fast}", ["patches.mode", "strict, dped", "'fast'"]),
     ],
 )

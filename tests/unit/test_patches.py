@@ -367,3 +367,11 @@ def test_a_failure_while_shards_are_filled_leaves_the_earlier_ones(
     with pytest.raises(OSError, match="No space"):
         cut_patches(alignments, other, replace(PARAMS, shard_patches=5))
     assert files(other) == before
+
+
+def test_tar_files_of_others_in_the_folder_are_left_alone(tmp_path: Path, alignments: list[Alignment]) -> None:
+    (tmp_path / "patches-old.tar").write_text("mine")
+    (tmp_path / "patches-00099.tar").write_text("of an earlier run")
+    cut_patches(alignments[:1], tmp_path, PARAMS)
+    assert (tmp_path / "patches-old.tar").read_text() == "mine"
+    assert not (tmp_path / "patches-00099.tar").exists()

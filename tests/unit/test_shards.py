@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset.shards import Extent, ShardWriter, read_extent
+from dataset.shards import Extent, ShardWriter, member_name, read_extent
 
 
 def test_the_first_member_begins_behind_its_header(tmp_path: Path) -> None:
@@ -63,3 +63,13 @@ def test_what_was_added_before_an_error_is_a_whole_archive(tmp_path: Path) -> No
         fail()
     with tarfile.open(tmp_path / "a.tar") as archive:
         assert archive.getnames() == ["a"]
+
+
+def test_a_member_is_named_by_where_its_content_lies(tmp_path: Path) -> None:
+    path = tmp_path / "x.tar"
+    with ShardWriter(path) as shard:
+        extents = [shard.add(name, b"content") for name in ("a.phone.png", "a.dslr.png")]
+    assert [member_name(path, extent) for extent in extents] == ["a.phone.png", "a.dslr.png"]
+    assert [member_name(path, Extent(offset, 7)) for offset in (0, 100, 513, 1024)] == [""] * 4
+    with pytest.raises(OSError, match="ends before"):
+        member_name(path, Extent(10**6, 7))

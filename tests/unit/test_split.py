@@ -54,7 +54,9 @@ def test_samples_name_the_bytes_of_their_patches_and_rejected_ones_are_left_out(
     split(tables(tmp_path, {"a": ["x", "y"]}), tmp_path / "splits", SplitParams())
     rows = samples(tmp_path / "splits")
     assert [row.patch_id for row in rows] == ["a-x-0", "a-x-1", "a-y-0", "a-y-1"]
-    assert [(row.phone_offset, row.dslr_offset) for row in rows] == [(0, 100), (200, 300), (600, 700), (800, 900)]
+    # A header and a block of content each.
+    assert [row.phone_offset for row in rows] == [512, 2560, 4608, 6656]
+    assert [row.dslr_offset for row in rows] == [1536, 3584, 5632, 7680]
     for row in rows:
         assert row.shard.resolve() == (tmp_path / "a" / "patches-00000.tar").resolve()
         assert (row.phone_bytes, row.dslr_bytes) == (100, 100)
@@ -224,3 +226,21 @@ def test_a_phone_called_photos_is_refused(tmp_path: Path) -> None:
 def test_a_missing_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DpedtoolError, match="There is no table"):
         split({"a": tmp_path / "none.parquet"}, tmp_path / "splits", SplitParams())
+
+
+def test_files_of_others_in_the_folder_are_left_alone(tmp_path: Path) -> None:
+    out = tmp_path / "splits"
+    out.mkdir()
+    (out / "notes.parquet").write_text("no table")
+    assert split(tables(tmp_path, {"a": SCENES}), out, PARAMS).notes == []
+    assert (out / "notes.parquet").read_text() == "no table"
+
+
+def test_a_run_without_patches_does_not_leave_all_scenes_to_train_on(tmp_path: Path) -> None:
+    out, few = tmp_path / "splits", SCENES[:3]
+    split({"a": write_patches(tmp_path, "a", [frame(name, accepted=0) for name in few])}, out, PARAMS)
+    found = tables(tmp_path, {"a": few})
+    split(found, out, PARAMS)
+    split(found, tmp_path / "fresh", PARAMS)
+    assert sides(out) == sides(tmp_path / "fresh")
+    assert "test" in sides(out).values()

@@ -11,7 +11,7 @@ from split_rig import frame, write_patches
 
 from dataset.errors import DpedtoolError
 from dataset.params import SplitParams
-from dataset.schema import Photo, Sample
+from dataset.schema import Frame, Photo, Sample
 from dataset.split import split
 from dataset.tables import read_rows, write_rows
 from dataset.verification import verify_split
@@ -109,8 +109,9 @@ def test_bytes_on_two_sides_are_found(out: Path) -> None:
         out,
         lambda row: replace(row, dslr_offset=test.dslr_offset) if row.patch_id == rows["train"].patch_id else row,
     )
-    (fault,) = verify_split(out).faults
-    assert f"holds at byte {test.dslr_offset} an image that is on two sides" in fault
+    one, two = verify_split(out).faults
+    assert "does not hold 1 of 24 patches" in one
+    assert f"holds at byte {test.dslr_offset} an image that is on two sides" in two
 
 
 def test_samples_of_a_scene_that_is_left_out_are_found(out: Path) -> None:
@@ -139,3 +140,20 @@ def test_a_list_of_test_photos_that_is_gone_or_short_is_found(out: Path) -> None
 def test_a_split_of_nothing_holds(tmp_path: Path) -> None:
     split({"a": write_patches(tmp_path, "a", [])}, tmp_path / "splits", SplitParams())
     assert verify_split(tmp_path / "splits").faults == []
+
+
+def test_a_list_of_test_photos_in_another_encoding_is_a_fault_not_a_crash(out: Path) -> None:
+    (out / "test_photos.csv").write_bytes("pair_id,phone\nmärz,a\n".encode("latin-1"))
+    assert any("does not list" in fault for fault in verify_split(out).faults)
+
+
+def test_tables_that_are_not_of_the_split_are_passed_over(out: Path) -> None:
+    write_rows(out / "frames.parquet", Frame, [frame("s0")])
+    assert verify_split(out).faults == []
+
+
+def test_patches_that_were_cut_anew_since_are_found(tmp_path: Path, out: Path) -> None:
+    """The shard is as long as before, but other patches lie where the split says."""
+    write_patches(tmp_path, "a", [frame(name, "a") for name in reversed(SCENES)])
+    (fault,) = verify_split(out).faults
+    assert "does not hold 24 of 24 patches" in fault

@@ -161,3 +161,29 @@ def test_a_window_is_measured_alike_whatever_other_windows_there_are() -> None:
     assert dense[0].matches.ncc[0] == one.matches.ncc[0]
     for name, values in one.columns.items():
         np.testing.assert_allclose(dense[0].columns[name][0], values[0], err_msg=name)
+
+
+@pytest.mark.parametrize("side", [8, 11, 12])
+def test_small_windows_are_measured_but_for_their_motion(side: int) -> None:
+    phone = texture()
+    found = measured(phone, crop(phone), PatchesParams(size_px=side, stride_px=50))
+    assert np.isnan(found["motion"]).all()
+    np.testing.assert_allclose(found["ncc_here"], 1, atol=1e-6)
+    # At the rim of the crop what smoothing mirrors is much of so small a window.
+    inside = (found["corners"] > 0).all(axis=1)
+    np.testing.assert_allclose(found["residuals"][inside], 0, atol=0.01)
+
+
+def test_a_wide_blur_sees_as_far_as_it_reaches() -> None:
+    """Not only the strip of its row: a window is scored as it is cut from the whole blurred images."""
+    phone = np.tile(texture(), (3, 1))
+    dslr = np.clip(phone[20:-20, 10:-10] + 0.5 * np.roll(phone, 60, axis=1)[20:-20, 10:-10], 0, 255).astype(np.uint8)
+    box, sigma, side = Box(10, 20, dslr.shape[1], dslr.shape[0]), 8.0, 40
+    params = PatchesParams(size_px=side, stride_px=side, blur_px=sigma)
+    rows = list(measure(phone, dslr, box, params))
+    row = rows[len(rows) // 2]
+    theirs, ours = (cv2.GaussianBlur(image.astype(np.float32), (0, 0), sigma) for image in (phone, dslr))
+    (x, y), score = row.corners[2], row.matches.ncc_here[2]
+    windows = ours[y : y + side, x : x + side], theirs[y + box.y :, x + box.x :][:side, :side]
+    expected = np.corrcoef(windows[0].ravel(), windows[1].ravel())[0, 1]
+    assert score == pytest.approx(expected, abs=1e-5)
