@@ -15,19 +15,21 @@ from datetime import datetime
 from dataset.errors import DpedtoolError
 from dataset.near_duplicates import Link
 from dataset.params import SplitParams
-from dataset.schema import Frame
+from dataset.schema import Frame, Photo
 
 SPLITS = ("train", "validation", "test")
 EXCLUDED = "excluded"
 
 Order = tuple[bool, datetime, str, str, str]
+Shot = Frame | Photo
+"""A frame of today, or one that is known from an earlier run only."""
 
 
 @dataclass(frozen=True)
 class Tie:
     """What holds a frame to another one."""
 
-    frame: Frame
+    frame: Shot
     evidence: str
 
 
@@ -50,7 +52,7 @@ def time_of(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def order(frame: Frame) -> Order:
+def order(frame: Shot) -> Order:
     """Return the key that sorts frames: by the DSLR's clock, those without a time last, then by content and name."""
     time = time_of(frame.dslr_time)
     return time is None, time or datetime.max, frame.dslr_sha256, frame.phone_sha256, frame.pair_id
@@ -62,7 +64,11 @@ def draw_place(dslr_sha256: str, seed: int) -> float:
 
 
 def place_frames(
-    frames: Iterable[Frame], links: Iterable[Link], recorded: Mapping[str, str], params: SplitParams
+    frames: Iterable[Frame],
+    links: Iterable[Link],
+    recorded: Mapping[str, str],
+    params: SplitParams,
+    absent: Iterable[Photo] = (),
 ) -> list[Place]:
     """Return the side of every frame, in the order of time.
 
@@ -79,6 +85,8 @@ def place_frames(
         The split of the pairs that an earlier run has placed, by `pair_id`.
     params
         Shares or number, and seed.
+    absent
+        Photos that an earlier run has placed and that are not there today: new frames follow them too.
 
     Raises
     ------
@@ -90,8 +98,13 @@ def place_frames(
     excluded: dict[str, str] = {}
     ordered = sorted(frames, key=order)
     # What was decided comes first, so that it is never a new frame that decides about an old one.
-    for frame in sorted(ordered, key=lambda frame: frame.pair_id not in recorded):
-        if detail := ties.add(frame, recorded.get(frame.pair_id)):
+    for frame in ordered:
+        if frame.pair_id in recorded:
+            ties.add(frame, recorded[frame.pair_id])
+    for photo in sorted(absent, key=order):
+        ties.remember(photo)
+    for frame in ordered:
+        if frame.pair_id not in recorded and (detail := ties.add(frame, None)):
             excluded[frame.pair_id] = detail
     groups: dict[str, list[Frame]] = {}
     for frame in ordered:
@@ -132,11 +145,17 @@ def draw_sides(
     ends = _ends(groups, recorded, ranked, places, params)
     spare = len(ranked) - (0 if "train" in kept else 1)
     counts: dict[str, int] = {}
+    fewest = {
+        "test": int("test" not in kept and bool(params.test_scenes or params.test)),
+        "validation": int("validation" not in kept and params.validation > 0),
+    }
     for split, end in ends.items():
         inside = sum(places[name] < end for name in ranked) - sum(counts.values())
-        wanted = (split == "test" and params.test_scenes) or getattr(params, split) > 0
-        fewest = 1 if wanted and split not in kept else 0
-        counts[split] = max(0, min(max(inside, fewest), spare - sum(counts.values())))
+        most = spare - sum(counts.values())
+        # Many scenes asked for to test on still leave one to validate on.
+        if split == "test" and most > fewest["test"]:
+            most -= fewest["validation"]
+        counts[split] = max(0, min(max(inside, fewest[split]), most))
     drawn = [split for split, count in counts.items() for _ in range(count)]
     drawn += ["train"] * (len(ranked) - len(drawn))
     by_place = {name: next((split for split, end in ends.items() if places[name] < end), "train") for name in groups}
@@ -178,15 +197,20 @@ class _Ties:
         self.sides: dict[str, str] = {}
         """The recorded side of a tree, by its root."""
         self._parents: dict[str, str] = {}
-        self._holders: dict[str, list[Frame]] = {}
+        self._holders: dict[str, list[Shot]] = {}
         self._views: dict[str, list[tuple[str, str]]] = {}
         for link in links:
             self._views.setdefault(link.one, []).append((link.two, link.evidence))
             self._views.setdefault(link.two, []).append((link.one, link.evidence))
 
-    def add(self, frame: Frame, side: str | None) -> str:
+    def remember(self, photo: Photo) -> None:
+        """Take in a photo that is not there today, unless what is there is on another side."""
+        if set(self._sides(photo)) <= {photo.split}:
+            self.add(photo, photo.split)
+
+    def add(self, frame: Shot, side: str | None) -> str:
         """Take in a frame and its recorded side; return why it must be left out, or nothing."""
-        sides = {self.sides[root]: tie for tie in self.of(frame) if (root := self.root(tie.frame)) in self.sides}
+        sides = self._sides(frame)
         if side is not None and (other := next((split for split in sides if split != side), None)):
             raise _contradiction(frame, side, sides[other], other)
         if len(sides) > 1:
@@ -203,7 +227,11 @@ class _Ties:
             self.sides[top] = known
         return ""
 
-    def of(self, frame: Frame) -> list[Tie]:
+    def _sides(self, frame: Shot) -> dict[str, Tie]:
+        """The recorded sides of what ties a frame to those that were taken in, and one tie to each."""
+        return {self.sides[root]: tie for tie in self.of(frame) if (root := self.root(tie.frame)) in self.sides}
+
+    def of(self, frame: Shot) -> list[Tie]:
         """Return what ties a frame to those that were taken in."""
         scene, dslr, phone = _keys(frame)
         found = [Tie(other, "the same moment") for other in self._holders.get(scene, ())]
@@ -213,7 +241,7 @@ class _Ties:
             found += [Tie(other, evidence) for other in self._holders.get(_dslr_key(view), ())]
         return [tie for tie in found if tie.frame is not frame]
 
-    def root(self, frame: Frame) -> str:
+    def root(self, frame: Shot) -> str:
         """Return the name of the tree of a frame that was taken in."""
         return self._find(_keys(frame)[0])
 
@@ -223,7 +251,7 @@ class _Ties:
         return key
 
 
-def _keys(frame: Frame) -> tuple[str, str, str]:
+def _keys(frame: Shot) -> tuple[str, str, str]:
     return f"scene {frame.scene_id}", _dslr_key(frame.dslr_sha256), f"phone {frame.phone_sha256}"
 
 
@@ -231,12 +259,12 @@ def _dslr_key(sha256: str) -> str:
     return f"dslr {sha256}"
 
 
-def _between(frame: Frame, sides: Mapping[str, Tie]) -> str:
+def _between(frame: Shot, sides: Mapping[str, Tie]) -> str:
     parts = [f"{tie.frame.scene_id}, which is in {split} ({tie.evidence})" for split, tie in sorted(sides.items())]
     return f"Scene {frame.scene_id} shows the same as {' and as '.join(parts)}."
 
 
-def _contradiction(frame: Frame, side: str, tie: Tie, other: str) -> DpedtoolError:
+def _contradiction(frame: Shot, side: str, tie: Tie, other: str) -> DpedtoolError:
     return DpedtoolError(
         f"Scenes {frame.scene_id} ({side}) and {tie.frame.scene_id} ({other}) show the same ({tie.evidence}), and an "
         "earlier run put them on two sides: take one of them out of the captures, raise split.near_keypoints if they "

@@ -380,6 +380,7 @@ class Photo(Row):
 
     TABLE: ClassVar[str] = "photos"
     MADE_BY: ClassVar[str] = "split"
+    STATUSES: ClassVar[tuple[str, ...]] = ("present", "absent")
     REASONS: ClassVar[Mapping[str, str]] = {
         "two_sides": "it links scenes that an earlier run put on two sides, so that on either side it would leak",
     }
@@ -388,6 +389,9 @@ class Photo(Row):
     phone: str = column("phone that took the photo")
     scene_id: str = column("the moment: equal for all phones' photos of it")
     group: str = column("scenes that must stay together, by the name of the earliest; empty when excluded")
+    status: str = column(
+        "present, or absent: known from an earlier run, and remembered in case that it comes back", default="present"
+    )
     split: str = column("train, validation or test; or excluded: on no side, and none of its patches is a sample")
     reason: str = column("why it is excluded; else empty", default="")
     detail: str = column("the reason as a sentence, with figures", default="")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -61,12 +61,13 @@ def split(patches: Mapping[str, Path], out: Path, params: SplitParams) -> Split:
         raise DpedtoolError("A phone is called photos, as a table of the split is: give its folder another name.")
     frames = _frames(patches.values())
     record, notes = _record(Photo.table_in(out), params)
-    links = find_links(views(frames), Limits(params.near_minutes, params.near_keypoints))
-    places = place_frames(frames, links, recorded_sides(frames, record), params)
+    gone = absent(frames, record)
+    links = find_links(views([*frames, *gone]), Limits(params.near_minutes, params.near_keypoints))
+    places = place_frames(frames, links, recorded_sides(frames, record), params, gone)
     sides = {place.frame.pair_id: place.split for place in places}
     samples = {phone: _samples(_accepted(table), sides, table) for phone, table in patches.items()}
     # The decision first: what an interruption leaves undone, the next run does as decided.
-    write_rows(Photo.table_in(out), Photo, [_photo(place, params) for place in places])
+    write_rows(Photo.table_in(out), Photo, [*(_photo(place, params) for place in places), *gone])
     for phone, rows in samples.items():
         write_rows(out / f"{phone}.parquet", Sample, rows)
     write_text(out / TEST_PHOTOS, _test_photos(places, out))
@@ -116,7 +117,7 @@ def recorded_sides(frames: Sequence[Frame], record: Sequence[Photo]) -> dict[str
     What was left to train on without a patch was not trained on: it is drawn anew, or one run whose limits let nothing
     through would leave nothing to test on for ever.
     """
-    record = [photo for photo in record if photo.split != EXCLUDED and (photo.accepted or photo.split != "train")]
+    record = [photo for photo in record if _stands(photo)]
     by_files = {(photo.dslr_sha256, photo.phone_sha256): photo.split for photo in record}
     sides = {
         frame.pair_id: by_files[frame.dslr_sha256, frame.phone_sha256]
@@ -132,6 +133,22 @@ def recorded_sides(frames: Sequence[Frame], record: Sequence[Photo]) -> dict[str
             if frame.pair_id not in sides and (value := getattr(frame, name)) in known and value not in settled:
                 sides[frame.pair_id] = known[value]
     return sides
+
+
+def absent(frames: Sequence[Frame], record: Iterable[Photo]) -> list[Photo]:
+    """Return what an earlier run has placed and is not there today, so that it finds its side when it comes back."""
+    files = {(frame.dslr_sha256, frame.phone_sha256) for frame in frames}
+    names = {frame.pair_id for frame in frames}
+    return [
+        replace(photo, status="absent")
+        for photo in record
+        if _stands(photo) and (photo.dslr_sha256, photo.phone_sha256) not in files and photo.pair_id not in names
+    ]
+
+
+def _stands(photo: Photo) -> bool:
+    """Whether a recorded side was ever of use."""
+    return photo.split != EXCLUDED and (photo.accepted > 0 or photo.split != "train")
 
 
 def _record(table: Path, params: SplitParams) -> tuple[list[Photo], list[str]]:

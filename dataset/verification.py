@@ -46,7 +46,7 @@ def verify_split(folder: Path) -> Verdict:
         A table is missing or damaged.
 
     """
-    photos = read_rows(Photo.table_in(folder), Photo)
+    photos = [photo for photo in read_rows(Photo.table_in(folder), Photo) if photo.status == "present"]
     samples = _read_samples(folder)
     checks: list[Callable[[], tuple[list[str], str]]] = [
         lambda: _one_side("scene", ((photo.scene_id, photo) for photo in photos)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from dataset.params import SplitParams
 from dataset.schema import Frame, Photo, Sample
 from dataset.split import SPLITS, recorded_sides, split
 from dataset.tables import read_rows, write_rows
+from dataset.verification import verify_split
 
 PARAMS = SplitParams(test=0.25, validation=0.25)
 SCENES = [f"s{index}" for index in range(12)]
@@ -120,6 +122,57 @@ def test_an_earlier_run_is_kept_to_whatever_was_drawn(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     split(tables(tmp_path, {"a": ["x", "y", "z", *SCENES]}), elsewhere, PARAMS)
     assert sides(elsewhere) != sides(out)
+
+
+def test_scenes_that_are_away_for_a_run_find_their_side_when_they_come_back(tmp_path: Path) -> None:
+    out, some = tmp_path / "splits", replace(PARAMS, test_scenes=3)
+    split(tables(tmp_path, {"a": SCENES}), out, some)
+    before = sides(out)
+    left = [name for name in SCENES if before[name] != "test"]
+    more = [f"n{index}" for index in range(12)]
+    split(tables(tmp_path, {"a": [*left, *more]}), out, some)
+    assert {photo.scene_id for photo in photos(out) if photo.status == "absent"} == set(SCENES) - set(left)
+    assert {row.scene_id for row in samples(out)} == {*left, *more}
+    listed = (out / "test_photos.csv").read_text()
+    assert not any(f"a-{name}," in listed for name in SCENES if name not in left)
+    assert verify_split(out).faults == []
+    split(tables(tmp_path, {"a": [*SCENES, *more]}), out, some)
+    assert {name: sides(out)[name] for name in SCENES} == before
+    assert {photo.status for photo in photos(out)} == {"present"}
+
+
+def test_a_new_scene_that_shows_what_one_away_shows_goes_to_its_side(tmp_path: Path) -> None:
+    out = tmp_path / "splits"
+    split(tables(tmp_path, {"a": SCENES}), out, PARAMS)
+    for away in SCENES[:4]:
+        twin = replace(frame(away), pair_id="a-twin", scene_id="twin", dslr_sha256="0" * 64, phone_sha256="1" * 64)
+        shutil.copytree(out, tmp_path / away)
+        others = [frame(name) for name in SCENES if name != away]
+        split({"a": write_patches(tmp_path, "a", [*others, twin])}, tmp_path / away, PARAMS)
+        assert sides(tmp_path / away)["twin"] == sides(out)[away]
+
+
+def test_taking_out_one_of_two_that_contradict_each_other_is_enough(tmp_path: Path) -> None:
+    """What was taken out is remembered, and no longer speaks against what is there."""
+    out = tmp_path / "splits"
+    split(tables(tmp_path, {"a": SCENES}), out, PARAMS)
+    tested = next(name for name in SCENES if sides(out)[name] == "test")
+    trained = next(name for name in SCENES if sides(out)[name] == "train")
+    rows = photos(out)
+    same = next(row.thumbnail for row in rows if row.scene_id == tested)
+    write_rows(
+        out / "photos.parquet",
+        Photo,
+        [replace(row, thumbnail=same) for row in rows if row.scene_id == trained]
+        + [row for row in rows if row.scene_id != trained],
+    )
+    split(tables(tmp_path, {"a": [name for name in SCENES if name != trained]}), out, PARAMS)
+    assert sides(out)[tested] == "test"
+
+
+def test_many_scenes_to_test_on_leave_one_to_validate_on(tmp_path: Path) -> None:
+    split(tables(tmp_path, {"a": ["x", "y", "z"]}), tmp_path / "out", replace(PARAMS, test_scenes=100))
+    assert sorted(sides(tmp_path / "out").values()) == ["test", "train", "validation"]
 
 
 def test_other_shares_draw_anew_and_say_so(tmp_path: Path) -> None:
