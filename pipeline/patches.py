@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from dataset import photos, shards, thumbnails
 from dataset.errors import Rejection
@@ -156,36 +157,23 @@ def _cut_windows(alignment: Alignment, phone: Image, dslr: Image, params: Patche
 def _facts(measures: Measures, alignment: Alignment, params: PatchesParams) -> Iterator[dict[str, Any]]:
     """The columns of each window that say where it lies and what was measured on it."""
     box, side = crop_box(alignment), params.size_px
-    places = measures.corners + np.array([box.x, box.y])
-    matches, moves = measures.matches, params.mode == "dped"
-    homographies = from_patches(alignment, places, side)
-    rim = corners(side, side) + np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
-    quadrangles = np.stack([transform_points(one, rim) for one in homographies])
-    low, high = quadrangles.min(axis=1), quadrangles.max(axis=1)
-    phone_places = places + (matches.shifts if moves else 0)
-    columns = {
-        **measures.columns,
-        "ncc": matches.ncc_here,
-        "best_ncc": matches.ncc,
-        "dx": matches.shifts[:, 0],
-        "dy": matches.shifts[:, 1],
-        "angle_deg": matches.turns_deg,
-        "second_ncc": matches.second_ncc,
-        "residual_x": measures.residuals[:, 0],
-        "residual_y": measures.residuals[:, 1],
-        "residual_px": np.hypot(*measures.residuals.T),
-        "residual_error_px": measures.places.errors,
-        "phone_x": phone_places[:, 0],
-        "phone_y": phone_places[:, 1],
-        "dslr_x": low[:, 0],
-        "dslr_y": low[:, 1],
-        "dslr_width": high[:, 0] - low[:, 0],
-        "dslr_height": high[:, 1] - low[:, 1],
-    }
+    windows = measures.corners + np.array([box.x, box.y])
+    phone = windows + (measures.matches.shifts if params.mode == "dped" else 0)
+    homographies = from_patches(alignment, windows, side)
+    columns = measures.columns | {"phone_x": phone[:, 0], "phone_y": phone[:, 1]} | _dslr_boxes(homographies, side)
     names, values = list(columns), np.column_stack(list(columns.values())).tolist()
-    for (x, y), homography, known in zip(places.tolist(), homographies, values, strict=True):
+    for (x, y), homography, known in zip(windows.tolist(), homographies, values, strict=True):
         numbers = {name: None if math.isnan(value) else value for name, value in zip(names, known, strict=True)}
         yield {"x": x, "y": y, "size": side, "dslr_from_patch": tuple(homography.ravel().tolist()), **numbers}
+
+
+def _dslr_boxes(homographies: npt.NDArray[np.float64], side: int) -> dict[str, npt.NDArray[np.float64]]:
+    """The boxes in the DSLR photo that windows cover, to the outer edges of their px."""
+    rim = corners(side, side) + np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
+    covered = np.stack([transform_points(one, rim) for one in homographies])
+    low, high = covered.min(axis=1), covered.max(axis=1)
+    size = high - low
+    return {"dslr_x": low[:, 0], "dslr_y": low[:, 1], "dslr_width": size[:, 0], "dslr_height": size[:, 1]}
 
 
 def _phone_window(phone: Image, facts: Mapping[str, Any], params: PatchesParams) -> Image:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -51,8 +51,25 @@ class Measures:
     residuals: Points
     """(N, 2): shift left between the two images of the patch: the DSLR's shows at x + residual what the phone's shows
     at x, in px."""
-    columns: Mapping[str, Values] = field(default_factory=dict)
-    """(N,) each, by the column of `dataset.schema.Patch` that they go into."""
+    looks: Mapping[str, Values]
+    """(N,) each: brightness, contrast, clipping, flatness, sharpness and motion, by column."""
+
+    @property
+    def columns(self) -> dict[str, Values]:
+        """All that was measured, (N,) each, by the column of `dataset.schema.Patch` that it goes into."""
+        return {
+            **self.looks,
+            "ncc": self.matches.ncc_here,
+            "best_ncc": self.matches.ncc,
+            "dx": self.matches.shifts[:, 0],
+            "dy": self.matches.shifts[:, 1],
+            "angle_deg": self.matches.turns_deg,
+            "second_ncc": self.matches.second_ncc,
+            "residual_x": self.residuals[:, 0],
+            "residual_y": self.residuals[:, 1],
+            "residual_px": np.hypot(*self.residuals.T),
+            "residual_error_px": self.places.errors,
+        }
 
 
 def window_corners(height: int, width: int, params: PatchesParams) -> Corners:
@@ -106,7 +123,7 @@ def _measure_row(phone: Bytes, dslr: Bytes, box: Box, corners: Corners, params: 
         matches=matches,
         places=places,
         residuals=_unturned(applied - places.shifts, matches.turns_deg),
-        columns=_looks(*pairs[0], here, side) | _details(*pairs[1], here, side),
+        looks=_looks(*pairs[0], here, side) | _details(*pairs[1], here, side),
     )
 
 
