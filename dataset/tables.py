@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -61,7 +62,7 @@ class TableWriter:
 
     def _flush(self) -> None:
         arrays = [
-            pa.array([_to_file(getattr(row, spec.name), spec, self._names) for row in self._waiting], spec.arrow_type)
+            pa.array(_to_file(list(map(attrgetter(spec.name), self._waiting)), spec, self._names), spec.arrow_type)
             for spec in self._columns
         ]
         self._file.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
@@ -143,8 +144,15 @@ class PathNames:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._known: dict[Path, str] = {}
+        self._last: tuple[Place | None, str] = (None, "")
 
     def __getitem__(self, path: Place) -> str:
+        # One after the other, rows name the same files again and again.
+        if path is not self._last[0]:
+            self._last = path, self._name(path)
+        return self._last[1]
+
+    def _name(self, path: Place) -> str:
         if not isinstance(path, Path):
             return str(path)
         if path.parent not in self._known:
@@ -242,24 +250,23 @@ def _check_words(row: Row, row_type: type[Row]) -> None:
 
 def _as_rows(table: pa.Table, row_type: type[RowT], folder: Path) -> list[RowT]:
     specs = columns(row_type)
-    values = [[_from_file(value, spec, folder) for value in table[spec.name].to_pylist()] for spec in specs]
+    values = [_from_file(table[spec.name].to_pylist(), spec, folder) for spec in specs]
     names = [spec.name for spec in specs]
     return [row_type(**dict(zip(names, row, strict=True))) for row in zip(*values, strict=True)]
 
 
-def _to_file(value: Any, spec: ColumnSpec, names: PathNames) -> Any:
-    if value is None:
-        if not spec.nullable:
-            raise ValueError(f"column {spec.name} must not be empty")
-        return None
-    if spec.is_path:
-        return names[value]
-    return list(value) if isinstance(value, tuple) else value
+def _to_file(values: list[Any], spec: ColumnSpec, names: PathNames) -> list[Any]:
+    """A column of rows as the file has it."""
+    if not spec.nullable and any(value is None for value in values):
+        raise ValueError(f"column {spec.name} must not be empty")
+    return [None if path is None else names[path] for path in values] if spec.is_path else values
 
 
-def _from_file(value: Any, spec: ColumnSpec, folder: Path) -> Any:
-    if value is None:
-        return None
+def _from_file(values: list[Any], spec: ColumnSpec, folder: Path) -> list[Any]:
+    """A column of the file as rows have it."""
     if spec.is_path:
-        return as_place(value, folder)
-    return tuple(value) if isinstance(value, list) else value
+        places = {name: as_place(name, folder) for name in set(values) if name is not None}
+        return [places.get(name) for name in values]
+    if spec.kind == tuple[float, ...]:
+        return [None if value is None else tuple(value) for value in values]
+    return values

@@ -128,9 +128,9 @@ def transform_columns(transform: Transform) -> dict[str, tuple[float, ...] | Non
 
 def is_masked(row: Alignment, box: Box) -> bool:
     """Whether a box of the phone photo, inside the common crop, touches a cell that is not to be used."""
-    cells = mask(row)
-    if not cells.any():
+    if not row.masked:
         return False
+    cells = mask(row)
     side, crop = there(row.mask_cell_px), crop_box(row)
     left, top = (box.x - crop.x) // side, (box.y - crop.y) // side
     right, bottom = (box.x - crop.x + box.width - 1) // side, (box.y - crop.y + box.height - 1) // side
