@@ -15,10 +15,7 @@ from datetime import datetime
 from dataset.errors import DpedtoolError
 from dataset.near_duplicates import Link
 from dataset.params import SplitParams
-from dataset.schema import Frame, Photo
-
-SPLITS = ("train", "validation", "test")
-EXCLUDED = "excluded"
+from dataset.schema import EXCLUDED, Frame, Photo
 
 Order = tuple[bool, datetime, str, str, str]
 Shot = Frame | Photo

@@ -355,6 +355,12 @@ class Frame(Row):
     key: str = column("digest of the inputs, parameters and code that made this row, as in the table of patches")
 
 
+SPLITS = ("train", "validation", "test")
+"""The sides of a split."""
+EXCLUDED = "excluded"
+"""What a photo is that can be on none of them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sample(Row):
     """One accepted patch and the part of the data set that its scene belongs to."""

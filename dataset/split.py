@@ -11,11 +11,11 @@ from pathlib import Path
 import pandas as pd
 
 from dataset.errors import DpedtoolError
-from dataset.groups import EXCLUDED, SPLITS, Place, place_frames, time_of
+from dataset.groups import Place, place_frames, time_of
 from dataset.io import write_text
 from dataset.near_duplicates import Limits, View, find_links
 from dataset.params import SplitParams
-from dataset.schema import Frame, Patch, Photo, Sample, columns
+from dataset.schema import EXCLUDED, SPLITS, Frame, Patch, Photo, Sample, columns
 from dataset.tables import PathNames, holds, read_frame, read_rows, write_rows
 
 TEST_PHOTOS = "test_photos.csv"

@@ -17,12 +17,9 @@ import pandas as pd
 
 from dataset.errors import DpedtoolError
 from dataset.near_duplicates import Limits, View, find_links
-from dataset.schema import Photo, Sample
+from dataset.schema import EXCLUDED, SPLITS, Photo, Sample
 from dataset.shards import Extent, member_name
 from dataset.tables import holds, read_frame, read_rows
-
-SIDES = ("train", "validation", "test")
-LEFT_OUT = "excluded"
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ def _one_side(what: str, named: Iterable[tuple[str, Photo]]) -> tuple[list[str],
     """Whether all photos of one name are on one side; those left out are on none."""
     found: dict[str, dict[str, Photo]] = {}
     for name, photo in named:
-        if photo.split != LEFT_OUT:
+        if photo.split != EXCLUDED:
             found.setdefault(name, {}).setdefault(photo.split, photo)
     leaks = [
         f"The {what} {name} is on {len(sides)} sides: "
@@ -90,7 +87,7 @@ def _one_side(what: str, named: Iterable[tuple[str, Photo]]) -> tuple[list[str],
 
 
 def _near_duplicates(photos: Iterable[Photo]) -> tuple[list[str], str]:
-    kept = {photo.dslr_sha256: photo for photo in photos if photo.split != LEFT_OUT}
+    kept = {photo.dslr_sha256: photo for photo in photos if photo.split != EXCLUDED}
     limits = Limits(
         max((photo.near_minutes for photo in kept.values()), default=0.0),
         min((photo.near_keypoints for photo in kept.values()), default=1),
@@ -125,7 +122,7 @@ def _samples_follow(photos: Iterable[Photo], samples: pd.DataFrame) -> tuple[lis
         photo = known.get(str(pair_id))
         if photo is None:
             leaks.append(f"{len(rows)} patches in {split} are of {pair_id}, which is not in the table of photos.")
-        elif photo.split != split or split not in SIDES:
+        elif photo.split != split or split not in SPLITS:
             leaks.append(f"{len(rows)} patches of {pair_id} are in {split}, but the photo is in {photo.split}.")
         elif (photo.phone, photo.scene_id) != (phone, scene_id):
             leaks.append(f"{len(rows)} patches of {pair_id} name the scene {scene_id} of {phone}, as no photo does.")
@@ -133,9 +130,9 @@ def _samples_follow(photos: Iterable[Photo], samples: pd.DataFrame) -> tuple[lis
     leaks += [
         f"{photo.pair_id} has {found} patches, but {photo.accepted} were cut from it."
         for photo in known.values()
-        if photo.split != LEFT_OUT and (found := int(counts.get(photo.pair_id, 0))) != photo.accepted
+        if photo.split != EXCLUDED and (found := int(counts.get(photo.pair_id, 0))) != photo.accepted
     ]
-    left_out = sum(photo.split == LEFT_OUT for photo in known.values())
+    left_out = sum(photo.split == EXCLUDED for photo in known.values())
     return leaks, (
         f"Every patch is on its photo's side, and there once: {len(samples)} patches of {samples['pair_id'].nunique()} "
         f"pairs; none is of the {left_out} that are left out."

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -85,7 +85,7 @@ def cut_patches(
     items = {_key(row, params): row for row in rows}
     table = Patch.table_in(out)
     with Finished(table, Patch) as finished:
-        known = finished.aside(items, Frame)
+        known = set(finished.aside(items, Frame))
         work_off(
             items,
             partial(cut_pair, params=params, parts=finished.parts),
@@ -193,7 +193,7 @@ def _row(blank: Mapping[str, Any], facts: Mapping[str, Any], reason: str, detail
 def _frame(
     alignment: Alignment, files: tuple[PhotoFile, PhotoFile], small: bytes, rows: Sequence[Patch], key: str
 ) -> Frame:
-    phone_time, dslr_time = (file.time.isoformat() if file.time else None for file in files)
+    phone_time, dslr_time = (time.isoformat() if time else None for time in (file.time for file in files))
     return Frame(
         pair_id=alignment.pair_id,
         phone=alignment.phone,
@@ -213,7 +213,7 @@ def _frame(
     )
 
 
-def _is_usable(rows: Sequence[Patch], frames: Mapping[str, Frame]) -> bool:
+def _is_usable(rows: Sequence[Patch], frames: Container[str]) -> bool:
     """Whether what the rows speak of is there: the bytes of their patches, and the frame of their pair."""
     return all(is_stored(row) for row in rows if row.status == "accepted") and (
         rows[0].key in frames or rows[0].reason in UNSEEN

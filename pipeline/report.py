@@ -15,11 +15,10 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dataset.errors import DpedtoolError, Rejection
-from dataset.groups import SPLITS
 from dataset.io import read_json, write_text
 from dataset.params import Params
 from dataset.photos import encode_image
-from dataset.schema import Alignment, Pair, Patch, Row, Sample
+from dataset.schema import SPLITS, Alignment, Pair, Patch, Row, Sample
 from dataset.tables import read_frame, read_rows
 from pipeline.aligned import aligned_images
 from pipeline.overlay import checkerboard, shrunk

@@ -78,14 +78,19 @@ def measure(phone: Grey, dslr: Grey) -> Shifts:
     centres = window_centres(*phone.shape)
     if not len(centres):
         return Shifts(centres, np.empty((0, 2)), np.empty((0, 2, 2)), np.empty(0))
-    # Scharr's kernels, scaled to grey levels a px.
-    gradients = [cv2.Scharr(dslr, cv2.CV_32F, *order, scale=1 / 32) for order in ((1, 0), (0, 1))]
-    normal, moments, energy = _centred_sums([dslr, *gradients], phone)  # type: ignore[list-item]
+    normal, moments, energy = _centred_sums([dslr, *gradients(dslr)], phone)
     shifts, texture, unexplained = gauss_newton(normal, moments, energy)
     variance = unexplained / WINDOW**2 * NOISE_CORRELATION
     information = texture / variance[:, None, None]
     ncc = moments[:, 0] / np.sqrt(np.maximum(energy * normal[:, 0, 0], 1e-9))
     return Shifts(centres, shifts, information, ncc)
+
+
+def gradients(image: Grey) -> tuple[Grey, Grey]:
+    """Return the gradients of an image (H, W) along x and y, (H, W) each, in grey levels a px."""
+    # Scharr's kernels weigh 32 px in all.
+    x, y = (cv2.Scharr(image, cv2.CV_32F, *order, scale=1 / 32) for order in ((1, 0), (0, 1)))
+    return x, y  # type: ignore[return-value]
 
 
 def gauss_newton(normal: Sums, moments: Sums, energy: Sums) -> tuple[Points, Sums, Sums]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pipeline.correlation import Corners, sample, turned
 from pipeline.geometry import Points
-from pipeline.shifts import NOISE_CORRELATION, SMOOTHING, gauss_newton
+from pipeline.shifts import NOISE_CORRELATION, SMOOTHING, gauss_newton, gradients
 
 Grey = npt.NDArray[np.float32]
 Values = npt.NDArray[np.float64]
@@ -78,8 +78,7 @@ def locate(
 
 def _features(image: Grey, corners: Corners, side: int) -> Grey:
     """The windows of the image and of its gradients along x and y, each less its mean, (N, 3, side * side)."""
-    # Scharr's kernels, scaled to grey levels a px.
-    planes = [image, *(cv2.Scharr(image, cv2.CV_32F, *order, scale=1 / 32) for order in ((1, 0), (0, 1)))]
+    planes = [image, *gradients(image)]
     cut = [[plane[y : y + side, x : x + side].ravel() for plane in planes] for x, y in corners.tolist()]
     return _less_mean(np.array(cut, np.float32))
 

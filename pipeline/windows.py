@@ -19,7 +19,7 @@ from dataset.params import PatchesParams
 from pipeline.correlation import Corners, Matches, find, turned, turns_within
 from pipeline.exposure import clipped
 from pipeline.geometry import Box, Points
-from pipeline.shifts import SMOOTHING
+from pipeline.shifts import SMOOTHING, gradients
 from pipeline.subpixel import Places, locate
 
 Bytes = npt.NDArray[np.uint8]
@@ -182,8 +182,7 @@ def _sharpness(image: Grey, corners: Corners, side: int) -> Values:
 
 
 def _slope(image: Grey) -> Grey:
-    x, y = (cv2.Scharr(image, cv2.CV_32F, *order, scale=1 / 32) for order in ((1, 0), (0, 1)))
-    return cv2.magnitude(x, y)  # type: ignore[return-value]
+    return cv2.magnitude(*gradients(image))  # type: ignore[return-value]
 
 
 def _motion(phone: Grey, dslr: Grey, corners: Corners, side: int) -> Values:

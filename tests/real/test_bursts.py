@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
 from itertools import combinations
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from real_data import real_folder
 
 from dataset.near_duplicates import Limits, View, find_links
 from dataset.photos import load_photo
@@ -17,14 +16,6 @@ from dataset.thumbnails import thumbnail
 
 LIMITS = Limits(minutes=30, keypoints=12)
 CAMERAS = ("iphonex", "iphonex_far", "nikon_d5500")
-
-
-def real_folder(name: str) -> Path:
-    beside_the_checkout = Path(__file__).resolve().parents[3] / "shared" / "data"
-    folder = Path(os.environ.get("DPEDTOOL_REAL_DATA") or beside_the_checkout) / name
-    if not folder.is_dir():
-        pytest.skip(f"no real photos in {folder}: set DPEDTOOL_REAL_DATA")
-    return folder
 
 
 @pytest.fixture(scope="module")

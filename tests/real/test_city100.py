@@ -3,7 +3,6 @@
 Residuals over the scenes tested here: median 0.06 px, 95th percentile 0.27 px.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import pandas as pd
 import pytest
 from PIL import Image as PillowImage
 from PIL import ImageOps
+from real_data import real_folder
 
 from dataset.photos import load_photo
 from dataset.schema import Alignment
@@ -36,14 +36,6 @@ def dpedtool(*arguments, code: int = 0) -> str:
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout + done.stderr
-
-
-def real_folder(name: str) -> Path:
-    beside_the_checkout = Path(__file__).resolve().parents[3] / "shared" / "data"
-    folder = Path(os.environ.get("DPEDTOOL_REAL_DATA") or beside_the_checkout) / name
-    if not folder.is_dir():
-        pytest.skip(f"no real photos in {folder}: set DPEDTOOL_REAL_DATA")
-    return folder
 
 
 @pytest.fixture(scope="module")

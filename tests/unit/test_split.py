@@ -12,8 +12,8 @@ from split_rig import frame, write_patches
 
 from dataset.errors import DpedtoolError
 from dataset.params import SplitParams
-from dataset.schema import Frame, Photo, Sample
-from dataset.split import SPLITS, recorded_sides, split
+from dataset.schema import SPLITS, Frame, Photo, Sample
+from dataset.split import recorded_sides, split
 from dataset.tables import read_rows, write_rows
 from dataset.verification import verify_split
 

@@ -1,0 +1,15 @@
+"""Where the real photos are that some tests use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def real_folder(name: str) -> Path:
+    """Return a folder of real photos; the test is skipped where there is none."""
+    beside_the_checkout = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("DPEDTOOL_REAL_DATA") or beside_the_checkout) / name
+    if not folder.is_dir():
+        pytest.skip(f"no real photos in {folder}: set DPEDTOOL_REAL_DATA")
+    return folder
