@@ -21,6 +21,9 @@ from dataset.errors import ParamsError
 from dataset.places import as_place
 from dataset.sections import Section, param
 
+# Parameters that name files, relative to the params file.
+_FILES = (("captures", "root"), ("pair", "csv"), ("train", "start"), ("train", "vgg"))
+_PRESETS = Path(__file__).parent / "presets"
 CAMERA_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 
 
@@ -230,23 +233,63 @@ class SplitParams(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainParams(Section):
-    """The generator, its losses and the optimiser."""
+    """The network, its losses and the optimiser; the defaults are those of the preset `fidelity`."""
 
-    channels: int = param(64, "feature maps of the generator", at_least=1)
-    blocks: int = param(4, "residual blocks of the generator", at_least=0)
+    preset: Literal["fidelity", "paper", "released-code"] = param(
+        "fidelity",
+        "where the values come from that are not given: fidelity, for PSNR and MS-SSIM; or DPED, as the paper "
+        "describes it or as the released code computes it (docs/presets.md)",
+    )
+    network: Literal["resnet", "srcnn"] = param("resnet", "the generator: DPED's residual network, or SRCNN")
+    channels: int = param(64, "resnet: feature maps", at_least=1)
+    blocks: int = param(4, "resnet: residual blocks", at_least=0)
+    norm: Literal["instance", "batch"] = param(
+        "instance", "resnet: normalisation over one image, or over the batch; the discriminator has the same"
+    )
     initialisation: Literal["pass-through", "released-code"] = param(
         "pass-through",
         "first weights: such that the photo passes nearly unchanged, or the small random ones of DPED's released code",
     )
+    start: str | None = param(
+        None,
+        "weights to go on from, in place of the initialisation: a .safetensors file, such as dpedtool import-weights "
+        "makes, or a model's folder; null: none",
+    )
     iterations: int = param(2000, "optimiser steps", at_least=1)
     batch: int = param(16, "patches a step", at_least=1)
     crop_px: int = param(100, "random crop of each patch a step is computed on, in px", at_least=32)
+    augment: bool = param(True, "flip and turn the patches at random")
+    pool: int = param(0, "draw the batches from so many random patches at a time; 0: from all", at_least=0)
+    pool_iterations: int = param(1000, "optimiser steps until another pool is drawn", at_least=1)
     learning_rate: float = param(5e-4, "peak step size of Adam", above=0)
+    schedule: Literal["cosine", "constant"] = param(
+        "cosine", "step size: a linear warm-up, then half a cosine down to zero; or always the same"
+    )
+    clip_norm: float = param(0.0, "longest gradient of the generator, cut to this; 0: not cut", at_least=0)
+    ema: float = param(0.0, "share of the running mean of the weights kept at each step; 0: no mean", at_least=0)
+    loss_form: Literal["mean", "paper", "released-code"] = param(
+        "mean",
+        "how the colour, texture and TV losses are defined: means, whose balance no batch or patch size changes; or "
+        "with the sums over the batch and the patch of DPED, where another batch or crop_px asks for other weights",
+    )
     pixel_weight: float = param(1.0, "weight of the mean absolute difference", at_least=0)
     ms_ssim_weight: float = param(0.2, "weight of 1 - SSIM at several scales", at_least=0)
+    content_weight: float = param(0.0, "weight of the content loss, which needs vgg", at_least=0)
     colour_weight: float = param(0.5, "weight of the colour loss on blurred patches", at_least=0)
     texture_weight: float = param(0.0, "weight of the adversarial texture loss; 0: no discriminator", at_least=0)
     tv_weight: float = param(0.0, "weight of total variation", at_least=0)
+    vgg: str | None = param(
+        None,
+        "file with the weights of VGG-19 for the content loss: imagenet-vgg-verydeep-19.mat, or torchvision's "
+        "vgg19-dcbb9e9d.pth; null: none",
+    )
+    held_out: float = param(
+        0.1, "training on two folders: share of the pairs kept for validation", at_least=0, at_most=0.9
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = param(
+        "auto", "of the convolutions; auto: bfloat16 where the device computes it faster"
+    )
+    compile: bool = param(False, "let torch.compile fuse the networks: minutes at the start, then faster on GPUs")
     validate_every: int = param(100, "steps between two validations and checkpoints", at_least=1)
     seed: int = param(0, "draws the first weights, the batches and the crops", at_least=0)
     device: Literal["auto", "cpu", "cuda"] = param("auto", "where to compute; auto: a GPU where there is one")
@@ -256,6 +299,15 @@ class TrainParams(Section):
         weights = [name for name in self.__dataclass_fields__ if name.endswith("_weight")]
         if not any(getattr(self, name) for name in weights):
             raise ParamsError(f"{', '.join(weights)} are all 0, which leaves nothing to train for: set one above 0.")
+        if self.ema >= 1:
+            raise ParamsError(f"ema must be below 1, not {self.ema:g}.")
+
+    @classmethod
+    def completed(cls, given: Mapping[Any, Any]) -> dict[Any, Any]:
+        """Return the values given, and below them those of the preset that they name."""
+        preset = given.get("preset", cls.preset)
+        # A name that is none is refused where the field is checked.
+        return {**load_preset(preset).values, **given} if preset in preset_names() else dict(given)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,6 +343,36 @@ class Params:
     evaluate: EvaluateParams = EvaluateParams()
 
 
+@dataclass(frozen=True)
+class Preset:
+    """A named set of training parameters."""
+
+    source: str
+    """Whose values these are."""
+    expected: str
+    """What training with them gives, and on what."""
+    values: Mapping[str, Any]
+    """Fields of `TrainParams`; those left out keep their default."""
+
+
+def preset_names() -> list[str]:
+    """Return the names of all presets."""
+    return list(typing.get_args(typing.get_type_hints(TrainParams)["preset"]))
+
+
+def load_preset(name: str) -> Preset:
+    """Read one preset.
+
+    Parameters
+    ----------
+    name
+        One of `preset_names`.
+
+    """
+    document = yaml.safe_load((_PRESETS / f"{name}.yaml").read_text(encoding="utf-8"))
+    return Preset(document["source"], document["expected"], document["train"])
+
+
 def load_params(path: Path | None, overrides: tuple[str, ...] = ()) -> Params:
     """Read a params file and apply `section.key=value` overrides on top.
 
@@ -310,14 +392,14 @@ def load_params(path: Path | None, overrides: tuple[str, ...] = ()) -> Params:
     sections = _read_yaml(path) if path else {}
     where = str(path) if path else "the defaults"
     params: Params = _build(Params, sections, where)
-    if path:
-        captures = dataclasses.replace(params.captures, root=str(as_place(params.captures.root, path.parent)))
-        params = dataclasses.replace(params, captures=captures)
-        if params.pair.csv is not None:
-            pair = dataclasses.replace(params.pair, csv=str(as_place(params.pair.csv, path.parent)))
-            params = dataclasses.replace(params, pair=pair)
+    for section, key in _FILES if path else ():
+        found = getattr(getattr(params, section), key)
+        if found is not None:
+            placed = {**(sections.get(section) or {}), key: str(as_place(found, typing.cast("Path", path).parent))}
+            sections[section] = placed
+            params = dataclasses.replace(params, **{section: _build(_kind(params, section), placed, where)})
     for override in overrides:
-        params = _override(params, override)
+        params = _override(params, sections, override)
     return params
 
 
@@ -381,12 +463,13 @@ def _build(kind: type[Any], values: Mapping[Any, Any], where: str, prefix: str =
         else:
             built[key] = value
     try:
-        return kind(**built)
+        return kind(**(kind.completed(built) if issubclass(kind, Section) else built))
     except ParamsError as error:
         raise ParamsError(f"{where}: {prefix}{error}") from None
 
 
-def _override(params: Params, override: str) -> Params:
+def _override(params: Params, given: dict[str, Any], override: str) -> Params:
+    """Return the parameters with one more value; `given` is what the user has said so far, and learns it."""
     name, equals, text = override.partition("=")
     section, dot, key = name.strip().partition(".")
     if not (equals and dot):
@@ -398,10 +481,13 @@ def _override(params: Params, override: str) -> Params:
     known = {declared.name for declared in dataclasses.fields(Params)}
     if section not in known:
         raise ParamsError(f"--set: unknown section '{section}'{_nearest(section, known, '')}")
-    current = getattr(params, section)
-    values = {declared.name: getattr(current, declared.name) for declared in dataclasses.fields(current)}
-    rebuilt = _build(type(current), {**values, key: value}, "--set", f"{section}.")
+    given[section] = {**(given.get(section) or {}), key: value}
+    rebuilt = _build(_kind(params, section), given[section], "--set", f"{section}.")
     return dataclasses.replace(params, **{section: rebuilt})
+
+
+def _kind(params: Params, section: str) -> type[Any]:
+    return type(getattr(params, section))
 
 
 def _nearest(key: str, valid: typing.Iterable[str], prefix: str) -> str:

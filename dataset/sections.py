@@ -7,6 +7,7 @@ import math
 import re
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import field
 from typing import Any, Literal
 
@@ -35,6 +36,11 @@ class Section:
         for declared in dataclasses.fields(self):  # type: ignore[arg-type]
             value = _checked(getattr(self, declared.name), hints[declared.name], declared)
             object.__setattr__(self, declared.name, value)
+
+    @classmethod
+    def completed(cls, given: Mapping[Any, Any]) -> dict[Any, Any]:
+        """Return the values to build a section from; a section may add values that follow from those given."""
+        return dict(given)
 
     def meaning(self, name: str) -> str:
         """Return what a field means and, where there is a choice, what it may be."""

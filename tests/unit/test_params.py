@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 from dataset.errors import ParamsError
-from dataset.params import AlignParams, CapturesParams, Params, SplitParams, TrainParams, as_yaml, describe, load_params
+from dataset.params import (
+    AlignParams,
+    CapturesParams,
+    Params,
+    SplitParams,
+    TrainParams,
+    as_yaml,
+    describe,
+    load_params,
+    load_preset,
+    preset_names,
+)
 
 
 def write(folder: Path, text: str) -> Path:
@@ -164,3 +175,30 @@ def test_the_printed_params_load_as_what_was_printed(tmp_path: Path) -> None:
 def test_a_number_beyond_a_float_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="tolerance_s"):
         load_params(write(tmp_path, f"pair: {{tolerance_s: 1{'0' * 400}}}"))
+
+
+def test_a_preset_gives_what_is_not_given(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("train: {preset: paper, batch: 8}\n", encoding="utf-8")
+    train = load_params(path).train
+    assert (train.batch, train.norm, train.colour_weight) == (8, "batch", 0.1)
+    released = load_params(path, ("train.preset=released-code",)).train
+    assert (released.batch, released.norm, released.colour_weight) == (8, "instance", 0.5)
+
+
+def test_the_defaults_are_the_preset_fidelity() -> None:
+    assert TrainParams(**TrainParams.completed({"preset": "fidelity"})) == TrainParams() == Params().train
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_says_where_it_comes_from_and_builds(name: str) -> None:
+    preset = load_preset(name)
+    assert preset.source
+    assert preset.expected
+    train = TrainParams(**TrainParams.completed({"preset": name}))
+    assert all(getattr(train, key) == value for key, value in preset.values.items())
+
+
+def test_a_preset_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ParamsError, match=r"train\.preset must be one of fidelity, paper, released-code, not 'papre'"):
+        load_params(None, ("train.preset=papre",))
