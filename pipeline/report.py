@@ -206,7 +206,7 @@ def _scores(figures: dict[str, Any], trained: bool) -> list[str]:
 
 def _training(card: dict[str, Any]) -> str:
     """What a model's card says of its training, in a sentence."""
-    network = f"{card['network']['name']} with {card['parameters']} parameters"
+    network = f"{card['name']} with {card['parameters']} parameters"
     if not card.get("trained", True):
         return f"Not trained, since {card['reason']}."
     if "training" not in card:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from torch import Tensor
 
 from dataset.errors import DpedtoolError
 from dataset.io import read_json, replacing, write_json
-from training.model import Generator, count_parameters
+from training.model import Architecture, Generator, count_parameters
 
 WEIGHTS, CARD, UNFINISHED = "generator.safetensors", "model.json", "unfinished.safetensors"
+_NETWORK = "network"
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], notes: dict[str, str] | None = None) -> None:
@@ -33,6 +35,8 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         The file is missing or damaged.
 
     """
+    if not path.is_file():
+        raise DpedtoolError(f"There is no file {path}: run the stage that writes it.")
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
@@ -48,48 +52,63 @@ def read_notes(path: Path) -> dict[str, str]:
         return {}
 
 
-def save_model(folder: Path, model: Generator, more: Mapping[str, Any]) -> None:
-    """Write a generator's weights and its card.
+def save_model(path: Path, model: Generator, more: Mapping[str, Any]) -> None:
+    """Write a generator and, beside it, its card.
 
     Parameters
     ----------
-    folder
-        Where to.
+    path
+        A folder, for `WEIGHTS` and `CARD` in it; or a file X.safetensors, for it and X.json. The weights' file says
+        itself which network they are of, so that it can be used alone.
     model
-        The network; `load_model` builds it from the card's part `network` alone.
+        The network.
     more
         What else the card is to say, of any model as little as is known: `training`, how it came about; `trained`,
         false where it never was, with a `reason`.
 
     """
-    network = {"name": "DPED generator", "channels": model.head.out_channels, "blocks": len(model.blocks)}
-    save_tensors(folder / WEIGHTS, model.state_dict())
-    write_json(
-        folder / CARD,
-        {"network": network, "parameters": count_parameters(model), "input": "RGB, 0..1, (N, 3, H, W)", **more},
-    )
+    network = model.architecture
+    weights, card = model_files(path)
+    save_tensors(weights, model.state_dict(), {_NETWORK: json.dumps(network.as_json())})
+    about = {"name": network.name, "parameters": count_parameters(model), "input": "RGB, 0..1, (N, 3, H, W)"}
+    write_json(card, {"network": network.as_json(), **about, **more})
 
 
-def load_model(folder: Path) -> Generator:
+def load_model(path: Path) -> Generator:
     """Build the generator that `save_model` wrote, ready to evaluate.
+
+    Parameters
+    ----------
+    path
+        The folder or the file that it was written to.
 
     Raises
     ------
     DpedtoolError
-        A file is missing, damaged, or the two do not fit.
+        A file is missing, damaged, or no generator's.
 
     """
-    card = load_card(folder)
+    weights, _ = model_files(path)
+    tensors, network = load_tensors(weights), read_notes(weights).get(_NETWORK)
+    if network is None:
+        raise DpedtoolError(f"{weights} does not say which network it is of: name a file that dpedtool wrote.")
     try:
-        model = Generator(card["network"]["channels"], card["network"]["blocks"])
-        model.load_state_dict(load_tensors(folder / WEIGHTS))
-    except (KeyError, TypeError, RuntimeError) as error:
+        model = Architecture.from_json(json.loads(network)).build()
+        model.load_state_dict(tensors)
+    except (TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise DpedtoolError(f"The weights in {folder} do not fit its {CARD} ({reason}): train again.") from None
+        raise DpedtoolError(f"The weights in {weights} do not fit their network ({reason}): train again.") from None
     return model.eval()
 
 
-def load_card(folder: Path) -> dict[str, Any]:
+def model_files(path: Path) -> tuple[Path, Path]:
+    """Return the files of weights and card of a model that is named by its folder or its file of weights."""
+    if path.suffix == ".safetensors":
+        return path, path.with_suffix(".json")
+    return path / WEIGHTS, path / CARD
+
+
+def load_card(path: Path) -> dict[str, Any]:
     """Read what is known of a model.
 
     Raises
@@ -98,7 +117,7 @@ def load_card(folder: Path) -> dict[str, Any]:
         The file is missing or no JSON object.
 
     """
-    return read_json(folder / CARD)
+    return read_json(model_files(path)[1])
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

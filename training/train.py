@@ -22,7 +22,7 @@ from dataset.errors import DpedtoolError
 from dataset.io import code_digest, digest, file_sha256, write_text
 from dataset.params import TrainParams, describe
 from dataset.progress import track
-from training import checkpoint, data, inference, losses, metrics, model
+from training import checkpoint, data, discriminator, inference, initialisation, losses, metrics, model
 from training.checkpoint import (
     UNFINISHED,
     load_tensors,
@@ -33,10 +33,12 @@ from training.checkpoint import (
     save_tensors,
 )
 from training.data import Batch, PatchPairs
+from training.discriminator import Discriminator
 from training.inference import choose_device, enhance_patches
+from training.initialisation import initialise
 from training.losses import GeneratorLoss, discriminator_loss
 from training.metrics import ms_ssim_each, psnr_each
-from training.model import Discriminator, Generator, initialise
+from training.model import Architecture, Generator
 
 HISTORY = "history.csv"
 SCORE_COLUMNS = ("validation_psnr_db", "validation_ms_ssim")
@@ -108,7 +110,7 @@ def train(table: Path, out: Path, params: TrainParams) -> Outcome:
 
 def _keep_untrained(out: Path, params: TrainParams, reason: str) -> Outcome:
     """Write the network as it begins, passing the photo through: the stages after this one find their files."""
-    network = Generator(params.channels, params.blocks)
+    network = architecture(params).build()
     initialise(network, _random(params.seed, stream=0))
     write_text(out / HISTORY, history_csv([]))
     save_model(out, network, {"trained": False, "reason": reason})
@@ -127,7 +129,7 @@ class _Run:
         self.history: list[dict[str, float]] = []
         self.best = Validation(0, -math.inf, math.nan)
         self.best_weights: dict[str, Tensor] = {}
-        self.model: Generator = self._network(Generator(params.channels, params.blocks), stream=0)
+        self.model: Generator = self._network(architecture(params).build(), stream=0)
         self.loss = GeneratorLoss(params)
         self.optimizer = self._adam(self.model)
         if self.loss.needs_discriminator:
@@ -241,6 +243,11 @@ class _Run:
         return Batch(batch.phone.to(self.device), batch.dslr.to(self.device))
 
 
+def architecture(params: TrainParams) -> Architecture:
+    """Return the generator that the parameters ask for."""
+    return Architecture(params.network, params.channels, params.blocks, params.norm)
+
+
 def learning_rate(iteration: int, params: TrainParams) -> float:
     """Return the step size of one iteration: a linear warm-up, then half a cosine down to zero."""
     warm_up = max(1, round(WARM_UP_SHARE * params.iterations))
@@ -290,4 +297,15 @@ def _card(run: _Run, table: Path, patches: int) -> dict[str, Any]:
 
 
 # What the numbers of a run depend on: an interrupted run of other code is begun anew.
-_CODE = code_digest(sys.modules[__name__], checkpoint, data, inference, losses, metrics, model, *photos.CODE)
+_CODE = code_digest(
+    sys.modules[__name__],
+    checkpoint,
+    data,
+    discriminator,
+    inference,
+    initialisation,
+    losses,
+    metrics,
+    model,
+    *photos.CODE,
+)

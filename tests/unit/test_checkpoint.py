@@ -21,11 +21,12 @@ from training.checkpoint import (
     save_model,
     save_tensors,
 )
-from training.model import Generator, initialise
+from training.initialisation import initialise
+from training.model import Architecture, Generator
 
 
 def generator(seed: int = 0) -> Generator:
-    model = Generator(4, 1)
+    model = Architecture(channels=4, blocks=1).build()
     initialise(model, torch.Generator().manual_seed(seed))
     return model
 
@@ -50,15 +51,17 @@ def test_a_model_comes_back_ready_to_evaluate(tmp_path: Path) -> None:
 def test_the_card_names_the_network_and_holds_what_else_is_known(tmp_path: Path) -> None:
     save_model(tmp_path, generator(), {"training": {"patches": 7}})
     card = load_card(tmp_path)
-    assert card["network"] == {"name": "DPED generator", "channels": 4, "blocks": 1}
+    assert card["network"] == {"network": "resnet", "channels": 4, "blocks": 1, "norm": "instance"}
+    assert card["name"] == "dped_resnet_6_4"
     assert card["parameters"] == sum(value.numel() for value in load_tensors(tmp_path / WEIGHTS).values())
     assert card["training"] == {"patches": 7}
 
 
-def test_a_card_with_the_network_alone_is_enough_to_load(tmp_path: Path) -> None:
-    save_tensors(tmp_path / WEIGHTS, generator().state_dict())
-    (tmp_path / CARD).write_text(json.dumps({"network": {"name": "another's", "channels": 4, "blocks": 1}}))
-    assert torch.equal(load_model(tmp_path).head.weight, generator().head.weight)
+@pytest.mark.parametrize("architecture", [Architecture("srcnn"), Architecture(channels=4, blocks=2, norm="batch")])
+def test_the_file_of_weights_is_enough_to_load(tmp_path: Path, architecture: Architecture) -> None:
+    save_model(tmp_path / "weights.safetensors", architecture.build(), {})
+    (tmp_path / "weights.json").unlink()
+    assert load_model(tmp_path / "weights.safetensors").architecture == architecture
 
 
 def test_tensors_and_notes_come_back(tmp_path: Path) -> None:
@@ -80,7 +83,7 @@ def test_notes_of_what_is_no_checkpoint_are_empty(tmp_path: Path) -> None:
 
 def test_a_missing_model_is_refused(tmp_path: Path) -> None:
     sentence = refused(tmp_path / "none")
-    assert "model.json" in sentence
+    assert WEIGHTS in sentence
     assert "run the stage that writes it" in sentence
 
 
@@ -91,24 +94,22 @@ def test_missing_and_damaged_weights_are_refused(tmp_path: Path) -> None:
         (tmp_path / WEIGHTS).write_bytes(whole[:length])
         assert "not a readable safetensors file" in refused(tmp_path)
     (tmp_path / WEIGHTS).unlink()
-    assert "not a readable safetensors file" in refused(tmp_path)
+    assert "There is no file" in refused(tmp_path)
 
 
 @pytest.mark.parametrize(
-    "card",
-    [
-        {"network": {"channels": 8, "blocks": 1}},
-        {"network": {"channels": 4, "blocks": 2}},
-        {"network": {"channels": 4}},
-        {"network": "DPED generator", "params": {"channels": 4, "blocks": 1}},
-        {"network": {"channels": "4", "blocks": 1}},
-        {},
-    ],
+    "changed",
+    [{"channels": 8}, {"blocks": 2}, {"channels": "4"}, {"channels": 10**9}, {"network": "vit"}, {"more": 1}],
 )
-def test_a_card_that_does_not_fit_its_weights_is_refused(tmp_path: Path, card: dict[str, object]) -> None:
-    save_model(tmp_path, generator(), {})
-    (tmp_path / CARD).write_text(json.dumps(card))
+def test_a_network_that_does_not_fit_its_weights_is_refused(tmp_path: Path, changed: dict[str, object]) -> None:
+    network = {**generator().architecture.as_json(), **changed}
+    save_tensors(tmp_path / WEIGHTS, generator().state_dict(), {"network": json.dumps(network)})
     assert "do not fit" in refused(tmp_path)
+
+
+def test_weights_that_do_not_say_of_what_are_refused(tmp_path: Path) -> None:
+    save_tensors(tmp_path / WEIGHTS, generator().state_dict())
+    assert "does not say which network" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "\udcff"])

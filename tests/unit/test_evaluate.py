@@ -21,8 +21,9 @@ from training.checkpoint import load_model, save_model
 from training.data import PatchPairs
 from training.evaluate import evaluate
 from training.inference import enhance_patches
+from training.initialisation import initialise
 from training.metrics import ms_ssim_each, psnr_each, score
-from training.model import Generator, initialise
+from training.model import Architecture
 
 COUNTS = {"train": 1, "test": 4}
 
@@ -35,7 +36,7 @@ def table(tmp_path_factory: pytest.TempPathFactory, make_samples) -> Path:
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A generator as it begins: nearly the identity."""
-    model = Generator(4, 1)
+    model = Architecture(channels=4, blocks=1).build()
     initialise(model, torch.Generator().manual_seed(0))
     folder = tmp_path_factory.mktemp("model")
     save_model(folder, model, {})
@@ -173,10 +174,10 @@ def test_without_test_patches_every_file_is_written_and_says_so(
 
 
 def test_an_untrained_network_is_called_so(tmp_path: Path, table: Path) -> None:
-    save_model(tmp_path, Generator(4, 1), {"trained": False, "reason": "none"})
+    save_model(tmp_path, Architecture(channels=4, blocks=1).build(), {"trained": False, "reason": "none"})
     assert evaluate(table, tmp_path, tmp_path, EvaluateParams()).sentence().startswith("The network is untrained. 4 ")
 
 
 def test_a_missing_model_is_refused(tmp_path: Path, table: Path) -> None:
-    with pytest.raises(DpedtoolError, match=r"model\.json"):
+    with pytest.raises(DpedtoolError, match="There is no file"):
         evaluate(table, tmp_path / "none", tmp_path / "out", EvaluateParams())

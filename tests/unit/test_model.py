@@ -6,15 +6,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from training.model import (
-    Discriminator,
-    Generator,
-    StridedConv,
-    count_parameters,
-    grey,
-    initialise,
-    same_padding,
-)
+from training.discriminator import Discriminator, StridedConv, grey, same_padding
+from training.initialisation import initialise
+from training.model import Architecture, count_parameters
 
 
 def random(seed: int = 0) -> torch.Generator:
@@ -27,7 +21,7 @@ def photos(height: int = 32, width: int = 32) -> torch.Tensor:
 
 @pytest.mark.parametrize(("height", "width"), [(1, 2), (7, 5), (33, 48), (50, 31)])
 def test_the_generator_keeps_any_size(height, width):
-    outputs = Generator(8, 2)(photos(height, width))
+    outputs = Architecture(channels=8, blocks=2).build()(photos(height, width))
     assert outputs.shape == (2, 3, height, width)
     # tanh * 0.58 + 0.5
     assert outputs.min() >= -0.08
@@ -37,17 +31,17 @@ def test_the_generator_keeps_any_size(height, width):
 def test_the_generator_has_the_layers_of_the_released_code():
     # 9x9 3->64 and back, ten 3x3 64->64 with their biases, eight norms of scale and shift
     by_hand = (81 * 3 * 64 + 64) + (81 * 64 * 3 + 3) + 10 * (9 * 64 * 64 + 64) + 8 * 2 * 64
-    assert count_parameters(Generator()) == by_hand == 401_475
+    assert count_parameters(Architecture().build()) == by_hand == 401_475
 
 
 def test_the_skip_is_added_after_the_relu():
-    block = Generator(4, 1).blocks[0]
+    block = Architecture(channels=4, blocks=1).build().blocks[0]
     features = torch.randn(1, 4, 9, 9, generator=random())
     assert (block(features) - features).min() >= -1e-6
 
 
 def test_images_of_a_batch_do_not_mix():
-    generator, images = Generator(8, 1), photos()
+    generator, images = Architecture(channels=8, blocks=1).build(), photos()
     torch.testing.assert_close(generator(images)[:1], generator(images[:1]))
 
 
@@ -115,7 +109,7 @@ def test_the_discriminator_flattens_rows_columns_channels():
 
 
 @pytest.mark.parametrize("scheme", ["pass-through", "released-code"])
-@pytest.mark.parametrize("build", [lambda: Generator(8, 2), lambda: Discriminator(17)])
+@pytest.mark.parametrize("build", [lambda: Architecture(channels=8, blocks=2).build(), lambda: Discriminator(17)])
 def test_first_weights_come_from_the_given_random_generator_alone(build, scheme):
     states = []
     for global_seed, seed in ((1, 0), (2, 0), (2, 1)):
@@ -131,7 +125,7 @@ def test_first_weights_come_from_the_given_random_generator_alone(build, scheme)
 
 
 def test_the_released_scheme_is_cut_at_two_standard_deviations():
-    generator = Generator(8, 1)
+    generator = Architecture(channels=8, blocks=1).build()
     initialise(generator, random(), "released-code")
     assert generator.head.weight.abs().max() <= 0.02
     # A normal distribution cut at two standard deviations keeps 0.88 of the first.
@@ -142,7 +136,7 @@ def test_the_released_scheme_is_cut_at_two_standard_deviations():
 
 @pytest.mark.parametrize("blocks", [0, 4])
 def test_a_new_generator_passes_the_picture_on(blocks):
-    generator, images = Generator(16, blocks), functional.avg_pool2d(photos(96, 96), 3)
+    generator, images = Architecture(channels=16, blocks=blocks).build(), functional.avg_pool2d(photos(96, 96), 3)
     initialise(generator, random())
     with torch.no_grad():
         outputs = generator(images)
@@ -153,7 +147,7 @@ def test_a_new_generator_passes_the_picture_on(blocks):
 
 @pytest.mark.parametrize("channels", [1, 2])
 def test_a_generator_too_narrow_for_three_colours_still_starts(channels):
-    generator = Generator(channels, 1)
+    generator = Architecture(channels=channels, blocks=1).build()
     initialise(generator, random())
     assert generator(photos()).isfinite().all()
 
@@ -168,7 +162,7 @@ def test_a_new_discriminator_is_undecided_but_not_indifferent():
 
 @pytest.mark.parametrize("scheme", ["pass-through", "released-code"])
 def test_gradients_reach_every_weight_of_the_generator_after_one_step(scheme):
-    generator, images = Generator(8, 2), photos()
+    generator, images = Architecture(channels=8, blocks=2).build(), photos()
     initialise(generator, random(), scheme)
     optimiser = torch.optim.SGD(generator.parameters(), lr=1e-3)
     for _ in range(2):
@@ -190,5 +184,5 @@ def test_gradients_reach_the_images_through_the_discriminator():
 
 
 def test_names_of_the_weights_say_where_they_belong():
-    names = set(Generator(4, 1).state_dict())
+    names = set(Architecture(channels=4, blocks=1).build().state_dict())
     assert {"head.weight", "blocks.0.conv1.weight", "blocks.0.norm2.weight", "body1.bias", "tail.weight"} <= names

@@ -70,7 +70,7 @@ def test_a_run_writes_model_card_and_history(tmp_path: Path, table: Path) -> Non
     assert best.psnr_db == pytest.approx(max(row["validation_psnr_db"] for row in rows), abs=1e-3)
     card = load_card(tmp_path)
     assert card["trained"] is True
-    assert card["network"] == {"name": "DPED generator", "channels": 4, "blocks": 1}
+    assert card["network"] == {"network": "resnet", "channels": 4, "blocks": 1, "norm": "instance"}
     assert card["training"]["patches"] == 5
     assert card["training"]["params"]["learning_rate"] == 2e-3
     assert card["training"]["best_validation"]["iteration"] == best.iteration
