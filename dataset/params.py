@@ -280,6 +280,7 @@ class TrainParams(Section):
         "another crop_px or batch than 100 and 50 asks for other weights",
     )
     pixel_weight: float = param(1.0, "weight of the mean absolute difference", at_least=0)
+    psnr_weight: float = param(0.0, "weight of 1 - PSNR / 40 dB, patch by patch", at_least=0)
     ms_ssim_weight: float = param(0.2, "weight of 1 - SSIM at several scales", at_least=0)
     content_weight: float = param(0.0, "weight of the content loss, which needs vgg", at_least=0)
     colour_weight: float = param(0.5, "weight of the colour loss on blurred patches", at_least=0)

@@ -38,6 +38,7 @@ COLOUR_REACH_SIGMAS = 3
 COLOUR_PEAK, COLOUR_VARIANCE_PX2 = 0.053, 3.0
 # Below this the power of a small weight has a gradient that throws the step off.
 SMALLEST_SSIM_TERM = 1e-3
+SMALLEST_SQUARED_ERROR = 1e-4
 # The released code takes no logarithm of less; a probability below it gives no gradient.
 SMALLEST_PROBABILITY = 1e-10
 
@@ -50,6 +51,18 @@ def pixel_loss(outputs: Tensor, targets: Tensor) -> Tensor:
     """
     check_pair(outputs, targets)
     return (outputs - targets).abs().mean()
+
+
+def psnr_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return 1 - PSNR / 40 dB, averaged over the images, 0..1: the metric itself, under the protocol `image`.
+
+    The logarithm is what tells it from squared differences: a patch whose brightness nobody could have guessed does
+    not drown those that could still come closer. 1e-4 is added to the mean squared error, which bounds PSNR, and the
+    gradient of a patch that is nearly equal, at 40 dB.
+    """
+    check_pair(outputs, targets)
+    squared_error = ((outputs - targets) ** 2).mean(dim=(1, 2, 3))
+    return 1 + torch.log10(squared_error + SMALLEST_SQUARED_ERROR).mean() / -math.log10(SMALLEST_SQUARED_ERROR)
 
 
 def ms_ssim_loss(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -286,6 +299,7 @@ class GeneratorLoss:
     def __init__(self, params: TrainParams, vgg: nn.Module | None = None, processes: int = 1) -> None:
         weights = {
             "pixel": params.pixel_weight,
+            "psnr": params.psnr_weight,
             "ms_ssim": params.ms_ssim_weight,
             "content": params.content_weight,
             "colour": params.colour_weight,
@@ -351,6 +365,7 @@ class GeneratorLoss:
     ) -> dict[str, Callable[[], Tensor]]:
         functions: dict[str, Callable[[], Tensor]] = {
             "pixel": partial(pixel_loss, outputs, targets),
+            "psnr": partial(psnr_loss, outputs, targets),
             "ms_ssim": partial(ms_ssim_loss, outputs, targets),
             "colour": partial(colour_loss, outputs, targets, self.form),
             "tv": partial(tv_loss, outputs, self.form),

@@ -17,12 +17,13 @@ from training.losses import (
     discriminator_loss,
     ms_ssim_loss,
     pixel_loss,
+    psnr_loss,
     scales_within,
     texture_loss,
     tv_loss,
 )
 
-NO_WEIGHTS = {f"{name}_weight": 0.0 for name in ("pixel", "ms_ssim", "content", "colour", "texture", "tv")}
+NO_WEIGHTS = {f"{name}_weight": 0.0 for name in ("pixel", "psnr", "ms_ssim", "content", "colour", "texture", "tv")}
 FORMS: tuple[LossForm, ...] = ("mean", "paper", "released-code")
 
 
@@ -45,18 +46,18 @@ def test_pixel_loss_is_the_mean_absolute_difference():
     assert pixel_loss(outputs, targets).item() == pytest.approx(0.15)
 
 
-@pytest.mark.parametrize("loss", [pixel_loss, ms_ssim_loss, colour_loss])
+@pytest.mark.parametrize("loss", [pixel_loss, psnr_loss, ms_ssim_loss, colour_loss])
 def test_equal_images_cost_nothing(loss):
     assert loss(photos(), photos()).item() == pytest.approx(0.0, abs=1e-6)
 
 
-@pytest.mark.parametrize("loss", [pixel_loss, ms_ssim_loss, colour_loss])
+@pytest.mark.parametrize("loss", [pixel_loss, psnr_loss, ms_ssim_loss, colour_loss])
 def test_images_that_would_broadcast_are_refused(loss):
     with pytest.raises(ValueError, match="shape"):
         loss(photos(2), photos(1))
 
 
-@pytest.mark.parametrize("loss", [pixel_loss, ms_ssim_loss, colour_loss])
+@pytest.mark.parametrize("loss", [pixel_loss, psnr_loss, ms_ssim_loss, colour_loss])
 def test_a_larger_batch_of_the_same_costs_the_same(loss):
     outputs, targets = photos(1), photos(1, seed=1)
     repeated = loss(outputs.repeat(3, 1, 1, 1), targets.repeat(3, 1, 1, 1))
@@ -287,11 +288,13 @@ def test_logits_of_another_shape_are_refused():
 
 
 def test_the_generator_loss_is_the_weighted_sum_of_its_terms():
-    params = TrainParams(texture_weight=0.3, tv_weight=2.0)
+    weights = {"pixel": 1.0, "psnr": 0.5, "ms_ssim": 0.2, "colour": 0.5, "texture": 0.3, "tv": 2.0}
+    params = TrainParams(**{f"{name}_weight": weight for name, weight in weights.items()})
     outputs, targets, logits = photos(), photos(seed=1), torch.tensor([[1.0, 0.0], [0.0, 2.0]])
     total, terms = GeneratorLoss(params)(outputs, targets, logits)
     expected = {
         "pixel": pixel_loss(outputs, targets),
+        "psnr": psnr_loss(outputs, targets),
         "ms_ssim": ms_ssim_loss(outputs, targets),
         "colour": colour_loss(outputs, targets),
         "texture": texture_loss(logits),
@@ -422,3 +425,11 @@ def test_the_content_loss_needs_features_and_gives_the_targets_no_gradient():
     total.backward()
     assert outputs.grad is not None
     assert targets.grad is None
+
+
+def test_the_psnr_loss_is_the_mean_of_the_patches_psnr_over_40_db() -> None:
+    targets = torch.zeros(2, 3, 4, 4)
+    outputs = torch.stack([torch.full((3, 4, 4), 0.1), torch.full((3, 4, 4), 1.0)])
+    # 1e-2 and 1 squared, each with 1e-4 added: 19.957 and -0.000434 dB.
+    assert psnr_loss(outputs, targets).item() == pytest.approx(1 - (19.9568 - 0.000434) / 2 / 40, abs=1e-5)
+    assert psnr_loss(targets, targets).item() == pytest.approx(0, abs=1e-6)
