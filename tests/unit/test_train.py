@@ -115,6 +115,7 @@ def test_the_same_parameters_give_the_same_bytes_and_another_seed_does_not(tmp_p
 
 
 EVERYTHING = {"texture_weight": 0.1, "ema": 0.9, "clip_norm": 0.5, "schedule": "constant"}
+RELEASED = {**EVERYTHING, "loss_form": "released-code", "norm": "batch", "precision": "bfloat16"}
 
 
 @pytest.mark.parametrize(
