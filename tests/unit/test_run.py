@@ -85,7 +85,7 @@ def test_each_network_learns_from_its_own_loss(pairs: PatchPairs) -> None:
     judge = run.discriminator.network
     before = [weight.detach().clone() for weight in judge.parameters()]
     (step,) = steps(pairs, PARAMS, run, 1)
-    run._step_generator(run._on_device(step.batch))
+    run._step_generator(run.computation.batch(step.batch))
     assert all(torch.equal(old, new) and new.grad is None for old, new in zip(before, judge.parameters(), strict=True))
     assert all(weight.requires_grad for weight in judge.parameters())
     after = weights(run)
@@ -97,7 +97,7 @@ def test_each_network_learns_from_its_own_loss(pairs: PatchPairs) -> None:
 def test_the_discriminator_sees_both_images_of_a_patch(pairs: PatchPairs) -> None:
     run = Run(PARAMS, ON_CPU, 40)
     (step,) = steps(pairs, PARAMS, run, 1)
-    batch = run._on_device(step.batch)
+    batch = run.computation.batch(step.batch)
     images, from_dslr = run._shown(step, batch, batch.phone)
     assert torch.equal(images, torch.cat([batch.dslr, batch.phone]))
     assert from_dslr.tolist() == [True, True, False, False]
@@ -112,7 +112,7 @@ def test_the_discriminator_of_the_released_code_sees_one_image_of_each_patch_of_
     assert step.second
     assert step.swaps is not None
     assert set(step.swaps.tolist()) == {True, False}
-    images, from_dslr = run._shown(step, run._on_device(step.batch), torch.zeros(8, 3, 32, 32))
+    images, from_dslr = run._shown(step, run.computation.batch(step.batch), torch.zeros(8, 3, 32, 32))
     assert torch.equal(from_dslr, step.swaps)
     second = step.second.as_float()
     with torch.no_grad():
