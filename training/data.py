@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import torch
@@ -112,7 +111,8 @@ class PatchPairs(Pairs):
         frame = read_frame(table, Sample, ["patch_id", "pair_id", "shard", *_EXTENTS], where={"split": split})
         self._names = pa.array(frame["patch_id"], pa.string())
         self._photos = pa.array(frame["pair_id"], pa.string()).dictionary_encode()
-        shards, self._shards = pd.factorize(frame["shard"])
+        shards, places = pd.factorize(frame["shard"])
+        self._shards = [Path(place) for place in places]
         self._shard = shards.astype(np.int32)
         self._extents = frame[_EXTENTS].to_numpy(np.int64)
         self._table, self._split = table, split
@@ -143,7 +143,7 @@ class PatchPairs(Pairs):
             A shard is missing or damaged.
 
         """
-        shard = Path(self._shards[self._shard[index]])
+        shard = self._shards[self._shard[index]]
         phone_offset, phone_bytes, dslr_offset, dslr_bytes = self._extents[index].tolist()
         extents = Extent(phone_offset, phone_bytes), Extent(dslr_offset, dslr_bytes)
         try:
@@ -268,9 +268,13 @@ def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[1]}x{shape[0]}"
 
 
-def _as_tensor(images: Sequence[npt.NDArray[np.uint8]]) -> Tensor:
-    rgb = np.stack(images)[..., ::-1]
-    return torch.from_numpy(np.ascontiguousarray(rgb.transpose(0, 3, 1, 2)))
+def as_rgb(image: Image) -> Tensor:
+    """Return an image (H, W, 3), BGR, as the network takes them: (3, H, W), RGB, uint8."""
+    return torch.from_numpy(np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1)))
+
+
+def _as_tensor(images: Sequence[Image]) -> Tensor:
+    return torch.stack([as_rgb(image) for image in images])
 
 
 def _as_float(images: Tensor, device: torch.device | str) -> Tensor:
