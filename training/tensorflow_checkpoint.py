@@ -33,10 +33,21 @@ _CRC_SHIFT = 0xA282EAD8
 _MOST_INDEX_BYTES, _MOST_NAME_BYTES, _MOST_SHARDS, _MOST_DIMENSIONS = 2**26, 4096, 99999, 32
 
 _BFLOAT16 = 14
-_DTYPES: Mapping[int, str] = dict(
-    [(1, "<f4"), (2, "<f8"), (3, "<i4"), (4, "<u1"), (5, "<i2"), (6, "<i1"), (9, "<i8"), (10, "|b1")]
-    + [(_BFLOAT16, "<u2"), (17, "<u2"), (19, "<f2"), (22, "<u4"), (23, "<u8")]
-)
+_DTYPES: Mapping[int, str] = {
+    1: "<f4",
+    2: "<f8",
+    3: "<i4",
+    4: "<u1",
+    5: "<i2",
+    6: "<i1",
+    9: "<i8",
+    10: "|b1",
+    _BFLOAT16: "<u2",
+    17: "<u2",
+    19: "<f2",
+    22: "<u4",
+    23: "<u8",
+}
 """By the numbers of TensorFlow's types.proto; numpy has no bfloat16, whose bits are read and widened."""
 
 
