@@ -30,6 +30,16 @@ def test_a_split_holds_its_own_patches(table: Path) -> None:
         assert found.names() == [f"{split}-{index}" for index in range(count)]
 
 
+def test_a_patch_says_which_photos_it_is_of_and_the_digest_what_there_is(tmp_path: Path, table: Path) -> None:
+    rows = [replace(row, pair_id=f"photo-{index // 2}") for index, row in enumerate(read_rows(table, Sample))]
+    write_rows(tmp_path / "samples.parquet", Sample, rows)
+    found = PatchPairs(tmp_path / "samples.parquet", "train")
+    assert found.photos() == ["photo-0", "photo-0", "photo-1", "photo-1", "photo-2"]
+    others = PatchPairs(table, "train"), PatchPairs(table, "test")
+    assert len({found.digest(), *(other.digest() for other in others)}) == 3
+    assert PatchPairs(table, "train").digest() == others[0].digest()
+
+
 def test_a_split_without_patches_is_empty_and_so_is_a_table_without_rows(tmp_path: Path, table: Path) -> None:
     write_rows(tmp_path / "samples.parquet", Sample, [])
     for empty in (PatchPairs(table, "none"), PatchPairs(tmp_path / "samples.parquet", "train")):
