@@ -345,6 +345,23 @@ def train(samples: Path, out: Path, params: Params) -> None:
     click.echo(outcome.sentence())
 
 
+@main.command(name="import-weights")
+@click.argument("checkpoint", type=FILE)
+@click.option("-o", "--out", type=FILE, required=True, metavar="FILE.safetensors", help="File of weights to write.")
+def import_weights(checkpoint: Path, out: Path) -> None:
+    """Convert weights that DPED's authors published. Writes FILE.safetensors and its card FILE.json.
+
+    CHECKPOINT is a TensorFlow V2 checkpoint of a DPED generator or of SRCNN: what the names of its files have in
+    common, such as iphone_orig, or one of the files. Its CRCs are verified.
+    """
+    from training.importing import import_weights as convert
+    from training.model import count_parameters
+
+    imported = convert(checkpoint, out)
+    network = imported.generator
+    click.echo(f"{network.architecture.name}, {count_parameters(network)} parameters, in {imported.weights}.")
+
+
 @main.command()
 @click.argument("samples", type=FILE)
 @click.option("--model", type=FILE, required=True, help="Folder that `dpedtool train` wrote.")

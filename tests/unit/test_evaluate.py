@@ -122,13 +122,13 @@ def test_a_part_at_a_time_gives_what_the_whole_gives(
 def test_ms_ssim_is_computed_once_a_patch_and_side_where_nothing_is_clipped(
     tmp_path: Path, table: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = training.metrics.ssim_terms, []
+    real, calls = training.metrics.ssim_by_scale, []
 
-    def counting(outputs: torch.Tensor, targets: torch.Tensor, **scales: int) -> torch.Tensor:
+    def counting(outputs: torch.Tensor, targets: torch.Tensor, **scales: int) -> tuple[torch.Tensor, torch.Tensor]:
         calls.append(len(outputs))
         return real(outputs, targets, **scales)
 
-    monkeypatch.setattr(training.metrics, "ssim_terms", counting)
+    monkeypatch.setattr(training.metrics, "ssim_by_scale", counting)
     monkeypatch.setattr(training.evaluate, "enhance_patches", lambda _, phone, **__: phone)
     evaluate(table, model_dir, tmp_path, EvaluateParams())
     assert calls == [4, 4]
