@@ -13,7 +13,7 @@ import click
 
 from dataset.errors import DpedtoolError
 from dataset.io import write_json
-from dataset.params import PairParams, Params, as_yaml, load_params
+from dataset.params import PairParams, Params, as_yaml, load_params, load_preset, preset_names
 from dataset.places import Place, answering, as_place, is_url
 from dataset.schema import Alignment, Pair, Patch, Photo, Row, columns
 from dataset.tables import read_frame, read_rows, write_rows
@@ -333,16 +333,51 @@ def _verify(folder: Path) -> None:
     click.echo(f"Nothing in {folder} leaks.")
 
 
-@main.command()
-@click.argument("samples", type=FILE)
+def _presets() -> str:
+    """The presets of the training, a line each; click leaves a paragraph behind a backspace as it is."""
+    names = preset_names()
+    lines = [f"  {name:<{max(map(len, names))}}  {load_preset(name).source.split(' (')[0]}" for name in names]
+    return "\n".join(
+        ["\b", "Presets, whose values hold where none is given (-S train.preset=NAME; docs/presets.md):", *lines]
+    )
+
+
+@main.command(epilog=_presets())
+@click.argument("samples", type=FILE, required=False, metavar="SAMPLES | --phone DIR --dslr DIR")
+@click.option("--phone", type=FILE, help="Folder of the phone's patches, in place of a table of samples.")
+@click.option("--dslr", type=FILE, help="Folder of the DSLR's patches, named as the phone's: 1.jpg in both are a pair.")
+@click.option("--names", type=FILE, help="Text file of the pairs to take from the two folders, one name a line.")
+@click.option("--tensorboard", type=FOLDER, metavar="DIR", help="Write the history for TensorBoard to DIR as well.")
 @out_option
 @params_options
-def train(samples: Path, out: Path, params: Params) -> None:
-    """Train the network on one phone's patches. SAMPLES is a table of `dpedtool split`; writes the model to OUT."""
+def train(
+    samples: Path | None,
+    phone: Path | None,
+    dslr: Path | None,
+    names: Path | None,
+    tensorboard: Path | None,
+    out: Path,
+    params: Params,
+) -> None:
+    """Train the network on one phone's patches. Writes the model to OUT, and OUT/history.csv as it goes.
+
+    SAMPLES is a table of `dpedtool split`. Of two folders train.held_out of the pairs is kept for validation. The same
+    command goes on where an interrupted one stopped. On several GPUs: torchrun --standalone --nproc-per-node N
+    -m pipeline train ...
+    """
+    from training.distributed import is_first
+    from training.sources import from_folders, from_table
     from training.train import train as train_model
 
-    outcome = train_model(samples, out, params.train)
-    click.echo(outcome.sentence())
+    if samples and not (phone or dslr or names):
+        source = from_table(samples)
+    elif phone and dslr and not samples:
+        source = from_folders(phone, dslr, names, params.train)
+    else:
+        raise click.UsageError("Name either SAMPLES, or --phone and --dslr and, with them, --names.")
+    outcome = train_model(source, out, params.train, board=tensorboard)
+    if is_first():
+        click.echo(outcome.sentence())
 
 
 @main.command(name="import-weights")

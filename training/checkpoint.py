@@ -21,9 +21,21 @@ _NETWORK = "network"
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], notes: dict[str, str] | None = None) -> None:
-    """Write tensors, whole or not at all."""
+    """Write tensors, whole or not at all.
+
+    Raises
+    ------
+    DpedtoolError
+        The disk is full or cannot be written; what the file held before, it still holds.
+
+    """
     with replacing(path) as temporary:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, notes)
+        try:
+            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, notes)
+        except SafetensorError as error:
+            raise DpedtoolError(
+                f"{path} could not be written ({error}), and is as it was: make room and run the same command again."
+            ) from None
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

@@ -112,12 +112,13 @@ def test_tv_of_a_ramp_is_its_squared_slopes():
 def test_adversarial_losses_of_a_discriminator_that_knows_nothing_are_log_two():
     logits = torch.zeros(3, 2)
     assert texture_loss(logits).item() == pytest.approx(math.log(2))
-    assert discriminator_loss(logits, logits).item() == pytest.approx(math.log(2))
+    from_dslr = torch.tensor([True, False, True])
+    assert discriminator_loss("mean", logits, from_dslr).item() == pytest.approx(math.log(2))
 
 
 def test_the_two_networks_want_opposite_logits():
     dslr, enhanced = torch.tensor([[9.0, -9.0]]), torch.tensor([[-9.0, 9.0]])
-    assert discriminator_loss(dslr, enhanced) < 1e-6
+    assert discriminator_loss("mean", torch.cat([dslr, enhanced]), torch.tensor([True, False])) < 1e-6
     assert texture_loss(dslr) < 1e-6
     assert texture_loss(enhanced).item() == pytest.approx(18.0)
 

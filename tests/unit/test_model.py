@@ -61,7 +61,7 @@ def test_same_padding_is_that_of_tensorflow(side, kernel, stride, padding):
 
 
 def test_the_extra_zeros_of_a_strided_convolution_come_last():
-    layer = StridedConv(1, 1, 11, 4, normed=False)
+    layer = StridedConv(1, 1, 11, 4, norm=None)
     torch.nn.init.ones_(layer.conv.weight)
     torch.nn.init.zeros_(layer.conv.bias)
     sums = layer(torch.ones(1, 1, 100, 100))[0, 0]
