@@ -439,6 +439,10 @@ class Score(Row):
     ms_ssim_colour: float | None = column("MS-SSIM after the colour transform of the training patches", "0..1")
     ms_ssim_oracle: float = column("MS-SSIM after the colour transform of the same photos", "0..1")
     ms_ssim_after: float = column("MS-SSIM of the network's output, clipped to 0..1", "0..1")
+    ssim_before: float = column("SSIM of the untouched phone patch", "-1..1")
+    ssim_colour: float | None = column("SSIM after the colour transform of the training patches", "-1..1")
+    ssim_oracle: float = column("SSIM after the colour transform of the same photos", "-1..1")
+    ssim_after: float = column("SSIM of the network's output, clipped to 0..1", "-1..1")
 
 
 TABLES: tuple[type[Row], ...] = (Pair, Alignment, Timing, Patch, Frame, Sample, Photo, Score)

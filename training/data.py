@@ -154,12 +154,6 @@ class PatchPairs(Pairs):
             ) from None
         return phone, dslr
 
-    def draw(self, count: int, crop_px: int, rng: np.random.Generator) -> Batch:
-        """Read `count` random patches, with repetition; each gets a random crop, flip and quarter turn."""
-        pairs = [self.images(index) for index in rng.integers(len(self), size=count)]
-        augmented = [_augment(phone, dslr, crop_px, rng) for phone, dslr in pairs]
-        return Batch(*(_as_tensor([pair[side] for pair in augmented]) for side in (0, 1))).as_float()
-
 
 class FolderPairs(Pairs):
     """Two folders of images of equal names, such as DPED's `iphone/1.jpg` and `canon/1.jpg`; suffixes may differ.
@@ -252,16 +246,6 @@ def _listed(name: str, folders: tuple[Path, Path], sides: tuple[dict[str, Path],
 def _counting(name: str) -> tuple[list[str | int], str]:
     """Sort key under which 9 comes before 10."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
-
-
-def _augment(phone: Image, dslr: Image, crop_px: int, rng: np.random.Generator) -> tuple[Image, Image]:
-    """The same random part of both patches, turned the same way: what is right stays right under all eight."""
-    side = min(crop_px, *phone.shape[:2])
-    y, x = (int(rng.integers(length - side + 1)) for length in phone.shape[:2])
-    turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
-    crops = (np.rot90(image[y : y + side, x : x + side], turns) for image in (phone, dslr))
-    phone, dslr = (crop[:, ::-1] if mirrored else crop for crop in crops)
-    return phone, dslr
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -75,6 +75,7 @@ class Evaluation:
                 "infinite_psnr_before": self.before[protocol].infinite_psnr,
                 **{f"psnr_{version}_db": self._figure(version, protocol, "psnr_db") for version in VERSIONS},
                 **{f"ms_ssim_{version}": self._figure(version, protocol, "ms_ssim") for version in VERSIONS},
+                **{f"ssim_{version}": self._figure(version, protocol, "ssim") for version in VERSIONS},
             }
             for protocol in PROTOCOLS
         }
@@ -85,11 +86,13 @@ class Evaluation:
         colour, oracle, after = (self.scores[version]["image"] for version in ("colour", "oracle", "after"))
         figures = (("PSNR", after.psnr_db, colour.psnr_db), ("MS-SSIM", after.ms_ssim, colour.ms_ssim))
         worse = " and ".join(name for name, reached, rival in figures if reached < rival)
-        verdict = f" The network is worse than that in {worse}: train it longer, or on more photos." if worse else ""
-        return (
+        said = (
             f" One colour transform of the training patches gives {colour.psnr_db:.2f} dB and {colour.ms_ssim:.4f}; "
-            f"fitted to each test photo itself, {oracle.psnr_db:.2f} dB and {oracle.ms_ssim:.4f}.{verdict}"
+            f"fitted to each test photo itself, {oracle.psnr_db:.2f} dB and {oracle.ms_ssim:.4f}."
         )
+        if worse:
+            said += f" The network is worse than that transform of the training patches in {worse}: train it longer."
+        return said
 
     def _figure(self, version: Version, protocol: Protocol, name: str) -> float | None:
         if version not in self.scores:
@@ -190,6 +193,7 @@ def _rows(names: list[str], measures: dict[Version, Measures]) -> Iterator[Score
         of = measures.get(version)
         columns[f"psnr_{version}"] = of.psnr_db().tolist() if of else missing
         columns[f"ms_ssim_{version}"] = of.ms_ssim().tolist() if of else missing
+        columns[f"ssim_{version}"] = of.ssim.tolist() if of else missing
     for index, name in enumerate(names):
         yield Score(patch_id=name, **{column: values[index] for column, values in columns.items()})  # type: ignore[arg-type]
 
