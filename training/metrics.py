@@ -16,7 +16,7 @@ Images are torch tensors (N, 3, H, W), RGB, float, nominally 0..1; the computati
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal, get_args
@@ -33,7 +33,7 @@ LUMINANCE_STABILISER = 0.01**2
 CONTRAST_STABILISER = 0.03**2
 BATCH_PAIRS = 50
 # Larger images are filtered in parts, which bounds the memory and the size of the band matrices.
-TILE_WINDOWS = 246
+TILE_WINDOWS = 118
 
 Protocol = Literal["image", "batch"]
 
@@ -186,6 +186,29 @@ def score(outputs: Tensor, targets: Tensor, protocol: Protocol) -> Scores:
         outputs, targets = outputs.clamp(0, 1), targets.clamp(0, 1)
     batches = zip(torch.split(outputs, BATCH_PAIRS), torch.split(targets, BATCH_PAIRS), strict=True)
     return Measures.joined([measure(*batch) for batch in batches]).scores(protocol)
+
+
+def figures(scores: Mapping[str, Scores | None]) -> dict[str, float | int | None]:
+    """Return scores of one set of pairs side by side, ready for JSON.
+
+    Parameters
+    ----------
+    scores
+        By what was scored, such as before and after; None where there are none.
+
+    Returns
+    -------
+    dict
+        For each name `psnr_NAME_db`, `ms_ssim_NAME`, `ssim_NAME` and `infinite_psnr_NAME`; what is no number is None.
+
+    """
+    found: dict[str, float | int | None] = {}
+    for name, values in scores.items():
+        found[f"psnr_{name}_db"] = _finite(values.psnr_db) if values else None
+        found[f"ms_ssim_{name}"] = _finite(values.ms_ssim) if values else None
+        found[f"ssim_{name}"] = _finite(values.ssim) if values else None
+        found[f"infinite_psnr_{name}"] = values.infinite_psnr if values else None
+    return found
 
 
 def psnr_each(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -376,6 +399,10 @@ def _squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
 
 def _psnr_db(squared_error: Tensor) -> Tensor:
     return -10 * torch.log10(squared_error)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _mean(values: Tensor, weights: Tensor) -> float:

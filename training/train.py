@@ -146,10 +146,11 @@ def load_start(params: TrainParams) -> Generator | None:
         return None
     start = load_model(Path(params.start))
     found, wanted = start.architecture, architecture(params)
-    # The name has all that matters: of SRCNN it leaves out the channels, of which it has none.
+    # The name has all that matters; SRCNN has no channels, blocks or norm to choose.
     if found.name != wanted.name:
-        differ = [(name, value) for name, value in found.as_json().items() if value != wanted.as_json()[name]]
-        settings = " and ".join(f"train.{name}={value}" for name, value in differ)
+        fields = found.as_json() if found.network == "resnet" else {"network": found.network}
+        differ = [name for name, value in fields.items() if value != wanted.as_json()[name]]
+        settings = " and ".join(f"train.{name}={fields[name]}" for name in differ)
         raise ParamsError(f"{params.start} is a {found.name}, and train.* asks for a {wanted.name}: set {settings}.")
     return start
 

@@ -21,6 +21,7 @@ from pipeline.patches import cut_patches
 from pipeline.report import counted, write_report
 from training.checkpoint import load_model, save_model
 from training.evaluate import evaluate
+from training.sources import from_table
 from training.train import train
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -45,7 +46,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, pairs: list[Pair]) -> Pat
     shares = SplitParams(test=0.3, validation=0.3)
     split({"phone": results / "patches/phone/patches.parquet"}, results / "splits", shares)
     samples = results / "splits/phone.parquet"
-    train(samples, results / "models/phone", SMALL)
+    train(from_table(samples), results / "models/phone", SMALL)
     evaluate(samples, results / "models/phone", results / "evaluations/phone", EvaluateParams(pictures=2))
     return results
 
@@ -149,7 +150,7 @@ def test_a_phone_with_nothing_at_all_has_its_words(results: Path, params: Params
     write_rows(results / "patches/phone/patches.parquet", Patch, [])
     samples = results / "splits/phone.parquet"
     write_rows(samples, Sample, [])
-    train(samples, results / "models/phone", SMALL)
+    train(from_table(samples), results / "models/phone", SMALL)
     evaluate(samples, results / "models/phone", results / "evaluations/phone", EvaluateParams())
     text = page(results, params)
     assert '<td colspan="6">no test patches</td>' in text
@@ -165,7 +166,7 @@ def test_scores_of_an_untrained_network_are_not_shown_as_its_gain(results: Path,
     figures = json.loads((results / "evaluations/phone/metrics.json").read_text())["image"]
     only_test = [replace(row, split="test") for row in read_rows(results / "splits/phone.parquet", Sample)]
     write_rows(results / "splits/phone.parquet", Sample, only_test)
-    train(results / "splits/phone.parquet", results / "models/phone", SMALL)
+    train(from_table(results / "splits/phone.parquet"), results / "models/phone", SMALL)
     text = page(results, params)
     cells = [f"{figures['psnr_before_db']:.2f} dB", f"{figures['psnr_colour_db']:.2f} dB", "not trained"]
     assert "".join(f'<td class="n">{cell}</td>' for cell in cells) in text
