@@ -21,7 +21,7 @@ from training.checkpoint import load_card, load_model
 from training.colour_transform import fit, fit_each_photo
 from training.data import PatchPairs
 from training.inference import choose_device, enhance_patches
-from training.metrics import BATCH_PAIRS, Measures, Protocol, Scores, measure_protocols
+from training.metrics import BATCH_PAIRS, Measures, Protocol, Scores, figures, measure_protocols
 from training.model import Generator
 
 METRICS, PICTURE = "metrics.json", "before_after.png"
@@ -72,10 +72,7 @@ class Evaluation:
         return {
             protocol: {
                 "pairs": self.after[protocol].pairs,
-                "infinite_psnr_before": self.before[protocol].infinite_psnr,
-                **{f"psnr_{version}_db": self._figure(version, protocol, "psnr_db") for version in VERSIONS},
-                **{f"ms_ssim_{version}": self._figure(version, protocol, "ms_ssim") for version in VERSIONS},
-                **{f"ssim_{version}": self._figure(version, protocol, "ssim") for version in VERSIONS},
+                **figures({version: self.scores.get(version, {}).get(protocol) for version in VERSIONS}),
             }
             for protocol in PROTOCOLS
         }
@@ -84,8 +81,8 @@ class Evaluation:
         if "colour" not in self.scores:
             return ""
         colour, oracle, after = (self.scores[version]["image"] for version in ("colour", "oracle", "after"))
-        figures = (("PSNR", after.psnr_db, colour.psnr_db), ("MS-SSIM", after.ms_ssim, colour.ms_ssim))
-        worse = " and ".join(name for name, reached, rival in figures if reached < rival)
+        compared = (("PSNR", after.psnr_db, colour.psnr_db), ("MS-SSIM", after.ms_ssim, colour.ms_ssim))
+        worse = " and ".join(name for name, reached, rival in compared if reached < rival)
         said = (
             f" One colour transform of the training patches gives {colour.psnr_db:.2f} dB and {colour.ms_ssim:.4f}; "
             f"fitted to each test photo itself, {oracle.psnr_db:.2f} dB and {oracle.ms_ssim:.4f}."
@@ -94,19 +91,13 @@ class Evaluation:
             said += f" The network is worse than that transform of the training patches in {worse}: train it longer."
         return said
 
-    def _figure(self, version: Version, protocol: Protocol, name: str) -> float | None:
-        if version not in self.scores:
-            return None
-        value: float = getattr(self.scores[version][protocol], name)
-        return value if np.isfinite(value) else None
-
 
 class _Rivals:
     """The versions of a test patch: what makes them of the phone's."""
 
     def __init__(self, model: Generator, training: PatchPairs, test: PatchPairs) -> None:
         self._model, self._photos = model, test.photos()
-        self._colour = fit(training) if len(training) else None
+        self._colour = fit(training) if len(training) and len(test) else None
         self._oracle = fit_each_photo(test)
 
     def versions(self, indices: Sequence[int], phone: Tensor) -> dict[Version, Tensor]:

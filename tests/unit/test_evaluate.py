@@ -26,7 +26,7 @@ from training.data import PatchPairs
 from training.evaluate import VERSIONS, Evaluation, evaluate
 from training.inference import enhance_patches
 from training.initialisation import initialise
-from training.metrics import Scores, ms_ssim_each, psnr_each, score
+from training.metrics import Scores, figures, ms_ssim_each, psnr_each, score
 from training.model import Architecture
 
 COUNTS = {"train": 1, "test": 4}
@@ -253,9 +253,9 @@ def test_without_test_patches_every_file_is_written_and_says_so(
     assert read_rows(tmp_path / "out" / "scores.parquet", Score) == []
     assert (load_photo(tmp_path / "out" / "before_after.png") == 255).all()
     written = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    figures = ("psnr_{}_db", "ms_ssim_{}", "ssim_{}")
-    nothing = {figure.format(version): None for figure in figures for version in VERSIONS}
-    assert written["image"] == written["batch"] == {"pairs": 0, "infinite_psnr_before": 0, **nothing}
+    nothing = figures(dict.fromkeys(VERSIONS))
+    nothing |= {f"infinite_psnr_{version}": 0 for version in VERSIONS if version != "colour"}
+    assert written["image"] == written["batch"] == {"pairs": 0, **nothing}
 
 
 def test_an_untrained_network_is_called_so(tmp_path: Path, table: Path) -> None:
