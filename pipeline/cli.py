@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 import textwrap
@@ -382,17 +383,77 @@ def train(
         click.echo(outcome.sentence())
 
 
+@main.command(name="import-weights")
+@click.argument("checkpoint", type=FILE)
+@click.option("-o", "--out", type=FILE, required=True, metavar="FILE.safetensors", help="File of weights to write.")
+def import_weights(checkpoint: Path, out: Path) -> None:
+    """Convert weights that DPED's authors published. Writes FILE.safetensors and its card FILE.json.
+
+    CHECKPOINT is a TensorFlow V2 checkpoint of a DPED generator or of SRCNN: what the names of its files have in
+    common, such as iphone_orig, or one of the files. Its CRCs are verified.
+    """
+    from training.importing import import_weights as convert
+    from training.model import count_parameters
+
+    imported = convert(checkpoint, out)
+    network = imported.generator
+    click.echo(f"{network.architecture.name}, {count_parameters(network)} parameters, in {imported.weights}.")
+
+
 @main.command()
-@click.argument("samples", type=FILE)
-@click.option("--model", type=FILE, required=True, help="Folder that `dpedtool train` wrote.")
-@out_option
+@click.argument("samples", type=FILE, required=False, metavar="[SAMPLES --model PATH -o DIR]")
+@click.option("--model", type=FILE, help="With SAMPLES: folder that `dpedtool train` wrote, or a file of weights.")
+@click.option(
+    "--weights", type=FILE, help="With --phone and --dslr: file of weights; without, the phone is scored alone."
+)
+@click.option("--phone", type=FOLDER, help="Folder of the phone's images.")
+@click.option("--dslr", type=FOLDER, help="Folder of the DSLR's, of the same names and sizes.")
+@click.option("--names", type=FILE, help="With --phone and --dslr: text file of the names that count, one a line.")
+@click.option("--json", "as_json", is_flag=True, help="With --phone and --dslr: print JSON in place of a table.")
+@click.option("-o", "--out", type=FOLDER, help="Folder for the results; made if missing.")
 @params_options
-def evaluate(samples: Path, model: Path, out: Path, params: Params) -> None:
-    """Score a network on test patches. Beside it the untouched phone patches; writes OUT/metrics.json and more."""
+def evaluate(samples: Path | None, out: Path | None, params: Params, **options: Any) -> None:
+    """Score a network, and beside it the untouched phone images.
+
+    Either on the test patches of SAMPLES, a table of `dpedtool split`: writes OUT/metrics.json and more. Or on any two
+    folders of equal-named images: prints PSNR, MS-SSIM and SSIM under the protocols image and batch, and with --out
+    writes OUT/metrics.json and OUT/scores.csv.
+    """
+    if samples is None:
+        _evaluate_folders(out, params, **options)
+        return
+    model = options.pop("model")
+    if any(options.values()):
+        raise click.UsageError("--weights, --phone, --dslr, --names and --json are for two folders: leave out SAMPLES.")
+    if not model or not out:
+        raise click.UsageError("SAMPLES needs --model and --out; two folders are named by --phone and --dslr.")
     from training.evaluate import evaluate as evaluate_model
 
     scores = evaluate_model(samples, model, out, params.evaluate)
     click.echo(scores.sentence())
+
+
+def _evaluate_folders(
+    out: Path | None,
+    params: Params,
+    *,
+    phone: Path | None,
+    dslr: Path | None,
+    weights: Path | None,
+    names: Path | None,
+    as_json: bool,
+    model: Path | None,
+) -> None:
+    if not phone or not dslr:
+        raise click.UsageError("Name a table of samples, or two folders by --phone and --dslr.")
+    if model:
+        raise click.UsageError("--model is for a table of samples: name the network of two folders by --weights.")
+    from training.comparison import compare, read_names
+
+    comparison = compare(phone, dslr, weights, params.evaluate, read_names(names) if names else None)
+    if out:
+        comparison.write(out)
+    click.echo(json.dumps(comparison.as_json(), indent=2, allow_nan=False) if as_json else comparison.as_text())
 
 
 @main.command()

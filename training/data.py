@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import torch
@@ -112,7 +111,8 @@ class PatchPairs(Pairs):
         frame = read_frame(table, Sample, ["patch_id", "pair_id", "shard", *_EXTENTS], where={"split": split})
         self._names = pa.array(frame["patch_id"], pa.string())
         self._photos = pa.array(frame["pair_id"], pa.string()).dictionary_encode()
-        shards, self._shards = pd.factorize(frame["shard"])
+        shards, places = pd.factorize(frame["shard"])
+        self._shards = [Path(place) for place in places]
         self._shard = shards.astype(np.int32)
         self._extents = frame[_EXTENTS].to_numpy(np.int64)
         self._table, self._split = table, split
@@ -143,7 +143,7 @@ class PatchPairs(Pairs):
             A shard is missing or damaged.
 
         """
-        shard = Path(self._shards[self._shard[index]])
+        shard = self._shards[self._shard[index]]
         phone_offset, phone_bytes, dslr_offset, dslr_bytes = self._extents[index].tolist()
         extents = Extent(phone_offset, phone_bytes), Extent(dslr_offset, dslr_bytes)
         try:
@@ -153,12 +153,6 @@ class PatchPairs(Pairs):
                 f"Patch {self._names[index]} cannot be read from {shard} ({error}): cut the patches again."
             ) from None
         return phone, dslr
-
-    def draw(self, count: int, crop_px: int, rng: np.random.Generator) -> Batch:
-        """Read `count` random patches, with repetition; each gets a random crop, flip and quarter turn."""
-        pairs = [self.images(index) for index in rng.integers(len(self), size=count)]
-        augmented = [_augment(phone, dslr, crop_px, rng) for phone, dslr in pairs]
-        return Batch(*(_as_tensor([pair[side] for pair in augmented]) for side in (0, 1))).as_float()
 
 
 class FolderPairs(Pairs):
@@ -254,23 +248,17 @@ def _counting(name: str) -> tuple[list[str | int], str]:
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
 
 
-def _augment(phone: Image, dslr: Image, crop_px: int, rng: np.random.Generator) -> tuple[Image, Image]:
-    """The same random part of both patches, turned the same way: what is right stays right under all eight."""
-    side = min(crop_px, *phone.shape[:2])
-    y, x = (int(rng.integers(length - side + 1)) for length in phone.shape[:2])
-    turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
-    crops = (np.rot90(image[y : y + side, x : x + side], turns) for image in (phone, dslr))
-    phone, dslr = (crop[:, ::-1] if mirrored else crop for crop in crops)
-    return phone, dslr
-
-
 def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[1]}x{shape[0]}"
 
 
-def _as_tensor(images: Sequence[npt.NDArray[np.uint8]]) -> Tensor:
-    rgb = np.stack(images)[..., ::-1]
-    return torch.from_numpy(np.ascontiguousarray(rgb.transpose(0, 3, 1, 2)))
+def as_rgb(image: Image) -> Tensor:
+    """Return an image (H, W, 3), BGR, as the network takes them: (3, H, W), RGB, uint8."""
+    return torch.from_numpy(np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1)))
+
+
+def _as_tensor(images: Sequence[Image]) -> Tensor:
+    return torch.stack([as_rgb(image) for image in images])
 
 
 def _as_float(images: Tensor, device: torch.device | str) -> Tensor:

@@ -6,7 +6,7 @@ import functools
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -115,7 +115,7 @@ class Loader:
         self._threads = threads or min(MOST_THREADS, _processors())
         self._decoded = _Decoded(pairs, _free_bytes() // processes if memory_bytes is None else memory_bytes)
 
-    def steps(self, first: int, last: int) -> Iterator[Step]:
+    def steps(self, first: int, last: int) -> Generator[Step, None, None]:
         """Yield the steps of the iterations `first` to `last` - 1, counted from 0, in order.
 
         A few are made ahead, in threads that end with the iterator: use it up, or close it.

@@ -182,7 +182,7 @@ def _work(run: Run, source: Source, out: Path, key: str, board: Path | None) -> 
     log = Log(out, run.history, board) if processes.is_first else None
     share = {"rank": processes.rank, "processes": processes.count}
     loader = Loader(source.training, params, second_batch=run.needs_second_batch, **share)
-    with contextlib.closing(loader.steps(run.iteration, params.iterations)) as steps:  # type: ignore[type-var]
+    with contextlib.closing(loader.steps(run.iteration, params.iterations)) as steps:
         for step in _tracked(steps, run):
             run.step(step)
             if run.iteration % params.validate_every == 0 or run.iteration == params.iterations:

@@ -153,7 +153,7 @@ def test_a_phone_with_nothing_at_all_has_its_words(results: Path, params: Params
     train(from_table(samples), results / "models/phone", SMALL)
     evaluate(samples, results / "models/phone", results / "evaluations/phone", EvaluateParams())
     text = page(results, params)
-    assert '<td colspan="4">no test patches</td>' in text
+    assert '<td colspan="6">no test patches</td>' in text
     assert "There are no test patches, so nothing was scored." in text
     assert "Not trained, since there are no training patches" in text
     assert "No pair was aligned." in text
@@ -168,9 +168,28 @@ def test_scores_of_an_untrained_network_are_not_shown_as_its_gain(results: Path,
     write_rows(results / "splits/phone.parquet", Sample, only_test)
     train(from_table(results / "splits/phone.parquet"), results / "models/phone", SMALL)
     text = page(results, params)
-    assert f'<td class="n">{figures["psnr_before_db"]:.2f} dB</td><td class="n">not trained</td>' in text
+    cells = [f"{figures['psnr_before_db']:.2f} dB", f"{figures['psnr_colour_db']:.2f} dB", "not trained"]
+    assert "".join(f'<td class="n">{cell}</td>' for cell in cells) in text
     assert f"{figures['psnr_after_db']:.2f} dB</td>" not in text
     assert "phone, untrained network, DSLR" in text
+
+
+def test_the_colour_transform_stands_between_the_untouched_patch_and_the_network(results: Path, params: Params) -> None:
+    found = results / "evaluations/phone/metrics.json"
+    written = json.loads(found.read_text())
+    figures = {"psnr_before_db": 17.9, "psnr_colour_db": 22.1, "psnr_after_db": None}
+    written["image"] |= {**figures, "ms_ssim_before": 0.9, "ms_ssim_colour": 0.93, "ms_ssim_after": 1.0}
+    write_json(found, written)
+    cells = ["17.90 dB", "22.10 dB", "infinite", "0.9000", "0.9300", "1.0000"]
+    text = page(results, params)
+    assert "".join(f'<td class="n">{cell}</td>' for cell in cells) in text
+    heads = [
+        f"{metric} {name}" for metric in ("PSNR", "MS-SSIM") for name in ("untouched", "colour transform", "network")
+    ]
+    assert "".join(f'<th class="n">{head}</th>' for head in heads) in text
+    written["image"] |= {"psnr_colour_db": None, "ms_ssim_colour": None}
+    write_json(found, written)
+    assert '<td class="n">17.90 dB</td><td class="n">none</td>' in page(results, params)
 
 
 def test_a_network_of_somebody_else_is_reported_without_its_training(results: Path, params: Params) -> None:
