@@ -39,13 +39,30 @@ def open_stored(content: bytes, path: Place) -> Stored:
         `unreadable_photo`: empty, truncated, too large, of colours that are not read, or no photo at all.
 
     """
+    _check_whole(content, path)
+    photo = _open(content, path)
+    photo.check_size()
+    return photo
+
+
+def decode_plain(content: bytes, path: Place) -> Image:
+    """Decode a PNG or JPEG of 8 bit as stored, (H, W, 3) BGR uint8, without a look at its header.
+
+    Raises
+    ------
+    Rejection
+        `unreadable_photo`: empty, truncated, or no image.
+
+    """
+    _check_whole(content, path)
+    return _imdecode(content, path, cv2.IMREAD_COLOR)
+
+
+def _check_whole(content: bytes, path: Place) -> None:
     if not content:
         raise unreadable(path, "the file is empty")
     if _is_truncated_jpeg(content):
         raise unreadable(path, "the JPEG data ends too early: copy it from the camera again")
-    photo = _open(content, path)
-    photo.check_size()
-    return photo
 
 
 def _open(content: bytes, path: Place) -> Stored:
@@ -94,22 +111,23 @@ def _exif_says(photo: PillowImage.Image) -> tuple[object, object]:
         return None, None
 
 
+def _imdecode(content: bytes, path: Place, flags: int) -> npt.NDArray[np.uint8]:
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise unreadable(path, f"decoding failed: {error.err or error.code}") from None
+    if image is None:
+        raise unreadable(path, _NO_PHOTO)
+    return image  # type: ignore[return-value]
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Plain(Stored):
     """PNG, WebP and BMP, by cv2; transparency is dropped, 16 bit are reduced to 8."""
 
     def colour(self) -> Image:
-        image = self._decode(cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        image = _imdecode(self.content, self.path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
         return image if image.dtype == np.uint8 else _EIGHT_BIT[image]
-
-    def _decode(self, flags: int) -> npt.NDArray[np.uint8]:
-        try:
-            image = cv2.imdecode(np.frombuffer(self.content, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
-        except cv2.error as error:
-            raise unreadable(self.path, f"decoding failed: {error.err or error.code}") from None
-        if image is None:
-            raise unreadable(self.path, _NO_PHOTO)
-        return image  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +135,7 @@ class _Jpeg(_Plain):
     """JPEG; libjpeg reduces while it decodes, in a fraction of the time, exactly by the factor and rounding up."""
 
     def grey(self, factor: Factor) -> Grey:
-        return self._decode(_REDUCED_GREY[factor])
+        return _imdecode(self.content, self.path, _REDUCED_GREY[factor])
 
 
 @dataclass(frozen=True, kw_only=True)

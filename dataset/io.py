@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -42,6 +43,24 @@ def replacing(path: Path) -> Iterator[Path]:
 def unfinished(path: Path) -> Path:
     """Return the name beside `path` of a file that is being written and will take its place."""
     return path.with_name(f".{path.name}{_TEMPORARY}")
+
+
+def lock_folder(folder: Path) -> int:
+    """Keep other processes from writing to a folder until the handle returned is closed, or this process ends.
+
+    Raises
+    ------
+    DpedtoolError
+        Another process has locked it.
+
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise DpedtoolError(f"Another run is writing to {folder}: wait for it, or choose another folder.") from None
+    return handle
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -18,7 +18,7 @@ from PIL import Image as PillowImage
 
 from dataset import camera_formats, decoding, places, profiles, stored
 from dataset.camera_formats import HEIF_SUFFIXES, RAW_SUFFIXES, heif_exif, is_heif, is_raw, missing_extra, raw_time
-from dataset.decoding import open_stored
+from dataset.decoding import decode_plain, open_stored
 from dataset.errors import DpedtoolError, Rejection
 from dataset.io import replacing
 from dataset.places import Place, answering
@@ -246,6 +246,21 @@ def encode_image(image: Image, suffix: str, jpeg_quality: int = 95) -> bytes:
     if not done:
         raise DpedtoolError(f"An image of {image.shape} could not be encoded as {suffix}.")
     return encoded.tobytes()
+
+
+def decode_image(content: bytes, path: Place) -> Image:
+    """Decode what `encode_image` made, (H, W, 3) BGR uint8; `path` only names it in messages.
+
+    Nothing is looked for that such files do not have, such as an orientation or a colour profile: for small images
+    that takes longer than decoding.
+
+    Raises
+    ------
+    Rejection
+        `unreadable_photo`: empty, truncated, or no image.
+
+    """
+    return decode_plain(content, path)
 
 
 def capture_time(path: Place) -> datetime | None:

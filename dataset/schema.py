@@ -421,16 +421,28 @@ class Photo(Row):
 
 @dataclass(frozen=True, kw_only=True)
 class Score(Row):
-    """How one test patch compares with the DSLR's, before and after the network."""
+    """How one test patch compares with the DSLR's, untouched, with other colours, and after the network."""
 
     TABLE: ClassVar[str] = "scores"
     MADE_BY: ClassVar[str] = "evaluate"
 
     patch_id: str = column("the patch")
     psnr_before: float = column("PSNR of the untouched phone patch; infinite when equal", "dB")
+    psnr_colour: float | None = column(
+        "PSNR after one quadratic colour transform, fitted to the training patches; null: there are none", "dB"
+    )
+    psnr_oracle: float = column(
+        "PSNR after such a transform fitted to all test patches of the same photos: the most that colour can do", "dB"
+    )
     psnr_after: float = column("PSNR of the network's output, clipped to 0..1", "dB")
     ms_ssim_before: float = column("MS-SSIM of the untouched phone patch", "0..1")
+    ms_ssim_colour: float | None = column("MS-SSIM after the colour transform of the training patches", "0..1")
+    ms_ssim_oracle: float = column("MS-SSIM after the colour transform of the same photos", "0..1")
     ms_ssim_after: float = column("MS-SSIM of the network's output, clipped to 0..1", "0..1")
+    ssim_before: float = column("SSIM of the untouched phone patch", "-1..1")
+    ssim_colour: float | None = column("SSIM after the colour transform of the training patches", "-1..1")
+    ssim_oracle: float = column("SSIM after the colour transform of the same photos", "-1..1")
+    ssim_after: float = column("SSIM of the network's output, clipped to 0..1", "-1..1")
 
 
 TABLES: tuple[type[Row], ...] = (Pair, Alignment, Timing, Patch, Frame, Sample, Photo, Score)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
+import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +15,7 @@ import click
 
 from dataset.errors import DpedtoolError
 from dataset.io import write_json
-from dataset.params import PairParams, Params, as_yaml, load_params
+from dataset.params import PairParams, Params, as_yaml, load_params, load_preset, preset_names
 from dataset.places import Place, answering, as_place, is_url
 from dataset.schema import Alignment, Pair, Patch, Photo, Row, columns
 from dataset.tables import read_frame, read_rows, write_rows
@@ -333,29 +335,125 @@ def _verify(folder: Path) -> None:
     click.echo(f"Nothing in {folder} leaks.")
 
 
-@main.command()
-@click.argument("samples", type=FILE)
+def _presets() -> str:
+    """Whose values each preset has; click leaves a paragraph behind a backspace as it is."""
+    lines = ["Presets (-S train.preset=NAME), whose values hold where none is given, are from:"]
+    indent = " " * (max(map(len, preset_names())) + 4)
+    for name in preset_names():
+        source = textwrap.fill(load_preset(name).source, 96, initial_indent=indent, subsequent_indent=indent)
+        lines.append(f"  {name}".ljust(len(indent)) + source.lstrip())
+    return "\n".join(["\b", *lines])
+
+
+@main.command(epilog=_presets())
+@click.argument("samples", type=FILE, required=False, metavar="SAMPLES | --phone DIR --dslr DIR")
+@click.option("--phone", type=FILE, help="Folder of the phone's patches, in place of a table of samples.")
+@click.option("--dslr", type=FILE, help="Folder of the DSLR's patches, named as the phone's: 1.jpg in both are a pair.")
+@click.option("--names", type=FILE, help="Text file of the pairs to take from the two folders, one name a line.")
+@click.option("--tensorboard", type=FOLDER, metavar="DIR", help="Write the history for TensorBoard to DIR as well.")
 @out_option
 @params_options
-def train(samples: Path, out: Path, params: Params) -> None:
-    """Train the network on one phone's patches. SAMPLES is a table of `dpedtool split`; writes the model to OUT."""
+def train(
+    samples: Path | None,
+    phone: Path | None,
+    dslr: Path | None,
+    names: Path | None,
+    tensorboard: Path | None,
+    out: Path,
+    params: Params,
+) -> None:
+    """Train the network on one phone's patches. Writes the model to OUT, and OUT/history.csv as it goes.
+
+    SAMPLES is a table of `dpedtool split`. Of two folders train.held_out of the pairs is kept for validation. The same
+    command goes on where an interrupted one stopped. On several GPUs: torchrun --standalone --nproc-per-node N
+    -m pipeline train ...
+    """
+    from training.distributed import is_first
+    from training.sources import from_folders, from_table
     from training.train import train as train_model
 
-    outcome = train_model(samples, out, params.train)
-    click.echo(outcome.sentence())
+    if samples and not (phone or dslr or names):
+        source = from_table(samples)
+    elif phone and dslr and not samples:
+        source = from_folders(phone, dslr, names, params.train)
+    else:
+        raise click.UsageError("Name either SAMPLES, or --phone and --dslr and, with them, --names.")
+    outcome = train_model(source, out, params.train, board=tensorboard)
+    if is_first():
+        click.echo(outcome.sentence())
+
+
+@main.command(name="import-weights")
+@click.argument("checkpoint", type=FILE)
+@click.option("-o", "--out", type=FILE, required=True, metavar="FILE.safetensors", help="File of weights to write.")
+def import_weights(checkpoint: Path, out: Path) -> None:
+    """Convert weights that DPED's authors published. Writes FILE.safetensors and its card FILE.json.
+
+    CHECKPOINT is a TensorFlow V2 checkpoint of a DPED generator or of SRCNN: what the names of its files have in
+    common, such as iphone_orig, or one of the files. Its CRCs are verified.
+    """
+    from training.importing import import_weights as convert
+    from training.model import count_parameters
+
+    imported = convert(checkpoint, out)
+    network = imported.generator
+    click.echo(f"{network.architecture.name}, {count_parameters(network)} parameters, in {imported.weights}.")
 
 
 @main.command()
-@click.argument("samples", type=FILE)
-@click.option("--model", type=FILE, required=True, help="Folder that `dpedtool train` wrote.")
-@out_option
+@click.argument("samples", type=FILE, required=False, metavar="[SAMPLES --model PATH -o DIR]")
+@click.option("--model", type=FILE, help="With SAMPLES: folder that `dpedtool train` wrote, or a file of weights.")
+@click.option(
+    "--weights", type=FILE, help="With --phone and --dslr: file of weights; without, the phone is scored alone."
+)
+@click.option("--phone", type=FOLDER, help="Folder of the phone's images.")
+@click.option("--dslr", type=FOLDER, help="Folder of the DSLR's, of the same names and sizes.")
+@click.option("--names", type=FILE, help="With --phone and --dslr: text file of the names that count, one a line.")
+@click.option("--json", "as_json", is_flag=True, help="With --phone and --dslr: print JSON in place of a table.")
+@click.option("-o", "--out", type=FOLDER, help="Folder for the results; made if missing.")
 @params_options
-def evaluate(samples: Path, model: Path, out: Path, params: Params) -> None:
-    """Score a network on test patches. Beside it the untouched phone patches; writes OUT/metrics.json and more."""
+def evaluate(samples: Path | None, out: Path | None, params: Params, **options: Any) -> None:
+    """Score a network, and beside it the untouched phone images.
+
+    Either on the test patches of SAMPLES, a table of `dpedtool split`: writes OUT/metrics.json and more. Or on any two
+    folders of equal-named images: prints PSNR, MS-SSIM and SSIM under the protocols image and batch, and with --out
+    writes OUT/metrics.json and OUT/scores.csv.
+    """
+    if samples is None:
+        _evaluate_folders(out, params, **options)
+        return
+    model = options.pop("model")
+    if any(options.values()):
+        raise click.UsageError("--weights, --phone, --dslr, --names and --json are for two folders: leave out SAMPLES.")
+    if not model or not out:
+        raise click.UsageError("SAMPLES needs --model and --out; two folders are named by --phone and --dslr.")
     from training.evaluate import evaluate as evaluate_model
 
     scores = evaluate_model(samples, model, out, params.evaluate)
     click.echo(scores.sentence())
+
+
+def _evaluate_folders(
+    out: Path | None,
+    params: Params,
+    *,
+    phone: Path | None,
+    dslr: Path | None,
+    weights: Path | None,
+    names: Path | None,
+    as_json: bool,
+    model: Path | None,
+) -> None:
+    if not phone or not dslr:
+        raise click.UsageError("Name a table of samples, or two folders by --phone and --dslr.")
+    if model:
+        raise click.UsageError("--model is for a table of samples: name the network of two folders by --weights.")
+    from training.comparison import compare, read_names
+
+    comparison = compare(phone, dslr, weights, params.evaluate, read_names(names) if names else None)
+    if out:
+        comparison.write(out)
+    click.echo(json.dumps(comparison.as_json(), indent=2, allow_nan=False) if as_json else comparison.as_text())
 
 
 @main.command()

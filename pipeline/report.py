@@ -26,6 +26,8 @@ from pipeline.overlay import checkerboard, shrunk
 PAGE = "report.html"
 PICTURE_WIDTH = 720
 CURVE_WIDTH, CURVE_HEIGHT = 320, 90
+SCORED = {"before": "untouched", "colour": "colour transform", "after": "network"}
+"""Versions of the test patches, as `training.evaluate` names them, and the page."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def write_report(results: Path, out: Path, params: Params) -> Path:
         .render(
             phones=phones,
             split_names=SPLITS,
+            scored=list(SCORED.values()),
             simulated=_is_simulated(params),
             curve_size=(CURVE_WIDTH, CURVE_HEIGHT),
         )
@@ -190,18 +193,19 @@ def _uri(content: bytes, kind: str) -> str:
 
 
 def _scores(figures: dict[str, Any], trained: bool) -> list[str]:
-    """PSNR untouched and network, MS-SSIM untouched and network, in words; nothing without test patches."""
-
-    def psnr(value: float | None) -> str:
-        return "infinite" if value is None else f"{value:.2f} dB"
-
+    """PSNR of `SCORED`, then MS-SSIM of them, in words; nothing without test patches."""
     if not figures["pairs"]:
         return []
-    before = psnr(figures["psnr_before_db"]), f"{figures['ms_ssim_before']:.4f}"
-    after = psnr(figures["psnr_after_db"]), f"{figures['ms_ssim_after']:.4f}"
-    if not trained:
-        after = "not trained", "not trained"
-    return [before[0], after[0], before[1], after[1]]
+    return [_score(figures, name, version, trained) for name in ("psnr_{}_db", "ms_ssim_{}") for version in SCORED]
+
+
+def _score(figures: dict[str, Any], name: str, version: str, trained: bool) -> str:
+    value = figures[name.format(version)]
+    if version == "after" and not trained:
+        return "not trained"
+    if value is None:
+        return "none" if version == "colour" and figures["ms_ssim_colour"] is None else "infinite"
+    return f"{value:.2f} dB" if name.endswith("db") else f"{value:.4f}"
 
 
 def _training(card: dict[str, Any]) -> str:

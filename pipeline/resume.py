@@ -6,7 +6,6 @@ and the parts that an interrupted run left are taken over where their key is sti
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from dataset.errors import DpedtoolError
-from dataset.io import remove_leftovers
+from dataset.io import lock_folder, remove_leftovers
 from dataset.places import Place
 from dataset.progress import track
 from dataset.schema import Row
@@ -39,7 +38,7 @@ class Finished(Generic[RowT]):
 
     def __enter__(self) -> Finished[RowT]:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(self.folder)
+        self._lock = lock_folder(self.folder)
         remove_leftovers(self.folder)
         self._table = _earlier_table(self._table_path, self._row_type)
         return self
@@ -156,16 +155,6 @@ def _earlier_rows(table: Path, row_type: type[OtherT]) -> list[OtherT]:
 
 def _aside(parts: Path, key: str, row_type: type[Row]) -> Path:
     return parts / f"{key}.{row_type.TABLE}.parquet"
-
-
-def _lock(folder: Path) -> int:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise DpedtoolError(f"Another run is writing to {folder}: wait for it, or choose another folder.") from None
-    return handle
 
 
 def _values(row: Row) -> dict[str, Any]:

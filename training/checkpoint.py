@@ -21,9 +21,21 @@ _NETWORK = "network"
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], notes: dict[str, str] | None = None) -> None:
-    """Write tensors, whole or not at all."""
+    """Write tensors, whole or not at all.
+
+    Raises
+    ------
+    DpedtoolError
+        The disk is full or cannot be written; what the file held before, it still holds.
+
+    """
     with replacing(path) as temporary:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, notes)
+        try:
+            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, notes)
+        except SafetensorError as error:
+            raise DpedtoolError(
+                f"{path} could not be written ({error}), and is as it was: make room and run the same command again."
+            ) from None
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -93,12 +105,23 @@ def load_model(path: Path) -> Generator:
     if network is None:
         raise DpedtoolError(f"{weights} does not say which network it is of: name a file that dpedtool wrote.")
     try:
-        model = Architecture.from_json(json.loads(network)).build()
-        model.load_state_dict(tensors)
-    except (TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise DpedtoolError(f"The weights in {weights} do not fit their network ({reason}): train again.") from None
+        architecture = Architecture.from_json(json.loads(network))
+        _check_shapes(tensors, architecture)
+    except (TypeError, ValueError) as error:
+        raise DpedtoolError(f"The weights in {weights} do not fit their network ({error}): train again.") from None
+    model = architecture.build()
+    model.load_state_dict(tensors)
     return model.eval()
+
+
+def _check_shapes(tensors: Mapping[str, Tensor], architecture: Architecture) -> None:
+    """Refuse tensors of another network before it is built, which could take any memory."""
+    found = {name: tuple(values.shape) for name, values in tensors.items()}
+    for name, shape in architecture.shapes().items():
+        if found.get(name) != shape:
+            raise ValueError(f"{name} is {found.get(name, 'missing')} where {architecture.name} has {shape}")
+    if more := sorted(set(found) - set(architecture.shapes())):
+        raise ValueError(f"{architecture.name} has no {more[0]}")
 
 
 def model_files(path: Path) -> tuple[Path, Path]:

@@ -1,20 +1,22 @@
-"""Patches for training and evaluation, read from the shards as they are needed."""
+"""Pairs of images for training and evaluation, read as they are needed: patches in shards, or two folders of images."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import torch
 from torch import Tensor
 
 from dataset.errors import DpedtoolError, Rejection
-from dataset.photos import Image, decode_photo
+from dataset.io import digest, file_sha256
+from dataset.photos import SUFFIXES, Image, decode_image, list_photos, load_photo
 from dataset.schema import Sample
 from dataset.shards import Extent, read_extent
 from dataset.tables import read_frame
@@ -24,13 +26,71 @@ _EXTENTS = ["phone_offset", "phone_bytes", "dslr_offset", "dslr_bytes"]
 
 @dataclass(frozen=True)
 class Batch:
-    """Patches as the network takes them: (N, 3, H, W), RGB, float32, 0..1."""
+    """Images as the network takes them: (N, 3, H, W), RGB; float32, 0..1, or uint8, 0..255, until `as_float`."""
 
     phone: Tensor
     dslr: Tensor
 
+    def as_float(self, device: torch.device | str = "cpu") -> Batch:
+        """Return the batch on a device as float32, 0..1; from uint8 it is converted there, so that less is moved."""
+        return Batch(_as_float(self.phone, device), _as_float(self.dslr, device))
 
-class PatchPairs:
+
+class Pairs(Protocol):
+    """Pairs of a phone's and a DSLR's image of equal size, in a fixed order."""
+
+    def __len__(self) -> int: ...
+
+    def names(self) -> list[str]:
+        """Return the name of every pair, in their order."""
+        ...
+
+    def photos(self) -> list[str]:
+        """Return for every pair the photo that it was cut from; the pair's own name where that is not known."""
+        ...
+
+    def images(self, index: int) -> tuple[Image, Image]:
+        """Decode a pair: phone and DSLR, each (H, W, 3), BGR, uint8; threads may call it side by side.
+
+        Raises
+        ------
+        DpedtoolError
+            An image is missing or damaged, or the two differ in size.
+
+        """
+        ...
+
+    def digest(self) -> str:
+        """Return a SHA-256, hex, that changes when the pairs or their order do."""
+        ...
+
+    def spread(self, most: int) -> list[int]:
+        """Return the indices of at most `most` pairs, spread evenly from the first to the last."""
+        count = len(self)
+        indices: list[int] = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
+        return indices
+
+    def read(self, indices: Sequence[int]) -> Batch:
+        """Read pairs of one size in the order of the indices, as float32, 0..1.
+
+        Raises
+        ------
+        DpedtoolError
+            As `images`, or the pairs are not all of one size.
+
+        """
+        pairs = [self.images(index) for index in indices]
+        sizes = {phone.shape: index for (phone, _), index in zip(pairs, indices, strict=True)}
+        if len(sizes) > 1:
+            names, (one, other) = self.names(), list(sizes)[:2]
+            raise DpedtoolError(
+                f"{names[sizes[one]]} is {_size(one)} px and {names[sizes[other]]} {_size(other)}; images that are "
+                "taken together must have one size: cut them alike."
+            )
+        return Batch(*(_as_tensor([pair[side] for pair in pairs]) for side in (0, 1))).as_float()
+
+
+class PatchPairs(Pairs):
     """The patches of one split. Of each, some 70 bytes are held: its name and where in which shard its images lie.
 
     Parameters
@@ -48,11 +108,14 @@ class PatchPairs:
     """
 
     def __init__(self, table: Path, split: str) -> None:
-        frame = read_frame(table, Sample, ["patch_id", "shard", *_EXTENTS], where={"split": split})
+        frame = read_frame(table, Sample, ["patch_id", "pair_id", "shard", *_EXTENTS], where={"split": split})
         self._names = pa.array(frame["patch_id"], pa.string())
-        shards, self._shards = pd.factorize(frame["shard"])
+        self._photos = pa.array(frame["pair_id"], pa.string()).dictionary_encode()
+        shards, places = pd.factorize(frame["shard"])
+        self._shards = [Path(place) for place in places]
         self._shard = shards.astype(np.int32)
         self._extents = frame[_EXTENTS].to_numpy(np.int64)
+        self._table, self._split = table, split
 
     def __len__(self) -> int:
         return len(self._shard)
@@ -62,14 +125,17 @@ class PatchPairs:
         names: list[str] = self._names.to_pylist()
         return names
 
-    def spread(self, most: int) -> list[int]:
-        """Return the indices of at most `most` patches, spread evenly from the first to the last."""
-        count = len(self)
-        indices: list[int] = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
-        return indices
+    def photos(self) -> list[str]:
+        """Return the `pair_id` of every patch: the pair of photos that it was cut from."""
+        photos: list[str] = self._photos.to_pylist()
+        return photos
 
-    def read(self, indices: Sequence[int]) -> Batch:
-        """Read patches in the order of the indices.
+    def digest(self) -> str:
+        """Return a digest of the table and the split; the table says of what its patches were made."""
+        return digest([file_sha256(self._table), self._split])
+
+    def images(self, index: int) -> tuple[Image, Image]:
+        """Decode a patch: phone and DSLR, each (H, W, 3), BGR, uint8; threads may call it side by side.
 
         Raises
         ------
@@ -77,21 +143,11 @@ class PatchPairs:
             A shard is missing or damaged.
 
         """
-        pairs = [self._read_pair(index) for index in indices]
-        return Batch(*(_as_tensor([pair[side] for pair in pairs]) for side in (0, 1)))
-
-    def draw(self, count: int, crop_px: int, rng: np.random.Generator) -> Batch:
-        """Read `count` random patches, with repetition; each gets a random crop, flip and quarter turn."""
-        pairs = [self._read_pair(index) for index in rng.integers(len(self), size=count)]
-        augmented = [_augment(phone, dslr, crop_px, rng) for phone, dslr in pairs]
-        return Batch(*(_as_tensor([pair[side] for pair in augmented]) for side in (0, 1)))
-
-    def _read_pair(self, index: int) -> tuple[Image, Image]:
-        shard = Path(self._shards[self._shard[index]])
+        shard = self._shards[self._shard[index]]
         phone_offset, phone_bytes, dslr_offset, dslr_bytes = self._extents[index].tolist()
         extents = Extent(phone_offset, phone_bytes), Extent(dslr_offset, dslr_bytes)
         try:
-            phone, dslr = (decode_photo(read_extent(shard, extent), shard) for extent in extents)
+            phone, dslr = (decode_image(read_extent(shard, extent), shard) for extent in extents)
         except (OSError, Rejection) as error:
             raise DpedtoolError(
                 f"Patch {self._names[index]} cannot be read from {shard} ({error}): cut the patches again."
@@ -99,16 +155,112 @@ class PatchPairs:
         return phone, dslr
 
 
-def _augment(phone: Image, dslr: Image, crop_px: int, rng: np.random.Generator) -> tuple[Image, Image]:
-    """The same random part of both patches, turned the same way: what is right stays right under all eight."""
-    side = min(crop_px, *phone.shape[:2])
-    y, x = (int(rng.integers(length - side + 1)) for length in phone.shape[:2])
-    turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
-    crops = (np.rot90(image[y : y + side, x : x + side], turns) for image in (phone, dslr))
-    phone, dslr = (crop[:, ::-1] if mirrored else crop for crop in crops)
-    return phone, dslr
+class FolderPairs(Pairs):
+    """Two folders of images of equal names, such as DPED's `iphone/1.jpg` and `canon/1.jpg`; suffixes may differ.
+
+    Parameters
+    ----------
+    phone, dslr
+        The folders. What only one of them has is left out.
+    names
+        The pairs wanted, in this order, with suffix or without; None: all, sorted as people count, 9.jpg before
+        10.jpg.
+
+    Raises
+    ------
+    DpedtoolError
+        A folder is missing or holds no images, none have equal names, or one that is listed is not in both.
+
+    """
+
+    def __init__(self, phone: Path, dslr: Path, names: Sequence[str] | None = None) -> None:
+        sides = phone_images, dslr_images = _by_stem(phone), _by_stem(dslr)
+        if names is None:
+            stems = sorted(phone_images.keys() & dslr_images.keys(), key=_counting)
+            if not stems:
+                raise DpedtoolError(
+                    f"No image in {phone} has the name of one in {dslr}: name two folders whose images are called "
+                    "alike, such as 1.jpg in both."
+                )
+        else:
+            stems = [_listed(name, (phone, dslr), sides) for name in names]
+        self._paths = [(phone_images[stem], dslr_images[stem]) for stem in stems]
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def names(self) -> list[str]:
+        """Return the name of the phone's image of every pair, in their order."""
+        return [phone.name for phone, _ in self._paths]
+
+    def photos(self) -> list[str]:
+        """Return the names, since nothing tells which images are of one photo."""
+        return self.names()
+
+    def digest(self) -> str:
+        """Return a digest of all names and files, which are read for it."""
+        return digest([[path.name, file_sha256(path)] for pair in self._paths for path in pair])
+
+    def images(self, index: int) -> tuple[Image, Image]:
+        """Decode a pair: phone and DSLR, each (H, W, 3), BGR, uint8; threads may call it side by side.
+
+        Raises
+        ------
+        DpedtoolError
+            An image is missing or damaged, or the two differ in size.
+
+        """
+        paths = self._paths[index]
+        try:
+            phone, dslr = (load_photo(path) for path in paths)
+        except Rejection as rejection:
+            raise DpedtoolError(f"{rejection.detail.rstrip('.')}; mend or remove it.") from None
+        if phone.shape != dslr.shape:
+            raise DpedtoolError(
+                f"{paths[0]} is {_size(phone.shape)} px and {paths[1]} {_size(dslr.shape)}; a pair must have one size: "
+                "align and cut them, or remove them."
+            )
+        return phone, dslr
 
 
-def _as_tensor(images: Sequence[npt.NDArray[np.uint8]]) -> Tensor:
-    rgb = np.stack(images)[..., ::-1]
-    return torch.from_numpy(np.ascontiguousarray(rgb.transpose(0, 3, 1, 2))).float() / 255
+def _by_stem(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for place in list_photos(folder):
+        path = Path(str(place))
+        if path.stem in found:
+            raise DpedtoolError(f"{found[path.stem]} and {path} have one name but for the suffix: remove one.")
+        found[path.stem] = path
+    return found
+
+
+def _listed(name: str, folders: tuple[Path, Path], sides: tuple[dict[str, Path], dict[str, Path]]) -> str:
+    """Return the stem of a name that is listed, which both folders must have."""
+    path = Path(name)
+    stem = path.stem if path.suffix.lower() in SUFFIXES else path.name
+    for folder, images in zip(folders, sides, strict=True):
+        if stem not in images:
+            raise DpedtoolError(f"{name} is listed, but {folder} has no image of that name: mend the list or add it.")
+    return stem
+
+
+def _counting(name: str) -> tuple[list[str | int], str]:
+    """Sort key under which 9 comes before 10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}x{shape[0]}"
+
+
+def as_rgb(image: Image) -> Tensor:
+    """Return an image (H, W, 3), BGR, as the network takes them: (3, H, W), RGB, uint8."""
+    return torch.from_numpy(np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1)))
+
+
+def _as_tensor(images: Sequence[Image]) -> Tensor:
+    return torch.stack([as_rgb(image) for image in images])
+
+
+def _as_float(images: Tensor, device: torch.device | str) -> Tensor:
+    moved = images.to(device, non_blocking=True)
+    return moved if moved.is_floating_point() else moved.float() / 255

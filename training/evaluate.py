@@ -1,11 +1,11 @@
-"""Stage evaluate: the network on patches that it has not seen, beside the untouched phone patch."""
+"""Stage evaluate: the network on patches that it has not seen, beside the untouched patch and a change of colours."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -18,27 +18,45 @@ from dataset.progress import track
 from dataset.schema import Score
 from dataset.tables import write_rows
 from training.checkpoint import load_card, load_model
+from training.colour_transform import fit, fit_each_photo
 from training.data import PatchPairs
 from training.inference import choose_device, enhance_patches
-from training.metrics import BATCH_PAIRS, Measures, Protocol, Scores, measure_protocols
+from training.metrics import BATCH_PAIRS, Measures, Protocol, Scores, figures, measure_protocols
 from training.model import Generator
 
 METRICS, PICTURE = "metrics.json", "before_after.png"
 PROTOCOLS: tuple[Protocol, ...] = ("image", "batch")
 BLANK_PX = 8
+MEASURED_AT_ONCE = 5
+"""Patches measured together. The C library's heap keeps what tensors of many megabytes leave, and finds ever less room
+in it for the next ones; with small ones a long evaluation takes no more memory than a short one."""
+
+Version = Literal["before", "colour", "oracle", "after"]
+"""What is scored: the untouched phone patch, a colour transform of the training patches, one of the very photo that the
+patch is of, and the network's output."""
+VERSIONS: tuple[Version, ...] = get_args(Version)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores under the two protocols, before the network and after it."""
+    """Scores of the network and of what it is held against; without training patches there is no `colour`."""
 
-    before: dict[Protocol, Scores]
-    after: dict[Protocol, Scores]
+    scores: dict[Version, dict[Protocol, Scores]]
     trained: bool = True
     """Whether the network was ever trained."""
 
+    @property
+    def before(self) -> dict[Protocol, Scores]:
+        """Scores of the untouched phone patches."""
+        return self.scores["before"]
+
+    @property
+    def after(self) -> dict[Protocol, Scores]:
+        """Scores of the network."""
+        return self.scores["after"]
+
     def sentence(self) -> str:
-        """Say in a line what the network gains, under the protocol `image`."""
+        """Say what the network gains, and what colour alone would, under the protocol `image`."""
         before, after = self.before["image"], self.after["image"]
         if not after.pairs:
             return "There are no test patches, so nothing was scored: a larger split.test, or more scenes, would help."
@@ -46,7 +64,7 @@ class Evaluation:
         network = "" if self.trained else "The network is untrained. "
         return (
             f"{network}{patches}: PSNR {before.psnr_db:.2f} to {after.psnr_db:.2f} dB, "
-            f"MS-SSIM {before.ms_ssim:.4f} to {after.ms_ssim:.4f} (protocol image)."
+            f"MS-SSIM {before.ms_ssim:.4f} to {after.ms_ssim:.4f} (protocol image).{self._beside_colour()}"
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -54,27 +72,53 @@ class Evaluation:
         return {
             protocol: {
                 "pairs": self.after[protocol].pairs,
-                "infinite_psnr_before": self.before[protocol].infinite_psnr,
-                "psnr_before_db": _finite(self.before[protocol].psnr_db),
-                "psnr_after_db": _finite(self.after[protocol].psnr_db),
-                "ms_ssim_before": _finite(self.before[protocol].ms_ssim),
-                "ms_ssim_after": _finite(self.after[protocol].ms_ssim),
+                **figures({version: self.scores.get(version, {}).get(protocol) for version in VERSIONS}),
             }
             for protocol in PROTOCOLS
         }
+
+    def _beside_colour(self) -> str:
+        if "colour" not in self.scores:
+            return ""
+        colour, oracle, after = (self.scores[version]["image"] for version in ("colour", "oracle", "after"))
+        compared = (("PSNR", after.psnr_db, colour.psnr_db), ("MS-SSIM", after.ms_ssim, colour.ms_ssim))
+        worse = " and ".join(name for name, reached, rival in compared if reached < rival)
+        said = (
+            f" One colour transform of the training patches gives {colour.psnr_db:.2f} dB and {colour.ms_ssim:.4f}; "
+            f"fitted to each test photo itself, {oracle.psnr_db:.2f} dB and {oracle.ms_ssim:.4f}."
+        )
+        if worse:
+            said += f" The network is worse than that transform of the training patches in {worse}: train it longer."
+        return said
+
+
+class _Rivals:
+    """The versions of a test patch: what makes them of the phone's."""
+
+    def __init__(self, model: Generator, training: PatchPairs, test: PatchPairs) -> None:
+        self._model, self._photos = model, test.photos()
+        self._colour = fit(training) if len(training) and len(test) else None
+        self._oracle = fit_each_photo(test)
+
+    def versions(self, indices: Sequence[int], phone: Tensor) -> dict[Version, Tensor]:
+        """Return the versions of some test patches, each (N, 3, H, W), the network's not clipped."""
+        own = [self._oracle[self._photos[index]].apply(image) for index, image in zip(indices, phone, strict=True)]
+        made: dict[Version, Tensor] = {"before": phone, "oracle": torch.stack(own)}
+        if self._colour:
+            made["colour"] = self._colour.apply(phone)
+        return {**made, "after": enhance_patches(self._model, phone, clip=False)}
 
 
 @dataclass(frozen=True)
 class _Part:
     """What is kept of a batch: its measures under each protocol, and the pictures chosen from it."""
 
-    before: dict[Protocol, Measures]
-    after: dict[Protocol, Measures]
+    measures: dict[Version, dict[Protocol, Measures]]
     pictures: list[Image]
 
 
 def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams) -> Evaluation:
-    """Score a model on the test samples of `table`.
+    """Score a model on the test samples of `table`, beside a colour transform fitted to its training samples.
 
     Writes `out/scores.parquet`, a row a patch; `out/metrics.json`, the means under both protocols; and
     `out/before_after.png`, some patches as phone, network and DSLR. Without test patches the table is empty, the
@@ -88,46 +132,61 @@ def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams) ->
     """
     patches = PatchPairs(table, "test")
     model = load_model(model_dir).to(choose_device(params.device))
-    parts = list(_parts(model, patches, set(patches.spread(params.pictures))))
-    before = {protocol: Measures.joined([part.before[protocol] for part in parts]) for protocol in PROTOCOLS}
-    after = {protocol: Measures.joined([part.after[protocol] for part in parts]) for protocol in PROTOCOLS}
+    rivals = _Rivals(model, PatchPairs(table, "train"), patches)
+    parts = list(_parts(rivals, patches, set(patches.spread(params.pictures))))
+    measures = _joined([part.measures for part in parts])
     evaluation = Evaluation(
-        before={protocol: measures.scores(protocol) for protocol, measures in before.items()},
-        after={protocol: measures.scores(protocol) for protocol, measures in after.items()},
+        {
+            version: {protocol: each.scores(protocol) for protocol, each in of.items()}
+            for version, of in measures.items()
+        },
         trained=load_card(model_dir).get("trained", True),
     )
-    write_rows(Score.table_in(out), Score, _rows(patches.names(), before["image"], after["image"]))
+    write_rows(Score.table_in(out), Score, _rows(patches.names(), {name: of["image"] for name, of in measures.items()}))
     save_image(out / PICTURE, _picture([picture for part in parts for picture in part.pictures]))
     write_json(out / METRICS, evaluation.as_json())
     return evaluation
 
 
-def _parts(model: Generator, patches: PatchPairs, chosen: set[int]) -> Iterator[_Part]:
+def _parts(rivals: _Rivals, patches: PatchPairs, chosen: set[int]) -> Iterator[_Part]:
     """Run and measure a batch at a time, so that no more than one batch of images is in memory."""
     starts = range(0, len(patches), BATCH_PAIRS)
     for start in track(starts, "evaluate", len(starts)):
         indices = range(start, min(start + BATCH_PAIRS, len(patches)))
         batch = patches.read(indices)
-        outputs = enhance_patches(model, batch.phone, clip=False)
-        columns = zip(indices, batch.phone, outputs, batch.dslr, strict=True)
+        versions = rivals.versions(indices, batch.phone)
+        columns = zip(indices, batch.phone, versions["after"], batch.dslr, strict=True)
         yield _Part(
-            before=measure_protocols(batch.phone, batch.dslr),
-            after=measure_protocols(outputs, batch.dslr),
+            measures={version: _measured(images, batch.dslr) for version, images in versions.items()},
             pictures=[_column(*images) for index, *images in columns if index in chosen],
         )
 
 
-def _rows(names: list[str], before: Measures, after: Measures) -> Iterator[Score]:
-    columns = (before.psnr_db(), after.psnr_db(), before.ms_ssim(), after.ms_ssim())
-    for name, *values in zip(names, *(column.tolist() for column in columns), strict=True):
-        psnr_before, psnr_after, ms_ssim_before, ms_ssim_after = values
-        yield Score(
-            patch_id=name,
-            psnr_before=psnr_before,
-            psnr_after=psnr_after,
-            ms_ssim_before=ms_ssim_before,
-            ms_ssim_after=ms_ssim_after,
-        )
+def _measured(outputs: Tensor, targets: Tensor) -> dict[Protocol, Measures]:
+    halves = (torch.split(images, MEASURED_AT_ONCE) for images in (outputs, targets))
+    parts = [measure_protocols(*few) for few in zip(*halves, strict=True)]
+    return {protocol: Measures.joined([part[protocol] for part in parts]) for protocol in PROTOCOLS}
+
+
+def _joined(parts: Sequence[dict[Version, dict[Protocol, Measures]]]) -> dict[Version, dict[Protocol, Measures]]:
+    """The measures of all patches; of none, if there are none, for the versions that need no patch to exist."""
+    versions: Iterable[Version] = parts[0] if parts else ("before", "oracle", "after")
+    return {
+        version: {protocol: Measures.joined([part[version][protocol] for part in parts]) for protocol in PROTOCOLS}
+        for version in versions
+    }
+
+
+def _rows(names: list[str], measures: dict[Version, Measures]) -> Iterator[Score]:
+    missing: list[float | None] = [None] * len(names)
+    columns: dict[str, list[float | None]] = {}
+    for version in VERSIONS:
+        of = measures.get(version)
+        columns[f"psnr_{version}"] = of.psnr_db().tolist() if of else missing
+        columns[f"ms_ssim_{version}"] = of.ms_ssim().tolist() if of else missing
+        columns[f"ssim_{version}"] = of.ssim.tolist() if of else missing
+    for index, name in enumerate(names):
+        yield Score(patch_id=name, **{column: values[index] for column, values in columns.items()})  # type: ignore[arg-type]
 
 
 def _column(phone: Tensor, output: Tensor, dslr: Tensor) -> Image:
@@ -143,7 +202,3 @@ def _picture(columns: list[Image]) -> Image:
         return np.full((BLANK_PX, BLANK_PX, 3), 255, np.uint8)
     picture: Image = np.concatenate(columns, axis=1).repeat(2, axis=0).repeat(2, axis=1)
     return picture
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None

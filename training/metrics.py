@@ -1,8 +1,14 @@
-"""PSNR and MS-SSIM as DPED reports them, so that figures can be set beside the published ones.
+"""PSNR and MS-SSIM as DPED reports them, so that figures can be set beside the published ones; and SSIM.
 
 MS-SSIM is that of Wang, Simoncelli, Bovik, "Multiscale structural similarity for image quality assessment",
 Asilomar 2003, equation 7, with the choices of DPED's released code: the window shrinks to the image where a scale
 is smaller than 11 px, which a 100 px patch is at the fifth. Libraries that refuse or pad give other figures.
+
+SSIM is that of Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural
+similarity", IEEE TIP 13 (4), 2004: Gaussian window of 11 taps with sigma 1.5, normalised to the sum 1 (no correction
+of the variances for the sample), K1 = 0.01, K2 = 0.03, windows that lie wholly inside, at full resolution; of each of
+the channels R, G, B, then their mean. Only an image below 11 px has a smaller window, as above. scikit-image's
+structural_similarity with gaussian_weights=True, sigma=1.5, use_sample_covariance=False gives the same.
 
 Images are torch tensors (N, 3, H, W), RGB, float, nominally 0..1; the computation is in float64.
 """
@@ -10,8 +16,9 @@ Images are torch tensors (N, 3, H, W), RGB, float, nominally 0..1; the computati
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal, get_args
 
 import torch
@@ -25,6 +32,8 @@ WINDOW_SIGMA_PX = 1.5
 LUMINANCE_STABILISER = 0.01**2
 CONTRAST_STABILISER = 0.03**2
 BATCH_PAIRS = 50
+# Larger images are filtered in parts, which bounds the memory and the size of the band matrices.
+TILE_WINDOWS = 118
 
 Protocol = Literal["image", "batch"]
 
@@ -38,6 +47,8 @@ class Scores:
     """Mean of the finite values, in dB; infinite if there is none, NaN without pairs."""
     ms_ssim: float
     """0..1; 1 for identical images; NaN without pairs."""
+    ssim: float
+    """-1..1; 1 for identical images; NaN without pairs; as both protocols take its mean, they differ in clipping."""
     pairs: int
     infinite_psnr: int
     """Pairs (`image`) or batches (`batch`) without any difference, left out of `psnr_db`."""
@@ -45,12 +56,14 @@ class Scores:
 
 @dataclass(frozen=True)
 class Measures:
-    """Six numbers a pair, from which both protocols follow: a large set is measured a part at a time, and joined."""
+    """Seven numbers a pair, from which both protocols follow: a large set is measured a part at a time, and joined."""
 
     squared_error: Tensor
     """(N,), float64: mean over the channels and px."""
     ssim_terms: Tensor
     """(5, N), float64, as `ssim_terms` returns them."""
+    ssim: Tensor
+    """(N,), float64: SSIM of Wang et al. 2004, -1..1."""
 
     def __len__(self) -> int:
         return len(self.squared_error)
@@ -58,10 +71,12 @@ class Measures:
     @staticmethod
     def joined(parts: Sequence[Measures]) -> Measures:
         """Return the measures of all parts, in their order; of no pair where there is no part."""
-        none = Measures(torch.empty(0, dtype=torch.float64), torch.empty(len(SCALE_WEIGHTS), 0, dtype=torch.float64))
-        whole = [none, *parts]
+        none = torch.empty(len(SCALE_WEIGHTS), 0, dtype=torch.float64)
+        whole = [Measures(none[0], none, none[0]), *parts]
         return Measures(
-            torch.cat([part.squared_error for part in whole]), torch.cat([part.ssim_terms for part in whole], dim=1)
+            torch.cat([part.squared_error for part in whole]),
+            torch.cat([part.ssim_terms for part in whole], dim=1),
+            torch.cat([part.ssim for part in whole]),
         )
 
     def psnr_db(self) -> Tensor:
@@ -83,6 +98,7 @@ class Measures:
             protocol=protocol,
             psnr_db=math.inf if only_infinite else _mean(psnr[finite], weights[finite]),
             ms_ssim=_mean(units.ms_ssim(), weights),
+            ssim=_mean(units.ssim, weights),
             pairs=len(self),
             infinite_psnr=int((~finite).sum()),
         )
@@ -96,6 +112,7 @@ class Measures:
                 Measures(
                     self.squared_error[column].mean(dim=0, keepdim=True),
                     self.ssim_terms[:, column].mean(dim=1, keepdim=True),
+                    self.ssim[column].mean(dim=0, keepdim=True),
                 )
                 for column in columns
             ]
@@ -122,7 +139,8 @@ def measure(outputs: Tensor, targets: Tensor) -> Measures:
     """
     check_pair(outputs, targets)
     outputs, targets = outputs.detach().double(), targets.detach().double()
-    return Measures(_squared_error(outputs, targets).cpu(), ssim_terms(outputs, targets).cpu())
+    ssim, contrast = ssim_by_scale(outputs, targets)
+    return Measures(_squared_error(outputs, targets).cpu(), _terms(ssim, contrast).cpu(), ssim[0].cpu())
 
 
 def measure_protocols(outputs: Tensor, targets: Tensor) -> dict[Protocol, Measures]:
@@ -168,6 +186,29 @@ def score(outputs: Tensor, targets: Tensor, protocol: Protocol) -> Scores:
         outputs, targets = outputs.clamp(0, 1), targets.clamp(0, 1)
     batches = zip(torch.split(outputs, BATCH_PAIRS), torch.split(targets, BATCH_PAIRS), strict=True)
     return Measures.joined([measure(*batch) for batch in batches]).scores(protocol)
+
+
+def figures(scores: Mapping[str, Scores | None]) -> dict[str, float | int | None]:
+    """Return scores of one set of pairs side by side, ready for JSON.
+
+    Parameters
+    ----------
+    scores
+        By what was scored, such as before and after; None where there are none.
+
+    Returns
+    -------
+    dict
+        For each name `psnr_NAME_db`, `ms_ssim_NAME`, `ssim_NAME` and `infinite_psnr_NAME`; what is no number is None.
+
+    """
+    found: dict[str, float | int | None] = {}
+    for name, values in scores.items():
+        found[f"psnr_{name}_db"] = _finite(values.psnr_db) if values else None
+        found[f"ms_ssim_{name}"] = _finite(values.ms_ssim) if values else None
+        found[f"ssim_{name}"] = _finite(values.ssim) if values else None
+        found[f"infinite_psnr_{name}"] = values.infinite_psnr if values else None
+    return found
 
 
 def psnr_each(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -241,12 +282,36 @@ def ssim_terms(outputs: Tensor, targets: Tensor, scales: int = len(SCALE_WEIGHTS
         over the three channels and all windows that lie wholly inside.
 
     """
-    terms = []
-    for _ in range(scales - 1):
-        terms.append(_ssim(outputs, targets)[1])
-        outputs, targets = _half(outputs), _half(targets)
-    terms.append(_ssim(outputs, targets)[0])
-    return torch.stack(terms)
+    return _terms(*ssim_by_scale(outputs, targets, scales))
+
+
+def ssim_by_scale(outputs: Tensor, targets: Tensor, scales: int = len(SCALE_WEIGHTS)) -> tuple[Tensor, Tensor]:
+    """Return SSIM, and its part of contrast and structure, at every scale.
+
+    Parameters
+    ----------
+    outputs, targets, scales
+        As of `ssim_terms`.
+
+    Returns
+    -------
+    Tensor
+        (scales, N), -1..1; the first row is the SSIM of Wang et al. 2004.
+    Tensor
+        The same without the factor of luminance.
+
+    """
+    found = []
+    for scale in range(scales):
+        if scale:
+            outputs, targets = _half(outputs), _half(targets)
+        found.append(_ssim(outputs, targets))
+    ssim, contrast = zip(*found, strict=True)
+    return torch.stack(ssim), torch.stack(contrast)
+
+
+def _terms(ssim: Tensor, contrast: Tensor) -> Tensor:
+    return torch.cat([contrast[:-1], ssim[-1:]])
 
 
 def combine_scales(terms: Tensor, floor: float = 0.0) -> Tensor:
@@ -296,14 +361,31 @@ def _ssim(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Return SSIM and its contrast-structure part, each (N,): Wang et al. 2003, equations 1 to 6."""
     taps = min(WINDOW_TAPS, *outputs.shape[2:])
     window = gaussian_taps(taps, WINDOW_SIGMA_PX * taps / WINDOW_TAPS)
+    rows, columns = (side - taps + 1 for side in outputs.shape[2:])
+    sums = [
+        torch.stack(_ssim_sums(outputs[..., part[0], part[1]], targets[..., part[0], part[1]], window))
+        for part in product(_tiles(rows, taps), _tiles(columns, taps))
+    ]
+    ssim, contrast = torch.stack(sums).sum(dim=0) / (outputs.shape[1] * rows * columns)
+    return ssim, contrast
+
+
+def _tiles(windows: int, taps: int) -> list[slice]:
+    """Parts of a side, each of at most `TILE_WINDOWS` windows; the px of their windows overlap."""
+    starts = range(0, windows, TILE_WINDOWS)
+    return [slice(start, min(start + TILE_WINDOWS, windows) + taps - 1) for start in starts]
+
+
+def _ssim_sums(outputs: Tensor, targets: Tensor, window: list[float]) -> tuple[Tensor, Tensor]:
+    """As `_ssim`, but sums over the channels and windows."""
     maps = torch.cat([outputs, targets, outputs**2 + targets**2, outputs * targets], dim=1)
-    mean_out, mean_target, square_sum, product = convolve_separable(maps, window).chunk(4, dim=1)
+    mean_out, mean_target, square_sum, mixed = convolve_separable(maps, window).chunk(4, dim=1)
     mean_square_sum = mean_out**2 + mean_target**2
     mean_product = mean_out * mean_target
-    covariance, variance_sum = product - mean_product, square_sum - mean_square_sum
+    covariance, variance_sum = mixed - mean_product, square_sum - mean_square_sum
     contrast = (2 * covariance + CONTRAST_STABILISER) / (variance_sum + CONTRAST_STABILISER)
     luminance = (2 * mean_product + LUMINANCE_STABILISER) / (mean_square_sum + LUMINANCE_STABILISER)
-    return (luminance * contrast).mean(dim=(1, 2, 3)), contrast.mean(dim=(1, 2, 3))
+    return (luminance * contrast).sum(dim=(1, 2, 3)), contrast.sum(dim=(1, 2, 3))
 
 
 def _half(images: Tensor) -> Tensor:
@@ -317,6 +399,10 @@ def _squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
 
 def _psnr_db(squared_error: Tensor) -> Tensor:
     return -10 * torch.log10(squared_error)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _mean(values: Tensor, weights: Tensor) -> float:

@@ -51,6 +51,11 @@ class Architecture:
         """Return the generator, its weights not yet of any use."""
         return ResNet(self) if self.network == "resnet" else SRCNN(self)
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each tensor in the generator's state, for which no memory is taken."""
+        with torch.device("meta"):
+            return {name: tuple(values.shape) for name, values in self.build().state_dict().items()}
+
     @staticmethod
     def from_json(fields: Mapping[str, Any]) -> Architecture:
         """Return what `as_json` described.

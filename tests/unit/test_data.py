@@ -30,6 +30,16 @@ def test_a_split_holds_its_own_patches(table: Path) -> None:
         assert found.names() == [f"{split}-{index}" for index in range(count)]
 
 
+def test_a_patch_says_which_photos_it_is_of_and_the_digest_what_there_is(tmp_path: Path, table: Path) -> None:
+    rows = [replace(row, pair_id=f"photo-{index // 2}") for index, row in enumerate(read_rows(table, Sample))]
+    write_rows(tmp_path / "samples.parquet", Sample, rows)
+    found = PatchPairs(tmp_path / "samples.parquet", "train")
+    assert found.photos() == ["photo-0", "photo-0", "photo-1", "photo-1", "photo-2"]
+    others = PatchPairs(table, "train"), PatchPairs(table, "test")
+    assert len({found.digest(), *(other.digest() for other in others)}) == 3
+    assert PatchPairs(table, "train").digest() == others[0].digest()
+
+
 def test_a_split_without_patches_is_empty_and_so_is_a_table_without_rows(tmp_path: Path, table: Path) -> None:
     write_rows(tmp_path / "samples.parquet", Sample, [])
     for empty in (PatchPairs(table, "none"), PatchPairs(tmp_path / "samples.parquet", "train")):
@@ -82,52 +92,6 @@ def test_patches_are_rgb_between_0_and_1_in_the_order_asked_for(table: Path, tex
         rgb = texture(40, 40, seed=seed)[..., ::-1].transpose(2, 0, 1)
         np.testing.assert_allclose(batch.dslr[row].numpy(), rgb / 255, atol=1e-6)
         np.testing.assert_allclose(batch.phone[row].numpy(), np.floor(0.7 * rgb + 20) / 255, atol=1e-6)
-
-
-def test_both_patches_get_the_same_crop_flip_and_turn(table: Path) -> None:
-    """The phone's patch is the DSLR's, darker, pixel for pixel: any difference in the crop would show."""
-    batch = PatchPairs(table, "train").draw(40, 16, np.random.default_rng(0))
-    assert batch.phone.shape == (40, 3, 16, 16)
-    expected = torch.floor(0.7 * (255 * batch.dslr).round() + 20) / 255
-    torch.testing.assert_close(batch.phone, expected, atol=1e-5, rtol=0)
-
-
-def test_a_draw_follows_from_its_generator(table: Path) -> None:
-    patches = PatchPairs(table, "train")
-    first, again, other = (patches.draw(6, 24, np.random.default_rng(seed)) for seed in (1, 1, 2))
-    assert torch.equal(first.phone, again.phone)
-    assert not torch.equal(first.phone, other.phone)
-
-
-def test_all_eight_turns_and_flips_are_drawn(table: Path) -> None:
-    patches = PatchPairs(table, "train")
-    whole = patches.read(range(5)).dslr
-    views = [
-        (index, turn, flip, torch.rot90(image, turn, (1, 2)).flip(2) if flip else torch.rot90(image, turn, (1, 2)))
-        for index, image in enumerate(whole)
-        for turn in range(4)
-        for flip in (False, True)
-    ]
-    drawn = patches.draw(200, 40, np.random.default_rng(0)).dslr
-    seen = {(turn, flip) for image in drawn for _, turn, flip, view in views if torch.equal(image, view)}
-    assert len(seen) == 8
-
-
-def test_crops_reach_every_corner(table: Path) -> None:
-    patches = PatchPairs(table, "train")
-    whole = patches.read(range(5)).dslr
-    levels = {
-        (int((255 * patch[:, y : y + 39, x : x + 39]).round().sum())): (y, x)
-        for patch in whole
-        for y in (0, 1)
-        for x in (0, 1)
-    }
-    drawn = patches.draw(300, 39, np.random.default_rng(0)).dslr
-    assert {levels[int((255 * image).round().sum())] for image in drawn} == {(0, 0), (0, 1), (1, 0), (1, 1)}
-
-
-def test_a_crop_larger_than_the_patch_is_the_whole_patch(table: Path) -> None:
-    assert PatchPairs(table, "train").draw(2, 100, np.random.default_rng(0)).phone.shape == (2, 3, 40, 40)
 
 
 def test_a_missing_table_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +18,15 @@ import training.metrics
 from dataset.errors import DpedtoolError
 from dataset.params import EvaluateParams
 from dataset.photos import load_photo
-from dataset.schema import Score
-from dataset.tables import read_rows
+from dataset.schema import Sample, Score
+from dataset.tables import read_rows, write_rows
 from training.checkpoint import load_model, save_model
+from training.colour_transform import fit, fit_each_photo
 from training.data import PatchPairs
-from training.evaluate import evaluate
+from training.evaluate import VERSIONS, Evaluation, evaluate
 from training.inference import enhance_patches
 from training.initialisation import initialise
-from training.metrics import ms_ssim_each, psnr_each, score
+from training.metrics import Scores, figures, ms_ssim_each, psnr_each, score
 from training.model import Architecture
 
 COUNTS = {"train": 1, "test": 4}
@@ -119,19 +123,99 @@ def test_a_part_at_a_time_gives_what_the_whole_gives(
     np.testing.assert_array_equal(picture[64:], np.concatenate(list(shown), axis=1).repeat(2, 0).repeat(2, 1))
 
 
+def test_colour_transforms_are_scored_beside_the_network(tmp_path: Path, make_samples, model_dir: Path) -> None:
+    """The test patches are of two photos: one transform comes from the training patches, one from each photo."""
+    table = make_samples(tmp_path, {"train": 6, "test": 4})
+    rows = [replace(row, pair_id=f"photo-{int(row.patch_id[-1]) // 2}") for row in read_rows(table, Sample)]
+    write_rows(table, Sample, rows)
+    evaluation = evaluate(table, model_dir, tmp_path, EvaluateParams())
+    train, test = PatchPairs(table, "train"), PatchPairs(table, "test")
+    batch, own = test.read(range(4)), fit_each_photo(test)
+    assert sorted(own) == ["photo-0", "photo-1"]
+    expected = {
+        "colour": fit(train).apply(batch.phone),
+        "oracle": torch.stack([own[name].apply(image) for name, image in zip(test.photos(), batch.phone, strict=True)]),
+    }
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    rows = read_rows(tmp_path / "scores.parquet", Score)
+    for version, images in expected.items():
+        for protocol in ("image", "batch"):
+            scores = score(images, batch.dslr, protocol)
+            assert evaluation.scores[version][protocol].psnr_db == pytest.approx(scores.psnr_db)
+            assert written[protocol][f"psnr_{version}_db"] == pytest.approx(scores.psnr_db)
+            assert written[protocol][f"ms_ssim_{version}"] == pytest.approx(scores.ms_ssim)
+            assert written[protocol][f"ssim_{version}"] == pytest.approx(scores.ssim)
+        psnr = [getattr(row, f"psnr_{version}") for row in rows]
+        assert psnr == pytest.approx(psnr_each(images, batch.dslr).tolist())
+        assert [getattr(row, f"ms_ssim_{version}") for row in rows] == pytest.approx(
+            ms_ssim_each(images, batch.dslr).tolist()
+        )
+    assert not torch.equal(expected["oracle"], expected["colour"])
+
+
+def test_without_training_patches_there_is_no_transform_of_them(tmp_path: Path, make_samples, model_dir: Path) -> None:
+    evaluation = evaluate(make_samples(tmp_path, {"test": 2}), model_dir, tmp_path, EvaluateParams())
+    written = json.loads((tmp_path / "metrics.json").read_text())["image"]
+    assert written["psnr_colour_db"] is written["ms_ssim_colour"] is None
+    assert written["psnr_oracle_db"] > written["psnr_before_db"]
+    assert [row.psnr_colour for row in read_rows(tmp_path / "scores.parquet", Score)] == [None, None]
+    assert "colour" not in evaluation.sentence()
+
+
+def scores(psnr_db: float, ms_ssim: float) -> dict[str, Scores]:
+    figures = {"psnr_db": psnr_db, "ms_ssim": ms_ssim, "ssim": 0.5, "pairs": 7, "infinite_psnr": 0}
+    return {protocol: Scores(protocol=protocol, **figures) for protocol in ("image", "batch")}
+
+
+@pytest.mark.parametrize(
+    ("psnr_db", "ms_ssim", "worse"),
+    [(22, 0.9, ""), (20, 0.9, "PSNR"), (22, 0.7, "MS-SSIM"), (20, 0.7, "PSNR and MS-SSIM"), (math.inf, 1.0, "")],
+)
+def test_a_network_that_adds_nothing_to_colour_is_called_worse(psnr_db: float, ms_ssim: float, worse: str) -> None:
+    rivals = {"before": scores(17, 0.6), "colour": scores(21.3, 0.8), "oracle": scores(22.7, 0.85)}
+    sentence = Evaluation({**rivals, "after": scores(psnr_db, ms_ssim)}).sentence()
+    assert "One colour transform of the training patches gives 21.30 dB and 0.8000" in sentence
+    assert "fitted to each test photo itself, 22.70 dB and 0.8500." in sentence
+    assert ("worse" in sentence) == bool(worse)
+    assert not worse or f"The network is worse than that transform of the training patches in {worse}:" in sentence
+
+
+def test_a_long_evaluation_takes_little_more_memory_than_its_images(tmp_path: Path, make_samples) -> None:
+    """150 patches of 100 px: what is measured a batch at a time took 280 MB beyond what was there before."""
+    table = make_samples(tmp_path, {"test": 150}, size_px=100)
+    save_model(tmp_path, Architecture(channels=2, blocks=0).build(), {})
+    done = subprocess.run([sys.executable, "-c", GROWTH, table, tmp_path], capture_output=True, text=True, check=True)
+    assert int(done.stdout.splitlines()[-1]) < 180e6
+
+
+GROWTH = """
+import resource, sys
+from pathlib import Path
+import psutil, torch
+from dataset.params import EvaluateParams
+from training.evaluate import evaluate
+table, folder = map(Path, sys.argv[1:])
+torch.set_num_threads(1)
+before = psutil.Process().memory_info().rss
+evaluate(table, folder, folder / "out", EvaluateParams(device="cpu"))
+unit = 1 if sys.platform == "darwin" else 1024
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before)
+"""
+
+
 def test_ms_ssim_is_computed_once_a_patch_and_side_where_nothing_is_clipped(
     tmp_path: Path, table: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = training.metrics.ssim_terms, []
+    real, calls = training.metrics.ssim_by_scale, []
 
-    def counting(outputs: torch.Tensor, targets: torch.Tensor, **scales: int) -> torch.Tensor:
+    def counting(outputs: torch.Tensor, targets: torch.Tensor, **scales: int) -> tuple[torch.Tensor, torch.Tensor]:
         calls.append(len(outputs))
         return real(outputs, targets, **scales)
 
-    monkeypatch.setattr(training.metrics, "ssim_terms", counting)
+    monkeypatch.setattr(training.metrics, "ssim_by_scale", counting)
     monkeypatch.setattr(training.evaluate, "enhance_patches", lambda _, phone, **__: phone)
     evaluate(table, model_dir, tmp_path, EvaluateParams())
-    assert calls == [4, 4]
+    assert calls == [4, 4, 4, 4]
 
 
 def test_a_gpu_that_is_not_there_is_refused_in_a_sentence(
@@ -169,8 +253,9 @@ def test_without_test_patches_every_file_is_written_and_says_so(
     assert read_rows(tmp_path / "out" / "scores.parquet", Score) == []
     assert (load_photo(tmp_path / "out" / "before_after.png") == 255).all()
     written = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    nothing = dict.fromkeys(("psnr_before_db", "psnr_after_db", "ms_ssim_before", "ms_ssim_after"))
-    assert written["image"] == written["batch"] == {"pairs": 0, "infinite_psnr_before": 0, **nothing}
+    nothing = figures(dict.fromkeys(VERSIONS))
+    nothing |= {f"infinite_psnr_{version}": 0 for version in VERSIONS if version != "colour"}
+    assert written["image"] == written["batch"] == {"pairs": 0, **nothing}
 
 
 def test_an_untrained_network_is_called_so(tmp_path: Path, table: Path) -> None:

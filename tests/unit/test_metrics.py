@@ -4,8 +4,10 @@ import math
 
 import pytest
 import torch
+from skimage.metrics import structural_similarity
 from torch.nn import functional
 
+import training.metrics
 from training.metrics import (
     SCALE_WEIGHTS,
     Measures,
@@ -122,7 +124,41 @@ def test_measures_are_a_few_numbers_a_pair():
     assert (measures.squared_error.shape, measures.ssim_terms.shape) == ((3,), (5, 3))
     assert len(measures) == 3
     assert measures.psnr_db().tolist() == psnr_each(photos(3), photos(3, seed=1)).tolist()
+    assert measures.ssim.shape == (3,)
     assert measures.ms_ssim().tolist() == ms_ssim_each(photos(3), photos(3, seed=1)).tolist()
+
+
+@pytest.mark.parametrize("size", [(100, 100), (40, 23), (300, 270)])
+def test_ssim_is_that_of_scikit_image(size):
+    images = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    targets, outputs = images[:1], (0.7 * images[:1] + 0.3 * images[1:]) ** 1.5
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
+    expected = structural_similarity(outputs[0].numpy(), targets[0].numpy(), channel_axis=0, **options)
+    assert measure(outputs, targets).ssim.item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_ssim_of_constant_images_is_their_luminance():
+    low, high = 0.4, 0.6
+    outputs, targets = torch.full((1, 3, 16, 20), low), torch.full((1, 3, 16, 20), high)
+    expected = (2 * low * high + 1e-4) / (low**2 + high**2 + 1e-4)
+    assert score(outputs, targets, "image").ssim == pytest.approx(expected, rel=1e-6)
+
+
+def test_mean_ssim_of_a_short_last_batch_counts_by_its_pairs():
+    targets = photos(53, side=16)
+    outputs = torch.cat([targets[:50], photos(3, side=16, seed=1)])
+    scores = [score(outputs, targets, protocol).ssim for protocol in ("image", "batch")]
+    each = measure(outputs, targets).ssim
+    assert scores == pytest.approx([each.mean().item()] * 2)
+    assert each[:50].tolist() == pytest.approx([1.0] * 50)
+
+
+@pytest.mark.parametrize("tile", [1, 7, 100])
+def test_large_images_are_filtered_in_parts_that_give_what_the_whole_gives(monkeypatch, tile):
+    outputs, targets = photos(side=37)[..., :29], photos(side=37, seed=1)[..., :29]
+    whole = ssim_terms(outputs.double(), targets.double())
+    monkeypatch.setattr(training.metrics, "TILE_WINDOWS", tile)
+    torch.testing.assert_close(ssim_terms(outputs.double(), targets.double()), whole)
 
 
 @pytest.mark.parametrize("protocol", ["image", "batch"])
@@ -131,6 +167,7 @@ def test_of_no_pair_there_is_no_score(protocol):
     assert (scores.pairs, scores.infinite_psnr) == (0, 0)
     assert math.isnan(scores.psnr_db)
     assert math.isnan(scores.ms_ssim)
+    assert math.isnan(scores.ssim)
 
 
 def test_what_needs_no_clipping_is_measured_once():

@@ -21,6 +21,7 @@ from pipeline.patches import cut_patches
 from pipeline.report import counted, write_report
 from training.checkpoint import load_model, save_model
 from training.evaluate import evaluate
+from training.sources import from_table
 from training.train import train
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -45,7 +46,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, pairs: list[Pair]) -> Pat
     shares = SplitParams(test=0.3, validation=0.3)
     split({"phone": results / "patches/phone/patches.parquet"}, results / "splits", shares)
     samples = results / "splits/phone.parquet"
-    train(samples, results / "models/phone", SMALL)
+    train(from_table(samples), results / "models/phone", SMALL)
     evaluate(samples, results / "models/phone", results / "evaluations/phone", EvaluateParams(pictures=2))
     return results
 
@@ -149,10 +150,10 @@ def test_a_phone_with_nothing_at_all_has_its_words(results: Path, params: Params
     write_rows(results / "patches/phone/patches.parquet", Patch, [])
     samples = results / "splits/phone.parquet"
     write_rows(samples, Sample, [])
-    train(samples, results / "models/phone", SMALL)
+    train(from_table(samples), results / "models/phone", SMALL)
     evaluate(samples, results / "models/phone", results / "evaluations/phone", EvaluateParams())
     text = page(results, params)
-    assert '<td colspan="4">no test patches</td>' in text
+    assert '<td colspan="6">no test patches</td>' in text
     assert "There are no test patches, so nothing was scored." in text
     assert "Not trained, since there are no training patches" in text
     assert "No pair was aligned." in text
@@ -165,11 +166,30 @@ def test_scores_of_an_untrained_network_are_not_shown_as_its_gain(results: Path,
     figures = json.loads((results / "evaluations/phone/metrics.json").read_text())["image"]
     only_test = [replace(row, split="test") for row in read_rows(results / "splits/phone.parquet", Sample)]
     write_rows(results / "splits/phone.parquet", Sample, only_test)
-    train(results / "splits/phone.parquet", results / "models/phone", SMALL)
+    train(from_table(results / "splits/phone.parquet"), results / "models/phone", SMALL)
     text = page(results, params)
-    assert f'<td class="n">{figures["psnr_before_db"]:.2f} dB</td><td class="n">not trained</td>' in text
+    cells = [f"{figures['psnr_before_db']:.2f} dB", f"{figures['psnr_colour_db']:.2f} dB", "not trained"]
+    assert "".join(f'<td class="n">{cell}</td>' for cell in cells) in text
     assert f"{figures['psnr_after_db']:.2f} dB</td>" not in text
     assert "phone, untrained network, DSLR" in text
+
+
+def test_the_colour_transform_stands_between_the_untouched_patch_and_the_network(results: Path, params: Params) -> None:
+    found = results / "evaluations/phone/metrics.json"
+    written = json.loads(found.read_text())
+    figures = {"psnr_before_db": 17.9, "psnr_colour_db": 22.1, "psnr_after_db": None}
+    written["image"] |= {**figures, "ms_ssim_before": 0.9, "ms_ssim_colour": 0.93, "ms_ssim_after": 1.0}
+    write_json(found, written)
+    cells = ["17.90 dB", "22.10 dB", "infinite", "0.9000", "0.9300", "1.0000"]
+    text = page(results, params)
+    assert "".join(f'<td class="n">{cell}</td>' for cell in cells) in text
+    heads = [
+        f"{metric} {name}" for metric in ("PSNR", "MS-SSIM") for name in ("untouched", "colour transform", "network")
+    ]
+    assert "".join(f'<th class="n">{head}</th>' for head in heads) in text
+    written["image"] |= {"psnr_colour_db": None, "ms_ssim_colour": None}
+    write_json(found, written)
+    assert '<td class="n">17.90 dB</td><td class="n">none</td>' in page(results, params)
 
 
 def test_a_network_of_somebody_else_is_reported_without_its_training(results: Path, params: Params) -> None:

@@ -1,0 +1,174 @@
+"""What one step of the training costs: the very step that `dpedtool train` takes, timed, beside what it must cost."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from dataset.params import TrainParams
+from dataset.photos import Image
+from training.data import Pairs
+from training.loader import Loader, Step
+from training.precision import Computation
+from training.run import Run
+
+PATCH_PX = 100
+_COUNTED = 2
+"""Patches of the step whose operations are counted; they grow with the patches."""
+
+Way = Literal["plain", "channels_last", "compile"]
+
+
+@dataclass(frozen=True)
+class StepFigures:
+    """What steps of one kind took, each on average."""
+
+    precision: str
+    way: Way
+    batch: int
+    wall_s: float
+    cpu_s: float
+    flop: float
+    floor_s: float
+    """What the operations alone would take at the device's measured rate of matrix products."""
+    memory_bytes: int | None
+    """Most that tensors took on a GPU; None on a processor."""
+
+
+@dataclass(frozen=True)
+class Ordered(Computation):
+    """A computation whose order in memory is chosen here."""
+
+    channels_last: bool = False
+
+    @property
+    def _memory_format(self) -> torch.memory_format:
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+
+class Noise(Pairs):
+    """So many pairs of random patches."""
+
+    def __init__(self, count: int, side: int = PATCH_PX) -> None:
+        rng = np.random.default_rng(0)
+        self._images = rng.integers(0, 256, (count, 2, side, side, 3)).astype(np.uint8)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def names(self) -> list[str]:
+        return [str(index) for index in range(len(self))]
+
+    def photos(self) -> list[str]:
+        return self.names()
+
+    def images(self, index: int) -> tuple[Image, Image]:
+        phone, dslr = self._images[index]
+        return phone, dslr
+
+    def digest(self) -> str:
+        return ""
+
+
+def released_code(**changes: Any) -> TrainParams:
+    """Return the parameters of the preset `released-code`, with changes."""
+    return TrainParams(**TrainParams.completed({"preset": "released-code", **changes}))
+
+
+def computations(device: torch.device, precisions: Sequence[str], ways: Sequence[Way]) -> Iterator[tuple[Way, Ordered]]:
+    """Yield every way of computing in every precision; compiled in the order that the training chooses."""
+    for precision in precisions:
+        dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+        for way in ways:
+            last = way == "channels_last" or (way == "compile" and device.type == "cuda" and precision == "bfloat16")
+            yield way, Ordered(device, dtype, way == "compile", last)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained on what, and how many steps of it are timed."""
+
+    params: TrainParams
+    vgg: nn.Module | None
+    pairs: Pairs
+    steps: int
+
+    @functools.cached_property
+    def flop(self) -> float:
+        """Operations of convolutions and matrix products in a step, forward and back: two a multiplication."""
+        few = dataclasses.replace(self.params, batch=_COUNTED)
+        run = self.begin(Ordered(torch.device("cpu"), torch.float32))
+        counter = FlopCounterMode(display=False)
+        with counter:
+            for step in self.given(few, run, 1):
+                run.step(step)
+        return float(counter.get_total_flops()) * self.params.batch / _COUNTED
+
+    def begin(self, computation: Computation) -> Run:
+        """Return a training that has not begun."""
+        return Run(self.params, computation, min(self.pairs.images(0)[0].shape[:2]), vgg=self.vgg)
+
+    def given(self, params: TrainParams, run: Run, count: int) -> list[Step]:
+        """Return what the next steps are computed on."""
+        loader = Loader(self.pairs, params, second_batch=run.needs_second_batch)
+        return list(loader.steps(run.iteration, run.iteration + count))
+
+
+def measure(task: Task, way: Way, computation: Ordered) -> StepFigures:
+    """Time the steps; before them a small one that loads what is loaded once, or where it matters whole ones."""
+    device, run = computation.device, task.begin(computation)
+    # Compiled networks are made for a size, and a GPU's convolutions chosen for it; a processor's are not.
+    whole = computation.compiled or device.type == "cuda"
+    warm_up = task.params if whole else dataclasses.replace(task.params, batch=_COUNTED)
+    with computation.repeatable():
+        for step in task.given(warm_up, run, 3 if device.type == "cuda" else 1):
+            run.step(step)
+        given = task.given(task.params, run, task.steps)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        _settle(device)
+        wall, cpu = time.perf_counter(), time.process_time()
+        for step in given:
+            run.step(step)
+        _settle(device)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return StepFigures(
+        precision=str(computation.dtype).removeprefix("torch."),
+        way=way,
+        batch=task.params.batch,
+        wall_s=wall / task.steps,
+        cpu_s=cpu / task.steps,
+        flop=task.flop,
+        floor_s=task.flop / matmul_rate(device, computation.dtype),
+        memory_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+    )
+
+
+def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Return the best rate of a large matrix product, in operations a second."""
+    side, repeats = (8192, 10) if device.type == "cuda" else (2048, 3)
+    left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    best = math.inf
+    for _ in range(repeats):
+        _settle(device)
+        start = time.perf_counter()
+        left @ right
+        _settle(device)
+        best = min(best, time.perf_counter() - start)
+    return 2 * side**3 / best
+
+
+def _settle(device: torch.device) -> None:
+    """Wait until a GPU has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

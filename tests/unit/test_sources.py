@@ -1,0 +1,78 @@
+"""What is trained on: two folders, of which some pairs are held out, whatever their order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataset.errors import DpedtoolError
+from dataset.params import TrainParams
+from dataset.photos import encode_image
+from training.sources import Source, choose_held_out, from_folders, from_table
+
+NAMES = st.lists(st.from_regex(r"[a-z0-9]{1,4}", fullmatch=True), unique=True, max_size=30)
+
+
+@pytest.fixture
+def folders(tmp_path: Path, texture) -> tuple[Path, Path]:
+    for camera in ("phone", "dslr"):
+        (tmp_path / camera).mkdir()
+        for number in range(10):
+            (tmp_path / camera / f"{number}.png").write_bytes(encode_image(texture(40, 40, number), ".png"))
+    return tmp_path / "phone", tmp_path / "dslr"
+
+
+def sides(source: Source) -> tuple[list[str], list[str]]:
+    return source.training.names(), source.validation.names()
+
+
+def test_two_folders_are_divided_by_share_and_seed(folders: tuple[Path, Path]) -> None:
+    training, validation = sides(from_folders(*folders, None, TrainParams(held_out=0.3)))
+    assert (len(training), len(validation)) == (7, 3)
+    assert sorted(training + validation) == [f"{number}.png" for number in range(10)]
+    others = [sides(from_folders(*folders, None, TrainParams(held_out=0.3, seed=seed)))[1] for seed in range(1, 5)]
+    assert any(other != validation for other in others)
+    assert sides(from_folders(*folders, None, TrainParams(held_out=0.0)))[1] == []
+
+
+def test_a_list_names_the_pairs_to_take(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("7.png\n3\n\n 5.png \n7.png\n")
+    training, validation = sides(from_folders(*folders, tmp_path / "names.txt", TrainParams(held_out=0.4)))
+    assert sorted(training + validation) == ["3.png", "5.png", "7.png"]
+    assert len(validation) == 1
+
+
+def test_a_list_that_cannot_be_used_is_refused_in_a_sentence(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    for content, message in ((None, "cannot be read as a list"), (b"\xff\xfe\x00", "cannot be"), (b"\n \n", "nothing")):
+        if content is not None:
+            names.write_bytes(content)
+        with pytest.raises(DpedtoolError, match=message):
+            from_folders(*folders, names, TrainParams())
+
+
+def test_the_digest_changes_with_the_sides(folders: tuple[Path, Path], tmp_path: Path, make_samples) -> None:
+    one = from_folders(*folders, None, TrainParams(held_out=0.3)).digest()
+    assert from_folders(*folders, None, TrainParams(held_out=0.3)).digest() == one
+    assert from_folders(*folders, None, TrainParams(held_out=0.2)).digest() != one
+    table = make_samples(tmp_path / "samples", {"train": 2, "validation": 1})
+    assert len({one, from_table(table).digest()}) == 2
+
+
+@given(NAMES, st.floats(0, 0.9), st.integers(0, 5))
+def test_the_held_out_share_is_kept_and_never_all(names: list[str], share: float, seed: int) -> None:
+    held_out = choose_held_out(names, share, seed)
+    assert held_out <= set(names)
+    assert choose_held_out(names[::-1], share, seed) == held_out
+    assert len(held_out) < max(len(names), 1)
+    assert abs(len(held_out) - share * len(names)) <= 1
+    assert bool(held_out) == (share > 0 and len(names) > 1)
+
+
+@given(NAMES, st.floats(0.01, 0.9), st.from_regex(r"[A-Z]{1,3}", fullmatch=True))
+def test_a_name_more_moves_one_other_at_most(names: list[str], share: float, added: str) -> None:
+    before, after = choose_held_out(names, share, 0), choose_held_out([*names, added], share, 0)
+    assert len((before ^ after) - {added}) <= 1

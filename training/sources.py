@@ -1,0 +1,84 @@
+"""What is trained on and validated on: a table of samples, or two folders of equal-named images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataset.errors import DpedtoolError
+from dataset.io import digest
+from dataset.params import TrainParams
+from training.data import FolderPairs, Pairs, PatchPairs
+
+
+@dataclass(frozen=True)
+class Source:
+    """The pairs that the network learns from, and those that its weights are ranked by; either may be empty."""
+
+    training: Pairs
+    validation: Pairs
+
+    def digest(self) -> str:
+        """Return a SHA-256, hex, that changes when any of the pairs, their order or their side does."""
+        return digest([self.training.digest(), self.validation.digest()])
+
+
+def from_table(table: Path) -> Source:
+    """Take the patches of a table of samples, split as it says.
+
+    Raises
+    ------
+    DpedtoolError
+        The table is missing or not one of samples.
+
+    """
+    return Source(PatchPairs(table, "train"), PatchPairs(table, "validation"))
+
+
+def from_folders(phone: Path, dslr: Path, names_file: Path | None, params: TrainParams) -> Source:
+    """Take two folders of equal-named images, and hold some out for validation.
+
+    Parameters
+    ----------
+    phone, dslr
+        The folders.
+    names_file
+        A text file of the names wanted, one a line, with suffix or without; None: all that both have.
+    params
+        `held_out` and `seed` say which are for validation.
+
+    Raises
+    ------
+    DpedtoolError
+        A folder or the file is missing or empty, or a name is not in both folders.
+
+    """
+    names = FolderPairs(phone, dslr, _read_names(names_file) if names_file else None).names()
+    held_out = choose_held_out(names, params.held_out, params.seed)
+    return Source(
+        FolderPairs(phone, dslr, [name for name in names if name not in held_out]),
+        FolderPairs(phone, dslr, [name for name in names if name in held_out]),
+    )
+
+
+def choose_held_out(names: Iterable[str], share: float, seed: int) -> set[str]:
+    """Return the names that are kept for validation: the `share` of all with the lowest digests of seed and name.
+
+    Neither order nor suffix matters, and with a share above 0 there is at least one, but never all. Every other name
+    that is added or removed moves one name from side to side at most.
+    """
+    ranked = sorted(set(names), key=lambda name: digest([seed, Path(name).stem]))
+    count = max(1, round(share * len(ranked))) if share > 0 else 0
+    return set(ranked[: min(count, len(ranked) - 1)])
+
+
+def _read_names(file: Path) -> list[str]:
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DpedtoolError(f"{file} cannot be read as a list of names ({error}): write one name a line.") from None
+    names = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if not names:
+        raise DpedtoolError(f"{file} names nothing: write one name a line, or leave --names out for all.")
+    return names
