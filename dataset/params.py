@@ -267,23 +267,23 @@ class TrainParams(Section):
     augment: bool = param(True, "flip and turn the patches at random")
     pool: int = param(0, "draw the batches from so many random patches at a time; 0: from all", at_least=0)
     pool_iterations: int = param(1000, "optimiser steps until another pool is drawn", at_least=1)
-    learning_rate: float = param(5e-4, "peak step size of Adam", above=0)
+    learning_rate: float = param(1e-3, "peak step size of Adam", above=0)
     schedule: Literal["cosine", "constant"] = param(
         "cosine", "step size: a linear warm-up, then half a cosine down to zero; or always the same"
     )
     clip_norm: float = param(0.0, "longest gradient of the generator, cut to this; 0: not cut", at_least=0)
-    ema: float = param(0.0, "share of the running mean of the weights kept at each step; 0: no mean", at_least=0)
+    ema: float = param(0.99, "share of the running mean of the weights kept at each step; 0: no mean", at_least=0)
     loss_form: LossForm = param(
         "mean",
         "how the colour, texture and TV losses and the discriminator are defined: means, whose balance no batch or "
         "crop_px changes; or as in DPED, where colour is summed over the patch and texture over the batch, so that "
         "another crop_px or batch than 100 and 50 asks for other weights",
     )
-    pixel_weight: float = param(1.0, "weight of the mean absolute difference", at_least=0)
-    psnr_weight: float = param(0.0, "weight of 1 - PSNR / 40 dB, patch by patch", at_least=0)
-    ms_ssim_weight: float = param(0.2, "weight of 1 - SSIM at several scales", at_least=0)
+    pixel_weight: float = param(0.0, "weight of the mean absolute difference", at_least=0)
+    psnr_weight: float = param(1.0, "weight of 1 - PSNR / 40 dB, patch by patch", at_least=0)
+    ms_ssim_weight: float = param(1.5, "weight of 1 - SSIM at several scales", at_least=0)
     content_weight: float = param(0.0, "weight of the content loss, which needs vgg", at_least=0)
-    colour_weight: float = param(0.5, "weight of the colour loss on blurred patches", at_least=0)
+    colour_weight: float = param(0.0, "weight of the colour loss on blurred patches", at_least=0)
     texture_weight: float = param(0.0, "weight of the adversarial texture loss; 0: no discriminator", at_least=0)
     tv_weight: float = param(0.0, "weight of total variation", at_least=0)
     vgg: str | None = param(

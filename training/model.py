@@ -106,7 +106,10 @@ class Generator(nn.Module):
             (N, 3, H, W), RGB, within -0.08..1.08: nominally 0..1 but not clipped.
 
         """
-        return torch.tanh(self.features(phone)) * OUTPUT_SCALE + OUTPUT_CENTRE
+        features = self.features(phone)
+        # Of bfloat16, which has three digits, the output would be in steps of a grey level.
+        features = features.float() if features.dtype == torch.bfloat16 else features
+        return torch.tanh(features) * OUTPUT_SCALE + OUTPUT_CENTRE
 
     def features(self, phone: Tensor) -> Tensor:
         """Return what the last convolution makes of a batch of phone images, (N, 3, H, W)."""
