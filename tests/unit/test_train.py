@@ -291,7 +291,7 @@ def test_the_device_is_a_gpu_where_there_is_one(
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ([f"train.{name}_weight=0" for name in ("pixel", "ms_ssim", "colour")], "--set: train.pixel_weight, .* all 0"),
+        ([f"train.{name}_weight=0" for name in ("psnr", "ms_ssim")], "--set: train.pixel_weight, .* all 0"),
         (["split.test=0.9", "split.validation=0.2"], "--set: split.test and validation together"),
     ],
 )
@@ -400,7 +400,9 @@ def test_batch_norm_is_validated_with_its_running_statistics_and_trained_with_th
 
 
 def test_the_history_has_all_that_a_run_measures(tmp_path: Path, table: Path) -> None:
-    params = replace(PARAMS, texture_weight=0.1, tv_weight=0.5, learning_rate=1e-3, schedule="constant")
+    weights = {"psnr": 1.0, "ms_ssim": 1.5, "colour": 0.5, "texture": 0.1, "tv": 0.5}
+    terms = {f"{name}_weight": weight for name, weight in weights.items()}
+    params = replace(PARAMS, **terms, learning_rate=1e-3, schedule="constant")
     train(table, tmp_path, params)
     row = history(tmp_path)[0]
     assert list(row) == [
@@ -408,14 +410,13 @@ def test_the_history_has_all_that_a_run_measures(tmp_path: Path, table: Path) ->
         "validation_psnr_db",
         "validation_ms_ssim",
         "train_loss",
-        *(f"train_{name}" for name in ("pixel", "ms_ssim", "colour", "texture", "tv")),
+        *(f"train_{name}" for name in ("psnr", "ms_ssim", "colour", "texture", "tv")),
         "gradient_norm",
         "discriminator_loss",
         "discriminator_accuracy",
         "discriminator_gradient_norm",
         "learning_rate",
     ]
-    weights = {"pixel": 1.0, "ms_ssim": 0.2, "colour": 0.5, "texture": 0.1, "tv": 0.5}
     total = sum(weight * row[f"train_{name}"] for name, weight in weights.items())
     assert row["train_loss"] == pytest.approx(total, rel=1e-5)
     assert row["learning_rate"] == 1e-3
