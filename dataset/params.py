@@ -25,6 +25,7 @@ from dataset.sections import Section, param
 _FILES = (("captures", "root"), ("pair", "csv"), ("train", "start"), ("train", "vgg"))
 _PRESETS = Path(__file__).parent / "presets"
 CAMERA_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+LossForm = Literal["mean", "paper", "released-code"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,8 +257,13 @@ class TrainParams(Section):
         "makes, or a model's folder; null: none",
     )
     iterations: int = param(2000, "optimiser steps", at_least=1)
-    batch: int = param(16, "patches a step", at_least=1)
-    crop_px: int = param(100, "random crop of each patch a step is computed on, in px", at_least=32)
+    batch: int = param(16, "patches a step; in DPED's loss_form the texture loss grows with it", at_least=1)
+    crop_px: int = param(
+        100,
+        "random crop of each patch a step is computed on, in px; in DPED's loss_form the colour loss grows as its "
+        "square",
+        at_least=32,
+    )
     augment: bool = param(True, "flip and turn the patches at random")
     pool: int = param(0, "draw the batches from so many random patches at a time; 0: from all", at_least=0)
     pool_iterations: int = param(1000, "optimiser steps until another pool is drawn", at_least=1)
@@ -267,12 +273,14 @@ class TrainParams(Section):
     )
     clip_norm: float = param(0.0, "longest gradient of the generator, cut to this; 0: not cut", at_least=0)
     ema: float = param(0.0, "share of the running mean of the weights kept at each step; 0: no mean", at_least=0)
-    loss_form: Literal["mean", "paper", "released-code"] = param(
+    loss_form: LossForm = param(
         "mean",
-        "how the colour, texture and TV losses are defined: means, whose balance no batch or patch size changes; or "
-        "with the sums over the batch and the patch of DPED, where another batch or crop_px asks for other weights",
+        "how the colour, texture and TV losses and the discriminator are defined: means, whose balance no batch or "
+        "crop_px changes; or as in DPED, where colour is summed over the patch and texture over the batch, so that "
+        "another crop_px or batch than 100 and 50 asks for other weights",
     )
     pixel_weight: float = param(1.0, "weight of the mean absolute difference", at_least=0)
+    psnr_weight: float = param(0.0, "weight of 1 - PSNR / 40 dB, patch by patch", at_least=0)
     ms_ssim_weight: float = param(0.2, "weight of 1 - SSIM at several scales", at_least=0)
     content_weight: float = param(0.0, "weight of the content loss, which needs vgg", at_least=0)
     colour_weight: float = param(0.5, "weight of the colour loss on blurred patches", at_least=0)

@@ -1,6 +1,8 @@
 """DPED's discriminator, which the texture loss learns from: does a grey patch come from the DSLR or the generator?
 
-It follows the released training code of Ignatov et al., ICCV 2017, arXiv 1704.02470.
+It follows Ignatov et al., ICCV 2017, arXiv 1704.02470, or the training code that they released. The paper has a norm
+after every convolution and ends in a sigmoid; the code has none after the first and ends in a softmax of two. Sizes
+of kernels, the leak, and that the patches are grey, are the code's in both.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ import math
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.model import NORM_EPS
+from dataset.params import LossForm
+from training.model import Norm, normalisation
 
 LEAK = 0.2
 # ITU-R BT.601 luma, in the four digits that TensorFlow's rgb_to_grayscale uses.
@@ -38,7 +41,7 @@ def same_padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
 
 
 class StridedConv(nn.Module):
-    """Convolution with TensorFlow's SAME padding, leaky ReLU, then instance norm (unless `normed` is false).
+    """Convolution with TensorFlow's SAME padding, leaky ReLU, then a norm.
 
     Parameters
     ----------
@@ -46,15 +49,15 @@ class StridedConv(nn.Module):
         Feature maps in and out.
     kernel, stride
         Side of the kernel and step, in px.
-    normed
-        Whether the norm follows.
+    norm
+        The normalisation; None: none.
 
     """
 
-    def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int, *, normed: bool) -> None:
+    def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int, norm: Norm | None) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels_in, channels_out, kernel, stride)
-        self.norm = nn.InstanceNorm2d(channels_out, eps=NORM_EPS, affine=True) if normed else nn.Identity()
+        self.norm = normalisation(norm, channels_out) if norm else nn.Identity()
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (N, channels_in, H, W) to (N, channels_out, ceil(H / stride), ceil(W / stride))."""
@@ -67,12 +70,17 @@ class StridedConv(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """DPED's discriminator: does a grey patch come from the DSLR (logit 0) or from the generator (logit 1)?
+    """DPED's discriminator: does a grey patch come from the DSLR or from the generator?
 
     Parameters
     ----------
     patch_px
         Side of the square patches it will see, in px; the fully connected layer is made for this side.
+    form
+        ``paper``: a norm after each convolution, and one logit. ``released-code`` and ``mean``: none after the
+        first, and two logits.
+    norm
+        The normalisation, the generator's.
 
     Raises
     ------
@@ -81,17 +89,18 @@ class Discriminator(nn.Module):
 
     """
 
-    def __init__(self, patch_px: int = 100) -> None:
+    def __init__(self, patch_px: int = 100, form: LossForm = "mean", norm: Norm = "instance") -> None:
         super().__init__()
         if patch_px < SMALLEST_PATCH_PX:
             raise ValueError(f"The discriminator needs patches of {SMALLEST_PATCH_PX} px or more, not {patch_px}.")
         channels, side, layers = 1, patch_px, []
         for position, (channels_out, kernel, stride) in enumerate(DISCRIMINATOR_LAYERS):
-            layers.append(StridedConv(channels, channels_out, kernel, stride, normed=position > 0))
+            normed = position > 0 or form == "paper"
+            layers.append(StridedConv(channels, channels_out, kernel, stride, norm if normed else None))
             channels, side = channels_out, math.ceil(side / stride)
         self.layers = nn.ModuleList(layers)
         self.hidden = nn.Linear(channels * side * side, 1024)
-        self.output = nn.Linear(1024, 2)
+        self.output = nn.Linear(1024, 1 if form == "paper" else 2)
 
     def forward(self, images: Tensor) -> Tensor:
         """Judge a batch of images.
@@ -104,7 +113,8 @@ class Discriminator(nn.Module):
         Returns
         -------
         Tensor
-            (N, 2): logits of "from the DSLR" and "from the generator".
+            (N, 2): logits of "from the DSLR" and "from the generator", of which a softmax makes probabilities.
+            ``paper``: (N, 1), of which a sigmoid makes the probability of the former.
 
         """
         features = grey(images)

@@ -133,7 +133,9 @@ class _Run:
         self.loss = GeneratorLoss(params)
         self.optimizer = self._adam(self.model)
         if self.loss.needs_discriminator:
-            self.discriminator: Discriminator = self._network(_discriminator(min(params.crop_px, patch_px)), stream=1)
+            self.discriminator: Discriminator = self._network(
+                _discriminator(min(params.crop_px, patch_px), params), stream=1
+            )
             self.discriminator_optimizer = self._adam(self.discriminator)
         self._validation = validation
         self._sums: dict[str, float] = defaultdict(float)
@@ -214,9 +216,9 @@ class _Run:
         self.iteration = int(notes["iteration"])
 
     def _step_discriminator(self, dslr: Tensor, outputs: Tensor) -> None:
-        _descend(
-            self.discriminator_optimizer, discriminator_loss(self.discriminator(dslr), self.discriminator(outputs))
-        )
+        logits = torch.cat([self.discriminator(dslr), self.discriminator(outputs)])
+        from_dslr = torch.arange(len(logits), device=self.device) < len(dslr)
+        _descend(self.discriminator_optimizer, discriminator_loss(self.params.loss_form, logits, from_dslr))
 
     def _score(self) -> Validation:
         if not len(self._validation):
@@ -273,9 +275,9 @@ def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     optimizer.step()
 
 
-def _discriminator(patch_px: int) -> Discriminator:
+def _discriminator(patch_px: int, params: TrainParams) -> Discriminator:
     try:
-        return Discriminator(patch_px)
+        return Discriminator(patch_px, params.loss_form, params.norm)
     except ValueError as error:
         raise DpedtoolError(f"train.texture_weight is above 0, but: {error}") from None
 
