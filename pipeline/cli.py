@@ -409,6 +409,12 @@ def import_weights(checkpoint: Path, out: Path) -> None:
 @click.option("--phone", type=FOLDER, help="Folder of the phone's images.")
 @click.option("--dslr", type=FOLDER, help="Folder of the DSLR's, of the same names and sizes.")
 @click.option("--names", type=FILE, help="With --phone and --dslr: text file of the names that count, one a line.")
+@click.option(
+    "--lpips",
+    type=FOLDER,
+    help="With --phone and --dslr: add LPIPS, from the folder that holds torchvision's alexnet-owt-7be5be79.pth and "
+    "alex.pth of the package lpips.",
+)
 @click.option("--json", "as_json", is_flag=True, help="With --phone and --dslr: print JSON in place of a table.")
 @click.option("-o", "--out", type=FOLDER, help="Folder for the results; made if missing.")
 @params_options
@@ -424,7 +430,9 @@ def evaluate(samples: Path | None, out: Path | None, params: Params, **options: 
         return
     model = options.pop("model")
     if any(options.values()):
-        raise click.UsageError("--weights, --phone, --dslr, --names and --json are for two folders: leave out SAMPLES.")
+        raise click.UsageError(
+            "--weights, --phone, --dslr, --names, --lpips and --json are for two folders: leave out SAMPLES."
+        )
     if not model or not out:
         raise click.UsageError("SAMPLES needs --model and --out; two folders are named by --phone and --dslr.")
     from training.evaluate import evaluate as evaluate_model
@@ -441,6 +449,7 @@ def _evaluate_folders(
     dslr: Path | None,
     weights: Path | None,
     names: Path | None,
+    lpips: Path | None,
     as_json: bool,
     model: Path | None,
 ) -> None:
@@ -450,7 +459,7 @@ def _evaluate_folders(
         raise click.UsageError("--model is for a table of samples: name the network of two folders by --weights.")
     from training.comparison import compare, read_names
 
-    comparison = compare(phone, dslr, weights, params.evaluate, read_names(names) if names else None)
+    comparison = compare(phone, dslr, weights, params.evaluate, read_names(names) if names else None, lpips)
     if out:
         comparison.write(out)
     click.echo(json.dumps(comparison.as_json(), indent=2, allow_nan=False) if as_json else comparison.as_text())

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from dataset.errors import DpedtoolError
 from dataset.io import file_sha256, write_json, write_text
@@ -17,6 +18,7 @@ from dataset.progress import track
 from training.checkpoint import load_model, model_files
 from training.data import Batch, FolderPairs, Pairs
 from training.inference import choose_device, enhance_patches
+from training.lpips import SMALLEST_PX, Lpips, load_lpips
 from training.metrics import BATCH_PAIRS, Measures, Protocol, Scores, figures, measure_protocols
 from training.model import Generator
 
@@ -50,6 +52,8 @@ class Comparison:
     sizes: list[tuple[int, int]]
     """(height, width) in px of every pair."""
     measures: Mapping[str, Mapping[Protocol, Measures]]
+    lpips: Mapping[str, Tensor]
+    """(N,), by what was scored, of clipped images; empty where it was not asked for."""
 
     def scores(self, protocol: Protocol) -> dict[str, Scores | None]:
         """Return the mean scores before and after; None where there is no network, or the protocol does not apply."""
@@ -82,6 +86,7 @@ class Comparison:
             found[protocol] = {"pairs": len(self.names), **figures(self.scores(protocol))}
             if reason := self.reason(protocol):
                 found[protocol]["reason"] = reason
+        found["image"].update({f"lpips_{name}": float(values.mean()) for name, values in self.lpips.items()})
         return found
 
     def as_text(self) -> str:
@@ -94,6 +99,7 @@ class Comparison:
             lines += [
                 _line(protocol, _CALLED[name], scores) for name, scores in self.scores(protocol).items() if scores
             ]
+        lines += [f"LPIPS, {_CALLED[name]}: {float(values.mean()):.4f}" for name, values in self.lpips.items()]
         return "\n".join([*lines, *filter(None, map(self.reason, PROTOCOLS))])
 
     def write(self, out: Path) -> None:
@@ -104,12 +110,27 @@ class Comparison:
             columns[f"psnr_{name}_db"] = image.psnr_db().tolist()
             columns[f"ms_ssim_{name}"] = image.ms_ssim().tolist()
             columns[f"ssim_{name}"] = image.ssim.tolist()
+        columns.update({f"lpips_{name}": values.tolist() for name, values in self.lpips.items()})
         write_text(out / SCORES, pd.DataFrame(columns).to_csv(index=False))
         write_json(out / METRICS, self.as_json())
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What is kept of some pairs."""
+
+    sizes: list[tuple[int, int]]
+    measures: dict[str, dict[Protocol, Measures]]
+    lpips: dict[str, Tensor]
+
+
 def compare(
-    phone: Path, dslr: Path, weights: Path | None, params: EvaluateParams, names: list[str] | None = None
+    phone: Path,
+    dslr: Path,
+    weights: Path | None,
+    params: EvaluateParams,
+    names: list[str] | None = None,
+    lpips: Path | None = None,
 ) -> Comparison:
     """Score the phone's images against the DSLR's, and with weights the enhanced ones too.
 
@@ -123,27 +144,35 @@ def compare(
         Where to compute.
     names
         The pairs that count, in this order, which the protocol `batch` depends on; None: all.
+    lpips
+        Folder of the weights of LPIPS, as `load_lpips` wants it; None: it is not computed.
 
     Raises
     ------
     DpedtoolError
-        A file is missing or damaged, two images of a pair differ in size, a name is listed twice or is of no pair, or
-        `params.device` is not there.
+        A file is missing or damaged, two images of a pair differ in size or are too small for LPIPS, a name is listed
+        twice or is of no pair, or `params.device` is not there.
 
     """
     model = load_model(weights).to(choose_device(params.device)) if weights else None
     pairs = FolderPairs(phone, dslr, names)
     _check_once(pairs.names())
-    parts: list[dict[str, dict[Protocol, Measures]]] = []
-    sizes: list[tuple[int, int]] = []
-    for batch in _batches(pairs):
-        parts.append(_measure(batch, model))
-        sizes += [(batch.phone.shape[2], batch.phone.shape[3])] * len(batch.phone)
-    measures = {
-        name: {protocol: Measures.joined([part[name][protocol] for part in parts]) for protocol in PROTOCOLS}
-        for name in parts[0]
-    }
-    return Comparison(phone, dslr, _weights(weights, model), pairs.names(), sizes, measures)
+    distance = load_lpips(lpips) if lpips else None
+    parts = [_measure(batch, model, distance) for batch in _batches(pairs)]
+    return Comparison(
+        phone,
+        dslr,
+        _weights(weights, model),
+        pairs.names(),
+        sizes=[size for part in parts for size in part.sizes],
+        measures={
+            name: {
+                protocol: Measures.joined([part.measures[name][protocol] for part in parts]) for protocol in PROTOCOLS
+            }
+            for name in parts[0].measures
+        },
+        lpips={name: torch.cat([part.lpips[name] for part in parts]) for name in parts[0].lpips},
+    )
 
 
 def read_names(file: Path) -> list[str]:
@@ -197,12 +226,18 @@ def _joined(batches: list[Batch]) -> Batch:
     return Batch(torch.cat([batch.phone for batch in batches]), torch.cat([batch.dslr for batch in batches]))
 
 
-def _measure(batch: Batch, model: Generator | None) -> dict[str, dict[Protocol, Measures]]:
-    measures = {BEFORE: measure_protocols(batch.phone, batch.dslr)}
+def _measure(batch: Batch, model: Generator | None, lpips: Lpips | None) -> _Part:
+    height, width = batch.phone.shape[2:]
+    if lpips and min(height, width) < SMALLEST_PX:
+        raise DpedtoolError(f"LPIPS needs images of {SMALLEST_PX} px or more, not {width}x{height}: leave out --lpips.")
+    images = {BEFORE: batch.phone}
     if model:
-        outputs = enhance_patches(model, batch.phone, clip=False, at_once=len(batch.phone))
-        measures[AFTER] = measure_protocols(outputs, batch.dslr)
-    return measures
+        images[AFTER] = enhance_patches(model, batch.phone, clip=False, at_once=len(batch.phone))
+    return _Part(
+        sizes=[(height, width)] * len(batch.phone),
+        measures={name: measure_protocols(outputs, batch.dslr) for name, outputs in images.items()},
+        lpips={name: lpips(outputs.clamp(0, 1), batch.dslr) for name, outputs in images.items()} if lpips else {},
+    )
 
 
 def _weights(path: Path | None, model: Generator | None) -> Weights | None:

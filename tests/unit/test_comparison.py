@@ -23,6 +23,7 @@ from training.checkpoint import load_model, save_model
 from training.comparison import Comparison, compare, read_names
 from training.data import FolderPairs
 from training.initialisation import initialise
+from training.lpips import Lpips
 from training.metrics import Scores, score
 from training.model import Architecture
 
@@ -176,6 +177,35 @@ def test_equal_images_are_counted_and_no_infinity_is_written(tmp_path: Path, tex
     assert (found["infinite_psnr_before"], found["psnr_before_db"], found["ssim_before"]) == (2, None, 1)
 
 
+def test_lpips_is_added_where_its_weights_are_named(
+    tmp_path: Path, texture: Any, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mean_difference(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        assert 0 <= outputs.min() <= outputs.max() <= 1
+        return (outputs - targets).abs().mean(dim=(1, 2, 3))
+
+    monkeypatch.setattr(training.comparison, "load_lpips", lambda _: mean_difference)
+    write(tmp_path, texture, [(40, 40), (40, 44)])
+    options = ["--weights", weights, *folders(tmp_path), "--lpips", tmp_path, "-o", tmp_path / "out"]
+    found = json.loads(run(*options, "--json").stdout)
+    parts = [FolderPairs(tmp_path / "phone", tmp_path / "dslr").read([index]) for index in (0, 1)]
+    expected = np.mean([float((part.phone - part.dslr).abs().mean()) for part in parts])
+    assert found["image"]["lpips_before"] == pytest.approx(expected)
+    assert "lpips_before" not in found["batch"]
+    table = pd.read_csv(tmp_path / "out" / "scores.csv")
+    assert table["lpips_after"].mean() == pytest.approx(found["image"]["lpips_after"])
+    assert f"LPIPS, network: {found['image']['lpips_after']:.4f}" in run(*options).stdout
+
+
+def test_images_too_small_for_lpips_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training.comparison, "load_lpips", lambda _: Lpips())
+    assert "LPIPS needs images of 31 px or more, not 24x24" in run(*folders(folder), "--lpips", folder, code=1).output
+
+
+def test_missing_weights_of_lpips_are_named(folder: Path) -> None:
+    assert "alexnet-owt-7be5be79.pth, which is not there" in run(*folders(folder), "--lpips", folder, code=1).output
+
+
 # The command
 
 
@@ -248,3 +278,10 @@ def test_two_images_of_a_pair_must_have_one_size(tmp_path: Path, texture: Any) -
     write(tmp_path, texture, [(16, 16)])
     (tmp_path / "dslr" / "1.png").write_bytes(encode_image(texture(16, 18, seed=0), ".png"))
     assert "a pair must have one size" in run(*folders(tmp_path), code=1).output
+
+
+def test_a_table_of_samples_is_scored_with_a_file_of_weights(tmp_path: Path, make_samples: Any, weights: Path) -> None:
+    table = make_samples(tmp_path, {"train": 1, "test": 2})
+    done = run(table, "--model", weights, "-o", tmp_path / "out")
+    assert done.stdout.startswith("2 test patches: PSNR ")
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["image"]["pairs"] == 2
