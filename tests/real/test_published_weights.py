@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from real_data import real_folder
 
 from dataset.photos import load_photo
+from pipeline.cli import main
 from training.checkpoint import load_card, load_model
 from training.importing import import_weights
 
+REFERENCES = {"image": "image_mean_clipped", "batch": "batch50_unclipped"}
+"""How the file of reference scores calls the protocols."""
 MODELS = ("iphone_orig", "dped_resnet_8_32", "dped_srcnn")
 PATCHES = (0, 1, 7)
 
@@ -56,3 +61,24 @@ def test_the_network_is_told_from_the_names(tmp_path: Path, name: str, network: 
     assert card["name"] == network
     assert card["trained"]
     assert [file["name"] for file in card["imported"]["files"]] == [f"{name}.index", f"{name}.data-00000-of-00001"]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_scores_on_all_pairs_are_those_measured_independently(tmp_path: Path, name: str) -> None:
+    folder, scores = real_folder("dped_iphone_patches"), real_folder("expected") / "scores.json"
+    if not scores.is_file():
+        pytest.skip(f"no {scores}")
+    weights = tmp_path / f"{name}.safetensors"
+    import_weights(checkpoint(name), weights)
+    folders = ["--phone", str(folder / "iphone"), "--dslr", str(folder / "canon")]
+    options = ["--weights", str(weights), "--json", "-S", "evaluate.device=cpu"]
+    done = CliRunner().invoke(main, ["evaluate", *folders, *options])
+    assert done.exit_code == 0, done.output
+    found, expected = json.loads(done.stdout), json.loads(scores.read_text())["models"]
+    assert found["pairs"] == 200
+    for side, model in (("before", "identity"), ("after", name)):
+        assert found["image"][f"infinite_psnr_{side}"] == expected[model]["pairs_with_infinite_psnr"]
+        for protocol, called in REFERENCES.items():
+            psnr, ms_ssim = expected[model][f"psnr_{called}_db"], expected[model][f"ms_ssim_{called}"]
+            assert found[protocol][f"psnr_{side}_db"] == pytest.approx(psnr, abs=0.005)
+            assert found[protocol][f"ms_ssim_{side}"] == pytest.approx(ms_ssim, abs=0.0005)

@@ -1,0 +1,250 @@
+"""Scores of two folders: those of the metrics, under both protocols, and the command that prints them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+import training.comparison
+from dataset.errors import DpedtoolError
+from dataset.params import EvaluateParams
+from dataset.photos import encode_image
+from pipeline.cli import main
+from training.checkpoint import load_model, save_model
+from training.comparison import Comparison, compare, read_names
+from training.data import FolderPairs
+from training.initialisation import initialise
+from training.metrics import Scores, score
+from training.model import Architecture
+
+SIDE = 24
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generator near the identity that leaves 0..1 here and there."""
+    model = Architecture(channels=4, blocks=1).build()
+    initialise(model, torch.Generator().manual_seed(0))
+    model.tail.weight.data *= 3
+    path = tmp_path_factory.mktemp("model") / "net.safetensors"
+    save_model(path, model, {})
+    return path
+
+
+def write(folder: Path, texture: Any, sizes: Sequence[tuple[int, int]]) -> Path:
+    """Write phone/N.png and dslr/N.png from N = 1 on, the phone's darker and flatter."""
+    for camera in ("phone", "dslr"):
+        (folder / camera).mkdir(parents=True, exist_ok=True)
+    for number, (height, width) in enumerate(sizes, start=1):
+        dslr = texture(height, width, seed=number)
+        phone = (0.7 * dslr + 20).astype(np.uint8)
+        for camera, image in (("phone", phone), ("dslr", dslr)):
+            (folder / camera / f"{number}.png").write_bytes(encode_image(image, ".png"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, texture: Any) -> Path:
+    """53 pairs of one size: a whole batch and a short one."""
+    return write(tmp_path_factory.mktemp("pairs"), texture, [(SIDE, SIDE)] * 53)
+
+
+def compared(folder: Path, weights: Path | None, names: list[str] | None = None) -> Comparison:
+    return compare(folder / "phone", folder / "dslr", weights, EvaluateParams(device="cpu"), names)
+
+
+def run(*arguments: object, code: int = 0) -> Result:
+    done = CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
+    assert done.exit_code == code, done.output
+    return done
+
+
+def folders(folder: Path) -> list[object]:
+    return ["--phone", folder / "phone", "--dslr", folder / "dslr"]
+
+
+def agree(found: Scores | None, expected: Scores) -> bool:
+    assert found
+    assert (found.protocol, found.pairs) == (expected.protocol, expected.pairs)
+    assert found.infinite_psnr == expected.infinite_psnr
+    pairs = [(found.psnr_db, expected.psnr_db), (found.ms_ssim, expected.ms_ssim), (found.ssim, expected.ssim)]
+    return all(one == pytest.approx(other, rel=1e-5) for one, other in pairs)
+
+
+@pytest.mark.parametrize("protocol", ["image", "batch"])
+def test_the_figures_are_those_of_the_metrics(folder: Path, weights: Path, protocol: Any) -> None:
+    pairs = FolderPairs(folder / "phone", folder / "dslr")
+    batch = pairs.read(range(53))
+    with torch.inference_mode():
+        outputs = load_model(weights)(batch.phone)
+    assert outputs.max() > 1 or outputs.min() < 0
+    scores = compared(folder, weights).scores(protocol)
+    assert agree(scores["before"], score(batch.phone, batch.dslr, protocol))
+    assert agree(scores["after"], score(outputs, batch.dslr, protocol))
+
+
+def test_how_many_run_together_changes_nothing(folder: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training.comparison, "PX_AT_ONCE", 5 * SIDE**2)
+    names = [str(number) for number in range(1, 9)]
+    few = compared(folder, weights, names)
+    monkeypatch.setattr(training.comparison, "PX_AT_ONCE", 1)
+    single = compared(folder, weights, names)
+    for protocol in training.comparison.PROTOCOLS:
+        after = single.scores(protocol)["after"]
+        assert after
+        assert agree(few.scores(protocol)["after"], after)
+
+
+def test_never_more_than_a_few_px_are_in_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training.comparison, "PX_AT_ONCE", 10 * SIDE**2)
+    real, counts = training.comparison.measure_protocols, []
+
+    def counting(outputs: torch.Tensor, targets: torch.Tensor) -> Any:
+        counts.append(len(outputs))
+        return real(outputs, targets)
+
+    monkeypatch.setattr(training.comparison, "measure_protocols", counting)
+    compared(folder, None)
+    assert counts == [10, 10, 10, 10, 10, 3]
+
+
+def test_without_weights_the_phone_alone_is_scored(folder: Path) -> None:
+    found = compared(folder, None).as_json()
+    assert found["weights"] is None
+    for protocol in ("image", "batch"):
+        assert found[protocol]["psnr_before_db"] is not None
+        after = [found[protocol][f"{figure}_after"] for figure in ("ms_ssim", "ssim", "infinite_psnr")]
+        assert [found[protocol]["psnr_after_db"], *after] == [None] * 4
+
+
+def test_the_weights_are_named_with_their_digest(folder: Path, weights: Path) -> None:
+    found = compared(folder, weights).as_json()
+    assert found["weights"] == {
+        "file": str(weights),
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "network": "dped_resnet_6_4",
+    }
+    assert (found["pairs"], found["phone"]) == (53, str(folder / "phone"))
+
+
+def test_a_list_of_names_sets_which_count_and_their_order(folder: Path) -> None:
+    assert compared(folder, None, ["10", "2.png"]).names == ["10.png", "2.png"]
+
+
+def test_where_sizes_differ_within_a_batch_that_protocol_has_a_reason(
+    tmp_path: Path, texture: Any, weights: Path
+) -> None:
+    write(tmp_path, texture, [(24, 20), (20, 24), (24, 20)])
+    comparison = compared(tmp_path, weights)
+    found = comparison.as_json()
+    assert found["image"]["pairs"] == 3
+    assert found["image"]["psnr_after_db"] is not None
+    assert "reason" not in found["image"]
+    assert found["batch"]["reason"].endswith("but 3.png is 20x24 px and 2.png is 24x20 px.")
+    figures = {name: value for name, value in found["batch"].items() if name not in ("pairs", "reason")}
+    assert len(figures) == 8
+    assert set(figures.values()) == {None}
+    assert found["batch"]["reason"] in comparison.as_text()
+
+
+def test_sizes_may_differ_between_batches(tmp_path: Path, texture: Any) -> None:
+    write(tmp_path, texture, [(16, 16)] * 50 + [(16, 20)])
+    scores = compared(tmp_path, None).scores("batch")["before"]
+    parts = [FolderPairs(tmp_path / "phone", tmp_path / "dslr").read(part) for part in (range(50), [50])]
+    values = [score(part.phone, part.dslr, "batch").psnr_db for part in parts]
+    assert scores
+    assert scores.psnr_db == pytest.approx((50 * values[0] + values[1]) / 51)
+
+
+def test_equal_images_are_counted_and_no_infinity_is_written(tmp_path: Path, texture: Any) -> None:
+    write(tmp_path, texture, [(16, 16)] * 2)
+    (tmp_path / "phone" / "2.png").write_bytes((tmp_path / "dslr" / "2.png").read_bytes())
+    found = compared(tmp_path, None).as_json()["image"]
+    assert found["infinite_psnr_before"] == 1
+    assert found["psnr_before_db"] < 60
+    (tmp_path / "phone" / "1.png").write_bytes((tmp_path / "dslr" / "1.png").read_bytes())
+    found = compared(tmp_path, None).as_json()["image"]
+    assert (found["infinite_psnr_before"], found["psnr_before_db"], found["ssim_before"]) == (2, None, 1)
+
+
+# The command
+
+
+def test_the_command_prints_one_json_object_and_nothing_else(folder: Path, weights: Path) -> None:
+    done = run("--weights", weights, *folders(folder), "--json", "-S", "evaluate.device=cpu")
+    assert json.loads(done.stdout) == compared(folder, weights).as_json()
+
+
+def test_the_command_prints_a_table(folder: Path, weights: Path) -> None:
+    lines = run("--weights", weights, *folders(folder)).stdout.splitlines()
+    found = compared(folder, weights).as_json()
+    assert lines[0] == f"53 pairs of {folder / 'phone'} and {folder / 'dslr'}"
+    assert found["weights"]["sha256"] in lines[1]
+    assert [line.split()[:2] for line in lines[3:]] == [
+        [protocol, scored] for protocol in ("image", "batch") for scored in ("phone", "network")
+    ]
+    assert float(lines[4].split()[2]) == pytest.approx(found["image"]["psnr_after_db"], abs=1e-4)
+    assert [line.split()[1] for line in run(*folders(folder)).stdout.splitlines()[2:]] == ["phone", "phone"]
+
+
+def test_files_are_written_where_they_are_asked_for(tmp_path: Path, folder: Path, weights: Path) -> None:
+    (tmp_path / "names").write_text("3.png\n\n  7\n", encoding="utf-8")
+    done = run("--weights", weights, *folders(folder), "--names", tmp_path / "names", "-o", tmp_path / "out", "--json")
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == json.loads(done.stdout)
+    table = pd.read_csv(tmp_path / "out" / "scores.csv")
+    assert table["name"].tolist() == ["3.png", "7.png"]
+    image = json.loads(done.stdout)["image"]
+    for figure in ("psnr_before_db", "psnr_after_db", "ms_ssim_before", "ms_ssim_after", "ssim_before", "ssim_after"):
+        assert table[figure].mean() == pytest.approx(image[figure])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "Name a table of samples, or two folders by --phone and --dslr."),
+        (["--phone", "a"], "Name a table of samples, or two folders"),
+        (["--weights", "a"], "Name a table of samples, or two folders"),
+        (["--phone", "a", "--dslr", "b", "--model", "c"], "--model is for a table of samples"),
+        (["table", "--model", "m", "-o", "o", "--json"], "are for two folders: leave out SAMPLES"),
+        (["table", "--phone", "a", "--dslr", "b"], "are for two folders: leave out SAMPLES"),
+        (["table", "--weights", "a", "-o", "o"], "are for two folders: leave out SAMPLES"),
+        (["table", "-o", "o"], "SAMPLES needs --model and --out"),
+        (["table", "--model", "m"], "SAMPLES needs --model and --out"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(arguments: list[str], sentence: str) -> None:
+    assert sentence in run(*arguments, code=2).output
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [("", "lists no names"), ("1\n60\n", "60 is listed, but"), ("1\n2\n1.png\n", "1.png is listed twice")],
+)
+def test_a_list_that_does_not_fit_is_refused(tmp_path: Path, folder: Path, names: str, sentence: str) -> None:
+    (tmp_path / "names").write_text(names, encoding="utf-8")
+    done = run(*folders(folder), "--names", tmp_path / "names", code=1)
+    assert sentence in done.output
+    assert done.output.count("\n") == 1
+
+
+def test_a_list_that_is_no_text_or_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DpedtoolError, match="cannot be read"):
+        read_names(tmp_path / "none")
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DpedtoolError, match="no text in UTF-8"):
+        read_names(tmp_path / "bytes")
+
+
+def test_two_images_of_a_pair_must_have_one_size(tmp_path: Path, texture: Any) -> None:
+    write(tmp_path, texture, [(16, 16)])
+    (tmp_path / "dslr" / "1.png").write_bytes(encode_image(texture(16, 18, seed=0), ".png"))
+    assert "a pair must have one size" in run(*folders(tmp_path), code=1).output
