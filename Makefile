@@ -4,7 +4,7 @@
 #   make test     every test
 #   make lint     ruff and mypy
 #   make format   let ruff rewrite the code
-#   make docs     docs/tables.md, from the schemas
+#   make docs     docs/tables.md from the schemas, docs/presets.md from the presets
 #   make bench-align  the registration beside other tools, to benchmarks/align.md; BENCH=--quick for a look
 #   make bench-patches  search, cost and yield of the patches, to benchmarks/patches.md; BENCH=--quick likewise
 #   make bench-train  cost of an iteration, speed of the loader, to benchmarks/train.md; BENCH=--quick likewise
@@ -60,6 +60,7 @@ format: $(VENV)/dev.stamp
 
 docs: $(VENV)/dev.stamp
 	@$(BIN)/python -c 'from dataset.schema import as_markdown; print(as_markdown(), end="")' > docs/tables.md
+	@$(BIN)/python -c 'from dataset.preset_table import as_markdown; print(as_markdown(), end="")' > docs/presets.md
 
 bench-align: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.align $(BENCH)

@@ -257,8 +257,13 @@ class TrainParams(Section):
         "makes, or a model's folder; null: none",
     )
     iterations: int = param(2000, "optimiser steps", at_least=1)
-    batch: int = param(16, "patches a step", at_least=1)
-    crop_px: int = param(100, "random crop of each patch a step is computed on, in px", at_least=32)
+    batch: int = param(16, "patches a step; in DPED's loss_form the texture loss grows with it", at_least=1)
+    crop_px: int = param(
+        100,
+        "random crop of each patch a step is computed on, in px; in DPED's loss_form the colour loss grows as its "
+        "square",
+        at_least=32,
+    )
     augment: bool = param(True, "flip and turn the patches at random")
     pool: int = param(0, "draw the batches from so many random patches at a time; 0: from all", at_least=0)
     pool_iterations: int = param(1000, "optimiser steps until another pool is drawn", at_least=1)

@@ -77,6 +77,30 @@ def test_the_discriminator_gives_two_logits_for_the_patch_size_it_is_made_for(si
     assert discriminator(photos(side, side)).shape == (2, 2)
 
 
+@pytest.mark.parametrize(
+    ("form", "norm", "normed", "kind", "logits"),
+    [
+        ("mean", "instance", 4, torch.nn.InstanceNorm2d, 2),
+        ("released-code", "instance", 4, torch.nn.InstanceNorm2d, 2),
+        ("paper", "batch", 5, torch.nn.BatchNorm2d, 1),
+        ("paper", "instance", 5, torch.nn.InstanceNorm2d, 1),
+    ],
+)
+def test_the_discriminator_of_each_form(form, norm, normed, kind, logits):
+    discriminator = Discriminator(32, form, norm)
+    norms = [layer.norm for layer in discriminator.layers if isinstance(layer.norm, kind)]
+    assert len(norms) == normed
+    assert all(found.eps == 1e-3 and found.affine for found in norms)
+    assert isinstance(discriminator.layers[0].norm, kind) == (form == "paper")
+    assert discriminator(photos(32, 32)).shape == (2, logits)
+
+
+def test_the_discriminator_normalises_what_the_leaky_relu_leaves():
+    layer = StridedConv(1, 4, 3, 1, norm="instance")
+    features = layer(torch.randn(1, 1, 16, 16, generator=random()))
+    torch.testing.assert_close(features.mean(dim=(2, 3)), torch.zeros(1, 4), atol=1e-5, rtol=0)
+
+
 def test_a_patch_too_small_for_the_discriminator_is_refused():
     with pytest.raises(ValueError, match="17 px or more, not 16"):
         Discriminator(16)
