@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -335,12 +336,13 @@ def _verify(folder: Path) -> None:
 
 
 def _presets() -> str:
-    """The presets of the training, a line each; click leaves a paragraph behind a backspace as it is."""
-    names = preset_names()
-    lines = [f"  {name:<{max(map(len, names))}}  {load_preset(name).source.split(' (')[0]}" for name in names]
-    return "\n".join(
-        ["\b", "Presets, whose values hold where none is given (-S train.preset=NAME; docs/presets.md):", *lines]
-    )
+    """Whose values each preset has; click leaves a paragraph behind a backspace as it is."""
+    lines = ["Presets (-S train.preset=NAME), whose values hold where none is given, are from:"]
+    indent = " " * (max(map(len, preset_names())) + 4)
+    for name in preset_names():
+        source = textwrap.fill(load_preset(name).source, 96, initial_indent=indent, subsequent_indent=indent)
+        lines.append(f"  {name}".ljust(len(indent)) + source.lstrip())
+    return "\n".join(["\b", *lines])
 
 
 @main.command(epilog=_presets())

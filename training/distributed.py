@@ -114,8 +114,8 @@ def join(params: TrainParams) -> Iterator[tuple[Processes, torch.device]]:
             ) from None
         if _is_broken_connection(error):
             raise DpedtoolError(
-                f"Process {rank} of the training stopped, since another one ended without a word "
-                f"({str(error).splitlines()[0]}): the same command goes on from the last validation."
+                f"Process {rank} of the training stopped, since it lost another one, which said nothing: the same "
+                "command goes on from the last validation."
             ) from None
         raise
     finally:

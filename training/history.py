@@ -57,7 +57,8 @@ class Log:
         write_text(self._path, history_csv(rows))
         if self._board and rows:
             for name, value in rows[-1].items():
-                self._board.add_scalar(name, value, int(rows[-1]["iteration"]))
+                if name != "iteration":
+                    self._board.add_scalar(name, value, int(rows[-1]["iteration"]))
             self._board.flush()
 
     def close(self) -> None:

@@ -158,7 +158,7 @@ class Run:
         """
         for learner in self._learners().values():
             learner.set_rate(learning_rate(step.iteration, self.params))
-        batch = self._on_device(step.batch)
+        batch = self.computation.batch(step.batch)
         outputs, figures = self._step_generator(batch)
         if self.discriminator:
             shown, from_dslr = self._shown(step, batch, outputs)
@@ -251,7 +251,8 @@ class Run:
         if step.second is None or step.swaps is None:
             images = torch.cat([batch.dslr, outputs])
             return images, torch.arange(len(images), device=images.device) < len(outputs)
-        second, swaps = self._on_device(step.second), step.swaps.to(self.computation.device, non_blocking=True)
+        second = self.computation.batch(step.second)
+        swaps = self.computation.sendable(step.swaps).to(self.computation.device, non_blocking=True)
         with torch.no_grad(), self.computation.autocast():
             enhanced = self.generator.alone(second.phone).float()
         return torch.where(swaps.view(-1, 1, 1, 1), second.dslr, enhanced), swaps
@@ -287,10 +288,6 @@ class Run:
     def _learners(self) -> dict[str, Learner[Generator] | Learner[Discriminator]]:
         generator: dict[str, Learner[Generator] | Learner[Discriminator]] = {"generator": self.generator}
         return {**generator, "discriminator": self.discriminator} if self.discriminator else generator
-
-    def _on_device(self, batch: Batch) -> Batch:
-        images = batch.as_float(self.computation.device)
-        return Batch(self.computation.images(images.phone), self.computation.images(images.dslr))
 
 
 def architecture(params: TrainParams) -> Architecture:

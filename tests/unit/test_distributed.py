@@ -20,6 +20,7 @@ from training import distributed
 from training.checkpoint import CARD, UNFINISHED, WEIGHTS, load_tensors
 from training.distributed import Processes
 from training.history import HISTORY
+from training.model import Architecture
 from training.sources import from_table
 from training.train import train
 
@@ -97,7 +98,7 @@ def test_a_process_that_fails_ends_all_with_its_message(tmp_path: Path, table: P
 def test_a_run_that_was_killed_ends_with_the_bytes_of_one_that_was_not(
     tmp_path: Path, table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    params = {**SMALL, "iterations": 60, "validate_every": 5, "loss_form": "released-code"}
+    params = {**SMALL, "iterations": 40, "validate_every": 4, "loss_form": "released-code"}
     train(from_table(table), tmp_path / "whole", TrainParams(**params))
     out = tmp_path / "halted"
     halted = subprocess.Popen(command(table, out, params), cwd=ROOT, env=ONE_THREAD, stderr=subprocess.DEVNULL)
@@ -123,6 +124,14 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(DpedtoolError, match="more processes than GPUs here, of which torch finds 2: start 2"):
         distributed._own_device(torch.device("cuda"))
+
+
+def test_batch_norms_of_several_processes_are_joint() -> None:
+    network = Architecture(channels=4, blocks=1, norm="batch").build()
+    names = list(network.state_dict())
+    joint = Processes(0, 2).with_joint_norms(network)
+    assert [type(norm).__name__ for name, norm in joint.named_modules() if "norm" in name] == ["SyncBatchNorm"] * 2
+    assert list(joint.state_dict()) == names
 
 
 def test_one_process_alone_shares_nothing() -> None:

@@ -115,9 +115,12 @@ def test_the_same_parameters_give_the_same_bytes_and_another_seed_does_not(tmp_p
 
 
 EVERYTHING = {"texture_weight": 0.1, "ema": 0.9, "clip_norm": 0.5, "schedule": "constant"}
+RELEASED = {**EVERYTHING, "loss_form": "released-code", "norm": "batch", "precision": "bfloat16"}
 
 
-@pytest.mark.parametrize("changes", [{}, EVERYTHING, {**EVERYTHING, "loss_form": "released-code", "norm": "batch"}])
+@pytest.mark.parametrize(
+    "changes", [{}, EVERYTHING, {**EVERYTHING, "loss_form": "released-code", "norm": "batch", "precision": "bfloat16"}]
+)
 @pytest.mark.parametrize("steps", [1, 3, 5])
 def test_an_interrupted_run_ends_with_the_bytes_of_an_uninterrupted_one(
     tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch, steps: int, changes: dict[str, Any]
