@@ -21,15 +21,14 @@ from training.checkpoint import load_card, load_model
 from training.colour_transform import fit, fit_each_photo
 from training.data import PatchPairs
 from training.inference import choose_device, enhance_patches
-from training.metrics import BATCH_PAIRS, Measures, Protocol, Scores, figures, measure_protocols
+from training.metrics import SCALE_WEIGHTS, Measures, Protocol, Scores, figures, measure_protocols
 from training.model import Generator
 
 METRICS, PICTURE = "metrics.json", "before_after.png"
 PROTOCOLS: tuple[Protocol, ...] = ("image", "batch")
 BLANK_PX = 8
-MEASURED_AT_ONCE = 5
-"""Patches measured together. The C library's heap keeps what tensors of many megabytes leave, and finds ever less room
-in it for the next ones; with small ones a long evaluation takes no more memory than a short one."""
+PATCHES_AT_ONCE = 10
+"""Bounds the memory; no result depends on it, but for rounding."""
 
 Version = Literal["before", "colour", "oracle", "after"]
 """What is scored: the untouched phone patch, a colour transform of the training patches, one of the very photo that the
@@ -100,6 +99,11 @@ class _Rivals:
         self._colour = fit(training) if len(training) and len(test) else None
         self._oracle = fit_each_photo(test)
 
+    @property
+    def names(self) -> list[Version]:
+        """Which versions there are."""
+        return [version for version in VERSIONS if self._colour or version != "colour"]
+
     def versions(self, indices: Sequence[int], phone: Tensor) -> dict[Version, Tensor]:
         """Return the versions of some test patches, each (N, 3, H, W), the network's not clipped."""
         own = [self._oracle[self._photos[index]].apply(image) for index, image in zip(indices, phone, strict=True)]
@@ -109,12 +113,28 @@ class _Rivals:
         return {**made, "after": enhance_patches(self._model, phone, clip=False)}
 
 
-@dataclass(frozen=True)
-class _Part:
-    """What is kept of a batch: its measures under each protocol, and the pictures chosen from it."""
+class _Sheet:
+    """What is kept of every patch, by version and protocol, in room that is taken at the start.
 
-    measures: dict[Version, dict[Protocol, Measures]]
-    pictures: list[Image]
+    Small tensors that are kept from each batch would lie scattered between its large ones in the C library's heap, so
+    that the next large ones find no room there: a long evaluation would take gigabytes for nothing.
+    """
+
+    def __init__(self, count: int, versions: Iterable[Version]) -> None:
+        self.measures = {version: {protocol: _room(count) for protocol in PROTOCOLS} for version in versions}
+
+    def put(self, version: Version, start: int, measured: dict[Protocol, Measures]) -> None:
+        """Keep the measures of the patches from `start` on."""
+        for protocol, part in measured.items():
+            whole, span = self.measures[version][protocol], slice(start, start + len(part))
+            whole.squared_error[span] = part.squared_error
+            whole.ssim_terms[:, span] = part.ssim_terms
+            whole.ssim[span] = part.ssim
+
+
+def _room(count: int) -> Measures:
+    values = torch.full((2 + len(SCALE_WEIGHTS), count), torch.nan, dtype=torch.float64)
+    return Measures(squared_error=values[0], ssim=values[1], ssim_terms=values[2:])
 
 
 def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams) -> Evaluation:
@@ -133,8 +153,7 @@ def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams) ->
     patches = PatchPairs(table, "test")
     model = load_model(model_dir).to(choose_device(params.device))
     rivals = _Rivals(model, PatchPairs(table, "train"), patches)
-    parts = list(_parts(rivals, patches, set(patches.spread(params.pictures))))
-    measures = _joined([part.measures for part in parts])
+    measures, pictures = _measure(rivals, patches, set(patches.spread(params.pictures)))
     evaluation = Evaluation(
         {
             version: {protocol: each.scores(protocol) for protocol, each in of.items()}
@@ -143,38 +162,26 @@ def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams) ->
         trained=load_card(model_dir).get("trained", True),
     )
     write_rows(Score.table_in(out), Score, _rows(patches.names(), {name: of["image"] for name, of in measures.items()}))
-    save_image(out / PICTURE, _picture([picture for part in parts for picture in part.pictures]))
+    save_image(out / PICTURE, _picture(pictures))
     write_json(out / METRICS, evaluation.as_json())
     return evaluation
 
 
-def _parts(rivals: _Rivals, patches: PatchPairs, chosen: set[int]) -> Iterator[_Part]:
-    """Run and measure a batch at a time, so that no more than one batch of images is in memory."""
-    starts = range(0, len(patches), BATCH_PAIRS)
+def _measure(
+    rivals: _Rivals, patches: PatchPairs, chosen: set[int]
+) -> tuple[dict[Version, dict[Protocol, Measures]], list[Image]]:
+    """Run and measure all versions a few patches at a time; return what was measured, and the pictures chosen."""
+    sheet, pictures = _Sheet(len(patches), rivals.names), []
+    starts = range(0, len(patches), PATCHES_AT_ONCE)
     for start in track(starts, "evaluate", len(starts)):
-        indices = range(start, min(start + BATCH_PAIRS, len(patches)))
+        indices = range(start, min(start + PATCHES_AT_ONCE, len(patches)))
         batch = patches.read(indices)
         versions = rivals.versions(indices, batch.phone)
+        for version, images in versions.items():
+            sheet.put(version, start, measure_protocols(images, batch.dslr))
         columns = zip(indices, batch.phone, versions["after"], batch.dslr, strict=True)
-        yield _Part(
-            measures={version: _measured(images, batch.dslr) for version, images in versions.items()},
-            pictures=[_column(*images) for index, *images in columns if index in chosen],
-        )
-
-
-def _measured(outputs: Tensor, targets: Tensor) -> dict[Protocol, Measures]:
-    halves = (torch.split(images, MEASURED_AT_ONCE) for images in (outputs, targets))
-    parts = [measure_protocols(*few) for few in zip(*halves, strict=True)]
-    return {protocol: Measures.joined([part[protocol] for part in parts]) for protocol in PROTOCOLS}
-
-
-def _joined(parts: Sequence[dict[Version, dict[Protocol, Measures]]]) -> dict[Version, dict[Protocol, Measures]]:
-    """The measures of all patches; of none, if there are none, for the versions that need no patch to exist."""
-    versions: Iterable[Version] = parts[0] if parts else ("before", "oracle", "after")
-    return {
-        version: {protocol: Measures.joined([part[version][protocol] for part in parts]) for protocol in PROTOCOLS}
-        for version in versions
-    }
+        pictures += [_column(*images) for index, *images in columns if index in chosen]
+    return sheet.measures, pictures
 
 
 def _rows(names: list[str], measures: dict[Version, Measures]) -> Iterator[Score]:

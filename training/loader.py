@@ -11,10 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import psutil
 import torch
+from cv2.typing import MatLike
 from torch import Tensor
 
 from dataset.errors import DpedtoolError, ParamsError
@@ -28,6 +30,8 @@ MEMORY_SHARE = 0.25
 """Of the memory that is free when a loader is made, what decoded images may fill."""
 _BATCHES, _POOLS = 2, 3
 """Random streams of a run: those of the first weights are 0 and 1."""
+
+_QUARTER_TURNS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
 
 
 @dataclass(frozen=True)
@@ -156,20 +160,24 @@ class Loader:
         return _draw_pool(params.seed, iteration // params.pool_iterations, len(self._names), params.pool)
 
     def _load(self, draw: _Draw) -> Batch:
-        pairs = [self._decoded.images(int(index)) for index in draw.indices]
-        sides = [min(self._params.crop_px, *phone.shape[:2]) for phone, _ in pairs]
+        crops = [self._crop(draw, row) for row in range(len(draw.indices))]
+        sides = [phone.shape[-1] for phone, _ in crops]
         if len(set(sides)) > 1:
             smaller = self._names[draw.indices[int(np.argmin(sides))]]
             raise DpedtoolError(
                 f"{smaller} is smaller than the crop of {max(sides)} px that others allow: set train.crop_px to "
                 f"{min(sides)} or less, or remove it."
             )
-        shape = (len(pairs), 3, sides[0], sides[0])
-        phones, dslrs = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
-        for row, (phone, dslr) in enumerate(pairs):
-            for whole, out in ((phone, phones[row]), (dslr, dslrs[row])):
-                _cut(whole, out, draw.corners[row], int(draw.turns[row]), bool(draw.mirrored[row]))
-        return Batch(torch.from_numpy(phones), torch.from_numpy(dslrs))
+        phones, dslrs = (torch.from_numpy(np.stack(images)) for images in zip(*crops, strict=True))
+        return Batch(phones, dslrs)
+
+    def _crop(self, draw: _Draw, row: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """One pair of a batch, cut out at once, so that whole photos are not held."""
+        phone, dslr = (
+            _cut(image, self._params.crop_px, draw.corners[row], int(draw.turns[row]), bool(draw.mirrored[row]))
+            for image in self._decoded.images(int(draw.indices[row]))
+        )
+        return phone, dslr
 
 
 class _Decoded:
@@ -208,13 +216,20 @@ def _draw_pool(seed: int, number: int, count: int, size: int) -> npt.NDArray[np.
     return np.random.default_rng([seed, _POOLS, number]).choice(count, size, replace=False)
 
 
-def _cut(whole: Image, out: npt.NDArray[np.uint8], corner: npt.NDArray[np.float64], turns: int, mirrored: bool) -> None:
-    """Write a crop of an image (H, W, 3), BGR, turned and mirrored, to `out`, (3, side, side), RGB."""
-    side = out.shape[-1]
-    y, x = (int(at * (length - side + 1)) for at, length in zip(corner, whole.shape, strict=False))
-    planes = whole[y : y + side, x : x + side, ::-1].transpose(2, 0, 1)
-    turned = np.rot90(planes, turns, (1, 2))
-    out[...] = turned[..., ::-1] if mirrored else turned
+def _cut(
+    image: Image, crop_px: int, corner: npt.NDArray[np.float64], turns: int, mirrored: bool
+) -> npt.NDArray[np.uint8]:
+    """Return a crop of an image (H, W, 3), BGR, turned and mirrored: (3, side, side), RGB."""
+    side = min(crop_px, *image.shape[:2])
+    y, x = (int(at * (length - side + 1)) for at, length in zip(corner, image.shape, strict=False))
+    turned: MatLike = image[y : y + side, x : x + side]
+    if turns:
+        turned = cv2.rotate(turned, _QUARTER_TURNS[turns])
+    if mirrored:
+        turned = cv2.flip(turned, 1)
+    planes = np.empty((3, side, side), np.uint8)
+    cv2.split(turned, list(planes[::-1]))
+    return planes
 
 
 def _processors() -> int:
