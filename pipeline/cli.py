@@ -457,7 +457,8 @@ def _evaluate_folders(
         raise click.UsageError("Name a table of samples, or two folders by --phone and --dslr.")
     if model:
         raise click.UsageError("--model is for a table of samples: name the network of two folders by --weights.")
-    from training.comparison import compare, read_names
+    from training.comparison import compare
+    from training.data import read_names
 
     comparison = compare(phone, dslr, weights, params.evaluate, read_names(names) if names else None, lpips)
     if out:

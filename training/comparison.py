@@ -156,7 +156,6 @@ def compare(
     """
     model = load_model(weights).to(choose_device(params.device)) if weights else None
     pairs = FolderPairs(phone, dslr, names)
-    _check_once(pairs.names())
     distance = load_lpips(lpips) if lpips else None
     parts = [_measure(batch, model, distance) for batch in _batches(pairs)]
     return Comparison(
@@ -173,36 +172,6 @@ def compare(
         },
         lpips={name: torch.cat([part.lpips[name] for part in parts]) for name in parts[0].lpips},
     )
-
-
-def read_names(file: Path) -> list[str]:
-    """Return the names that a file lists, one a line; empty lines are left out.
-
-    Raises
-    ------
-    DpedtoolError
-        The file is missing, no text, or lists none.
-
-    """
-    try:
-        names = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
-    except OSError as error:
-        raise DpedtoolError(
-            f"{file} cannot be read ({error.strerror}): name a text file, an image's name a line."
-        ) from None
-    except UnicodeDecodeError:
-        raise DpedtoolError(f"{file} is no text in UTF-8: name a text file, an image's name a line.") from None
-    if not any(names):
-        raise DpedtoolError(f"{file} lists no names: write an image's name a line, such as 1.jpg.")
-    return [name for name in names if name]
-
-
-def _check_once(names: list[str]) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise DpedtoolError(f"{name} is listed twice, and would count twice: list it once.")
-        seen.add(name)
 
 
 def _batches(pairs: Pairs) -> Iterator[Batch]:

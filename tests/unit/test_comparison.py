@@ -15,12 +15,11 @@ import torch
 from click.testing import CliRunner, Result
 
 import training.comparison
-from dataset.errors import DpedtoolError
 from dataset.params import EvaluateParams
 from dataset.photos import encode_image
 from pipeline.cli import main
 from training.checkpoint import load_model, save_model
-from training.comparison import Comparison, compare, read_names
+from training.comparison import Comparison, compare
 from training.data import FolderPairs
 from training.initialisation import initialise
 from training.lpips import Lpips
@@ -264,14 +263,6 @@ def test_a_list_that_does_not_fit_is_refused(tmp_path: Path, folder: Path, names
     done = run(*folders(folder), "--names", tmp_path / "names", code=1)
     assert sentence in done.output
     assert done.output.count("\n") == 1
-
-
-def test_a_list_that_is_no_text_or_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DpedtoolError, match="cannot be read"):
-        read_names(tmp_path / "none")
-    (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DpedtoolError, match="no text in UTF-8"):
-        read_names(tmp_path / "bytes")
 
 
 def test_two_images_of_a_pair_must_have_one_size(tmp_path: Path, texture: Any) -> None:
