@@ -408,7 +408,12 @@ def import_weights(checkpoint: Path, out: Path) -> None:
 )
 @click.option("--phone", type=FOLDER, help="Folder of the phone's images.")
 @click.option("--dslr", type=FOLDER, help="Folder of the DSLR's, of the same names and sizes.")
-@click.option("--names", type=FILE, help="With --phone and --dslr: text file of the names that count, one a line.")
+@click.option(
+    "--names",
+    type=FILE,
+    help="With --phone and --dslr: text file of the names that count, one a line. To the other pairs a quadratic "
+    "colour transform is fitted, and scored beside the network.",
+)
 @click.option(
     "--lpips",
     type=FOLDER,
@@ -419,11 +424,12 @@ def import_weights(checkpoint: Path, out: Path) -> None:
 @click.option("-o", "--out", type=FOLDER, help="Folder for the results; made if missing.")
 @params_options
 def evaluate(samples: Path | None, out: Path | None, params: Params, **options: Any) -> None:
-    """Score a network, and beside it the untouched phone images.
+    """Score a network, and beside it the untouched phone images and what a change of colours alone would do.
 
     Either on the test patches of SAMPLES, a table of `dpedtool split`: writes OUT/metrics.json and more. Or on any two
     folders of equal-named images: prints PSNR, MS-SSIM and SSIM under the protocols image and batch, and with --out
-    writes OUT/metrics.json and OUT/scores.csv.
+    writes OUT/metrics.json and OUT/scores.csv; the change of colours needs --names there, since it must not have seen
+    the pairs that are scored.
     """
     if samples is None:
         _evaluate_folders(out, params, **options)
@@ -457,7 +463,8 @@ def _evaluate_folders(
         raise click.UsageError("Name a table of samples, or two folders by --phone and --dslr.")
     if model:
         raise click.UsageError("--model is for a table of samples: name the network of two folders by --weights.")
-    from training.comparison import compare, read_names
+    from training.comparison import compare
+    from training.data import read_names
 
     comparison = compare(phone, dslr, weights, params.evaluate, read_names(names) if names else None, lpips)
     if out:

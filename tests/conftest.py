@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +77,17 @@ def draw_texture(height: int, width: int, seed: int = 0) -> np.ndarray:
 def take_shots(seed: int) -> Shots:
     texture = draw_texture(540, 740, seed)
     return Shots(*simulate_pair(texture, PHONE, DSLR, np.random.default_rng(seed)))
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread: small networks are faster so, and the bits of sums the same."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

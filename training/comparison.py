@@ -1,11 +1,11 @@
-"""Scores of any two folders of equal-named images: the phone's against the DSLR's, as they are and enhanced."""
+"""Scores of any two folders of equal-named images: the phone's as they are, in other colours, and enhanced."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import pandas as pd
 import torch
@@ -16,17 +16,20 @@ from dataset.io import file_sha256, write_json, write_text
 from dataset.params import EvaluateParams
 from dataset.progress import track
 from training.checkpoint import load_model, model_files
+from training.colour_transform import MOST_FITTED, ColourTransform, fit
 from training.data import Batch, FolderPairs, Pairs
 from training.inference import choose_device, enhance_patches
 from training.lpips import SMALLEST_PX, Lpips, load_lpips
-from training.metrics import BATCH_PAIRS, Measures, Protocol, Scores, figures, measure_protocols
+from training.metrics import BATCH_PAIRS, PROTOCOLS, Measures, Protocol, Scores, figures, measure_protocols
 from training.model import Generator
+from training.scoring import Sheet, shortfall
 
 METRICS, SCORES = "metrics.json", "scores.csv"
-PROTOCOLS: tuple[Protocol, ...] = ("image", "batch")
-BEFORE, AFTER = "before", "after"
-"""The untouched phone images, and the enhanced ones."""
-_CALLED = {BEFORE: "phone", AFTER: "network"}
+
+Version = Literal["before", "colour", "after"]
+"""What is scored: the untouched phone images, a colour transform of them fitted to other pairs, and the network's."""
+VERSIONS: tuple[Version, ...] = get_args(Version)
+_CALLED: dict[Version, str] = {"before": "phone", "colour": "colour", "after": "network"}
 
 PX_AT_ONCE = 160_000
 """Images of one size are run together up to so many px, DPED's network taking 1 kB a px; larger ones one by one."""
@@ -42,23 +45,46 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class Yardstick:
+    """A colour transform of pairs that are not scored, or why there is none."""
+
+    transform: ColourTransform | None = None
+    pairs: int = 0
+    """How many it was fitted to."""
+    reason: str = ""
+    """Why there is none, a subordinate clause; empty where there is one."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return how many pairs it was fitted to, ready for JSON, and where there is none the reason."""
+        return {"pairs": self.pairs, **({"reason": self.reason} if self.reason else {})}
+
+    def as_text(self) -> str:
+        """Return the same as a line to read."""
+        if self.reason:
+            return f"colour: not scored, since {self.reason}"
+        pairs = "1 pair" if self.pairs == 1 else f"{self.pairs} pairs"
+        return f"colour: one quadratic colour transform, fitted to {pairs} that --names does not list"
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What was scored, and every pair's measures by what was scored and by protocol."""
 
     phone: Path
     dslr: Path
     weights: Weights | None
+    yardstick: Yardstick
     names: list[str]
     sizes: list[tuple[int, int]]
     """(height, width) in px of every pair."""
-    measures: Mapping[str, Mapping[Protocol, Measures]]
-    lpips: Mapping[str, Tensor]
+    measures: Mapping[Version, Mapping[Protocol, Measures]]
+    lpips: Mapping[Version, Tensor]
     """(N,), by what was scored, of clipped images; empty where it was not asked for."""
 
-    def scores(self, protocol: Protocol) -> dict[str, Scores | None]:
-        """Return the mean scores before and after; None where there is no network, or the protocol does not apply."""
+    def scores(self, protocol: Protocol) -> dict[Version, Scores | None]:
+        """Return the mean scores by what was scored; None where it is not there, or the protocol does not apply."""
         scored = {} if self.reason(protocol) else self.measures
-        return {name: scored[name][protocol].scores(protocol) if name in scored else None for name in (BEFORE, AFTER)}
+        return {name: scored[name][protocol].scores(protocol) if name in scored else None for name in VERSIONS}
 
     def reason(self, protocol: Protocol) -> str:
         """Say why a protocol does not apply to these images; empty where it does."""
@@ -81,6 +107,7 @@ class Comparison:
             "dslr": str(self.dslr),
             "pairs": len(self.names),
             "weights": weights and {"file": str(weights.file), "sha256": weights.sha256, "network": weights.network},
+            "colour_transform": self.yardstick.as_json(),
         }
         for protocol in PROTOCOLS:
             found[protocol] = {"pairs": len(self.names), **figures(self.scores(protocol))}
@@ -90,17 +117,18 @@ class Comparison:
         return found
 
     def as_text(self) -> str:
-        """Return the figures as a table to read, a line a protocol and image."""
+        """Return the figures as a table to read, a line a protocol and version; then what the network lacks."""
         lines = [f"{len(self.names)} pairs of {self.phone} and {self.dslr}"]
         if self.weights:
             lines.append(f"network: {self.weights.network}, {self.weights.file}, SHA-256 {self.weights.sha256}")
+        lines.append(self.yardstick.as_text())
         lines.append(f"{'protocol':10}{'scored':9}{'PSNR dB':>9}{'MS-SSIM':>9}{'SSIM':>9}  infinite PSNR")
         for protocol in PROTOCOLS:
             lines += [
                 _line(protocol, _CALLED[name], scores) for name, scores in self.scores(protocol).items() if scores
             ]
         lines += [f"LPIPS, {_CALLED[name]}: {float(values.mean()):.4f}" for name, values in self.lpips.items()]
-        return "\n".join([*lines, *filter(None, map(self.reason, PROTOCOLS))])
+        return "\n".join([*lines, *filter(None, [*map(self.reason, PROTOCOLS), self._shortfall()])])
 
     def write(self, out: Path) -> None:
         """Write `out/metrics.json`, what `as_json` returns, and `out/scores.csv`, a row a pair (protocol image)."""
@@ -114,14 +142,56 @@ class Comparison:
         write_text(out / SCORES, pd.DataFrame(columns).to_csv(index=False))
         write_json(out / METRICS, self.as_json())
 
+    def _shortfall(self) -> str:
+        scores = self.scores("image")
+        network, colour = scores["after"], scores["colour"]
+        return shortfall(network, colour, "the other pairs") if network and colour else ""
+
 
 @dataclass(frozen=True)
-class _Part:
-    """What is kept of some pairs."""
+class _Rivals:
+    """What makes the versions that are scored of the phone's images."""
 
-    sizes: list[tuple[int, int]]
-    measures: dict[str, dict[Protocol, Measures]]
-    lpips: dict[str, Tensor]
+    colour: ColourTransform | None
+    model: Generator | None
+
+    @property
+    def names(self) -> list[Version]:
+        """Which versions there are."""
+        there = (True, self.colour, self.model)
+        return [version for version, made in zip(VERSIONS, there, strict=True) if made]
+
+    def versions(self, phone: Tensor) -> dict[Version, Tensor]:
+        """Return the versions of the phone's images (N, 3, H, W), the network's not clipped."""
+        made: dict[Version, Tensor] = {"before": phone}
+        if self.colour:
+            made["colour"] = self.colour.apply(phone)
+        if self.model:
+            made["after"] = enhance_patches(self.model, phone, clip=False, at_once=len(phone))
+        return made
+
+
+class _Record:
+    """What is kept of every pair: its size and its measures, in the order of the pairs."""
+
+    def __init__(self, count: int, versions: list[Version], lpips: Lpips | None) -> None:
+        self._distance = lpips
+        self.sheet = Sheet(count, versions)
+        self.lpips = {name: torch.full((count,), torch.nan) for name in versions if lpips}
+        self.sizes: list[tuple[int, int]] = []
+
+    def add(self, images: Mapping[Version, Tensor], dslr: Tensor) -> None:
+        """Measure the next pairs: all versions of the phone's images, and the DSLR's, each (N, 3, H, W)."""
+        start, (count, _, height, width) = len(self.sizes), dslr.shape
+        if self._distance and min(height, width) < SMALLEST_PX:
+            raise DpedtoolError(
+                f"LPIPS needs images of {SMALLEST_PX} px or more, not {width}x{height}: leave out --lpips."
+            )
+        for name, outputs in images.items():
+            self.sheet.put(name, start, measure_protocols(outputs, dslr))
+            if self._distance:
+                self.lpips[name][start : start + count] = self._distance(outputs.clamp(0, 1), dslr)
+        self.sizes += [(height, width)] * count
 
 
 def compare(
@@ -133,6 +203,8 @@ def compare(
     lpips: Path | None = None,
 ) -> Comparison:
     """Score the phone's images against the DSLR's, and with weights the enhanced ones too.
+
+    With `names`, a quadratic colour transform is scored beside them, fitted to the pairs that are not listed.
 
     Parameters
     ----------
@@ -156,53 +228,35 @@ def compare(
     """
     model = load_model(weights).to(choose_device(params.device)) if weights else None
     pairs = FolderPairs(phone, dslr, names)
-    _check_once(pairs.names())
     distance = load_lpips(lpips) if lpips else None
-    parts = [_measure(batch, model, distance) for batch in _batches(pairs)]
+    yardstick = _fit_to_others(phone, dslr, pairs)
+    rivals = _Rivals(yardstick.transform, model)
+    record = _Record(len(pairs), rivals.names, distance)
+    for batch in _batches(pairs):
+        record.add(rivals.versions(batch.phone), batch.dslr)
     return Comparison(
         phone,
         dslr,
         _weights(weights, model),
+        yardstick,
         pairs.names(),
-        sizes=[size for part in parts for size in part.sizes],
-        measures={
-            name: {
-                protocol: Measures.joined([part.measures[name][protocol] for part in parts]) for protocol in PROTOCOLS
-            }
-            for name in parts[0].measures
-        },
-        lpips={name: torch.cat([part.lpips[name] for part in parts]) for name in parts[0].lpips},
+        sizes=record.sizes,
+        measures=record.sheet.measures,
+        lpips=record.lpips,
     )
 
 
-def read_names(file: Path) -> list[str]:
-    """Return the names that a file lists, one a line; empty lines are left out.
-
-    Raises
-    ------
-    DpedtoolError
-        The file is missing, no text, or lists none.
-
-    """
+def _fit_to_others(phone: Path, dslr: Path, scored: Pairs) -> Yardstick:
+    """Fit to the pairs of the folders that are not scored, so that the transform has seen none of those that are."""
+    names = set(scored.names())
+    others = FolderPairs(phone, dslr, [name for name in FolderPairs(phone, dslr).names() if name not in names])
+    if not len(others):
+        return Yardstick(reason="every pair is scored and none is left to fit it to: name those to score by --names")
     try:
-        names = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
-    except OSError as error:
-        raise DpedtoolError(
-            f"{file} cannot be read ({error.strerror}): name a text file, an image's name a line."
-        ) from None
-    except UnicodeDecodeError:
-        raise DpedtoolError(f"{file} is no text in UTF-8: name a text file, an image's name a line.") from None
-    if not any(names):
-        raise DpedtoolError(f"{file} lists no names: write an image's name a line, such as 1.jpg.")
-    return [name for name in names if name]
-
-
-def _check_once(names: list[str]) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise DpedtoolError(f"{name} is listed twice, and would count twice: list it once.")
-        seen.add(name)
+        return Yardstick(fit(others), min(len(others), MOST_FITTED))
+    except DpedtoolError as error:
+        # Pairs that nobody asked to score must not keep the others from being scored.
+        return Yardstick(reason=f"the pairs that --names does not list cannot be fitted to: {error}")
 
 
 def _batches(pairs: Pairs) -> Iterator[Batch]:
@@ -224,20 +278,6 @@ def _px(batches: list[Batch]) -> int:
 
 def _joined(batches: list[Batch]) -> Batch:
     return Batch(torch.cat([batch.phone for batch in batches]), torch.cat([batch.dslr for batch in batches]))
-
-
-def _measure(batch: Batch, model: Generator | None, lpips: Lpips | None) -> _Part:
-    height, width = batch.phone.shape[2:]
-    if lpips and min(height, width) < SMALLEST_PX:
-        raise DpedtoolError(f"LPIPS needs images of {SMALLEST_PX} px or more, not {width}x{height}: leave out --lpips.")
-    images = {BEFORE: batch.phone}
-    if model:
-        images[AFTER] = enhance_patches(model, batch.phone, clip=False, at_once=len(batch.phone))
-    return _Part(
-        sizes=[(height, width)] * len(batch.phone),
-        measures={name: measure_protocols(outputs, batch.dslr) for name, outputs in images.items()},
-        lpips={name: lpips(outputs.clamp(0, 1), batch.dslr) for name, outputs in images.items()} if lpips else {},
-    )
 
 
 def _weights(path: Path | None, model: Generator | None) -> Weights | None:

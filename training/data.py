@@ -169,7 +169,8 @@ class FolderPairs(Pairs):
     Raises
     ------
     DpedtoolError
-        A folder is missing or holds no images, none have equal names, or one that is listed is not in both.
+        A folder is missing or holds no images, none have equal names, or one that is listed is not in both, or is
+        listed twice.
 
     """
 
@@ -183,7 +184,7 @@ class FolderPairs(Pairs):
                     "alike, such as 1.jpg in both."
                 )
         else:
-            stems = [_listed(name, (phone, dslr), sides) for name in names]
+            stems = _all_listed(names, (phone, dslr), sides)
         self._paths = [(phone_images[stem], dslr_images[stem]) for stem in stems]
 
     def __len__(self) -> int:
@@ -223,6 +224,29 @@ class FolderPairs(Pairs):
         return phone, dslr
 
 
+def read_names(file: Path) -> list[str]:
+    """Return the names of images that a file lists, one a line, as `FolderPairs` takes them; empty lines are left out.
+
+    Raises
+    ------
+    DpedtoolError
+        The file is missing, no text, or lists none.
+
+    """
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise DpedtoolError(
+            f"{file} cannot be read ({error.strerror}): name a text file, an image's name a line."
+        ) from None
+    except UnicodeDecodeError:
+        raise DpedtoolError(f"{file} is no text in UTF-8: name a text file, an image's name a line.") from None
+    names = [line.strip() for line in lines if line.strip()]
+    if not names:
+        raise DpedtoolError(f"{file} lists no names: write an image's name a line, such as 1.jpg, or leave it out.")
+    return names
+
+
 def _by_stem(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for place in list_photos(folder):
@@ -231,6 +255,18 @@ def _by_stem(folder: Path) -> dict[str, Path]:
             raise DpedtoolError(f"{found[path.stem]} and {path} have one name but for the suffix: remove one.")
         found[path.stem] = path
     return found
+
+
+def _all_listed(
+    names: Sequence[str], folders: tuple[Path, Path], sides: tuple[dict[str, Path], dict[str, Path]]
+) -> list[str]:
+    stems: dict[str, None] = {}
+    for name in names:
+        stem = _listed(name, folders, sides)
+        if stem in stems:
+            raise DpedtoolError(f"{name} is listed twice, and would count twice: list it once.")
+        stems[stem] = None
+    return list(stems)
 
 
 def _listed(name: str, folders: tuple[Path, Path], sides: tuple[dict[str, Path], dict[str, Path]]) -> str:

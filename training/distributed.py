@@ -8,6 +8,7 @@ that one process with the whole batch would take, to rounding.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,12 @@ from training.inference import choose_device
 
 Value = TypeVar("Value")
 Network = TypeVar("Network", bound=nn.Module)
+
+_RUNS = itertools.count()
+"""Runs that this process took part in; each has its own corner of the store, where an earlier one's words stay."""
+_GROUPS: list[object] = []
+"""Groups of all runs, kept since a group must not go with the network that is the last to hold it: torch then waits for
+the group's threads with Python's lock in hand, which they may be waiting for."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +109,10 @@ def join(params: TrainParams) -> Iterator[tuple[Processes, torch.device]]:
         return
     device = _own_device(device)
     _check(params, device)
-    store = _open_store(rank, count)
+    store = PrefixStore(f"run-{next(_RUNS)}", _open_store(rank, count))
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=PrefixStore("group", store), rank=rank, world_size=count)
+    _GROUPS.append(dist.group.WORLD)
     try:
         yield Processes(rank, count), device
     except Exception as error:

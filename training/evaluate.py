@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -21,11 +21,11 @@ from training.checkpoint import load_card, load_model
 from training.colour_transform import fit, fit_each_photo
 from training.data import PatchPairs
 from training.inference import choose_device, enhance_patches
-from training.metrics import SCALE_WEIGHTS, Measures, Protocol, Scores, figures, measure_protocols
+from training.metrics import PROTOCOLS, Measures, Protocol, Scores, figures, measure_protocols
 from training.model import Generator
+from training.scoring import Sheet, shortfall
 
 METRICS, PICTURE = "metrics.json", "before_after.png"
-PROTOCOLS: tuple[Protocol, ...] = ("image", "batch")
 BLANK_PX = 8
 PATCHES_AT_ONCE = 10
 """Bounds the memory; no result depends on it, but for rounding."""
@@ -80,15 +80,11 @@ class Evaluation:
         if "colour" not in self.scores:
             return ""
         colour, oracle, after = (self.scores[version]["image"] for version in ("colour", "oracle", "after"))
-        compared = (("PSNR", after.psnr_db, colour.psnr_db), ("MS-SSIM", after.ms_ssim, colour.ms_ssim))
-        worse = " and ".join(name for name, reached, rival in compared if reached < rival)
         said = (
             f" One colour transform of the training patches gives {colour.psnr_db:.2f} dB and {colour.ms_ssim:.4f}; "
             f"fitted to each test photo itself, {oracle.psnr_db:.2f} dB and {oracle.ms_ssim:.4f}."
         )
-        if worse:
-            said += f" The network is worse than that transform of the training patches in {worse}: train it longer."
-        return said
+        return f"{said} {shortfall(after, colour, 'the training patches')}".rstrip()
 
 
 class _Rivals:
@@ -111,30 +107,6 @@ class _Rivals:
         if self._colour:
             made["colour"] = self._colour.apply(phone)
         return {**made, "after": enhance_patches(self._model, phone, clip=False)}
-
-
-class _Sheet:
-    """What is kept of every patch, by version and protocol, in room that is taken at the start.
-
-    Small tensors that are kept from each batch would lie scattered between its large ones in the C library's heap, so
-    that the next large ones find no room there: a long evaluation would take gigabytes for nothing.
-    """
-
-    def __init__(self, count: int, versions: Iterable[Version]) -> None:
-        self.measures = {version: {protocol: _room(count) for protocol in PROTOCOLS} for version in versions}
-
-    def put(self, version: Version, start: int, measured: dict[Protocol, Measures]) -> None:
-        """Keep the measures of the patches from `start` on."""
-        for protocol, part in measured.items():
-            whole, span = self.measures[version][protocol], slice(start, start + len(part))
-            whole.squared_error[span] = part.squared_error
-            whole.ssim_terms[:, span] = part.ssim_terms
-            whole.ssim[span] = part.ssim
-
-
-def _room(count: int) -> Measures:
-    values = torch.full((2 + len(SCALE_WEIGHTS), count), torch.nan, dtype=torch.float64)
-    return Measures(squared_error=values[0], ssim=values[1], ssim_terms=values[2:])
 
 
 def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams) -> Evaluation:
@@ -171,7 +143,7 @@ def _measure(
     rivals: _Rivals, patches: PatchPairs, chosen: set[int]
 ) -> tuple[dict[Version, dict[Protocol, Measures]], list[Image]]:
     """Run and measure all versions a few patches at a time; return what was measured, and the pictures chosen."""
-    sheet, pictures = _Sheet(len(patches), rivals.names), []
+    sheet, pictures = Sheet(len(patches), rivals.names), []
     starts = range(0, len(patches), PATCHES_AT_ONCE)
     for start in track(starts, "evaluate", len(starts)):
         indices = range(start, min(start + PATCHES_AT_ONCE, len(patches)))

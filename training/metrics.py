@@ -19,7 +19,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -36,6 +36,8 @@ BATCH_PAIRS = 50
 TILE_WINDOWS = 118
 
 Protocol = Literal["image", "batch"]
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+Name = TypeVar("Name", bound=str)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,15 +182,15 @@ def score(outputs: Tensor, targets: Tensor, protocol: Protocol) -> Scores:
 
     """
     check_pair(outputs, targets)
-    if protocol not in get_args(Protocol):
-        raise ValueError(f"The protocol must be one of {', '.join(get_args(Protocol))}, not {protocol!r}.")
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"The protocol must be one of {', '.join(PROTOCOLS)}, not {protocol!r}.")
     if protocol == "image":
         outputs, targets = outputs.clamp(0, 1), targets.clamp(0, 1)
     batches = zip(torch.split(outputs, BATCH_PAIRS), torch.split(targets, BATCH_PAIRS), strict=True)
     return Measures.joined([measure(*batch) for batch in batches]).scores(protocol)
 
 
-def figures(scores: Mapping[str, Scores | None]) -> dict[str, float | int | None]:
+def figures(scores: Mapping[Name, Scores | None]) -> dict[str, float | int | None]:
     """Return scores of one set of pairs side by side, ready for JSON.
 
     Parameters

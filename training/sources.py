@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataset.errors import DpedtoolError
 from dataset.io import digest
 from dataset.params import TrainParams
-from training.data import FolderPairs, Pairs, PatchPairs
+from training.data import FolderPairs, Pairs, PatchPairs, read_names
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,10 @@ def from_folders(phone: Path, dslr: Path, names_file: Path | None, params: Train
     Raises
     ------
     DpedtoolError
-        A folder or the file is missing or empty, or a name is not in both folders.
+        A folder or the file is missing or empty, or a name is not in both folders, or is listed twice.
 
     """
-    names = FolderPairs(phone, dslr, _read_names(names_file) if names_file else None).names()
+    names = FolderPairs(phone, dslr, read_names(names_file) if names_file else None).names()
     held_out = choose_held_out(names, params.held_out, params.seed)
     return Source(
         FolderPairs(phone, dslr, [name for name in names if name not in held_out]),
@@ -71,14 +70,3 @@ def choose_held_out(names: Iterable[str], share: float, seed: int) -> set[str]:
     ranked = sorted(set(names), key=lambda name: digest([seed, Path(name).stem]))
     count = max(1, round(share * len(ranked))) if share > 0 else 0
     return set(ranked[: min(count, len(ranked) - 1)])
-
-
-def _read_names(file: Path) -> list[str]:
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DpedtoolError(f"{file} cannot be read as a list of names ({error}): write one name a line.") from None
-    names = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
-    if not names:
-        raise DpedtoolError(f"{file} names nothing: write one name a line, or leave --names out for all.")
-    return names

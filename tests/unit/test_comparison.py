@@ -15,16 +15,16 @@ import torch
 from click.testing import CliRunner, Result
 
 import training.comparison
-from dataset.errors import DpedtoolError
 from dataset.params import EvaluateParams
 from dataset.photos import encode_image
 from pipeline.cli import main
 from training.checkpoint import load_model, save_model
-from training.comparison import Comparison, compare, read_names
+from training.colour_transform import fit
+from training.comparison import Comparison, compare
 from training.data import FolderPairs
 from training.initialisation import initialise
 from training.lpips import Lpips
-from training.metrics import Scores, score
+from training.metrics import PROTOCOLS, Scores, psnr_each, score
 from training.model import Architecture
 
 SIDE = 24
@@ -99,7 +99,7 @@ def test_how_many_run_together_changes_nothing(folder: Path, weights: Path, monk
     few = compared(folder, weights, names)
     monkeypatch.setattr(training.comparison, "PX_AT_ONCE", 1)
     single = compared(folder, weights, names)
-    for protocol in training.comparison.PROTOCOLS:
+    for protocol in PROTOCOLS:
         after = single.scores(protocol)["after"]
         assert after
         assert agree(few.scores(protocol)["after"], after)
@@ -152,7 +152,7 @@ def test_where_sizes_differ_within_a_batch_that_protocol_has_a_reason(
     assert "reason" not in found["image"]
     assert found["batch"]["reason"].endswith("but 3.png is 20x24 px and 2.png is 24x20 px.")
     figures = {name: value for name, value in found["batch"].items() if name not in ("pairs", "reason")}
-    assert len(figures) == 8
+    assert len(figures) == 12
     assert set(figures.values()) == {None}
     assert found["batch"]["reason"] in comparison.as_text()
 
@@ -175,6 +175,73 @@ def test_equal_images_are_counted_and_no_infinity_is_written(tmp_path: Path, tex
     (tmp_path / "phone" / "1.png").write_bytes((tmp_path / "dslr" / "1.png").read_bytes())
     found = compared(tmp_path, None).as_json()["image"]
     assert (found["infinite_psnr_before"], found["psnr_before_db"], found["ssim_before"]) == (2, None, 1)
+
+
+# The colour transform
+
+
+def test_a_colour_transform_of_the_pairs_that_are_not_listed_is_scored(
+    tmp_path: Path, folder: Path, weights: Path
+) -> None:
+    sides = folder / "phone", folder / "dslr"
+    transform = fit(FolderPairs(*sides, [str(number) for number in range(1, 54) if number not in (3, 50)]))
+    batch = FolderPairs(*sides, ["50", "3"]).read([0, 1])
+    comparison = compared(folder, weights, ["50", "3"])
+    found = comparison.as_json()
+    for protocol in PROTOCOLS:
+        expected = score(transform.apply(batch.phone), batch.dslr, protocol)
+        assert agree(comparison.scores(protocol)["colour"], expected)
+        assert found[protocol]["psnr_colour_db"] == pytest.approx(expected.psnr_db)
+        assert found[protocol]["ms_ssim_colour"] == pytest.approx(expected.ms_ssim)
+    assert found["colour_transform"] == {"pairs": 51}
+    comparison.write(tmp_path)
+    table = pd.read_csv(tmp_path / "scores.csv")
+    assert table["name"].tolist() == ["50.png", "3.png"]
+    assert table["psnr_colour_db"].tolist() == pytest.approx(
+        psnr_each(transform.apply(batch.phone), batch.dslr).tolist()
+    )
+    lines = comparison.as_text().splitlines()
+    assert lines[2] == "colour: one quadratic colour transform, fitted to 51 pairs that --names does not list"
+    assert [line.split()[1] for line in lines[4:7]] == ["phone", "colour", "network"]
+
+
+def test_the_scored_pairs_are_not_fitted_to(tmp_path: Path, texture: Any) -> None:
+    """Their DSLR images may be anything: the transform of the others is the same, here the very map of the colours."""
+    write(tmp_path, texture, [(24, 24)] * 4)
+    before = compared(tmp_path, None, ["1", "2"]).yardstick.transform
+    (tmp_path / "dslr" / "2.png").write_bytes(encode_image(texture(24, 24, seed=9), ".png"))
+    after = compared(tmp_path, None, ["1", "2"])
+    assert before
+    assert after.yardstick.transform
+    assert torch.equal(before.coefficients, after.yardstick.transform.coefficients)
+    psnr = after.measures["colour"]["image"].psnr_db()
+    assert psnr[0] > 45 > psnr[1]
+
+
+def test_without_pairs_to_fit_to_the_reason_is_said(tmp_path: Path, texture: Any) -> None:
+    write(tmp_path, texture, [(24, 24)] * 2)
+    reason = "every pair is scored and none is left to fit it to: name those to score by --names"
+    for names in (None, ["2", "1"]):
+        comparison = compared(tmp_path, None, names)
+        assert comparison.scores("image")["colour"] is None
+        assert comparison.as_json()["colour_transform"] == {"pairs": 0, "reason": reason}
+        assert f"\ncolour: not scored, since {reason}\n" in comparison.as_text()
+
+
+def test_a_damaged_pair_that_is_not_listed_costs_the_transform_alone(tmp_path: Path, texture: Any) -> None:
+    write(tmp_path, texture, [(24, 24)] * 2)
+    (tmp_path / "phone" / "2.png").write_text("no image")
+    found = compared(tmp_path, None, ["1"]).as_json()
+    assert "cannot be fitted to: " in found["colour_transform"]["reason"]
+    assert "2.png" in found["colour_transform"]["reason"]
+    assert found["image"]["psnr_colour_db"] is None
+    assert found["image"]["psnr_before_db"] is not None
+
+
+def test_a_network_that_adds_nothing_to_colour_is_called_worse(folder: Path, weights: Path) -> None:
+    line = "The network is worse than that transform of the other pairs in PSNR and MS-SSIM: train it longer."
+    assert compared(folder, weights, ["1", "2"]).as_text().splitlines()[-1] == line
+    assert "worse" not in compared(folder, None, ["1", "2"]).as_text()
 
 
 def test_lpips_is_added_where_its_weights_are_named(
@@ -219,11 +286,12 @@ def test_the_command_prints_a_table(folder: Path, weights: Path) -> None:
     found = compared(folder, weights).as_json()
     assert lines[0] == f"53 pairs of {folder / 'phone'} and {folder / 'dslr'}"
     assert found["weights"]["sha256"] in lines[1]
-    assert [line.split()[:2] for line in lines[3:]] == [
+    assert lines[2].startswith("colour: not scored, since every pair is scored")
+    assert [line.split()[:2] for line in lines[4:]] == [
         [protocol, scored] for protocol in ("image", "batch") for scored in ("phone", "network")
     ]
-    assert float(lines[4].split()[2]) == pytest.approx(found["image"]["psnr_after_db"], abs=1e-4)
-    assert [line.split()[1] for line in run(*folders(folder)).stdout.splitlines()[2:]] == ["phone", "phone"]
+    assert float(lines[5].split()[2]) == pytest.approx(found["image"]["psnr_after_db"], abs=1e-4)
+    assert [line.split()[1] for line in run(*folders(folder)).stdout.splitlines()[3:]] == ["phone", "phone"]
 
 
 def test_files_are_written_where_they_are_asked_for(tmp_path: Path, folder: Path, weights: Path) -> None:
@@ -264,14 +332,6 @@ def test_a_list_that_does_not_fit_is_refused(tmp_path: Path, folder: Path, names
     done = run(*folders(folder), "--names", tmp_path / "names", code=1)
     assert sentence in done.output
     assert done.output.count("\n") == 1
-
-
-def test_a_list_that_is_no_text_or_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DpedtoolError, match="cannot be read"):
-        read_names(tmp_path / "none")
-    (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DpedtoolError, match="no text in UTF-8"):
-        read_names(tmp_path / "bytes")
 
 
 def test_two_images_of_a_pair_must_have_one_size(tmp_path: Path, texture: Any) -> None:

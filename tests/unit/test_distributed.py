@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -24,15 +25,18 @@ from training.model import Architecture
 from training.sources import from_table
 from training.train import train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 ROOT = Path(__file__).parents[2]
+FORMS = ["mean", "released-code"]
 SMALL = {
     "channels": 4,
     "blocks": 1,
-    "iterations": 4,
+    "iterations": 2,
     "batch": 4,
     "crop_px": 32,
-    "validate_every": 2,
+    "validate_every": 1,
     "texture_weight": 0.1,
     "ema": 0.9,
     "clip_norm": 1.0,
@@ -41,74 +45,106 @@ SMALL = {
 }
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory, make_samples) -> Path:
     return make_samples(tmp_path_factory.mktemp("samples"), {"train": 7, "validation": 2})
 
 
-def command(table: Path, out: Path, params: Mapping[str, Any], processes: int = 1) -> list[str]:
-    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
+def words(table: Path, out: Path, params: Mapping[str, Any]) -> list[str]:
+    """The command's."""
     settings = [word for name, value in params.items() for word in ("-S", f"train.{name}={value}")]
-    start = [sys.executable, "-m", *(torchrun if processes > 1 else []), "pipeline"]
-    return [*start, "train", str(table), "-o", str(out), *settings]
+    return ["train", str(table), "-o", str(out), *settings]
 
 
-def run(words: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, cwd=ROOT, env=ONE_THREAD, capture_output=True, text=True, check=False, timeout=120)
+def of_form(loss_form: str) -> dict[str, Any]:
+    return {**SMALL, "loss_form": loss_form}
 
 
-@pytest.mark.parametrize("loss_form", ["mean", "released-code"])
-def test_two_processes_train_what_one_does_with_the_joint_batch(tmp_path: Path, table: Path, loss_form: str) -> None:
-    params = {**SMALL, "loss_form": loss_form}
-    outcome = train(from_table(table), tmp_path / "1", TrainParams(**params))
-    done = run(command(table, tmp_path / "2", params, processes=2))
+IN_TURN = """
+import json, sys
+from pipeline.cli import main
+*runs, last = json.loads(sys.argv[1])
+for words in runs:
+    main(words, standalone_mode=False)
+main(last)
+"""
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory: pytest.TempPathFactory, table: Path) -> tuple[Path, CompletedProcess[str]]:
+    """Two processes that train with each form in turn, to a folder of its name, and then with a batch of 3."""
+    folder = tmp_path_factory.mktemp("two")
+    (folder / "in_turn.py").write_text(IN_TURN)
+    runs = [words(table, folder / form, of_form(form)) for form in FORMS]
+    runs.append(words(table, folder / "failed", {**SMALL, "batch": 3}))
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    start = [*torchrun, str(folder / "in_turn.py"), json.dumps(runs)]
+    environment = {**ONE_THREAD, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(start, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    return folder, done
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_two_processes_train_what_one_does_with_the_joint_batch(
+    tmp_path: Path, table: Path, two_processes: tuple[Path, CompletedProcess[str]], form: str
+) -> None:
+    folder, done = two_processes
+    outcome = train(from_table(table), tmp_path, TrainParams(**of_form(form)))
     # One of them speaks.
-    assert (done.returncode, done.stdout) == (0, f"{outcome.sentence()}\n"), done.stderr
-    assert sorted(path.name for path in (tmp_path / "2").iterdir()) == sorted([WEIGHTS, CARD, HISTORY])
-    one, two = (load_tensors(tmp_path / count / WEIGHTS) for count in ("1", "2"))
+    said = done.stdout.splitlines()
+    assert len(said) == len(FORMS), done.stderr
+    assert said[FORMS.index(form)] == outcome.sentence()
+    assert sorted(path.name for path in (folder / form).iterdir()) == sorted([WEIGHTS, CARD, HISTORY])
+    one, two = (load_tensors(place / WEIGHTS) for place in (tmp_path, folder / form))
     # A norm takes its mean off again, so that these biases have no gradient but rounding, which Adam takes at its word.
     without_effect = {"blocks.0.conv1.bias", "blocks.0.conv2.bias"}
     assert one.keys() == two.keys() > without_effect
     for name in one.keys() - without_effect:
         torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=2e-5)
-    columns = [(tmp_path / count / HISTORY).read_text().splitlines() for count in ("1", "2")]
+    columns = [(place / HISTORY).read_text().splitlines() for place in (tmp_path, folder / form)]
     assert columns[0][0] == columns[1][0]
     for line, other in zip(columns[0][1:], columns[1][1:], strict=True):
         assert [float(value) for value in line.split(",")] == pytest.approx(
-            [float(value) for value in other.split(",")], rel=2e-3
+            [float(value) for value in other.split(",")], rel=1e-3, abs=1e-5
         )
 
 
-def test_a_process_that_fails_ends_all_with_its_message(tmp_path: Path, table: Path) -> None:
-    done = run(command(table, tmp_path / "out", {**SMALL, "batch": 3}, processes=2))
+def test_a_process_that_fails_ends_all_with_its_message(two_processes: tuple[Path, CompletedProcess[str]]) -> None:
+    folder, done = two_processes
     assert done.returncode != 0
     assert done.stderr.count("Error: train.batch is 3, which 2 processes cannot share evenly") == 1
     assert "stopped, since another one failed; the other's message says why." in done.stderr
-    assert not (tmp_path / "out" / WEIGHTS).exists()
+    assert not (folder / "failed" / WEIGHTS).exists()
+
+
+KILLED = """
+import os, signal, sys
+from pipeline.cli import main
+from training.run import Run
+real = Run._step_discriminator
+def killed(run, *arguments):
+    # In the midst of a step: the generator has taken its part, the discriminator has not.
+    if run.iteration == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(run, *arguments)
+Run._step_discriminator = killed
+main(sys.argv[1:])
+"""
 
 
 def test_a_run_that_was_killed_ends_with_the_bytes_of_one_that_was_not(
     tmp_path: Path, table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    params = {**SMALL, "iterations": 40, "validate_every": 4, "loss_form": "released-code"}
+    params = {**of_form("released-code"), "iterations": 8, "validate_every": 2}
     train(from_table(table), tmp_path / "whole", TrainParams(**params))
     out = tmp_path / "halted"
-    halted = subprocess.Popen(command(table, out, params), cwd=ROOT, env=ONE_THREAD, stderr=subprocess.DEVNULL)
-    while not (out / UNFINISHED).exists() and halted.poll() is None:
-        time.sleep(0.01)
-    halted.send_signal(signal.SIGKILL)
-    assert halted.wait() == -signal.SIGKILL
+    start = [sys.executable, "-c", KILLED, *words(table, out, params)]
+    killed = subprocess.run(start, cwd=ROOT, env=ONE_THREAD, stderr=subprocess.DEVNULL, check=False, timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    assert (out / UNFINISHED).exists()
     assert not (out / WEIGHTS).exists()
     train(from_table(table), out, TrainParams(**params))
-    assert "train: going on after iteration" in capsys.readouterr().err
+    assert "train: going on after iteration 4" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in out.iterdir()} == {
         path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()
     }

@@ -10,7 +10,7 @@ import torch
 
 from dataset.errors import DpedtoolError
 from dataset.photos import encode_image
-from training.data import FolderPairs
+from training.data import FolderPairs, read_names
 
 
 def write(folder: Path, texture, names: list[str], side: int = 40, start: int = 0) -> Path:
@@ -43,6 +43,30 @@ def test_what_is_listed_must_be_in_both_folders(tmp_path: Path, texture) -> None
         FolderPairs(phone, dslr, ["1.png", "7.png"])
     with pytest.raises(DpedtoolError, match=r"2\.png is listed, but .*dslr has no image of that name"):
         FolderPairs(phone, dslr, ["2.png"])
+
+
+def test_a_pair_that_is_listed_twice_is_refused(tmp_path: Path, texture) -> None:
+    phone, dslr = (write(tmp_path / name, texture, ["1.png", "2.png"]) for name in ("phone", "dslr"))
+    with pytest.raises(DpedtoolError, match=r"^1\.png is listed twice, .*: list it once\.$"):
+        FolderPairs(phone, dslr, ["1", "2", "1.png"])
+
+
+def test_a_file_lists_names_one_a_line(tmp_path: Path) -> None:
+    (tmp_path / "names").write_text("\ufeff7.png\n3\r\n\n  a b.jpg \n", encoding="utf-8")
+    assert read_names(tmp_path / "names") == ["7.png", "3", "a b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "cannot be read .No such file"), (b"\xff\xfe\x00", "is no text in UTF-8"), (b"\n \n", "lists no names")],
+)
+def test_a_list_that_cannot_be_used_is_refused_in_a_sentence(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    if content is not None:
+        (tmp_path / "names").write_bytes(content)
+    with pytest.raises(DpedtoolError, match=message):
+        read_names(tmp_path / "names")
 
 
 def test_folders_without_a_common_name_are_refused(tmp_path: Path, texture) -> None:

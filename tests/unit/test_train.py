@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import functools
 import math
 import os
 import resource
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +33,8 @@ from training.run import Run, Validation
 from training.sources import from_table
 from training.train import NO_PATCHES, Outcome
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PARAMS = TrainParams(
     channels=4,
     blocks=1,
@@ -44,14 +47,6 @@ PARAMS = TrainParams(
     device="cpu",
 )
 COUNTS = {"train": 5, "validation": 2, "test": 3}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +96,7 @@ def test_a_run_writes_model_card_and_history(tmp_path: Path, table: Path) -> Non
 
 
 def test_training_brings_the_phones_patches_nearer_to_the_dslrs(tmp_path: Path, table: Path) -> None:
-    best = train(table, tmp_path, replace(PARAMS, iterations=120, validate_every=60)).best
+    best = train(table, tmp_path, replace(PARAMS, iterations=60, validate_every=30)).best
     batch = PatchPairs(table, "validation").read([0, 1])
     assert best.psnr_db > psnr_each(batch.phone, batch.dslr).mean() + 1
     outputs = enhance_patches(load_model(tmp_path), batch.phone, clip=True)
@@ -115,19 +110,34 @@ def test_the_same_parameters_give_the_same_bytes_and_another_seed_does_not(tmp_p
     assert files(tmp_path / "one")[WEIGHTS] != files(tmp_path / "three")[WEIGHTS]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, table: Path) -> Callable[[TrainParams], dict[str, bytes]]:
+    """Return a function that gives the files of an uninterrupted run, made once for all tests."""
+
+    @functools.cache
+    def made(params: TrainParams) -> dict[str, bytes]:
+        folder = tmp_path_factory.mktemp("whole")
+        train(table, folder, params)
+        return files(folder)
+
+    return made
+
+
 EVERYTHING = {"texture_weight": 0.1, "ema": 0.9, "clip_norm": 0.5, "schedule": "constant"}
 RELEASED = {**EVERYTHING, "loss_form": "released-code", "norm": "batch", "precision": "bfloat16"}
 
 
-@pytest.mark.parametrize(
-    "changes", [{}, EVERYTHING, {**EVERYTHING, "loss_form": "released-code", "norm": "batch", "precision": "bfloat16"}]
-)
+@pytest.mark.parametrize("changes", [{}, EVERYTHING, RELEASED])
 @pytest.mark.parametrize("steps", [1, 3, 5])
 def test_an_interrupted_run_ends_with_the_bytes_of_an_uninterrupted_one(
-    tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch, steps: int, changes: dict[str, Any]
+    tmp_path: Path,
+    table: Path,
+    whole: Callable[[TrainParams], dict[str, bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+    steps: int,
+    changes: dict[str, Any],
 ) -> None:
     params = replace(PARAMS, **changes)
-    train(table, tmp_path / "whole", params)
     with monkeypatch.context() as patched:
         interrupt_at(patched, steps)
         with pytest.raises(KeyboardInterrupt):
@@ -135,12 +145,12 @@ def test_an_interrupted_run_ends_with_the_bytes_of_an_uninterrupted_one(
     assert (tmp_path / "halted" / UNFINISHED).exists() == (steps >= 2)
     written = files(tmp_path / "halted").get(HISTORY, b"")
     assert written.count(b"\n") == (1 + steps // 2 if steps >= 2 else 0)
-    assert files(tmp_path / "whole")[HISTORY].startswith(written)
+    assert whole(params)[HISTORY].startswith(written)
     with monkeypatch.context() as patched:
         # No step that was validated is taken again.
         interrupt_at(patched, 6 - steps // 2 * 2)
         train(table, tmp_path / "halted", params)
-    assert files(tmp_path / "halted") == files(tmp_path / "whole")
+    assert files(tmp_path / "halted") == whole(params)
 
 
 def test_an_interrupted_run_of_other_parameters_is_no_start(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +15,10 @@ from dataset.errors import DpedtoolError
 from dataset.io import file_sha256
 from training.vgg import KNOWN_SHA256, load_vgg, random_vgg, read_mat
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 INDICES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
 ANY: dict[str, str] = {}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
