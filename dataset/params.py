@@ -267,7 +267,7 @@ class TrainParams(Section):
     augment: bool = param(True, "flip and turn the patches at random")
     pool: int = param(0, "draw the batches from so many random patches at a time; 0: from all", at_least=0)
     pool_iterations: int = param(1000, "optimiser steps until another pool is drawn", at_least=1)
-    learning_rate: float = param(1e-3, "peak step size of Adam", above=0)
+    learning_rate: float = param(1e-3, "peak step size of Adam", above=0, at_most=1)
     schedule: Literal["cosine", "constant"] = param(
         "cosine", "step size: a linear warm-up, then half a cosine down to zero; or always the same"
     )
@@ -406,8 +406,10 @@ def load_params(path: Path | None, overrides: tuple[str, ...] = ()) -> Params:
             placed = {**(sections.get(section) or {}), key: str(as_place(found, typing.cast("Path", path).parent))}
             sections[section] = placed
             params = dataclasses.replace(params, **{section: _build(_kind(params, section), placed, where)})
-    for override in overrides:
-        params = _override(params, sections, override)
+    # All before any is checked: some are right only together, such as two weights of which one is set to 0.
+    for section in dict.fromkeys([_add_override(params, sections, override) for override in overrides]):
+        rebuilt = _build(_kind(params, section), sections[section], "--set", f"{section}.")
+        params = dataclasses.replace(params, **{section: rebuilt})
     return params
 
 
@@ -476,8 +478,8 @@ def _build(kind: type[Any], values: Mapping[Any, Any], where: str, prefix: str =
         raise ParamsError(f"{where}: {prefix}{error}") from None
 
 
-def _override(params: Params, given: dict[str, Any], override: str) -> Params:
-    """Return the parameters with one more value; `given` is what the user has said so far, and learns it."""
+def _add_override(params: Params, given: dict[str, Any], override: str) -> str:
+    """Add a value to what the user has said so far, and return its section."""
     name, equals, text = override.partition("=")
     section, dot, key = name.strip().partition(".")
     if not (equals and dot):
@@ -486,12 +488,11 @@ def _override(params: Params, given: dict[str, Any], override: str) -> Params:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise ParamsError(f"--set {override}: the value is not readable as YAML.") from None
-    known = {declared.name for declared in dataclasses.fields(Params)}
+    known = {declared.name for declared in dataclasses.fields(params)}
     if section not in known:
         raise ParamsError(f"--set: unknown section '{section}'{_nearest(section, known, '')}")
     given[section] = {**(given.get(section) or {}), key: value}
-    rebuilt = _build(_kind(params, section), given[section], "--set", f"{section}.")
-    return dataclasses.replace(params, **{section: rebuilt})
+    return section
 
 
 def _kind(params: Params, section: str) -> type[Any]:

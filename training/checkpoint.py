@@ -97,7 +97,7 @@ def load_model(path: Path) -> Generator:
     Raises
     ------
     DpedtoolError
-        A file is missing, damaged, or no generator's.
+        A file is missing, damaged, no generator's, or holds a weight that is no number.
 
     """
     weights, _ = model_files(path)
@@ -107,20 +107,23 @@ def load_model(path: Path) -> Generator:
     try:
         architecture = Architecture.from_json(json.loads(network))
         _check_shapes(tensors, architecture)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise DpedtoolError(f"The weights in {weights} do not fit their network ({error}): train again.") from None
     model = architecture.build()
     model.load_state_dict(tensors)
+    if not all(values.isfinite().all() for values in model.state_dict().values()):
+        raise DpedtoolError(f"{weights} holds weights that are no numbers: name weights of before they diverged.")
     return model.eval()
 
 
 def _check_shapes(tensors: Mapping[str, Tensor], architecture: Architecture) -> None:
     """Refuse tensors of another network before it is built, which could take any memory."""
     found = {name: tuple(values.shape) for name, values in tensors.items()}
-    for name, shape in architecture.shapes().items():
+    shapes = architecture.shapes()
+    for name, shape in shapes.items():
         if found.get(name) != shape:
             raise ValueError(f"{name} is {found.get(name, 'missing')} where {architecture.name} has {shape}")
-    if more := sorted(set(found) - set(architecture.shapes())):
+    if more := sorted(set(found) - set(shapes)):
         raise ValueError(f"{architecture.name} has no {more[0]}")
 
 

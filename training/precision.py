@@ -43,6 +43,11 @@ class Computation:
         half = faster or params.precision == "bfloat16"
         return Computation(device, torch.bfloat16 if half else torch.float32, params.compile)
 
+    @property
+    def precision(self) -> str:
+        """The name of `dtype`, as in `TrainParams.precision`."""
+        return str(self.dtype).removeprefix("torch.")
+
     def autocast(self) -> torch.autocast:
         """Return a context in which convolutions and matrix products are computed in `dtype`."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)

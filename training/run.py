@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dataset.errors import ParamsError
+from dataset.errors import DpedtoolError, ParamsError
 from dataset.params import TrainParams
 from training.checkpoint import load_tensors, optimizer_tensors, read_notes, restore_optimizer, save_tensors
 from training.data import Batch, Pairs
@@ -128,6 +128,7 @@ class Run:
         processes: Processes | None = None,
     ) -> None:
         self.params, self.computation, self.processes = params, computation, processes or Processes()
+        self._side_px = min(params.crop_px, patch_px)
         self.iteration = 0
         self.history: list[dict[str, float]] = []
         self.best = Validation(0, math.nan, math.nan)
@@ -135,7 +136,7 @@ class Run:
         self.loss = GeneratorLoss(params, vgg and computation.place(vgg), self.processes.count)
         self.generator = self._learner(first_network(params, start))
         self.discriminator = (
-            self._learner(_first_discriminator(params, patch_px)) if self.loss.needs_discriminator else None
+            self._learner(_first_discriminator(params, self._side_px)) if self.loss.needs_discriminator else None
         )
         self.mean = MeanWeights(self.generator.network, params.ema) if params.ema > 0 else None
         at_once = computation.device.type == "cuda" or self.processes.count > 1
@@ -153,9 +154,11 @@ class Run:
         Raises
         ------
         DpedtoolError
-            A loss or gradient is not finite, of this step or of one of the last `STEPS_AT_A_LOOK`.
+            A loss or gradient is not finite, of this step or of one of the last `STEPS_AT_A_LOOK`; or the patches
+            have another side than the discriminator was made for.
 
         """
+        self._check_sides(step)
         for learner in self._learners().values():
             learner.set_rate(learning_rate(step.iteration, self.params))
         batch = self.computation.batch(step.batch)
@@ -190,6 +193,19 @@ class Run:
         if not len(pairs) or math.isnan(self.best.psnr_db) or found.psnr_db > self.best.psnr_db:
             self.best = found
             self.best_weights = {name: value.detach().clone() for name, value in self._kept().state_dict().items()}
+
+    def read_validation(self, pairs: Pairs) -> Batch:
+        """Return the pairs that validations look at, which are kept; before the first step it tells what is wrong.
+
+        Raises
+        ------
+        DpedtoolError
+            A pair cannot be read, or they are not all of one size.
+
+        """
+        if self._validated is None:
+            self._validated = pairs.read(pairs.spread(MOST_VALIDATED))
+        return self._validated
 
     def best_model(self) -> Generator:
         """Return a generator with the weights that validated best."""
@@ -271,12 +287,20 @@ class Run:
         """Score the weights as they would be kept, in float32, as the network is used."""
         if not len(pairs):
             return Validation(self.iteration, math.nan, math.nan)
-        self._validated = self._validated or pairs.read(pairs.spread(MOST_VALIDATED))
-        network = self._kept().eval()
-        outputs = enhance_patches(network, self._validated.phone, clip=True)
+        validated, network = self.read_validation(pairs), self._kept().eval()
+        outputs = enhance_patches(network, validated.phone, clip=True)
         network.train()
-        scores = score(outputs, self._validated.dslr, "image")
+        scores = score(outputs, validated.dslr, "image")
         return Validation(self.iteration, scores.psnr_db, scores.ms_ssim)
+
+    def _check_sides(self, step: Step) -> None:
+        sides = {batch.phone.shape[-1] for batch in (step.batch, step.second) if batch}
+        if self.discriminator and sides != {self._side_px}:
+            raise DpedtoolError(
+                f"Patches of {', '.join(map(str, sorted(sides | {self._side_px})))} px are too unlike for the texture "
+                f"loss, whose discriminator takes one size: set train.crop_px to {min(sides | {self._side_px})} or "
+                "less, or cut all patches alike."
+            )
 
     def _kept(self) -> Generator:
         """The network whose weights are validated and kept."""
@@ -305,9 +329,9 @@ def first_network(params: TrainParams, start: Generator | None = None) -> Genera
     return network
 
 
-def _first_discriminator(params: TrainParams, patch_px: int) -> Discriminator:
+def _first_discriminator(params: TrainParams, side_px: int) -> Discriminator:
     try:
-        network = Discriminator(min(params.crop_px, patch_px), params.loss_form, params.norm)
+        network = Discriminator(side_px, params.loss_form, params.norm)
     except ValueError as error:
         raise ParamsError(f"train.texture_weight is above 0, but: {error}") from None
     initialise(network, _random(params.seed, stream=1), params.initialisation)

@@ -11,6 +11,7 @@ Both formats are read: a zip archive, and the older one, pickles one after the o
 from __future__ import annotations
 
 import io
+import math
 import pickletools
 import zipfile
 import zlib
@@ -124,6 +125,8 @@ class _View:
         steps = zip(self.size, self.stride, strict=True)
         last = self.offset + sum((length - 1) * step for length, step in steps)
         _require(last < self.storage.count or 0 in self.size, "a tensor reaches beyond its values")
+        # A step of 0 would make any number of values of one.
+        _require(math.prod(self.size) <= self.storage.count, "a tensor repeats its values")
         return values.as_strided(self.size, self.stride, self.offset).clone()
 
 
@@ -157,7 +160,7 @@ class _Walk:
             "SETITEM": lambda _: self._set(self._last(2)),
             "SETITEMS": lambda _: self._set(self._since_mark()),
             "GLOBAL": lambda name: self._name(name.replace(" ", ".")),
-            "STACK_GLOBAL": lambda _: self._name(".".join(map(str, self._last(2)))),
+            "STACK_GLOBAL": lambda _: self._name(_joined(self._last(2))),
             "REDUCE": lambda _: self._make(*self._last(2)),
             "NEWOBJ": lambda _: self._make(*self._last(2)),
             "BUILD": lambda _: self._build(*self._last(1)),
@@ -222,6 +225,8 @@ def _read_zip(file: BinaryIO, names: Collection[str]) -> dict[str, Tensor]:
         pickles = [name for name in entries if name.endswith("/data.pkl")]
         _require(len(pickles) == 1, "it is no archive of torch.save")
         folder = pickles[0].removesuffix("data.pkl")
+        # torch.save never compresses; what is not compressed takes no more memory than the file has bytes.
+        _require(all(entry.compress_type == zipfile.ZIP_STORED for entry in entries.values()), "it is compressed")
         order = f"{folder}byteorder"
         _require(order not in entries or archive.read(order) == b"little", "its values are big-endian")
         views = _views(_Walk().result(io.BytesIO(archive.read(pickles[0]))))
@@ -250,7 +255,8 @@ def _read_legacy(file: BinaryIO, names: Collection[str]) -> dict[str, Tensor]:
 
 def _values(file: BinaryIO, keys: Any, storages: Mapping[str, _Storage], wanted: set[str]) -> dict[str, Tensor]:
     """Read the values of those wanted, which lie in the order of the keys, each after its length."""
-    _require(isinstance(keys, list) and sorted(map(str, keys)) == sorted(storages), _CUT)
+    _require(isinstance(keys, list) and all(isinstance(key, str) for key in keys), _DAMAGED)
+    _require(sorted(keys) == sorted(storages), _CUT)
     values = {}
     for key in keys:
         storage = storages[key]
@@ -274,9 +280,10 @@ def _storage(note: Any) -> _Storage:
 def _views(made: Any) -> dict[str, _View]:
     _require(isinstance(made, _Made) and made.name in _DICTS, "it holds something else")
     # Python 2 gave the items of an OrderedDict as an argument.
-    given = [tuple(item) for pairs in made.arguments for item in pairs] if made.arguments else []
-    items = [*given, *made.items]
-    _require(all(len(item) == 2 and isinstance(item[0], str) for item in items), "it is nested")
+    _require(all(isinstance(pairs, list) for pairs in made.arguments), _DAMAGED)
+    items = [*(item for pairs in made.arguments for item in pairs), *made.items]
+    _require(all(isinstance(item, list | tuple) and len(item) == 2 for item in items), _DAMAGED)
+    _require(all(isinstance(name, str) for name, _ in items), "it is nested")
     return {name: _view(value, name) for name, value in items}
 
 
@@ -290,6 +297,12 @@ def _view(made: Any, name: str) -> _View:
     are_tuples = isinstance(size, tuple) and isinstance(stride, tuple) and len(size) == len(stride)
     _require(are_tuples and _are_counts(offset, *size, *stride), f"{name} is no tensor")
     return _View(storage, offset, size, stride)
+
+
+def _joined(names: list[Any]) -> str:
+    # Of tuples that hold each other twice the text would grow as a power of two.
+    _require(all(isinstance(name, str) for name in names), _DAMAGED)
+    return ".".join(names)
 
 
 def _first_of(made: _Made) -> tuple[Any, ...]:

@@ -31,6 +31,8 @@ _CRC_SHIFT = 0xA282EAD8
 
 # Bounds what a file made by hand can ask for; TensorFlow comes near none of them.
 _MOST_INDEX_BYTES, _MOST_NAME_BYTES, _MOST_SHARDS, _MOST_DIMENSIONS = 2**26, 4096, 99999, 32
+# Each name is stored as what it adds to the one before it, so that a small file could hold any amount of them.
+_MOST_BYTES_OF_NAMES = 2**24
 
 _BFLOAT16 = 14
 _DTYPES: Mapping[int, str] = {
@@ -236,9 +238,12 @@ def _table_rows(table: bytes) -> Iterator[tuple[bytes, bytes]]:
     if end != len(table) - _FOOTER_BYTES:
         raise _DamageError(f"the blocks end at {end} of {len(table)} bytes")
     _block(table, metaindex)
-    last = None
+    last, named = None, 0
     for handle in handles:
         for key, value in _block_rows(_block(table, handle)):
+            named += len(key)
+            if named > _MOST_BYTES_OF_NAMES:
+                raise _DamageError(f"its names have more than {_MOST_BYTES_OF_NAMES} bytes")
             if last is not None and key <= last:
                 raise _DamageError(f"the name {key!r} is out of order")
             last = key

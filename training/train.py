@@ -73,8 +73,9 @@ def train(source: Source, out: Path, params: TrainParams, *, board: Path | None 
     """Train, and write the model, its card and `history.csv` to `out`.
 
     The run depends on the parameters, the images, and the files of `start` and `vgg`. An interrupted one goes on from
-    its last validation, if none of them nor the code nor torch's version has changed since: on one device with the bits
-    of one that was not interrupted; on another, or with another number of processes, to rounding. Without validation
+    its last validation, if none of them nor the code nor torch's version has changed since: on one device, with as many
+    of torch's threads (`OMP_NUM_THREADS`), with the bits of one that was not interrupted; on another, or with another
+    number of threads or processes, to rounding. Without validation
     patches the last weights are kept; without training patches the untrained network, whose card says so, that the
     other phones' run may go on.
 
@@ -102,7 +103,7 @@ def train(source: Source, out: Path, params: TrainParams, *, board: Path | None 
         if not len(source.training):
             return _keep_untrained(out, params, processes)
         run = _begin(source, params, Computation.of(params, device), processes)
-        inputs = _Inputs.read(params, source)
+        inputs = _Inputs.read(params, source, run.computation)
         _restore(run, out / UNFINISHED, inputs.key)
         with run.computation.repeatable():
             _work(run, source, out, inputs.key, board)
@@ -121,13 +122,14 @@ class _Inputs:
     vgg: str | None
 
     @staticmethod
-    def read(params: TrainParams, source: Source) -> _Inputs:
+    def read(params: TrainParams, source: Source, computation: Computation) -> _Inputs:
         data = source.digest()
         start = file_sha256(model_files(Path(params.start))[0]) if params.start else None
         vgg_sha256 = file_sha256(Path(params.vgg)) if params.vgg and params.content_weight > 0 else None
-        # Files are known by what they hold, and a device does not change what is computed.
+        # Files are known by what they hold, and a device does not change what is computed, but for the precision that
+        # `auto` stands for there.
         said = {name: value for name, value in describe(params).items() if name not in ("start", "vgg", "device")}
-        key = digest([said, data, start, vgg_sha256, torch.__version__, _CODE])
+        key = digest([{**said, "precision": computation.precision}, data, start, vgg_sha256, torch.__version__, _CODE])
         return _Inputs(key, data, start, vgg_sha256)
 
 
@@ -182,6 +184,8 @@ def _work(run: Run, source: Source, out: Path, key: str, board: Path | None) -> 
     log = Log(out, run.history, board) if processes.is_first else None
     share = {"rank": processes.rank, "processes": processes.count}
     loader = Loader(source.training, params, second_batch=run.needs_second_batch, **share)
+    if processes.is_first and len(source.validation):
+        run.read_validation(source.validation)
     with contextlib.closing(loader.steps(run.iteration, params.iterations)) as steps:
         for step in _tracked(steps, run):
             run.step(step)
@@ -210,6 +214,7 @@ def _finish(run: Run, source: Source, out: Path, inputs: _Inputs) -> None:
         "start_sha256": inputs.start,
         "vgg_sha256": inputs.vgg,
         "best_validation": _finite(asdict(run.best)),
+        "precision": run.computation.precision,
         "torch": torch.__version__,
     }
     save_model(out, run.best_model(), {"trained": True, "training": card})

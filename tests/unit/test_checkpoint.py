@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,20 @@ def test_a_network_that_does_not_fit_its_weights_is_refused(tmp_path: Path, chan
     network = {**generator().architecture.as_json(), **changed}
     save_tensors(tmp_path / WEIGHTS, generator().state_dict(), {"network": json.dumps(network)})
     assert "do not fit" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{", "1" * 5000])
+def test_a_network_that_is_no_json_is_refused(tmp_path: Path, text: str) -> None:
+    save_tensors(tmp_path / WEIGHTS, generator().state_dict(), {"network": text})
+    assert "do not fit" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, bad: float) -> None:
+    model = generator()
+    model.get_parameter("body1.bias").data[0] = bad
+    save_model(tmp_path, model, {})
+    assert "holds weights that are no numbers" in refused(tmp_path)
 
 
 def test_weights_that_do_not_say_of_what_are_refused(tmp_path: Path) -> None:

@@ -83,6 +83,14 @@ def test_overrides_win_over_the_file_and_the_last_one_over_the_others(tmp_path: 
     assert params.captures.phones == ("x", "y")
 
 
+@pytest.mark.parametrize("last", ["psnr", "ms_ssim", "pixel"])
+def test_overrides_that_are_right_only_together_may_stand_in_any_order(last: str) -> None:
+    values = {"psnr": 0, "ms_ssim": 0, "pixel": 2}
+    names = sorted(values, key=lambda name: name == last)
+    train = load_params(None, tuple(f"train.{name}_weight={values[name]}" for name in names)).train
+    assert (train.psnr_weight, train.ms_ssim_weight, train.pixel_weight) == (0, 0, 2)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -132,6 +140,7 @@ def test_what_a_file_may_not_say(tmp_path: Path, text: str, words: list[str]) ->
         ("aling.ratio=1", ["did you mean 'align'?"]),
         ("align.ratios=1", ["did you mean 'align.ratio'?"]),
         ("align.ratio=2", ["align.ratio", "at most 1"]),
+        ("train.learning_rate=1e9", ["train.learning_rate", "at most 1"]),
     ],
 )
 def test_what_an_override_may_not_say(override: str, words: list[str]) -> None:

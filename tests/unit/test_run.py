@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from dataset.errors import ParamsError
+from dataset.errors import DpedtoolError, ParamsError
 from dataset.params import TrainParams
 from training.checkpoint import UNFINISHED
-from training.data import PatchPairs
+from training.data import Batch, PatchPairs
 from training.loader import Loader, Step
 from training.precision import Computation
 from training.run import Run
@@ -125,6 +125,24 @@ def test_the_discriminator_of_the_released_code_sees_one_image_of_each_patch_of_
 def test_patches_too_small_for_the_discriminator_are_refused() -> None:
     with pytest.raises(ParamsError, match=r"train\.texture_weight is above 0, but: .* needs patches of 17 px or more"):
         Run(PARAMS, ON_CPU, 16)
+
+
+def with_side(step: Step, side: int, *, second: bool) -> Step:
+    images = torch.zeros(2, 3, side, side, dtype=torch.uint8)
+    return replace(step, second=Batch(images, images)) if second else replace(step, batch=Batch(images, images))
+
+
+@pytest.mark.parametrize("second", [False, True])
+@pytest.mark.parametrize(("side", "smallest"), [(24, 24), (48, 32)])
+def test_patches_that_the_discriminator_is_not_made_for_are_refused(
+    pairs: PatchPairs, second: bool, side: int, smallest: int
+) -> None:
+    params = replace(PARAMS, loss_form="released-code")
+    run = Run(params, ON_CPU, 40)
+    (step,) = steps(pairs, params, run, 1)
+    with pytest.raises(DpedtoolError, match=rf"{side}.* px .*: set train\.crop_px to {smallest} or less"):
+        run.step(with_side(step, side, second=second))
+    assert run.iteration == 0
 
 
 def test_a_run_without_texture_loss_has_no_discriminator_and_no_second_batch() -> None:

@@ -161,6 +161,51 @@ def test_a_tensor_that_reaches_beyond_its_values_is_refused(tmp_path: Path) -> N
         read_tensors(path, ["weight"])
 
 
+def archive_of(path: Path, pickled: bytes, compression: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("a/data.pkl", pickled)
+        archive.writestr("a/data/0", bytes(4))
+    return path
+
+
+# Four bytes, and a view of them with 2^33 values, all the first.
+REPEATED = (
+    b"}U\x01actorch._utils\n_rebuild_tensor_v2\n((U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x01tQK\x00"
+    b"\x8a\x05\x00\x00\x00\x00\x02\x85K\x00\x85tRs."
+)
+# A tuple that holds the one before it twice, 60 times over: the text of it would never end.
+DOUBLED = b")q\x00" + b"h\x00h\x00\x86q\x00" * 60
+
+
+@pytest.mark.parametrize(
+    ("pickled", "reason"),
+    [
+        (REPEATED, "a tensor repeats its values"),
+        (DOUBLED + b"h\x00\x93.", "its pickle is damaged"),
+        (b"ccollections\nOrderedDict\nK\x05\x85R.", "its pickle is damaged"),
+        (b"ccollections\nOrderedDict\n](K\x05e\x85R.", "its pickle is damaged"),
+        (b"ccollections\nOrderedDict\n](K\x05K\x06\x86e\x85R.", "it is nested"),
+    ],
+)
+def test_what_would_take_any_time_or_memory_is_refused(tmp_path: Path, pickled: bytes, reason: str) -> None:
+    with pytest.raises(DpedtoolError, match=reason):
+        read_tensors(archive_of(tmp_path / "a.pth", pickled), ["a"])
+
+
+def test_an_archive_that_is_compressed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DpedtoolError, match="it is compressed"):
+        read_tensors(archive_of(tmp_path / "a.pth", b"(" * 10**6 + b".", zipfile.ZIP_DEFLATED), ["a"])
+
+
+def test_keys_of_values_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path = old_file(tmp_path / "a.pth", b"}U\x01a" + OLD_TENSOR + b"s.", torch.arange(6.0))
+    content = path.read_bytes()
+    assert read_tensors(path, ["a"])["a"].shape == (2, 3)
+    path.write_bytes(content.replace(pickle.dumps(["7"], 2), pickle.dumps([7], 2)))
+    with pytest.raises(DpedtoolError, match="its pickle is damaged"):
+        read_tensors(path, ["a"])
+
+
 def old_file(path: Path, body: bytes, values: torch.Tensor) -> Path:
     """A file of torch 0.1: other names, strings of Python 2, and the pickle's instructions by hand."""
     system = pickle.dumps({"protocol_version": 1001, "little_endian": True, "type_sizes": {}}, 2)

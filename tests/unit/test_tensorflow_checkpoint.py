@@ -9,6 +9,7 @@ import pytest
 import tensorflow_writer as writer
 from tensorflow_writer import data_file, entry, header, index_file, message, number, write_checkpoint, write_rows
 
+import training.tensorflow_checkpoint
 from dataset.errors import DpedtoolError
 from training.tensorflow_checkpoint import checkpoint_prefix, read_checkpoint
 
@@ -131,6 +132,16 @@ def test_an_index_that_cannot_be_true_is_refused(tmp_path: Path, rows: list[writ
     write_rows(tmp_path / "net", rows, VALUES.tobytes())
     assert reason in refused(tmp_path / "net")
     assert "is damaged" in refused(tmp_path / "net")
+
+
+def test_names_that_would_take_any_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # 16 bytes a row in the file, 4000 in memory.
+    values = np.zeros(0, np.float32)
+    rows = [(b"", header()), *((b"a" * 4000 + bytes([row]), entry(values, 0)) for row in range(100))]
+    write_rows(tmp_path / "net", rows)
+    assert len(read_checkpoint(tmp_path / "net").tensors) == 100
+    monkeypatch.setattr(training.tensorflow_checkpoint, "_MOST_BYTES_OF_NAMES", 300_000)
+    assert "its names have more than 300000 bytes" in refused(tmp_path / "net")
 
 
 def test_an_index_without_tensors_is_refused(tmp_path: Path) -> None:

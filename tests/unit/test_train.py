@@ -7,7 +7,7 @@ import functools
 import math
 import os
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,13 +15,14 @@ from typing import Any, Literal
 import pytest
 import torch
 
+import training.precision
 import training.run
 import training.train
 from dataset.errors import DpedtoolError, ParamsError
 from dataset.io import file_sha256, lock_folder
 from dataset.params import TrainParams, load_params
 from training.checkpoint import CARD, UNFINISHED, WEIGHTS, load_card, load_model, load_tensors, save_model
-from training.data import PatchPairs
+from training.data import Batch, PatchPairs
 from training.history import HISTORY
 from training.inference import choose_device, enhance_patches
 from training.initialisation import initialise
@@ -165,6 +166,22 @@ def test_an_interrupted_run_of_other_parameters_is_no_start(
     assert files(tmp_path / "halted") == files(tmp_path / "whole")
 
 
+def test_an_interrupted_run_in_another_precision_is_no_start(
+    tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auto = replace(PARAMS, precision="auto")
+    with monkeypatch.context() as patched:
+        patched.setattr(training.precision, "has_bfloat16", lambda _: True)
+        interrupt_at(patched, 3)
+        with pytest.raises(KeyboardInterrupt):
+            train(table, tmp_path / "halted", auto)
+    monkeypatch.setattr(training.precision, "has_bfloat16", lambda _: False)
+    train(table, tmp_path / "halted", auto)
+    train(table, tmp_path / "whole", auto)
+    assert files(tmp_path / "halted") == files(tmp_path / "whole")
+    assert load_card(tmp_path / "whole")["training"]["precision"] == "float32"
+
+
 def test_a_damaged_unfinished_run_is_begun_anew(tmp_path: Path, table: Path) -> None:
     train(table, tmp_path / "whole", PARAMS)
     (tmp_path / "halted").mkdir()
@@ -183,6 +200,19 @@ def test_the_texture_loss_is_among_the_losses(tmp_path: Path, table: Path) -> No
 def test_the_texture_loss_works_with_patches_smaller_than_the_crop(tmp_path: Path, table: Path) -> None:
     train(table, tmp_path, replace(PARAMS, texture_weight=0.1, iterations=1, crop_px=100))
     assert (tmp_path / WEIGHTS).exists()
+
+
+def test_what_is_wrong_with_the_validation_patches_is_said_before_the_first_step(
+    tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(indices: Sequence[int]) -> Batch:
+        raise DpedtoolError(f"{len(indices)} patches are of two sizes.")
+
+    source = from_table(table)
+    monkeypatch.setattr(source.validation, "read", damaged)
+    interrupt_at(monkeypatch, 0)
+    with pytest.raises(DpedtoolError, match=f"{COUNTS['validation']} patches are of two sizes"):
+        training.train.train(source, tmp_path, PARAMS)
 
 
 def test_without_validation_patches_the_last_weights_are_kept(tmp_path: Path, make_samples) -> None:
