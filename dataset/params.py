@@ -281,7 +281,7 @@ class TrainParams(Section):
     )
     pixel_weight: float = param(0.0, "weight of the mean absolute difference", at_least=0)
     psnr_weight: float = param(1.0, "weight of 1 - PSNR / 40 dB, patch by patch", at_least=0)
-    ms_ssim_weight: float = param(1.5, "weight of 1 - SSIM at several scales", at_least=0)
+    ms_ssim_weight: float = param(1.0, "weight of 1 - SSIM at several scales", at_least=0)
     content_weight: float = param(0.0, "weight of the content loss, which needs vgg", at_least=0)
     colour_weight: float = param(0.0, "weight of the colour loss on blurred patches", at_least=0)
     texture_weight: float = param(0.0, "weight of the adversarial texture loss; 0: no discriminator", at_least=0)
@@ -292,7 +292,10 @@ class TrainParams(Section):
         "vgg19-dcbb9e9d.pth; null: none",
     )
     held_out: float = param(
-        0.1, "training on two folders: share of the pairs kept for validation", at_least=0, at_most=0.9
+        0.1,
+        "training on two folders: share of the pairs kept for validation, which held_out.txt lists",
+        at_least=0,
+        at_most=0.9,
     )
     precision: Literal["auto", "float32", "bfloat16"] = param(
         "auto", "of the convolutions; auto: bfloat16 where the device computes it faster"

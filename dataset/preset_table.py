@@ -71,7 +71,12 @@ _DIFFERENCES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ),
     ),
     "Optimiser": (
-        ("Adam", "5e-4; beta 0.9 and 0.999, epsilon 1e-8°", "the same"),
+        (
+            "Adam",
+            "5e-4; beta 0.9 and 0.999, epsilon 1e-8°",
+            "the same; TensorFlow adds epsilon before the moments are "
+            "corrected, PyTorch after, which only gradients below 1e-6 feel",
+        ),
         ("patches", "from all°", "from a pool of 30 000, drawn anew every 1000 iterations; with repetition"),
     ),
 }

@@ -17,6 +17,8 @@ class Source:
 
     training: Pairs
     validation: Pairs
+    held_out: tuple[str, ...] = ()
+    """Names of the validation pairs, where they were chosen here and no table says so."""
 
     def digest(self) -> str:
         """Return a SHA-256, hex, that changes when any of the pairs, their order or their side does."""
@@ -55,9 +57,11 @@ def from_folders(phone: Path, dslr: Path, names_file: Path | None, params: Train
     """
     names = FolderPairs(phone, dslr, read_names(names_file) if names_file else None).names()
     held_out = choose_held_out(names, params.held_out, params.seed)
+    validation = [name for name in names if name in held_out]
     return Source(
         FolderPairs(phone, dslr, [name for name in names if name not in held_out]),
-        FolderPairs(phone, dslr, [name for name in names if name in held_out]),
+        FolderPairs(phone, dslr, validation),
+        tuple(validation),
     )
 
 

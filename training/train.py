@@ -37,7 +37,7 @@ from training import (
     vgg,
 )
 from training import run as run_module
-from training.checkpoint import UNFINISHED, load_model, model_files, save_model
+from training.checkpoint import UNFINISHED, load_card, load_model, model_files, save_model
 from training.distributed import Processes, join
 from training.history import HISTORY, Log, history_csv
 from training.loader import Loader, Step
@@ -46,6 +46,7 @@ from training.precision import Computation
 from training.run import Run, Validation, architecture, first_network
 from training.sources import Source
 
+HELD_OUT = "held_out.txt"
 NO_PATCHES = "there are no training patches: more accepted patches, or other split shares, are needed"
 
 
@@ -58,26 +59,31 @@ class Outcome:
     """The one whose weights were kept."""
     untrained: str = ""
     """Why nothing could be trained; empty where it could."""
+    is_old: bool = False
+    """Whether an earlier run had done it all."""
 
     def sentence(self) -> str:
         """Say in a line which weights were kept."""
         if self.untrained:
             return f"Not trained, since {self.untrained}; the network kept is an untrained one."
+        kept = f"the weights after {self.best.iteration} of {self.iterations} iterations"
         score = "not validated"
         if not math.isnan(self.best.psnr_db):
             score = f"{self.best.psnr_db:.2f} dB PSNR on validation patches"
-        return f"Kept the weights after {self.best.iteration} of {self.iterations} iterations: {score}."
+        if self.is_old:
+            return f"Nothing to do: {kept} are there: {score}."
+        return f"Kept {kept}: {score}."
 
 
 def train(source: Source, out: Path, params: TrainParams, *, board: Path | None = None) -> Outcome:
     """Train, and write the model, its card and `history.csv` to `out`.
 
-    The run depends on the parameters, the images, and the files of `start` and `vgg`. An interrupted one goes on from
-    its last validation, if none of them nor the code nor torch's version has changed since: on one device, with as many
-    of torch's threads (`OMP_NUM_THREADS`), with the bits of one that was not interrupted; on another, or with another
-    number of threads or processes, to rounding. Without validation
-    patches the last weights are kept; without training patches the untrained network, whose card says so, that the
-    other phones' run may go on.
+    What is trained already is left as it is. The run depends on the parameters, the images, and the files of
+    `start` and `vgg`. An interrupted one goes on from its last validation, if none of them nor the code nor torch's
+    version has changed since: on one device, with as many of torch's threads (`OMP_NUM_THREADS`), with the bits of
+    one that was not interrupted; on another, or with another number of threads or processes, to rounding. Without
+    validation patches the last weights are kept; without training patches the untrained network, whose card says
+    so, that the other phones' run may go on.
 
     Of several processes that torchrun has started, the first one writes.
 
@@ -104,6 +110,9 @@ def train(source: Source, out: Path, params: TrainParams, *, board: Path | None 
             return _keep_untrained(out, params, processes)
         run = _begin(source, params, Computation.of(params, device), processes)
         inputs = _Inputs.read(params, source, run.computation)
+        done = processes.of_first(_finished(out, inputs.key) if processes.is_first else None)
+        if done:
+            return done
         _restore(run, out / UNFINISHED, inputs.key)
         with run.computation.repeatable():
             _work(run, source, out, inputs.key, board)
@@ -203,10 +212,24 @@ def _tracked(steps: Iterator[Step], run: Run) -> Iterator[Step]:
     return track(steps, "train", left) if run.processes.is_first else steps
 
 
+def _finished(out: Path, key: str) -> Outcome | None:
+    """Return how the same run ended, where it is the one whose model is there."""
+    weights, card = model_files(out)
+    if not (weights.is_file() and card.is_file() and (out / HISTORY).is_file()) or (out / UNFINISHED).exists():
+        return None
+    training = load_card(out).get("training", {})
+    if training.get("key") != key:
+        return None
+    best: dict[str, Any] = training["best_validation"]
+    scores = {name: math.nan if value is None else value for name, value in best.items() if name != "iteration"}
+    return Outcome(training["params"]["iterations"], Validation(best["iteration"], **scores), is_old=True)
+
+
 def _finish(run: Run, source: Source, out: Path, inputs: _Inputs) -> None:
     # Also where nothing was left to do but this.
     write_text(out / HISTORY, history_csv(run.history))
     card = {
+        "key": inputs.key,
         "params": describe(run.params),
         "patches": len(source.training),
         "validation_patches": len(source.validation),
@@ -218,6 +241,8 @@ def _finish(run: Run, source: Source, out: Path, inputs: _Inputs) -> None:
         "torch": torch.__version__,
     }
     save_model(out, run.best_model(), {"trained": True, "training": card})
+    if source.held_out:
+        write_text(out / HELD_OUT, "".join(f"{name}\n" for name in source.held_out))
     (out / UNFINISHED).unlink()
 
 

@@ -12,6 +12,7 @@ from dataset.errors import DpedtoolError
 from dataset.params import TrainParams
 from dataset.photos import encode_image
 from training.sources import Source, choose_held_out, from_folders, from_table
+from training.train import HELD_OUT, train
 
 NAMES = st.lists(st.text("abcxyz0123456789", min_size=1, max_size=4), unique=True, max_size=30)
 
@@ -73,3 +74,12 @@ def test_the_held_out_share_is_kept_and_never_all(names: list[str], share: float
 def test_a_name_more_moves_one_other_at_most(names: list[str], share: float, added: str) -> None:
     before, after = choose_held_out(names, share, 0), choose_held_out([*names, added], share, 0)
     assert len((before ^ after) - {added}) <= 1
+
+
+def test_what_was_held_out_is_listed_beside_the_model(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    params = TrainParams(held_out=0.3, channels=3, blocks=0, iterations=1, batch=1, crop_px=32, device="cpu")
+    source = from_folders(*folders, None, params)
+    train(source, tmp_path / "model", params)
+    listed = (tmp_path / "model" / HELD_OUT).read_text(encoding="utf-8").split()
+    assert listed == source.validation.names()
+    assert len(listed) == 3

@@ -440,7 +440,7 @@ def test_batch_norm_is_validated_with_its_running_statistics_and_trained_with_th
 
 
 def test_the_history_has_all_that_a_run_measures(tmp_path: Path, table: Path) -> None:
-    weights = {"psnr": 1.0, "ms_ssim": 1.5, "colour": 0.5, "texture": 0.1, "tv": 0.5}
+    weights = {"psnr": 1.0, "ms_ssim": 1.0, "colour": 0.5, "texture": 0.1, "tv": 0.5}
     terms = {f"{name}_weight": weight for name, weight in weights.items()}
     params = replace(PARAMS, **terms, learning_rate=1e-3, schedule="constant")
     train(table, tmp_path, params)
@@ -537,3 +537,14 @@ def test_the_content_loss_is_among_the_losses(tmp_path: Path, table: Path, monke
     train(table, tmp_path / "out", replace(PARAMS, content_weight=1.0, vgg=str(tmp_path / "vgg")))
     assert history(tmp_path / "out")[0]["train_content"] > 0
     assert load_card(tmp_path / "out")["training"]["vgg_sha256"] == file_sha256(tmp_path / "vgg")
+
+
+def test_what_is_trained_already_is_left_as_it_is(tmp_path: Path, table: Path) -> None:
+    first = train(table, tmp_path, PARAMS)
+    times = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    again = train(table, tmp_path, PARAMS)
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == times
+    assert again.best == first.best
+    assert again.sentence().startswith("Nothing to do: the weights after ")
+    other = train(table, tmp_path, replace(PARAMS, seed=PARAMS.seed + 1))
+    assert other.sentence().startswith("Kept the weights after ")
