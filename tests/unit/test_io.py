@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import stat
 from collections.abc import Iterator
@@ -25,7 +26,8 @@ def pair(name: str = "p-1", **facts: object) -> Pair:
 
 
 def score(name: str, value: float = 1.0) -> Score:
-    return Score(patch_id=name, psnr_before=value, psnr_after=2.0, ms_ssim_before=0.5, ms_ssim_after=0.75)
+    figures = {column.name: 0.5 for column in dataclasses.fields(Score) if column.name != "patch_id"}
+    return Score(patch_id=name, **{**figures, "psnr_before": value, "psnr_after": 2.0, "ms_ssim_after": 0.75})
 
 
 def names_in(folder: Path) -> list[str]:
@@ -253,7 +255,8 @@ def test_another_table_is_refused_and_the_missing_columns_named(tmp_path: Path) 
 
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
-    table = pa.table({"patch_id": ["a"], "psnr_before": [1.0], "psnr_after": [1.0], "ms_ssim_before": [1.0]})
+    table = pa.table({column.name: [1.0] for column in dataclasses.fields(Score) if column.name != "ms_ssim_after"})
+    table = table.set_column(0, "patch_id", pa.array(["a"]))
     pq.write_table(table, tmp_path / "s.parquet")
     assert "without ms_ssim_after" in refused(tmp_path / "s.parquet", Score)
 
