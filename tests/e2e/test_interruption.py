@@ -24,6 +24,14 @@ def finished_items(out: Path) -> list[Path]:
     return [path for path in (out / ".parts").glob("[!.]*.parquet") if path.name.count(".") == 1]
 
 
+@pytest.fixture(autouse=True)
+def heard_interrupts():
+    """Let the commands hear SIGINT, which a shell has its background jobs, and all that they start, ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def interrupted(command):
     """Start a command, and send its whole process group a signal as soon as one item is finished."""
