@@ -25,6 +25,9 @@ from dataset.sections import Section, param
 _FILES = (("captures", "root"), ("pair", "csv"), ("train", "start"), ("train", "vgg"))
 _PRESETS = Path(__file__).parent / "presets"
 CAMERA_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+Network = Literal["resnet", "srcnn"]
+Norm = Literal["instance", "batch"]
+Initialisation = Literal["pass-through", "released-code"]
 LossForm = Literal["mean", "paper", "released-code"]
 
 
@@ -241,13 +244,13 @@ class TrainParams(Section):
         "where the values come from that are not given: fidelity, for PSNR and MS-SSIM; or DPED, as the paper "
         "describes it or as the released code computes it (docs/presets.md)",
     )
-    network: Literal["resnet", "srcnn"] = param("resnet", "the generator: DPED's residual network, or SRCNN")
+    network: Network = param("resnet", "the generator: DPED's residual network, or SRCNN")
     channels: int = param(64, "resnet: feature maps", at_least=1)
     blocks: int = param(4, "resnet: residual blocks", at_least=0)
-    norm: Literal["instance", "batch"] = param(
+    norm: Norm = param(
         "instance", "resnet: normalisation over one image, or over the batch; the discriminator has the same"
     )
-    initialisation: Literal["pass-through", "released-code"] = param(
+    initialisation: Initialisation = param(
         "pass-through",
         "first weights: such that the photo passes nearly unchanged, or the small random ones of DPED's released code",
     )

@@ -12,8 +12,8 @@ import math
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dataset.params import LossForm
-from training.model import Norm, normalisation
+from dataset.params import LossForm, Norm
+from training.model import normalisation
 
 LEAK = 0.2
 # ITU-R BT.601 luma, in the four digits that TensorFlow's rgb_to_grayscale uses.

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 from torch import nn
 
+from dataset.params import Initialisation
 from training.model import ResNet
 
 # First scale of the norm that ends a residual block, where the picture is passed through.
 BLOCK_START = 0.03
-
-Initialisation = Literal["pass-through", "released-code"]
 
 
 def initialise(module: nn.Module, generator: torch.Generator, scheme: Initialisation = "pass-through") -> None:

@@ -11,20 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from dataset.params import Network, Norm
 
 NORM_EPS = 1e-3
 OUTPUT_SCALE, OUTPUT_CENTRE = 0.58, 0.5
 
 # Bounds the memory that a file of weights may ask for.
 LARGEST = 4096
-
-Network = Literal["resnet", "srcnn"]
-Norm = Literal["instance", "batch"]
 
 
 @dataclass(frozen=True)

@@ -241,6 +241,8 @@ def _finish(run: Run, source: Source, out: Path, inputs: _Inputs) -> None:
         "torch": torch.__version__,
     }
     save_model(out, run.best_model(), {"trained": True, "training": card})
+    # That of another run must not be taken for this one's.
+    (out / HELD_OUT).unlink(missing_ok=True)
     if source.held_out:
         write_text(out / HELD_OUT, "".join(f"{name}\n" for name in source.held_out))
     (out / UNFINISHED).unlink()
