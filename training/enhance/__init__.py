@@ -1,0 +1,1 @@
+"""Whole photos through the network: exactly, in stripes of rows, in as much memory as one allows."""
