@@ -11,12 +11,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from dataset.errors import Rejection
+
 
 class Scratch:
     """A nameless file that is gone with the process, however that ends."""
 
-    def __init__(self, file: io.BufferedRandom) -> None:
-        self._file = file
+    def __init__(self, file: io.BufferedRandom, folder: Path) -> None:
+        self._file, self._folder = file, folder
         self._size = 0
 
     def reserve(self, size: int) -> int:
@@ -25,9 +27,22 @@ class Scratch:
         return start
 
     def write(self, offset: int, values: Tensor) -> None:
-        """Write a contiguous tensor of the processor; raises OSError where the disk is full."""
-        self._file.seek(offset)
-        self._file.write(_bytes(values))
+        """Write a contiguous tensor of the processor.
+
+        Raises
+        ------
+        Rejection
+            `too_little_disk`: the disk is full, or fails.
+
+        """
+        try:
+            self._file.seek(offset)
+            self._file.write(_bytes(values))
+        except OSError as error:
+            raise Rejection(
+                "too_little_disk",
+                f"The scratch file in {self._folder} cannot grow ({error.strerror}): make room, or name another.",
+            ) from None
 
     def read(self, offset: int, values: Tensor) -> Tensor:
         """Fill a contiguous tensor of the processor."""
@@ -43,7 +58,7 @@ def open_scratch(folder: Path) -> Iterator[Scratch]:
     """Yield a scratch file in a folder, which is made if missing."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:
-        yield Scratch(file)
+        yield Scratch(file, folder)
 
 
 def _bytes(values: Tensor) -> memoryview:

@@ -11,10 +11,11 @@ from pathlib import Path
 import psutil
 
 from dataset.errors import Rejection
+from training.free_memory import free_memory
 
-PROCESS = 450 * 10**6
-"""What Python, PyTorch and its compiled kernels take at the least, in bytes."""
-KERNELS = 150 * 10**6
+PROCESS = 430 * 10**6
+"""What Python, PyTorch and its kernels take at the least, in bytes, as measured."""
+KERNELS = 60 * 10**6
 """What of it comes with the first photo."""
 PHOTO_PX = 9
 """Bytes a px while the network runs: the photo's file, its pixels and the result's."""
@@ -30,9 +31,9 @@ class Plan:
 
     memory: int
     """Of the process at its peak, in bytes."""
-    scratch: int = 0
+    scratch: int
     """Of the scratch file, in bytes; 0: none is made."""
-    rows: int = 0
+    rows: int
     """How many rows of each feature map the memory holds; the scratch file holds the others."""
     on_device: bool = False
     """Whether it is a GPU's memory that holds them."""
@@ -45,21 +46,9 @@ class Need:
     size: tuple[int, int]
     """(width, height), px."""
     map_row: int
-    """A row of all feature maps that wait for statistics together."""
+    """A row of all feature maps that wait for statistics, together."""
     stripes: int
     """What the layers have in hand."""
-
-    @property
-    def maps(self) -> int:
-        """All feature maps."""
-        return self.map_row * self.size[1]
-
-    @property
-    def least(self) -> int:
-        """The process at its peak, where the scratch file holds the feature maps."""
-        width, height = self.size
-        network = PHOTO_PX * width * height + self.stripes
-        return _process() + max(network, CODEC_PX * width * height)
 
     def plan(self, max_memory: int | None, scratch: Path | None) -> Plan:
         """Divide the feature maps between memory and scratch file.
@@ -67,65 +56,77 @@ class Need:
         Parameters
         ----------
         max_memory
-            What the process may take, in bytes; None: what is free.
+            What the process may take at its peak, in bytes; None: most of what is free.
         scratch
             Folder of the scratch file; None: there is none.
 
         Raises
         ------
         Rejection
-            `too_little_memory`, `too_little_disk`.
+            `too_little_memory`, with the least that would do; `too_little_disk`.
 
         """
-        allowed = _free() if max_memory is None else max_memory
-        rows = self.size[1] if not self.map_row else max(0, min(self.size[1], (allowed - self.least) // self.map_row))
-        plan = Plan(self.least + rows * self.map_row, self.maps - rows * self.map_row, rows)
-        if allowed < self.least or (plan.scratch and scratch is None):
-            raise self._too_little(allowed, max_memory is not None, scratch is not None)
-        if scratch:
-            self._check_disk(plan, scratch)
+        held, height = _process(), self.size[1]
+        allowed = _held() + int(SHARE * free_memory()) if max_memory is None else max_memory
+        room = allowed - held - self._beside_maps
+        rows = height if room >= self.maps else max(0, room // max(1, self.map_row))
+        plan = Plan(self._memory(held, rows), self.maps - rows * self.map_row, rows)
+        if plan.memory > allowed or (plan.scratch and scratch is None):
+            raise self._too_little_memory(held, allowed, max_memory, scratch)
+        if plan.scratch and scratch:
+            self._check_disk(plan, self._memory(held, height), scratch)
         return plan
 
-    def _too_little(self, allowed: int, is_limit: bool, has_scratch: bool) -> Rejection:
-        whole = self.least + self.maps
-        least = self.least if has_scratch else whole
-        there = (
-            f"--max-memory allows {in_gb(allowed, math.floor)}"
-            if is_limit
-            else f"{in_gb(allowed, math.floor)} are free"
-        )
-        file = f", or {in_gb(self.least)} with a scratch file" if not has_scratch and self.maps else ""
-        return Rejection(
-            "too_little_memory",
-            f"{_px(self.size)} take at least {in_gb(least)} of memory{file}, and "
-            f"{there.format(in_gb(allowed, math.floor))}.",
-        )
+    @property
+    def maps(self) -> int:
+        """All feature maps."""
+        return self.map_row * self.size[1]
 
-    def _check_disk(self, plan: Plan, folder: Path) -> None:
+    @property
+    def _px(self) -> int:
+        return self.size[0] * self.size[1]
+
+    @property
+    def _beside_maps(self) -> int:
+        return PHOTO_PX * self._px + self.stripes
+
+    def _memory(self, held: int, rows: int) -> int:
+        """The process at its peak: the network, with so many rows of the maps in memory, or a codec."""
+        return held + max(self._beside_maps + rows * self.map_row, CODEC_PX * self._px)
+
+    def _too_little_memory(self, held: int, allowed: int, limit: int | None, scratch: Path | None) -> Rejection:
+        whole, least = self._memory(held, self.size[1]), self._memory(held, 0)
+        takes = f"at least {in_gb(least if scratch else whole)} of memory"
+        if whole > least:
+            takes += f", {in_gb(whole)} without a scratch file" if scratch else f", {in_gb(least)} with a scratch file"
+        there = f"{in_gb(allowed, math.floor)} {'are free' if limit is None else 'are allowed'}"
+        return Rejection("too_little_memory", f"{self._photo} take {takes}; {there}.")
+
+    def _check_disk(self, plan: Plan, whole: int, folder: Path) -> None:
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         free = shutil.disk_usage(there).free
         if plan.scratch > free:
-            whole = self.least + self.maps
             raise Rejection(
                 "too_little_disk",
-                f"{_px(self.size)} take {in_gb(whole)} of memory, or in {folder} a scratch file of "
-                f"{in_gb(plan.scratch)}, and {in_gb(free, math.floor)} are free there.",
+                f"{self._photo} take {in_gb(whole)} of memory, or a scratch file of {in_gb(plan.scratch)} in {folder}, "
+                f"where {in_gb(free, math.floor)} are free: name another folder, or allow more memory.",
             )
 
-
-def _px(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]} px"
+    @property
+    def _photo(self) -> str:
+        return f"{self.size[0]}x{self.size[1]} px"
 
 
 def in_gb(count: int, rounded: Callable[[float], int] = math.ceil) -> str:
-    """Return bytes as GB, 10^9 bytes, rounded up so that this many would do."""
+    """Return bytes as GB of 10^9 bytes, rounded up so that this many would do."""
     return f"{rounded(count / 10**7) / 100:.2f} GB"
 
 
+def _held() -> int:
+    """What the process has now."""
+    return int(psutil.Process().memory_info().rss)
+
+
 def _process() -> int:
-    return max(PROCESS, int(psutil.Process().memory_info().rss) + KERNELS)
-
-
-def _free() -> int:
-    """What this process may have in all: what it has, and most of what nobody has."""
-    return int(psutil.Process().memory_info().rss + SHARE * psutil.virtual_memory().available)
+    """What the process has and gets whatever the photo; rounded, so that a limit that would do once does again."""
+    return max(PROCESS, math.ceil((_held() + KERNELS) / 10**8) * 10**8)

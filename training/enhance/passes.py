@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from torch import nn
@@ -28,8 +28,6 @@ from training.enhance.streams import (
     trained_statistics,
 )
 from training.model import SRCNN, Architecture, Generator, ResidualBlock, ResNet
-
-Source = Literal["photo", "inner"]
 
 
 @dataclass(frozen=True)
@@ -67,8 +65,8 @@ def count_passes(architecture: Architecture) -> int:
 class Pass:
     """One way of all rows through some layers."""
 
-    source: Source
-    """Whether the rows are those of the photo or of `Maps.inner`."""
+    source: FeatureMap | None
+    """Where the rows come from; None: from the photo."""
     chain: Chain
 
 
@@ -94,17 +92,17 @@ def passes(model: Generator, dtypes: Dtypes, maps: Maps | None) -> Iterator[Pass
         yield from _by_statistics(model, dtypes, maps)
     elif isinstance(model, ResNet):
         blocks = [Residual(Chain(list(_block(block, dtypes)))) for block in _blocks(model)]
-        yield Pass("photo", Chain([*_head(model.head, dtypes), *blocks, *_tail(model, dtypes)]))
+        yield Pass(None, Chain([*_head(model.head, dtypes), *blocks, *_tail(model, dtypes)]))
     elif isinstance(model, SRCNN):
         middle = convolution(model.conv2, dtypes.convolutions, relu=True)
-        yield Pass("photo", Chain([*_head(model.conv1, dtypes), middle, *_to_colours(model, model.conv3)]))
+        yield Pass(None, Chain([*_head(model.conv1, dtypes), middle, *_to_colours(model, model.conv3)]))
     else:
         raise TypeError(f"{type(model).__name__} is not known here")
 
 
 def _by_statistics(model: ResNet, dtypes: Dtypes, maps: Maps) -> Iterator[Pass]:
     """Each pass but the last ends before a norm; the next one reads what it left and begins with that norm."""
-    source: Source = "photo"
+    source: FeatureMap | None = None
     streams = _head(model.head, dtypes)
     for block in _blocks(model):
         streams.append(Store(maps.skip))
@@ -114,7 +112,8 @@ def _by_statistics(model: ResNet, dtypes: Dtypes, maps: Maps) -> Iterator[Pass]:
                 source,
                 Chain([*streams, convolution(layer, dtypes.convolutions), statistics, Store(maps.inner)]),
             )
-            source, streams = "inner", [normalise(norm, *statistics.mean_and_variance())]
+            source = maps.inner
+            streams = [_cast(dtypes.convolutions), normalise(norm, *statistics.mean_and_variance())]
         streams.append(Plus(maps.skip))
     yield Pass(source, Chain([*streams, *_tail(model, dtypes)]))
 
@@ -137,7 +136,7 @@ def _layers(block: ResidualBlock) -> Iterator[tuple[nn.Conv2d, Norm]]:
 
 def _head(layer: nn.Conv2d, dtypes: Dtypes) -> list[Stream]:
     """From colours, which bfloat16 would round to less than a photo has."""
-    return [convolution(layer, torch.float32, relu=True), EachRow(lambda rows: rows.to(dtypes.convolutions))]
+    return [convolution(layer, torch.float32, relu=True), _cast(dtypes.convolutions)]
 
 
 def _tail(model: ResNet, dtypes: Dtypes) -> list[Stream]:
@@ -147,3 +146,7 @@ def _tail(model: ResNet, dtypes: Dtypes) -> list[Stream]:
 
 def _to_colours(model: Generator, layer: nn.Conv2d) -> list[Stream]:
     return [convolution(layer, torch.float32), EachRow(model.squash)]
+
+
+def _cast(dtype: torch.dtype) -> Stream:
+    return EachRow(lambda rows: rows.to(dtype))

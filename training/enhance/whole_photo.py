@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -12,17 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dataset.errors import Rejection
 from dataset.stored import Image
 from training.enhance.feature_map import FeatureMap, Scratch, open_scratch
 from training.enhance.memory import Need, Plan
 from training.enhance.passes import Dtypes, Maps, Pass, count_maps, count_passes, passes
-from training.enhance.streams import Chain
 from training.model import Architecture, Generator
 from training.precision import Computation, has_bfloat16
 
 Precision = Literal["float32", "bfloat16"]
 
-STRIPE_PX = 1 << 16
+STRIPE_PX = 1 << 15
 """A stripe has about so many px, whatever the memory: rounding follows from the stripes, and so the result's bytes."""
 HALO = 8
 """Rows that the largest kernel keeps."""
@@ -60,7 +60,11 @@ def plan(architecture: Architecture, size: tuple[int, int], settings: Settings) 
 
 
 def enhance_photo(
-    model: Generator, photo: Image, settings: Settings, tell: Callable[[float], None] | None = None
+    model: Generator,
+    photo: Image,
+    settings: Settings,
+    planned: Plan | None = None,
+    tell: Callable[[float], None] | None = None,
 ) -> Image:
     """Enhance a photo, (H, W, 3) BGR uint8; return one of the same shape.
 
@@ -72,6 +76,8 @@ def enhance_photo(
         Upright, in sRGB.
     settings
         How.
+    planned
+        What `plan` said of it before it was decoded; None: it is asked now.
     tell
         Called now and then with the share of the work that is done, 0..1.
 
@@ -90,7 +96,7 @@ def enhance_photo(
         bgr = rows.clamp(0, 1).mul(255).round_().to(torch.uint8).flip(-1)
         enhanced[start : start + len(rows)] = bgr.cpu().numpy()
 
-    _run(model, (photo.shape[1], photo.shape[0]), read, write, settings, tell)
+    _run(model, _Ends((photo.shape[1], photo.shape[0]), read, write), settings, planned, tell)
     return enhanced
 
 
@@ -126,61 +132,58 @@ def enhance_image(model: Generator, image: Tensor, settings: Settings) -> Tensor
     def write(start: int, made: Tensor) -> None:
         enhanced[start : start + len(made)] = made
 
-    _run(model, (image.shape[2], image.shape[1]), read, write, settings, None)
-    return enhanced.permute(2, 0, 1)
+    _run(model, _Ends((image.shape[2], image.shape[1]), read, write), settings)
+    return enhanced.permute(2, 0, 1).contiguous()
 
 
-Read = Callable[[int, int], Tensor]
-"""Rows `start` to `stop` of the photo on the device, (h, W, 3), RGB, float32, 0..1."""
-Write = Callable[[int, Tensor], None]
-"""Takes rows of the result, (h, W, 3), RGB, float32, from `start` on."""
+@dataclass(frozen=True)
+class _Ends:
+    """Where rows come from in the end, and go to."""
+
+    size: tuple[int, int]
+    """(width, height), px."""
+    read: Callable[[int, int], Tensor]
+    """Gives rows `start` to `stop` of the photo on the device, (h, W, 3), RGB, float32, 0..1."""
+    write: Callable[[int, Tensor], None]
+    """Takes rows of the result, (h, W, 3), RGB, float32, from `start` on."""
 
 
 def _run(
     model: Generator,
-    size: tuple[int, int],
-    read: Read,
-    write: Write,
+    ends: _Ends,
     settings: Settings,
-    tell: Callable[[float], None] | None,
+    planned: Plan | None = None,
+    tell: Callable[[float], None] | None = None,
 ) -> None:
-    planned = plan(model.architecture, size, settings)
-    dtypes, steps = _dtypes(settings), count_passes(model.architecture)
-    computation = Computation(settings.device, dtypes.convolutions)
-    with torch.inference_mode(), computation.repeatable(), _scratch(planned, settings) as scratch:
-        maps = _maps(model.architecture, size, dtypes.maps, planned, scratch, settings.device)
+    """Make all passes; what each gives but the last is in a feature map by then."""
+    planned = planned or plan(model.architecture, ends.size, settings)
+    dtypes, count = _dtypes(settings), count_passes(model.architecture)
+    repeatable = Computation(settings.device, dtypes.convolutions).repeatable()
+    with torch.inference_mode(), repeatable, _memory_errors(), _scratch(planned, settings) as scratch:
+        maps = _maps(model.architecture, ends.size, dtypes.maps, planned, scratch, settings.device)
         for number, each in enumerate(passes(model, dtypes, maps)):
-
-            def source(start: int, stop: int, each: Pass = each) -> Tensor:
-                if each.source == "inner" and maps:
-                    return maps.inner.read(start, stop, settings.device).to(dtypes.convolutions)
-                return read(start, stop)
-
-            def told(share: float, number: int = number) -> None:
+            for start, made, share in _rows(each, ends, settings.device):
+                if number == count - 1:
+                    ends.write(start, made)
                 if tell:
-                    tell((number + share) / steps)
-
-            _go_over(size, each.chain, source, write if number == steps - 1 else _nowhere, told)
+                    tell((number + share) / count)
 
 
-def _go_over(size: tuple[int, int], chain: Chain, read: Read, write: Write, tell: Callable[[float], None]) -> None:
-    """Push all rows through a chain."""
-    width, height = size
+def _rows(each: Pass, ends: _Ends, device: torch.device) -> Iterator[tuple[int, Tensor, float]]:
+    """Yield the rows that a pass gives with the number of the first, and the share of the photo that it has taken."""
+    width, height = ends.size
     at_once = max(1, STRIPE_PX // width)
-    done = 0
+    given = 0
     for start in range(0, height, at_once):
-        made = chain.push(read(start, min(start + at_once, height)))
+        stop = min(start + at_once, height)
+        rows = each.source.read(start, stop, device) if each.source else ends.read(start, stop)
+        made = each.chain.push(rows)
         if len(made):
-            write(done, made)
-            done += len(made)
-        tell(min(start + at_once, height) / height)
-    last = chain.finish()
+            yield given, made, stop / height
+            given += len(made)
+    last = each.chain.finish()
     if last is not None:
-        write(done, last)
-
-
-def _nowhere(start: int, rows: Tensor) -> None:
-    """What a pass gives that is already in a feature map."""
+        yield given, last, 1.0
 
 
 def _maps(
@@ -205,6 +208,17 @@ def _scratch(planned: Plan, settings: Settings) -> AbstractContextManager[Scratc
     return open_scratch(settings.scratch)
 
 
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Turn what PyTorch says where no memory is to be had, which has no class of its own on the processor."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        raise Rejection("too_little_memory", "The memory ran out: free some, or allow less to be taken.") from None
+
+
 def _dtypes(settings: Settings) -> Dtypes:
     """Where nothing multiplies bfloat16 the convolutions are computed in float32, which is faster there."""
     maps = torch.float32 if settings.precision == "float32" else torch.bfloat16
@@ -212,15 +226,16 @@ def _dtypes(settings: Settings) -> Dtypes:
 
 
 def _need(architecture: Architecture, size: tuple[int, int], settings: Settings) -> Need:
+    width, _ = size
     value = _dtypes(settings).maps.itemsize
-    row = size[0] * architecture.channels * value * count_maps(architecture)
-    rows = max(1, STRIPE_PX // size[0]) + HALO
-    return Need(size, row, IN_HAND * rows * size[0] * max(architecture.channels, 64) * 4)
+    rows = max(1, STRIPE_PX // width) + HALO
+    return Need(
+        size,
+        map_row=width * architecture.channels * value * count_maps(architecture),
+        stripes=IN_HAND * rows * width * max(architecture.channels, 64) * 4,
+    )
 
 
 def _fits_gpu(need: Need, device: torch.device) -> bool:
     """Whether a GPU has room for all feature maps; beside it only stripes are there."""
-    if device.type != "cuda":
-        return False
-    free, _ = torch.cuda.mem_get_info(device)
-    return need.maps + need.stripes < free
+    return device.type == "cuda" and need.maps + need.stripes < torch.cuda.mem_get_info(device)[0]
