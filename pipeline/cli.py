@@ -580,7 +580,7 @@ def enhance(
     except KeyboardInterrupt:
         raise _Failure(f"Interrupted. The photos that were finished are in {printable(out)}.", 130) from None
     if enhanced < named:
-        raise DpedtoolError(f"{enhanced} of {named} photos enhanced: what was wrong with the others is said above.")
+        raise DpedtoolError(f"Enhanced {enhanced} of {named} photos: what was wrong with the others is said above.")
     click.echo(f"{named} {'photo' if named == 1 else 'photos'} in {printable(out)}.")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import torch
 
+from dataset.decoder_messages import collected
 from dataset.errors import DpedtoolError, Rejection
 from dataset.io import lock_folder, remove_leftovers
 from dataset.photo_files import Format, check_size, write_photo
@@ -187,13 +188,15 @@ def _enhance(model: Generator, path: Place, settings: Settings, output: Output, 
 def _read(model: Generator, path: Place, settings: Settings, output: Output) -> tuple[Image, Metadata]:
     """Return the photo and what is kept of its metadata; its size is judged before it is decoded."""
     photo = open_photo(path)
-    size = photo.size
-    check_size(size, output.format)
-    plan(model.architecture, size, settings)
-    image, note = photo.colour(), photo.note
+    with collected() as messages:
+        size = photo.size
+        check_size(size, output.format)
+        plan(model.architecture, size, settings)
+        image = photo.colour()
     metadata = kept_metadata(photo, size, gps=output.gps) if output.metadata else Metadata()
-    for text in filter(None, (note, metadata.note and f"{metadata.note}.")):
-        _say(path, text)
+    damage = f"it is damaged ({'; '.join(messages)})" if messages else ""
+    for text in filter(None, (photo.note, damage, metadata.note)):
+        _say(path, f"{text.removesuffix('.')}.")
     return image, metadata
 
 
