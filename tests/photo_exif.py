@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import pytest
 from PIL import Image as PillowImage
 from PIL.TiffImagePlugin import IFDRational
 
@@ -59,5 +60,9 @@ def photo_bytes(kind: str, exif: PillowImage.Exif | bytes | None, pixels: np.nda
     if kind in ("JPEG", "WEBP"):
         options["xmp"] = b"<x:xmpmeta>XMP-PLACE</x:xmpmeta>"
     out = io.BytesIO()
-    picture.save(out, kind, **options)
+    if kind == "HEIF":
+        pillow_heif = pytest.importorskip("pillow_heif")
+        pillow_heif.from_pillow(picture).save(out, exif=exif.tobytes() if isinstance(exif, PillowImage.Exif) else exif)
+    else:
+        picture.save(out, kind, **options)
     return out.getvalue()

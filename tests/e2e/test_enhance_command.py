@@ -86,6 +86,16 @@ def test_results_are_the_networks_in_the_format_asked_for(tmp_path: Path, photos
     assert sizes[0] < sizes[1]
 
 
+def test_photos_may_be_urls_and_have_any_name(tmp_path: Path, photos: Path, weights: Path, dpedtool) -> None:
+    archive = shutil.make_archive(str(tmp_path / "photos"), "zip", photos)
+    odd = Path(os.fsdecode(os.fsencode(photos) + b"/caf\xe9 $(x) [red].jpg"))
+    shutil.copy(photos / "a.jpg", odd)
+    out = tmp_path / "out"
+    ended = dpedtool("enhance", f"zip://b.png::{archive}", odd, "-o", out, "--weights", weights)
+    assert ended.out == f"2 photos in {out}.\n"
+    assert {path.name for path in out.iterdir()} == {"b.png", f"{odd.stem}.png"}
+
+
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [

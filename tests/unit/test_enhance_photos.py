@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import os
-import struct
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,12 @@ import photo_exif as known
 import pytest
 import torch
 from PIL import Image as PillowImage
+from rich.console import Console
+from test_photos import jpeg_header, png_header
 
 from dataset import progress
 from dataset.errors import DpedtoolError, Rejection
-from dataset.photos import encode_image, png_chunk
+from dataset.photos import encode_image
 from training.enhance import photos
 from training.enhance.photos import Output, check_results, enhance_photos, find_photos
 from training.enhance.whole_photo import Settings, enhance_photo
@@ -42,20 +43,6 @@ def stored(path: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
-
-
-def png_header(width: int, height: int) -> bytes:
-    """A PNG whose picture is all but missing."""
-    header = struct.pack(">2L5B", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(bytes(100)))
-
-
-def jpeg_header(width: int, height: int) -> bytes:
-    """A JPEG whose header gives another size than its picture has."""
-    content = bytearray(known.photo_bytes("JPEG", None))
-    place = content.index(b"\xff\xc0") + 5
-    content[place : place + 4] = struct.pack(">2H", height, width)
-    return bytes(content)
 
 
 def names(folder: Path) -> list[str]:
@@ -125,8 +112,10 @@ def test_what_was_there_is_replaced_and_leftovers_are_cleared_away(
     stored(tmp_path / "out" / "a.png", b"an earlier result")
     stored(tmp_path / "out" / ".x.dpedtool-part", b"half a file of a killed run")
     stored(tmp_path / "out" / "other.txt", b"mine")
+    elsewhere = stored(tmp_path / "out" / "below" / ".x.dpedtool-part", b"of a run that writes there")
     enhance_photos(model, [photo], ON_CPU, Output(tmp_path / "out"))
-    assert names(tmp_path / "out") == ["a.png", "other.txt"]
+    assert names(tmp_path / "out") == ["a.png", "below", "other.txt"]
+    assert elsewhere.exists()
     assert cv2.imread(str(tmp_path / "out" / "a.png")).shape == (40, 60, 3)
 
 
@@ -337,3 +326,15 @@ def test_progress_within_a_photo_is_told_in_lines(
         "enhance: 1 of 2 and 25 %",
         "enhance: 2 of 2",
     ]
+
+
+def test_on_a_terminal_a_bar_moves_within_a_photo(monkeypatch) -> None:
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=80)
+    monkeypatch.setattr(progress, "Console", lambda **_: terminal)
+    with progress.showing("enhance", 2) as reach:
+        assert terminal.is_terminal
+        for done in (0.5, 1, 1.5):
+            reach(done)
+    shown = terminal.file.getvalue()
+    assert "enhance" in shown
+    assert "1/2" in shown

@@ -22,6 +22,7 @@ from dataset.photos import list_photos, open_photo
 from dataset.places import Place, answering
 from dataset.progress import Reach, showing
 from dataset.stored import Image
+from training.enhance.side_by_side import side_by_side
 from training.enhance.whole_photo import Settings, enhance_photo, plan
 from training.model import Generator
 
@@ -89,7 +90,7 @@ def enhance_photos(model: Generator, sources: Iterable[Place], settings: Setting
     output.folder.mkdir(parents=True, exist_ok=True)
     lock = lock_folder(output.folder)
     try:
-        remove_leftovers(output.folder)
+        remove_leftovers(output.folder, below=False)
         enhanced = 0
         with showing("enhance", len(photos)) as reach:
             for index, photo in enumerate(photos):
@@ -180,8 +181,6 @@ def _enhance(model: Generator, path: Place, settings: Settings, output: Output, 
     after = enhance_photo(model, before, settings, tell)
     write_photo(output.result(path), after, output.format, quality=output.quality, metadata=metadata)
     if output.compare:
-        from training.enhance.side_by_side import side_by_side
-
         write_photo(output.comparison(path), side_by_side(before, after), "jpg")
 
 
