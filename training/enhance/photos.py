@@ -18,7 +18,7 @@ from dataset.errors import DpedtoolError, Rejection
 from dataset.io import lock_folder, remove_leftovers
 from dataset.photo_files import Format, check_size, write_photo
 from dataset.photo_metadata import Metadata, kept_metadata
-from dataset.photos import list_photos, open_photo
+from dataset.photos import PhotoFile, list_photos, open_photo
 from dataset.places import Place, answering
 from dataset.progress import Reach, showing
 from dataset.stored import Image
@@ -177,26 +177,26 @@ def _is_enhanced(model: Generator, path: Place, settings: Settings, output: Outp
 
 
 def _enhance(model: Generator, path: Place, settings: Settings, output: Output, tell: Reach) -> None:
-    before, metadata = _read(model, path, settings, output)
-    after = enhance_photo(model, before, settings, tell)
+    photo = open_photo(path)
+    size = photo.size
+    check_size(size, output.format)
+    planned = plan(model.architecture, size, settings)
+    before = _decoded(photo)
+    metadata = kept_metadata(photo, size, gps=output.gps) if output.metadata else Metadata()
+    _say(path, metadata.note)
+    after = enhance_photo(model, before, settings, planned, tell)
     write_photo(output.result(path), after, output.format, quality=output.quality, metadata=metadata)
     if output.compare:
         write_photo(output.comparison(path), side_by_side(before, after), "jpg")
 
 
-def _read(model: Generator, path: Place, settings: Settings, output: Output) -> tuple[Image, Metadata]:
-    """Return the photo and what is kept of its metadata; its size is judged before it is decoded."""
-    photo = open_photo(path)
+def _decoded(photo: PhotoFile) -> Image:
+    """Return the photo's pixels, and say what was amiss with it."""
     with collected() as messages:
-        size = photo.size
-        check_size(size, output.format)
-        plan(model.architecture, size, settings)
         image = photo.colour()
-    metadata = kept_metadata(photo, size, gps=output.gps) if output.metadata else Metadata()
-    damage = f"it is damaged ({'; '.join(messages)})" if messages else ""
-    for text in filter(None, (photo.note, damage, metadata.note)):
-        _say(path, f"{text.removesuffix('.')}.")
-    return image, metadata
+    _say(photo.path, photo.note)
+    _say(photo.path, f"it is damaged ({'; '.join(messages)})." if messages else "")
+    return image
 
 
 def _lacks_memory(error: Exception) -> bool:
@@ -207,5 +207,7 @@ def _lacks_memory(error: Exception) -> bool:
 
 
 def _say(path: Place, text: str) -> None:
-    """Print a sentence on a photo, which names it."""
-    print(text if text.startswith(str(path)) else f"{path}: {text}", file=sys.stderr, flush=True)
+    """Print a sentence on a photo, if there is one, so that it names the photo and has its full stop."""
+    if text:
+        named = text if text.startswith(str(path)) else f"{path}: {text}"
+        print(f"{named.removesuffix('.')}.", file=sys.stderr, flush=True)

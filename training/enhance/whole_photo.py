@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dataset.errors import Rejection
 from dataset.stored import Image
 from training.enhance.feature_map import FeatureMap, Scratch, open_scratch
 from training.enhance.memory import Need, Plan
@@ -159,7 +158,7 @@ def _run(
     planned = planned or plan(model.architecture, ends.size, settings)
     dtypes, count = _dtypes(settings), count_passes(model.architecture)
     repeatable = Computation(settings.device, dtypes.convolutions).repeatable()
-    with torch.inference_mode(), repeatable, _memory_errors(), _scratch(planned, settings) as scratch:
+    with torch.inference_mode(), repeatable, _scratch(planned, settings) as scratch:
         maps = _maps(model.architecture, ends.size, dtypes.maps, planned, scratch, settings.device)
         for number, each in enumerate(passes(model, dtypes, maps)):
             for start, made, share in _rows(each, ends, settings.device):
@@ -206,17 +205,6 @@ def _scratch(planned: Plan, settings: Settings) -> AbstractContextManager[Scratc
     if not planned.scratch or not settings.scratch:
         return nullcontext()
     return open_scratch(settings.scratch)
-
-
-@contextmanager
-def _memory_errors() -> Iterator[None]:
-    """Turn what PyTorch says where no memory is to be had, which has no class of its own on the processor."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
-            raise
-        raise Rejection("too_little_memory", "The memory ran out: free some, or allow less to be taken.") from None
 
 
 def _dtypes(settings: Settings) -> Dtypes:
