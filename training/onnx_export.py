@@ -111,14 +111,7 @@ def export(
         difference=math.nan,
     )
     content = as_onnx(generator, card.notes(), clip=clip).SerializeToString(deterministic=True)
-    with replacing(out) as temporary:
-        temporary.write_bytes(content)
-        difference = _difference(temporary, generator, clip)
-        if not difference <= TOLERANCE:
-            raise DpedtoolError(
-                f"With the weights of {weights} onnxruntime gives values {difference:.1e} from PyTorch's, more than "
-                f"{TOLERANCE:.0e}, so {out} is not written: try another version of onnxruntime."
-            )
+    difference = _write_checked(out, content, generator, clip)
     about = out.with_suffix(".md")
     write_text(about, replace(card, difference=difference).as_markdown())
     return Exported(out, about, card.architecture.name, card.parameters, difference)
@@ -247,6 +240,19 @@ def _known(described: Path, model: Generator) -> dict[str, Any]:
             "are of: remove it, or put the right one there."
         )
     return known
+
+
+def _write_checked(out: Path, content: bytes, model: Generator, clip: bool) -> float:
+    """Write the file if onnxruntime makes of it what PyTorch makes of the model; return how far they are apart."""
+    with replacing(out) as temporary:
+        temporary.write_bytes(content)
+        difference = _difference(temporary, model, clip)
+        if not difference <= TOLERANCE:
+            raise DpedtoolError(
+                f"onnxruntime gives values {difference:.1e} from PyTorch's, more than {TOLERANCE:.0e}, so {out} is not "
+                "written: try another version of onnxruntime."
+            )
+    return difference
 
 
 def _difference(file: Path, model: Generator, clip: bool) -> float:
