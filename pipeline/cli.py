@@ -585,6 +585,27 @@ def enhance(
 
 
 @main.command()
+@click.argument("model", type=FILE)
+@click.option("-o", "--out", type=FILE, required=True, metavar="FILE.onnx", help="File to write.")
+@click.option(
+    "--format", "file_format", type=click.Choice(["onnx"]), default="onnx", show_default=True, help="Kind of file."
+)
+@click.option("--clip/--no-clip", default=True, help="Cut the output to 0..1, or leave it as the network gives it.")
+@click.option("--scores", type=FILE, metavar="FILE", help="metrics.json of `dpedtool evaluate`, for the card.")
+@click.option("--licence", metavar="SPDX-ID", help="Licence of the weights, such as CC-BY-NC-4.0, for the card.")
+def export(model: Path, out: Path, file_format: str, clip: bool, scores: Path | None, licence: str | None) -> None:
+    """Write a network for apps. Writes FILE.onnx, checked against PyTorch in onnxruntime, and its card FILE.md.
+
+    MODEL is a folder that `dpedtool train` wrote, or a file of weights. Input and output of FILE.onnx are float32
+    (batch, 3, height, width), RGB, 0..1, of any height and width. Needed: pip install -e '.[onnx]'.
+    """
+    del file_format
+    from training.onnx_export import export as export_model
+
+    click.echo(export_model(model, out, clip=clip, scores=scores, licence=licence).sentence())
+
+
+@main.command()
 @click.argument("results", type=FILE)
 @out_option
 @params_options

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from click.testing import CliRunner
@@ -15,6 +16,7 @@ from dataset.photos import load_photo
 from pipeline.cli import main
 from training.checkpoint import load_card, load_model
 from training.importing import import_weights
+from training.onnx_export import export
 
 REFERENCES = {"image": "image_mean_clipped", "batch": "batch50_unclipped"}
 """How the file of reference scores calls the protocols."""
@@ -82,3 +84,19 @@ def test_scores_on_all_pairs_are_those_measured_independently(tmp_path: Path, na
             psnr, ms_ssim = expected[model][f"psnr_{called}_db"], expected[model][f"ms_ssim_{called}"]
             assert found[protocol][f"psnr_{side}_db"] == pytest.approx(psnr, abs=0.005)
             assert found[protocol][f"ms_ssim_{side}"] == pytest.approx(ms_ssim, abs=0.0005)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_onnx_files_give_what_the_original_graphs_give(tmp_path: Path, name: str) -> None:
+    import_weights(checkpoint(name), tmp_path / "weights.safetensors")
+    done = export(tmp_path / "weights.safetensors", tmp_path / f"{name}.onnx", clip=False)
+    assert done.difference < 1e-6
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 2
+    session = onnxruntime.InferenceSession(done.onnx, options)
+    for patch in PATCHES:
+        photo = load_photo(real_folder("dped_iphone_patches") / "iphone" / f"{patch}.jpg")
+        rgb = np.ascontiguousarray(photo[..., ::-1].transpose(2, 0, 1)[None], np.float32) / 255
+        (output,) = session.run(None, {"phone": rgb})
+        assert np.abs(output[0].transpose(1, 2, 0) - golden(name, patch)).max() < 1e-5
+    assert f"{name}.index".replace("_", r"\_") in done.card.read_text()
