@@ -311,7 +311,7 @@ def test_progress_within_a_photo_is_told_in_lines(
     tmp_path: Path, model: Generator, photo: Path, monkeypatch, capsys
 ) -> None:
     def enhance(*given: Any) -> np.ndarray:
-        _, image, _, tell = given
+        _, image, _, _, tell = given
         tell(0.25)
         return image
 

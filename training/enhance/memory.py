@@ -95,12 +95,12 @@ class Need:
         return held + max(self._beside_maps + rows * self.map_row, CODEC_PX * self._px)
 
     def _too_little_memory(self, held: int, allowed: int, limit: int | None, scratch: Path | None) -> Rejection:
-        whole, least = self._memory(held, self.size[1]), self._memory(held, 0)
-        takes = f"at least {in_gb(least if scratch else whole)} of memory"
-        if whole > least:
-            takes += f", {in_gb(whole)} without a scratch file" if scratch else f", {in_gb(least)} with a scratch file"
-        there = f"{in_gb(allowed, math.floor)} {'are free' if limit is None else 'are allowed'}"
-        return Rejection("too_little_memory", f"{self._photo} take {takes}; {there}.")
+        whole, least = in_gb(self._memory(held, self.size[1])), in_gb(self._memory(held, 0))
+        takes = least if scratch else whole
+        other = f" (with a scratch file {least})" if least != takes else ""
+        there = in_gb(allowed, math.floor)
+        there = f"{there} are free: close other programs" if limit is None else f"--max-memory allows {there}"
+        return Rejection("too_little_memory", f"{self._photo} take at least {takes} of memory{other}, and {there}.")
 
     def _check_disk(self, plan: Plan, whole: int, folder: Path) -> None:
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
