@@ -16,6 +16,9 @@ from dataset.camera_formats import is_heif, is_raw, open_heif, open_raw
 from dataset.places import Place
 from dataset.stored import MAX_PIXELS, Factor, Grey, Image, Stored, turn_of, unreadable
 
+# Pillow refuses more than twice this by itself, which by its own measure is less than phones have: 200 megapixels.
+PillowImage.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
+
 _ORIENTATION, _INTEROPERABILITY, _INDEX = 0x0112, 0xA005, 1
 _ADOBE_RGB = "R03"
 """DCF optional file, of Adobe RGB (EXIF 2.32, annex on interoperability)."""

@@ -63,9 +63,9 @@ def lock_folder(folder: Path) -> int:
     return handle
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that a killed process has left in a folder and in the folders below it."""
-    for pattern in (f".*{_TEMPORARY}", f"*/.*{_TEMPORARY}"):
+def remove_leftovers(folder: Path, *, below: bool = True) -> None:
+    """Remove the temporary files that a killed process has left in a folder and, where `below`, in those in it."""
+    for pattern in (f".*{_TEMPORARY}", *([f"*/.*{_TEMPORARY}"] if below else [])):
         for leftover in folder.glob(pattern):
             leftover.unlink(missing_ok=True)
 

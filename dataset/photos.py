@@ -211,27 +211,30 @@ def image_key(path: Path) -> str:
     """Return the key that `save_image` wrote into a PNG file; empty where there is no such file or no key."""
     try:
         with path.open("rb") as file:
-            head = file.read(_HEADER_END + 12 + len(_KEYWORD) + 100)
+            head = file.read(PNG_HEADER + 12 + len(_KEYWORD) + 100)
     except OSError:
         return ""
-    length = int.from_bytes(head[_HEADER_END : _HEADER_END + 4], "big")
-    text = head[_HEADER_END + 8 : _HEADER_END + 8 + length]
+    length = int.from_bytes(head[PNG_HEADER : PNG_HEADER + 4], "big")
+    text = head[PNG_HEADER + 8 : PNG_HEADER + 8 + length]
     return text[len(_KEYWORD) :].decode("ascii", "replace") if text.startswith(_KEYWORD) else ""
 
 
 _KEYWORD = b"dpedtool key\0"
-_HEADER_END = 33
+PNG_HEADER = 33
 """A PNG begins with 8 bytes of signature and 25 of the chunk IHDR (PNG specification, 5.2 and 11.2.1)."""
 
 
 def _with_key(png: bytes, key: str) -> bytes:
     """Insert a tEXt chunk behind the header (PNG specification, 11.3.3.2)."""
-    chunk = b"tEXt" + _KEYWORD + key.encode("ascii")
-    sealed = (len(chunk) - 4).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
-    return png[:_HEADER_END] + sealed + png[_HEADER_END:]
+    return png[:PNG_HEADER] + png_chunk(b"tEXt", _KEYWORD + key.encode("ascii")) + png[PNG_HEADER:]
 
 
-_PNG = [
+def png_chunk(name: bytes, data: bytes) -> bytes:
+    """Return a chunk of a PNG file as it is stored (PNG specification, 5.3)."""
+    return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
+
+
+PNG_OPTIONS = [
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY),
     *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_PAETH),
 ]
@@ -241,7 +244,7 @@ defaults three quarters of the time and nine tenths of the bytes."""
 
 def encode_image(image: Image, suffix: str, jpeg_quality: int = 95) -> bytes:
     """Encode an image as the bytes of a `.png` or `.jpg` file."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality] if suffix == ".jpg" else _PNG
+    options = [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality] if suffix == ".jpg" else PNG_OPTIONS
     done, encoded = cv2.imencode(suffix, image, options)
     if not done:
         raise DpedtoolError(f"An image of {image.shape} could not be encoded as {suffix}.")

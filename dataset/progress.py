@@ -2,39 +2,57 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 Item = TypeVar("Item")
+Reach = Callable[[float], None]
 
 SECONDS_BETWEEN_LINES = 5.0
 
 
 def track(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
     """Yield the items and show how many of `total` are done; `label` says what is being done to them."""
+    with showing(label, total) as reach:
+        for done, item in enumerate(items, start=1):
+            yield item
+            reach(done)
+
+
+def showing(label: str, total: int) -> AbstractContextManager[Reach]:
+    """Show how many of `total` items are done: the context is what is to be told it, parts of an item as a fraction.
+
+    What is printed to the error stream meanwhile stays above the bar.
+    """
     console = Console(stderr=True)
-    return _bar(items, label, total, console) if console.is_terminal else _lines(items, label, total)
+    return _bar(label, total, console) if console.is_terminal else _lines(label, total)
 
 
-def _bar(items: Iterable[Item], label: str, total: int, console: Console) -> Iterator[Item]:
+@contextlib.contextmanager
+def _bar(label: str, total: int, console: Console) -> Iterator[Reach]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
         task = progress.add_task(label, total=total)
-        for item in items:
-            yield item
-            progress.advance(task)
+        yield lambda done: progress.update(task, completed=done)
 
 
-def _lines(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
+@contextlib.contextmanager
+def _lines(label: str, total: int) -> Iterator[Reach]:
     start = last = time.monotonic()
-    for done, item in enumerate(items, start=1):
-        yield item
+
+    def reach(done: float) -> None:
+        nonlocal last
         now = time.monotonic()
         if now - last >= SECONDS_BETWEEN_LINES:
             last = now
-            print(f"{label}: {done} of {total}, {now - start:.0f} s", file=sys.stderr, flush=True)
+            part = f" and {int(done % 1 * 100)} %" if done % 1 else ""
+            print(f"{label}: {int(done)} of {total}{part}, {now - start:.0f} s", file=sys.stderr, flush=True)
+
+    yield reach

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 import textwrap
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
 from dataset.errors import DpedtoolError
 from dataset.io import write_json
 from dataset.params import PairParams, Params, as_yaml, load_params, load_preset, preset_names
-from dataset.places import Place, answering, as_place, is_url
+from dataset.places import Place, answering, as_place, is_url, printable
 from dataset.schema import Alignment, Pair, Patch, Photo, Row, columns
 from dataset.tables import read_frame, read_rows, write_rows
 from pipeline.runner import WORKER_MEMORY, default_workers, warm_up
@@ -46,8 +48,26 @@ class _Photos(click.ParamType[Place]):
         return as_place(str(value))
 
 
+class _Size(click.ParamType[int]):
+    """Bytes, as a number with a unit."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b\s*", str(value), re.IGNORECASE)
+        if not found:
+            self.fail(f"{value!r} is no size: write a number with its unit, as in 800MB, 3GB or 2.5GiB.", param, ctx)
+        number, prefix = found[1], (found[2] or "").lower()
+        step = 1024 if prefix.endswith("i") else 1000
+        size = int(Decimal(number) * step ** " kmgt".index(prefix[:1] or " "))
+        if not 0 < size < 2**63:
+            self.fail(f"{value!r} is no size that a memory has.", param, ctx)
+        return size
+
+
 FILE = _Local()
 PHOTOS = _Photos()
+SIZE = _Size()
 
 
 class _Commands(click.Group):
@@ -141,7 +161,7 @@ def main() -> None:
     """From phone and DSLR photo pairs to an aligned data set and a trained network.
 
     The stages in order: pair, align, patches, split, train, evaluate, report. Each reads what the one before it
-    wrote; `dvc repro` runs them all as params.yaml says.
+    wrote; `dvc repro` runs them all as params.yaml says. `enhance` runs the trained network over whole photos.
     """
 
 
@@ -470,6 +490,98 @@ def _evaluate_folders(
     if out:
         comparison.write(out)
     click.echo(json.dumps(comparison.as_json(), indent=2, allow_nan=False) if as_json else comparison.as_text())
+
+
+@main.command(
+    epilog="What is kept of a photo's EXIF: camera and lens, exposure, times, descriptions, names, copyright. Left out "
+    "are the position (unless --gps), thumbnails, which show the old picture, serial numbers, maker's notes, and all "
+    "of XMP and IPTC, since these may hold positions too."
+)
+@click.argument("photos", nargs=-1, required=True, type=PHOTOS, metavar="PHOTO...")
+@out_option
+@click.option("--weights", type=FILE, required=True, help="File of weights, or a folder that `dpedtool train` wrote.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["png", "jpg", "tiff"]),
+    default="png",
+    show_default=True,
+    help="Of the results; PNG and TIFF keep every pixel.",
+)
+@click.option("--quality", type=click.IntRange(1, 100), help="Of jpg; 95 unless given.")
+@click.option(
+    "--metadata",
+    type=click.Choice(["keep", "drop"]),
+    default="keep",
+    show_default=True,
+    help="What the photo's EXIF says, kept as far as it holds for the result, or dropped.",
+)
+@click.option("--gps", is_flag=True, help="Keep the position as well.")
+@click.option("--compare", is_flag=True, help="Write OUT/<stem>.compare.jpg too, the photo before and after.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="auto: bfloat16 where the device has instructions for it. It may differ by a grey level.",
+)
+@click.option(
+    "--max-memory",
+    type=SIZE,
+    help="What the program may take, such as 3GB or 800MB; a photo that needs more is refused. What is free, unless "
+    "given.",
+)
+@click.option(
+    "--scratch",
+    type=_Local(exists=True, file_okay=False, writable=True),
+    metavar="DIR",
+    help="Folder for a passing file of what finds no room in the memory; the folder of the results, unless given.",
+)
+@click.option("--no-scratch", is_flag=True, help="Make no such file: refuse photos that do not fit into the memory.")
+def enhance(
+    photos: tuple[Place, ...],
+    out: Path,
+    weights: Path,
+    format_: Literal["png", "jpg", "tiff"],
+    quality: int | None,
+    metadata: str,
+    gps: bool,
+    compare: bool,
+    device: Literal["auto", "cpu", "cuda"],
+    precision: Literal["auto", "float32", "bfloat16"],
+    max_memory: int | None,
+    scratch: Path | None,
+    no_scratch: bool,
+) -> None:
+    """Enhance whole photos. Writes OUT/<stem>.png.
+
+    PHOTO is a photo or a folder of photos, of any size. Results are upright and in sRGB, 8 bit. A photo that cannot be
+    enhanced is named, and the others are enhanced; the exit code is 1 then.
+    """
+    if gps and metadata == "drop":
+        raise click.UsageError("--gps keeps the position, and --metadata drop drops all: choose one.")
+    if quality and format_ != "jpg":
+        raise click.UsageError(f"--quality is for --format jpg: {format_} keeps every pixel.")
+    if scratch and no_scratch:
+        raise click.UsageError("--scratch and --no-scratch exclude each other: choose one.")
+    from training.checkpoint import load_model
+    from training.enhance.photos import Output, enhance_photos
+    from training.enhance.whole_photo import Settings
+    from training.inference import choose_device
+    from training.precision import choose_precision
+
+    chosen = choose_device(device)
+    room = None if no_scratch else scratch or out
+    settings = Settings(chosen, choose_precision(precision, chosen), max_memory, room)
+    output = Output(out, format_, quality or 95, metadata=metadata == "keep", gps=gps, compare=compare)
+    try:
+        enhanced, named = enhance_photos(load_model(weights).to(chosen), photos, settings, output)
+    except KeyboardInterrupt:
+        raise _Failure(f"Interrupted. The photos that were finished are in {printable(out)}.", 130) from None
+    if enhanced < named:
+        raise DpedtoolError(f"Enhanced {enhanced} of {named} photos: what was wrong with the others is said above.")
+    click.echo(f"{named} {'photo' if named == 1 else 'photos'} in {printable(out)}.")
 
 
 @main.command()

@@ -14,7 +14,6 @@ from itertools import islice
 import cv2
 import numpy as np
 import numpy.typing as npt
-import psutil
 import torch
 from cv2.typing import MatLike
 from torch import Tensor
@@ -23,6 +22,7 @@ from dataset.errors import DpedtoolError, ParamsError
 from dataset.params import TrainParams
 from dataset.photos import Image
 from training.data import Batch, Pairs
+from training.free_memory import free_memory
 
 MOST_THREADS = 8
 """More decode no faster than they take turns in Python."""
@@ -237,4 +237,4 @@ def _processors() -> int:
 
 
 def _free_bytes() -> int:
-    return int(MEMORY_SHARE * psutil.virtual_memory().available)
+    return int(MEMORY_SHARE * free_memory())

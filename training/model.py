@@ -105,7 +105,11 @@ class Generator(nn.Module):
             (N, 3, H, W), RGB, within -0.08..1.08: nominally 0..1 but not clipped.
 
         """
-        features = self.features(phone)
+        return self.squash(self.features(phone))
+
+    @staticmethod
+    def squash(features: Tensor) -> Tensor:
+        """Return what the last convolution made as colours, of the same shape, within -0.08..1.08."""
         # Of bfloat16, which has three digits, the output would be in steps of a grey level.
         features = features.float() if features.dtype == torch.bfloat16 else features
         return torch.tanh(features) * OUTPUT_SCALE + OUTPUT_CENTRE

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from dataset.errors import DpedtoolError, Rejection
-from dataset.photos import capture_time, decode_photo, encode_image, list_photos, load_photo, save_image
+from dataset.photos import PhotoFile, capture_time, decode_photo, encode_image, list_photos, load_photo, save_image
 
 ORIENTATION, EXIF, DATE_TIME, ORIGINAL, SUBSEC = 0x0112, 0x8769, 306, 36867, 37521
 
@@ -123,6 +123,10 @@ def jpeg_header(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("side", [16_000, 60_000])
 def test_a_header_that_claims_more_than_memory_holds_is_refused_before_it_is_decoded(header, side: int) -> None:
     assert "megapixels" in rejection(header(side, side)).detail
+
+
+def test_photos_of_200_megapixels_are_let_in() -> None:
+    assert PhotoFile(Path("some.jpg"), jpeg_header(16320, 12240)).size == (16320, 12240)
 
 
 # What is one

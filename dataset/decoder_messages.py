@@ -1,0 +1,33 @@
+"""What libjpeg, libpng and OpenCV print about damaged photos: past Python, and without the name of the file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+
+_STANDARD_ERROR = 2
+_TELLING = re.compile(
+    r"^(?:Corrupt JPEG data|Premature end of JPEG|Invalid SOS|libpng (?:warning|error)).*", re.MULTILINE
+)
+
+
+@contextlib.contextmanager
+def collected() -> Iterator[list[str]]:
+    """Keep what decoders print from the error stream; when the block has ended, the list holds what counts of it.
+
+    Whatever else is printed meanwhile, by any thread, is lost.
+    """
+    found: list[str] = []
+    with tempfile.TemporaryFile() as file:
+        stream = os.dup(_STANDARD_ERROR)
+        os.dup2(file.fileno(), _STANDARD_ERROR)
+        try:
+            yield found
+        finally:
+            os.dup2(stream, _STANDARD_ERROR)
+            os.close(stream)
+        file.seek(0)
+        found += dict.fromkeys(_TELLING.findall(file.read().decode("utf-8", "replace")))

@@ -1,0 +1,141 @@
+"""Fields of TIFF directories, in TIFF files and in EXIF blocks, which are TIFF files without a picture.
+
+Values are carried over as they lie in the file. Pillow would read and write them too, but gives them types anew and
+makes question marks of letters beyond ASCII, such as the © of a copyright (TIFF 6.0, section 2; EXIF 2.32, 4.6.2).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+ByteOrder = Literal["<", ">"]
+Directory = dict[int, "Field"]
+"""Fields by tag."""
+
+ASCII, SHORT, LONG, UNDEFINED = 2, 3, 4, 7
+_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 129: 1}
+"""Of one value of each type of TIFF 6.0; of pointers to directories, 13; and of UTF-8, 129, of EXIF 3.0."""
+_POINTERS = (LONG, 13)
+LONGEST = 65535
+"""Bytes of a field that is read: more than an EXIF block in a JPEG can hold."""
+_MAGIC = {b"II*\0": "<", b"MM\0*": ">"}
+HEADER = 8
+"""Bytes before the first directory, at the earliest."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field's values."""
+
+    kind: int
+    """The type by its number in TIFF 6.0."""
+    data: bytes
+    """The values, in the byte order of the file."""
+
+    @property
+    def count(self) -> int:
+        """How many values there are."""
+        return len(self.data) // _BYTES[self.kind]
+
+
+def shorts(order: ByteOrder, *values: int) -> Field:
+    """Return a field of whole numbers up to 65535."""
+    return Field(SHORT, struct.pack(f"{order}{len(values)}H", *values))
+
+
+def longs(order: ByteOrder, *values: int) -> Field:
+    """Return a field of whole numbers up to 2**32 - 1."""
+    return Field(LONG, struct.pack(f"{order}{len(values)}L", *values))
+
+
+class TiffReader:
+    """The directories of a TIFF file or an EXIF block.
+
+    Attributes
+    ----------
+    order
+        Byte order of all numbers.
+    damaged
+        Whether a field or a directory that was asked for could not be read, and was left out.
+
+    """
+
+    def __init__(self, content: bytes) -> None:
+        """Read the header.
+
+        Raises
+        ------
+        ValueError
+            This is no TIFF file; BigTIFF is none either.
+
+        """
+        order = _MAGIC.get(content[:4])
+        if order is None or len(content) < HEADER:
+            raise ValueError("no TIFF header")
+        self.order: ByteOrder = "<" if order == "<" else ">"
+        self.damaged = False
+        self._content = content
+
+    def first(self, tags: Collection[int]) -> Directory:
+        """Return those fields of the first directory that have one of the tags."""
+        return self._directory(self._number("L", 4), tags)
+
+    def below(self, pointer: Field | None, tags: Collection[int]) -> Directory:
+        """Return those fields of the directory that a field points to; none where there is no such field."""
+        if pointer is None:
+            return {}
+        if pointer.kind not in _POINTERS or pointer.count != 1:
+            self.damaged = True
+            return {}
+        (offset,) = struct.unpack(f"{self.order}L", pointer.data)
+        return self._directory(offset, tags)
+
+    def _directory(self, offset: int, tags: Collection[int]) -> Directory:
+        if offset < HEADER or offset + 2 > len(self._content):
+            self.damaged = True
+            return {}
+        found: Directory = {}
+        for place in range(offset + 2, offset + 2 + 12 * self._number("H", offset), 12):
+            if place + 12 > len(self._content):
+                self.damaged = True
+                break
+            tag = self._number("H", place)
+            if tag in tags and tag not in found and (field := self._field(place)):
+                found[tag] = field
+        return found
+
+    def _field(self, place: int) -> Field | None:
+        kind, count = self._number("H", place + 2), self._number("L", place + 4)
+        length = count * _BYTES.get(kind, 0)
+        start = place + 8 if length <= 4 else self._number("L", place + 8)
+        if not 0 < length <= LONGEST or start + length > len(self._content):
+            # Cameras write fields without a value; they say nothing, and nothing is wrong with them.
+            self.damaged = self.damaged or count > 0
+            return None
+        return Field(kind, self._content[start : start + length])
+
+    def _number(self, kind: Literal["H", "L"], offset: int) -> int:
+        (value,) = struct.unpack_from(self.order + kind, self._content, offset)
+        return int(value)
+
+
+def directory_bytes(fields: Mapping[int, Field], offset: int, order: ByteOrder) -> bytes:
+    """Return a directory, the last of its file, as it is written at an offset, with the values behind it."""
+    head = struct.pack(f"{order}H", len(fields))
+    values = offset + len(head) + 12 * len(fields) + 4
+    entries, rest = [], b""
+    for tag, field in sorted(fields.items()):
+        place = field.data.ljust(4, b"\0")
+        if len(field.data) > 4:
+            place = struct.pack(f"{order}L", values + len(rest))
+            rest += field.data + b"\0" * (len(field.data) % 2)
+        entries.append(struct.pack(f"{order}HHL", tag, field.kind, field.count) + place)
+    return head + b"".join(entries) + bytes(4) + rest
+
+
+def header_bytes(first_directory: int, order: ByteOrder) -> bytes:
+    """Return the header of a file whose first directory lies at an offset."""
+    return struct.pack(f"{order}2sHL", b"II" if order == "<" else b"MM", 42, first_directory)

@@ -1,0 +1,122 @@
+"""A feature map of a whole photo, in the memory as far as it may take it, the rest in a file."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dataset.errors import Rejection
+
+
+class Scratch:
+    """A nameless file that is gone with the process, however that ends."""
+
+    def __init__(self, file: io.BufferedRandom, folder: Path) -> None:
+        self._file, self._folder = file, folder
+        self._size = 0
+
+    def reserve(self, size: int) -> int:
+        """Return where the next `size` bytes of the file begin."""
+        start, self._size = self._size, self._size + size
+        return start
+
+    def write(self, offset: int, values: Tensor) -> None:
+        """Write a contiguous tensor of the processor.
+
+        Raises
+        ------
+        Rejection
+            `too_little_disk`: the disk is full, or fails.
+
+        """
+        try:
+            self._file.seek(offset)
+            self._file.write(_bytes(values))
+        except OSError as error:
+            raise Rejection(
+                "too_little_disk",
+                f"The scratch file in {self._folder} cannot grow ({error.strerror}): make room, or name another.",
+            ) from None
+
+    def read(self, offset: int, values: Tensor) -> Tensor:
+        """Fill a contiguous tensor of the processor."""
+        self._file.seek(offset)
+        wanted = values.numel() * values.element_size()
+        if self._file.readinto(_bytes(values)) != wanted:
+            raise OSError(f"the scratch file ends within the {wanted} bytes behind {offset}")
+        return values
+
+
+@contextmanager
+def open_scratch(folder: Path) -> Iterator[Scratch]:
+    """Yield a scratch file in a folder, which is made if missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        yield Scratch(file, folder)
+
+
+def _bytes(values: Tensor) -> memoryview:
+    """The memory of a contiguous tensor, also of bfloat16, which numpy does not know."""
+    return values.view(torch.uint8).numpy().data
+
+
+class FeatureMap:
+    """Values (height, width, channels), written and read by rows.
+
+    Parameters
+    ----------
+    shape
+        (height, width, channels).
+    dtype
+        Of the values.
+    rows
+        How many of them the memory holds, from above; the others are in the file.
+    scratch
+        The file; None where the memory holds all rows.
+    device
+        Where the rows that the memory holds are kept.
+
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        dtype: torch.dtype,
+        *,
+        rows: int,
+        scratch: Scratch | None,
+        device: torch.device,
+    ) -> None:
+        height, *row = shape
+        self._held = torch.empty((min(rows, height), *row), dtype=dtype, device=device)
+        self._row_bytes = row[0] * row[1] * dtype.itemsize
+        self._scratch = scratch
+        if rows < height and scratch is None:
+            raise ValueError(f"{height - rows} of {height} rows have no place")
+        self._offset = scratch.reserve((height - rows) * self._row_bytes) if scratch and rows < height else 0
+
+    def write(self, start: int, rows: Tensor) -> None:
+        """Put rows (h, W, C) at this row."""
+        held = min(max(len(self._held) - start, 0), len(rows))
+        self._held[start : start + held] = rows[:held]
+        if held < len(rows) and self._scratch:
+            self._scratch.write(self._place(start + held), rows[held:].to("cpu", self._held.dtype).contiguous())
+
+    def read(self, start: int, stop: int, device: torch.device) -> Tensor:
+        """Return rows `start` to `stop` on a device; they may be those of the map itself, and are not to be changed."""
+        held = self._held[start:stop].to(device)
+        missing = stop - start - len(held)
+        if not missing or not self._scratch:
+            return held
+        rest = torch.empty((missing, *self._held.shape[1:]), dtype=self._held.dtype)
+        self._scratch.read(self._place(start + len(held)), rest)
+        return torch.cat([held, rest.to(device)]) if len(held) else rest.to(device)
+
+    def _place(self, row: int) -> int:
+        return self._offset + (row - len(self._held)) * self._row_bytes
