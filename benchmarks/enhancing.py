@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from training.enhance.memory import Plan
     from training.enhance.whole_photo import Settings
     from training.model import Architecture
 
@@ -50,8 +51,10 @@ class Loaded:
 def main() -> None:
     options = _parser().parse_args()
     be_first_to_end()
+    # Plans are made before a photo is decoded.
+    height, width, _ = np.load(options.photo, mmap_mode="r").shape
+    loaded = TOOLS[options.tool](options, (width, height))
     photo = np.load(options.photo)
-    loaded = TOOLS[options.tool](options, (photo.shape[1], photo.shape[0]))
     wall, cpu = time.perf_counter(), time.process_time()
     enhanced = loaded.enhance(photo)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -97,26 +100,25 @@ def dpedtool(options: argparse.Namespace, size: tuple[int, int]) -> Loaded:
     if options.least_memory:
         allowed = least_memory(model.architecture, size, free)
     settings = Settings(free.device, free.precision, allowed, free.scratch)
-    scratch = _scratch_bytes(model.architecture, size, settings)
-    return Loaded(lambda photo: enhance_photo(model, photo, settings), torch.__version__, scratch, allowed)
+    planned = _planned(model.architecture, size, settings)
+    return Loaded(
+        lambda photo: enhance_photo(model, photo, settings, planned), torch.__version__, planned.scratch, allowed
+    )
 
 
-def _scratch_bytes(architecture: Architecture, size: tuple[int, int], settings: Settings) -> int:
-    """Return the size of the file that a photo will take; end with the sentence of a refusal."""
+def _planned(architecture: Architecture, size: tuple[int, int], settings: Settings) -> Plan:
+    """Say what a photo takes; end with the sentence of a refusal."""
     from dataset.errors import Rejection
     from training.enhance.whole_photo import plan
 
     try:
-        return plan(architecture, size, settings).scratch
+        return plan(architecture, size, settings)
     except Rejection as refusal:
         sys.exit(refusal.detail)
 
 
 def least_memory(architecture: Architecture, size: tuple[int, int], free: Settings) -> int:
-    """Return the least memory that a photo (width, height) is not refused for, in bytes.
-
-    It is right to 10 MB, of which one more is added for what the process may take until the photo's turn.
-    """
+    """Return the least memory that a photo (width, height) is not refused for, in bytes, to 10 MB."""
     from dataclasses import replace
 
     from dataset.errors import Rejection
@@ -133,7 +135,7 @@ def least_memory(architecture: Architecture, size: tuple[int, int], free: Settin
             refused = middle
         else:
             enough = middle
-    return (enough + 1) * STEP
+    return enough * STEP
 
 
 def onnx_runtime(options: argparse.Namespace, size: tuple[int, int]) -> Loaded:

@@ -123,12 +123,12 @@ def refuse_below(monkeypatch: pytest.MonkeyPatch, least: int, reason: str) -> No
         allowed = settings.max_memory or 1500 * 10**6
         if allowed < least * 10**6:
             raise Rejection(reason, "It takes more.")
-        return Plan(min(allowed, 1500 * 10**6), 0)
+        return Plan(memory=min(allowed, 1500 * 10**6), scratch=0, rows=0)
 
     monkeypatch.setattr(whole_photo, "plan", plan)
 
 
-@pytest.mark.parametrize(("least", "found"), [(1, 20), (777, 790), (780, 790), (1499, 1510), (1500, 1510)])
+@pytest.mark.parametrize(("least", "found"), [(1, 10), (777, 780), (780, 780), (781, 790), (1500, 1500)])
 def test_the_least_memory_is_what_is_not_refused(monkeypatch: pytest.MonkeyPatch, least: int, found: int) -> None:
     refuse_below(monkeypatch, least, "too_little_memory")
     free = Settings(torch.device("cpu"), "bfloat16")
