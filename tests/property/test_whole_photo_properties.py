@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from training.enhance import whole_photo
@@ -40,8 +40,9 @@ def generator(channels: int, blocks: int, seed: int) -> Generator:
 def test_stripes_are_what_the_whole_photo_is(
     height: int, width: int, rows: int, channels: int, blocks: int, seed: int
 ) -> None:
+    assume(height * width > 1 or not blocks)  # PyTorch's instance norm refuses a single px
     model = generator(channels, blocks, seed)
-    image = torch.rand(3, height, width)
+    image = torch.rand(3, height, width, generator=torch.Generator().manual_seed(seed))
     with torch.inference_mode():
         whole = model(image[None])[0]
     with patch.object(whole_photo, "STRIPE_PX", rows * width):
@@ -55,7 +56,7 @@ def test_stripes_are_what_the_whole_photo_is(
 @given(height=sides, width=sides, held=st.integers(0, 40), precision=st.sampled_from(["float32", "bfloat16"]))
 def test_where_feature_maps_are_kept_changes_no_bit(height: int, width: int, held: int, precision) -> None:
     model = generator(4, 2, 0)
-    image = torch.rand(3, height, width)
+    image = torch.rand(3, height, width, generator=torch.Generator().manual_seed(0))
     with TemporaryDirectory() as folder, patch.object(whole_photo, "STRIPE_PX", 3 * width):
         in_memory = enhance_image(model, image, Settings(CPU, precision))
         with patch.object(whole_photo, "plan", lambda *_: Plan(0, 1, held)):

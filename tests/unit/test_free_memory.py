@@ -51,7 +51,7 @@ def test_more_used_than_allowed_leaves_nothing(groups: Path) -> None:
 
 
 @pytest.mark.parametrize("own", [None, "4:memory:/old\n", ""])
-def test_systems_without_such_groups(groups: Path, monkeypatch, own: str | None) -> None:
+def test_systems_without_such_groups(groups: Path, own: str | None) -> None:
     limit(groups, "3000", 1000)
     free_memory._OWN_GROUP.unlink() if own is None else free_memory._OWN_GROUP.write_text(own)
     assert free_memory.free_memory() == 10**10
