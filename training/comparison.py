@@ -11,13 +11,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from dataset.errors import DpedtoolError
+from dataset.errors import DpedtoolError, Rejection
 from dataset.io import file_sha256, write_json, write_text
 from dataset.params import EvaluateParams
 from dataset.progress import track
 from training.checkpoint import load_model, model_files
 from training.colour_transform import MOST_FITTED, ColourTransform, fit
 from training.data import Batch, FolderPairs, Pairs
+from training.enhance.whole_photo import Settings, enhance_image
 from training.inference import choose_device, enhance_patches
 from training.lpips import SMALLEST_PX, Lpips, load_lpips
 from training.metrics import BATCH_PAIRS, PROTOCOLS, Measures, Protocol, Scores, figures, measure_protocols
@@ -32,7 +33,7 @@ VERSIONS: tuple[Version, ...] = get_args(Version)
 _CALLED: dict[Version, str] = {"before": "phone", "colour": "colour", "after": "network"}
 
 PX_AT_ONCE = 160_000
-"""Images of one size are run together up to so many px, DPED's network taking 1 kB a px; larger ones one by one."""
+"""Images of one size are run together up to so many px, DPED's network taking 1 kB a px; larger ones in stripes."""
 
 
 @dataclass(frozen=True)
@@ -167,8 +168,19 @@ class _Rivals:
         if self.colour:
             made["colour"] = self.colour.apply(phone)
         if self.model:
-            made["after"] = enhance_patches(self.model, phone, clip=False, at_once=len(phone))
+            made["after"] = _enhanced(self.model, phone)
         return made
+
+
+def _enhanced(model: Generator, phone: Tensor) -> Tensor:
+    """Run the network over images (N, 3, H, W), not clipped; whole photos in stripes, which take less memory."""
+    if phone[0, 0].numel() <= PX_AT_ONCE:
+        return enhance_patches(model, phone, clip=False, at_once=len(phone))
+    settings = Settings(next(model.parameters()).device, "float32")
+    try:
+        return torch.stack([enhance_image(model, photo, settings) for photo in phone])
+    except Rejection as rejection:
+        raise DpedtoolError(rejection.detail) from None
 
 
 class _Record:

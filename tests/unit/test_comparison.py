@@ -15,6 +15,7 @@ import torch
 from click.testing import CliRunner, Result
 
 import training.comparison
+from dataset.errors import DpedtoolError
 from dataset.params import EvaluateParams
 from dataset.photos import encode_image
 from pipeline.cli import main
@@ -22,6 +23,7 @@ from training.checkpoint import load_model, save_model
 from training.colour_transform import fit
 from training.comparison import Comparison, compare
 from training.data import FolderPairs
+from training.enhance import memory
 from training.initialisation import initialise
 from training.lpips import Lpips
 from training.metrics import PROTOCOLS, Scores, psnr_each, score
@@ -116,6 +118,25 @@ def test_never_more_than_a_few_px_are_in_memory(folder: Path, monkeypatch: pytes
     monkeypatch.setattr(training.comparison, "measure_protocols", counting)
     compared(folder, None)
     assert counts == [10, 10, 10, 10, 10, 3]
+
+
+def test_whole_photos_are_run_in_stripes_and_score_the_same(
+    folder: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = compared(folder, weights, ["1", "2"]).measures["after"]["image"].psnr_db()
+    monkeypatch.setattr(training.comparison, "PX_AT_ONCE", SIDE * SIDE - 1)
+    monkeypatch.setattr(training.comparison, "enhance_patches", None)
+    in_stripes = compared(folder, weights, ["1", "2"]).measures["after"]["image"].psnr_db()
+    torch.testing.assert_close(in_stripes, usual, rtol=0, atol=1e-4)
+
+
+def test_photos_that_do_not_fit_into_the_memory_end_it_in_a_sentence(
+    folder: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training.comparison, "PX_AT_ONCE", 1)
+    monkeypatch.setattr(memory, "free_memory", lambda: 0)
+    with pytest.raises(DpedtoolError, match=f"^{SIDE}x{SIDE} px take at least .* are free: close other programs"):
+        compared(folder, weights)
 
 
 def test_without_weights_the_phone_alone_is_scored(folder: Path) -> None:

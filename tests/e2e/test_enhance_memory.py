@@ -1,0 +1,60 @@
+"""The memory that `dpedtool enhance` takes, as the system counts it: the peak of a process of its own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from benchmarks.usage import Usage, measure
+from dataset.photos import encode_image
+from training.checkpoint import save_model
+from training.initialisation import initialise
+from training.model import Architecture
+
+MARGIN = 1.1
+"""Of the limit: other builds of PyTorch take more or less by themselves."""
+
+
+def network(folder: Path, channels: int) -> Path:
+    model = Architecture(channels=channels, blocks=1).build()
+    initialise(model, torch.Generator().manual_seed(0))
+    save_model(folder / "net.safetensors", model, {})
+    return folder / "net.safetensors"
+
+
+def photo(folder: Path, width: int, height: int) -> Path:
+    small = np.random.default_rng(0).integers(0, 256, (height // 16, width // 16, 3), np.uint8)
+    large = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+    (folder / "photo.jpg").write_bytes(encode_image(large, ".jpg"))
+    return folder / "photo.jpg"
+
+
+def enhance(photo: Path, weights: Path, out: Path, *options: str) -> Usage:
+    command = [sys.executable, "-m", "pipeline", "enhance", photo, "-o", out, "--weights", weights, *options]
+    done = measure(command, one_processor=False)
+    assert done.code == 0, done.said
+    return done
+
+
+def test_a_limit_is_kept_and_changes_no_byte(tmp_path: Path) -> None:
+    weights, of = network(tmp_path, 32), photo(tmp_path, 2048, 1536)
+    free = enhance(of, weights, tmp_path / "free", "--precision", "float32")
+    limited = enhance(of, weights, tmp_path / "limited", "--precision", "float32", "--max-memory", "750MB")
+    assert limited.peak_bytes < MARGIN * 750e6
+    # Two feature maps of 32 channels in float32 alone are 805 MB.
+    assert free.peak_bytes > 1e9
+    result = (tmp_path / "free" / "photo.png").read_bytes()
+    assert (tmp_path / "limited" / "photo.png").read_bytes() == result
+    assert [path.name for path in (tmp_path / "limited").iterdir() if not path.name.startswith(".")] == ["photo.png"]
+
+
+def test_12_megapixels_in_3_gigabytes(tmp_path: Path) -> None:
+    """With feature maps of 64 channels, as DPED has them: in bfloat16 two are 3.1 GB."""
+    weights, of = network(tmp_path, 64), photo(tmp_path, 4032, 3024)
+    done = enhance(of, weights, tmp_path / "out", "--precision", "bfloat16", "--max-memory", "3GB")
+    assert done.peak_bytes < 3e9
+    assert cv2.imread(str(tmp_path / "out" / "photo.png")).shape == (3024, 4032, 3)
