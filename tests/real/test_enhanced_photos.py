@@ -54,7 +54,7 @@ def test_what_cameras_write_is_read_back_without_position_and_thumbnail(tmp_path
 def test_published_weights_in_stripes_are_exact(name: str, tmp_path: Path) -> None:
     """Within the rounding of float32, which PyTorch's own result has too; in bfloat16 within a grey level."""
     model = import_weights(checkpoint(name), tmp_path / "weights.safetensors").generator.eval()
-    photo = cv2.imread(str(real_folder("city100") / "iphonex" / "001.jpg"))[:301, :403]
+    photo = cv2.imread(str(real_folder("city100") / "iphonex" / "001.jpg"))[100:251, 200:403]
     image = torch.from_numpy(photo[..., ::-1].copy()).permute(2, 0, 1).float() / 255
     exact, half = (enhance_image(model, image, Settings(torch.device("cpu"), kind)) for kind in ("float32", "bfloat16"))
     with torch.inference_mode():

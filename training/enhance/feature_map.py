@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import tempfile
 from collections.abc import Iterator
@@ -15,9 +16,18 @@ from dataset.errors import Rejection
 
 
 class Scratch:
-    """A nameless file that is gone with the process, however that ends."""
+    """A nameless file that is gone with the process, however that ends.
 
-    def __init__(self, file: io.BufferedRandom, folder: Path) -> None:
+    Parameters
+    ----------
+    file
+        Without a buffer, which would keep the end of what was written until the disk is full.
+    folder
+        Where it is, for messages.
+
+    """
+
+    def __init__(self, file: io.FileIO, folder: Path) -> None:
         self._file, self._folder = file, folder
         self._size = 0
 
@@ -35,35 +45,53 @@ class Scratch:
             `too_little_disk`: the disk is full, or fails.
 
         """
+        rest = _bytes(values)
         try:
             self._file.seek(offset)
-            self._file.write(_bytes(values))
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
-            raise Rejection(
-                "too_little_disk",
-                f"The scratch file in {self._folder} cannot grow ({error.strerror}): make room, or name another.",
-            ) from None
+            raise self._failed("grow", error) from None
 
     def read(self, offset: int, values: Tensor) -> Tensor:
-        """Fill a contiguous tensor of the processor."""
-        self._file.seek(offset)
-        wanted = values.numel() * values.element_size()
-        if self._file.readinto(_bytes(values)) != wanted:
-            raise OSError(f"the scratch file ends within the {wanted} bytes behind {offset}")
+        """Fill a contiguous tensor of the processor with what was written.
+
+        Raises
+        ------
+        Rejection
+            `too_little_disk`: the disk fails.
+
+        """
+        rest = _bytes(values)
+        try:
+            self._file.seek(offset)
+            while rest:
+                count = self._file.readinto(rest)
+                if not count:
+                    raise OSError(errno.EIO, "its end is missing")
+                rest = rest[count:]
+        except OSError as error:
+            raise self._failed("be read", error) from None
         return values
+
+    def _failed(self, doing: str, error: OSError) -> Rejection:
+        return Rejection(
+            "too_little_disk",
+            f"The scratch file in {self._folder} cannot {doing} ({error.strerror}): make room, or name another folder.",
+        )
 
 
 @contextmanager
 def open_scratch(folder: Path) -> Iterator[Scratch]:
     """Yield a scratch file in a folder, which is made if missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder) as file:
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
         yield Scratch(file, folder)
 
 
 def _bytes(values: Tensor) -> memoryview:
     """The memory of a contiguous tensor, also of bfloat16, which numpy does not know."""
-    return values.view(torch.uint8).numpy().data
+    return values.flatten().view(torch.uint8).numpy().data
 
 
 class FeatureMap:

@@ -17,6 +17,8 @@ PROCESS = 430 * 10**6
 """What Python, PyTorch and its kernels take at the least, in bytes, as measured."""
 KERNELS = 60 * 10**6
 """What of it comes with the first photo."""
+STEP = 10**8
+"""To which it is rounded up, so that a limit that would do once does again."""
 PHOTO_PX = 9
 """Bytes a px while the network runs: the photo's file, its pixels and the result's."""
 CODEC_PX = 21
@@ -50,13 +52,15 @@ class Need:
     stripes: int
     """What the layers have in hand."""
 
-    def plan(self, max_memory: int | None, scratch: Path | None) -> Plan:
+    def plan(self, process: int, max_memory: int | None, scratch: Path | None) -> Plan:
         """Divide the feature maps between memory and scratch file.
 
         Parameters
         ----------
+        process
+            What the process takes without a photo, in bytes: `process_memory`.
         max_memory
-            What the process may take at its peak, in bytes; None: most of what is free.
+            What the process may take at its peak, in bytes, as far as that is free; None: what is free.
         scratch
             Folder of the scratch file; None: there is none.
 
@@ -66,15 +70,16 @@ class Need:
             `too_little_memory`, with the least that would do; `too_little_disk`.
 
         """
-        held, height = _process(), self.size[1]
-        allowed = _held() + int(SHARE * free_memory()) if max_memory is None else max_memory
-        room = allowed - held - self._beside_maps
+        height, free = self.size[1], _held() + int(SHARE * free_memory())
+        limit = max_memory if max_memory is not None and max_memory < free else None
+        allowed = free if limit is None else limit
+        room = allowed - process - self._beside_maps
         rows = height if room >= self.maps else max(0, room // max(1, self.map_row))
-        plan = Plan(self._memory(held, rows), self.maps - rows * self.map_row, rows)
+        plan = Plan(self._memory(process, rows), self.maps - rows * self.map_row, rows)
         if plan.memory > allowed or (plan.scratch and scratch is None):
-            raise self._too_little_memory(held, allowed, max_memory, scratch)
+            raise self._too_little_memory(process, allowed, limit, scratch)
         if plan.scratch and scratch:
-            self._check_disk(plan, self._memory(held, height), scratch)
+            self._check_disk(plan, self._memory(process, height), scratch)
         return plan
 
     @property
@@ -90,12 +95,12 @@ class Need:
     def _beside_maps(self) -> int:
         return PHOTO_PX * self._px + self.stripes
 
-    def _memory(self, held: int, rows: int) -> int:
+    def _memory(self, process: int, rows: int) -> int:
         """The process at its peak: the network, with so many rows of the maps in memory, or a codec."""
-        return held + max(self._beside_maps + rows * self.map_row, CODEC_PX * self._px)
+        return process + max(self._beside_maps + rows * self.map_row, CODEC_PX * self._px)
 
-    def _too_little_memory(self, held: int, allowed: int, limit: int | None, scratch: Path | None) -> Rejection:
-        whole, least = in_gb(self._memory(held, self.size[1])), in_gb(self._memory(held, 0))
+    def _too_little_memory(self, process: int, allowed: int, limit: int | None, scratch: Path | None) -> Rejection:
+        whole, least = in_gb(self._memory(process, self.size[1])), in_gb(self._memory(process, 0))
         takes = least if scratch else whole
         other = f" (with a scratch file {least})" if least != takes else ""
         there = in_gb(allowed, math.floor)
@@ -122,11 +127,11 @@ def in_gb(count: int, rounded: Callable[[float], int] = math.ceil) -> str:
     return f"{rounded(count / 10**7) / 100:.2f} GB"
 
 
+def process_memory() -> int:
+    """Return what this process takes without a photo, in bytes: what it has now, and what comes with the first one."""
+    return max(PROCESS, math.ceil((_held() + KERNELS) / STEP) * STEP)
+
+
 def _held() -> int:
     """What the process has now."""
     return int(psutil.Process().memory_info().rss)
-
-
-def _process() -> int:
-    """What the process has and gets whatever the photo; rounded, so that a limit that would do once does again."""
-    return max(PROCESS, math.ceil((_held() + KERNELS) / 10**8) * 10**8)

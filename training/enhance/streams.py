@@ -121,15 +121,20 @@ class Convolution:
         What it is computed in; its rows may be of another.
     relu
         Whether negative outputs become 0.
+    centred
+        Whether every channel may come out shifted, as may what a norm that takes its own mean off is given. In bfloat16
+        they are shifted to be about 0, for its rounding goes with the value: on a plain photo, where channels lie
+        far from 0 and hardly vary, the norm would enlarge it to several grey levels.
 
     """
 
-    def __init__(self, layer: nn.Conv2d, dtype: torch.dtype, *, relu: bool = False) -> None:
+    def __init__(self, layer: nn.Conv2d, dtype: torch.dtype, *, relu: bool = False, centred: bool = False) -> None:
         self._weight = layer.weight.detach().to(dtype=dtype, memory_format=torch.channels_last)
-        self._bias = _bias(layer).to(dtype)
+        self._bias = _bias(layer).float()
         self._reach = layer.kernel_size[0] // 2
         self._window = _Window(self._reach)
         self._relu = relu
+        self._to_centre = centred and dtype != torch.float32
 
     def push(self, rows: Tensor) -> Tensor:
         """As `Stream.push`."""
@@ -143,7 +148,15 @@ class Convolution:
     def _convolved(self, seen: Tensor) -> Tensor:
         if len(seen) <= 2 * self._reach:
             return seen.new_empty((0, seen.shape[1], len(self._weight)))
-        made = functional.conv2d(as_image(seen), self._weight, self._bias, padding=(0, self._reach))
+        if self._to_centre:
+            # By the first rows: where others differ much from them, the rounding is small beside that.
+            self._bias -= self._made(seen).float().mean(dim=(0, 1))
+            self._to_centre = False
+        return self._made(seen)
+
+    def _made(self, seen: Tensor) -> Tensor:
+        bias = self._bias.to(seen.dtype)
+        made = functional.conv2d(as_image(seen), self._weight, bias, padding=(0, self._reach))
         return as_rows(made.relu_() if self._relu else made)
 
 
@@ -181,11 +194,11 @@ class ToFewChannels:
         return total
 
 
-def convolution(layer: nn.Conv2d, dtype: torch.dtype, *, relu: bool = False) -> Stream:
+def convolution(layer: nn.Conv2d, dtype: torch.dtype, *, relu: bool = False, centred: bool = False) -> Stream:
     """Return a layer as a stream; one to few channels is computed in float32 whatever the `dtype`."""
     if layer.out_channels <= FEW_CHANNELS and not relu:
         return ToFewChannels(layer)
-    return Convolution(layer, dtype, relu=relu)
+    return Convolution(layer, dtype, relu=relu, centred=centred)
 
 
 class Statistics:
@@ -306,6 +319,7 @@ def as_rows(image: Tensor) -> Tensor:
 
 
 def _bias(layer: nn.Conv2d) -> Tensor:
+    """The biases, as a copy."""
     if layer.bias is None:
         return layer.weight.new_zeros(layer.out_channels)
-    return layer.bias.detach()
+    return layer.bias.detach().clone()

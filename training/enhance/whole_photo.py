@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,8 +14,8 @@ from torch import Tensor
 
 from dataset.stored import Image
 from training.enhance.feature_map import FeatureMap, Scratch, open_scratch
-from training.enhance.memory import Need, Plan
-from training.enhance.passes import Dtypes, Maps, Pass, count_maps, count_passes, passes
+from training.enhance.memory import Need, Plan, process_memory
+from training.enhance.passes import Dtypes, Maps, Pass, count_held, count_maps, count_passes, passes
 from training.model import Architecture, Generator
 from training.precision import Computation, has_bfloat16
 
@@ -25,8 +25,9 @@ STRIPE_PX = 1 << 15
 """A stripe has about so many px, whatever the memory: rounding follows from the stripes, and so the result's bytes."""
 HALO = 8
 """Rows that the largest kernel keeps."""
-IN_HAND = 6
-"""How many stripes of feature maps in float32 the layers hold at most, as measured."""
+IN_HAND = 3
+"""How many stripes of feature maps in float32 are under way at most: what a layer is given, what it makes, and what
+the one behind it makes of that."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,13 @@ class Settings:
 
     device: torch.device
     precision: Precision
-    """Of the feature maps, and of the convolutions where the device multiplies bfloat16."""
+    """Of the feature maps that wait, and of the blocks' convolutions where the device multiplies bfloat16."""
     max_memory: int | None = None
     """What the whole process may take at its peak, in bytes; None: what is free."""
     scratch: Path | None = None
     """Folder for a file of what finds no room in the memory; None: there is none, and such a photo is refused."""
+    process: int = field(default_factory=process_memory)
+    """What the process takes without a photo, in bytes; measured when this is made, which is before the first one."""
 
 
 def plan(architecture: Architecture, size: tuple[int, int], settings: Settings) -> Plan:
@@ -53,9 +56,9 @@ def plan(architecture: Architecture, size: tuple[int, int], settings: Settings) 
     """
     need = _need(architecture, size, settings)
     if _fits_gpu(need, settings.device):
-        beside = replace(need, map_row=0).plan(settings.max_memory, None)
+        beside = replace(need, map_row=0).plan(settings.process, settings.max_memory, None)
         return replace(beside, rows=size[1], on_device=True)
-    return need.plan(settings.max_memory, settings.scratch)
+    return need.plan(settings.process, settings.max_memory, settings.scratch)
 
 
 def enhance_photo(
@@ -220,7 +223,7 @@ def _need(architecture: Architecture, size: tuple[int, int], settings: Settings)
     return Need(
         size,
         map_row=width * architecture.channels * value * count_maps(architecture),
-        stripes=IN_HAND * rows * width * max(architecture.channels, 64) * 4,
+        stripes=(IN_HAND + count_held(architecture)) * rows * width * max(architecture.channels, 64) * 4,
     )
 
 
