@@ -23,11 +23,11 @@ from dataset.errors import DpedtoolError, Rejection
 from dataset.io import replacing
 from dataset.places import Place, answering
 from dataset.profiles import to_srgb
+from dataset.stored import DAMAGED, unreadable, upright_colour, upright_grey, upright_size
 from dataset.stored import Factor as Factor
 from dataset.stored import Grey as Grey
 from dataset.stored import Image as Image
 from dataset.stored import ReducedGrey as ReducedGrey
-from dataset.stored import unreadable, upright_colour, upright_grey, upright_size
 
 CODE = (sys.modules[__name__], camera_formats, decoding, places, profiles, stored)
 """The modules that make pixels of a photo, for digests of results."""
@@ -281,7 +281,7 @@ def _read_time(file: IO[bytes], path: Place) -> datetime | None:
             # Pillow warns of damaged EXIF blocks and of large headers; neither matters for a date.
             warnings.simplefilter("ignore")
             return _time_in(file, path)
-    except (OSError, ValueError, SyntaxError, DpedtoolError, PillowImage.DecompressionBombError):
+    except (*DAMAGED, DpedtoolError):
         return None
 
 
