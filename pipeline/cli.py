@@ -597,7 +597,8 @@ def export(model: Path, out: Path, file_format: str, clip: bool, scores: Path | 
     """Write a network for apps. Writes FILE.onnx, checked against PyTorch in onnxruntime, and its card FILE.md.
 
     MODEL is a folder that `dpedtool train` wrote, or a file of weights. Input and output of FILE.onnx are float32
-    (batch, 3, height, width), RGB, 0..1, of any height and width. Needed: pip install -e '.[onnx]'.
+    (batch, 3, height, width), RGB, 0..1, of any height and width. What the two files held is replaced; a FILE.md that
+    is no card of a model is kept, and then nothing is written. Needed: pip install -e '.[onnx]'.
     """
     del file_format
     from training.onnx_export import export as export_model
