@@ -132,7 +132,7 @@ def test_sizes_are_read_with_their_units(text: str, size: int) -> None:
 
 def test_what_is_wrong_with_all_is_one_sentence(tmp_path: Path, photos: Path, weights: Path) -> None:
     out = ["-o", tmp_path / "out", "--weights"]
-    assert "There is no file" in run(photos, *out, tmp_path / "none.safetensors", code=1).stderr
+    assert "wrote, or a file X.safetensors" in run(photos, *out, tmp_path / "none.safetensors", code=1).stderr
     other = shutil.copytree(photos, tmp_path / "other")
     assert f"{photos / 'a.jpg'} and {other / 'a.jpg'} would both" in run(photos, other, *out, weights, code=1).stderr
     assert not (tmp_path / "out").exists()
