@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import cv2
 import torch
@@ -27,6 +28,7 @@ from training.enhance.whole_photo import Settings, enhance_photo, plan
 from training.model import Generator
 
 COMPARISON = ".compare.jpg"
+Existing = Literal["refuse", "skip", "replace"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Output:
     """Whether that holds the position."""
     compare: bool = False
     """Whether a picture of before and after is written beside each result."""
+    existing: Existing = "refuse"
+    """Where results are there already: whether nothing is done at all, their photos are left out, or they give way."""
 
     def result(self, photo: Place) -> Path:
         """The file of the enhanced photo."""
@@ -57,7 +61,17 @@ class Output:
         return [self.result(photo), self.comparison(photo)] if self.compare else [self.result(photo)]
 
 
-def enhance_photos(model: Generator, sources: Iterable[Place], settings: Settings, output: Output) -> tuple[int, int]:
+class Counts(NamedTuple):
+    """How a run went, in photos."""
+
+    enhanced: int
+    asked: int
+    """Those that were to be enhanced."""
+    there: int
+    """Those that were left out, since their results were there."""
+
+
+def enhance_photos(model: Generator, sources: Iterable[Place], settings: Settings, output: Output) -> Counts:
     """Enhance photos, and say on the error stream what was wrong with which.
 
     Parameters
@@ -69,18 +83,18 @@ def enhance_photos(model: Generator, sources: Iterable[Place], settings: Setting
     settings
         How they are computed.
     output
-        What is written; what its files held is replaced.
+        What is written.
 
     Returns
     -------
-    tuple
-        How many were enhanced, and of how many.
+    Counts
+        How it went.
 
     Raises
     ------
     DpedtoolError
         Before any is read: a folder holds no photos, two results would have one name, a result would replace a photo,
-        or another run writes to the folder.
+        results are there and `output.existing` refuses them, or another run writes to the folder.
     OSError
         A result cannot be written.
 
@@ -90,14 +104,15 @@ def enhance_photos(model: Generator, sources: Iterable[Place], settings: Setting
     output.folder.mkdir(parents=True, exist_ok=True)
     lock = lock_folder(output.folder)
     try:
+        remaining = without_existing(photos, output)
         remove_leftovers(output.folder, below=False)
         enhanced = 0
-        with showing("enhance", len(photos)) as reach:
-            for index, photo in enumerate(photos):
+        with showing("enhance", len(remaining)) as reach:
+            for index, photo in enumerate(remaining):
                 enhanced += _is_enhanced(model, photo, settings, output, partial(_reach_share, reach, index))
     finally:
         os.close(lock)
-    return enhanced, len(photos)
+    return Counts(enhanced, len(remaining), len(photos) - len(remaining))
 
 
 def _reach_share(reach: Reach, index: int, share: float) -> None:
@@ -149,6 +164,31 @@ def check_results(photos: Sequence[Place], output: Output) -> None:
                 )
             if (identity := _identity(file)) and (replaced := inputs.get(identity)):
                 raise DpedtoolError(f"{file} would replace the photo {replaced}: write to another folder.")
+
+
+def without_existing(photos: Sequence[Place], output: Output) -> list[Place]:
+    """Return the photos that are to be enhanced, as `output.existing` says of those whose results are there.
+
+    A photo is left out where all its files are there: an interrupted run may have written one of two.
+
+    Raises
+    ------
+    DpedtoolError
+        With the first file that is there, where that is refused.
+
+    """
+    if output.existing == "replace":
+        return list(photos)
+    if output.existing == "skip":
+        return [photo for photo in photos if not all(os.path.lexists(file) for file in output.files(photo))]
+    there = [file for photo in photos for file in output.files(photo) if os.path.lexists(file)]
+    if there:
+        count = f"{len(there)} {'file' if len(there) == 1 else 'files'} of the results"
+        raise DpedtoolError(
+            f"{there[0]} is there already ({count} in all): name another folder, or choose --existing skip, which "
+            "leaves out photos whose results are there, or --existing replace."
+        )
+    return list(photos)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
