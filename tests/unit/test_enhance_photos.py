@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -276,15 +277,16 @@ def test_damage_within_a_jpeg_is_said_with_its_name(tmp_path: Path, model: Gener
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "said"),
     [
-        MemoryError(),
-        torch.OutOfMemoryError("CUDA out of memory."),
-        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+        (MemoryError(), "the memory ran out: close other programs, or set a limit by --max-memory."),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."), "the memory ran"),
+        (torch.OutOfMemoryError("CUDA out of memory."), "the GPU's memory ran out: close other programs that use it, "),
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might"), "the GPU's memory ran out"),
     ],
 )
 def test_a_photo_for_which_the_memory_runs_out_is_one_sentence(
-    tmp_path: Path, model: Generator, photo: Path, monkeypatch, capsys, error: Exception
+    tmp_path: Path, model: Generator, photo: Path, monkeypatch, capsys, error: Exception, said: str
 ) -> None:
     other = stored(tmp_path / "in" / "b.png", photo.read_bytes())
 
@@ -298,8 +300,27 @@ def test_a_photo_for_which_the_memory_runs_out_is_one_sentence(
     monkeypatch.setattr(photos, "enhance_photo", enhance)
     assert enhance_photos(model, [photo, other], ON_CPU, Output(tmp_path / "out")) == (1, 2, 0)
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"{photo}: the memory ran out")
+    assert line.startswith(f"{photo}: {said}")
     assert names(tmp_path / "out") == ["b.png"]
+
+
+def test_a_name_that_is_too_long_is_its_photos_fault_alone(
+    tmp_path: Path, model: Generator, photo: Path, capsys
+) -> None:
+    long = photo.rename(photo.with_name(f"{'x' * 248}.png"))
+    other = stored(tmp_path / "in" / "b.png", long.read_bytes())
+    output = Output(tmp_path / "out", compare=True)
+    assert enhance_photos(model, [long, other], ON_CPU, output) == (1, 2, 0)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{long}: its result would be {long.stem}.compare.jpg, longer than names may be in ")
+    assert names(tmp_path / "out") == ["b.compare.jpg", "b.png"]
+
+
+def test_a_scratch_file_is_told_of(tmp_path: Path, model: Generator, photo: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(photos, "plan", lambda *given: replace(plan(*given), rows=7, scratch=12_345_678))
+    settings = replace(ON_CPU, scratch=tmp_path)
+    assert enhance_photos(model, [photo], settings, Output(tmp_path / "out")) == (1, 1, 0)
+    assert capsys.readouterr().err == f"{photo}: 0.02 GB of it go to a scratch file in {tmp_path}.\n"
 
 
 def test_other_errors_are_no_photos_fault(tmp_path: Path, model: Generator, photo: Path, monkeypatch) -> None:

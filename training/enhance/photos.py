@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import unicodedata
@@ -23,6 +24,7 @@ from dataset.photos import PhotoFile, list_photos, open_photo
 from dataset.places import Place, answering
 from dataset.progress import Reach, showing
 from dataset.stored import Image
+from training.enhance.memory import in_gb
 from training.enhance.side_by_side import side_by_side
 from training.enhance.whole_photo import Settings, enhance_photo, plan
 from training.model import Generator
@@ -206,9 +208,9 @@ def _is_enhanced(model: Generator, path: Place, settings: Settings, output: Outp
     except Rejection as rejection:
         _say(path, rejection.detail)
     except (MemoryError, RuntimeError, cv2.error) as error:
-        if not _lacks_memory(error):
+        if not (lack := _lack_of_memory(error)):
             raise
-        _say(path, "the memory ran out: close other programs, or set a limit by --max-memory.")
+        _say(path, lack)
     else:
         return True
     finally:
@@ -217,10 +219,13 @@ def _is_enhanced(model: Generator, path: Place, settings: Settings, output: Outp
 
 
 def _enhance(model: Generator, path: Place, settings: Settings, output: Output, tell: Reach) -> None:
+    _check_names(output.files(path))
     photo = open_photo(path)
     size = photo.size
     check_size(size, output.format)
     planned = plan(model.architecture, size, settings)
+    if planned.scratch:
+        _say(path, f"{in_gb(planned.scratch)} of it go to a scratch file in {settings.scratch}")
     before = _decoded(photo)
     metadata = kept_metadata(photo, size, gps=output.gps) if output.metadata else Metadata()
     _say(path, metadata.note)
@@ -228,6 +233,24 @@ def _enhance(model: Generator, path: Place, settings: Settings, output: Output, 
     write_photo(output.result(path), after, output.format, quality=output.quality, metadata=metadata)
     if output.compare:
         write_photo(output.comparison(path), side_by_side(before, after), "jpg")
+
+
+def _check_names(files: Iterable[Path]) -> None:
+    """Refuse names that the file system does not hold before anything is computed for them.
+
+    Raises
+    ------
+    Rejection
+        `name_too_long`.
+
+    """
+    for file in files:
+        try:
+            file.lstat()
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                why = f"its result would be {file.name}, longer than names may be in {file.parent}: rename the photo"
+                raise Rejection("name_too_long", why) from None
 
 
 def _decoded(photo: PhotoFile) -> Image:
@@ -239,11 +262,14 @@ def _decoded(photo: PhotoFile) -> Image:
     return image
 
 
-def _lacks_memory(error: Exception) -> bool:
-    """Whether this is how numpy, OpenCV or torch say that no memory is left."""
-    if isinstance(error, cv2.error):
-        return error.code == cv2.Error.StsNoMem
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def _lack_of_memory(error: Exception) -> str:
+    """Say what to do where numpy, OpenCV or torch say that no memory is left; empty where they say something else."""
+    if isinstance(error, torch.OutOfMemoryError) or "CUDA error: out of memory" in str(error):
+        return "the GPU's memory ran out: close other programs that use it, or choose --device cpu"
+    is_opencv = isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem
+    if is_opencv or isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return "the memory ran out: close other programs, or set a limit by --max-memory"
+    return ""
 
 
 def _say(path: Place, text: str) -> None:
