@@ -15,7 +15,7 @@ import numpy as np
 
 from dataset.errors import Rejection
 from dataset.places import Place
-from dataset.stored import Factor, Grey, Image, Stored, means, turn_of, unreadable
+from dataset.stored import DAMAGED, Factor, Grey, Image, Stored, means, turn_of, unreadable
 
 if TYPE_CHECKING:
     import rawpy
@@ -74,7 +74,7 @@ def heif_exif(content: bytes) -> bytes:
         return b""
     try:
         return bytes(_heif(content).info.get("exif") or b"")
-    except (ValueError, RuntimeError, OSError, EOFError, SyntaxError):
+    except DAMAGED:
         return b""
 
 
@@ -103,7 +103,10 @@ def _heif(content: bytes) -> Any:
 def _heif_errors(path: Place) -> Iterator[None]:
     try:
         yield
-    except (ValueError, RuntimeError, OSError, EOFError, SyntaxError) as error:
+    except (LookupError, TypeError):
+        # It stumbled over what the file lacks; what Python says of that is of no use to anybody.
+        raise unreadable(path, "it is no complete HEIC file") from None
+    except DAMAGED as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise unreadable(path, f"it is no complete HEIC file ({reason})") from None
 

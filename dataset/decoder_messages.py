@@ -10,8 +10,11 @@ from collections.abc import Iterator
 
 _STANDARD_ERROR = 2
 _TELLING = re.compile(
-    r"^(?:Corrupt JPEG data|Premature end of JPEG|Invalid SOS|libpng (?:warning|error)).*", re.MULTILINE
+    r"^(?:Corrupt JPEG data|Premature end of JPEG|libpng error|libpng warning: .*(?:IDAT|CRC|zlib|image data)).*",
+    re.MULTILINE,
 )
+"""What means damage. libpng's other warnings are of chunks beside the pixels, such as a date or a colour profile that
+is not written as it should be: editors write these, and the pictures are whole."""
 
 
 @contextlib.contextmanager

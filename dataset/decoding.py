@@ -14,7 +14,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from dataset.camera_formats import is_heif, is_raw, open_heif, open_raw
 from dataset.places import Place
-from dataset.stored import MAX_PIXELS, Factor, Grey, Image, Stored, turn_of, unreadable
+from dataset.stored import DAMAGED, MAX_PIXELS, Factor, Grey, Image, Stored, turn_of, unreadable
 
 # Pillow refuses more than twice this by itself, which by its own measure is less than phones have: 200 megapixels.
 PillowImage.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
@@ -81,7 +81,7 @@ def _open(content: bytes, path: Place) -> Stored:
                 return _by_pillow(photo, content, path)
     except PillowImage.DecompressionBombError:
         raise unreadable(path, f"its header claims more than {MAX_PIXELS // 10**6} megapixels") from None
-    except (OSError, ValueError, SyntaxError):
+    except DAMAGED:
         raise unreadable(path, _NO_PHOTO) from None
 
 
@@ -110,7 +110,7 @@ def _exif_says(photo: PillowImage.Image) -> tuple[object, object]:
     try:
         exif = photo.getexif()
         return exif.get(_ORIENTATION), exif.get_ifd(_INTEROPERABILITY).get(_INDEX)
-    except (OSError, ValueError, SyntaxError):
+    except DAMAGED:
         return None, None
 
 
@@ -151,7 +151,7 @@ class _Tiff(Stored):
                 warnings.simplefilter("ignore")
                 with PillowImage.open(io.BytesIO(self.content)) as photo:
                     pixels = np.asarray(photo.convert("RGB"))
-        except (OSError, ValueError, SyntaxError):
+        except DAMAGED:
             raise unreadable(self.path, _NO_PHOTO) from None
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), np.uint8)
 

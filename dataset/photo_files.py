@@ -15,7 +15,7 @@ from dataset.io import replacing
 from dataset.photo_metadata import Metadata
 from dataset.photos import PNG_HEADER, PNG_OPTIONS, png_chunk
 from dataset.stored import Image
-from dataset.tiff_fields import HEADER, ByteOrder, Directory, header_bytes, longs, shorts
+from dataset.tiff_fields import HEADER, ByteOrder, Directory, header_bytes, longs, rationals, shorts
 
 Format = Literal["png", "jpg", "tiff"]
 
@@ -119,7 +119,10 @@ _DEFLATE, _RGB, _CONTIGUOUS, _DIFFERENCES = 8, 2, 1, 2
 
 
 def _tiff(image: Image, quality: int, metadata: Metadata) -> Parts:
-    """Baseline RGB, deflated (TIFF 6.0, section 6; Adobe Photoshop TIFF Technical Notes, 2002), directories last."""
+    """RGB (TIFF 6.0, section 6), but for the compression: deflate (Adobe Photoshop TIFF Technical Notes, 2002).
+
+    Directories come last.
+    """
     del quality
     strips = [_deflated(image[row : row + _STRIP_ROWS]) for row in range(0, len(image), _STRIP_ROWS)]
     offsets = np.cumsum([HEADER, *map(len, strips)])
@@ -129,7 +132,7 @@ def _tiff(image: Image, quality: int, metadata: Metadata) -> Parts:
     yield from strips
     yield bytes(end - int(offsets[-1]))
     picture = _picture(image, offsets[:-1].tolist(), [len(strip) for strip in strips], metadata.order)
-    yield metadata.directories(end, picture)
+    yield metadata.directories(end, picture | _resolution(metadata))
 
 
 def _deflated(rows: Image) -> bytes:
@@ -154,6 +157,19 @@ def _picture(image: Image, offsets: list[int], lengths: list[int], order: ByteOr
         0x11C: shorts(order, _CONTIGUOUS),
         0x13D: shorts(order, _DIFFERENCES),
     }
+
+
+_RESOLUTION = (0x11A, 0x11B, 0x128)
+_ANY_PX, _INCH = 72, 2
+"""What EXIF says where the resolution is not known (EXIF 2.32, 4.6.4 A)."""
+
+
+def _resolution(metadata: Metadata) -> Directory:
+    """Return the fields that TIFF 6.0 asks of every RGB picture, where the photo's own are not all there."""
+    if all(tag in metadata.main for tag in _RESOLUTION):
+        return {}
+    px = rationals(metadata.order, (_ANY_PX, 1))
+    return dict(zip(_RESOLUTION, (px, px, shorts(metadata.order, _INCH)), strict=True))
 
 
 _PARTS = {"png": _png, "jpg": _jpeg, "tiff": _tiff}

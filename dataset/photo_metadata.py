@@ -12,6 +12,7 @@ from PIL import Image as PillowImage
 
 from dataset.camera_formats import heif_exif, is_heif, is_raw
 from dataset.photos import PhotoFile
+from dataset.stored import DAMAGED
 from dataset.tiff_fields import (
     HEADER,
     UNDEFINED,
@@ -170,7 +171,7 @@ def _stored_block(content: bytes) -> bytes:
             warnings.simplefilter("ignore")
             with PillowImage.open(io.BytesIO(content)) as photo:
                 info = photo.info
-    except (OSError, ValueError, SyntaxError, PillowImage.DecompressionBombError):
+    except DAMAGED:
         return b""
     if content.startswith(_PNG):
         return _png_chunk(content, b"eXIf") or _from_text(info.get(_RAW_PROFILE))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import stat
 import sys
 import warnings
 import zlib
@@ -23,16 +24,18 @@ from dataset.errors import DpedtoolError, Rejection
 from dataset.io import replacing
 from dataset.places import Place, answering
 from dataset.profiles import to_srgb
+from dataset.stored import DAMAGED, unreadable, upright_colour, upright_grey, upright_size
 from dataset.stored import Factor as Factor
 from dataset.stored import Grey as Grey
 from dataset.stored import Image as Image
 from dataset.stored import ReducedGrey as ReducedGrey
-from dataset.stored import unreadable, upright_colour, upright_grey, upright_size
 
 CODE = (sys.modules[__name__], camera_formats, decoding, places, profiles, stored)
 """The modules that make pixels of a photo, for digests of results."""
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"}) | HEIF_SUFFIXES | RAW_SUFFIXES
+MOST_BYTES = 2 * 10**9
+"""Of a photo's file: 250 megapixels of 16 bit RGB, more than which are refused, are 1.5 GB as they are."""
 _JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
 
 _EXIF_IFD, _DATE_TIME, _DATE_TIME_ORIGINAL, _SUBSEC_ORIGINAL = 0x8769, 306, 36867, 37521
@@ -158,16 +161,28 @@ def open_photo(path: Place) -> PhotoFile:
     Raises
     ------
     Rejection
-        `unreadable_photo`: missing, or not to be read.
+        `unreadable_photo`: missing, larger than any photo, no file, or not to be read.
 
     """
     try:
         with answering(path):
+            _check_file(path)
             return PhotoFile(path, path.read_bytes())
     except OSError as error:
         raise unreadable(path, error.strerror or "it cannot be read") from None
     except DpedtoolError as error:
         raise Rejection("unreadable_photo", str(error)) from None
+
+
+def _check_file(path: Place) -> None:
+    """Refuse what would never end or fill the memory; of URLs the protocol's package says nothing of the kind."""
+    if not isinstance(path, Path):
+        return
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise unreadable(path, "it is no file: name a photo")
+    if found.st_size > MOST_BYTES:
+        raise unreadable(path, f"the file has {found.st_size / 10**9:.1f} GB, which no photo has")
 
 
 def open_unchanged(path: Place, sha256: str) -> PhotoFile:
@@ -269,9 +284,11 @@ def decode_image(content: bytes, path: Place) -> Image:
 def capture_time(path: Place) -> datetime | None:
     """Return the EXIF capture time on the camera's own clock, without zone; None where there is none to be read."""
     try:
-        with answering(path), path.open("rb") as file:
-            return _read_time(file, path)
-    except (OSError, DpedtoolError):
+        with answering(path):
+            _check_file(path)
+            with path.open("rb") as file:
+                return _read_time(file, path)
+    except (OSError, DpedtoolError, Rejection):
         return None
 
 
@@ -281,7 +298,7 @@ def _read_time(file: IO[bytes], path: Place) -> datetime | None:
             # Pillow warns of damaged EXIF blocks and of large headers; neither matters for a date.
             warnings.simplefilter("ignore")
             return _time_in(file, path)
-    except (OSError, ValueError, SyntaxError, DpedtoolError, PillowImage.DecompressionBombError):
+    except (*DAMAGED, DpedtoolError):
         return None
 
 

@@ -7,6 +7,8 @@ photo, its grey and its reduced grey always lie alike.
 from __future__ import annotations
 
 import abc
+import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -15,6 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from cv2.typing import MatLike
+from PIL import Image as PillowImage
 
 from dataset.errors import Rejection
 from dataset.places import Place
@@ -27,6 +30,13 @@ Factor = Literal[1, 2, 4, 8]
 
 MAX_PIXELS = 250_000_000
 """Larger photos are refused: beyond every camera's, and a header may lie."""
+
+DAMAGED = (
+    *(OSError, ValueError, SyntaxError, EOFError, RuntimeError, TypeError, LookupError, ArithmeticError),
+    *(AssertionError, struct.error, zlib.error, PillowImage.DecompressionBombError),
+)
+"""What Pillow and pillow_heif raise of files that are damaged: they take what a header says for granted, so that a
+number of the wrong kind, or none, is an error of Python. MemoryError is not among it: that is no file's fault."""
 
 
 @dataclass(frozen=True, eq=False)

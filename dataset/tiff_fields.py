@@ -15,7 +15,7 @@ ByteOrder = Literal["<", ">"]
 Directory = dict[int, "Field"]
 """Fields by tag."""
 
-ASCII, SHORT, LONG, UNDEFINED = 2, 3, 4, 7
+ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 2, 3, 4, 5, 7
 _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 129: 1}
 """Of one value of each type of TIFF 6.0; of pointers to directories, 13; and of UTF-8, 129, of EXIF 3.0."""
 _POINTERS = (LONG, 13)
@@ -49,6 +49,11 @@ def shorts(order: ByteOrder, *values: int) -> Field:
 def longs(order: ByteOrder, *values: int) -> Field:
     """Return a field of whole numbers up to 2**32 - 1."""
     return Field(LONG, struct.pack(f"{order}{len(values)}L", *values))
+
+
+def rationals(order: ByteOrder, *values: tuple[int, int]) -> Field:
+    """Return a field of fractions, each of two whole numbers up to 2**32 - 1."""
+    return Field(RATIONAL, b"".join(longs(order, *value).data for value in values))
 
 
 class TiffReader:

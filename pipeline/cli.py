@@ -492,6 +492,9 @@ def _evaluate_folders(
     click.echo(json.dumps(comparison.as_json(), indent=2, allow_nan=False) if as_json else comparison.as_text())
 
 
+_GO_ON = "with --existing skip the same command goes on from there"
+
+
 @main.command(
     epilog="What is kept of a photo's EXIF: camera and lens, exposure, times, descriptions, names, copyright. Left out "
     "are the position (unless --gps), thumbnails, which show the old picture, serial numbers, maker's notes, and all "
@@ -518,6 +521,14 @@ def _evaluate_folders(
 )
 @click.option("--gps", is_flag=True, help="Keep the position as well.")
 @click.option("--compare", is_flag=True, help="Write OUT/<stem>.compare.jpg too, the photo before and after.")
+@click.option(
+    "--existing",
+    type=click.Choice(["refuse", "skip", "replace"]),
+    default="refuse",
+    show_default=True,
+    help="Where results are there already: do nothing at all; leave out their photos, so that an interrupted run goes "
+    "on; or replace them. A photo that is enhanced in the same run is never replaced.",
+)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option(
     "--precision",
@@ -548,6 +559,7 @@ def enhance(
     metadata: str,
     gps: bool,
     compare: bool,
+    existing: Literal["refuse", "skip", "replace"],
     device: Literal["auto", "cpu", "cuda"],
     precision: Literal["auto", "float32", "bfloat16"],
     max_memory: int | None,
@@ -557,7 +569,8 @@ def enhance(
     """Enhance whole photos. Writes OUT/<stem>.png.
 
     PHOTO is a photo or a folder of photos, of any size. Results are upright and in sRGB, 8 bit. A photo that cannot be
-    enhanced is named, and the others are enhanced; the exit code is 1 then.
+    enhanced is named, and the others are enhanced; the exit code is 1 then. After an interruption or on a full disk the
+    same command goes on with --existing skip.
     """
     if gps and metadata == "drop":
         raise click.UsageError("--gps keeps the position, and --metadata drop drops all: choose one.")
@@ -572,16 +585,28 @@ def enhance(
     from training.precision import choose_precision
 
     chosen = choose_device(device)
+    # Settings count what the process has, the model among it.
+    model = load_model(weights).to(chosen)
     room = None if no_scratch else scratch or out
     settings = Settings(chosen, choose_precision(precision, chosen), max_memory, room)
-    output = Output(out, format_, quality or 95, metadata=metadata == "keep", gps=gps, compare=compare)
+    output = Output(
+        out, format_, quality or 95, metadata=metadata == "keep", gps=gps, compare=compare, existing=existing
+    )
     try:
-        enhanced, named = enhance_photos(load_model(weights).to(chosen), photos, settings, output)
+        enhanced, asked, there = enhance_photos(model, photos, settings, output)
     except KeyboardInterrupt:
-        raise _Failure(f"Interrupted. The photos that were finished are in {printable(out)}.", 130) from None
-    if enhanced < named:
-        raise DpedtoolError(f"Enhanced {enhanced} of {named} photos: what was wrong with the others is said above.")
-    click.echo(f"{named} {'photo' if named == 1 else 'photos'} in {printable(out)}.")
+        raise _Failure(f"Interrupted. What was finished is in {printable(out)}: {_GO_ON}.", 130) from None
+    except OSError as error:
+        if not error.filename or not error.strerror:
+            raise
+        place = printable(Path(error.filename))
+        raise _Failure(f"{place}: {error.strerror}. What was finished is kept: mend this, and {_GO_ON}.", 1) from None
+    beside = f", {there} {'was' if there == 1 else 'were'} there already" if there else ""
+    if enhanced < asked:
+        raise DpedtoolError(
+            f"Enhanced {enhanced} of {asked} photos{beside}: what was wrong with the others is said above."
+        )
+    click.echo(f"{asked} {'photo' if asked == 1 else 'photos'} in {printable(out)}{beside}.")
 
 
 @main.command()
@@ -597,7 +622,8 @@ def export(model: Path, out: Path, file_format: str, clip: bool, scores: Path | 
     """Write a network for apps. Writes FILE.onnx, checked against PyTorch in onnxruntime, and its card FILE.md.
 
     MODEL is a folder that `dpedtool train` wrote, or a file of weights. Input and output of FILE.onnx are float32
-    (batch, 3, height, width), RGB, 0..1, of any height and width. Needed: pip install -e '.[onnx]'.
+    (batch, 3, height, width), RGB, 0..1, of any height and width. What the two files held is replaced; a FILE.md that
+    is no card of a model is kept, and then nothing is written. Needed: pip install -e '.[onnx]'.
     """
     del file_format
     from training.onnx_export import export as export_model

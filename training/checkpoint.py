@@ -92,7 +92,7 @@ def load_model(path: Path) -> Generator:
     Parameters
     ----------
     path
-        The folder or the file that it was written to.
+        The folder or the file that it was written to; whatever else is named, what to name is said.
 
     Raises
     ------
@@ -101,6 +101,8 @@ def load_model(path: Path) -> Generator:
 
     """
     weights, _ = model_files(path)
+    if not weights.is_file():
+        raise DpedtoolError(f"{_what_else(path)}: {_WHAT_TO_NAME}.")
     tensors, network = load_tensors(weights), read_notes(weights).get(_NETWORK)
     if network is None:
         raise DpedtoolError(f"{weights} does not say which network it is of: name a file that dpedtool wrote.")
@@ -114,6 +116,19 @@ def load_model(path: Path) -> Generator:
     if not all(values.isfinite().all() for values in model.state_dict().values()):
         raise DpedtoolError(f"{weights} holds weights that are no numbers: name weights of before they diverged.")
     return model.eval()
+
+
+_WHAT_TO_NAME = (
+    "name a folder that `dpedtool train` wrote, or a file X.safetensors (`dpedtool import-weights` makes one of a "
+    "TensorFlow checkpoint)"
+)
+
+
+def _what_else(path: Path) -> str:
+    """Say what a path is that was taken for a model."""
+    if not path.exists():
+        return f"There is no {path}"
+    return f"{path} holds no {WEIGHTS}" if path.is_dir() else f"{path} is no model"
 
 
 def _check_shapes(tensors: Mapping[str, Tensor], architecture: Architecture) -> None:

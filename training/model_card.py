@@ -34,7 +34,17 @@ _VERSIONS = {
     "oracle": "a colour transform fitted to each test photo itself",
     "after": "this network",
 }
+_BEGINNING = b"---\nlibrary_name: onnx\n"
+"""Of every card."""
 _SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*\+?")
+
+
+def is_card(path: Path) -> bool:
+    """Whether a file begins like a card, so that another may replace it."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_BEGINNING)) == _BEGINNING
 
 
 @dataclass(frozen=True, kw_only=True)

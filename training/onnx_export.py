@@ -22,7 +22,7 @@ from dataset.errors import DpedtoolError
 from dataset.io import file_sha256, read_json, replacing, write_text
 from training.checkpoint import load_model, model_files
 from training.model import NORM_EPS, OUTPUT_CENTRE, OUTPUT_SCALE, Generator, count_parameters
-from training.model_card import INPUT, OUTPUT, ModelCard, check_licence, read_scores
+from training.model_card import INPUT, OUTPUT, ModelCard, check_licence, is_card, read_scores
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -66,7 +66,7 @@ class Exported:
 def export(
     model: Path, out: Path, *, clip: bool = True, scores: Path | None = None, licence: str | None = None
 ) -> Exported:
-    """Write a model as `out`, a file X.onnx, and its card X.md.
+    """Write a model as `out`, a file X.onnx, and its card X.md; what they held is replaced.
 
     The same model gives the same bytes. The file's one input, `phone`, and its one output, `enhanced`, are float32
     (batch, 3, height, width), RGB, 0..1, of any batch, height and width.
@@ -87,14 +87,20 @@ def export(
     Raises
     ------
     DpedtoolError
-        `out` is named otherwise; the packages onnx and onnxruntime are not installed; the model, its card or the scores
-        are missing, damaged or of another model; the licence is no SPDX identifier; or onnxruntime computes
-        something else than PyTorch, and then there is no file.
+        `out` is named otherwise, or X.md is there and no card; the packages onnx and onnxruntime are not installed;
+        the model, its card or the scores are missing, damaged or of another model; the licence is no SPDX identifier;
+        or onnxruntime computes something else than PyTorch. No file is written then.
 
     """
     _check_installed()
     if out.suffix != SUFFIX:
         raise DpedtoolError(f"{out} is not named as an ONNX file: give it the suffix {SUFFIX}.")
+    about = out.with_suffix(".md")
+    if about.exists() and not is_card(about):
+        raise DpedtoolError(
+            f"{about} is no card of a model, and the card of {out.name} would replace it: give the ONNX file another "
+            "name, or another folder."
+        )
     generator = load_model(model)
     weights, described = model_files(model)
     sha256 = file_sha256(weights)
@@ -112,7 +118,6 @@ def export(
     )
     content = as_onnx(generator, card.notes(), clip=clip).SerializeToString(deterministic=True)
     difference = _write_checked(out, content, generator, clip)
-    about = out.with_suffix(".md")
     write_text(about, replace(card, difference=difference).as_markdown())
     return Exported(out, about, card.architecture.name, card.parameters, difference)
 

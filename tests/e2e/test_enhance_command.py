@@ -59,7 +59,9 @@ def test_a_folder_of_photos_and_a_bad_one(tmp_path: Path, photos: Path, weights:
         "Error: Enhanced 2 of 3 photos: what was wrong with the others is said above.",
     ]
     (photos / "text.jpg").unlink()
-    ended = dpedtool("enhance", photos, "-o", out, "--weights", weights, "--precision", "float32", "--compare")
+    again = ("enhance", photos, "-o", out, "--weights", weights, "--precision", "float32", "--compare")
+    assert f"{out / 'a.png'} is there already (2 files of the results in all)" in dpedtool(*again, code=1).sentence
+    ended = dpedtool(*again, "--existing", "replace")
     assert (ended.out, ended.said) == (f"2 photos in {out}.\n", [])
     assert sorted(path.name for path in out.iterdir()) == ["a.compare.jpg", "a.png", "b.compare.jpg", "b.png"]
     with PillowImage.open(out / "a.png") as result:
@@ -78,6 +80,7 @@ def test_results_are_the_networks_in_the_format_asked_for(tmp_path: Path, photos
     )
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "out" / "b.tiff")), expected)
     sizes = []
+    options += ["--existing", "replace"]
     for quality in (50, 90):
         run(photos, "-o", tmp_path, "--format", "jpg", "--quality", quality, "--metadata", "drop", *options)
         sizes.append((tmp_path / "b.jpg").stat().st_size)
@@ -132,7 +135,7 @@ def test_sizes_are_read_with_their_units(text: str, size: int) -> None:
 
 def test_what_is_wrong_with_all_is_one_sentence(tmp_path: Path, photos: Path, weights: Path) -> None:
     out = ["-o", tmp_path / "out", "--weights"]
-    assert "There is no file" in run(photos, *out, tmp_path / "none.safetensors", code=1).stderr
+    assert "wrote, or a file X.safetensors" in run(photos, *out, tmp_path / "none.safetensors", code=1).stderr
     other = shutil.copytree(photos, tmp_path / "other")
     assert f"{photos / 'a.jpg'} and {other / 'a.jpg'} would both" in run(photos, other, *out, weights, code=1).stderr
     assert not (tmp_path / "out").exists()
@@ -155,6 +158,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(
     sentence = dpedtool(*arguments, code=1, preexec_fn=at_most_2_kb_a_file).sentence
     assert str(tmp_path / "out" / "a.png") in sentence
     assert "File too large" in sentence
+    assert "mend this, and with --existing skip the same command goes on" in sentence
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -162,7 +166,18 @@ def at_most_2_kb_a_file() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 
 
-def test_an_interruption_keeps_what_was_finished(tmp_path: Path, weights: Path, texture, command) -> None:
+def test_what_is_there_is_counted_beside_what_was_made(tmp_path: Path, photos: Path, weights: Path) -> None:
+    out = tmp_path / "out"
+    run(photos / "a.jpg", "-o", out, "--weights", weights)
+    skipping = (photos, "-o", out, "--weights", weights, "--existing", "skip")
+    (photos / "b.png").rename(photos / "c.png")
+    assert run(*skipping).stdout == f"1 photo in {out}, 1 was there already.\n"
+    assert run(*skipping).stdout == f"0 photos in {out}, 2 were there already.\n"
+    (photos / "text.jpg").write_text("no photo")
+    assert "Enhanced 0 of 1 photos, 2 were there already: what was wrong" in run(*skipping, code=1).stderr
+
+
+def test_an_interrupted_run_goes_on(tmp_path: Path, weights: Path, texture, command) -> None:
     (tmp_path / "in").mkdir()
     photo = encode_image(texture(400, 600), ".png")
     for number in range(100):
@@ -180,12 +195,22 @@ def test_an_interruption_keeps_what_was_finished(tmp_path: Path, weights: Path, 
         os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert said.splitlines()[-1] == f"Error: Interrupted. The photos that were finished are in {out}."
+    last = said.splitlines()[-1]
+    assert last.startswith(f"Error: Interrupted. What was finished is in {out}: with --existing skip the same command ")
     assert "Traceback" not in said
     finished = sorted(out.iterdir())
     assert 0 < len(finished) < 100
     assert all(cv2.imread(str(path)).shape == (400, 600, 3) for path in finished)
     assert all(path.suffix == ".png" and not path.name.startswith(".") for path in finished)
+    before = {path: path.stat().st_mtime_ns for path in finished}
+    for number in range(len(finished) + 2, 100):
+        (tmp_path / "in" / f"{number:03}.png").unlink()
+    more, there = min(2, 100 - len(finished)), len(finished)
+    done = run(tmp_path / "in", "-o", out, "--weights", weights, "--existing", "skip")
+    assert done.stdout.startswith(f"{more} photo")
+    assert f"in {out}, {there} w" in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in finished} == before
+    assert len(list(out.iterdir())) == there + more
 
 
 def hear_interrupts() -> None:

@@ -82,10 +82,25 @@ def test_notes_of_what_is_no_checkpoint_are_empty(tmp_path: Path) -> None:
     assert read_notes(tmp_path / "plain") == {}
 
 
-def test_a_missing_model_is_refused(tmp_path: Path) -> None:
-    sentence = refused(tmp_path / "none")
-    assert WEIGHTS in sentence
-    assert "run the stage that writes it" in sentence
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("none", "There is no {}: "),
+        ("none.safetensors", "There is no {}: "),
+        ("README.md", "{} is no model: "),
+        ("net.index", "{} is no model: "),
+        ("folder", f"{{}} holds no {WEIGHTS}: "),
+        ("folder.safetensors", f"{{}} holds no {WEIGHTS}: "),
+    ],
+)
+def test_what_is_no_model_is_refused_with_what_to_name(tmp_path: Path, name: str, what: str) -> None:
+    for file in ("README.md", "net.index"):
+        (tmp_path / file).write_text("any")
+    for folder in ("folder", "folder.safetensors"):
+        (tmp_path / folder).mkdir()
+    sentence = refused(tmp_path / name)
+    assert sentence.startswith(what.format(tmp_path / name))
+    assert "name a folder that `dpedtool train` wrote, or a file X.safetensors (`dpedtool import-weights`" in sentence
 
 
 def test_missing_and_damaged_weights_are_refused(tmp_path: Path) -> None:
@@ -95,7 +110,7 @@ def test_missing_and_damaged_weights_are_refused(tmp_path: Path) -> None:
         (tmp_path / WEIGHTS).write_bytes(whole[:length])
         assert "not a readable safetensors file" in refused(tmp_path)
     (tmp_path / WEIGHTS).unlink()
-    assert "There is no file" in refused(tmp_path)
+    assert f"{tmp_path} holds no {WEIGHTS}" in refused(tmp_path)
 
 
 @pytest.mark.parametrize(

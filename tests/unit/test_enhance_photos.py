@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from dataset import progress
 from dataset.errors import DpedtoolError, Rejection
 from dataset.photos import encode_image
 from training.enhance import photos
-from training.enhance.photos import Output, check_results, enhance_photos, find_photos
-from training.enhance.whole_photo import Settings, enhance_photo
+from training.enhance.memory import Plan
+from training.enhance.photos import Existing, Output, check_results, enhance_photos, find_photos
+from training.enhance.whole_photo import Settings, enhance_photo, plan
 from training.model import Architecture, Generator
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -56,7 +58,7 @@ def names(folder: Path) -> list[str]:
 def test_a_result_is_what_the_network_makes_of_the_photo(
     tmp_path: Path, model: Generator, photo: Path, format_, capsys
 ) -> None:
-    assert enhance_photos(model, [photo], ON_CPU, Output(tmp_path / "out", format_)) == (1, 1)
+    assert enhance_photos(model, [photo], ON_CPU, Output(tmp_path / "out", format_)) == (1, 1, 0)
     assert names(tmp_path / "out") == [f"a.{format_}"]
     expected = enhance_photo(model, cv2.imread(str(photo)), ON_CPU)
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "out" / f"a.{format_}")), expected)
@@ -94,7 +96,7 @@ def test_metadata_are_dropped_and_positions_kept_where_that_is_asked_for(tmp_pat
 )
 def test_unusual_photos_have_a_result_in_colour(tmp_path: Path, model: Generator, pixels: np.ndarray) -> None:
     source = stored(tmp_path / "a.png", known.photo_bytes("PNG", None, pixels))
-    assert enhance_photos(model, [source], ON_CPU, Output(tmp_path / "out")) == (1, 1)
+    assert enhance_photos(model, [source], ON_CPU, Output(tmp_path / "out")) == (1, 1, 0)
     result = cv2.imread(str(tmp_path / "out" / "a.png"), cv2.IMREAD_UNCHANGED)
     expected = enhance_photo(model, np.full((*pixels.shape[:2], 3), 90, np.uint8), ON_CPU)
     np.testing.assert_array_equal(result, expected)
@@ -106,16 +108,54 @@ def test_before_and_after_are_shown_in_one_picture(tmp_path: Path, model: Genera
     assert cv2.imread(str(tmp_path / "out" / "a.compare.jpg")).shape[1] > 2 * 60
 
 
-def test_what_was_there_is_replaced_and_leftovers_are_cleared_away(
-    tmp_path: Path, model: Generator, photo: Path
-) -> None:
-    stored(tmp_path / "out" / "a.png", b"an earlier result")
+def test_leftovers_are_cleared_away_and_nothing_else(tmp_path: Path, model: Generator, photo: Path) -> None:
     stored(tmp_path / "out" / ".x.dpedtool-part", b"half a file of a killed run")
     stored(tmp_path / "out" / "other.txt", b"mine")
     elsewhere = stored(tmp_path / "out" / "below" / ".x.dpedtool-part", b"of a run that writes there")
     enhance_photos(model, [photo], ON_CPU, Output(tmp_path / "out"))
     assert names(tmp_path / "out") == ["a.png", "below", "other.txt"]
     assert elsewhere.exists()
+
+
+# Results that are there
+
+
+@pytest.fixture
+def three(photo: Path) -> list[Path]:
+    return [photo, *(stored(photo.with_name(name), photo.read_bytes()) for name in ("b.png", "c.png"))]
+
+
+def test_what_is_there_is_refused_before_anything_runs(tmp_path: Path, model: Generator, three: list[Path]) -> None:
+    mine = stored(tmp_path / "out" / "b.png", b"mine")
+    (tmp_path / "out" / "c.png").symlink_to("nowhere")
+    with pytest.raises(DpedtoolError) as refused:
+        enhance_photos(model, three, ON_CPU, Output(tmp_path / "out"))
+    assert str(refused.value).startswith(f"{mine} is there already (2 files of the results in all): ")
+    assert "--existing skip" in str(refused.value)
+    assert "--existing replace" in str(refused.value)
+    assert names(tmp_path / "out") == ["b.png", "c.png"]
+    assert mine.read_bytes() == b"mine"
+
+
+def test_photos_whose_results_are_all_there_are_skipped(
+    tmp_path: Path, model: Generator, three: list[Path], capsys
+) -> None:
+    out = tmp_path / "out"
+    for name in ("a.png", "a.compare.jpg", "b.png"):
+        stored(out / name, b"of an earlier run")
+    three[0].write_bytes(b"no photo any more")
+    output = Output(out, compare=True, existing="skip")
+    assert enhance_photos(model, three, ON_CPU, output) == (2, 2, 1)
+    assert names(out) == ["a.compare.jpg", "a.png", "b.compare.jpg", "b.png", "c.compare.jpg", "c.png"]
+    earlier = [name for name in names(out) if (out / name).read_bytes() == b"of an earlier run"]
+    assert earlier == ["a.compare.jpg", "a.png"]
+    assert enhance_photos(model, three, ON_CPU, output) == (0, 0, 3)
+    assert capsys.readouterr().err == ""
+
+
+def test_what_is_there_is_replaced_where_that_is_asked_for(tmp_path: Path, model: Generator, photo: Path) -> None:
+    stored(tmp_path / "out" / "a.png", b"an earlier result")
+    assert enhance_photos(model, [photo], ON_CPU, Output(tmp_path / "out", existing="replace")) == (1, 1, 0)
     assert cv2.imread(str(tmp_path / "out" / "a.png")).shape == (40, 60, 3)
 
 
@@ -151,7 +191,10 @@ def test_a_comparison_is_a_result_like_the_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["same folder", "linked folder", "linked photo", "linked result"])
-def test_no_photo_is_replaced_by_a_result(tmp_path: Path, model: Generator, photo: Path, way: str) -> None:
+@pytest.mark.parametrize("existing", ["refuse", "skip", "replace"])
+def test_no_photo_is_replaced_by_a_result(
+    tmp_path: Path, model: Generator, photo: Path, way: str, existing: Existing
+) -> None:
     before, out, source = photo.read_bytes(), photo.parent, photo
     if way == "linked folder":
         out = tmp_path / "link"
@@ -164,19 +207,24 @@ def test_no_photo_is_replaced_by_a_result(tmp_path: Path, model: Generator, phot
         out.mkdir()
         (out / "a.png").symlink_to(photo)
     with pytest.raises(DpedtoolError, match="would replace the photo"):
-        enhance_photos(model, [source], ON_CPU, Output(out))
+        enhance_photos(model, [source], ON_CPU, Output(out, existing=existing))
     assert photo.read_bytes() == before
 
 
 def test_a_second_run_into_the_folder_is_refused(tmp_path: Path, model: Generator, photo: Path, monkeypatch) -> None:
-    def again(*_: object) -> None:
-        with pytest.raises(DpedtoolError, match="Another run"):
-            enhance_photos(model, [photo], ON_CPU, Output(tmp_path / "out"))
+    output, refused = Output(tmp_path / "out", existing="replace"), []
+
+    def again(*given: Any) -> Plan:
+        with pytest.raises(DpedtoolError, match="Another run") as error:
+            enhance_photos(model, [photo], ON_CPU, output)
+        refused.append(error)
+        return plan(*given)
 
     monkeypatch.setattr(photos, "plan", again)
-    assert enhance_photos(model, [photo], ON_CPU, Output(tmp_path / "out")) == (1, 1)
+    assert enhance_photos(model, [photo], ON_CPU, output) == (1, 1, 0)
+    assert refused
     monkeypatch.undo()
-    assert enhance_photos(model, [photo], ON_CPU, Output(tmp_path / "out")) == (1, 1)
+    assert enhance_photos(model, [photo], ON_CPU, output) == (1, 1, 0)
 
 
 # Photos that cannot be used
@@ -210,7 +258,7 @@ def test_bad_photos_are_one_sentence_each_and_stop_no_other(
     """Nor do the decoders say anything beside it."""
     expected = bad_photos(tmp_path / "bad")
     bad = [tmp_path / "bad" / name for name in expected]
-    assert enhance_photos(model, [*bad, photo], ON_CPU, Output(tmp_path / "out")) == (1, len(bad) + 1)
+    assert enhance_photos(model, [*bad, photo], ON_CPU, Output(tmp_path / "out")) == (1, len(bad) + 1, 0)
     lines = capfd.readouterr().err.splitlines()
     for line, path, text in zip(lines, bad, expected.values(), strict=True):
         assert line.startswith(f"{path}: ")
@@ -223,21 +271,22 @@ def test_damage_within_a_jpeg_is_said_with_its_name(tmp_path: Path, model: Gener
     place = len(content) // 2
     content[place : place + 2] = b"\xff\xd0"
     source = stored(tmp_path / "a.jpg", bytes(content))
-    assert enhance_photos(model, [source], ON_CPU, Output(tmp_path / "out")) == (1, 1)
+    assert enhance_photos(model, [source], ON_CPU, Output(tmp_path / "out")) == (1, 1, 0)
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith(f"{source}: it is damaged (Corrupt JPEG data: ")
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "said"),
     [
-        MemoryError(),
-        torch.OutOfMemoryError("CUDA out of memory."),
-        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+        (MemoryError(), "the memory ran out: close other programs, or set a limit by --max-memory."),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."), "the memory ran"),
+        (torch.OutOfMemoryError("CUDA out of memory."), "the GPU's memory ran out: close other programs that use it, "),
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might"), "the GPU's memory ran out"),
     ],
 )
 def test_a_photo_for_which_the_memory_runs_out_is_one_sentence(
-    tmp_path: Path, model: Generator, photo: Path, monkeypatch, capsys, error: Exception
+    tmp_path: Path, model: Generator, photo: Path, monkeypatch, capsys, error: Exception, said: str
 ) -> None:
     other = stored(tmp_path / "in" / "b.png", photo.read_bytes())
 
@@ -249,10 +298,29 @@ def test_a_photo_for_which_the_memory_runs_out_is_one_sentence(
 
     failed: list[Exception] = []
     monkeypatch.setattr(photos, "enhance_photo", enhance)
-    assert enhance_photos(model, [photo, other], ON_CPU, Output(tmp_path / "out")) == (1, 2)
+    assert enhance_photos(model, [photo, other], ON_CPU, Output(tmp_path / "out")) == (1, 2, 0)
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"{photo}: the memory ran out")
+    assert line.startswith(f"{photo}: {said}")
     assert names(tmp_path / "out") == ["b.png"]
+
+
+def test_a_name_that_is_too_long_is_its_photos_fault_alone(
+    tmp_path: Path, model: Generator, photo: Path, capsys
+) -> None:
+    long = photo.rename(photo.with_name(f"{'x' * 248}.png"))
+    other = stored(tmp_path / "in" / "b.png", long.read_bytes())
+    output = Output(tmp_path / "out", compare=True)
+    assert enhance_photos(model, [long, other], ON_CPU, output) == (1, 2, 0)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{long}: its result would be {long.stem}.compare.jpg, longer than names may be in ")
+    assert names(tmp_path / "out") == ["b.compare.jpg", "b.png"]
+
+
+def test_a_scratch_file_is_told_of(tmp_path: Path, model: Generator, photo: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(photos, "plan", lambda *given: replace(plan(*given), rows=7, scratch=12_345_678))
+    settings = replace(ON_CPU, scratch=tmp_path)
+    assert enhance_photos(model, [photo], settings, Output(tmp_path / "out")) == (1, 1, 0)
+    assert capsys.readouterr().err == f"{photo}: 0.02 GB of it go to a scratch file in {tmp_path}.\n"
 
 
 def test_other_errors_are_no_photos_fault(tmp_path: Path, model: Generator, photo: Path, monkeypatch) -> None:
@@ -274,7 +342,7 @@ def test_a_size_is_judged_before_the_photo_is_decoded(tmp_path: Path, model: Gen
         raise Rejection("too_little_memory", "60x40 px take at least 9.00 GB of memory.")
 
     monkeypatch.setattr(photos, "plan", refuse)
-    assert enhance_photos(model, [source], ON_CPU, Output(tmp_path / "out")) == (0, 1)
+    assert enhance_photos(model, [source], ON_CPU, Output(tmp_path / "out")) == (0, 1, 0)
     assert asked == [(model.architecture, (60, 40), ON_CPU)]
     assert capsys.readouterr().err == f"{source}: 60x40 px take at least 9.00 GB of memory.\n"
 
@@ -282,9 +350,9 @@ def test_a_size_is_judged_before_the_photo_is_decoded(tmp_path: Path, model: Gen
 def test_what_was_ignored_of_a_photo_is_said(tmp_path: Path, model: Generator, capsys) -> None:
     exif = b"Exif\0\0II*\0\xff\xff\xff\xff"
     source = stored(tmp_path / "a.jpg", known.photo_bytes("JPEG", exif))
-    assert enhance_photos(model, [source], ON_CPU, Output(tmp_path / "out")) == (1, 1)
+    assert enhance_photos(model, [source], ON_CPU, Output(tmp_path / "out")) == (1, 1, 0)
     assert capsys.readouterr().err == f"{source}: its EXIF block is damaged and was left out.\n"
-    enhance_photos(model, [source], ON_CPU, Output(tmp_path / "out", metadata=False))
+    enhance_photos(model, [source], ON_CPU, Output(tmp_path / "without", metadata=False))
     assert capsys.readouterr().err == ""
 
 
@@ -298,7 +366,7 @@ def test_a_result_that_cannot_be_written_stops_the_run_and_leaves_the_earlier_on
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="No space left") as error:
-        enhance_photos(model, [photo], ON_CPU, Output(tmp_path / "out"))
+        enhance_photos(model, [photo], ON_CPU, Output(tmp_path / "out", existing="replace"))
     assert error.value.filename == str(result)
     assert names(tmp_path / "out") == ["a.png"]
     assert result.read_bytes() == b"an earlier result"

@@ -268,5 +268,5 @@ def test_an_untrained_network_is_called_so(tmp_path: Path, table: Path) -> None:
 
 
 def test_a_missing_model_is_refused(tmp_path: Path, table: Path) -> None:
-    with pytest.raises(DpedtoolError, match="There is no file"):
+    with pytest.raises(DpedtoolError, match="name a folder that"):
         evaluate(table, tmp_path / "none", tmp_path / "out", EvaluateParams())

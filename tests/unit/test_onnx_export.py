@@ -126,6 +126,19 @@ def test_the_same_model_gives_the_same_bytes_wherever_it_is(model: Path, tmp_pat
         assert str(tmp_path).encode() not in content
 
 
+def test_a_card_is_replaced_and_what_is_none_is_kept(model: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        export(model, tmp_path / "net.onnx")
+    readme = tmp_path / "README.md"
+    readme.write_text("# Mine\n")
+    (tmp_path / "notes.md").mkdir()
+    for name in ("README", "notes"):
+        with pytest.raises(DpedtoolError, match=rf"{name}\.md is no card of a model"):
+            export(model, tmp_path / f"{name}.onnx")
+        assert not (tmp_path / f"{name}.onnx").exists()
+    assert readme.read_text() == "# Mine\n"
+
+
 @pytest.mark.parametrize("wrong", [0.01, np.nan])
 def test_a_file_that_computes_something_else_is_not_left(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: float
@@ -158,7 +171,7 @@ def test_a_network_that_no_onnx_file_holds_is_refused(monkeypatch: pytest.Monkey
     [
         ({"out": "net.pb"}, "is not named as an ONNX file"),
         ({"licence": "my own; see below"}, "is no SPDX identifier"),
-        ({"model": "none"}, "There is no file"),
+        ({"model": "none"}, "name a folder that `dpedtool train` wrote"),
         ({"scores": "model/model.json"}, "holds no scores"),
     ],
 )

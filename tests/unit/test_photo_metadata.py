@@ -258,6 +258,22 @@ def test_without_metadata_a_file_holds_pixels_alone(tmp_path: Path, format_: For
         assert not getattr(photo, "text", {})
 
 
+@pytest.mark.parametrize("main", [{}, {0x11A: Field(5, struct.pack("<2L", 300, 1))}], ids=["none", "half"])
+def test_a_tiff_has_a_resolution_whatever_the_photo_said(tmp_path: Path, main: dict[int, Field]) -> None:
+    with tifffile.TiffFile(written(tmp_path, "tiff", Metadata(main=main))) as file:
+        tags = file.pages[0].tags
+        assert [tags[name].value for name in ("XResolution", "YResolution")] == [(72, 1), (72, 1)]
+        assert tags["ResolutionUnit"].value == 2
+
+
+def test_a_tiff_keeps_the_resolution_of_its_photo(tmp_path: Path) -> None:
+    px = Field(5, struct.pack("<2L", 300, 1))
+    path = written(tmp_path, "tiff", Metadata(main={0x11A: px, 0x11B: px, 0x128: Field(3, b"\3\0")}))
+    with tifffile.TiffFile(path) as file:
+        tags = file.pages[0].tags
+        assert [tags[name].value for name in ("XResolution", "YResolution", "ResolutionUnit")] == [(300, 1)] * 2 + [3]
+
+
 def test_a_picture_wider_than_a_jpeg_holds_is_refused_before_it_is_made() -> None:
     check_size((65500, 10), "jpg")
     check_size((65501, 10), "png")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from datetime import datetime
@@ -100,6 +101,18 @@ def test_a_missing_file_and_a_folder_are_unreadable(tmp_path: Path) -> None:
             load_photo(path)
         assert error.value.reason == "unreadable_photo"
         assert str(path) in error.value.detail
+
+
+def test_what_would_never_end_or_fill_the_memory_is_not_read(tmp_path: Path) -> None:
+    pipe, film = tmp_path / "pipe.jpg", tmp_path / "film.jpg"
+    os.mkfifo(pipe)
+    with film.open("wb") as file:
+        file.truncate(5 * 10**9)
+    for path, said in ((pipe, "it is no file"), (tmp_path, "it is no file"), (film, "5.0 GB, which no photo has")):
+        with pytest.raises(Rejection, match=said) as refused:
+            load_photo(path)
+        assert refused.value.reason == "unreadable_photo"
+        assert capture_time(path) is None
 
 
 def png_header(width: int, height: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import unicodedata
@@ -9,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import cv2
 import torch
@@ -22,11 +24,13 @@ from dataset.photos import PhotoFile, list_photos, open_photo
 from dataset.places import Place, answering
 from dataset.progress import Reach, showing
 from dataset.stored import Image
+from training.enhance.memory import in_gb
 from training.enhance.side_by_side import side_by_side
 from training.enhance.whole_photo import Settings, enhance_photo, plan
 from training.model import Generator
 
 COMPARISON = ".compare.jpg"
+Existing = Literal["refuse", "skip", "replace"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class Output:
     """Whether that holds the position."""
     compare: bool = False
     """Whether a picture of before and after is written beside each result."""
+    existing: Existing = "refuse"
+    """Where results are there already: whether nothing is done at all, their photos are left out, or they give way."""
 
     def result(self, photo: Place) -> Path:
         """The file of the enhanced photo."""
@@ -57,7 +63,17 @@ class Output:
         return [self.result(photo), self.comparison(photo)] if self.compare else [self.result(photo)]
 
 
-def enhance_photos(model: Generator, sources: Iterable[Place], settings: Settings, output: Output) -> tuple[int, int]:
+class Counts(NamedTuple):
+    """How a run went, in photos."""
+
+    enhanced: int
+    asked: int
+    """Those that were to be enhanced."""
+    there: int
+    """Those that were left out, since their results were there."""
+
+
+def enhance_photos(model: Generator, sources: Iterable[Place], settings: Settings, output: Output) -> Counts:
     """Enhance photos, and say on the error stream what was wrong with which.
 
     Parameters
@@ -69,18 +85,18 @@ def enhance_photos(model: Generator, sources: Iterable[Place], settings: Setting
     settings
         How they are computed.
     output
-        What is written; what its files held is replaced.
+        What is written.
 
     Returns
     -------
-    tuple
-        How many were enhanced, and of how many.
+    Counts
+        How it went.
 
     Raises
     ------
     DpedtoolError
         Before any is read: a folder holds no photos, two results would have one name, a result would replace a photo,
-        or another run writes to the folder.
+        results are there and `output.existing` refuses them, or another run writes to the folder.
     OSError
         A result cannot be written.
 
@@ -90,14 +106,15 @@ def enhance_photos(model: Generator, sources: Iterable[Place], settings: Setting
     output.folder.mkdir(parents=True, exist_ok=True)
     lock = lock_folder(output.folder)
     try:
+        remaining = without_existing(photos, output)
         remove_leftovers(output.folder, below=False)
         enhanced = 0
-        with showing("enhance", len(photos)) as reach:
-            for index, photo in enumerate(photos):
+        with showing("enhance", len(remaining)) as reach:
+            for index, photo in enumerate(remaining):
                 enhanced += _is_enhanced(model, photo, settings, output, partial(_reach_share, reach, index))
     finally:
         os.close(lock)
-    return enhanced, len(photos)
+    return Counts(enhanced, len(remaining), len(photos) - len(remaining))
 
 
 def _reach_share(reach: Reach, index: int, share: float) -> None:
@@ -151,6 +168,31 @@ def check_results(photos: Sequence[Place], output: Output) -> None:
                 raise DpedtoolError(f"{file} would replace the photo {replaced}: write to another folder.")
 
 
+def without_existing(photos: Sequence[Place], output: Output) -> list[Place]:
+    """Return the photos that are to be enhanced, as `output.existing` says of those whose results are there.
+
+    A photo is left out where all its files are there: an interrupted run may have written one of two.
+
+    Raises
+    ------
+    DpedtoolError
+        With the first file that is there, where that is refused.
+
+    """
+    if output.existing == "replace":
+        return list(photos)
+    if output.existing == "skip":
+        return [photo for photo in photos if not all(os.path.lexists(file) for file in output.files(photo))]
+    there = [file for photo in photos for file in output.files(photo) if os.path.lexists(file)]
+    if there:
+        count = f"{len(there)} {'file' if len(there) == 1 else 'files'} of the results"
+        raise DpedtoolError(
+            f"{there[0]} is there already ({count} in all): name another folder, or choose --existing skip, which "
+            "leaves out photos whose results are there, or --existing replace."
+        )
+    return list(photos)
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     """What two names of one file have in common; None where there is no file."""
     try:
@@ -166,9 +208,9 @@ def _is_enhanced(model: Generator, path: Place, settings: Settings, output: Outp
     except Rejection as rejection:
         _say(path, rejection.detail)
     except (MemoryError, RuntimeError, cv2.error) as error:
-        if not _lacks_memory(error):
+        if not (lack := _lack_of_memory(error)):
             raise
-        _say(path, "the memory ran out: close other programs, or set a limit by --max-memory.")
+        _say(path, lack)
     else:
         return True
     finally:
@@ -177,10 +219,13 @@ def _is_enhanced(model: Generator, path: Place, settings: Settings, output: Outp
 
 
 def _enhance(model: Generator, path: Place, settings: Settings, output: Output, tell: Reach) -> None:
+    _check_names(output.files(path))
     photo = open_photo(path)
     size = photo.size
     check_size(size, output.format)
     planned = plan(model.architecture, size, settings)
+    if planned.scratch:
+        _say(path, f"{in_gb(planned.scratch)} of it go to a scratch file in {settings.scratch}")
     before = _decoded(photo)
     metadata = kept_metadata(photo, size, gps=output.gps) if output.metadata else Metadata()
     _say(path, metadata.note)
@@ -188,6 +233,24 @@ def _enhance(model: Generator, path: Place, settings: Settings, output: Output, 
     write_photo(output.result(path), after, output.format, quality=output.quality, metadata=metadata)
     if output.compare:
         write_photo(output.comparison(path), side_by_side(before, after), "jpg")
+
+
+def _check_names(files: Iterable[Path]) -> None:
+    """Refuse names that the file system does not hold before anything is computed for them.
+
+    Raises
+    ------
+    Rejection
+        `name_too_long`.
+
+    """
+    for file in files:
+        try:
+            file.lstat()
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                why = f"its result would be {file.name}, longer than names may be in {file.parent}: rename the photo"
+                raise Rejection("name_too_long", why) from None
 
 
 def _decoded(photo: PhotoFile) -> Image:
@@ -199,11 +262,14 @@ def _decoded(photo: PhotoFile) -> Image:
     return image
 
 
-def _lacks_memory(error: Exception) -> bool:
-    """Whether this is how numpy, OpenCV or torch say that no memory is left."""
-    if isinstance(error, cv2.error):
-        return error.code == cv2.Error.StsNoMem
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def _lack_of_memory(error: Exception) -> str:
+    """Say what to do where numpy, OpenCV or torch say that no memory is left; empty where they say something else."""
+    if isinstance(error, torch.OutOfMemoryError) or "CUDA error: out of memory" in str(error):
+        return "the GPU's memory ran out: close other programs that use it, or choose --device cpu"
+    is_opencv = isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem
+    if is_opencv or isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return "the memory ran out: close other programs, or set a limit by --max-memory"
+    return ""
 
 
 def _say(path: Place, text: str) -> None:
