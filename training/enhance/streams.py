@@ -271,7 +271,9 @@ class Residual:
     def _plus_waiting(self, made: Tensor) -> Tensor:
         if self._waiting is None:
             return made
-        first, self._waiting = self._waiting[: len(made)], self._waiting[len(made) :]
+        first = self._waiting[: len(made)]
+        # A copy, so that the few rows that wait on do not keep the others in memory.
+        self._waiting = self._waiting[len(made) :].clone()
         return made + first
 
 
