@@ -320,7 +320,7 @@ def test_a_scratch_file_is_told_of(tmp_path: Path, model: Generator, photo: Path
     monkeypatch.setattr(photos, "plan", lambda *given: replace(plan(*given), rows=7, scratch=12_345_678))
     settings = replace(ON_CPU, scratch=tmp_path)
     assert enhance_photos(model, [photo], settings, Output(tmp_path / "out")) == (1, 1, 0)
-    assert capsys.readouterr().err == f"{photo}: 0.02 GB of it go to a scratch file in {tmp_path}.\n"
+    assert capsys.readouterr().err == f"{photo}: 0.02 GB of what it takes go to a scratch file in {tmp_path}.\n"
 
 
 def test_other_errors_are_no_photos_fault(tmp_path: Path, model: Generator, photo: Path, monkeypatch) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import draw_texture
 
 from dataset.stored import Image
 from training.enhance.side_by_side import DETAIL_PX, DETAILS, GAP_PX, INNER_GAP_PX, WIDTH_PX, side_by_side
@@ -44,8 +43,8 @@ def test_any_size_makes_a_picture_that_fits(height: int, width: int) -> None:
 
 
 @pytest.mark.parametrize(("height", "width", "factor"), [(100, 100, 4), (300, 400, 1), (900, 40, 1)])
-def test_photos_that_fit_are_shown_px_for_px(height: int, width: int, factor: int) -> None:
-    before, after = draw_texture(height, width, seed=1), draw_texture(height, width, seed=2)
+def test_photos_that_fit_are_shown_px_for_px(height: int, width: int, factor: int, texture) -> None:
+    before, after = texture(height, width, seed=1), texture(height, width, seed=2)
     picture = side_by_side(before, after)
     # Between the middle and the rim, where there is no frame.
     for photo in (before, after):
@@ -60,8 +59,8 @@ def test_a_panorama_lies_below_itself() -> None:
     assert rows_before.min() < rows_after.min()
 
 
-def test_details_are_the_photo_at_its_own_size() -> None:
-    before = draw_texture(1500, 2200)
+def test_details_are_the_photo_at_its_own_size(texture) -> None:
+    before = texture(1500, 2200)
     after = 255 - before
     picture = side_by_side(before, after)
     for shown_before, shown_after in details(picture):
@@ -69,11 +68,11 @@ def test_details_are_the_photo_at_its_own_size() -> None:
         assert np.array_equal(shown_after, 255 - shown_before)
 
 
-def test_details_are_where_there_is_something_to_see_and_apart() -> None:
+def test_details_are_where_there_is_something_to_see_and_apart(texture) -> None:
     before = plain(2000, 3000)
     marks = [(300, 400), (300, 2400), (1500, 1300)]
     for number, (y, x) in enumerate(marks):
-        before[y : y + 200, x : x + 200] = draw_texture(200, 200, seed=number)
+        before[y : y + 200, x : x + 200] = texture(200, 200, seed=number)
     # Black and white alone are structure of no use.
     before[1700:1990, 2600:2990] = 255 * (np.indices((290, 390)).sum(axis=0) % 2)[..., None]
     picture = side_by_side(before, before)
@@ -88,8 +87,8 @@ def test_a_plain_photo_is_shown_too() -> None:
     assert (picture[-20, 20] == 0).all()
 
 
-def test_the_photos_stay_as_they_are() -> None:
-    before, after = draw_texture(300, 400, seed=1), draw_texture(300, 400, seed=2)
+def test_the_photos_stay_as_they_are(texture) -> None:
+    before, after = texture(300, 400, seed=1), texture(300, 400, seed=2)
     kept = before.copy(), after.copy()
     side_by_side(before, after)
     assert np.array_equal(before, kept[0])

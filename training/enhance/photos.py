@@ -225,7 +225,7 @@ def _enhance(model: Generator, path: Place, settings: Settings, output: Output, 
     check_size(size, output.format)
     planned = plan(model.architecture, size, settings)
     if planned.scratch:
-        _say(path, f"{in_gb(planned.scratch)} of it go to a scratch file in {settings.scratch}")
+        _say(path, f"{in_gb(planned.scratch)} of what it takes go to a scratch file in {settings.scratch}")
     before = _decoded(photo)
     metadata = kept_metadata(photo, size, gps=output.gps) if output.metadata else Metadata()
     _say(path, metadata.note)
