@@ -2,7 +2,8 @@
 
 A stripe is a tensor (rows, width, channels), the next rows from above to below. A convolution gives fewer rows at first
 and the rest at the end, since it waits for the rows below; what it still needs of those above, it keeps. So stripes of
-any height give what the whole photo would, nothing is computed twice, and no seam can come of it.
+any height give what the whole photo would, and no seam can come of it. Nothing is computed twice, but for the first
+stripe where a convolution in bfloat16 is centred.
 """
 
 from __future__ import annotations
