@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from training.enhance.feature_map import FeatureMap
 from training.enhance.streams import (
     Chain,
     EachRow,
     Norm,
+    Normalised,
     Plus,
     Residual,
     Statistics,
     Store,
     Stream,
     convolution,
-    normalise,
     trained_statistics,
 )
 from training.model import SRCNN, Architecture, Generator, ResidualBlock, ResNet
@@ -122,7 +122,7 @@ def _by_statistics(model: ResNet, dtypes: Dtypes, maps: Maps) -> Iterator[Pass]:
             convolved = convolution(layer, dtypes.convolutions, centred=True)
             yield Pass(source, Chain([*streams, convolved, statistics, Store(maps.inner)]))
             source = maps.inner
-            streams = [EachRow(Tensor.float), normalise(norm, *statistics.mean_and_variance())]
+            streams = [Normalised(norm, *statistics.mean_and_variance())]
         streams.append(Plus(maps.skip))
     yield Pass(source, Chain([*streams, *_tail(model)]))
 
@@ -131,8 +131,7 @@ def _block(block: ResidualBlock, dtypes: Dtypes) -> Iterator[Stream]:
     """A block whose norms have their statistics from the training."""
     for layer, norm in _layers(block):
         yield convolution(layer, dtypes.convolutions)
-        yield EachRow(Tensor.float)
-        yield normalise(norm, *trained_statistics(norm))
+        yield Normalised(norm, *trained_statistics(norm))
 
 
 def _blocks(model: ResNet) -> list[ResidualBlock]:

@@ -90,16 +90,17 @@ class _Buffer:
 class _Window:
     """The rows that a kernel sees: those that came, and as many zeros above and below them as it reaches over."""
 
-    def __init__(self, reach: int) -> None:
-        self._reach = reach
+    def __init__(self, reach: int, dtype: torch.dtype) -> None:
+        self._reach, self._dtype = reach, dtype
         self._kept: Tensor | None = None
         self._buffer = _Buffer()
 
     def slide(self, rows: Tensor) -> Tensor:
         """Return the kept rows and the new ones, until the next call; twice the reach of them is kept for that."""
         kept = self._zeros(rows) if self._kept is None else self._kept
-        joined = self._buffer.like(rows, len(kept) + len(rows))
-        torch.cat([kept, rows], out=joined)
+        joined = self._buffer.like(rows, len(kept) + len(rows), self._dtype)
+        joined[: len(kept)] = kept
+        joined[len(kept) :] = rows
         self._kept = joined[max(len(joined) - 2 * self._reach, 0) :].clone()
         return joined
 
@@ -133,13 +134,13 @@ class Convolution:
         self._weight = layer.weight.detach().to(dtype=dtype, memory_format=torch.channels_last)
         self._bias = _bias(layer).float()
         self._reach = layer.kernel_size[0] // 2
-        self._window = _Window(self._reach)
+        self._window = _Window(self._reach, dtype)
         self._relu = relu
         self._to_centre = centred and dtype != torch.float32
 
     def push(self, rows: Tensor) -> Tensor:
         """As `Stream.push`."""
-        return self._convolved(self._window.slide(rows.to(self._weight.dtype)))
+        return self._convolved(self._window.slide(rows))
 
     def finish(self) -> Tensor | None:
         """As `Stream.finish`."""
@@ -174,7 +175,7 @@ class ToFewChannels:
         self._weight = weight.contiguous(memory_format=torch.channels_last)
         self._bias = _bias(layer).float()
         self._channels = channels
-        self._window = _Window(self._height // 2)
+        self._window = _Window(self._height // 2, torch.float32)
 
     def push(self, rows: Tensor) -> Tensor:
         """As `Stream.push`."""
@@ -242,14 +243,22 @@ def trained_statistics(layer: Norm) -> tuple[Tensor, Tensor]:
     return layer.running_mean, layer.running_var
 
 
-def normalise(layer: Norm, mean: Tensor, variance: Tensor) -> Stream:
-    """Return a norm with these statistics, and the ReLU behind it, as a stream."""
+class Normalised:
+    """A norm with known statistics, in float32, and the ReLU behind it; a stripe that it gives holds until the next."""
 
-    def apply(rows: Tensor) -> Tensor:
-        made = functional.batch_norm(as_image(rows), mean, variance, layer.weight, layer.bias, eps=NORM_EPS)
-        return as_rows(made.relu_())
+    def __init__(self, layer: Norm, mean: Tensor, variance: Tensor) -> None:
+        scale = layer.weight.detach().double() / (variance.double() + NORM_EPS).sqrt()
+        self._scale = scale.float()
+        self._shift = (layer.bias.detach().double() - mean.double() * scale).float()
+        self._buffer = _Buffer()
 
-    return EachRow(apply)
+    def push(self, rows: Tensor) -> Tensor:
+        """Normalise the next rows."""
+        values = self._buffer.like(rows, len(rows), torch.float32).copy_(rows)
+        return values.mul_(self._scale).add_(self._shift).relu_()
+
+    def finish(self) -> None:
+        """Nothing is held back."""
 
 
 class Residual:
