@@ -40,7 +40,7 @@ class Dtypes:
     """Of the convolutions of the blocks.
 
     Norms, sums and the other convolutions are always computed in float32: their rounding would not be taken off again
-    by a norm. On photos bfloat16 everywhere was twice as far from float32, and a tenth faster."""
+    by a norm. On photos bfloat16 everywhere was twice as far from float32, and a quarter faster."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ Norm = nn.InstanceNorm2d | nn.BatchNorm2d
 FEW_CHANNELS = 8
 """Up to so many outputs a convolution is faster as one along the rows and sums down the columns; see `ToFewChannels`.
 
-Processors multiply 16 outputs at once. Measured, 9x9 from 64 channels to 3: a fifth of the time.
+Processors multiply 16 outputs at once. Measured, 9x9 from 64 channels to 3: a quarter of the time.
 """
 
 
