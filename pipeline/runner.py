@@ -385,15 +385,15 @@ def _address(client: Any) -> str:
 def _client_of(address: str) -> Iterator[Any]:
     """A client of a cluster that others have started, and will end."""
     from distributed import Client
-    from distributed.comm.addressing import parse_address
-    from distributed.comm.registry import get_backend
+    from distributed.comm.addressing import get_address_host_port
     from distributed.versions import VersionMismatchWarning
 
     _silence()
     with contextlib.ExitStack() as stack:
         try:
-            # A client that is given an address of no kind that Dask knows takes long to end.
-            get_backend(parse_address(address)[0])
+            # A client that is given an address that Dask cannot read stays half open: whenever it is collected, it may
+            # wait for the lock that the start of another one holds.
+            get_address_host_port(address)
             with warnings.catch_warnings():
                 # Versions are compared below, in one sentence.
                 warnings.simplefilter("ignore", VersionMismatchWarning)
