@@ -30,7 +30,8 @@ from dataset.verification import Verdict
 Floats = npt.NDArray[np.float32]
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-TRAINING, TEST, FULL_SIZE = "training_data", "test_data", "full_size_test_images"
+TRAINING, VALIDATION, TEST = "training_data", "validation_data", "test_data"
+PATCHES, FULL_SIZE = "patches", "full_size_test_images"
 BLOCK = 2048
 """Training patches that are held at a time."""
 TEST_BLOCK = 8192
@@ -82,7 +83,7 @@ def find_layout(folder: Path) -> Layout | None:
     """Return the images of a folder in the layout of DPED, or of plain folders of images; None where there are none."""
     phones = [folder] if _is_phone(folder) else [path for path in _folders(folder) if _is_phone(path)]
     if phones:
-        parts = [[_by_camera(phone / TRAINING), _by_camera(phone / TEST / "patches")] for phone in phones]
+        parts = [[_by_camera(phone / TRAINING), _by_camera(phone / TEST / PATCHES)] for phone in phones]
         layout = Layout(
             cameras=[cameras for part in parts for cameras in part if cameras],
             training=[path for part in parts for paths in part[0].values() for path in paths],

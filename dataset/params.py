@@ -9,9 +9,11 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +24,7 @@ from dataset.places import as_place
 from dataset.sections import Section, param
 
 # Parameters that name files, relative to the params file.
-_FILES = (("captures", "root"), ("pair", "csv"), ("train", "start"), ("train", "vgg"))
+_FILES = (("captures", "root"), ("pair", "csv"), ("train", "start"), ("train", "vgg"), ("release", "licence_file"))
 _PRESETS = Path(__file__).parent / "presets"
 CAMERA_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 Network = Literal["resnet", "srcnn"]
@@ -332,6 +334,76 @@ class EvaluateParams(Section):
     device: Literal["auto", "cpu", "cuda"] = param("auto", "where to compute; auto: a GPU where there is one")
 
 
+LayoutName = Literal["dped", "webdataset", "parquet"]
+_TEXTS: Mapping[str, tuple[str, str]] = {
+    "name": (r"[A-Za-z0-9][A-Za-z0-9._-]*", "letters, digits, '.', '_' and '-', as it becomes part of addresses"),
+    "version": (r"\d+\.\d+\.\d+", "three numbers, as in 1.0.0"),
+    "date": (r"\d{4}-\d{2}-\d{2}", "a day, as in 2026-03-31"),
+    "doi": (r"10\.\d{4,9}/\S+", "a DOI without an address before it, as in 10.5281/zenodo.1234567"),
+    "url": (r"https?://\S+", "an address that begins with https://"),
+    "dslr_folder": (r"[A-Za-z0-9][A-Za-z0-9._-]*", "letters, digits, '.', '_' and '-', as it becomes a folder"),
+}
+"""Parameters of a release that have a form: what it is, and in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseParams(Section):
+    """What a data set says of itself when it is released, and in which layouts."""
+
+    name: str | None = param(None, "name of the data set, without spaces; a release needs one")
+    version: str = param("1.0.0", "version of the data set: three numbers")
+    licence: str | None = param(
+        None,
+        "SPDX identifier of the licence, such as CC-BY-4.0, or LicenseRef-NAME for your own; a release needs one",
+    )
+    licence_file: str | None = param(
+        None,
+        "file with the text of the licence, which LICENSE becomes; absolute or relative to the params file; null: "
+        "LICENSE names the licence and where its text stands, which a LicenseRef- cannot",
+    )
+    authors: tuple[str, ...] = param((), "who is to be cited: 'Family, Given', or the name of a group")
+    description: str = param("", "what the data set is, in a sentence or two")
+    contact: str = param("", "where questions and requests to take photos out go")
+    url: str | None = param(None, "address of the data set's page; null: none yet")
+    doi: str | None = param(None, "DOI of the data set; null: none yet")
+    date: str | None = param(None, "day of the release, YYYY-MM-DD; null: not said, as no clock is asked")
+    layouts: tuple[LayoutName, ...] = param(
+        ("dped", "webdataset", "parquet"),
+        "any of dped (loose JPEGs, as DPED's own release), webdataset (tar shards), parquet (images embedded)",
+    )
+    patches_a_file: int = param(1000, "most patches in a tar shard or a parquet file", at_least=1, at_most=100_000)
+    dslr_folder: str = param(
+        "canon", "layout dped: folder of the DSLR's patches; canon is what DPED's readers look for"
+    )
+    jpeg_quality: int = param(
+        98, "layout dped: JPEG quality of patches that were cut as PNG, 1..100", at_least=1, at_most=100
+    )
+    full_size_photos: int | None = param(
+        None, "layout dped: most full-size photos of a phone's test; null: all of them", at_least=0
+    )
+    thumbnails: bool = param(
+        True,
+        "put the DSLR's photos, 256 px in grey, into the table of pairs: proof that no view is on two sides",
+    )
+    examples: int = param(6, "pairs of patches in the example picture of each phone", at_least=1, at_most=100)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key, (pattern, form) in _TEXTS.items():
+            value = getattr(self, key)
+            if value is not None and not re.fullmatch(pattern, value):
+                raise ParamsError(f"{key}: {value!r} is none: write {form}.")
+        if not self.layouts:
+            raise ParamsError("layouts is empty, so that a release would hold no patches: name at least one.")
+        if len(set(self.layouts)) < len(self.layouts):
+            raise ParamsError("layouts names one twice.")
+
+    @classmethod
+    def completed(cls, given: Mapping[Any, Any]) -> dict[Any, Any]:
+        """Return the values given; a day that YAML has read as one is text again."""
+        return {key: value.isoformat() if isinstance(value, date) else value for key, value in given.items()}
+
+
 @dataclass(frozen=True, kw_only=True)
 class DemoParams(Section):
     """The simulated captures that the demo runs on."""
@@ -355,6 +427,7 @@ class Params:
     split: SplitParams = SplitParams()
     train: TrainParams = TrainParams()
     evaluate: EvaluateParams = EvaluateParams()
+    release: ReleaseParams = ReleaseParams()
 
 
 @dataclass(frozen=True)

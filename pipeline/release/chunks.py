@@ -1,0 +1,79 @@
+"""The patches of a release in pieces: each piece is one tar shard, one parquet file, and some loose files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataset.errors import DpedtoolError
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some patches of one phone and split, in the order of their numbers."""
+
+    phone: str
+    split: str
+    index: int
+    """Its number within its phone and split, from 0."""
+    first: int
+    """Number of its first patch."""
+    count: int
+    row_group: int
+    """Where the table of patches has its rows."""
+
+    @property
+    def numbers(self) -> range:
+        """The numbers of its patches."""
+        return range(self.first, self.first + self.count)
+
+
+@dataclass(frozen=True)
+class Images:
+    """The image files of one patch, as they lie in a layout; None where one is not there."""
+
+    name: str
+    """What the layout calls the patch: its `patch_id`, or its number in layout dped."""
+    phone: bytes | None
+    dslr: bytes | None
+
+
+def chunks_of(table: Path) -> list[Chunk]:
+    """Return the pieces of a release, from its table of patches.
+
+    Raises
+    ------
+    DpedtoolError
+        The table cannot be read, or its row groups are not pieces of one phone and split each.
+
+    """
+    found: list[Chunk] = []
+    for group, rows in enumerate(_groups(table)):
+        phone, split = rows["phone"], rows["split"]
+        first, index = rows["number"][0], rows["file"][0]
+        if set(phone) != {phone[0]} or set(split) != {split[0]} or set(rows["file"]) != {index}:
+            raise DpedtoolError(f"{table}: row group {group} mixes phones, splits or files.")
+        if rows["number"] != list(range(first, first + len(phone))):
+            raise DpedtoolError(f"{table}: the numbers of row group {group} do not follow each other.")
+        found.append(Chunk(phone[0], split[0], index, first, len(phone), group))
+    return found
+
+
+def _groups(table: Path) -> Iterator[dict[str, list[Any]]]:
+    try:
+        with pq.ParquetFile(table) as file:
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group, ["phone", "split", "number", "file"]).to_pydict()
+    except (pa.ArrowInvalid, OSError, KeyError) as error:
+        raise DpedtoolError(f"{table} cannot be read: {' '.join(str(error).split())}.") from None
+
+
+def read_rows_of(table: Path, chunk: Chunk, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the rows of a piece; `columns` as they are named, or all."""
+    with pq.ParquetFile(table) as file:
+        return file.read_row_group(chunk.row_group, columns)

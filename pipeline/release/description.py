@@ -1,0 +1,41 @@
+"""What is known of a release when its documents are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dataset.params import ReleaseParams
+
+RELEASE, CARD, LICENCE, CITATION, CROISSANT = "release.json", "README.md", "LICENSE", "CITATION.cff", "croissant.json"
+SUMS = "SHA256SUMS"
+EXAMPLES = "examples"
+"""Folder of the example pictures, `<phone>.png` each."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file of the release."""
+
+    name: str
+    """Relative to the release, with forward slashes."""
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What the documents of a release say."""
+
+    params: ReleaseParams
+    counts: Mapping[str, Mapping[str, int]]
+    """Patches by phone, then by split: train, validation and test, in this order."""
+    figures: Mapping[str, Any]
+    """What `pipeline.release.statistics.figures` found, ready for JSON."""
+    files: Sequence[DataFile]
+    """The tables, tar shards and parquet files, by name; of the loose files of layout dped there are too many."""
+    encoded: int
+    """Patches that layout dped has as JPEG, encoded anew from PNG; 0 where they are byte for byte those cut."""
+    photos: Sequence[Mapping[str, Any]]
+    """The full-size photos of the test: `file`, `phone`, `pair_id`, `lossless`, `note`."""

@@ -1,0 +1,82 @@
+"""Layout dped: loose JPEG files, as DPED's own release has them, so that code made for it runs unchanged.
+
+    dped/<phone>/training_data/{<phone>,canon}/N.jpg
+    dped/<phone>/validation_data/patches/{<phone>,canon}/N.jpg       DPED has none; its readers do not look there
+    dped/<phone>/test_data/patches/{<phone>,canon}/N.jpg
+    dped/<phone>/test_data/full_size_test_images/N.jpg
+
+N counts from 0 without gaps, which DPED's readers rely on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from dataset.dped_layout import FULL_SIZE, PATCHES, TEST, TRAINING, VALIDATION
+from dataset.photos import decode_image, encode_image
+from pipeline.release.chunks import Chunk, Images
+
+ROOT = "dped"
+_FOLDERS = {"train": TRAINING, "validation": f"{VALIDATION}/{PATCHES}", "test": f"{TEST}/{PATCHES}"}
+_JPEG = b"\xff\xd8"
+
+
+class Dped:
+    """The layout; patches that were cut as JPEG are taken over as they are, others encoded.
+
+    Parameters
+    ----------
+    dslr_folder
+        Name of the DSLR's folders.
+    jpeg_quality
+        1..100.
+
+    """
+
+    def __init__(self, dslr_folder: str, jpeg_quality: int) -> None:
+        self._dslr_folder, self._quality = dslr_folder, jpeg_quality
+
+    def folders(self, phone: str, split: str) -> tuple[str, str]:
+        """Return the folders of the phone's and of the DSLR's patches, relative to the release."""
+        above = f"{ROOT}/{phone}/{_FOLDERS[split]}"
+        return f"{above}/{phone}", f"{above}/{self._dslr_folder}"
+
+    def files(self, chunk: Chunk) -> list[str]:
+        """Return the names of the files of a chunk, the phone's first."""
+        return [
+            f"{folder}/{number}.jpg" for folder in self.folders(chunk.phone, chunk.split) for number in chunk.numbers
+        ]
+
+    def write(self, chunk: Chunk, rows: pa.Table, images: Sequence[Images], root: Path) -> None:
+        """Write two files a patch."""
+        del rows
+        folders = [root / folder for folder in self.folders(chunk.phone, chunk.split)]
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        for number, image in zip(chunk.numbers, images, strict=True):
+            for folder, content in zip(folders, (image.phone, image.dslr), strict=True):
+                (folder / f"{number}.jpg").write_bytes(self._as_jpeg(content or b"", Path(image.name)))
+
+    def read(self, chunk: Chunk, root: Path) -> Iterator[Images]:
+        """Yield the files of a chunk, patch by patch."""
+        phone, dslr = (root / folder for folder in self.folders(chunk.phone, chunk.split))
+        for number in chunk.numbers:
+            yield Images(str(number), _content(phone / f"{number}.jpg"), _content(dslr / f"{number}.jpg"))
+
+    def _as_jpeg(self, content: bytes, name: Path) -> bytes:
+        if content.startswith(_JPEG):
+            return content
+        return encode_image(decode_image(content, name), ".jpg", self._quality)
+
+
+def full_size_folder(phone: str) -> str:
+    """Return the folder of a phone's full-size test photos, relative to the release."""
+    return f"{ROOT}/{phone}/{TEST}/{FULL_SIZE}"
+
+
+def _content(path: Path) -> bytes | None:
+    # A link could lead out of the release.
+    return path.read_bytes() if path.is_file() and not path.is_symlink() else None

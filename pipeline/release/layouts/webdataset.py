@@ -1,0 +1,66 @@
+"""Layout webdataset: tar shards, whose members `<patch_id>.phone.png`, `.dslr.png` and `.json` belong together.
+
+    webdataset/<phone>/<split>-NNNNN.tar
+
+A patch's name has no dot, so that all behind its first one is the key that WebDataset gives a member.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import pyarrow as pa
+
+from dataset.errors import DpedtoolError
+from dataset.shards import ShardWriter
+from pipeline.release.chunks import Chunk, Images
+from pipeline.release.tables import FACTS
+
+ROOT = "webdataset"
+
+
+class WebDataset:
+    """The layout; images are those that were cut, byte for byte."""
+
+    def files(self, chunk: Chunk) -> list[str]:
+        """Return the name of the shard of a chunk."""
+        return [f"{ROOT}/{chunk.phone}/{chunk.split}-{chunk.index:05d}.tar"]
+
+    def write(self, chunk: Chunk, rows: pa.Table, images: Sequence[Images], root: Path) -> None:
+        """Write a shard: of each patch both images and what is known of it."""
+        path = root / self.files(chunk)[0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        facts = rows.select(["patch_id", *FACTS]).to_pylist()
+        with ShardWriter(path) as shard:
+            for image, known in zip(images, facts, strict=True):
+                for side, content in (("dslr", image.dslr), ("phone", image.phone)):
+                    shard.add(f"{image.name}.{side}.{suffix_of(content or b'')}", content or b"")
+                shard.add(f"{image.name}.json", json.dumps(known, sort_keys=True).encode())
+
+    def read(self, chunk: Chunk, root: Path) -> Iterator[Images]:
+        """Yield the patches of a shard, whose members are read one after the other and never unpacked."""
+        path = root / self.files(chunk)[0]
+        try:
+            with tarfile.open(path, "r:") as shard:
+                for name, members in groupby(shard, lambda member: member.name.partition(".")[0]):
+                    yield _images(name, shard, list(members))
+        except tarfile.TarError as error:
+            raise DpedtoolError(f"{self.files(chunk)[0]} is damaged: {error}.") from None
+
+
+def suffix_of(content: bytes) -> str:
+    """Return the suffix of an image file, png or jpg, by its first bytes."""
+    return "png" if content.startswith(b"\x89PNG") else "jpg"
+
+
+def _images(name: str, shard: tarfile.TarFile, members: Sequence[tarfile.TarInfo]) -> Images:
+    found: dict[str, bytes] = {}
+    for member in members:
+        side = member.name.partition(".")[2].partition(".")[0]
+        if member.isreg() and (file := shard.extractfile(member)):
+            found[side] = file.read()
+    return Images(name, found.get("phone"), found.get("dslr"))
