@@ -56,7 +56,7 @@ def patches(count: int) -> list[tuple[Image, Image]]:
             for path in sorted((folder / "iphone").iterdir())
         ]
     else:
-        found = [(_texture(2 * seed), _texture(2 * seed + 1)) for seed in range(50)]
+        found = [(texture(2 * seed), texture(2 * seed + 1)) for seed in range(50)]
     return [found[index % len(found)] for index in range(count)]
 
 
@@ -114,7 +114,7 @@ def _decoding_s(images: Sequence[tuple[Image, Image]], suffix: str) -> float:
     return (time.process_time() - start) / len(encoded)
 
 
-def _texture(seed: int) -> Image:
+def texture(seed: int) -> Image:
     """Detail of three sizes, which takes about as many bytes as a photo's."""
     rng = np.random.default_rng(seed)
     layers = [cv2.GaussianBlur(rng.normal(size=(PATCH_PX, PATCH_PX, 3)), (0, 0), sigma) for sigma in (1.5, 4, 10)]

@@ -19,8 +19,9 @@ from dataset.errors import DpedtoolError
 from dataset.io import write_json
 from dataset.params import PairParams, Params, as_yaml, load_params, load_preset, preset_names
 from dataset.places import Place, answering, as_place, is_url, printable
-from dataset.schema import Alignment, Pair, Patch, Photo, Row, columns
+from dataset.schema import SPLITS, Alignment, Pair, Patch, Photo, Row, columns
 from dataset.tables import read_frame, read_rows, write_rows
+from dataset.verification import Verdict
 from pipeline.runner import WORKER_MEMORY, default_workers, warm_up
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -70,13 +71,17 @@ PHOTOS = _Photos()
 SIZE = _Size()
 
 
-class _Commands(click.Group):
-    """Turns what goes wrong for a reason into one sentence and an exit code; only bugs show a traceback."""
+class _InOrder(click.Group):
+    """Commands in the order of the stages, which is that of this file."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Name the commands in the order of the stages, which is that of this file."""
+        """Name the commands."""
         del ctx
         return list(self.commands)
+
+
+class _Commands(_InOrder):
+    """Turns what goes wrong for a reason into one sentence and an exit code; only bugs show a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -161,7 +166,8 @@ def main() -> None:
     """From phone and DSLR photo pairs to an aligned data set and a trained network.
 
     The stages in order: pair, align, patches, split, train, evaluate, report. Each reads what the one before it
-    wrote; `dvc repro` runs them all as params.yaml says. `enhance` runs the trained network over whole photos.
+    wrote; `dvc repro` runs them all as params.yaml says. `enhance` runs the trained network over whole photos; `release`
+    makes of patches and split a data set that others can load, check and cite.
     """
 
 
@@ -341,18 +347,23 @@ def _verify(folder: Path) -> None:
     from dataset.verification import verify_split
 
     verdict = verify_split(folder) if Photo.table_in(folder).is_file() else verify_layout(folder)
+    _say_verdict(folder, verdict, MOST_FAULTS, "mend the data, or split it anew")
+    click.echo(f"Nothing in {folder} leaks.")
+
+
+def _say_verdict(folder: Path, verdict: Verdict, most: int | None, mend: str) -> None:
+    """Say what was found, at most so many faults; end the command where it is not that all is proven."""
     for line in verdict.said:
         click.echo(line)
-    for line in verdict.faults[:MOST_FAULTS]:
+    for line in verdict.faults[:most]:
         click.echo(line, err=True)
     if verdict.faults:
-        more = len(verdict.faults) - MOST_FAULTS
+        more = len(verdict.faults) - most if most else 0
         rest = f", {more} of them not shown" if more > 0 else ""
         count = "1 fault" if len(verdict.faults) == 1 else f"{len(verdict.faults)} faults"
-        raise DpedtoolError(f"{folder} has {count}{rest}: mend the data, or split it anew.")
+        raise DpedtoolError(f"{folder} has {count}{rest}: {mend}.")
     if not verdict.is_proof:
         raise _Failure(f"{folder} cannot be verified; nothing was found that leaks.", NOT_PROVEN)
-    click.echo(f"Nothing in {folder} leaks.")
 
 
 def _presets() -> str:
@@ -607,6 +618,96 @@ def enhance(
             f"Enhanced {enhanced} of {asked} photos{beside}: what was wrong with the others is said above."
         )
     click.echo(f"{asked} {'photo' if asked == 1 else 'photos'} in {printable(out)}{beside}.")
+
+
+@main.group(cls=_InOrder)
+def release() -> None:
+    """Data sets that others can load, check and cite: build, verify, import."""
+
+
+@release.command(name="build")
+@click.argument("splits", type=FILE, metavar="SPLITS_DIR")
+@click.option("-o", "--out", type=FOLDER, required=True, help="Folder of the release; it appears when all is there.")
+@click.option("--replace", is_flag=True, help="Let the release take the place of an earlier one.")
+@workers_option
+@scheduler_option
+@params_options
+def build_release(splits: Path, out: Path, replace: bool, workers: int, scheduler: str | None, params: Params) -> None:
+    """Release the data set of SPLITS_DIR. Which `dpedtool split` wrote, as section release of the parameters says.
+
+    OUT has the patches in the layouts asked for, where each comes from (patches.parquet, pairs.parquet), a data set
+    card, croissant.json, CITATION.cff, LICENSE and SHA256SUMS. No photo's metadata and no path of this machine is in
+    it: every file is searched for them, and a finding ends the build. An interrupted build goes on where it stopped.
+    """
+    warm_up(workers, "pipeline.release.build")
+    from pipeline.release.build import build_release as build
+
+    if scheduler:
+        splits, out = splits.absolute(), out.absolute()
+    built = build(splits, out, params.release, replace_old=replace, workers=workers, scheduler=scheduler)
+    for phone, counts in built.counts.items():
+        click.echo(f"{phone}: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + " patches.")
+    for note in built.notes:
+        click.echo(note, err=True)
+    click.echo(
+        f"{built.files} files, {built.bytes / 1e6:.1f} MB, {built.files / built.seconds:.0f} files/s, in {out}: "
+        f"look at {out / 'README.md'}, then `dpedtool release verify {out}`."
+    )
+
+
+@release.command(
+    name="verify",
+    epilog="Exit codes: 0, nothing is amiss; 1, a defect, named a line each; "
+    f"{NOT_PROVEN}, nothing was found, but a folder that names no scenes proves nothing either.",
+)
+@click.argument("folder", type=FILE, metavar="DIR")
+@workers_option
+@scheduler_option
+def verify_release(folder: Path, workers: int, scheduler: str | None) -> None:
+    """Check a release. Sums, tables, every image, pairs, leaks, licence and privacy.
+
+    DIR is what `dpedtool release build` wrote, or somebody else's data set in the layout of DPED, of which less can be
+    proven. Nothing is written.
+    """
+    warm_up(workers, "pipeline.release.verify")
+    from pipeline.release.verify import verify
+
+    folder = folder.absolute() if scheduler else folder
+    _say_verdict(folder, verify(folder, workers=workers, scheduler=scheduler), None, "download or build it anew")
+    click.echo(f"Nothing in {folder} is amiss.")
+
+
+@release.command(name="import")
+@click.argument("folder", type=FILE, metavar="DIR")
+@click.option(
+    "--as",
+    "part",
+    type=click.Choice(SPLITS),
+    help="What the patches are for, where the folder does not say so: DIR then holds one folder a camera.",
+)
+@click.option("--dslr", default="canon", show_default=True, metavar="NAME", help="Folder of the DSLR's patches.")
+@out_option
+@workers_option
+@scheduler_option
+@params_options
+def import_release(
+    folder: Path, part: str | None, dslr: str, out: Path, workers: int, scheduler: str | None, params: Params
+) -> None:
+    """Import a data set in the layout of DPED. Writes OUT/patches/<phone> and OUT/splits/<phone>.parquet.
+
+    Images are taken over byte for byte, and measured as `dpedtool patches` measures its own; `dpedtool train` and
+    `dpedtool evaluate` run on OUT/splits/<phone>.parquet. Pairs that cannot be read are rejected rows.
+    """
+    warm_up(workers, "pipeline.release.importing")
+    from pipeline.release.importing import import_layout
+
+    if scheduler:
+        folder, out = folder.absolute(), out.absolute()
+    imported = import_layout(folder, out, params, part=part, dslr=dslr, workers=workers, scheduler=scheduler)
+    for phone, row in imported.patches.iterrows():
+        click.echo(f"{phone}: " + ", ".join(f"{count} {name}" for name, count in row.items()) + " patches.")
+    for note in imported.notes:
+        click.echo(note, err=True)
 
 
 @main.command()

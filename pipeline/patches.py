@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -66,7 +67,8 @@ def cut_patches(
     """Cut the patches of all aligned pairs into `out/patches-NNNNN.tar`, and write the tables on them.
 
     `out/patches.parquet` has a row for every candidate window, kept or not, `out/frames.parquet` one for every pair;
-    `out/selection.json` says what share of the windows was kept by brightness, texture and place.
+    `out/selection.json` says how many pairs were not aligned and why, and what share of the windows was kept by
+    brightness, texture and place.
     The photos are read again from where the table of alignments says, so that the DSLR's pixels are resampled once.
     Tables and shards are the same bytes for any number of workers; what an earlier run finished is kept.
 
@@ -98,6 +100,7 @@ def cut_patches(
             label="patches",
         )
         _collect(items, finished, table, params)
+        _write_summary(out, alignments, params)
         finished.clear()
     return table
 
@@ -234,16 +237,21 @@ def _collect(items: Mapping[str, Alignment], finished: Finished[Patch], table: P
     write_rows(
         Frame.table_in(table.parent), Frame, [_at_home(frames[key], items[key]) for key in items if key in frames]
     )
-    _write_summary(table.parent, params)
 
 
-def _write_summary(out: Path, params: PatchesParams) -> None:
-    """Say in `selection.json` what the filters removed, beside the parameters that decided."""
+def _write_summary(out: Path, alignments: Sequence[Alignment], params: PatchesParams) -> None:
+    """Say in `selection.json` what became of the pairs and what the filters removed, beside the parameters."""
     looks = ["pair_id", "status", "reason", "x", "y", "size", "dslr_brightness", "dslr_contrast"]
     patches = read_frame(Patch.table_in(out), Patch, looks)
     frames = read_frame(Frame.table_in(out), Frame, ["pair_id", "phone_width", "phone_height"])
-    told = {"params": _telling(params), "params_sha256": params_sha256(params)}
+    told = {"pairs": _pairs(alignments), "params": _telling(params), "params_sha256": params_sha256(params)}
     write_json(out / SELECTION, summary(patches, frames) | told)
+
+
+def _pairs(alignments: Sequence[Alignment]) -> dict[str, Any]:
+    """How many pairs were aligned, and how many were not, by reason."""
+    reasons = Counter(row.reason for row in alignments if row.status != "aligned")
+    return {"all": len(alignments), "aligned": len(alignments) - reasons.total(), "others": dict(reasons)}
 
 
 def _at_home(row: RowT, alignment: Alignment) -> RowT:

@@ -35,12 +35,12 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Images:
-    """The image files of one patch, as they lie in a layout; None where one is not there."""
+    """The image files of one patch; empty where one is not there."""
 
     name: str
     """What the layout calls the patch: its `patch_id`, or its number in layout dped."""
-    phone: bytes | None
-    dslr: bytes | None
+    phone: bytes
+    dslr: bytes
 
 
 def chunks_of(table: Path) -> list[Chunk]:

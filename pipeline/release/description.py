@@ -9,7 +9,7 @@ from typing import Any
 from dataset.params import ReleaseParams
 
 RELEASE, CARD, LICENCE, CITATION, CROISSANT = "release.json", "README.md", "LICENSE", "CITATION.cff", "croissant.json"
-SUMS = "SHA256SUMS"
+STATISTICS, SUMS = "statistics.json", "SHA256SUMS"
 EXAMPLES = "examples"
 """Folder of the example pictures, `<phone>.png` each."""
 

@@ -37,7 +37,7 @@ class Layout(Protocol):
         ...
 
     def read(self, chunk: Chunk, root: Path) -> Iterator[Images]:
-        """Yield what is there of a chunk, in the order of the files; what is missing is None or not there at all.
+        """Yield what is there of a chunk, in the order of the files; what is missing is empty, or not there at all.
 
         Raises
         ------

@@ -21,7 +21,6 @@ from pipeline.release.chunks import Chunk, Images
 
 ROOT = "dped"
 _FOLDERS = {"train": TRAINING, "validation": f"{VALIDATION}/{PATCHES}", "test": f"{TEST}/{PATCHES}"}
-_JPEG = b"\xff\xd8"
 
 
 class Dped:
@@ -58,7 +57,7 @@ class Dped:
             folder.mkdir(parents=True, exist_ok=True)
         for number, image in zip(chunk.numbers, images, strict=True):
             for folder, content in zip(folders, (image.phone, image.dslr), strict=True):
-                (folder / f"{number}.jpg").write_bytes(self._as_jpeg(content or b"", Path(image.name)))
+                (folder / f"{number}.jpg").write_bytes(self._as_jpeg(content, Path(image.name)))
 
     def read(self, chunk: Chunk, root: Path) -> Iterator[Images]:
         """Yield the files of a chunk, patch by patch."""
@@ -67,9 +66,14 @@ class Dped:
             yield Images(str(number), _content(phone / f"{number}.jpg"), _content(dslr / f"{number}.jpg"))
 
     def _as_jpeg(self, content: bytes, name: Path) -> bytes:
-        if content.startswith(_JPEG):
+        if is_jpeg(content):
             return content
         return encode_image(decode_image(content, name), ".jpg", self._quality)
+
+
+def is_jpeg(content: bytes) -> bool:
+    """Whether the bytes of an image file are a JPEG's."""
+    return content.startswith(b"\xff\xd8")
 
 
 def full_size_folder(phone: str) -> str:
@@ -77,6 +81,6 @@ def full_size_folder(phone: str) -> str:
     return f"{ROOT}/{phone}/{TEST}/{FULL_SIZE}"
 
 
-def _content(path: Path) -> bytes | None:
+def _content(path: Path) -> bytes:
     # A link could lead out of the release.
-    return path.read_bytes() if path.is_file() and not path.is_symlink() else None
+    return path.read_bytes() if path.is_file() and not path.is_symlink() else b""

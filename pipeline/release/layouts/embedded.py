@@ -51,7 +51,7 @@ class Embedded:
         columns = [
             pa.array(
                 [
-                    {"bytes": content, "path": f"{image.name}.{side}.{suffix_of(content or b'')}"}
+                    {"bytes": content, "path": f"{image.name}.{side}.{suffix_of(content)}"}
                     for image in images
                     for content in [getattr(image, side)]
                 ],
@@ -73,7 +73,7 @@ class Embedded:
             with pq.ParquetFile(root / name) as file:
                 for batch in file.iter_batches(ROWS_A_GROUP, columns=["patch_id", *_IMAGES]):
                     for row in batch.to_pylist():
-                        phone, dslr = ((row[image] or {}).get("bytes") for image in _IMAGES)
+                        phone, dslr = ((row[image] or {}).get("bytes") or b"" for image in _IMAGES)
                         yield Images(row["patch_id"], phone, dslr)
         except (pa.ArrowException, ValueError, KeyError) as error:
             raise DpedtoolError(f"{name} is damaged: {' '.join(str(error).split())}.") from None

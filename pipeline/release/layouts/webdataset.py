@@ -38,7 +38,7 @@ class WebDataset:
         with ShardWriter(path) as shard:
             for image, known in zip(images, facts, strict=True):
                 for side, content in (("dslr", image.dslr), ("phone", image.phone)):
-                    shard.add(f"{image.name}.{side}.{suffix_of(content or b'')}", content or b"")
+                    shard.add(f"{image.name}.{side}.{suffix_of(content)}", content)
                 shard.add(f"{image.name}.json", json.dumps(known, sort_keys=True).encode())
 
     def read(self, chunk: Chunk, root: Path) -> Iterator[Images]:
@@ -63,4 +63,4 @@ def _images(name: str, shard: tarfile.TarFile, members: Sequence[tarfile.TarInfo
         side = member.name.partition(".")[2].partition(".")[0]
         if member.isreg() and (file := shard.extractfile(member)):
             found[side] = file.read()
-    return Images(name, found.get("phone"), found.get("dslr"))
+    return Images(name, found.get("phone", b""), found.get("dslr", b""))

@@ -1,0 +1,111 @@
+"""A split of simulated patches, as many as DPED has, for what is measured on releases."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from benchmarks.feeding import processors, texture
+from dataset.io import write_json
+from dataset.params import SplitParams
+from dataset.photos import Image, encode_image
+from dataset.schema import Frame, Patch
+from dataset.shards import ShardWriter
+from dataset.split import split
+from dataset.tables import write_rows
+from dataset.thumbnails import thumbnail
+from pipeline.shelf import store
+
+PHONE = "phone"
+PATCHES_A_PAIR = 28
+"""DPED cut so many from a photo of its iPhone."""
+PATCHES_A_SHARD = 10_000
+TEXTURES = 50
+
+
+def write_split(folder: Path, count: int, suffix: str) -> Path:
+    """Write `count` pairs of patches, no two of them alike, and split them by scene; return the folder of the split."""
+    home = folder / "patches" / PHONE
+    home.mkdir(parents=True)
+    starts = range(0, count, PATCHES_A_SHARD)
+    with multiprocessing.get_context("spawn").Pool(processors()) as pool:
+        parts = pool.map(partial(_write_shard, home=home, count=count, suffix=suffix), starts)
+        scenes = range(-(-count // PATCHES_A_PAIR))
+        frames = pool.map(partial(_frame, count=count), scenes, chunksize=100)
+    write_rows(Patch.table_in(home), Patch, [row for part in parts for row in part])
+    write_rows(Frame.table_in(home), Frame, frames)
+    write_json(home / "selection.json", {"pairs": {"all": len(frames), "aligned": len(frames), "others": {}}})
+    # Near-duplicates are looked for in the verification, which is measured.
+    split({PHONE: Patch.table_in(home)}, folder / "splits", SplitParams(near_minutes=0))
+    return folder / "splits"
+
+
+def _write_shard(start: int, home: Path, count: int, suffix: str) -> list[Patch]:
+    cv2.setNumThreads(1)
+    path = home / f"patches-{start // PATCHES_A_SHARD:05d}.tar"
+    textures = [texture(seed) for seed in range(TEXTURES)]
+    with ShardWriter(path) as shard:
+        return [
+            store(_row(index), *(encode_image(image, suffix) for image in _pair(index, textures)), shard, path)
+            for index in range(start, min(start + PATCHES_A_SHARD, count))
+        ]
+
+
+def _pair(index: int, textures: list[Image]) -> Iterator[Image]:
+    """The textures shifted and their colours exchanged, so that each pair is another."""
+    for side in (0, 1):
+        image = np.roll(textures[(index + side) % TEXTURES], (index // TEXTURES) % 97, axis=1)
+        yield np.ascontiguousarray(np.roll(image, (index // (97 * TEXTURES)) % 89, axis=0))
+
+
+def _row(index: int) -> Patch:
+    scene = index // PATCHES_A_PAIR
+    return Patch(
+        **_photo(scene),
+        patch_id=f"{PHONE}-{scene:05d}-{index % PATCHES_A_PAIR:02d}",
+        status="accepted",
+        size=100,
+        x=0,
+        y=0,
+        ncc=0.95,
+        residual_px=0.1,
+        mode="strict",
+        params_sha256="",
+        key="",
+    )
+
+
+def _frame(scene: int, count: int) -> Frame:
+    noise = np.random.default_rng(scene).normal(size=(170, 256))
+    smooth = cv2.GaussianBlur(noise, (0, 0), 2)
+    picture = np.clip(128 + 40 * smooth / smooth.std(), 0, 255).astype(np.uint8)
+    accepted = min(PATCHES_A_PAIR, count - scene * PATCHES_A_PAIR)
+    return Frame(
+        **_photo(scene),
+        phone_width=2048,
+        phone_height=1536,
+        thumbnail=thumbnail(np.dstack([picture] * 3)),
+        windows=300,
+        accepted=accepted,
+        key="",
+    )
+
+
+def _photo(scene: int) -> dict[str, object]:
+    names = {side: f"{side}/{scene:05d}.jpg" for side in (PHONE, "dslr")}
+    return {
+        "pair_id": f"{PHONE}-{scene:05d}",
+        "phone": PHONE,
+        "scene_id": f"{scene:05d}",
+        **{f"{side}_path": Path("/photos") / names[name] for side, name in (("phone", PHONE), ("dslr", "dslr"))},
+        **{
+            f"{side}_sha256": hashlib.sha256(names[name].encode()).hexdigest()
+            for side, name in (("phone", PHONE), ("dslr", "dslr"))
+        },
+    }

@@ -1,0 +1,403 @@
+"""Stage release: from the tables and shards to a folder that one would upload.
+
+Everything is made in a hidden folder beside the final one, which takes its name when all is there and proven: an
+interrupted build leaves nothing under the final name, and the same command goes on with what was finished.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import cv2
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataset import photos, shards
+from dataset.errors import DpedtoolError
+from dataset.io import code_digest, digest, file_sha256, lock_folder, read_json, replacing, write_json, write_text
+from dataset.licence import check_licence
+from dataset.params import ReleaseParams, describe
+from dataset.photos import Image, decode_image, save_image
+from dataset.progress import track
+from dataset.shards import Extent, read_extent
+from pipeline.release import chunks, contents, layouts, stripping, tables, whole_photos
+from pipeline.release.card import card
+from pipeline.release.chunks import Chunk, Images, chunks_of, read_rows_of
+from pipeline.release.citation import citation
+from pipeline.release.contents import Contents, gather
+from pipeline.release.croissant import croissant
+from pipeline.release.description import (
+    CARD,
+    CITATION,
+    CROISSANT,
+    EXAMPLES,
+    LICENCE,
+    RELEASE,
+    STATISTICS,
+    SUMS,
+    DataFile,
+    Description,
+)
+from pipeline.release.examples import example_picture
+from pipeline.release.layouts import dped, embedded, layouts_of, webdataset
+from pipeline.release.licence_text import licence_text
+from pipeline.release.privacy import own_secrets, scan_file
+from pipeline.release.room import check_room, loose_files_notes
+from pipeline.release.statistics import figures
+from pipeline.release.sums import file_sum, sums_text
+from pipeline.release.tables import PAIRS, PATCHES, PATCHES_SCHEMA
+from pipeline.release.whole_photos import TestPhoto, Wanted, cameras, choose, write_photo
+from pipeline.runner import Lost, run
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+FORMAT = 1
+"""Of `release.json`."""
+FILES_AT_ONCE = 500
+_WORK, _PLAN, _KEY = ".work", "plan.parquet", "key.json"
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a release has become."""
+
+    counts: Mapping[str, Mapping[str, int]]
+    """Patches by phone, then by split."""
+    files: int
+    bytes: int
+    seconds: float
+    notes: Sequence[str]
+    """What the user should know, a sentence each."""
+
+
+def build_release(
+    splits: Path,
+    out: Path,
+    params: ReleaseParams,
+    *,
+    replace_old: bool = False,
+    workers: int = 1,
+    scheduler: str | None = None,
+) -> Built:
+    """Release the data set that a split describes, as the folder `out`.
+
+    The same input gives the same bytes, whatever the folder, the number of workers and interruptions.
+
+    Parameters
+    ----------
+    splits
+        What `dpedtool split` wrote; its tables name the shards, beside which lie the tables of patches.
+    out
+        The folder of the release. It must not be there, unless it is an earlier release and `replace_old`.
+    params
+        What the release says of itself, and its layouts.
+    replace_old
+        Let a finished release take the place of an earlier one.
+    workers, scheduler
+        As for `pipeline.runner.run`.
+
+    Raises
+    ------
+    DpedtoolError
+        A name or the licence is missing, a table contradicts another, the disk is too small, or something that should
+        not be told is in a file.
+
+    """
+    _check_params(params)
+    _check_out(out, replace_old=replace_old)
+    gathered = gather(splits, params.patches_a_file, thumbnails=params.thumbnails)
+    _check_folders(gathered, params)
+    root = out.absolute().with_name(f".{out.absolute().name}.release-part")
+    root.mkdir(parents=True, exist_ok=True)
+    with _locked(root):
+        build = _Build(root, gathered, params, partial(run, workers=workers, scheduler=scheduler, folder=root))
+        built = build.make(splits)
+        _publish(root, out.absolute())
+    return built
+
+
+class _Build:
+    """One release in the making, in its hidden folder."""
+
+    def __init__(self, root: Path, gathered: Contents, params: ReleaseParams, run_all: Callable[..., Any]) -> None:
+        self._root, self._contents, self._params, self._run = root, gathered, params, run_all
+        self._work = root / _WORK
+        self._plan = self._work / _PLAN
+
+    def make(self, splits: Path) -> Built:
+        """Write everything, and prove it."""
+        start = time.monotonic()
+        wanted = choose(self._contents.photos, self._params)
+        self._begin()
+        check_room(self._root, self._contents.plan, wanted, self._params)
+        encoded = self._write_images()
+        photos = self._write_photos(wanted)
+        self._write_tables()
+        sums = self._prove(self._files())
+        description = Description(
+            params=self._params,
+            counts=self._contents.counts(),
+            figures=self._figures(splits),
+            files=[self._data_file(name, value) for name, value in sums.items() if not name.startswith(dped.ROOT)],
+            encoded=encoded,
+            photos=[photo.as_json() for photo in photos if photo.file],
+        )
+        self._write_documents(description)
+        sums |= self._prove([name for name in self._files() if name not in sums])
+        write_text(self._root / SUMS, sums_text(sums))
+        size = sum(path.stat().st_size for path in (self._root / name for name in (*sums, SUMS)))
+        notes = [photo.note for photo in photos if not photo.file] + loose_files_notes(description.counts, self._params)
+        return Built(description.counts, len(sums) + 1, size, time.monotonic() - start, notes)
+
+    def _begin(self) -> None:
+        """Write the plan; what an interrupted build of the same plan has finished is kept, all else removed."""
+        self._work.mkdir(exist_ok=True)
+        self._contents.write_plan(self._plan, self._params.patches_a_file)
+        key = digest([_CODE, cv2.__version__, pa.__version__, _telling(self._params), file_sha256(self._plan)])
+        with contextlib.suppress(DpedtoolError):
+            if read_json(self._work / _KEY).get("key") == key:
+                return
+        for path in [*self._root.iterdir(), *self._work.glob("*.json")]:
+            if path != self._work:
+                _remove(path)
+        write_json(self._work / _KEY, {"key": key})
+
+    def _write_images(self) -> int:
+        """Write all chunks; return how many patches the layout dped has encoded anew."""
+        every = chunks_of(self._plan)
+        waiting = [chunk for chunk in every if not self._record(chunk).is_file()]
+        work = partial(write_chunk, plan=self._plan, root=self._root, params=self._params)
+        for chunk, written in self._done(work, waiting, "release"):
+            write_json(self._record(chunk), written)
+        return sum(read_json(self._record(chunk))["encoded"] for chunk in every)
+
+    def _record(self, chunk: Chunk) -> Path:
+        return self._work / f"{chunk.row_group:06d}.json"
+
+    def _write_photos(self, wanted: Sequence[Wanted]) -> list[TestPhoto]:
+        work = partial(write_photo, root=self._root, jpeg_quality=self._params.jpeg_quality)
+        found = dict(self._done(work, wanted, "full-size photos"))
+        return [found[photo] for photo in wanted]
+
+    def _write_tables(self) -> None:
+        with (
+            replacing(self._root / PATCHES) as temporary,
+            pq.ParquetWriter(temporary, PATCHES_SCHEMA, compression="zstd") as file,
+        ):
+            for chunk in chunks_of(self._plan):
+                rows = read_rows_of(self._plan, chunk)
+                sums = zip(*read_json(self._record(chunk))["images"], strict=True)
+                for side, values in zip(("phone", "dslr"), sums, strict=True):
+                    rows = rows.append_column(f"{side}_image_sha256", pa.array(values, pa.string()))
+                columns = [rows[name] for name in PATCHES_SCHEMA.names]
+                file.write_table(pa.Table.from_arrays(columns, schema=PATCHES_SCHEMA), row_group_size=chunk.count)
+        with replacing(self._root / PAIRS) as temporary:
+            pq.write_table(self._contents.pairs, temporary, compression="zstd")
+
+    def _files(self) -> list[str]:
+        """All files so far, sorted, relative to the release."""
+        found = (path.relative_to(self._root) for path in self._root.rglob("*") if path.is_file())
+        return sorted(path.as_posix() for path in found if path.parts[0] != _WORK)
+
+    def _prove(self, names: Sequence[str]) -> dict[str, str]:
+        """Return the SHA-256 of files as they lie on the disk, and prove that none tells what it should not."""
+        sources = [path.resolve() for path in (*self._contents.folders.values(), self._root, Path.cwd())]
+        work = partial(prove_files, root=self._root, secrets=own_secrets(sources))
+        sums: dict[str, str] = {}
+        findings: list[str] = []
+        for _, (found, told) in self._done(work, _batches(names), "sums and privacy"):
+            sums |= found
+            findings += told
+        if findings:
+            more = f" ({len(findings)} findings in all)" if len(findings) > 1 else ""
+            raise DpedtoolError(
+                f"Nothing is released, as it would tell what it should not: {min(findings)}{more} Mend the photos, "
+                "names or parameters that it comes from."
+            )
+        return dict(sorted(sums.items()))
+
+    def _figures(self, splits: Path) -> dict[str, Any]:
+        found = figures(splits, self._contents.folders)
+        names = cameras(self._contents.photos)
+        simulated = any(name.startswith("simulated") for name in names.values())
+        return found | {"cameras": names, "simulated": simulated}
+
+    def _data_file(self, name: str, sha256: str) -> DataFile:
+        return DataFile(name, sha256, (self._root / name).stat().st_size)
+
+    def _write_documents(self, description: Description) -> None:
+        root = self._root
+        for phone in self._contents.folders:
+            save_image(root / EXAMPLES / f"{phone}.png", example_picture(self._examples(phone)))
+        write_json(root / STATISTICS, description.figures)
+        write_json(root / RELEASE, _as_json(description, self._contents))
+        write_text(root / LICENCE, licence_text(self._params))
+        write_text(root / CITATION, citation(description))
+        write_text(root / CARD, card(description))
+        write_text(root / CROISSANT, json.dumps(croissant(description), indent=2, ensure_ascii=False) + "\n")
+
+    def _examples(self, phone: str) -> list[tuple[Image, Image]]:
+        """The first patches of a phone, which are a random sample of those to train on, where there are any."""
+        first = next(chunk for chunk in chunks_of(self._plan) if chunk.phone == phone)
+        taken = read_rows_of(self._plan, first).slice(0, self._params.examples)
+        return [(_decoded(image.phone, image), _decoded(image.dslr, image)) for image in _read(taken)]
+
+    def _done(self, work: Callable[[Item], Result], items: Sequence[Item], label: str) -> Iterator[tuple[Item, Result]]:
+        """Do all items, and end the build where one is lost."""
+        for item, result in track(self._run(work, items), label, len(items)):
+            if isinstance(result, Lost):
+                raise DpedtoolError(f"{result.detail} What was finished is kept: run the same command again.")
+            yield item, result
+
+
+def write_chunk(chunk: Chunk, plan: Path, root: Path, params: ReleaseParams) -> dict[str, Any]:
+    """Write a chunk in every layout.
+
+    Returns
+    -------
+    dict
+        `images`: the SHA-256 of its image files as they were cut, of phone and DSLR; `encoded`: how many patches the
+        layout dped has encoded anew.
+
+    """
+    rows = read_rows_of(plan, chunk)
+    images = _read(rows)
+    for layout in layouts_of(params).values():
+        layout.write(chunk, rows, images, root)
+    encoded = sum(not dped.is_jpeg(image.phone) for image in images) if "dped" in params.layouts else 0
+    return {"images": [[_sha256(image.phone), _sha256(image.dslr)] for image in images], "encoded": encoded}
+
+
+def prove_files(names: Collection[str], root: Path, secrets: Collection[str]) -> tuple[dict[str, str], list[str]]:
+    """Return the SHA-256 of files by name, and what they tell that they should not, a sentence each."""
+    sums = {name: file_sum(root / name) for name in names}
+    return sums, [finding for name in names for finding in scan_file(root / name, name, secrets)]
+
+
+def _batches(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Files in batches: the loose ones by the hundred, as they are small, and each other one alone."""
+    loose = [name for name in names if name.startswith(f"{dped.ROOT}/")]
+    batches = [tuple(loose[start : start + FILES_AT_ONCE]) for start in range(0, len(loose), FILES_AT_ONCE)]
+    return batches + [(name,) for name in names if not name.startswith(f"{dped.ROOT}/")]
+
+
+def _read(rows: pa.Table) -> list[Images]:
+    """The image files of patches from where they lie now, read in the order in which they lie."""
+    places = rows.select(["patch_id", "shard", "phone_offset", "phone_bytes", "dslr_offset", "dslr_bytes"]).to_pylist()
+    found: dict[str, Images] = {}
+    for place in sorted(places, key=lambda place: (place["shard"], place["phone_offset"])):
+        phone, dslr = (
+            read_extent(Path(place["shard"]), Extent(place[f"{side}_offset"], place[f"{side}_bytes"]))
+            for side in ("phone", "dslr")
+        )
+        found[place["patch_id"]] = Images(place["patch_id"], phone, dslr)
+    return [found[place["patch_id"]] for place in places]
+
+
+def _decoded(content: bytes, image: Images) -> Image:
+    return decode_image(content, Path(image.name))
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _telling(params: ReleaseParams) -> dict[str, Any]:
+    """The parameters that decide on images; what is said of them may change without writing them again."""
+    names = ("layouts", "patches_a_file", "dslr_folder", "jpeg_quality", "full_size_photos")
+    return {name: value for name, value in describe(params).items() if name in names}
+
+
+def _as_json(description: Description, gathered: Contents) -> dict[str, Any]:
+    said = describe(description.params)
+    # A path of this machine.
+    del said["licence_file"]
+    return {
+        "format": FORMAT,
+        "release": said,
+        "counts": description.counts,
+        "pairs": gathered.pairs.num_rows,
+        "size_px": gathered.size_px,
+        "encoded": description.encoded,
+        "photos": list(description.photos),
+        "made_by": f"dpedtool {version('dpedtool')}",
+    }
+
+
+def _check_params(params: ReleaseParams) -> None:
+    if params.name is None:
+        raise DpedtoolError("The data set has no name: set release.name.")
+    if params.licence is None:
+        raise DpedtoolError(
+            "The data set has no licence, without which nobody may use it: set release.licence to an SPDX identifier "
+            "such as CC-BY-4.0, or to LicenseRef-NAME and release.licence_file to its text."
+        )
+    check_licence(params.licence)
+    licence_text(params)
+
+
+def _check_out(out: Path, *, replace_old: bool) -> None:
+    if not out.exists() and not out.is_symlink():
+        return
+    if out.is_dir() and not out.is_symlink() and not any(out.iterdir()):
+        return
+    if not (out / RELEASE).is_file() or out.is_symlink():
+        raise DpedtoolError(f"{out} is there and is no release: choose another folder.")
+    if not replace_old:
+        raise DpedtoolError(f"{out} is a release already: choose another folder, or add --replace.")
+
+
+def _check_folders(gathered: Contents, params: ReleaseParams) -> None:
+    if "dped" in params.layouts and params.dslr_folder in gathered.folders:
+        raise DpedtoolError(
+            f"A phone is called {params.dslr_folder}, as the DSLR's folder in layout dped is: set release.dslr_folder."
+        )
+    # Where it is not one size, this says so before anything is written.
+    _ = gathered.size_px
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    handle = lock_folder(folder)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _publish(root: Path, out: Path) -> None:
+    """Give the finished folder its name; an earlier release makes way at the last moment."""
+    shutil.rmtree(root / _WORK)
+    old = root.with_name(f"{root.name}.old")
+    if out.exists():
+        out.rename(old)
+    root.rename(out)
+    if old.exists():
+        shutil.rmtree(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+_CODE = code_digest(
+    sys.modules[__name__],
+    *(chunks, contents, dped, embedded, layouts, shards, stripping, tables, webdataset, whole_photos),
+    *photos.CODE,
+)

@@ -1,0 +1,190 @@
+"""What goes into a release: patches and pairs of a split, in their final order, without paths of this machine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataset.errors import DpedtoolError
+from dataset.io import replacing
+from dataset.places import as_place
+from dataset.schema import EXCLUDED, SPLITS, Frame, Patch, Photo, Sample
+from dataset.tables import holds, read_frame, read_rows
+from pipeline.release.tables import PAIRS_SCHEMA, PATCHES_SCHEMA
+
+PLAN_SCHEMA = pa.schema(
+    [
+        *(field for field in PATCHES_SCHEMA if not field.name.endswith("_image_sha256")),
+        *(pa.field("shard", pa.string()), pa.field("phone_offset", pa.int64()), pa.field("phone_bytes", pa.int64())),
+        *(pa.field("dslr_offset", pa.int64()), pa.field("dslr_bytes", pa.int64())),
+    ]
+)
+"""The table of patches before their images are written, and where they lie now."""
+_EXTENTS = ["shard", "phone_offset", "phone_bytes", "dslr_offset", "dslr_bytes"]
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """The patches and pairs of a release."""
+
+    plan: pa.Table
+    """Patches by phone, by split, by number, with the columns of `PLAN_SCHEMA`."""
+    pairs: pa.Table
+    """The pairs that patches are of, with the columns of `PAIRS_SCHEMA`."""
+    photos: Sequence[Photo]
+    """The same pairs, with the paths of their photos."""
+    folders: Mapping[str, Path]
+    """Where the patches of each phone come from, by phone in alphabetical order."""
+
+    @property
+    def size_px(self) -> int:
+        """The side of all patches.
+
+        Raises
+        ------
+        DpedtoolError
+            They are of several sizes.
+
+        """
+        sizes = self.plan["size"].unique().to_pylist()
+        if len(sizes) > 1:
+            raise DpedtoolError(
+                f"The patches are of several sizes ({', '.join(map(str, sorted(sizes)))} px), and a release has one: "
+                "cut all phones' patches with the same patches.size_px."
+            )
+        return int(sizes[0])
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return the number of patches by phone, then by split."""
+        rows = self.plan.select(["phone", "split"]).to_pandas().value_counts()
+        return {phone: {split: int(rows.get((phone, split), 0)) for split in SPLITS} for phone in self.folders}
+
+    def write_plan(self, path: Path, patches_a_file: int) -> None:
+        """Write the plan, one row group for each file that is to be."""
+        with replacing(path) as temporary, pq.ParquetWriter(temporary, PLAN_SCHEMA, compression="zstd") as file:
+            start = 0
+            for phone, splits in self.counts().items():
+                for count in splits.values():
+                    for first in range(0, count, patches_a_file):
+                        length = min(patches_a_file, count - first)
+                        file.write_table(self.plan.slice(start + first, length), row_group_size=length)
+                    start += count
+                del phone
+
+
+def gather(splits: Path, patches_a_file: int, *, thumbnails: bool) -> Contents:
+    """Gather what `dpedtool split` has placed, and what `dpedtool patches` knows of it.
+
+    Parameters
+    ----------
+    splits
+        Folder with `photos.parquet` and a table for each phone.
+    patches_a_file
+        Most patches in one file.
+    thumbnails
+        Keep the thumbnails of the DSLR's photos.
+
+    Raises
+    ------
+    DpedtoolError
+        A table is missing or contradicts another, or there is no patch at all.
+
+    """
+    photos = [photo for photo in read_rows(Photo.table_in(splits), Photo) if photo.status == "present"]
+    photos = sorted((photo for photo in photos if photo.split != EXCLUDED), key=_order)
+    tables = {phone: splits / f"{phone}.parquet" for phone in sorted({photo.phone for photo in photos})}
+    _check_foreign(splits, tables)
+    frames = [_patches(table, phone, patches_a_file) for phone, table in tables.items()]
+    frames = [frame for frame in frames if len(frame)]
+    if not frames:
+        raise DpedtoolError(f"{splits} holds no patch, so there is nothing to release: see why none was accepted.")
+    plan = pa.Table.from_pandas(pd.concat(frames, ignore_index=True), PLAN_SCHEMA, preserve_index=False)
+    used = set(plan["pair_id"].unique().to_pylist())
+    photos = [photo for photo in photos if photo.pair_id in used]
+    folders = {str(frame["phone"].iloc[0]): Path(str(frame["shard"].iloc[0])).parent for frame in frames}
+    return Contents(plan, _pairs(photos, folders, thumbnails=thumbnails), photos, folders)
+
+
+def _order(photo: Photo) -> tuple[str, int, str]:
+    return photo.phone, SPLITS.index(photo.split), photo.pair_id
+
+
+def _check_foreign(splits: Path, tables: Mapping[str, Path]) -> None:
+    """Refuse a table of a phone that the record of photos does not know."""
+    known = {table.name for table in tables.values()}
+    for path in sorted(splits.glob("*.parquet")):
+        if path.name not in known and path != Photo.table_in(splits) and holds(path, Sample):
+            frame = read_frame(path, Sample, ["patch_id"])
+            if len(frame):
+                raise DpedtoolError(
+                    f"{path} holds patches, but {Photo.table_in(splits)} knows no photo of that phone: run "
+                    "`dpedtool split` again."
+                )
+
+
+def _patches(table: Path, phone: str, patches_a_file: int) -> pd.DataFrame:
+    """The patches of one phone in their final order: by split, then by the digest of their names."""
+    samples = read_frame(table, Sample, ["patch_id", "split", *_EXTENTS])
+    if samples.empty:
+        return samples
+    if unknown := sorted(set(samples["split"]) - set(SPLITS)):
+        raise DpedtoolError(f"{table} has patches in {unknown[0]}, which is no split: run `dpedtool split` again.")
+    patches = _measured({Path(shard).parent for shard in samples["shard"].unique()})
+    frame = samples.merge(patches, on="patch_id", how="left", validate="one_to_one", indicator=True)
+    if len(lost := frame["patch_id"][frame["_merge"] != "both"]):
+        raise DpedtoolError(
+            f"{table} names the patch {lost.iloc[0]}, which was not cut: run `dpedtool patches` and `dpedtool split` again."
+        )
+    # So that a file, and the first files, are a random sample, whatever is added later.
+    frame["order"] = [hashlib.sha256(name.encode()).digest() for name in frame["patch_id"]]
+    frame["side"] = frame["split"].map(SPLITS.index)
+    frame = frame.sort_values(["side", "order"], ignore_index=True)
+    frame["number"] = frame.groupby("side").cumcount()
+    frame["file"] = frame["number"] // patches_a_file
+    for side in ("phone", "dslr"):
+        names = {path: as_place(path).name for path in frame[f"{side}_path"].unique()}
+        frame[f"{side}_photo"] = frame[f"{side}_path"].map(names)
+    return frame.assign(phone=phone)[PLAN_SCHEMA.names]
+
+
+def _measured(folders: set[Path]) -> pd.DataFrame:
+    names = [name for name in PLAN_SCHEMA.names if name in Patch.__dataclass_fields__ and name not in _EXTENTS]
+    wanted = [*(name for name in names if name != "phone"), "phone_path", "dslr_path"]
+    frames = [read_frame(Patch.table_in(folder), Patch, wanted, where={"status": "accepted"}) for folder in folders]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _pairs(photos: Sequence[Photo], folders: Mapping[str, Path], *, thumbnails: bool) -> pa.Table:
+    frames = {frame.pair_id: frame for folder in folders.values() for frame in read_rows(Frame.table_in(folder), Frame)}
+    times = {photo.pair_id: datetime.fromisoformat(photo.dslr_time) for photo in photos if photo.dslr_time}
+    earliest = min(times.values(), default=None)
+    rows = []
+    for photo in photos:
+        if photo.pair_id not in frames:
+            raise DpedtoolError(
+                f"{photo.pair_id} is in the split, but not among the frames that patches were cut from: run "
+                "`dpedtool split` again."
+            )
+        frame, time = frames[photo.pair_id], times.get(photo.pair_id)
+        known = {
+            name: getattr(frame if hasattr(frame, name) else photo, name)
+            for name in PAIRS_SCHEMA.names
+            if hasattr(frame, name) or hasattr(photo, name)
+        }
+        rows.append(
+            known
+            | {
+                "phone_photo": photo.phone_path.name,
+                "dslr_photo": photo.dslr_path.name,
+                "minute": round((time - earliest).total_seconds() / 60, 4) if time and earliest else None,
+                "thumbnail": photo.thumbnail if thumbnails else None,
+            }
+        )
+    return pa.Table.from_pylist(rows, PAIRS_SCHEMA)

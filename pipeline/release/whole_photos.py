@@ -1,0 +1,114 @@
+"""The full-size photos of a phone's test, as DPED has them, and which cameras took the photos."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset.errors import DpedtoolError, Rejection
+from dataset.params import ReleaseParams
+from dataset.photo_metadata import kept_metadata
+from dataset.photos import open_photo, open_unchanged
+from dataset.places import Place
+from dataset.schema import Photo
+from pipeline.release.layouts.dped import full_size_folder
+from pipeline.release.privacy import scan
+from pipeline.release.stripping import strip_photo, told
+
+_MAKE, _MODEL = 0x10F, 0x110
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A photo of the test that is to be released whole."""
+
+    phone: str
+    pair_id: str
+    path: Place
+    sha256: str
+    number: int
+
+
+@dataclass(frozen=True)
+class TestPhoto:
+    """What became of it."""
+
+    phone: str
+    pair_id: str
+    file: str
+    """Its file, relative to the release; empty where it was left out."""
+    lossless: bool
+    """Whether its pixels are those of the camera's file."""
+    note: str
+    """Why it was encoded anew, as a clause, or left out, as a sentence; else empty."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as data."""
+        return dataclasses.asdict(self)
+
+
+def choose(photos: Sequence[Photo], params: ReleaseParams) -> list[Wanted]:
+    """Return the photos of the test that layout dped is to hold whole: all, or a sample by the digest of their names."""
+    if "dped" not in params.layouts:
+        return []
+    by_phone: dict[str, list[Photo]] = {}
+    for photo in photos:
+        if photo.split == "test":
+            by_phone.setdefault(photo.phone, []).append(photo)
+    return [
+        Wanted(phone, photo.pair_id, photo.phone_path, photo.phone_sha256, number)
+        for phone, tested in sorted(by_phone.items())
+        for number, photo in enumerate(_sample(tested, params.full_size_photos))
+    ]
+
+
+def _sample(photos: Sequence[Photo], most: int | None) -> list[Photo]:
+    drawn = sorted(photos, key=lambda photo: hashlib.sha256(photo.pair_id.encode()).digest())[:most]
+    return sorted(drawn, key=lambda photo: photo.pair_id)
+
+
+def write_photo(wanted: Wanted, root: Path, jpeg_quality: int) -> TestPhoto:
+    """Write a photo without anything but its pixels; what it said of a person or a device is proven to be gone."""
+    try:
+        photo = open_unchanged(wanted.path, wanted.sha256)
+        stripped = strip_photo(photo, jpeg_quality)
+    except Rejection as rejection:
+        note = f"The full-size photo of {wanted.pair_id} is left out: {rejection.detail}"
+        return TestPhoto(wanted.phone, wanted.pair_id, "", False, note)
+    name = f"{full_size_folder(wanted.phone)}/{wanted.number}{stripped.suffix}"
+    if findings := scan(name, stripped.content, told(photo)):
+        raise DpedtoolError(f"{findings[0]} It comes from {wanted.path}: leave that photo out.")
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(stripped.content)
+    return TestPhoto(wanted.phone, wanted.pair_id, name, stripped.lossless, stripped.note)
+
+
+def cameras(photos: Iterable[Photo]) -> dict[str, str]:
+    """Return make and model of each phone, and of the DSLR as `dslr`, as the first photo that can be read says.
+
+    A camera whose photos are not there any more, or say nothing, is left out.
+    """
+    found: dict[str, str] = {}
+    for photo in photos:
+        for name, path in ((photo.phone, photo.phone_path), ("dslr", photo.dslr_path)):
+            if name not in found and (camera := _camera(path)):
+                found[name] = camera
+    return dict(sorted(found.items()))
+
+
+def _camera(path: Place) -> str:
+    try:
+        photo = open_photo(path)
+        main: Mapping[int, Any] = kept_metadata(photo, (1, 1)).main
+    except (Rejection, OSError):
+        return ""
+    make, model = (
+        main[tag].data.split(b"\0")[0].decode("utf-8", "replace").strip() if tag in main else ""
+        for tag in (_MAKE, _MODEL)
+    )
+    return model if model.lower().startswith(make.lower()) else f"{make} {model}".strip()
