@@ -7,8 +7,7 @@ as names in a `model.json`, is written so that it can be nothing but text.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,11 +17,11 @@ import yaml
 
 from dataset.errors import DpedtoolError
 from dataset.io import read_json
+from dataset.licence import front_matter
+from dataset.markdown import Table, facts, plain, table, text
 from dataset.params import TrainParams, describe, load_preset, preset_names
 from training.metrics import PROTOCOLS
 from training.model import NORM_EPS, Architecture
-
-Table = Sequence[Sequence[str]]
 
 INPUT, OUTPUT = "phone", "enhanced"
 """What the tensors in the file are called."""
@@ -36,7 +35,6 @@ _VERSIONS = {
 }
 _BEGINNING = b"---\nlibrary_name: onnx\n"
 """Of every card."""
-_SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*\+?")
 
 
 def is_card(path: Path) -> bool:
@@ -62,7 +60,7 @@ class ModelCard:
     scores: Mapping[str, Any] | None
     """What `read_scores` gives."""
     licence: str | None
-    """What `check_licence` lets pass."""
+    """What `dataset.licence.check_licence` lets pass."""
     clipped: bool
     opset: int
     difference: float
@@ -70,7 +68,7 @@ class ModelCard:
 
     def notes(self) -> dict[str, str]:
         """Return what the file is to say of itself."""
-        preset = "imported" if "imported" in self.known else _plain(self._training().get("preset", "not known"))
+        preset = "imported" if "imported" in self.known else plain(self._training().get("preset", "not known"))
         return {
             "network": self.architecture.name,
             "preset": preset,
@@ -83,15 +81,15 @@ class ModelCard:
     def as_markdown(self) -> str:
         """Return the card, YAML head and Markdown."""
         parts = [
-            f"# {_text(Path(self.file).stem)}",
+            f"# {text(Path(self.file).stem)}",
             "Makes photos of phones look as if taken by a better camera: a generator of DPED "
             "([Ignatov et al., ICCV 2017](https://arxiv.org/abs/1704.02470)), exported by dpedtool "
-            f"{_text(version('dpedtool'))}.",
+            f"{text(version('dpedtool'))}.",
             "## Use",
             self._code(),
             "\n".join(f"- {line}" for line in self._use()),
             "## Network",
-            _facts(self._network()),
+            facts(self._network()),
             "## Training",
             *self._origin(),
             "## Scores",
@@ -102,12 +100,10 @@ class ModelCard:
         return f"---\n{self._head()}---\n\n" + "\n\n".join(parts) + "\n"
 
     def _head(self) -> str:
-        """What the hubs read; they write identifiers of licences small, which SPDX allows."""
+        """What the hubs read."""
         head: dict[str, Any] = {"library_name": "onnx", "pipeline_tag": "image-to-image"}
-        if self.licence and self.licence.startswith("LicenseRef-"):
-            head |= {"license": "other", "license_name": self.licence}
-        elif self.licence:
-            head["license"] = self.licence.lower()
+        if self.licence:
+            head |= front_matter(self.licence)
         head["tags"] = ["onnx", "dped", "image-enhancement", self.architecture.name]
         return yaml.safe_dump(head, sort_keys=False, allow_unicode=False)
 
@@ -176,13 +172,13 @@ class ModelCard:
 
     def _origin(self) -> Iterator[str]:
         if self.known.get("trained") is False:
-            yield f"**Never trained**, since {_text(self.known.get('reason', 'nobody did'))}."
+            yield f"**Never trained**, since {text(self.known.get('reason', 'nobody did'))}."
         elif training := _within(self.known, "training"):
-            yield _facts([*self._preset(), *_data(training)])
+            yield facts([*self._preset(), *_data(training)])
         elif imported := _within(self.known, "imported"):
-            yield f"Converted by `dpedtool import-weights` from a {_text(imported.get('format', 'file'))}:"
+            yield f"Converted by `dpedtool import-weights` from a {text(imported.get('format', 'file'))}:"
             files = [_as_mapping(file) for file in _as_list(imported.get("files"))]
-            yield _table([("file", "SHA-256"), *((_named(file, "name"), _named(file, "sha256")) for file in files)])
+            yield table([("file", "SHA-256"), *((_named(file, "name"), _named(file, "sha256")) for file in files)])
             yield "What they were trained on is told by those who published them."
         else:
             yield "Nothing is known of it: the weights had no card."
@@ -192,17 +188,17 @@ class ModelCard:
         params = self._training()
         name = params.get("preset")
         if name not in preset_names():
-            yield "preset", _text(name)
+            yield "preset", text(name)
             return
         preset = load_preset(name)
         usual = {**describe(TrainParams()), **preset.values, "preset": name}
         others = [
-            f"{key} {_text(value)}"
+            f"{key} {text(value)}"
             for key, value in sorted(params.items())
             if key in usual and value != usual[key] and key not in _FILES_AND_DEVICES
         ]
         yield "preset", name
-        yield "whose values are from", _text(preset.source)
+        yield "whose values are from", text(preset.source)
         yield "set otherwise", ", ".join(others) or "nothing"
 
     def _scores(self) -> Iterator[str]:
@@ -211,7 +207,7 @@ class ModelCard:
             return
         rows = [row for protocol in PROTOCOLS for row in _scored(protocol, _within(self.scores, protocol))]
         yield "By `dpedtool evaluate`, on images that were chosen by who exported it:"
-        yield _table([("protocol", "pairs", "scored", "PSNR", "MS-SSIM", "SSIM"), *rows])
+        yield table([("protocol", "pairs", "scored", "PSNR", "MS-SSIM", "SSIM"), *rows])
         yield (
             "`image`: clipped, one value an image, then the mean. `batch`: one value over 50 unclipped images, as in "
             "DPED's tables. The two are not comparable."
@@ -227,23 +223,6 @@ class ModelCard:
             )
         if _within(self.known, "training").get("start_sha256"):
             yield "The training began with other weights, whose terms hold as well."
-
-
-def check_licence(identifier: str) -> str:
-    """Return an SPDX identifier of a licence if it is spelled as one; whether it is on SPDX's list is not known here.
-
-    Raises
-    ------
-    DpedtoolError
-        It is not.
-
-    """
-    if not _SPDX.fullmatch(identifier):
-        raise DpedtoolError(
-            f"{identifier!r} is no SPDX identifier of a licence: write one such as Apache-2.0 or CC-BY-NC-4.0, or "
-            "LicenseRef-NAME for a licence of your own."
-        )
-    return identifier
 
 
 def read_scores(path: Path, sha256: str) -> Mapping[str, Any]:
@@ -319,17 +298,6 @@ def _bound(difference: float) -> float:
     return float(10.0 ** (math.floor(math.log10(max(difference, 1e-8))) + 1))
 
 
-def _facts(rows: Table) -> str:
-    """A Markdown table of names and values."""
-    return _table([("", ""), *rows])
-
-
-def _table(rows: Table) -> str:
-    """A Markdown table, the first row its head."""
-    head, *body = rows
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *body])
-
-
 def _within(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return _as_mapping(data.get(key))
 
@@ -344,21 +312,11 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def _named(data: Mapping[str, Any], key: str) -> str:
-    return _text(data.get(key, "not known"))
+    return text(data.get(key, "not known"))
 
 
 def _number(value: Any) -> float:
     return float(value) if isinstance(value, int | float) else math.nan
-
-
-def _text(value: Any) -> str:
-    """Any value as a line of Markdown that shows it as it is."""
-    return re.sub(r"([\\`*_\[\]<>#|~&$!])", r"\\\1", _plain(value))
-
-
-def _plain(value: Any) -> str:
-    """Any value as one line of text that every file can hold."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in str(value)).split())
 
 
 _TENSOR = "{}: float32, (batch, 3, height, width), RGB, 0..1"

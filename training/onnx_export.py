@@ -20,9 +20,10 @@ import torch
 
 from dataset.errors import DpedtoolError
 from dataset.io import file_sha256, read_json, replacing, write_text
+from dataset.licence import check_licence
 from training.checkpoint import load_model, model_files
 from training.model import NORM_EPS, OUTPUT_CENTRE, OUTPUT_SCALE, Generator, count_parameters
-from training.model_card import INPUT, OUTPUT, ModelCard, check_licence, is_card, read_scores
+from training.model_card import INPUT, OUTPUT, ModelCard, is_card, read_scores
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto

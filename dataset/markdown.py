@@ -1,0 +1,32 @@
+"""Markdown in which whatever comes from data can be nothing but text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+Table = Sequence[Sequence[str]]
+
+
+def text(value: Any) -> str:
+    """Return any value as a line of Markdown that shows it as it is."""
+    escaped = re.sub(r"([\\`*_\[\]<>#|~&$!])", r"\\\1", plain(value))
+    # At a line's beginning these would make a list, a rule or a heading.
+    return re.sub(r"^(\d*)([-+=.)])(?!\d)", r"\1\\\2", escaped)
+
+
+def plain(value: Any) -> str:
+    """Return any value as one line of text that every file can hold."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in str(value)).split())
+
+
+def table(rows: Table) -> str:
+    """Return a table, the first row its head; the cells are Markdown already."""
+    head, *body = rows
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *body])
+
+
+def facts(rows: Table) -> str:
+    """Return a table of names and values, which are Markdown already."""
+    return table([("", ""), *rows])

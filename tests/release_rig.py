@@ -1,0 +1,171 @@
+"""A small release by hand, laid out as `dpedtool release build` does, for the tests of what reads releases."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from split_rig import picture, sha
+
+from dataset.io import file_sha256, write_json, write_text
+from dataset.params import ReleaseParams, describe
+from dataset.photos import encode_image
+from dataset.schema import SPLITS
+from dataset.thumbnails import thumbnail
+from pipeline.release.chunks import Images, chunks_of, read_rows_of
+from pipeline.release.description import CARD, EXAMPLES, LICENCE, RELEASE, SUMS
+from pipeline.release.layouts import layouts_of
+from pipeline.release.layouts.dped import full_size_folder
+from pipeline.release.tables import PAIRS, PAIRS_SCHEMA, PATCHES, PATCHES_SCHEMA
+
+COUNTS: Mapping[str, int] = {"train": 5, "validation": 2, "test": 3}
+"""Patches of a phone; two a scene."""
+PARAMS = ReleaseParams(
+    name="tripod-pairs",
+    licence="CC-BY-4.0",
+    authors=("Doe, Jane", "The Tripod Group"),
+    description="Pairs of patches of phones and a DSLR.",
+    contact="pairs@example.org",
+    patches_a_file=3,
+)
+_LIKE_OTHERS = {"double": 0.5, "int64": 1, "string": "x" * 8, "list<item: double>": [1.0, 0, 0, 0, 1, 0, 0, 0, 1]}
+"""What columns hold that no test looks at."""
+
+
+def write_release(
+    folder: Path,
+    phones: Sequence[str] = ("iphone", "sony"),
+    patches: Mapping[str, int] = COUNTS,
+    size: int = 32,
+    params: ReleaseParams = PARAMS,
+) -> Path:
+    """Write a release of `patches` patches a phone and split, `size` px, and in layout dped of a full-size photo.
+
+    Scenes are `train-0`, `train-1`, `validation-0`...; pairs `<phone>-<scene>`; patches `<pair>-<n>`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    ordered = [row for phone in sorted(phones) for split in SPLITS for row in _ordered(phone, split, patches, size)]
+    write_patches(folder / PATCHES, ordered, params.patches_a_file)
+    pq.write_table(pa.Table.from_pylist(list(_pairs(ordered)), PAIRS_SCHEMA), folder / PAIRS, compression="zstd")
+    for layout in layouts_of(params).values():
+        for chunk in chunks_of(folder / PATCHES):
+            layout.write(chunk, rows := read_rows_of(folder / PATCHES, chunk), _images(rows, size), folder)
+    has_photos = patches["test"] and "dped" in params.layouts
+    photos = [_photo(folder, phone, size) for phone in sorted(phones)] if has_photos else []
+    _write_documents(folder, ordered, photos, params, size)
+    write_sums(folder)
+    return folder
+
+
+def write_patches(path: Path, rows: Sequence[Mapping[str, Any]], patches_a_file: int) -> None:
+    """Write a table of patches whose rows stand in order; `number` and `file` are made anew."""
+    with pq.ParquetWriter(path, PATCHES_SCHEMA, compression="zstd") as table:
+        for phone in dict.fromkeys(row["phone"] for row in rows):
+            for split in SPLITS:
+                mine = [row for row in rows if (row["phone"], row["split"]) == (phone, split)]
+                for file, start in enumerate(range(0, len(mine), patches_a_file)):
+                    chunk = mine[start : start + patches_a_file]
+                    numbered = [{**row, "number": start + i, "file": file} for i, row in enumerate(chunk)]
+                    table.write_table(pa.Table.from_pylist(numbered, PATCHES_SCHEMA))
+
+
+def write_sums(folder: Path) -> None:
+    """Write `SHA256SUMS` anew."""
+    names = sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path.name != SUMS
+    )
+    write_text(folder / SUMS, "".join(f"{file_sha256(folder / name)}  {name}\n" for name in names))
+
+
+def patch_images(patch_id: str, size: int) -> Images:
+    """Two PNG files of one texture, the phone's darker and blurred; no two patches are alike."""
+    seed = int(sha(patch_id)[:8], 16)
+    dslr = np.dstack([picture(seed, size, size), picture(seed, size, size), picture(seed + 1, size, size)])
+    phone = cv2.GaussianBlur(dslr, (0, 0), 0.7) // 2 + 20
+    return Images(patch_id, encode_image(phone, ".png"), encode_image(dslr, ".png"))
+
+
+def _images(rows: pa.Table, size: int) -> list[Images]:
+    return [patch_images(name, size) for name in rows["patch_id"].to_pylist()]
+
+
+def _ordered(phone: str, split: str, patches: Mapping[str, int], size: int) -> list[dict[str, Any]]:
+    rows = [_patch(phone, split, index, size) for index in range(patches[split])]
+    return sorted(rows, key=lambda row: sha(row["patch_id"]))
+
+
+def _patch(phone: str, split: str, index: int, size: int) -> dict[str, Any]:
+    scene = f"{split}-{index // 2}"
+    pair = f"{phone}-{scene}"
+    images = patch_images(f"{pair}-{index % 2}", size)
+    known = {"patch_id": images.name, "pair_id": pair, "phone": phone, "scene_id": scene, "split": split}
+    known |= {"size": size, "x": size * (index % 2), "y": 0, "mode": "strict", "ncc": 0.95, "residual_px": 0.25}
+    known |= {"phone_photo": f"{scene}.jpg", "dslr_photo": f"{scene}.jpg"}
+    known |= {"phone_sha256": sha(f"{phone}/{scene}"), "dslr_sha256": sha(f"dslr/{scene}")}
+    known |= {
+        f"{side}_image_sha256": hashlib.sha256(getattr(images, side) or b"").hexdigest() for side in ("phone", "dslr")
+    }
+    return {field.name: known.get(field.name, _LIKE_OTHERS[str(field.type)]) for field in PATCHES_SCHEMA}
+
+
+def _pairs(patches: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    pairs = {row["pair_id"]: row for row in patches}
+    for pair_id, row in sorted(pairs.items(), key=lambda item: _place(item[1])):
+        accepted = sum(other["pair_id"] == pair_id for other in patches)
+        same = ("phone", "scene_id", "split", "phone_photo", "dslr_photo", "phone_sha256", "dslr_sha256")
+        yield {
+            **{name: row[name] for name in same},
+            "pair_id": pair_id,
+            "group": row["scene_id"],
+            "near_duplicate_of": None,
+            "evidence": "",
+            "near_minutes": 2.0,
+            "near_keypoints": 40,
+            "phone_width": 2 * row["size"],
+            "phone_height": 3 * row["size"] // 2,
+            "windows": accepted + 1,
+            "accepted": accepted,
+            "minute": None,
+            "thumbnail": thumbnail(cv2.cvtColor(picture(int(sha(row["scene_id"])[:8], 16)), cv2.COLOR_GRAY2BGR)),
+        }
+
+
+def _place(row: Mapping[str, Any]) -> tuple[str, int, str]:
+    return row["phone"], SPLITS.index(row["split"]), row["pair_id"]
+
+
+def _photo(folder: Path, phone: str, size: int) -> dict[str, Any]:
+    path = folder / full_size_folder(phone) / "0.jpg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encode_image(np.dstack([picture(7, 3 * size // 2, 2 * size)] * 3), ".jpg"))
+    name = path.relative_to(folder).as_posix()
+    return {"file": name, "phone": phone, "pair_id": f"{phone}-test-0", "lossless": True, "note": ""}
+
+
+def _counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    return {
+        phone: {split: sum((row["phone"], row["split"]) == (phone, split) for row in rows) for split in SPLITS}
+        for phone in dict.fromkeys(row["phone"] for row in rows)
+    }
+
+
+def _write_documents(
+    folder: Path, rows: Sequence[Mapping[str, Any]], photos: Sequence[Any], params: ReleaseParams, size: int
+) -> None:
+    encoded = len(rows) if "dped" in params.layouts else 0
+    told = {key: value for key, value in describe(params).items() if key != "licence_file"}
+    facts = {"format": 1, "release": told, "counts": _counts(rows), "pairs": len({row["pair_id"] for row in rows})}
+    facts |= {"size_px": size, "encoded": encoded, "photos": photos, "made_by": "dpedtool 0.1.0"}
+    write_json(folder / RELEASE, facts)
+    write_text(folder / LICENCE, f"{params.licence}\n")
+    write_text(folder / CARD, f"---\nlicense: other\n---\n\n# {params.name}\n")
+    (folder / EXAMPLES).mkdir(exist_ok=True)
+    for phone in dict.fromkeys(row["phone"] for row in rows):
+        images = patch_images(next(row["patch_id"] for row in rows if row["phone"] == phone), size)
+        (folder / EXAMPLES / f"{phone}.png").write_bytes(images.phone or b"")
