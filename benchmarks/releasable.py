@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -52,23 +51,26 @@ def _write_shard(start: int, home: Path, count: int, suffix: str) -> list[Patch]
     textures = [texture(seed) for seed in range(TEXTURES)]
     with ShardWriter(path) as shard:
         return [
-            store(_row(index), *(encode_image(image, suffix) for image in _pair(index, textures)), shard, path)
+            store(_row(index), encode_image(phone, suffix), encode_image(dslr, suffix), shard, path)
             for index in range(start, min(start + PATCHES_A_SHARD, count))
+            for phone, dslr in [_pair(index, textures)]
         ]
 
 
-def _pair(index: int, textures: list[Image]) -> Iterator[Image]:
-    """The textures shifted and their colours exchanged, so that each pair is another."""
-    for side in (0, 1):
-        image = np.roll(textures[(index + side) % TEXTURES], (index // TEXTURES) % 97, axis=1)
-        yield np.ascontiguousarray(np.roll(image, (index // (97 * TEXTURES)) % 89, axis=0))
+def _pair(index: int, textures: list[Image]) -> tuple[Image, Image]:
+    """Two textures shifted, so that each pair is another."""
+    turns = (index // TEXTURES) % 97, (index // (97 * TEXTURES)) % 89
+    phone, dslr = (np.roll(textures[(index + side) % TEXTURES], turns, axis=(0, 1)) for side in (0, 1))
+    return np.ascontiguousarray(phone), np.ascontiguousarray(dslr)
 
 
 def _row(index: int) -> Patch:
     scene = index // PATCHES_A_PAIR
     return Patch(
-        **_photo(scene),
         patch_id=f"{PHONE}-{scene:05d}-{index % PATCHES_A_PAIR:02d}",
+        pair_id=_pair_id(scene),
+        phone=PHONE,
+        scene_id=f"{scene:05d}",
         status="accepted",
         size=100,
         x=0,
@@ -76,36 +78,42 @@ def _row(index: int) -> Patch:
         ncc=0.95,
         residual_px=0.1,
         mode="strict",
+        phone_path=_photo(PHONE, scene),
+        dslr_path=_photo("dslr", scene),
+        phone_sha256=_sum(_photo(PHONE, scene)),
+        dslr_sha256=_sum(_photo("dslr", scene)),
         params_sha256="",
         key="",
     )
 
 
 def _frame(scene: int, count: int) -> Frame:
-    noise = np.random.default_rng(scene).normal(size=(170, 256))
-    smooth = cv2.GaussianBlur(noise, (0, 0), 2)
-    picture = np.clip(128 + 40 * smooth / smooth.std(), 0, 255).astype(np.uint8)
-    accepted = min(PATCHES_A_PAIR, count - scene * PATCHES_A_PAIR)
+    noise = cv2.GaussianBlur(np.random.default_rng(scene).normal(size=(170, 256)), (0, 0), 2)
+    picture = np.clip(128 + 40 * noise / noise.std(), 0, 255).astype(np.uint8)
     return Frame(
-        **_photo(scene),
+        pair_id=_pair_id(scene),
+        phone=PHONE,
+        scene_id=f"{scene:05d}",
+        phone_path=_photo(PHONE, scene),
+        dslr_path=_photo("dslr", scene),
+        phone_sha256=_sum(_photo(PHONE, scene)),
+        dslr_sha256=_sum(_photo("dslr", scene)),
         phone_width=2048,
         phone_height=1536,
         thumbnail=thumbnail(np.dstack([picture] * 3)),
         windows=300,
-        accepted=accepted,
+        accepted=min(PATCHES_A_PAIR, count - scene * PATCHES_A_PAIR),
         key="",
     )
 
 
-def _photo(scene: int) -> dict[str, object]:
-    names = {side: f"{side}/{scene:05d}.jpg" for side in (PHONE, "dslr")}
-    return {
-        "pair_id": f"{PHONE}-{scene:05d}",
-        "phone": PHONE,
-        "scene_id": f"{scene:05d}",
-        **{f"{side}_path": Path("/photos") / names[name] for side, name in (("phone", PHONE), ("dslr", "dslr"))},
-        **{
-            f"{side}_sha256": hashlib.sha256(names[name].encode()).hexdigest()
-            for side, name in (("phone", PHONE), ("dslr", "dslr"))
-        },
-    }
+def _pair_id(scene: int) -> str:
+    return f"{PHONE}-{scene:05d}"
+
+
+def _photo(camera: str, scene: int) -> Path:
+    return Path(f"/photos/{camera}/{scene:05d}.jpg")
+
+
+def _sum(path: Path) -> str:
+    return hashlib.sha256(str(path).encode()).hexdigest()

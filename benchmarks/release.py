@@ -59,10 +59,10 @@ def as_markdown(rows: Sequence[Step], options: argparse.Namespace) -> str:
 
 
 _MEANING = """\
-Commands as a user gives them, with as many processes as processors. `files/s` counts the files of the release, `pairs/s`
-the pairs of patches; `memory` is the peak of the largest process. Building reads every file once more when all are
-written, for its sum and for private data; verifying reads, decodes and compares every image, and looks at the views of
-all scenes for near-duplicates. Each was run once.
+Commands as a user gives them, with as many processes as processors. `files/s` counts the files of the release,
+`pairs/s` the pairs of patches; `memory` is the peak of the largest process. Building reads every file once more when
+all are written, for its sum and for private data; verifying reads, decodes and compares every image, and looks at the
+views of all scenes for near-duplicates. Each was run once.
 
 """
 _COLUMNS = ("layouts", "command", "files", "size", "wall s", "CPU-s", "files/s", "pairs/s", "memory")

@@ -166,8 +166,8 @@ def main() -> None:
     """From phone and DSLR photo pairs to an aligned data set and a trained network.
 
     The stages in order: pair, align, patches, split, train, evaluate, report. Each reads what the one before it
-    wrote; `dvc repro` runs them all as params.yaml says. `enhance` runs the trained network over whole photos; `release`
-    makes of patches and split a data set that others can load, check and cite.
+    wrote; `dvc repro` runs them all as params.yaml says. `enhance` runs the trained network over whole photos;
+    `release` makes of patches and split a data set that others can load, check and cite.
     """
 
 

@@ -140,7 +140,7 @@ def _patches(table: Path, phone: str, patches_a_file: int) -> pd.DataFrame:
     frame = samples.merge(patches, on="patch_id", how="left", validate="one_to_one", indicator=True)
     if len(lost := frame["patch_id"][frame["_merge"] != "both"]):
         raise DpedtoolError(
-            f"{table} names the patch {lost.iloc[0]}, which was not cut: run `dpedtool patches` and `dpedtool split` again."
+            f"{table} names the patch {lost.iloc[0]}, which was not cut: run `dpedtool patches`, then `dpedtool split`."
         )
     # So that a file, and the first files, are a random sample, whatever is added later.
     frame["order"] = [hashlib.sha256(name.encode()).digest() for name in frame["patch_id"]]
@@ -151,7 +151,8 @@ def _patches(table: Path, phone: str, patches_a_file: int) -> pd.DataFrame:
     for side in ("phone", "dslr"):
         names = {path: as_place(path).name for path in frame[f"{side}_path"].unique()}
         frame[f"{side}_photo"] = frame[f"{side}_path"].map(names)
-    return frame.assign(phone=phone)[PLAN_SCHEMA.names]
+    placed: pd.DataFrame = frame.assign(phone=phone)[PLAN_SCHEMA.names]
+    return placed
 
 
 def _measured(folders: set[Path]) -> pd.DataFrame:

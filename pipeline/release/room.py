@@ -61,7 +61,7 @@ def loose_files_notes(counts: Mapping[str, Mapping[str, int]], params: ReleasePa
     if files <= MOST_FILES and largest <= MOST_IN_A_FOLDER:
         return []
     return [
-        f"Layout dped holds {files} files, up to {largest} of them in one folder: many file systems slow down, each file "
-        f"takes an inode, and hubs ask for at most {MOST_IN_A_FOLDER} in a folder and {MOST_FILES} in all. Upload the "
-        "other layouts, or dped as an archive."
+        f"Layout dped holds {files} files, up to {largest} of them in one folder: many file systems slow down, each "
+        f"file takes an inode, and hubs ask for at most {MOST_IN_A_FOLDER} in a folder and {MOST_FILES} in all. Upload "
+        "the other layouts, or dped as an archive."
     ]

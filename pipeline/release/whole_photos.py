@@ -52,7 +52,7 @@ class TestPhoto:
 
 
 def choose(photos: Sequence[Photo], params: ReleaseParams) -> list[Wanted]:
-    """Return the photos of the test that layout dped is to hold whole: all, or a sample by the digest of their names."""
+    """Return the photos of the test that layout dped is to hold whole: all, or a sample by digest."""
     if "dped" not in params.layouts:
         return []
     by_phone: dict[str, list[Photo]] = {}
