@@ -1,0 +1,172 @@
+"""What a release says of its data in figures: yields, what is left of the shifts, what was rejected, the split.
+
+All follow from the tables of the stages before, and are rounded, so that they are the same on every machine.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dataset.io import read_json
+from dataset.schema import EXCLUDED, SPLITS, Alignment, Frame, Patch, Photo
+from dataset.tables import read_frame
+
+RESIDUAL_EDGES_PX = (*(round(0.1 * step, 1) for step in range(11)), 2.0, 4.0, 8.0)
+"""Where the bins of the histogram begin and end; a last one has all above."""
+QUANTILES = {"5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "90 %": 0.9, "95 %": 0.95, "99 %": 0.99}
+DPED_PATCHES_A_PAIR = {"BlackBerry": 23, "iPhone": 28, "Sony": 36}
+"""Training patches of DPED (Ignatov et al., ICCV 2017) by its photos of a phone."""
+
+_OF_PATCHES = ("pair_id", "status", "reason", "ncc", "residual_px")
+_OF_PHOTOS = ("pair_id", "phone", "scene_id", "group", "status", "split", "reason", "accepted", "drawn_by")
+_LIMITS = ("near_minutes", "near_keypoints")
+
+
+def figures(splits: Path, patches: Mapping[str, Path], aligned: Mapping[str, Path]) -> dict[str, Any]:
+    """Return what the tables say of a release, ready for JSON.
+
+    Parameters
+    ----------
+    splits
+        Folder that `dpedtool split` wrote.
+    patches
+        Folder of the patches of each phone.
+    aligned
+        Folder of the alignments of each phone; phones may be missing.
+
+    Returns
+    -------
+    dict
+        `phones`: for each what `_phone` says; `splits`: scenes, groups, pairs and patches of each side; `excluded`:
+        the same of what is on none, and how many for each reason; `groups`: how many there are, of several scenes, and
+        scenes of the largest; `drawn_by`, `near_minutes` and `near_keypoints` of the split.
+
+    Raises
+    ------
+    DpedtoolError
+        A table is missing or damaged.
+
+    """
+    photos = read_frame(Photo.table_in(splits), Photo, [*_OF_PHOTOS, *_LIMITS], where={"status": "present"})
+    photos = photos[photos["phone"].isin(list(patches))]
+    # A pair without a patch is in no release, whatever its side.
+    placed = photos[(photos["split"] != EXCLUDED) & (photos["accepted"] > 0)]
+    excluded = photos[photos["split"] == EXCLUDED]
+    sizes = placed.groupby("group")["scene_id"].nunique()
+    first = photos.iloc[0] if len(photos) else {"drawn_by": "", "near_minutes": None, "near_keypoints": None}
+    return {
+        "phones": {phone: _phone(phone, patches[phone], aligned.get(phone), placed) for phone in sorted(patches)},
+        "splits": {split: _extent(placed[placed["split"] == split]) for split in SPLITS},
+        "excluded": {**_extent(excluded), "reasons": _counts(excluded["reason"])},
+        "groups": {
+            "groups": len(sizes),
+            "of_several_scenes": int((sizes > 1).sum()),
+            "most_scenes": int(sizes.max()) if len(sizes) else 0,
+        },
+        "drawn_by": str(first["drawn_by"]),
+        **{name: None if first[name] is None else _number(first[name]) for name in _LIMITS},
+    }
+
+
+def _phone(phone: str, folder: Path, aligned: Path | None, placed: pd.DataFrame) -> dict[str, Any]:
+    """Return what is said of a phone.
+
+    `alignment`: pairs by status and reason, None where not known; `photos`: how many of which size, by camera; `pairs`:
+    those that windows were looked at in; `windows`, `accepted`; `rejected`: windows, and pairs without any, by reason;
+    `released`: patches on a side of the split; `patches_a_pair`: accepted ones by all pairs; `residual_px` and `ncc` of
+    the released; `selection`: share kept by brightness, texture and place; `limits`: parameters; `splits`: the sides.
+    """
+    mine = placed[placed["phone"] == phone]
+    frames = read_frame(Frame.table_in(folder), Frame, ["pair_id", "phone_width", "phone_height", "windows"])
+    windows = read_frame(Patch.table_in(folder), Patch, _OF_PATCHES)
+    chosen = read_json(folder / "selection.json")
+    accepted = windows[windows["status"] == "accepted"]
+    released = accepted[accepted["pair_id"].isin(mine["pair_id"])]
+    alignments = _alignments(aligned) if aligned else None
+    pairs = len(frames) if alignments is None else len(alignments)
+    return {
+        "alignment": None if alignments is None else _alignment(alignments),
+        "photos": _photo_sizes(frames, alignments, set(mine["pair_id"])),
+        "pairs": len(frames),
+        "windows": int(frames["windows"].sum()),
+        "accepted": len(accepted),
+        "rejected": _counts(windows.loc[windows["status"] != "accepted", "reason"]),
+        "released": len(released),
+        "patches_a_pair": round(len(accepted) / pairs, 2) if pairs else None,
+        "residual_px": _residuals(released["residual_px"].dropna().to_numpy(float), len(released)),
+        "ncc": _quantiles(released["ncc"].dropna().to_numpy(float), 4),
+        "selection": chosen.get("by", {}),
+        "limits": chosen.get("params", {}),
+        "splits": {split: _extent(mine[mine["split"] == split]) for split in SPLITS},
+    }
+
+
+def _alignments(folder: Path) -> pd.DataFrame:
+    sizes = ["phone_width", "phone_height", "dslr_width", "dslr_height"]
+    return read_frame(Alignment.table_in(folder), Alignment, ["pair_id", "status", "reason", *sizes])
+
+
+def _alignment(alignments: pd.DataFrame) -> dict[str, Any]:
+    counts = {status: int((alignments["status"] == status).sum()) for status in Alignment.STATUSES}
+    return {"pairs": len(alignments), **counts, "reasons": _counts(alignments["reason"])}
+
+
+def _photo_sizes(frames: pd.DataFrame, alignments: pd.DataFrame | None, pairs: set[str]) -> dict[str, Any]:
+    """How many photos of the pairs have which size, by camera, the most frequent first."""
+    found = {"phone": _sizes(frames[frames["pair_id"].isin(pairs)], "phone")}
+    if alignments is not None:
+        found["dslr"] = _sizes(alignments[alignments["pair_id"].isin(pairs)], "dslr")
+    return found
+
+
+def _sizes(rows: pd.DataFrame, camera: str) -> list[dict[str, int]]:
+    sides = rows[[f"{camera}_width", f"{camera}_height"]].dropna().to_numpy(int).tolist()
+    ordered = sorted(Counter(map(tuple, sides)).items(), key=lambda item: (-item[1], item[0]))
+    return [{"width": width, "height": height, "photos": count} for (width, height), count in ordered]
+
+
+def _extent(photos: pd.DataFrame) -> dict[str, int]:
+    return {
+        "scenes": int(photos["scene_id"].nunique()),
+        "groups": len({*photos["group"]} - {""}),
+        "pairs": len(photos),
+        "patches": int(photos["accepted"].sum()),
+    }
+
+
+def _counts(words: Iterable[str]) -> dict[str, int]:
+    """How often each word stands there, the most frequent first; an empty one is none."""
+    return dict(sorted(Counter(word for word in words if word).items(), key=lambda item: (-item[1], item[0])))
+
+
+def _residuals(values: np.ndarray[Any, np.dtype[np.float64]], patches: int) -> dict[str, Any]:
+    edges = np.asarray([*RESIDUAL_EDGES_PX, np.inf])
+    counts = np.histogram(values, edges)[0]
+    last = max(np.flatnonzero(counts), default=-1)
+    bins = list(zip(itertools.pairwise([*RESIDUAL_EDGES_PX, None]), counts.tolist(), strict=True))[: last + 1]
+    return {
+        "measured": len(values),
+        "not_measured": patches - len(values),
+        "quantiles": _quantiles(values, 3),
+        "histogram": [{"from": low, "to": high, "patches": count} for (low, high), count in bins],
+    }
+
+
+def _quantiles(values: np.ndarray[Any, np.dtype[np.float64]], digits: int) -> dict[str, float]:
+    """Quantiles by name, then the largest; empty where there are no values."""
+    if not len(values):
+        return {}
+    found = np.quantile(values, [*QUANTILES.values(), 1.0]).tolist()
+    return {name: round(value, digits) for name, value in zip([*QUANTILES, "largest"], found, strict=True)}
+
+
+def _number(value: Any) -> float | int:
+    """A number as it stands in tables; whole where it is."""
+    return int(value) if float(value).is_integer() else float(value)
