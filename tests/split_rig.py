@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from dataset.tables import write_rows
 from pipeline.shelf import store
 
 PATCH_BYTES = 100
+SIZE_PX = 32
 
 
 def picture(seed: int, height: int = 170, width: int = 256) -> np.ndarray:
@@ -55,16 +56,26 @@ def frame(scene: str, phone: str = "a", accepted: int = 2, **changes: object) ->
     return Frame(**{**facts, **changes})
 
 
-def write_patches(folder: Path, phone: str, frames: Sequence[Frame]) -> Path:
+Content = Callable[[str], tuple[bytes, bytes]]
+"""The image files of a patch, the phone's and the DSLR's, by its name."""
+
+
+def no_images(name: str) -> tuple[bytes, bytes]:
+    """Bytes that no test decodes."""
+    del name
+    return bytes(PATCH_BYTES), bytes(PATCH_BYTES)
+
+
+def write_patches(folder: Path, phone: str, frames: Sequence[Frame], images: Content = no_images) -> Path:
     """The tables of a phone, its shard, and a rejected patch for each frame."""
     home = folder / phone
     write_rows(Frame.table_in(home), Frame, frames)
     with ShardWriter(home / "patches-00000.tar") as shard:
-        write_rows(Patch.table_in(home), Patch, _patches(frames, home / "patches-00000.tar", shard))
+        write_rows(Patch.table_in(home), Patch, _patches(frames, home / "patches-00000.tar", shard, images))
     return Patch.table_in(home)
 
 
-def _patches(frames: Iterable[Frame], path: Path, shard: ShardWriter) -> Iterable[Patch]:
+def _patches(frames: Iterable[Frame], path: Path, shard: ShardWriter, images: Content) -> Iterable[Patch]:
     for one in frames:
         for index in range(one.windows):
             row = Patch(
@@ -78,9 +89,12 @@ def _patches(frames: Iterable[Frame], path: Path, shard: ShardWriter) -> Iterabl
                 dslr_path=one.dslr_path,
                 phone_sha256=one.phone_sha256,
                 dslr_sha256=one.dslr_sha256,
+                size=SIZE_PX,
+                x=SIZE_PX * index,
+                y=0,
                 params_sha256="p",
                 key="k",
             )
             if index < one.accepted:
-                row = replace(store(row, bytes(PATCH_BYTES), bytes(PATCH_BYTES), shard, path), reason="")
+                row = replace(store(row, *images(row.patch_id), shard, path), reason="")
             yield row

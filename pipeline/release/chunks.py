@@ -13,6 +13,10 @@ import pyarrow.parquet as pq
 from dataset.errors import DpedtoolError
 
 
+_PLACE = ["phone", "split", "number", "file"]
+"""Columns that say where a patch stands."""
+
+
 @dataclass(frozen=True)
 class Chunk:
     """Some patches of one phone and split, in the order of their numbers."""
@@ -55,6 +59,8 @@ def chunks_of(table: Path) -> list[Chunk]:
     found: list[Chunk] = []
     for group, rows in enumerate(_groups(table)):
         phone, split = rows["phone"], rows["split"]
+        if not phone:
+            raise DpedtoolError(f"{table}: row group {group} is empty.")
         first, index = rows["number"][0], rows["file"][0]
         if set(phone) != {phone[0]} or set(split) != {split[0]} or set(rows["file"]) != {index}:
             raise DpedtoolError(f"{table}: row group {group} mixes phones, splits or files.")
@@ -67,9 +73,11 @@ def chunks_of(table: Path) -> list[Chunk]:
 def _groups(table: Path) -> Iterator[dict[str, list[Any]]]:
     try:
         with pq.ParquetFile(table) as file:
+            if missing := set(_PLACE) - set(file.schema_arrow.names):
+                raise DpedtoolError(f"{table} has no column {min(missing)}.")
             for group in range(file.num_row_groups):
-                yield file.read_row_group(group, ["phone", "split", "number", "file"]).to_pydict()
-    except (pa.ArrowInvalid, OSError, KeyError) as error:
+                yield file.read_row_group(group, _PLACE).to_pydict()
+    except (pa.ArrowException, OSError) as error:
         raise DpedtoolError(f"{table} cannot be read: {' '.join(str(error).split())}.") from None
 
 

@@ -1,0 +1,344 @@
+"""Building a release: same bytes, all or nothing, nothing told that should not be, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image as PillowImage
+from release_rig import patch_images
+from split_rig import SIZE_PX, frame, picture, write_patches
+
+from dataset.errors import DpedtoolError
+from dataset.io import file_sha256, read_json, write_json
+from dataset.params import ReleaseParams, SplitParams
+from dataset.photos import decode_image, decode_photo
+from dataset.schema import Photo
+from dataset.split import split
+from dataset.tables import read_rows
+from pipeline.release import build, room
+from pipeline.release.build import build_release
+from pipeline.release.tables import PATCHES, PATCHES_SCHEMA
+
+PARAMS = ReleaseParams(
+    name="pairs", licence="CC-BY-4.0", authors=("Doe, Jane",), contact="pairs@example.org", patches_a_file=3, examples=2
+)
+SCENES = [f"s{number:02d}" for number in range(8)]
+GPS = {1: "N", 2: (47.0, 22.0, 0.0), 3: "E", 4: (8.0, 32.0, 0.0)}
+
+
+def images(name: str) -> tuple[bytes, bytes]:
+    made = patch_images(name, SIZE_PX)
+    return made.phone, made.dslr
+
+
+def write_split(folder: Path, phones: tuple[str, ...] = ("a", "b")) -> Path:
+    """Eight scenes of some phones, whose photos are JPEG files with a position and a serial number."""
+    tables = {}
+    for phone in phones:
+        photos = folder / "photos" / phone
+        photos.mkdir(parents=True)
+        frames = [frame(scene, phone, phone_path=photos / f"{scene}.jpg") for scene in SCENES]
+        frames = [replace(one, phone_sha256=photo(one.phone_path, one.scene_id)) for one in frames]
+        tables[phone] = write_patches(folder / "patches", phone, frames, images)
+        write_json(folder / "patches" / phone / "selection.json", selection())
+    split(tables, folder / "splits", SplitParams(test=0.3, validation=0.2))
+    return folder / "splits"
+
+
+def selection() -> dict[str, Any]:
+    return {"pairs": {"all": 9, "aligned": 8, "others": {"parallax": 1}}}
+
+
+def photo(path: Path, scene: str) -> str:
+    exif = PillowImage.Exif()
+    exif[0x10F], exif[0x110], exif[0x13B] = "Maker", "Maker Phone 3", "Jane Roe"
+    exif.get_ifd(0x8769)[0xA431] = "SN-12345678"
+    exif.get_ifd(0x8825).update(GPS)
+    grey = picture(int(hashlib.sha256(scene.encode()).hexdigest()[:6], 16), 48, 64)
+    PillowImage.fromarray(np.dstack([grey] * 3)).save(path, exif=exif, quality=90)
+    return file_sha256(path)
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_split(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def released(splits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out") / "release"
+    build_release(splits, out, PARAMS)
+    return out
+
+
+def sums(folder: Path) -> str:
+    return (folder / "SHA256SUMS").read_text()
+
+
+def test_sha256sum_finds_every_file_as_listed(released: Path) -> None:
+    done = subprocess.run(["sha256sum", "-c", "--strict", "--quiet", "SHA256SUMS"], cwd=released, check=False)
+    assert done.returncode == 0
+    listed = [line.split("  ", 1)[1] for line in sums(released).splitlines()]
+    there = {path.relative_to(released).as_posix() for path in released.rglob("*") if path.is_file()}
+    assert listed == sorted(listed)
+    assert set(listed) == there - {"SHA256SUMS"}
+
+
+def test_what_stands_beside_the_images_is_there(released: Path) -> None:
+    beside = {path.name for path in released.iterdir()}
+    documents = {"README.md", "LICENSE", "CITATION.cff", "croissant.json", "release.json", "statistics.json"}
+    assert beside == {*documents, *("patches.parquet", "pairs.parquet", "examples", "SHA256SUMS"), *PARAMS.layouts}
+    about = read_json(released / "release.json")
+    assert (about["format"], about["size_px"], about["encoded"], about["pairs"]) == (1, SIZE_PX, 32, 16)
+    assert about["counts"]["a"] == about["counts"]["b"]
+    assert sum(about["counts"]["a"].values()) == 16
+    assert "licence_file" not in about["release"]
+    example = decode_photo((released / "examples" / "a.png").read_bytes(), Path("a.png"))
+    assert example.shape[0] >= 4 * SIZE_PX
+
+
+def test_every_layout_holds_the_images_that_were_cut(released: Path) -> None:
+    for row in pq.read_table(released / PATCHES).to_pylist():
+        cut = images(row["patch_id"])
+        assert [row[f"{side}_image_sha256"] for side in ("phone", "dslr")] == [
+            hashlib.sha256(content).hexdigest() for content in cut
+        ]
+        parts = {"train": "training_data", "validation": "validation_data/patches", "test": "test_data/patches"}
+        for camera, content in zip((row["phone"], "canon"), cut, strict=True):
+            loose = released / "dped" / row["phone"] / parts[row["split"]] / camera / f"{row['number']}.jpg"
+            one, two = (decode_image(each, loose).astype(int) for each in (loose.read_bytes(), content))
+            assert np.abs(one - two).mean() < 4
+        stem = f"{row['phone']}/{row['split']}-{row['file']:05d}"
+        assert all(content in (released / "webdataset" / f"{stem}.tar").read_bytes() for content in cut)
+        rows = pq.read_table(released / "parquet" / f"{stem}.parquet").to_pylist()
+        (found,) = [one for one in rows if one["patch_id"] == row["patch_id"]]
+        assert (found["phone_image"]["bytes"], found["dslr_image"]["bytes"]) == cut
+
+
+def test_the_tables_have_their_columns(released: Path) -> None:
+    assert pq.read_schema(released / PATCHES).equals(PATCHES_SCHEMA, check_metadata=True)
+
+
+def test_patches_that_were_cut_as_jpeg_are_taken_over_as_they_are(tmp_path: Path) -> None:
+    def jpegs(name: str) -> tuple[bytes, bytes]:
+        made = (cv2.imencode(".jpg", decode_image(content, Path(name)))[1].tobytes() for content in images(name))
+        return next(made), next(made)
+
+    table = write_patches(tmp_path / "patches", "a", [frame("s01")], jpegs)
+    write_json(table.parent / "selection.json", selection())
+    split({"a": table}, tmp_path / "splits", SplitParams(test=0, validation=0))
+    build_release(tmp_path / "splits", tmp_path / "release", PARAMS)
+    (first, *_) = pq.read_table(tmp_path / "release" / PATCHES).to_pylist()
+    loose = tmp_path / "release/dped/a/training_data/canon/0.jpg"
+    assert loose.read_bytes() == jpegs(first["patch_id"])[1]
+    assert read_json(tmp_path / "release/release.json")["encoded"] == 0
+
+
+# Same input, same bytes; all or nothing
+
+
+def test_another_folder_and_more_workers_give_the_same_bytes(splits: Path, released: Path, tmp_path: Path) -> None:
+    shutil.copytree(splits.parent, tmp_path / "moved")
+    build_release(tmp_path / "moved" / "splits", tmp_path / "elsewhere", PARAMS, workers=2)
+    assert sums(tmp_path / "elsewhere") == sums(released)
+
+
+def test_an_interrupted_build_leaves_nothing_and_goes_on(
+    splits: Path, released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[object] = []
+    real = build.write_chunk
+
+    def interrupted(chunk: Any, **where: Any) -> Any:
+        if len(written) == 5:
+            raise KeyboardInterrupt
+        written.append(chunk)
+        return real(chunk, **where)
+
+    monkeypatch.setattr(build, "write_chunk", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        build_release(splits, tmp_path / "release", PARAMS)
+    assert not (tmp_path / "release").exists()
+    monkeypatch.setattr(build, "write_chunk", lambda chunk, **where: (written.append(chunk), real(chunk, **where))[1])
+    build_release(splits, tmp_path / "release", PARAMS)
+    assert len(written) == len(set(written))
+    assert sums(tmp_path / "release") == sums(released)
+    assert list(tmp_path.iterdir()) == [tmp_path / "release"]
+
+
+def test_what_an_interrupted_build_of_other_images_left_is_not_taken(
+    splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build._Build, "_write_documents", stop)
+        with pytest.raises(KeyboardInterrupt):
+            build_release(splits, tmp_path / "release", replace(PARAMS, jpeg_quality=50, patches_a_file=2))
+    build_release(splits, tmp_path / "release", PARAMS)
+    build_release(splits, tmp_path / "again", PARAMS)
+    assert sums(tmp_path / "release") == sums(tmp_path / "again")
+
+
+def test_another_sentence_does_not_write_the_images_again(
+    splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build._Build, "_write_documents", stop)
+        with pytest.raises(KeyboardInterrupt):
+            build_release(splits, tmp_path / "release", PARAMS)
+    monkeypatch.setattr(build, "write_chunk", stop)
+    build_release(splits, tmp_path / "release", replace(PARAMS, description="Others."))
+    assert "Others." in (tmp_path / "release/README.md").read_text()
+
+
+def test_an_earlier_release_makes_way_only_where_that_is_asked(splits: Path, released: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(released, tmp_path / "release")
+    (out / "added").touch()
+    with pytest.raises(DpedtoolError, match="is a release already: choose another folder, or add --replace"):
+        build_release(splits, out, PARAMS)
+    assert (out / "added").exists()
+    build_release(splits, out, PARAMS, replace_old=True)
+    assert sums(out) == sums(released)
+    assert not (out / "added").exists()
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_folder_of_something_else_is_never_replaced(splits: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(DpedtoolError, match="is there and is no release"):
+        build_release(splits, tmp_path, PARAMS, replace_old=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+# Private data
+
+
+def test_full_size_photos_of_the_test_keep_their_pixels_and_nothing_else(splits: Path, released: Path) -> None:
+    tested = sorted(
+        (row for row in read_rows(Photo.table_in(splits), Photo) if row.split == "test"),
+        key=lambda row: (row.phone, row.pair_id),
+    )
+    photos = read_json(released / "release.json")["photos"]
+    assert [(one["phone"], one["pair_id"], one["lossless"]) for one in photos] == [
+        (row.phone, row.pair_id, True) for row in tested
+    ]
+    for row, one in zip(tested, photos, strict=True):
+        content = (released / one["file"]).read_bytes()
+        before = row.phone_path.read_bytes()
+        assert np.array_equal(decode_photo(content, Path("x.jpg")), decode_photo(before, Path("x.jpg")))
+        assert all(mark in before for mark in (b"SN-12345678", b"Jane Roe", b"Exif"))
+        assert not any(mark in content for mark in (b"SN-12345678", b"Jane Roe", b"Exif"))
+
+
+def test_cameras_are_named_and_no_path_of_this_machine_is_told(splits: Path, released: Path) -> None:
+    assert read_json(released / "statistics.json")["cameras"] == {"a": "Maker Phone 3", "b": "Maker Phone 3"}
+    for path in released.rglob("*"):
+        if path.is_file():
+            assert os.fsencode(splits.parent) not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize("told", ["/home/jane/photos", r"C:\\Users\\Jane\\photos", "/Users/jane/photos"])
+def test_a_path_in_what_the_publisher_says_ends_the_build(splits: Path, tmp_path: Path, told: str) -> None:
+    with pytest.raises(DpedtoolError, match="Nothing is released, as it would tell what it should not"):
+        build_release(splits, tmp_path / "release", replace(PARAMS, description=f"Photos of {told} and others."))
+    assert not (tmp_path / "release").exists()
+
+
+def test_private_data_in_a_patch_ends_the_build(tmp_path: Path) -> None:
+    def with_comment(name: str) -> tuple[bytes, bytes]:
+        phone, dslr = (cv2.imencode(".jpg", decode_image(one, Path(name)))[1].tobytes() for one in images(name))
+        return phone, dslr[:2] + b"\xff\xfe\x00\x0ahello xy" + dslr[2:]
+
+    table = write_patches(tmp_path / "patches", "a", [frame("s01")], with_comment)
+    write_json(table.parent / "selection.json", selection())
+    split({"a": table}, tmp_path / "splits", SplitParams(test=0, validation=0))
+    with pytest.raises(DpedtoolError, match="Nothing is released"):
+        build_release(tmp_path / "splits", tmp_path / "release", replace(PARAMS, layouts=("webdataset",)))
+
+
+def test_a_photo_that_is_gone_is_left_out_and_said(tmp_path: Path) -> None:
+    splits = write_split(tmp_path, ("a",))
+    (gone, *_) = [row for row in read_rows(Photo.table_in(splits), Photo) if row.split == "test"]
+    gone.phone_path.unlink()
+    built = build_release(splits, tmp_path / "release", PARAMS)
+    assert len(built.notes) == 1
+    assert built.notes[0].startswith(f"The full-size photo of {gone.pair_id} is left out: ")
+    assert gone.pair_id not in {one["pair_id"] for one in read_json(tmp_path / "release/release.json")["photos"]}
+
+
+@pytest.mark.parametrize(("most", "expected"), [(0, 0), (1, 1), (None, 3)])
+def test_no_more_full_size_photos_than_are_wanted(
+    splits: Path, tmp_path: Path, most: int | None, expected: int
+) -> None:
+    rows = [row for row in read_rows(Photo.table_in(splits), Photo) if row.split == "test" and row.phone == "a"]
+    out = tmp_path / "release"
+    build_release(splits, out, replace(PARAMS, full_size_photos=most, layouts=("dped",)))
+    assert len(list((out / "dped/a/test_data").glob("full_size_test_images/*"))) == min(expected, len(rows))
+
+
+# What is refused before anything is written
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"name": None}, "has no name: set release.name"),
+        ({"licence": None}, "has no licence, without which nobody may use it"),
+        ({"licence": "CC-BY-9.0"}, "CC-BY-9.0"),
+        ({"licence": "LicenseRef-ours"}, "LicenseRef-ours"),
+        ({"dslr_folder": "a"}, "A phone is called a, as the DSLR's folder"),
+    ],
+)
+def test_what_a_release_needs_is_asked_for(
+    splits: Path, tmp_path: Path, changes: Mapping[str, Any], sentence: str
+) -> None:
+    with pytest.raises(DpedtoolError, match=sentence):
+        build_release(splits, tmp_path / "release", replace(PARAMS, **changes))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("left", "sentence"),
+    [
+        ({"f_bavail": 1}, r"has 0\.\d\d GB free, and the release may take 0\.\d\d GB"),
+        ({"f_favail": 3}, r"has room for 3 more files, and layout dped needs \d\d"),
+    ],
+)
+def test_too_small_a_disk_is_noticed_before(
+    splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: Mapping[str, int], sentence: str
+) -> None:
+    plenty = {"f_bavail": 10**9, "f_frsize": 4096, "f_files": 10**9, "f_favail": 10**9}
+    monkeypatch.setattr(room.os, "statvfs", lambda _: SimpleNamespace(**{**plenty, **left}))
+    with pytest.raises(DpedtoolError, match=sentence):
+        build_release(splits, tmp_path / "release", PARAMS)
+    assert not (tmp_path / "release").exists()
+
+
+def test_many_loose_files_are_warned_of() -> None:
+    few, many = ({"a": {"train": count, "validation": 0, "test": 0}} for count in (10_000, 10_001))
+    assert room.loose_files_notes(few, PARAMS) == []
+    assert "20002 files, up to 10001 of them in one folder" in room.loose_files_notes(many, PARAMS)[0]
+    assert room.loose_files_notes(many, replace(PARAMS, layouts=("parquet",))) == []
+
+
+def test_the_citation_and_the_croissant_name_the_same_licence(released: Path) -> None:
+    assert "CC-BY-4.0" in (released / "CITATION.cff").read_text()
+    assert "CC-BY-4.0" in json.dumps(json.loads((released / "croissant.json").read_text())["license"])
