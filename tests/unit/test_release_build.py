@@ -59,7 +59,8 @@ def write_split(folder: Path, phones: tuple[str, ...] = ("a", "b")) -> Path:
 
 
 def selection() -> dict[str, Any]:
-    return {"pairs": {"all": 9, "aligned": 8, "others": {"parallax": 1}}}
+    pairs = {"all": 9, "aligned": 8, "rejected": 1, "failed": 0, "reasons": {"parallax": 1}}
+    return {"pairs": {**pairs, "dslr_sizes": [{"width": 900, "height": 600, "photos": 8}]}}
 
 
 def photo(path: Path, scene: str) -> str:
