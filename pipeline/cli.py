@@ -338,9 +338,13 @@ def split(folder: Path, out: Path | None, verify: bool, params: Params) -> None:
 
 def _verify(folder: Path) -> None:
     from dataset.dped_layout import verify_layout
+    from dataset.samples_alone import holds_samples, verify_samples
     from dataset.verification import verify_split
 
-    verdict = verify_split(folder) if Photo.table_in(folder).is_file() else verify_layout(folder)
+    if Photo.table_in(folder).is_file():
+        verdict = verify_split(folder)
+    else:
+        verdict = verify_samples(folder) if holds_samples(folder) else verify_layout(folder)
     for line in verdict.said:
         click.echo(line)
     for line in verdict.faults[:MOST_FAULTS]:
