@@ -305,8 +305,9 @@ MOST_FAULTS = 20
 @click.option(
     "--verify",
     is_flag=True,
-    help="Prove that no scene, frame or near-duplicate of DIR is on two sides; write nothing. DIR is an earlier OUT, "
-    "or a data set in the layout of DPED, of which files and pixels are compared, which proves nothing.",
+    help="Prove that no scene, frame or near-duplicate of DIR is on two sides; write nothing. DIR is an earlier OUT; "
+    "or a data set in the layout of DPED, or what was imported from one, of which files are compared, which proves "
+    "nothing.",
 )
 @params_options
 def split(folder: Path, out: Path | None, verify: bool, params: Params) -> None:

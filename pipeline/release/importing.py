@@ -28,6 +28,7 @@ from dataset.errors import DpedtoolError
 from dataset.io import code_digest, digest, replacing, write_json
 from dataset.names import choose_held_out
 from dataset.params import Params, PatchesParams, SplitParams
+from dataset.progress import track
 from dataset.schema import SPLITS, Frame, Patch, Photo, Sample, columns
 from dataset.shards import ShardWriter
 from dataset.tables import TableWriter, read_frame
@@ -207,7 +208,7 @@ class _Import:
         """Join the parts, in the order of the names, into shards and tables that take the earlier ones' place."""
         shelf = Shelf(self._table.parent, self._params.patches.shard_patches)
         with TableWriter(self._table, Patch) as table, TableWriter(self._samples, Sample) as samples, shelf:
-            for key, batch in batches.items():
+            for key, batch in track(batches.items(), "shards", len(batches)):
                 rows = [shelf.take(row) if row.status == "accepted" else row for row in finished.get(key)]
                 table.write(rows)
                 samples.write(self._sample(row, batch.split) for row in rows if row.status == "accepted")
