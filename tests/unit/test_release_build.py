@@ -348,4 +348,5 @@ def test_many_loose_files_are_warned_of() -> None:
 
 def test_the_citation_and_the_croissant_name_the_same_licence(released: Path) -> None:
     assert "CC-BY-4.0" in (released / "CITATION.cff").read_text()
-    assert "CC-BY-4.0" in json.dumps(json.loads((released / "croissant.json").read_text())["license"])
+    licence = json.loads((released / "croissant.json").read_text())["license"]
+    assert licence == "https://creativecommons.org/licenses/by/4.0/legalcode"
