@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks.output import FOLDER, fresh, leave, say, versions
 from benchmarks.releasable import write_split
 from benchmarks.table import markdown
-from benchmarks.usage import Usage, measure
+from benchmarks.usage import Usage, watch
 
 LAYOUTS = (("dped",), ("webdataset",), ("parquet",), ("dped", "webdataset", "parquet"))
 
@@ -88,7 +88,7 @@ def _steps(splits: Path, out: Path, layouts: tuple[str, ...], pairs: int) -> lis
     found: list[tuple[str, Usage]] = []
     for name, command in commands.items():
         say(f"{', '.join(layouts)}: {name}")
-        usage = measure(command, one_processor=False)
+        usage = watch(command)
         if usage.code:
             sys.exit(f"{name} failed:\n{usage.said}")
         found.append((name, usage))
