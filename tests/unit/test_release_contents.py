@@ -124,7 +124,7 @@ def test_an_imported_data_set_is_not_released_anew(splits: Path) -> None:
 
 
 def test_a_folder_without_tables_is_told_how_to_make_them(tmp_path: Path) -> None:
-    with pytest.raises(DpedtoolError, match="There is no table .*: run `dpedtool split` first"):
+    with pytest.raises(DpedtoolError, match=r"There is no table .*: run `dpedtool split` first"):
         gathered(tmp_path)
 
 
