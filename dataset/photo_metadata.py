@@ -113,7 +113,7 @@ def kept_metadata(photo: PhotoFile, size: tuple[int, int], *, gps: bool = False)
         Keep the position.
 
     """
-    block = _exif_block(photo)
+    block = exif_block(photo)
     if not block:
         return Metadata(note=_WITHOUT_EXIF if is_raw(photo.path) else "")
     try:
@@ -149,7 +149,7 @@ def _fit(metadata: Metadata, size: tuple[int, int]) -> Metadata:
     return fit if len(fit.block()) <= MOST_BYTES else Metadata(note=_TOO_LONG)
 
 
-def _exif_block(photo: PhotoFile) -> bytes:
+def exif_block(photo: PhotoFile) -> bytes:
     """Return the photo's EXIF block from its TIFF header on; of TIFF and raw files all that there is."""
     content = photo.content
     if is_raw(photo.path) or content.startswith((b"II", b"MM")):

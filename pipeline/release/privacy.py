@@ -1,0 +1,302 @@
+"""The proof that a release tells of nobody: every file of it is looked through, whatever holds it.
+
+A finding is a sentence that begins with the name of the file, or of the file and of its part: `a.tar: 1.json: ...`.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import platform
+import tarfile
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pyarrow.types as pt
+
+from dataset.photos import MOST_BYTES
+from pipeline.release.private_images import is_image, scan_image
+from pipeline.release.private_texts import private_texts
+
+_KINDS = {
+    b"RIFF": "a WebP file",
+    b"II*\0": "a TIFF file",
+    b"MM\0*": "a TIFF file",
+    b"BM": "a BMP file",
+    b"GIF8": "a GIF file",
+    b"PAR1": "a parquet file",
+    b"PK\x03\x04": "an archive",
+    b"\x1f\x8b": "a compressed file",
+}
+_IMAGES_A_TIME, _TEXTS_A_TIME = 100, 10_000
+"""Rows of a parquet file that are held at once, with columns of bytes and without."""
+_BLOCK = 1 << 20
+
+
+def scan(name: str, content: bytes, secrets: Collection[str] = ()) -> list[str]:
+    """Return what one file's bytes tell of people, devices and machines; nothing of a clean file.
+
+    JPEG and PNG files may hold pixels and what these need to be shown right. Texts, JSON among them, may hold no folder
+    of a user. Files of other kinds cannot be proven clean, and are findings.
+
+    Parameters
+    ----------
+    name
+        Begins the findings.
+    content
+        Of the file.
+    secrets
+        Texts that must not be in texts or in the parts of images that are not pixels, capitals aside. Those of less
+        than 8 characters are looked for as words of their own. A frozenset is fastest.
+
+    """
+    if is_image(content):
+        return [f"{name}: {thing}." for thing in scan_image(content, secrets)]
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        return [f"{name}: {_kind_of(content)}, which cannot be proven clean."]
+    return _said(name, [text, *_escaped(text)], secrets)
+
+
+def scan_file(path: Path, name: str, secrets: Collection[str] = ()) -> list[str]:
+    """Return what any file of a release tells, as `scan` does.
+
+    Of tar files the members, and of parquet files all texts and bytes, are looked at, a member or some rows at a time.
+    Links are not followed; they are findings, as is what is larger than 2 GB.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        Begins the findings.
+    secrets
+        As in `scan`.
+
+    Raises
+    ------
+    OSError
+        There is no such file, or it cannot be read.
+
+    """
+    secrets = frozenset(secrets)
+    if path.is_symlink():
+        return [f"{name}: a link, which may lead anywhere."]
+    size = path.stat().st_size
+    if not path.is_file():
+        return [f"{name}: no file."]
+    found = _said(name, [name], secrets)
+    if path.suffix == ".tar":
+        return found + list(_in_tar(path, name, secrets))
+    if path.suffix == ".parquet":
+        return found + list(_in_parquet(path, name, secrets))
+    if size > MOST_BYTES:
+        return [*found, _too_large(name, size)]
+    return found + scan(name, path.read_bytes(), secrets)
+
+
+def own_secrets(paths: Iterable[Path]) -> frozenset[str]:
+    """Return what tells of this machine and its user: home folder, host name, login name, and folders.
+
+    Names of less than 5 letters, and such as many machines have, are left out, and folders directly below the root.
+
+    Parameters
+    ----------
+    paths
+        Folders that a release is made from or in.
+
+    """
+    host = platform.node()
+    names = {name for name in (host, host.partition(".")[0], _login()) if _is_telling(name)}
+    given = {form for path in paths for form in (path.absolute(), path.resolve())}
+    folders = {str(folder) for folder in {Path.home(), *given} if len(folder.parts) > 2}
+    return frozenset(names | folders)
+
+
+_COMMON = frozenset(
+    {
+        *("admin", "administrator", "azureuser", "build", "builder", "centos", "codespace", "container", "debian"),
+        *("default", "docker", "fedora", "guest", "jenkins", "jovyan", "localhost", "nobody", "owner", "raspberrypi"),
+        *("runner", "server", "student", "ubuntu", "users", "vagrant", "vscode", "worker"),
+    }
+)
+_FEW_LETTERS = 5
+
+
+def _is_telling(name: str) -> bool:
+    return len(name) >= _FEW_LETTERS and name.casefold() not in _COMMON
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        # In containers users may have numbers alone, which tell nothing.
+        return ""
+
+
+def _said(name: str, texts: Iterable[str], secrets: Collection[str]) -> list[str]:
+    things = dict.fromkeys(thing for text in texts for thing in private_texts(text, secrets))
+    return [f"{name}: {thing}." for thing in things]
+
+
+def _too_large(name: str, size: int) -> str:
+    return f"{name}: {size / 10**9:.1f} GB, which is too much to look through."
+
+
+def _kind_of(content: bytes) -> str:
+    if content[4:8] == b"ftyp":
+        return "a HEIC, AVIF or video file"
+    return next((kind for start, kind in _KINDS.items() if content.startswith(start)), "a file of an unknown kind")
+
+
+def _escaped(text: str) -> Iterator[str]:
+    """Yield the strings of a JSON file in which letters are written as others."""
+    if "\\" not in text or not text.lstrip().startswith(("{", "[", '"')):
+        return
+    try:
+        waiting: list[Any] = [json.loads(text)]
+    except (ValueError, RecursionError):
+        # Lines of JSON, or no JSON at all, where what is written is what is said.
+        waiting = [_loaded(line) for line in text.splitlines()]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting.extend([*value, *value.values()])
+        elif isinstance(value, list):
+            waiting.extend(value)
+        elif isinstance(value, str):
+            yield value
+
+
+def _loaded(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return line
+
+
+def _in_tar(path: Path, name: str, secrets: frozenset[str]) -> Iterator[str]:
+    try:
+        with tarfile.open(path, "r:") as shard:
+            while (member := shard.next()) is not None:
+                # It would keep all of them.
+                shard.members.clear()  # type: ignore[attr-defined]
+                yield from _in_member(shard, member, name, secrets)
+            end = shard.offset
+    except (tarfile.TarError, EOFError, ValueError) as error:
+        yield _damaged(name, error)
+        return
+    if not _ends_in_zeros(path, end):
+        yield f"{name}: bytes behind the end of the archive."
+
+
+def _in_member(shard: tarfile.TarFile, member: tarfile.TarInfo, name: str, secrets: frozenset[str]) -> Iterator[str]:
+    part = f"{name}: {member.name}"
+    yield from _said(part, [member.name, *(text for pair in member.pax_headers.items() for text in pair)], secrets)
+    if {member.uname, member.gname} - {"", "root"}:
+        yield f"{part}: the archive names its owner, {member.uname or member.gname}."
+    if member.isdir():
+        return
+    if not member.isreg() or member.issparse():
+        yield f"{part}: no plain file, but a link, a device or a file with holes."
+    elif member.size > MOST_BYTES:
+        yield _too_large(part, member.size)
+    elif file := shard.extractfile(member):
+        yield from scan(part, file.read(), secrets)
+
+
+def _ends_in_zeros(path: Path, start: int) -> bool:
+    with path.open("rb") as file:
+        file.seek(start)
+        return all(not block.strip(b"\0") for block in iter(lambda: file.read(_BLOCK), b""))
+
+
+def _damaged(name: str, error: Exception) -> str:
+    return f"{name}: damaged, so that it cannot be proven clean ({' '.join(str(error).split()).rstrip('.')})."
+
+
+def _in_parquet(path: Path, name: str, secrets: frozenset[str]) -> Iterator[str]:
+    try:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            groups = [file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups)]
+            yield from _said(name, _remarks(file), secrets)
+            if max(groups, default=0) > MOST_BYTES:
+                yield _too_large(name, max(groups))
+                return
+            yield from _in_rows(file, name, secrets)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        yield _damaged(name, error)
+
+
+def _remarks(file: pq.ParquetFile) -> Iterator[str]:
+    """Yield all that a parquet file says beside its rows."""
+    yield str(file.metadata.created_by)
+    schema = file.schema_arrow
+    for remarks in (file.metadata.metadata, schema.metadata):
+        yield from (text.decode("utf-8", "replace") for pair in (remarks or {}).items() for text in pair)
+    yield from (text for field in schema for text in _remarks_of(field))
+
+
+def _remarks_of(field: pa.Field) -> Iterator[str]:
+    yield field.name
+    yield from (text.decode("utf-8", "replace") for pair in (field.metadata or {}).items() for text in pair)
+    for index in range(field.type.num_fields):
+        yield from _remarks_of(field.type.field(index))
+
+
+def _in_rows(file: pq.ParquetFile, name: str, secrets: frozenset[str]) -> Iterator[str]:
+    many = _TEXTS_A_TIME if all(_is_small(field.type) for field in file.schema_arrow) else _IMAGES_A_TIME
+    first = 0
+    for batch in file.iter_batches(many):
+        for column, values in zip(batch.schema.names, batch.columns, strict=True):
+            for leaf, array in _leaves(column, values):
+                yield from _in_values(f"{name}: column {leaf}", array, first, secrets)
+        first += batch.num_rows
+
+
+def _is_small(kind: pa.DataType) -> bool:
+    """Whether no value of a type can be an image."""
+    return not _is_bytes(kind) and all(_is_small(kind.field(index).type) for index in range(kind.num_fields))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    known = (pt.is_binary, pt.is_large_binary, pt.is_binary_view, pt.is_fixed_size_binary)
+    return any(is_kind(kind) for is_kind in known)
+
+
+def _leaves(name: str, array: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the arrays of plain values that an array is made of; of lists all values one after the other."""
+    kind = array.type
+    if pt.is_struct(kind):
+        for index in range(kind.num_fields):
+            yield from _leaves(f"{name}.{kind.field(index).name}", array.field(index))
+    elif pt.is_map(kind):
+        yield from _leaves(f"{name}.key", array.keys)
+        yield from _leaves(f"{name}.value", array.items)
+    elif pt.is_nested(kind):
+        yield from _leaves(name, array.flatten())
+    elif pt.is_dictionary(kind):
+        yield from _leaves(name, array.dictionary)
+    elif isinstance(kind, pa.BaseExtensionType):
+        yield from _leaves(name, array.storage)
+    else:
+        yield name, array
+
+
+def _in_values(name: str, array: Any, first: int, secrets: frozenset[str]) -> Iterator[str]:
+    if _is_bytes(array.type):
+        for row, value in enumerate(array, first):
+            content = value.as_py()
+            if content:
+                yield from scan(f"{name}, row {row}", content, secrets)
+    elif pt.is_string(array.type) or pt.is_large_string(array.type) or pt.is_string_view(array.type):
+        texts = pc.unique(array).to_pylist()
+        yield from _said(name, ["\n".join(text for text in texts if text)], secrets)

@@ -1,0 +1,215 @@
+"""What image files tell besides their pixels, found in two ways that do not rely on each other.
+
+One takes the file to its parts, and all that is not on the list of what pixels need is a finding. The other knows no
+formats and looks through all bytes for how blocks of metadata begin. Pixels are not decoded.
+
+Not found: what is hidden in pixels, in coefficients, or between a JPEG's coded data and the marker behind them.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import zlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dataset.photo_metadata import exif_block
+from dataset.photos import PhotoFile
+from pipeline.release.exif_names import has_position, names_in
+from pipeline.release.image_parts import APP, CODING, COM, DRI, JPEG, PNG, SOS, Chunk, Segment, read_jpeg, read_png
+from pipeline.release.plain_profiles import plain_profile
+from pipeline.release.private_texts import private_texts
+from pipeline.release.stripping import (
+    ADOBE_LENGTH,
+    APP0,
+    APP2,
+    APP14,
+    ICC,
+    JFIF,
+    PNG_CRITICAL,
+    PROFILE_NAME,
+    is_adobe,
+    is_colour,
+)
+
+_EXIF, _XMP, _IPTC = "EXIF", "XMP", "IPTC"
+_MARKS: Mapping[bytes, str] = {
+    b"Exif\0\0": _EXIF,
+    b"II*\0\x08\0\0\0": _EXIF,
+    b"MM\0*\0\0\0\x08": _EXIF,
+    b"http://ns.adobe.com/": _XMP,
+    b"22-rdf-syntax-ns#": _XMP,
+    b"Photoshop 3.0": _IPTC,
+    b"Raw profile type ": "Raw profile",
+    b"MotionPhoto_Data": "MotionPhoto",
+}
+"""How metadata begin, wherever they stand. Of random bytes, a terabyte has one of them once in some hundred times."""
+_EXIF_START = b"Exif\0\0"
+_MOST_TEXT = 10**6
+"""Bytes that a compressed text may have."""
+_MOST_LISTED = 5
+_MOST_REMEMBERED = 1 << 14
+"""Bytes of the parts of one file."""
+_COMPRESSED = re.compile(rb"(?<=\0)\x78[\x01\x5e\x9c\xda]")
+"""How compressed texts begin (RFC 1950, 2.2)."""
+
+
+def is_image(content: bytes) -> bool:
+    """Whether these are the bytes of an image that can be proven clean: JPEG or PNG."""
+    return content.startswith((JPEG, PNG))
+
+
+def scan_image(content: bytes, secrets: Collection[str] = ()) -> list[str]:
+    """Return what a JPEG or PNG file holds besides its pixels, as things to be named in a sentence."""
+    scan = _scan_jpeg if content.startswith(JPEG) else _scan_png
+    found = list(scan(content, secrets if isinstance(secrets, frozenset) else frozenset(secrets)))
+    marks = {kind for mark, kind in _MARKS.items() if mark in content}
+    hidden = sorted(kind for kind in marks if not any(kind in thing for thing in found))
+    return list(dict.fromkeys([*found, *(f"bytes that mark {kind}" for kind in hidden)]))
+
+
+def _scan_jpeg(content: bytes, secrets: frozenset[str]) -> Iterator[str]:
+    image = read_jpeg(content)
+    yield from _findings(tuple(part for part in image.segments if part.marker != SOS), secrets, _in_segments)
+    yield from _around(image.stray, "between its segments", secrets)
+    yield from _around(image.rest, "behind the end of the image", secrets)
+    if not image.is_whole:
+        yield "no end of the image, so that it cannot be proven clean"
+
+
+def _scan_png(content: bytes, secrets: frozenset[str]) -> Iterator[str]:
+    image = read_png(content)
+    yield from _findings(tuple(part for part in image.chunks if part.name != b"IDAT"), secrets, _in_chunks)
+    if any(part.data.startswith(b"Raw profile type ") for part in image.chunks):
+        yield _in_exif(exif_block(PhotoFile(Path("image.png"), content)))
+    yield from _around(image.rest, "behind the end of the image", secrets)
+    if not image.is_whole:
+        yield "no end of the image, so that it cannot be proven clean"
+
+
+def _around(data: bytes, where: str, secrets: frozenset[str]) -> Iterator[str]:
+    if data:
+        yield f"{len(data)} bytes {where}"
+        yield from _texts(data, secrets)
+
+
+def _texts(data: bytes, secrets: frozenset[str]) -> list[str]:
+    # Texts of Windows have two bytes a letter.
+    readings = (_decoded(data), _decoded(data.replace(b"\0", b"")))
+    found = [thing for reading in readings for thing in private_texts(reading, secrets, is_binary=True)]
+    return list(dict.fromkeys(found))[:_MOST_LISTED]
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+Part = tuple[int | bytes, bytes]
+"""A segment or a chunk."""
+Finder = Callable[[Sequence[Any]], Iterator[str]]
+
+
+def _findings(parts: tuple[Part, ...], secrets: frozenset[str], find: Finder) -> Sequence[str]:
+    """Return what is found in the parts that are not pixels."""
+    small = sum(len(part[1]) for part in parts) <= _MOST_REMEMBERED
+    return (_remembered if small else _found_in)(parts, secrets, find)
+
+
+def _found_in(parts: tuple[Part, ...], secrets: frozenset[str], find: Finder) -> Sequence[str]:
+    return (*find(parts), *_texts(b"\n".join(_readable(*part) for part in parts), secrets))
+
+
+# Patches have the same few segments in front of their pixels, file after file.
+_remembered = functools.lru_cache(maxsize=256)(_found_in)
+
+
+def _readable(name: int | bytes, data: bytes) -> bytes:
+    """Return the bytes of a part with what lies in it compressed."""
+    if name in (b"zTXt", b"iTXt", b"iCCP"):
+        # The compressed text begins behind a name, some flags and, in iTXt, further names (PNG, 11.3.3).
+        starts = (found.start() for found in _COMPRESSED.finditer(data))
+        return b"\n".join([data, *(_inflated(data[start:]) for start in starts)])
+    return data
+
+
+def _in_segments(segments: Sequence[Segment]) -> Iterator[str]:
+    profile = b"".join(data[len(ICC) + 2 :] for marker, data in segments if marker == APP2 and data.startswith(ICC))
+    yield from _in_profile(profile)
+    for marker, data in segments:
+        if not _is_needed(marker, data):
+            yield from _in_segment(marker, data)
+
+
+def _is_needed(marker: int, data: bytes) -> bool:
+    """Whether a segment is on the list of what pixels need; profiles are looked at by themselves."""
+    if marker == APP0:
+        return data.startswith(b"JFIF\0") and len(data) == len(JFIF) and data.endswith(b"\0\0")
+    if marker == APP2:
+        return data.startswith(ICC)
+    if marker == APP14:
+        return is_adobe(data) and len(data) == ADOBE_LENGTH
+    return marker in CODING and (marker != DRI or len(data) == 2)
+
+
+def _in_segment(marker: int, data: bytes) -> Iterator[str]:
+    if marker == COM:
+        yield "a comment"
+    elif data.startswith(_EXIF_START):
+        yield _in_exif(data[len(_EXIF_START) :])
+    elif data.startswith(b"http://ns.adobe.com/"):
+        yield _XMP
+    elif data.startswith(b"Photoshop 3.0"):
+        yield f"{_IPTC} or other data of Photoshop's"
+    elif data.startswith((b"JFIF\0", b"JFXX\0")):
+        yield "a thumbnail"
+    elif data.startswith(b"MPF\0"):
+        yield "a list of further pictures (MPF)"
+    else:
+        yield f"a segment APP{marker - APP0}" if marker in APP else f"a segment of the unknown kind {marker:#04x}"
+
+
+def _in_exif(block: bytes) -> str:
+    kinds = ["GPS position"] * has_position(block) + sorted(names_in(block))
+    return f"{_EXIF} with {_listed(kinds)}" if kinds else _EXIF
+
+
+def _listed(things: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(things[:-1]), things[-1])))
+
+
+def _in_profile(profile: bytes) -> Iterator[str]:
+    if profile and plain_profile(profile) != profile:
+        yield "a colour profile with texts or figures of its own"
+
+
+def _in_chunks(chunks: Sequence[Chunk]) -> Iterator[str]:
+    for chunk in chunks:
+        if chunk.name in PNG_CRITICAL or is_colour(chunk) or (chunk.name == b"pHYs" and len(chunk.data) == 9):
+            continue
+        yield from _in_chunk(*chunk)
+
+
+def _in_chunk(name: bytes, data: bytes) -> Iterator[str]:
+    if name == b"iCCP":
+        profile = _inflated(data.partition(b"\0")[2][1:])
+        yield from _in_profile(profile if data.startswith(PROFILE_NAME) else profile + b"a name of its own")
+    elif name == b"eXIf":
+        yield _in_exif(data.removeprefix(_EXIF_START))
+    elif name in (b"tEXt", b"zTXt", b"iTXt"):
+        keyword = data.partition(b"\0")[0].decode("latin-1")
+        yield _XMP if keyword == "XML:com.adobe.xmp" else f"a text {keyword!r}"
+    else:
+        yield "the time of the last change" if name == b"tIME" else f"a chunk {name.decode('latin-1')!r}"
+
+
+def _inflated(data: bytes) -> bytes:
+    """Return what was compressed, up to a length; nothing where it is damaged."""
+    try:
+        return zlib.decompressobj().decompress(data, _MOST_TEXT)
+    except zlib.error:
+        return b""

@@ -1,0 +1,248 @@
+"""Photos without anything but their pixels and what these need to be shown right.
+
+JPEG and PNG files are rewritten part by part, which loses nothing; what that cannot do is decoded and encoded anew.
+
+Colour profiles that decoding would not apply, those of sRGB among them, are left out. Of the others those of
+well-known spaces are written anew without texts (`plain_profiles`), and with any other the pixels become sRGB.
+
+Left as it is: what somebody hid in pixels or in coefficients.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dataset.camera_formats import is_heif, is_raw
+from dataset.decoding import open_stored
+from dataset.errors import Rejection
+from dataset.photo_metadata import exif_block
+from dataset.photos import PhotoFile, decode_photo, encode_image
+from dataset.profiles import to_srgb
+from dataset.stored import Image, Stored
+from dataset.tiff_fields import TiffReader
+from pipeline.release.exif_names import names_in
+from pipeline.release.image_parts import (
+    APP,
+    CODING,
+    EOI,
+    JPEG,
+    PNG,
+    SOS,
+    Chunk,
+    Segment,
+    png_bytes,
+    read_jpeg,
+    read_png,
+    segment_bytes,
+)
+from pipeline.release.plain_profiles import plain_profile
+
+ICC, ADOBE = b"ICC_PROFILE\0", b"Adobe"
+JFIF = b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0"
+"""Version 1.01, square pixels of no size, no thumbnail."""
+ADOBE_LENGTH = 12
+APP0, APP2, APP14 = APP[0], APP[2], APP[14]
+_ICC_A_SEGMENT = 0xFFFF - 2 - len(ICC) - 2
+
+PROFILE_NAME = b"icc\0\0"
+"""How the chunk iCCP begins: a name, and the number of the compression."""
+PNG_CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT"})
+PNG_COLOUR = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"sBIT": 4, b"cICP": 4, b"tRNS": 256}
+"""Chunks that say how pixels are meant, by the most bytes that they have (PNG, third edition, 11.3.1 and 11.3.2)."""
+
+
+@dataclass(frozen=True)
+class Stripped:
+    """A photo's file without metadata."""
+
+    content: bytes
+    suffix: str
+    """`.jpg` or `.png`."""
+    lossless: bool
+    """Whether it decodes to the very pixels that the photo has."""
+    note: str
+    """Why it was encoded again and what that lost, as a clause; empty where it was not."""
+
+
+def strip_photo(photo: PhotoFile, jpeg_quality: int) -> Stripped:
+    """Return a photo without metadata: JPEG and PNG files keep their format, all others become PNG.
+
+    Pixels that are not taken over as they lie in the file are those of `PhotoFile.colour`: upright, sRGB, 8 bit.
+
+    Parameters
+    ----------
+    photo
+        Any that can be decoded.
+    jpeg_quality
+        1..100, of JPEG files that have to be encoded again.
+
+    Raises
+    ------
+    Rejection
+        As `PhotoFile.colour`.
+
+    """
+    pixels = photo.colour()
+    if is_raw(photo.path) or not photo.content.startswith((JPEG, PNG)):
+        return _as_png(photo, pixels)
+    stored = open_stored(photo.content, photo.path)
+    suffix = ".jpg" if photo.content.startswith(JPEG) else ".png"
+    reasons = _reasons(stored)
+    if not reasons:
+        content = _without_metadata(stored, suffix)
+        if _shows(content, pixels):
+            return Stripped(content, suffix, lossless=True, note="")
+        reasons = ["its data are damaged and could not be taken over part by part"]
+    losses = _losses_of_png(stored) if suffix == ".png" else ["JPEG cannot be encoded again without loss"]
+    return _encoded(pixels, suffix, jpeg_quality, reasons, losses)
+
+
+def told(photo: PhotoFile) -> frozenset[str]:
+    """Return the texts of a photo's EXIF block that identify a device or a person.
+
+    They are the serial numbers of body and lens, owner, artist, copyright and the unique ID of the image. Texts of less
+    than 4 characters, digits alone of less than 6 and repetitions of one character are left out: they are found by
+    chance anywhere. The maker's note is not read.
+    """
+    texts = {text for found in names_in(exif_block(photo)).values() for text in found}
+    return frozenset(text for text in texts if len(set(text)) > 1 and len(text) >= (6 if text.isdigit() else 4))
+
+
+def _reasons(stored: Stored) -> list[str]:
+    """Return why the pixels cannot stay as they lie in the file."""
+    turned = ["its EXIF block, which is left out, said how to turn it upright"] * (stored.turn != 1)
+    profile = _applied_profile(stored)
+    odd = ["its colour profile is of no well-known space, and may tell of a device or a person"]
+    return turned + odd * bool(profile and not plain_profile(profile))
+
+
+def _applied_profile(stored: Stored) -> bytes:
+    """Return the colour profile if decoding applies it, which it does not to sRGB and to what is damaged."""
+    return stored.profile if to_srgb(stored.profile).transform else b""
+
+
+def _without_metadata(stored: Stored, suffix: str) -> bytes:
+    applied = _applied_profile(stored)
+    profile = plain_profile(applied) if applied else b""
+    if suffix == ".jpg":
+        return _jpeg_without_metadata(stored.content, profile)
+    return _png_without_metadata(stored.content, profile)
+
+
+def _jpeg_without_metadata(content: bytes, profile: bytes) -> bytes:
+    segments = read_jpeg(content).segments
+    kept = [segment_bytes(*segment) for segment in segments if segment.marker in CODING]
+    return b"".join([JPEG, *_heads(segments), *icc_segments(profile), *kept, bytes((0xFF, EOI))])
+
+
+def _heads(segments: Sequence[Segment]) -> list[bytes]:
+    """Return the segments by which decoders tell the colours of three channels: JFIF's, Adobe's or both or none."""
+    before = segments[: next((index for index, part in enumerate(segments) if part.marker == SOS), 0)]
+    adobe = [data[:ADOBE_LENGTH] for marker, data in before if marker == APP14 and is_adobe(data)]
+    # JFIF's makes YCbCr of what Adobe's alone, or the names of the channels, say is RGB; where it was not it must not
+    # come, but where neither is and the channels are named as JFIF does.
+    has_jfif = any(marker == APP0 and data.startswith(b"JFIF\0") and len(data) >= len(JFIF) for marker, data in before)
+    if has_jfif or (not adobe and _channels(before) in (b"\x01", b"\x01\x02\x03")):
+        return [segment_bytes(APP0, JFIF), *(segment_bytes(APP14, data) for data in adobe[-1:])]
+    return [segment_bytes(APP14, data) for data in adobe[-1:]]
+
+
+def is_adobe(data: bytes) -> bool:
+    """Whether a segment APP14 is Adobe's, which tells of colours; shorter ones are ignored by decoders."""
+    return data.startswith(ADOBE) and len(data) >= ADOBE_LENGTH
+
+
+def _channels(segments: Sequence[Segment]) -> bytes:
+    """Return the names of the channels, a byte each (T.81, B.2.2)."""
+    frames = [data for marker, data in segments if marker in range(0xC0, 0xD0) and marker not in (0xC4, 0xC8, 0xCC)]
+    return frames[0][6::3] if frames else b""
+
+
+def icc_segments(profile: bytes) -> list[bytes]:
+    """Return the segments that hold a profile in a JPEG file (ICC.1:2022, B.4)."""
+    pieces = [profile[start : start + _ICC_A_SEGMENT] for start in range(0, len(profile), _ICC_A_SEGMENT)]
+    return [segment_bytes(APP2, ICC + bytes((index, len(pieces))) + piece) for index, piece in enumerate(pieces, 1)]
+
+
+def _png_without_metadata(content: bytes, profile: bytes) -> bytes:
+    kept: list[Chunk] = []
+    seen: set[bytes] = set()
+    for chunk in read_png(content).chunks:
+        if chunk.name in PNG_CRITICAL or (chunk.name not in seen and is_colour(chunk)):
+            kept.append(chunk)
+            seen.add(chunk.name)
+    if profile:
+        kept.insert(1, Chunk(b"iCCP", PROFILE_NAME + zlib.compress(profile)))
+    return png_bytes(kept)
+
+
+def is_colour(chunk: Chunk) -> bool:
+    """Whether a chunk says how pixels are meant and nothing besides."""
+    return len(chunk.data) <= PNG_COLOUR.get(chunk.name, -1)
+
+
+def _shows(content: bytes, pixels: Image) -> bool:
+    try:
+        return np.array_equal(decode_photo(content, Path("stripped")), pixels)
+    except Rejection:
+        return False
+
+
+def _encoded(
+    pixels: Image, suffix: str, jpeg_quality: int, reasons: Sequence[str], losses: Sequence[str] = ()
+) -> Stripped:
+    content = encode_image(pixels, suffix, jpeg_quality)
+    return Stripped(content, suffix, lossless=not losses, note="; ".join((*reasons, *losses)))
+
+
+_CONVERTED = "its colours were converted to sRGB"
+_ROUNDED = "its 16 bit were rounded to 8"
+_OPAQUE = "its transparency was dropped"
+_PNG_COLOUR_TYPE, _PNG_DEPTH = 25, 24
+"""Places in a PNG file."""
+
+
+def _losses_of_png(stored: Stored) -> list[str]:
+    chunks = {chunk.name for chunk in read_png(stored.content).chunks}
+    is_transparent = bool(stored.content[_PNG_COLOUR_TYPE] & 4) or b"tRNS" in chunks
+    found = {_CONVERTED: bool(_applied_profile(stored)), _ROUNDED: stored.content[_PNG_DEPTH] == 16}
+    return [loss for loss, is_so in (found | {_OPAQUE: is_transparent}).items() if is_so]
+
+
+_FORMATS = {b"II": "TIFF", b"MM": "TIFF", b"RI": "WebP", b"BM": "BMP"}
+_BITS, _EXTRA = 258, 338
+
+
+def _as_png(photo: PhotoFile, pixels: Image) -> Stripped:
+    if is_raw(photo.path):
+        return _encoded(pixels, ".png", 0, ["it is a camera's raw file"], ["it was developed to sRGB of 8 bit"])
+    if is_heif(photo.content):
+        return _encoded(pixels, ".png", 0, ["it is a HEIC file"], ["it was decoded to sRGB of 8 bit"])
+    kind = _FORMATS.get(photo.content[:2], "file of another kind")
+    losses = [_CONVERTED] * bool(_applied_profile(open_stored(photo.content, photo.path)))
+    return _encoded(pixels, ".png", 0, [f"it is a {kind} file"], losses + _losses_of(kind, photo.content))
+
+
+def _losses_of(kind: str, content: bytes) -> list[str]:
+    if kind == "TIFF":
+        return _losses_of_tiff(content)
+    # Flag of an extended WebP file (RFC 9649, 2.7); in one without loss alpha is a bit behind the sizes.
+    has_alpha = kind == "WebP" and (
+        (content[12:16] == b"VP8X" and content[20] & 0x10) or (content[12:16] == b"VP8L" and content[24] & 0x10)
+    )
+    return [_OPAQUE] * bool(has_alpha)
+
+
+def _losses_of_tiff(content: bytes) -> list[str]:
+    try:
+        reader = TiffReader(content)
+    except ValueError:
+        return ["it was decoded to 8 bit"]
+    tags = reader.first({_BITS, _EXTRA})
+    bits = np.frombuffer(tags[_BITS].data, f"{reader.order}u2") if _BITS in tags else np.ones(1)
+    return [_ROUNDED] * bool(bits.max() > 8) + [_OPAQUE] * (_EXTRA in tags)
