@@ -49,7 +49,7 @@ repro: $(VENV)/repro.stamp
 	@echo "The report is $(CURDIR)/results/report/report.html"
 
 test: $(VENV)/dev.stamp
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8 --dist=loadfile
 
 lint: $(VENV)/dev.stamp
 	@$(BIN)/ruff check .

@@ -39,7 +39,7 @@ def write_split(folder: Path, count: int, suffix: str) -> Path:
         frames = pool.map(partial(_frame, count=count), scenes, chunksize=100)
     write_rows(Patch.table_in(home), Patch, [row for part in parts for row in part])
     write_rows(Frame.table_in(home), Frame, frames)
-    write_json(home / "selection.json", {"pairs": {"all": len(frames), "aligned": len(frames), "others": {}}})
+    write_json(home / "selection.json", {})
     # Near-duplicates are looked for in the verification, which is measured.
     split({PHONE: Patch.table_in(home)}, folder / "splits", SplitParams(near_minutes=0))
     return folder / "splits"

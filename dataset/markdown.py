@@ -13,7 +13,7 @@ def text(value: Any) -> str:
     """Return any value as a line of Markdown that shows it as it is."""
     escaped = re.sub(r"([\\`*_\[\]<>#|~&$!])", r"\\\1", plain(value))
     # At a line's beginning these would make a list, a rule or a heading.
-    return re.sub(r"^(\d*)([-+=.)])(?!\d)", r"\1\\\2", escaped)
+    return re.sub(r"^(?:([-+=])(?!\d)|(\d+)([.)])(?= |$))", r"\2\\\1\3", escaped)
 
 
 def plain(value: Any) -> str:

@@ -13,6 +13,7 @@ Conventions of all tables and all code:
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import types
 import typing
 from collections.abc import Mapping
@@ -220,7 +221,12 @@ class Timing(Row):
 
 @dataclass(frozen=True, kw_only=True)
 class Patch(Row):
-    """One candidate window of an aligned pair, kept or not: what was measured on it, and where it comes from."""
+    """One candidate window of an aligned pair, kept or not: what was measured on it, and where it comes from.
+
+    An imported patch (mode imported) has no photos: its paths are those of its two image files, where it lies in a
+    photo is empty, and it was measured on the window in its middle that leaves room to search: the middle 86 px of
+    100, with patches.search_px 5.
+    """
 
     TABLE: ClassVar[str] = "patches"
     MADE_BY: ClassVar[str] = "patches"
@@ -237,21 +243,28 @@ class Patch(Row):
         "unsharp": "the DSLR's window is blurred, or more blurred than the phone's",
         "small_crop": "the common crop is smaller than a window",
         "photo_changed": "a photo is not the one that was paired",
-        "unreadable_photo": "a photo cannot be decoded any more",
+        "unreadable_photo": "a photo cannot be decoded any more; imported: an image cannot be read",
         "worker_lost": "the process that worked on the pair was killed",
         "internal_error": "a fault of the program",
+        "no_mate": "imported: one of the two images is missing",
+        "unequal_sizes": "imported: the two images differ in size",
     }
 
     patch_id: str = column("pair and place of the window; unique; letters, digits, '_' and '-'")
-    pair_id: str = column("the pair that the window was cut from")
+    pair_id: str = column("the pair that the window was cut from; imported: the patch itself")
     phone: str = column("phone that took the photo")
-    scene_id: str = column("the moment: equal for all phones' photos of it")
+    scene_id: str = column("the moment: equal for all phones' photos of it; imported: the patch itself")
     status: str = column("accepted or rejected")
     reason: str = column("why it was rejected; empty when accepted", default="")
-    detail: str = column("the reason as a sentence, with figures", default="")
+    detail: str = column(
+        "the reason as a sentence, with figures; imported: what of an accepted patch is not stored as it was",
+        default="",
+    )
     x: int | None = column("left column of the window in the upright phone photo, before it moves", "px", default=None)
     y: int | None = column("top row of the window in the upright phone photo, before it moves", "px", default=None)
-    size: int | None = column("side of the window", "px", default=None)
+    size: int | None = column(
+        "side of the window; imported: of the patch, empty where it is no square", "px", default=None
+    )
     ncc: float | None = column(
         "zero-mean normalised cross-correlation of the two grey windows as they stand; empty where one has a single "
         "grey value",
@@ -305,7 +318,10 @@ class Patch(Row):
         "0..2",
         default=None,
     )
-    mode: str | None = column("strict: the window stays where it is; dped: it moves to the best NCC", default=None)
+    mode: str | None = column(
+        "strict: the window stays where it is; dped: it moves to the best NCC; imported: as others have cut it",
+        default=None,
+    )
     phone_x: float | None = column(
         "left column of the phone's image of the patch in the upright phone photo, before the turn", "px", default=None
     )
@@ -320,14 +336,16 @@ class Patch(Row):
     )
     phone_path: Place = column("the phone's photo")
     dslr_path: Place = column("the DSLR's photo")
-    phone_sha256: str = column("SHA-256 of the phone's file, hex")
-    dslr_sha256: str = column("SHA-256 of the DSLR's file, hex")
+    phone_sha256: str = column("SHA-256 of the phone's file, hex; imported: empty where a file cannot be read")
+    dslr_sha256: str = column("SHA-256 of the DSLR's file, hex; imported: the same")
     shard: Path | None = column("tar file that holds both images; empty when rejected", default=None)
     phone_offset: int | None = column("first byte of the phone image's file in the shard", "byte", default=None)
     phone_bytes: int | None = column("length of the phone image's file", "byte", default=None)
     dslr_offset: int | None = column("first byte of the DSLR image's file in the shard", "byte", default=None)
     dslr_bytes: int | None = column("length of the DSLR image's file", "byte", default=None)
-    params_sha256: str = column("SHA-256, hex, of the section patches of the parameters, as selection.json holds them")
+    params_sha256: str = column(
+        "SHA-256, hex, of the section patches of the parameters, as selection.json, or imported.json, holds them"
+    )
     key: str = column("digest of the inputs, parameters and code that made this row")
 
 
@@ -507,7 +525,7 @@ def as_markdown() -> str:
     """Return the documentation of all tables: `docs/tables.md`, which a test holds equal to this."""
     parts = ["# The tables between the stages\n", _conventions()]
     for row_type in TABLES:
-        parts.append(f"\n## {row_type.TABLE}\n\n{row_type.__doc__}\n")
+        parts.append(f"\n## {row_type.TABLE}\n\n{inspect.getdoc(row_type)}\n")
         parts.append("| column | type | unit | meaning |\n|---|---|---|---|")
         parts += [
             f"| {spec.name} | {spec.arrow_type}{', or empty' if spec.nullable else ''} | {spec.unit} | {spec.meaning} |"

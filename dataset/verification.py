@@ -44,14 +44,14 @@ def verify_split(folder: Path) -> Verdict:
 
     """
     photos = [photo for photo in read_rows(Photo.table_in(folder), Photo) if photo.status == "present"]
-    samples = _read_samples(folder, {photo.phone for photo in photos})
+    samples = read_samples(folder, {photo.phone for photo in photos})
     checks: list[Callable[[], tuple[list[str], str]]] = [
         lambda: _one_side("scene", ((photo.scene_id, photo) for photo in photos)),
         lambda: _one_side("DSLR frame, by SHA-256,", ((photo.dslr_sha256, photo) for photo in photos)),
         lambda: _one_side("phone photo, by SHA-256,", ((photo.phone_sha256, photo) for photo in photos)),
         lambda: _near_duplicates(photos),
         lambda: _samples_follow(photos, samples),
-        lambda: _extents(samples),
+        lambda: check_extents(samples),
         lambda: _listed(folder, photos),
     ]
     leaks, proven = [], []
@@ -63,7 +63,15 @@ def verify_split(folder: Path) -> Verdict:
     return Verdict(leaks, proven, is_proof=True)
 
 
-def _read_samples(folder: Path, phones: Container[str]) -> pd.DataFrame:
+def read_samples(folder: Path, phones: Container[str]) -> pd.DataFrame:
+    """Read all tables of samples in a folder, those of `phones` whatever wrote them, as one.
+
+    Raises
+    ------
+    DpedtoolError
+        There is none, or one is damaged.
+
+    """
     # A table that another program has written again lacks our mark, but is trained on all the same.
     tables = [path for path in sorted(folder.glob("*.parquet")) if path.stem in phones or holds(path, Sample)]
     if not tables:
@@ -139,8 +147,8 @@ def _samples_follow(photos: Iterable[Photo], samples: pd.DataFrame) -> tuple[lis
     )
 
 
-def _extents(samples: pd.DataFrame) -> tuple[list[str], str]:
-    """Whether each sample's bytes exist under its name, and none are on two sides."""
+def check_extents(samples: pd.DataFrame) -> tuple[list[str], str]:
+    """Return what is wrong with where samples lie, their bytes not there under their names or on two sides; or none."""
     leaks = []
     for shard, rows in samples.groupby("shard", sort=True):
         path = Path(str(shard))

@@ -311,8 +311,9 @@ MOST_FAULTS = 20
 @click.option(
     "--verify",
     is_flag=True,
-    help="Prove that no scene, frame or near-duplicate of DIR is on two sides; write nothing. DIR is an earlier OUT, "
-    "or a data set in the layout of DPED, of which files and pixels are compared, which proves nothing.",
+    help="Prove that no scene, frame or near-duplicate of DIR is on two sides; write nothing. DIR is an earlier OUT; "
+    "or a data set in the layout of DPED, or what was imported from one, of which files are compared, which proves "
+    "nothing.",
 )
 @params_options
 def split(folder: Path, out: Path | None, verify: bool, params: Params) -> None:
@@ -344,9 +345,13 @@ def split(folder: Path, out: Path | None, verify: bool, params: Params) -> None:
 
 def _verify(folder: Path) -> None:
     from dataset.dped_layout import verify_layout
+    from dataset.samples_alone import holds_samples, verify_samples
     from dataset.verification import verify_split
 
-    verdict = verify_split(folder) if Photo.table_in(folder).is_file() else verify_layout(folder)
+    if Photo.table_in(folder).is_file():
+        verdict = verify_split(folder)
+    else:
+        verdict = verify_samples(folder) if holds_samples(folder) else verify_layout(folder)
     _say_verdict(folder, verdict, MOST_FAULTS, "mend the data, or split it anew")
     click.echo(f"Nothing in {folder} leaks.")
 

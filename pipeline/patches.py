@@ -249,9 +249,16 @@ def _write_summary(out: Path, alignments: Sequence[Alignment], params: PatchesPa
 
 
 def _pairs(alignments: Sequence[Alignment]) -> dict[str, Any]:
-    """How many pairs were aligned, and how many were not, by reason."""
-    reasons = Counter(row.reason for row in alignments if row.status != "aligned")
-    return {"all": len(alignments), "aligned": len(alignments) - reasons.total(), "others": dict(reasons)}
+    """How many pairs have which status and reason, and how many of the aligned ones which size of the DSLR's photo."""
+    statuses = Counter(row.status for row in alignments)
+    reasons = Counter(row.reason for row in alignments if row.reason)
+    sizes = Counter((row.dslr_width, row.dslr_height) for row in alignments if row.status == "aligned")
+    return {
+        "all": len(alignments),
+        **{status: statuses[status] for status in Alignment.STATUSES},
+        "reasons": dict(reasons),
+        "dslr_sizes": [{"width": w, "height": h, "photos": count} for (w, h), count in sizes.most_common()],
+    }
 
 
 def _at_home(row: RowT, alignment: Alignment) -> RowT:

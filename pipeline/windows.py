@@ -95,10 +95,14 @@ def measure(phone: Bytes, dslr: Bytes, box: Box, params: PatchesParams) -> Itera
     """
     corners = window_corners(dslr.shape[0], dslr.shape[1], params)
     for y in np.unique(corners[:, 1]):
-        yield _measure_row(phone, dslr, box, corners[corners[:, 1] == y], params)
+        yield measure_row(phone, dslr, box, corners[corners[:, 1] == y], params)
 
 
-def _measure_row(phone: Bytes, dslr: Bytes, box: Box, corners: Corners, params: PatchesParams) -> Measures:
+def measure_row(phone: Bytes, dslr: Bytes, box: Box, corners: Corners, params: PatchesParams) -> Measures:
+    """Measure the windows at these corners, (N, 2) in px of the DSLR's image and all of one y; otherwise as `measure`.
+
+    What of the search reaches beyond the phone's image does not count.
+    """
     moves = params.mode == "dped"
     turns = turns_within(params.max_angle_deg, params.angle_step_deg) if moves else (0.0,)
     side, top = params.size_px, int(corners[0, 1])

@@ -15,15 +15,32 @@ from split_rig import picture, sha
 
 from dataset.io import file_sha256, write_json, write_text
 from dataset.params import ReleaseParams, describe
-from dataset.photos import encode_image
+from dataset.photos import decode_image, encode_image, save_image
 from dataset.schema import SPLITS
 from dataset.thumbnails import thumbnail
+from pipeline.release.card import card
 from pipeline.release.chunks import Images, chunks_of, read_rows_of
-from pipeline.release.description import CARD, EXAMPLES, LICENCE, RELEASE, SUMS
+from pipeline.release.citation import citation
+from pipeline.release.croissant import croissant
+from pipeline.release.description import (
+    CARD,
+    CITATION,
+    CROISSANT,
+    EXAMPLES,
+    LICENCE,
+    RELEASE,
+    SUMS,
+    DataFile,
+    Description,
+)
+from pipeline.release.examples import example_picture
 from pipeline.release.layouts import layouts_of
 from pipeline.release.layouts.dped import full_size_folder
+from pipeline.release.licence_text import licence_text
+from pipeline.release.statistics import QUANTILES
 from pipeline.release.tables import PAIRS, PAIRS_SCHEMA, PATCHES, PATCHES_SCHEMA
 
+STATISTICS = "statistics.json"
 COUNTS: Mapping[str, int] = {"train": 5, "validation": 2, "test": 3}
 """Patches of a phone; two a scene."""
 PARAMS = ReleaseParams(
@@ -155,6 +172,80 @@ def _counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
     }
 
 
+def describe_release(
+    folder: Path, params: ReleaseParams = PARAMS, figures: Mapping[str, Any] | None = None, **known: Any
+) -> Description:
+    """What the documents of a release that lies there say; `known` in place of what is found."""
+    rows = pq.read_table(folder / PATCHES, columns=["phone", "split", "pair_id"]).to_pylist()
+    names = sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in {".tar", ".parquet"}
+    )
+    return Description(
+        **{
+            "params": params,
+            "counts": _counts(rows),
+            "figures": figures or figures_of(rows),
+            "files": [DataFile(name, file_sha256(folder / name), (folder / name).stat().st_size) for name in names],
+            "encoded": len(rows) if "dped" in params.layouts else 0,
+            "photos": [],
+            **known,
+        }
+    )
+
+
+def figures_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Figures as `pipeline.release.statistics` gives them, of rows with phone, split and pair_id."""
+    phones = dict.fromkeys(row["phone"] for row in rows)
+    return {
+        "phones": {phone: _figures_of_phone([row for row in rows if row["phone"] == phone]) for phone in phones},
+        "splits": _extents(rows),
+        "excluded": {"scenes": 1, "groups": 0, "pairs": 1, "patches": 4, "reasons": {"two_sides": 1}},
+        "groups": {"groups": 5, "of_several_scenes": 1, "most_scenes": 2},
+        "drawn_by": "seed 0, test 0.15, validation 0.1",
+        "near_minutes": 30,
+        "near_keypoints": 12,
+        "cameras": {"iphone": "Apple iPhone X", "dslr": "Nikon D5500"},
+        "simulated": False,
+    }
+
+
+def _figures_of_phone(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    count = len(rows)
+    quantiles = dict.fromkeys((*QUANTILES, "largest"), 0.25)
+    bins = [{"from": low, "to": round(low + 0.1, 1), "patches": n} for low, n in ((0.0, 1), (0.1, 0), (0.2, count - 1))]
+    kept = [{"from": 0, "to": 50, "windows": 8, "accepted": 2, "share": 0.25}]
+    kept += [{"from": 50, "to": 100, "windows": 0, "accepted": 0, "share": None}]
+    return {
+        "alignment": {"pairs": 9, "aligned": 7, "rejected": 1, "failed": 1}
+        | {"reasons": {"parallax": 1, "worker_lost": 1}},
+        "photos": {
+            "phone": [{"width": 64, "height": 48, "photos": 6}],
+            "dslr": [{"width": 900, "height": 600, "photos": 6}],
+        },
+        "pairs": 7,
+        "windows": 3 * count,
+        "accepted": count + 4,
+        "released": count,
+        "patches_a_pair": 1.56,
+        "rejected": {"low_ncc": count, "shifted": 1},
+        "residual_px": {"measured": count, "not_measured": 0, "quantiles": quantiles, "histogram": bins},
+        "ncc": dict.fromkeys(quantiles, 0.95),
+        "selection": dict.fromkeys(("brightness", "texture", "place"), kept),
+        "limits": {"mode": "strict", "size_px": 32, "min_ncc": 0.9, "max_residual_px": 0.5, "format": "png"},
+        "splits": _extents(rows),
+    }
+
+
+def _extents(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    found = {}
+    for split in SPLITS:
+        mine = [row for row in rows if row["split"] == split]
+        pairs = {row["pair_id"] for row in mine}
+        scenes = {pair.partition("-")[2] for pair in pairs}
+        found[split] = {"scenes": len(scenes), "groups": len(scenes), "pairs": len(pairs), "patches": len(mine)}
+    return found
+
+
 def _write_documents(
     folder: Path, rows: Sequence[Mapping[str, Any]], photos: Sequence[Any], params: ReleaseParams, size: int
 ) -> None:
@@ -163,9 +254,14 @@ def _write_documents(
     facts = {"format": 1, "release": told, "counts": _counts(rows), "pairs": len({row["pair_id"] for row in rows})}
     facts |= {"size_px": size, "encoded": encoded, "photos": photos, "made_by": "dpedtool 0.1.0"}
     write_json(folder / RELEASE, facts)
-    write_text(folder / LICENCE, f"{params.licence}\n")
-    write_text(folder / CARD, f"---\nlicense: other\n---\n\n# {params.name}\n")
+    description = describe_release(folder, params, photos=photos)
+    write_json(folder / STATISTICS, description.figures)
+    write_text(folder / LICENCE, licence_text(params))
+    write_text(folder / CITATION, citation(description))
+    write_json(folder / CROISSANT, croissant(description))
+    write_text(folder / CARD, card(description))
     (folder / EXAMPLES).mkdir(exist_ok=True)
     for phone in dict.fromkeys(row["phone"] for row in rows):
         images = patch_images(next(row["patch_id"] for row in rows if row["phone"] == phone), size)
-        (folder / EXAMPLES / f"{phone}.png").write_bytes(images.phone or b"")
+        pair = [decode_image(content or b"", folder) for content in (images.phone, images.dslr)]
+        save_image(folder / EXAMPLES / f"{phone}.png", example_picture([(pair[0], pair[1])]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from dataset.errors import DpedtoolError, Rejection
 from dataset.io import digest, file_sha256
+from dataset.names import by_stem, counting
 from dataset.photos import SUFFIXES, Image, decode_image, list_photos, load_photo
 from dataset.schema import Sample
 from dataset.shards import Extent, read_extent
@@ -175,9 +175,9 @@ class FolderPairs(Pairs):
     """
 
     def __init__(self, phone: Path, dslr: Path, names: Sequence[str] | None = None) -> None:
-        sides = phone_images, dslr_images = _by_stem(phone), _by_stem(dslr)
+        sides = phone_images, dslr_images = _images_of(phone), _images_of(dslr)
         if names is None:
-            stems = sorted(phone_images.keys() & dslr_images.keys(), key=_counting)
+            stems = sorted(phone_images.keys() & dslr_images.keys(), key=counting)
             if not stems:
                 raise DpedtoolError(
                     f"No image in {phone} has the name of one in {dslr}: name two folders whose images are called "
@@ -247,14 +247,8 @@ def read_names(file: Path) -> list[str]:
     return names
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for place in list_photos(folder):
-        path = Path(str(place))
-        if path.stem in found:
-            raise DpedtoolError(f"{found[path.stem]} and {path} have one name but for the suffix: remove one.")
-        found[path.stem] = path
-    return found
+def _images_of(folder: Path) -> dict[str, Path]:
+    return by_stem(Path(str(place)) for place in list_photos(folder))
 
 
 def _all_listed(
@@ -277,11 +271,6 @@ def _listed(name: str, folders: tuple[Path, Path], sides: tuple[dict[str, Path],
         if stem not in images:
             raise DpedtoolError(f"{name} is listed, but {folder} has no image of that name: mend the list or add it.")
     return stem
-
-
-def _counting(name: str) -> tuple[list[str | int], str]:
-    """Sort key under which 9 comes before 10."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
 
 
 def _size(shape: tuple[int, ...]) -> str:

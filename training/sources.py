@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from dataset.io import digest
+from dataset.names import choose_held_out
 from dataset.params import TrainParams
 from training.data import FolderPairs, Pairs, PatchPairs, read_names
 
@@ -63,14 +63,3 @@ def from_folders(phone: Path, dslr: Path, names_file: Path | None, params: Train
         FolderPairs(phone, dslr, validation),
         tuple(validation),
     )
-
-
-def choose_held_out(names: Iterable[str], share: float, seed: int) -> set[str]:
-    """Return the names that are kept for validation: the `share` of all with the lowest digests of seed and name.
-
-    Neither order nor suffix matters, and with a share above 0 there is at least one, but never all. Every other name
-    that is added or removed moves one name from side to side at most.
-    """
-    ranked = sorted(set(names), key=lambda name: digest([seed, Path(name).stem]))
-    count = max(1, round(share * len(ranked))) if share > 0 else 0
-    return set(ranked[: min(count, len(ranked) - 1)])

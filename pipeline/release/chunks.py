@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 
 from dataset.errors import DpedtoolError
 
-
 _PLACE = ["phone", "split", "number", "file"]
 """Columns that say where a patch stands."""
 

@@ -9,7 +9,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,8 @@ import pandas as pd
 from dataset.io import read_json
 from dataset.schema import EXCLUDED, SPLITS, Alignment, Frame, Patch, Photo
 from dataset.tables import read_frame
+
+Key = TypeVar("Key", str, tuple[int, ...])
 
 RESIDUAL_EDGES_PX = (*(round(0.1 * step, 1) for step in range(11)), 2.0, 4.0, 8.0)
 """Where the bins of the histogram begin and end; a last one has all above."""
@@ -29,7 +31,7 @@ _OF_PHOTOS = ("pair_id", "phone", "scene_id", "group", "status", "split", "reaso
 _LIMITS = ("near_minutes", "near_keypoints")
 
 
-def figures(splits: Path, patches: Mapping[str, Path], aligned: Mapping[str, Path]) -> dict[str, Any]:
+def figures(splits: Path, patches: Mapping[str, Path]) -> dict[str, Any]:
     """Return what the tables say of a release, ready for JSON.
 
     Parameters
@@ -38,8 +40,6 @@ def figures(splits: Path, patches: Mapping[str, Path], aligned: Mapping[str, Pat
         Folder that `dpedtool split` wrote.
     patches
         Folder of the patches of each phone.
-    aligned
-        Folder of the alignments of each phone; phones may be missing.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def figures(splits: Path, patches: Mapping[str, Path], aligned: Mapping[str, Pat
     sizes = placed.groupby("group")["scene_id"].nunique()
     first = photos.iloc[0] if len(photos) else {"drawn_by": "", "near_minutes": None, "near_keypoints": None}
     return {
-        "phones": {phone: _phone(phone, patches[phone], aligned.get(phone), placed) for phone in sorted(patches)},
+        "phones": {phone: _phone(phone, patches[phone], placed) for phone in sorted(patches)},
         "splits": {split: _extent(placed[placed["split"] == split]) for split in SPLITS},
         "excluded": {**_extent(excluded), "reasons": _counts(excluded["reason"])},
         "groups": {
@@ -75,11 +75,11 @@ def figures(splits: Path, patches: Mapping[str, Path], aligned: Mapping[str, Pat
     }
 
 
-def _phone(phone: str, folder: Path, aligned: Path | None, placed: pd.DataFrame) -> dict[str, Any]:
+def _phone(phone: str, folder: Path, placed: pd.DataFrame) -> dict[str, Any]:
     """Return what is said of a phone.
 
-    `alignment`: pairs by status and reason, None where not known; `photos`: how many of which size, by camera; `pairs`:
-    those that windows were looked at in; `windows`, `accepted`; `rejected`: windows, and pairs without any, by reason;
+    `alignment`: pairs by status and reason, None where `selection.json` does not say; `photos`: how many of which size,
+    by camera; `pairs`: those that windows were looked at in; `windows`, `accepted`; `rejected`: windows, and pairs without any, by reason;
     `released`: patches on a side of the split; `patches_a_pair`: accepted ones by all pairs; `residual_px` and `ncc` of
     the released; `selection`: share kept by brightness, texture and place; `limits`: parameters; `splits`: the sides.
     """
@@ -89,11 +89,14 @@ def _phone(phone: str, folder: Path, aligned: Path | None, placed: pd.DataFrame)
     chosen = read_json(folder / "selection.json")
     accepted = windows[windows["status"] == "accepted"]
     released = accepted[accepted["pair_id"].isin(mine["pair_id"])]
-    alignments = _alignments(aligned) if aligned else None
-    pairs = len(frames) if alignments is None else len(alignments)
+    alignment = _alignment(chosen["pairs"]) if "pairs" in chosen else None
+    pairs = alignment["pairs"] if alignment else len(frames)
     return {
-        "alignment": None if alignments is None else _alignment(alignments),
-        "photos": _photo_sizes(frames, alignments, set(mine["pair_id"])),
+        "alignment": alignment,
+        "photos": {
+            "phone": _phone_sizes(frames[frames["pair_id"].isin(mine["pair_id"])]),
+            **({"dslr": chosen["pairs"]["dslr_sizes"]} if alignment else {}),
+        },
         "pairs": len(frames),
         "windows": int(frames["windows"].sum()),
         "accepted": len(accepted),
@@ -108,27 +111,15 @@ def _phone(phone: str, folder: Path, aligned: Path | None, placed: pd.DataFrame)
     }
 
 
-def _alignments(folder: Path) -> pd.DataFrame:
-    sizes = ["phone_width", "phone_height", "dslr_width", "dslr_height"]
-    return read_frame(Alignment.table_in(folder), Alignment, ["pair_id", "status", "reason", *sizes])
+def _alignment(pairs: Mapping[str, Any]) -> dict[str, Any]:
+    counts = {status: pairs[status] for status in Alignment.STATUSES}
+    return {"pairs": pairs["all"], **counts, "reasons": _by_frequency(pairs["reasons"])}
 
 
-def _alignment(alignments: pd.DataFrame) -> dict[str, Any]:
-    counts = {status: int((alignments["status"] == status).sum()) for status in Alignment.STATUSES}
-    return {"pairs": len(alignments), **counts, "reasons": _counts(alignments["reason"])}
-
-
-def _photo_sizes(frames: pd.DataFrame, alignments: pd.DataFrame | None, pairs: set[str]) -> dict[str, Any]:
-    """How many photos of the pairs have which size, by camera, the most frequent first."""
-    found = {"phone": _sizes(frames[frames["pair_id"].isin(pairs)], "phone")}
-    if alignments is not None:
-        found["dslr"] = _sizes(alignments[alignments["pair_id"].isin(pairs)], "dslr")
-    return found
-
-
-def _sizes(rows: pd.DataFrame, camera: str) -> list[dict[str, int]]:
-    sides = rows[[f"{camera}_width", f"{camera}_height"]].dropna().to_numpy(int).tolist()
-    ordered = sorted(Counter(map(tuple, sides)).items(), key=lambda item: (-item[1], item[0]))
+def _phone_sizes(frames: pd.DataFrame) -> list[dict[str, int]]:
+    """How many photos have which size, the most frequent first."""
+    sides = frames[["phone_width", "phone_height"]].to_numpy(int).tolist()
+    ordered = _by_frequency(Counter(map(tuple, sides))).items()
     return [{"width": width, "height": height, "photos": count} for (width, height), count in ordered]
 
 
@@ -143,7 +134,11 @@ def _extent(photos: pd.DataFrame) -> dict[str, int]:
 
 def _counts(words: Iterable[str]) -> dict[str, int]:
     """How often each word stands there, the most frequent first; an empty one is none."""
-    return dict(sorted(Counter(word for word in words if word).items(), key=lambda item: (-item[1], item[0])))
+    return _by_frequency(Counter(word for word in words if word))
+
+
+def _by_frequency(counts: Mapping[Key, int]) -> dict[Key, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _residuals(values: np.ndarray[Any, np.dtype[np.float64]], patches: int) -> dict[str, Any]:

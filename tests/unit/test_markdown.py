@@ -17,6 +17,7 @@ from dataset.markdown import facts, plain, table, text
         ("12. item", r"12\. item"),
         ("===", r"\==="),
         ("3.5", "3.5"),
+        ("0..1", "0..1"),
         (-0.25, "-0.25"),
         ("a\ud800\x1b b", "a b"),
     ],

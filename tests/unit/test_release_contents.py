@@ -85,7 +85,7 @@ def test_what_is_known_of_a_patch_comes_with_it_but_no_path(splits: Path) -> Non
 
 
 def test_pairs_have_minutes_and_no_time_of_day(tmp_path: Path) -> None:
-    times = {"s00": datetime(2026, 5, 1, 10, 0, 30), "s01": datetime(2026, 5, 1, 10, 45)}  # noqa: DTZ001
+    times = {"s00": datetime(2026, 5, 1, 10, 0, 30), "s01": datetime(2026, 5, 1, 10, 45)}
     frames = [frame(scene, dslr_time=time.isoformat()) for scene, time in times.items()]
     pairs = gathered(write_split(tmp_path, [*frames, frame("s02")])).pairs.to_pylist()
     assert {pair["scene_id"]: pair["minute"] for pair in pairs} == {"s00": 0.0, "s01": 44.5, "s02": None}

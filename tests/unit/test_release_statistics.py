@@ -11,11 +11,22 @@ from split_rig import frame, write_patches
 
 from dataset.errors import DpedtoolError
 from dataset.io import write_json
-from dataset.schema import EXCLUDED, Alignment, Frame, Patch, Photo
+from dataset.schema import EXCLUDED, Frame, Patch, Photo
 from dataset.tables import read_rows, write_rows
 from pipeline.release.statistics import figures
 
-SELECTION = {"params": {"mode": "strict"}, "by": {"brightness": [{"from": 0, "to": 50, "windows": 4, "accepted": 1}]}}
+SELECTION = {
+    "pairs": {
+        "all": 5,
+        "aligned": 4,
+        "rejected": 1,
+        "failed": 0,
+        "reasons": {"parallax": 1},
+        "dslr_sizes": [{"width": 900, "height": 600, "photos": 4}],
+    },
+    "params": {"mode": "strict"},
+    "by": {"brightness": [{"from": 0, "to": 50, "windows": 4, "accepted": 1}]},
+}
 
 
 def photo(one: Frame, split: str, **changes: object) -> Photo:
@@ -23,17 +34,6 @@ def photo(one: Frame, split: str, **changes: object) -> Photo:
     facts = {name: getattr(one, name) for name in (*same, "accepted")}
     facts |= {"group": one.scene_id, "split": split, "drawn_by": "seed 0", "near_minutes": 30.0, "near_keypoints": 12}
     return Photo(**{**facts, **changes})
-
-
-def alignment(one: Frame, status: str = "aligned", reason: str = "") -> Alignment:
-    return Alignment(
-        **{name: getattr(one, name) for name in ("pair_id", "phone", "scene_id", "phone_path", "dslr_path")},
-        **{name: getattr(one, name) for name in ("phone_sha256", "dslr_sha256", "key")},
-        status=status,
-        reason=reason,
-        dslr_width=900,
-        dslr_height=600,
-    )
 
 
 @pytest.fixture
@@ -52,18 +52,16 @@ def tables(tmp_path: Path) -> Path:
     gone = photo(frame("s9"), "test", status="absent")
     out = photo(frames[2], EXCLUDED, group="", reason="two_sides")
     write_rows(Photo.table_in(tmp_path / "splits"), Photo, [*sides, gone, out])
-    aligned = [alignment(one) for one in frames] + [alignment(frame("s5"), "rejected", "parallax")]
-    write_rows(Alignment.table_in(tmp_path / "aligned" / "a"), Alignment, aligned)
     return tmp_path
 
 
 def test_the_figures_are_those_counted_by_hand(tables: Path) -> None:
-    found = figures(tables / "splits", {"a": tables / "patches" / "a"}, {"a": tables / "aligned" / "a"})
+    found = figures(tables / "splits", {"a": tables / "patches" / "a"})
     phone = found["phones"]["a"]
     assert phone["alignment"] == {"pairs": 5, "aligned": 4, "rejected": 1, "failed": 0, "reasons": {"parallax": 1}}
     assert phone["photos"] == {
         "phone": [{"width": 640, "height": 480, "photos": 1}, {"width": 800, "height": 480, "photos": 1}],
-        "dslr": [{"width": 900, "height": 600, "photos": 2}],
+        "dslr": [{"width": 900, "height": 600, "photos": 4}],
     }
     assert (phone["pairs"], phone["windows"], phone["accepted"], phone["released"]) == (4, 10, 6, 3)
     assert phone["patches_a_pair"] == 1.2
@@ -84,7 +82,8 @@ def test_the_figures_are_those_counted_by_hand(tables: Path) -> None:
 
 
 def test_alignments_may_be_unknown_and_the_figures_are_json(tables: Path) -> None:
-    found = figures(tables / "splits", {"a": tables / "patches" / "a"}, {})
+    write_json(tables / "patches/a/selection.json", {key: SELECTION[key] for key in SELECTION if key != "pairs"})
+    found = figures(tables / "splits", {"a": tables / "patches" / "a"})
     assert found["phones"]["a"]["alignment"] is None
     assert found["phones"]["a"]["patches_a_pair"] == 1.5
     assert "dslr" not in found["phones"]["a"]["photos"]
@@ -95,7 +94,7 @@ def test_a_phone_without_patches_has_figures(tmp_path: Path) -> None:
     write_patches(tmp_path, "a", [])
     write_json(tmp_path / "a" / "selection.json", {})
     write_rows(Photo.table_in(tmp_path / "splits"), Photo, [])
-    found = figures(tmp_path / "splits", {"a": tmp_path / "a"}, {})
+    found = figures(tmp_path / "splits", {"a": tmp_path / "a"})
     assert found["phones"]["a"]["residual_px"] == {
         "measured": 0,
         "not_measured": 0,
@@ -108,4 +107,4 @@ def test_a_phone_without_patches_has_figures(tmp_path: Path) -> None:
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(DpedtoolError, match=r"photos\.parquet"):
-        figures(tmp_path, {"a": tmp_path / "a"}, {})
+        figures(tmp_path, {"a": tmp_path / "a"})

@@ -5,16 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dataset.errors import DpedtoolError
 from dataset.params import TrainParams
 from dataset.photos import encode_image
-from training.sources import Source, choose_held_out, from_folders, from_table
+from training.sources import Source, from_folders, from_table
 from training.train import HELD_OUT, train
-
-NAMES = st.lists(st.text("abcxyz0123456789", min_size=1, max_size=4), unique=True, max_size=30)
 
 
 @pytest.fixture
@@ -58,22 +54,6 @@ def test_the_digest_changes_with_the_sides(folders: tuple[Path, Path], tmp_path:
     assert from_folders(*folders, None, TrainParams(held_out=0.2)).digest() != one
     table = make_samples(tmp_path / "samples", {"train": 2, "validation": 1})
     assert len({one, from_table(table).digest()}) == 2
-
-
-@given(NAMES, st.floats(0, 0.9), st.integers(0, 5))
-def test_the_held_out_share_is_kept_and_never_all(names: list[str], share: float, seed: int) -> None:
-    held_out = choose_held_out(names, share, seed)
-    assert held_out <= set(names)
-    assert choose_held_out(names[::-1], share, seed) == held_out
-    assert len(held_out) < max(len(names), 1)
-    assert abs(len(held_out) - share * len(names)) <= 1
-    assert bool(held_out) == (share > 0 and len(names) > 1)
-
-
-@given(NAMES, st.floats(0.01, 0.9), st.text("ABC", min_size=1, max_size=3))
-def test_a_name_more_moves_one_other_at_most(names: list[str], share: float, added: str) -> None:
-    before, after = choose_held_out(names, share, 0), choose_held_out([*names, added], share, 0)
-    assert len((before ^ after) - {added}) <= 1
 
 
 def test_what_was_held_out_is_listed_beside_the_model(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -1,0 +1,43 @@
+"""Names of images that belong together by name: their order, their mates, and which are held out for validation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from dataset.errors import DpedtoolError
+from dataset.io import digest
+
+
+def counting(name: str) -> tuple[list[str | int], str]:
+    """Return the key that sorts names as people count: 9 before 10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
+
+
+def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
+    """Return images by their names without suffix.
+
+    Raises
+    ------
+    DpedtoolError
+        Two have one name but for the suffix.
+
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        if path.stem in found:
+            raise DpedtoolError(f"{found[path.stem]} and {path} have one name but for the suffix: remove one.")
+        found[path.stem] = path
+    return found
+
+
+def choose_held_out(names: Iterable[str], share: float, seed: int) -> set[str]:
+    """Return the names that are kept for validation: the `share` of all with the lowest digests of seed and name.
+
+    Neither order nor suffix matters, and with a share above 0 there is at least one, but never all. Every other name
+    that is added or removed moves one name from side to side at most.
+    """
+    ranked = sorted(set(names), key=lambda name: digest([seed, Path(name).stem]))
+    count = max(1, round(share * len(ranked))) if share > 0 else 0
+    return set(ranked[: min(count, len(ranked) - 1)])

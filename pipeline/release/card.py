@@ -1,0 +1,249 @@
+"""README.md of a release: the card of the data set, whose YAML head hubs read.
+
+It answers the questions of a datasheet (Gebru et al., Datasheets for Datasets, arXiv 1803.09010) from the data and the
+parameters alone. Whatever the template shows is escaped, unless it is marked as Markdown.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow as pa
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from dataset import markdown
+from dataset.dped_layout import PATCHES as PATCHES_FOLDER
+from dataset.dped_layout import TEST, TRAINING, VALIDATION
+from dataset.licence import check_licence, front_matter, is_own
+from dataset.params import PatchesParams
+from dataset.schema import SPLITS, Alignment, Patch, Photo
+from pipeline.release.citation import bibtex
+from pipeline.release.croissant import record_set_of
+from pipeline.release.description import EXAMPLES, LICENCE, SUMS, Description
+from pipeline.release.layouts import embedded, webdataset
+from pipeline.release.statistics import DPED_PATCHES_A_PAIR, QUANTILES
+from pipeline.release.tables import PAIRS_SCHEMA, PATCHES_SCHEMA, meanings
+
+TEMPLATE = "card.md.j2"
+TAGS = ("image-enhancement", "paired-images", "smartphone", "dslr", "dped")
+SIZES = {
+    10**3: "n<1K",
+    10**4: "1K<n<10K",
+    10**5: "10K<n<100K",
+    10**6: "100K<n<1M",
+    10**7: "1M<n<10M",
+    10**8: "10M<n<100M",
+}
+"""Categories that hubs know, by the number of patches that is too many for each."""
+FOLDERS = {"train": TRAINING, "validation": f"{VALIDATION}/{PATCHES_FOLDER}", "test": f"{TEST}/{PATCHES_FOLDER}"}
+"""Of layout dped, by split."""
+MEASURES = {
+    "brightness": "mean of the DSLR's window, in grey levels",
+    "texture": "standard deviation of the DSLR's window, in grey levels",
+    "place": "0 in the photo's middle, 1 at its rim",
+}
+"""What `figures` counts windows by."""
+_REASONS: Mapping[str, str] = {**Photo.REASONS, **Patch.REASONS, **Alignment.REASONS}
+_BAR = 24
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+class Markdown(str):
+    """Text that is Markdown already."""
+
+    __slots__ = ()
+
+
+def card(description: Description) -> str:
+    """Return the card, YAML head and Markdown."""
+    body = _environment().get_template(TEMPLATE).render(_known(description))
+    return f"---\n{_head(description)}---\n\n{body}"
+
+
+def _environment() -> Environment:
+    environment = Environment(  # noqa: S701 - what is shown is escaped for Markdown, by _shown
+        loader=PackageLoader("pipeline.release", "templates"),
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"bar": _bar, "literal": _literal, "number": _number, "share": _share, "reasons": _reasons}
+    environment.filters |= {"address": _address, "range": _range, "columns": _columns, "plain": Markdown}
+    return environment
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, Markdown) else markdown.text(value)
+
+
+def _known(description: Description) -> dict[str, Any]:
+    params, figures = description.params, description.figures
+    phones = [phone for phone, counts in description.counts.items() if sum(counts.values())]
+    sums = {phone: sum(description.counts[phone].values()) for phone in phones}
+    return {
+        "params": params,
+        "licence": check_licence(params.licence) if params.licence else None,
+        "own_licence": bool(params.licence) and is_own(check_licence(params.licence or "")),
+        "counts": description.counts,
+        "phones": phones,
+        "sums": sums,
+        "total": sum(sums.values()),
+        "splits": SPLITS,
+        "example": _example(description, phones),
+        "figures": figures,
+        "of_phones": {phone: figures["phones"][phone] for phone in phones if phone in figures.get("phones", {})},
+        "cameras": figures.get("cameras", {}),
+        "simulated": figures.get("simulated"),
+        "encoded": description.encoded,
+        "photos": description.photos,
+        "folders": FOLDERS,
+        "schemas": {"patches.parquet": PATCHES_SCHEMA, "pairs.parquet": PAIRS_SCHEMA},
+        "measures": MEASURES,
+        "quantiles": [*QUANTILES, "largest"],
+        "dped": ", ".join(f"{count} ({name})" for name, count in DPED_PATCHES_A_PAIR.items()),
+        "limits": _limits(figures),
+        "bibtex": Markdown(bibtex(description).rstrip()),
+        "program": f"dpedtool {version('dpedtool')}",
+        "examples": EXAMPLES,
+        "sums_file": SUMS,
+        "licence_file": LICENCE,
+    }
+
+
+def _example(description: Description, phones: Sequence[str]) -> Mapping[str, str] | None:
+    """A phone and a split that hold patches, for the loading examples."""
+    for split in SPLITS:
+        for phone in phones:
+            if description.counts[phone].get(split):
+                return {"phone": phone, "split": split, "record_set": record_set_of(phone, description)}
+    return None
+
+
+def _head(description: Description) -> str:
+    """What hubs read."""
+    params = description.params
+    phones = [phone for phone, counts in description.counts.items() if sum(counts.values())]
+    total = sum(sum(description.counts[phone].values()) for phone in phones)
+    head: dict[str, Any] = {}
+    if params.licence:
+        head |= front_matter(check_licence(params.licence))
+    if head.get("license") == "other":
+        head["license_link"] = LICENCE
+    head |= {
+        "pretty_name": params.name or "data set",
+        "task_categories": ["image-to-image"],
+        "size_categories": [next((name for most, name in SIZES.items() if total < most), "100M<n<1B")],
+        "tags": list(TAGS),
+    }
+    if "parquet" in params.layouts:
+        head["configs"] = [_config(phone, description, embedded.ROOT, "parquet") for phone in phones]
+        head["dataset_info"] = [_info(phone, description) for phone in phones]
+    elif "webdataset" in params.layouts:
+        head["configs"] = [_config(phone, description, webdataset.ROOT, "tar") for phone in phones]
+    else:
+        # Hubs would take every loose image for a row of one table.
+        head["viewer"] = False
+    return yaml.safe_dump(head, sort_keys=False, allow_unicode=False)
+
+
+def _config(phone: str, description: Description, root: str, suffix: str) -> dict[str, Any]:
+    files = [
+        {"split": split, "path": f"{glob.escape(f'{root}/{phone}')}/{split}-*.{suffix}"}
+        for split, count in description.counts[phone].items()
+        if count
+    ]
+    return {"config_name": phone, "data_files": files}
+
+
+def _info(phone: str, description: Description) -> dict[str, Any]:
+    kinds = {"double": "float64"}
+    features = [
+        {
+            "name": column.name,
+            "dtype": "image" if pa.types.is_struct(column.type) else kinds.get(str(column.type), str(column.type)),
+        }
+        for column in embedded.SCHEMA
+    ]
+    splits = [
+        {"name": split, "num_bytes": _bytes(f"{embedded.ROOT}/{phone}/{split}-", description), "num_examples": count}
+        for split, count in description.counts[phone].items()
+        if count
+    ]
+    return {"config_name": phone, "features": features, "splits": splits}
+
+
+def _bytes(beginning: str, description: Description) -> int:
+    return sum(file.bytes for file in description.files if file.name.startswith(beginning))
+
+
+def _limits(figures: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Parameters of the patches: name, value, and meaning."""
+    known = {phone: told.get("limits", {}) for phone, told in figures.get("phones", {}).items()}
+    fields = dataclasses.fields(PatchesParams)
+    return [
+        (field.name, _value(field.name, known), str(field.metadata["meaning"]))
+        for field in fields
+        if any(field.name in limits for limits in known.values())
+    ]
+
+
+def _value(name: str, known: Mapping[str, Mapping[str, Any]]) -> str:
+    """The value of a parameter; with the phones where they differ."""
+    phones: dict[str, list[str]] = {}
+    for phone, limits in known.items():
+        shown = "none" if limits.get(name) is None else str(limits[name])
+        phones.setdefault(shown, []).append(phone)
+    if len(phones) == 1:
+        return next(iter(phones))
+    return "; ".join(f"{value} ({', '.join(names)})" for value, names in phones.items())
+
+
+def _reasons(counts: Mapping[str, int]) -> Iterator[tuple[str, int, str]]:
+    """Reason, how often, and what it means; the most frequent first."""
+    for reason, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        yield reason, count, _REASONS.get(reason, "")
+
+
+def _columns(schema: pa.Schema) -> Iterator[tuple[str, str, str, str]]:
+    for name, (unit, meaning) in meanings(schema).items():
+        yield name, str(schema.field(name).type), unit, meaning
+
+
+def _literal(value: Any) -> Markdown:
+    """A text in Python code; in double quotes where that is no trouble, as people write it."""
+    shown = repr(value)
+    return Markdown(shown if '"' in shown else f'"{shown[1:-1]}"')
+
+
+def _address(name: str) -> Markdown:
+    """A file of the release as the target of a link."""
+    return Markdown(quote(name))
+
+
+def _number(value: float) -> str:
+    """A number with gaps between the thousands."""
+    return f"{value:,}".replace(",", " ")
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "none"
+
+
+def _range(item: Mapping[str, Any]) -> str:
+    """The ends of a bin."""
+    low = f"{item['from']:g}"
+    return f"from {low}" if item["to"] is None else f"{low} to {item['to']:g}"
+
+
+def _bar(count: int, items: Sequence[Mapping[str, Any]]) -> Markdown:
+    """A bar as long as a count's share of the largest."""
+    eighths = round(8 * _BAR * count / max([item["patches"] for item in items] + [1]))
+    return Markdown((_EIGHTHS[8] * (eighths // 8) + _EIGHTHS[eighths % 8]).rstrip())

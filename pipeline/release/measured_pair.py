@@ -1,0 +1,131 @@
+"""One pair of images that somebody else cut: read as it is, and measured as the pipeline measures its own windows.
+
+The images show no more than the patch, so that there is nothing around it to search in. What is measured is therefore
+a square window in their middle: smaller than the patch's shorter side by the search and `GUARD_PX` at each edge. Of
+100 px, searched within 5 px, it is the middle 86 px.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from dataset.errors import Rejection
+from dataset.params import PatchesParams
+from dataset.photos import Image, PhotoFile, decode_image, encode_image, open_photo
+from pipeline.geometry import Box
+from pipeline.windows import measure_row
+
+GUARD_PX = 2
+"""Beyond the search: what the sub-pixel steps, of up to `subpixel.ASTRAY_PX`, reach for."""
+REACH_SHARE = 8
+"""The search reaches no farther than this part of the shorter side, so that most of a small patch is looked at."""
+LEAST_PX, MOST_PX = 8, 512
+"""Side of the window; smaller ones are not measured, and of photos the middle is enough."""
+_KEPT = (b"\xff\xd8", b"\x89PNG\r\n\x1a\n")
+"""How JPEG and PNG files begin, which shards hold."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What was found of a pair."""
+
+    facts: Mapping[str, Any]
+    """Columns of `dataset.schema.Patch`."""
+    images: tuple[bytes, bytes] | None
+    """The files to store, the phone's and the DSLR's; None where the pair is rejected."""
+
+
+def judge_pair(phone: Path, dslr: Path, params: PatchesParams) -> Judged:
+    """Read and measure two images; they are rejected only where they make no pair, never for what they show.
+
+    Parameters
+    ----------
+    phone, dslr
+        The files.
+    params
+        `search_px` and `blur_px`, which the measures are taken with.
+
+    """
+    sums: dict[str, str] = {}
+    try:
+        files = open_photo(phone), open_photo(dslr)
+        for side, file in zip(("phone", "dslr"), files, strict=True):
+            sums[f"{side}_sha256"] = hashlib.sha256(file.content).hexdigest()
+        images = files[0].colour(), files[1].colour()
+        _check_sizes(files, images)
+        stored = _storable(files[0], images[0]), _storable(files[1], images[1])
+    except Rejection as problem:
+        return Judged({**sums, "reason": problem.reason, "detail": problem.detail}, None)
+    detail = _changes(files, stored)
+    return Judged({**sums, "detail": detail, **_shape(images[0]), **measure_pair(*images, params)}, stored)
+
+
+def measure_pair(phone: Image, dslr: Image, params: PatchesParams) -> dict[str, float | None]:
+    """Measure the window in the middle of two images (H, W, 3) of one size, BGR.
+
+    Returns
+    -------
+    dict
+        By column of `dataset.schema.Patch`; None where there is nothing to say, and nothing at all of images that are
+        too small.
+
+    """
+    height, width = phone.shape[:2]
+    reach = max(1, min(params.search_px, min(height, width) // REACH_SHARE))
+    side = min(min(height, width) - 2 * (reach + GUARD_PX), MOST_PX)
+    if side < LEAST_PX:
+        return {}
+    ours, theirs = (np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) for image in (phone, dslr))
+    corner = np.array([[(width - side) // 2, (height - side) // 2]])
+    measures = measure_row(ours, theirs, Box(0, 0, width, height), corner, _unmoved(params, side, reach))
+    values = {name: float(found[0]) for name, found in measures.columns.items()}
+    return {name: None if np.isnan(value) else value for name, value in values.items()}
+
+
+@lru_cache(64)
+def _unmoved(params: PatchesParams, side: int, reach: int) -> PatchesParams:
+    return replace(params, mode="strict", size_px=side, search_px=reach)
+
+
+def _check_sizes(files: tuple[PhotoFile, PhotoFile], images: tuple[Image, Image]) -> None:
+    if images[0].shape != images[1].shape:
+        sizes = [f"{file.path} is {_size(image)} px" for file, image in zip(files, images, strict=True)]
+        raise Rejection("unequal_sizes", f"{sizes[0]}, but {sizes[1]}: a pair must have one size.")
+
+
+def _shape(image: Image) -> dict[str, int | None]:
+    height, width = image.shape[:2]
+    return {"size": width if width == height else None}
+
+
+def _storable(file: PhotoFile, image: Image) -> bytes:
+    """The file as it is, where those who read shards see the same in it; else its pixels as PNG.
+
+    They look for no orientation and no colour profile.
+    """
+    if file.content.startswith(_KEPT) and np.array_equal(decode_image(file.content, file.path), image):
+        return file.content
+    return encode_image(image, ".png")
+
+
+def _changes(files: tuple[PhotoFile, PhotoFile], stored: tuple[bytes, bytes]) -> str:
+    """Which of the files are not stored as they are; empty where both are."""
+    changed = [file.path.name for file, content in zip(files, stored, strict=True) if content is not file.content]
+    if not changed:
+        return ""
+    return (
+        f"{' and '.join(changed)}: stored as PNG, pixel for pixel, since the file is turned by its EXIF orientation, "
+        "has a colour profile or 16 bit, or is neither JPEG nor PNG."
+    )
+
+
+def _size(image: Image) -> str:
+    return f"{image.shape[1]}x{image.shape[0]}"
