@@ -3,17 +3,20 @@
     <phone>/training_data/<camera>/N.jpg                 one folder for the phone's patches, one for the DSLR's
     <phone>/test_data/patches/<camera>/N.jpg
     <phone>/test_data/full_size_test_images/N.jpg
+    <phone>/validation_data/patches/<camera>/N.jpg       DPED has none, releases of this project have
 
 Such a folder names neither scenes nor photos nor times, so that nobody can prove from it that no scene is on two
 sides. Files and pixels that are on both can be found, and patches that are nearly the same, in the same place.
+
+Images are read in batches, by a function of its own that other processes can call.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,7 @@ import numpy.typing as npt
 
 from dataset.errors import DpedtoolError, Rejection
 from dataset.photos import decode_photo
-from dataset.progress import track
+from dataset.progress import showing
 from dataset.stored import Grey
 from dataset.verification import Verdict
 
@@ -32,8 +35,8 @@ Floats = npt.NDArray[np.float32]
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 TRAINING, VALIDATION, TEST = "training_data", "validation_data", "test_data"
 PATCHES, FULL_SIZE = "patches", "full_size_test_images"
-BLOCK = 2048
-"""Training patches that are held at a time."""
+_KINDS = (TRAINING, f"{VALIDATION}/{PATCHES}", f"{TEST}/{PATCHES}")
+FILES_A_BATCH = 500
 TEST_BLOCK = 8192
 SIDE = 16
 DETAIL_SIDE_PX = 96
@@ -57,6 +60,7 @@ class Layout:
     cameras: Sequence[Mapping[str, Sequence[Path]]]
     """Folders whose images belong together by name: by camera."""
     training: Sequence[Path]
+    validation: Sequence[Path]
     test: Sequence[Path]
     full_size: Sequence[Path]
     others: Sequence[Path]
@@ -64,79 +68,173 @@ class Layout:
 
 
 @dataclass(frozen=True, eq=False)
-class _Patch:
+class Seen:
+    """What is kept of an image that was read."""
+
     path: Path
+    size: tuple[int, int]
+    """(width, height) in px."""
     file: bytes
+    """Digest of the file."""
     pixels: bytes
+    """Digest of the pixels."""
     means: Floats
-    """(SIDE ** 2,), of mean 0 and length 1; all 0 where there is too little contrast."""
+    """(SIDE ** 2,), of mean 0 and length 1; all 0 where the image is plain."""
+    is_plain: bool
+    """Whether there is too little contrast to compare."""
 
 
 @dataclass
-class _Findings:
-    faults: list[str] = field(default_factory=list)
+class Batch:
+    """What came of reading some images."""
+
+    seen: list[Seen] = field(default_factory=list)
     unreadable: int = 0
-    plain: int = 0
+    faults: list[str] = field(default_factory=list)
+
+
+Inspect = Callable[[Path, bytes], Sequence[str]]
+"""Looks at a file's content and says what is wrong with it, a line each."""
+ReadBatch = Callable[[Sequence[Path]], Batch]
+Mapper = Callable[[ReadBatch, Sequence[Sequence[Path]]], Iterable[tuple[Sequence[Path], Batch]]]
+"""Calls a function for each of several batches, and yields each with its result, in any order."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a check of a folder found."""
+
+    verdict: Verdict
+    sizes: Mapping[Path, tuple[int, int]]
+    """(width, height) in px of each image that can be read."""
 
 
 def find_layout(folder: Path) -> Layout | None:
     """Return the images of a folder in the layout of DPED, or of plain folders of images; None where there are none."""
     phones = [folder] if _is_phone(folder) else [path for path in _folders(folder) if _is_phone(path)]
     if phones:
-        parts = [[_by_camera(phone / TRAINING), _by_camera(phone / TEST / PATCHES)] for phone in phones]
+        kinds = [[_by_camera(phone / kind) for phone in phones] for kind in _KINDS]
+        training, validation, test = (
+            [path for of in kind for images in of.values() for path in images] for kind in kinds
+        )
         layout = Layout(
-            cameras=[cameras for part in parts for cameras in part if cameras],
-            training=[path for part in parts for paths in part[0].values() for path in paths],
-            test=[path for part in parts for paths in part[1].values() for path in paths],
+            cameras=[cameras for of in zip(*kinds, strict=True) for cameras in of if cameras],
+            training=training,
+            validation=validation,
+            test=test,
             full_size=[path for phone in phones for path in _images(phone / TEST / FULL_SIZE)],
             others=[],
         )
-        return layout if layout.training or layout.test or layout.full_size else None
+        return layout if training or validation or test or layout.full_size else None
     found = {name: images for name, images in _by_camera(folder).items() if images}
     cameras = found or ({folder.name: _images(folder)} if _images(folder) else {})
     if not cameras:
         return None
-    return Layout([cameras], [], [], [], [path for paths in cameras.values() for path in paths])
+    return Layout([cameras], [], [], [], [], [path for paths in cameras.values() for path in paths])
 
 
 def check_layout(layout: Layout) -> Verdict:
     """Look for what is on both sides; what is found is a leak, but nothing found is no proof."""
-    findings = _Findings()
-    _check_mates(layout, findings)
-    test = _read_test(layout, findings)
-    for block in _blocks(layout.training, findings):
-        _compare(block, test, findings)
-    for path in track([*layout.full_size, *layout.others], "Read", len(layout.full_size) + len(layout.others)):
-        _read(path, findings)
-    return Verdict(findings.faults, _said(layout, findings), is_proof=False)
+    return survey(layout).verdict
 
 
-def _said(layout: Layout, findings: _Findings) -> list[str]:
+def survey(layout: Layout, mapper: Mapper | None = None, inspect: Inspect | None = None) -> Survey:
+    """Look for what is on two sides, and read every image once.
+
+    Parameters
+    ----------
+    layout
+        The images.
+    mapper
+        Has batches read; whatever it is, the result is the same. Left out: this process reads them.
+    inspect
+        Looks at the content of every file besides; where other processes read, they must be able to import it.
+
+    """
+    reader = _Reader(partial(read_batch, inspect=inspect), mapper or _map_here)
+    reader.faults += _faults_of_mates(layout)
+    test = reader.read(layout.test, None, keep=True)
+    validation = reader.read(layout.validation, _Held(test), keep=True)
+    reader.read(layout.training, _Held([*test, *validation]), keep=False)
+    reader.read([*layout.full_size, *layout.others], None, keep=False)
+    return Survey(Verdict(reader.faults, _said(layout, reader), is_proof=False), reader.sizes)
+
+
+def read_batch(paths: Sequence[Path], inspect: Inspect | None = None) -> Batch:
+    """Read some images, and keep of each what tells whether another is the same."""
+    batch = Batch()
+    for path in paths:
+        try:
+            content = path.read_bytes()
+            batch.faults += inspect(path, content) if inspect else []
+            batch.seen.append(_see(path, content))
+        except (OSError, Rejection) as error:
+            batch.unreadable += 1
+            batch.faults.append(error.detail if isinstance(error, Rejection) else f"{path}: {error.strerror}.")
+    return batch
+
+
+def _map_here(read: ReadBatch, batches: Sequence[Sequence[Path]]) -> Iterator[tuple[Sequence[Path], Batch]]:
+    return ((paths, read(paths)) for paths in batches)
+
+
+class _Reader:
+    """Has images read, compares them, and adds up what was found, in the order of the images."""
+
+    def __init__(self, read: ReadBatch, mapper: Mapper) -> None:
+        self._read, self._mapper = read, mapper
+        self.faults: list[str] = []
+        self.sizes: dict[Path, tuple[int, int]] = {}
+        self.unreadable = self.plain = 0
+
+    def read(self, paths: Sequence[Path], held: _Held | None, *, keep: bool) -> list[Seen]:
+        """Read images and compare them with others; return what was seen of them if it is to be kept."""
+        batches = [paths[start : start + FILES_A_BATCH] for start in range(0, len(paths), FILES_A_BATCH)]
+        faults: dict[Path, list[str]] = {}
+        kept: dict[Path, list[Seen]] = {}
+        done = 0
+        with showing("Read", len(paths)) as reach:
+            for names, batch in self._mapper(self._read, batches):
+                faults[names[0]] = [*batch.faults, *(_compare(batch.seen, held) if held else [])]
+                kept[names[0]] = batch.seen if keep else []
+                self.unreadable += batch.unreadable
+                self.plain += sum(seen.is_plain for seen in batch.seen)
+                self.sizes |= {seen.path: seen.size for seen in batch.seen}
+                reach(done := done + len(names))
+        self.faults += [fault for names in batches for fault in faults[names[0]]]
+        return [seen for names in batches for seen in kept[names[0]]]
+
+
+def _said(layout: Layout, reader: _Reader) -> list[str]:
     said = [
         "This folder cannot be verified: it names neither scenes nor photos nor times, so nobody can tell from it "
         "whether a scene is on two sides.",
     ]
-    if layout.training and layout.test:
+    sides = {"training": layout.training, "validation": layout.validation, "test": layout.test}
+    first, *others = [f"{len(paths)} {name}" for name, paths in sides.items() if paths] or [""]
+    if others:
+        each_other = ", and those against each other" if len(others) > 1 else ""
         said.append(
-            f"Checked instead: {len(layout.training)} training images against {len(layout.test)} test images, of all "
-            "phones and cameras, for equal files, equal pixels, and nearly equal content in the same place "
-            f"({findings.plain} too plain for the last)."
+            f"Checked instead: {first} images against {' and '.join(others)} images{each_other}, of all phones and "
+            f"cameras, for equal files, equal pixels, and nearly equal content in the same place ({reader.plain} too "
+            "plain for the last)."
         )
         said.append("Not checked: the same content shifted, and from where in a full-size photo a patch comes.")
     else:
-        said.append(_one_side(layout))
-    total = len(layout.training) + len(layout.test) + len(layout.full_size) + len(layout.others)
-    said.append(f"Read: {total} images, {findings.unreadable} of them unreadable.")
+        said.append(_one_side(layout, first))
+    total = sum(map(len, (*sides.values(), layout.full_size, layout.others)))
+    said.append(f"Read: {total} images, {reader.unreadable} of them unreadable.")
     return said
 
 
-def _one_side(layout: Layout) -> str:
+def _one_side(layout: Layout, side: str) -> str:
     if layout.others:
         return "It does not say what its images are for, so there are no two sides to compare."
-    return f"It holds {'test' if layout.test else 'training'} images alone, so there is nothing to compare them with."
+    return f"It holds {side.partition(' ')[2] or 'test'} images alone, so there is nothing to compare them with."
 
 
-def _check_mates(layout: Layout, findings: _Findings) -> None:
+def _faults_of_mates(layout: Layout) -> list[str]:
+    faults = []
     for cameras in layout.cameras:
         names = {camera: {path.stem for path in paths} for camera, paths in cameras.items()}
         every = set().union(*names.values())
@@ -144,17 +242,16 @@ def _check_mates(layout: Layout, findings: _Findings) -> None:
         for camera, paths in sorted(cameras.items()):
             missing = sorted(every - names[camera])
             if missing and not paths:
-                findings.faults.append(f"{folder / camera} holds no image, but the folder beside it does.")
+                faults.append(f"{folder / camera} holds no image, but the folder beside it does.")
             else:
-                findings.faults += [
-                    f"{folder / camera} has no image {name}, as the folder beside it does." for name in missing
-                ]
+                faults += [f"{folder / camera} has no image {name}, as the folder beside it does." for name in missing]
+    return faults
 
 
-class _Test:
-    """The test patches: what they are equal to, and what they look like."""
+class _Held:
+    """Patches that others are compared with: what they are equal to, and what they look like."""
 
-    def __init__(self, patches: Sequence[_Patch]) -> None:
+    def __init__(self, patches: Sequence[Seen]) -> None:
         self.files = {patch.file: patch.path for patch in patches}
         self.pixels = {patch.pixels: patch.path for patch in patches}
         self.paths = [patch.path for patch in patches]
@@ -162,34 +259,20 @@ class _Test:
         self.detail: Callable[[Path], Floats] = lru_cache(4096)(_read_detail)
 
 
-def _read_test(layout: Layout, findings: _Findings) -> _Test:
-    return _Test([patch for block in _blocks(layout.test, findings) for patch in block])
-
-
-def _blocks(paths: Sequence[Path], findings: _Findings) -> Iterator[list[_Patch]]:
-    block: list[_Patch] = []
-    for path in track(paths, "Read", len(paths)):
-        if patch := _read(path, findings):
-            block.append(patch)
-        if len(block) == BLOCK:
-            yield block
-            block = []
-    if block:
-        yield block
-
-
-def _compare(block: Sequence[_Patch], test: _Test, findings: _Findings) -> None:
-    """Report every training patch of a block that is, or nearly is, a test patch; one line each."""
-    if not test.paths:
-        return
-    near = _nearest(np.stack([patch.means for patch in block]), test.means)
-    for patch, indices in zip(block, near, strict=True):
-        if (equal := test.files.get(patch.file)) is not None:
-            findings.faults.append(f"{patch.path} and {equal} are the same file.")
-        elif (equal := test.pixels.get(patch.pixels)) is not None:
-            findings.faults.append(f"{patch.path} and {equal} have the same pixels.")
-        elif found := _same_detail(patch.path, [test.paths[index] for index in indices], test):
-            findings.faults.append(f"{patch.path} and {found[0]} show the same: detail correlates by {found[1]:.2f}.")
+def _compare(patches: Sequence[Seen], held: _Held) -> list[str]:
+    """Name every patch that is, or nearly is, one of those held; one line each."""
+    if not held.paths or not patches:
+        return []
+    faults = []
+    near = _nearest(np.stack([patch.means for patch in patches]), held.means)
+    for patch, indices in zip(patches, near, strict=True):
+        if (equal := held.files.get(patch.file)) is not None:
+            faults.append(f"{patch.path} and {equal} are the same file.")
+        elif (equal := held.pixels.get(patch.pixels)) is not None:
+            faults.append(f"{patch.path} and {equal} have the same pixels.")
+        elif found := _same_detail(patch.path, [held.paths[index] for index in indices], held):
+            faults.append(f"{patch.path} and {found[0]} show the same: detail correlates by {found[1]:.2f}.")
+    return faults
 
 
 def _nearest(ones: Floats, twos: Floats) -> list[list[int]]:
@@ -203,32 +286,31 @@ def _nearest(ones: Floats, twos: Floats) -> list[list[int]]:
     return [[index for _, index in sorted(row)[:NEAREST]] for row in found]
 
 
-def _same_detail(path: Path, others: Sequence[Path], test: _Test) -> tuple[Path, float] | None:
+def _same_detail(path: Path, others: Sequence[Path], held: _Held) -> tuple[Path, float] | None:
     if not others:
         return None
     detail = _read_detail(path)
     for other in others:
-        correlation = float(np.sort((detail * test.detail(other)).sum(axis=1))[2])
+        correlation = float(np.sort((detail * held.detail(other)).sum(axis=1))[2])
         if correlation >= SAME_DETAIL:
             return other, correlation
     return None
 
 
-def _read(path: Path, findings: _Findings) -> _Patch | None:
-    try:
-        content = path.read_bytes()
-        image = decode_photo(content, path)
-    except (OSError, Rejection) as error:
-        findings.unreadable += 1
-        findings.faults.append(error.detail if isinstance(error, Rejection) else f"{path}: {error.strerror}.")
-        return None
+def _see(path: Path, content: bytes) -> Seen:
+    image = decode_photo(content, path)
     grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
     means = _unit(cv2.resize(grey.astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA).ravel())
-    if grey.std() < MIN_CONTRAST:
-        findings.plain += 1
-        means = np.zeros_like(means)
+    is_plain = bool(grey.std() < MIN_CONTRAST)
     pixels = hashlib.blake2b(repr(image.shape).encode() + image.tobytes(), digest_size=16).digest()
-    return _Patch(path, hashlib.blake2b(content, digest_size=16).digest(), pixels, means)
+    return Seen(
+        path=path,
+        size=image.shape[1::-1],
+        file=hashlib.blake2b(content, digest_size=16).digest(),
+        pixels=pixels,
+        means=np.zeros_like(means) if is_plain else means,
+        is_plain=is_plain,
+    )
 
 
 def _read_detail(path: Path) -> Floats:
@@ -249,7 +331,7 @@ def _unit(values: npt.NDArray[Any]) -> Floats:
 
 
 def _is_phone(folder: Path) -> bool:
-    return (folder / TRAINING).is_dir() or (folder / TEST).is_dir()
+    return any((folder / kind).is_dir() for kind in (TRAINING, VALIDATION, TEST))
 
 
 def _by_camera(folder: Path) -> dict[str, list[Path]]:
@@ -277,6 +359,18 @@ def verify_layout(folder: Path) -> Verdict:
         The folder is not there, or holds no images in that layout.
 
     """
+    return check_layout(layout_of(folder))
+
+
+def layout_of(folder: Path) -> Layout:
+    """Return the images of a folder in the layout of DPED.
+
+    Raises
+    ------
+    DpedtoolError
+        The folder is not there, or holds no images in that layout.
+
+    """
     if not folder.is_dir():
         raise DpedtoolError(
             f"There is no folder {folder}: name one that `dpedtool split` wrote, or a data set like DPED."
@@ -287,4 +381,4 @@ def verify_layout(folder: Path) -> Verdict:
             f"{folder} is neither what `dpedtool split` writes, which holds photos.parquet, nor holds it images laid "
             "out as DPED, in training_data and test_data: there is nothing to verify."
         )
-    return check_layout(layout)
+    return layout

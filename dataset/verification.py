@@ -7,11 +7,11 @@ near-duplicates, `dataset.near_duplicates`, is the one that the split used.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -46,9 +46,9 @@ def verify_split(folder: Path) -> Verdict:
     photos = [photo for photo in read_rows(Photo.table_in(folder), Photo) if photo.status == "present"]
     samples = read_samples(folder, {photo.phone for photo in photos})
     checks: list[Callable[[], tuple[list[str], str]]] = [
-        lambda: _one_side("scene", ((photo.scene_id, photo) for photo in photos)),
-        lambda: _one_side("DSLR frame, by SHA-256,", ((photo.dslr_sha256, photo) for photo in photos)),
-        lambda: _one_side("phone photo, by SHA-256,", ((photo.phone_sha256, photo) for photo in photos)),
+        lambda: check_one_side("scene", ((photo.scene_id, photo) for photo in photos)),
+        lambda: check_one_side("DSLR frame, by SHA-256,", ((photo.dslr_sha256, photo) for photo in photos)),
+        lambda: check_one_side("phone photo, by SHA-256,", ((photo.phone_sha256, photo) for photo in photos)),
         lambda: _near_duplicates(photos),
         lambda: _samples_follow(photos, samples),
         lambda: check_extents(samples),
@@ -79,9 +79,37 @@ def read_samples(folder: Path, phones: Container[str]) -> pd.DataFrame:
     return pd.concat([read_frame(table, Sample) for table in tables], ignore_index=True)
 
 
-def _one_side(what: str, named: Iterable[tuple[str, Photo]]) -> tuple[list[str], str]:
-    """Whether all photos of one name are on one side; those left out are on none."""
-    found: dict[str, dict[str, Photo]] = {}
+class Sided(Protocol):
+    """A pair of photos on a side of a split."""
+
+    @property
+    def pair_id(self) -> str:
+        """The pair."""
+        ...
+
+    @property
+    def split(self) -> str:
+        """Its side; or excluded: on none."""
+        ...
+
+
+def check_one_side(what: str, named: Iterable[tuple[str, Sided]]) -> tuple[list[str], str]:
+    """Check that all photos of one name are on one side; those left out are on none.
+
+    Parameters
+    ----------
+    what
+        What the names are of.
+    named
+        Photos, each with its name.
+
+    Returns
+    -------
+    leaks, said
+        A line for each name that is on several sides, and a line on what was looked at.
+
+    """
+    found: dict[str, dict[str, Sided]] = {}
     for name, photo in named:
         if photo.split != EXCLUDED:
             found.setdefault(name, {}).setdefault(photo.split, photo)
@@ -94,13 +122,29 @@ def _one_side(what: str, named: Iterable[tuple[str, Photo]]) -> tuple[list[str],
     return leaks, f"No {what} is on two sides: {len(found)} looked at."
 
 
-def _near_duplicates(photos: Iterable[Photo]) -> tuple[list[str], str]:
-    kept = {photo.dslr_sha256: photo for photo in photos if photo.split != EXCLUDED}
-    limits = Limits(
-        max((photo.near_minutes for photo in kept.values()), default=0.0),
-        min((photo.near_keypoints for photo in kept.values()), default=1),
-    )
-    views = [View(name, photo.thumbnail, _time(photo)) for name, photo in kept.items()]
+def check_views(kept: Mapping[str, Sided], views: Sequence[View], limits: Limits) -> tuple[list[str], str]:
+    """Check that no two near-duplicate views are on two sides.
+
+    Parameters
+    ----------
+    kept
+        The photos, by the name of their view.
+    views
+        How they look.
+    limits
+        What makes two of them near-duplicates.
+
+    Returns
+    -------
+    leaks, said
+        A line for each two views, and a line on what was compared.
+
+    Raises
+    ------
+    DpedtoolError
+        A thumbnail cannot be decoded.
+
+    """
     links = find_links(views, limits, {name: photo.split for name, photo in kept.items()})
     leaks = [
         f"{kept[link.one].pair_id} in {kept[link.one].split} and {kept[link.two].pair_id} in {kept[link.two].split} "
@@ -108,9 +152,18 @@ def _near_duplicates(photos: Iterable[Photo]) -> tuple[list[str], str]:
         for link in links
     ]
     return leaks, (
-        f"No two near-duplicate views are on two sides: {len(kept)} DSLR frames compared, with {limits.keypoints} "
+        f"No two near-duplicate views are on two sides: {len(views)} DSLR frames compared, with {limits.keypoints} "
         f"keypoints, or fewer within {limits.minutes:g} minutes."
     )
+
+
+def _near_duplicates(photos: Iterable[Photo]) -> tuple[list[str], str]:
+    kept = {photo.dslr_sha256: photo for photo in photos if photo.split != EXCLUDED}
+    limits = Limits(
+        max((photo.near_minutes for photo in kept.values()), default=0.0),
+        min((photo.near_keypoints for photo in kept.values()), default=1),
+    )
+    return check_views(kept, [View(name, photo.thumbnail, _time(photo)) for name, photo in kept.items()], limits)
 
 
 def _time(photo: Photo) -> datetime | None:

@@ -1,0 +1,116 @@
+"""Tar shards and parquet files of a release as a whole: that they hold the patches of the table, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.release.layouts import embedded
+from pipeline.release.tables import FACTS, PATCHES
+
+_MEMBER = re.compile(r"(.+?)\.(?:(?:phone|dslr)\.(?:png|jpg)|json)")
+_MOST_FACTS = 2**26
+"""Bytes, unpacked, of what stands beside the images of a file."""
+_HUBS = b"huggingface"
+
+
+def faults_of_tar(path: Path, rows: pa.Table) -> tuple[list[str], list[str]]:
+    """Compare the members of a tar shard with the rows of the table of patches.
+
+    Returns
+    -------
+    stopping, others
+        What is wrong with it; after the first the shard had better not be read.
+
+    Raises
+    ------
+    tarfile.TarError, OSError
+        It is damaged, or cannot be read.
+
+    """
+    facts = {row["patch_id"]: row for row in rows.select(["patch_id", *FACTS]).to_pylist()}
+    most = path.stat().st_size
+    faults: list[str] = []
+    names: set[str] = set()
+    with tarfile.open(path, "r:") as shard:
+        for member in shard:
+            if not member.isreg() or member.issparse() or member.size > most:
+                return [f"its member {member.name!r} is no plain file: it was not unpacked."], faults
+            if member.name in names:
+                faults.append(f"its member {member.name!r} is there twice.")
+            names.add(member.name)
+            faults += _faults_of_member(shard, member, facts)
+    lacking = [name for name in facts if f"{name}.json" not in names]
+    return [], [*faults, *(f"patch {name}: its json is missing." for name in lacking)]
+
+
+def _faults_of_member(shard: tarfile.TarFile, member: tarfile.TarInfo, facts: dict[str, Any]) -> Iterator[str]:
+    found = _MEMBER.fullmatch(member.name)
+    if not found or found[1] not in facts:
+        yield f"its member {member.name!r} belongs to none of its patches."
+    elif member.name.endswith(".json"):
+        file = shard.extractfile(member)
+        if file and not _says(file.read(), facts[found[1]]):
+            yield f"patch {found[1]}: its json says something else than {PATCHES}."
+
+
+def _says(content: bytes, facts: dict[str, Any]) -> bool:
+    try:
+        return bool(json.loads(content) == facts)
+    except (ValueError, RecursionError):
+        return False
+
+
+def faults_of_parquet(path: Path, rows: pa.Table) -> tuple[list[str], list[str]]:
+    """Compare a parquet file with images with the rows of the table of patches; returns and raises as `faults_of_tar`.
+
+    Raises
+    ------
+    pa.ArrowException, OSError
+        It is damaged, or cannot be read.
+
+    """
+    with pq.ParquetFile(path) as file:
+        if fault := _fault_of_schema(file) or _fault_of_extent(file, path.stat().st_size, rows.num_rows):
+            return [fault], []
+        facts = file.read(["patch_id", *FACTS])
+        hubs = (file.schema_arrow.metadata or {}).get(_HUBS) == embedded.SCHEMA.metadata[_HUBS]
+    differing = [name for name in facts.column_names if not _equal(facts[name], rows[name])]
+    others = [f"its column {name} says something else than {PATCHES}." for name in differing]
+    return [], others + ([] if hubs else ["it does not say which of its columns are images, as `datasets` needs."])
+
+
+def _fault_of_schema(file: pq.ParquetFile) -> str:
+    wanted = {column.name: column.type for column in embedded.SCHEMA}
+    found = {column.name: column.type for column in file.schema_arrow}
+    if wanted == found:
+        return ""
+    differing = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    return f"its columns are not those of a release: {', '.join(differing)[:200]}."
+
+
+def _fault_of_extent(file: pq.ParquetFile, size: int, count: int) -> str:
+    """Refuse what unpacks to far more than it is: images are stored as they are, facts are few."""
+    if file.metadata.num_rows != count:
+        return f"it has {file.metadata.num_rows} patches, and the table of patches {count} of this file."
+    images = facts = 0
+    for group in range(file.metadata.num_row_groups):
+        for index in range(file.metadata.num_columns):
+            column = file.metadata.row_group(group).column(index)
+            if "." in column.path_in_schema:
+                images += column.total_uncompressed_size
+            else:
+                facts += column.total_uncompressed_size
+    return "it unpacks to far more than it is: it was not read." if images > size or facts > _MOST_FACTS else ""
+
+
+def _equal(one: pa.ChunkedArray, two: pa.ChunkedArray) -> bool:
+    # Arrow takes no NaN for another.
+    return bool(one.equals(two) or one.to_pandas().equals(two.to_pandas()))

@@ -1,0 +1,108 @@
+"""Folders in the layout of DPED, made by whomever: what `dataset.dped_layout` finds, in parallel, and what else.
+
+Beside leaks: private metadata, patches of another size than the others, and gaps in the numbers of the files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+
+from dataset.dped_layout import Batch, Layout, ReadBatch, layout_of, survey
+from dataset.verification import Verdict
+from pipeline.release.privacy import scan
+from pipeline.runner import Lost, run
+
+Size = tuple[int, int]
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
+
+
+def verify_foreign(folder: Path, *, workers: int = 1, scheduler: str | None = None) -> Verdict:
+    """Check a folder in the layout of DPED, which names no scenes, so that nothing found is no proof.
+
+    Parameters
+    ----------
+    folder, workers, scheduler
+        As of `pipeline.release.verify.verify`.
+
+    Raises
+    ------
+    DpedtoolError
+        The folder is not there, or holds no images in that layout.
+
+    """
+    # What is found is told by names below the folder.
+    folder = folder.absolute()
+    layout = layout_of(folder)
+    found = survey(layout, partial(_map, workers=workers, scheduler=scheduler), faults_of_content)
+    patches = [*layout.training, *layout.validation, *layout.test]
+    sizes = {path: found.sizes[path] for path in patches if path in found.sizes}
+    faults = [*found.verdict.faults, *_gaps(patches), *_other_sizes(sizes), *_unlike_mates(layout, found.sizes)]
+    said = list(found.verdict.said)
+    if patches and len(set(sizes.values())) == 1:
+        said.append(f"All {len(sizes)} patches that can be read have the same size: {_px(next(iter(sizes.values())))}.")
+    return Verdict([fault.replace(f"{folder}/", "") for fault in faults], said, is_proof=False)
+
+
+def faults_of_content(path: Path, content: bytes) -> list[str]:
+    """Return the private data in a file, a line each."""
+    return scan(str(path), content)
+
+
+def _map(
+    read: ReadBatch, batches: Sequence[Sequence[Path]], workers: int, scheduler: str | None
+) -> Iterator[tuple[Sequence[Path], Batch]]:
+    for paths, batch in run(read, batches, workers, scheduler=scheduler):
+        if isinstance(batch, Lost):
+            batch = Batch(unreadable=len(paths), faults=[f"{paths[0]} and what follows it: {batch.detail}"])
+        yield paths, batch
+
+
+def _gaps(patches: Sequence[Path]) -> Iterator[str]:
+    """Say where numbers are missing: readers made for DPED count the files and open 0.jpg, 1.jpg and so on."""
+    for folder, paths in groupby(patches, key=lambda path: path.parent):
+        stems = [path.stem for path in paths]
+        numbers = {int(stem) for stem in stems if _NUMBER.fullmatch(stem)}
+        if others := sorted(stem for stem in stems if not _NUMBER.fullmatch(stem)):
+            yield f"{folder}: {len(others)} images are not named by numbers, as in DPED's layout, such as {others[0]}."
+        elif missing := sorted(set(range(len(numbers))) - numbers):
+            yield (
+                f"{folder}: its {len(numbers)} images are not numbered from 0 to {len(numbers) - 1}: {missing[0]} is "
+                f"missing{f', and {len(missing) - 1} others' if len(missing) > 1 else ''}."
+            )
+
+
+def _other_sizes(sizes: Mapping[Path, Size]) -> Iterator[str]:
+    """Name patches of another size than most, or their folder where it holds no others."""
+    if not sizes:
+        return
+    # Of sizes that are as frequent, the smallest.
+    usual = min(Counter(sizes.values()).items(), key=lambda item: (-item[1], item[0]))[0]
+    for folder, paths in groupby(sizes, key=lambda path: path.parent):
+        inside = {path: sizes[path] for path in paths}
+        if len(set(inside.values())) == 1 and usual not in inside.values():
+            yield f"{folder}: its images are {_px(next(iter(inside.values())))}, and most patches {_px(usual)}."
+        else:
+            others = {path: size for path, size in inside.items() if size != usual}
+            yield from (
+                f"{path}: it is {_px(size)}, and most patches are {_px(usual)}." for path, size in others.items()
+            )
+
+
+def _unlike_mates(layout: Layout, sizes: Mapping[Path, Size]) -> Iterator[str]:
+    """Name images of plain folders whose mate has another size; those of patches are compared with all others."""
+    others = set(layout.others)
+    for cameras in layout.cameras:
+        first: dict[str, Path] = {}
+        for path in (path for paths in cameras.values() for path in paths if path in others and path in sizes):
+            mate = first.setdefault(path.stem, path)
+            if sizes[mate] != sizes[path]:
+                yield f"{path}: it is {_px(sizes[path])}, and {mate} {_px(sizes[mate])}."
+
+
+def _px(size: Size) -> str:
+    return f"{size[0]} x {size[1]} px"

@@ -1,0 +1,269 @@
+"""The files of a release, each looked at once: whole as listed, free of private data, and what the tables say it is.
+
+This is what worker processes do: a piece of patches in all its layouts, or some other files, at a time. An image that
+lies in several layouts is scanned and decoded once, being known by its SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from dataset.errors import DpedtoolError, Rejection
+from dataset.params import LayoutName, ReleaseParams
+from dataset.photos import MOST_BYTES, SUFFIXES, decode_photo
+from pipeline.release.archives import faults_of_parquet, faults_of_tar
+from pipeline.release.chunks import Chunk, read_rows_of
+from pipeline.release.description import SUMS
+from pipeline.release.layouts import Layout, layouts_of
+from pipeline.release.patch_images import Means, means_of, read_patch
+from pipeline.release.privacy import scan, scan_file
+from pipeline.release.sums import file_sum
+from pipeline.release.tables import FACTS, PATCHES
+
+SIDES = {"phone": "the phone's image", "dslr": "the DSLR's image"}
+ORDER: tuple[LayoutName, ...] = ("webdataset", "parquet", "dped")
+"""Layouts in the order in which a piece is read: those that hold the images as they were cut come first."""
+_SUMS = ["phone_image_sha256", "dslr_image_sha256"]
+_DAMAGED = (DpedtoolError, tarfile.TarError, pa.ArrowException, ValueError, LookupError, ArithmeticError, MemoryError)
+"""What readers of archives raise of files that are damaged, or made so as to do harm."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A chunk of patches in all layouts of a release."""
+
+    chunk: Chunk
+    sums: Mapping[str, str | None]
+    """SHA-256, hex, of each of its files that are there; None where the file is not listed."""
+    linked: frozenset[LayoutName] = frozenset()
+    """Layouts that are not looked at, since a link lies on the way to their files."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Other files than those of patches."""
+
+    sums: Mapping[str, str | None]
+    """As of a piece."""
+
+
+@dataclass
+class Found:
+    """What came of a piece or batch."""
+
+    faults: list[str] = field(default_factory=list)
+    changed: set[str] = field(default_factory=set)
+    """Files whose SHA-256 is another than listed."""
+    files: int = 0
+    patches: dict[LayoutName, int] = field(default_factory=dict)
+    """Patches whose two images are what they should be, by layout."""
+    encoded: int = 0
+    """Those of layout dped whose images are not byte for byte those that were cut."""
+
+    def compare(self, name: str, sha256: str, listed: str | None) -> None:
+        """Compare the SHA-256 of a file with the one that is listed; a file that is not was named already."""
+        if listed not in (None, sha256):
+            self.changed.add(name)
+            self.faults.append(f"{name}: it is not the file that was released: its SHA-256 is another than in {SUMS}.")
+
+    def add(self, other: Found) -> None:
+        """Add what was found elsewhere."""
+        self.faults += other.faults
+        self.changed |= other.changed
+        self.files += other.files
+        self.encoded += other.encoded
+        for layout, patches in other.patches.items():
+            self.patches[layout] = self.patches.get(layout, 0) + patches
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What files are compared with; `look` is called for each piece and batch, in any process."""
+
+    folder: Path
+    params: ReleaseParams
+    size_px: int
+    encoded: int
+    """Patches that layout dped is said to have encoded anew."""
+
+    def look(self, work: Piece | Batch) -> Found:
+        """Look at a piece or at a batch."""
+        if isinstance(work, Piece):
+            return _Reader(self, work).read()
+        found = Found(files=len(work.sums))
+        for name, listed in work.sums.items():
+            _look_at_file(self.folder, name, listed, found)
+        return found
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An image of a patch, where it lies."""
+
+    file: str
+    patch: str
+    place: int
+    """Of the patch, in its piece."""
+    side: str
+    cut: str
+    """SHA-256 of the image as it was cut."""
+
+    @property
+    def where(self) -> str:
+        """How a fault of it begins."""
+        return f"{self.file}: patch {self.patch}: {SIDES[self.side]}"
+
+
+class _Reader:
+    """Reads the files of one piece, layout by layout."""
+
+    def __init__(self, inspection: Inspection, piece: Piece) -> None:
+        self._at, self._piece, self._found = inspection, piece, Found()
+        self._rows = read_rows_of(inspection.folder / PATCHES, piece.chunk, ["patch_id", *_SUMS, *FACTS])
+        self._names: list[str] = self._rows["patch_id"].to_pylist()
+        self._cut = {side: self._rows[name].to_pylist() for side, name in zip(SIDES, _SUMS, strict=True)}
+        self._whole: dict[str, Means] = {}
+        """Images that were decoded, by SHA-256."""
+        self._seen: dict[tuple[int, str], Means] = {}
+        """Images as they were cut, by the place of the patch and side."""
+
+    def read(self) -> Found:
+        layouts = layouts_of(self._at.params)
+        for name in ORDER:
+            if name in layouts and name not in self._piece.linked:
+                self._found.patches[name] = self._read_layout(name, layouts[name])
+        return self._found
+
+    def _read_layout(self, name: LayoutName, layout: Layout) -> int:
+        files = layout.files(self._piece.chunk)
+        self._found.files += sum(file in self._piece.sums for file in files)
+        try:
+            if name != "dped" and not self._is_readable(name, files[0]):
+                return 0
+            return self._read_patches(name, layout, files)
+        except OSError as error:
+            self._found.faults.append(f"{files[0]}: it cannot be read: {error.strerror or error}.")
+        except _DAMAGED as error:
+            self._found.faults.append(f"{files[0]}: it is damaged: {_line(error)}.")
+        return 0
+
+    def _is_readable(self, layout: LayoutName, name: str) -> bool:
+        """Check a file that holds many patches as a whole, and say whether its patches can be read."""
+        if name not in self._piece.sums:
+            self._found.faults.append(f"{name}: it is missing, and with it {self._piece.chunk.count} patches.")
+            return False
+        path = self._at.folder / name
+        self._found.compare(name, file_sum(path), self._piece.sums[name])
+        self._found.faults += scan_file(path, name)
+        stopping, others = (faults_of_tar if layout == "webdataset" else faults_of_parquet)(path, self._rows)
+        self._found.faults += [f"{name}: {fault}" for fault in (*stopping, *others)]
+        return not stopping
+
+    def _read_patches(self, name: LayoutName, layout: Layout, files: list[str]) -> int:
+        """Check the images of a layout, and return how many patches are what they should be."""
+        first = self._piece.chunk.first
+        called = [str(first + place) for place in range(len(self._names))] if name == "dped" else self._names
+        places = {patch: place for place, patch in enumerate(called)}
+        good = last = 0
+        for images in layout.read(self._piece.chunk, self._at.folder):
+            place = places.pop(images.name, None)
+            if place is None or place < last:
+                order = "it stands here twice, or is none of this file's" if place is None else "it is out of order"
+                self._found.faults.append(f"{files[0]}: patch {images.name}: {order}.")
+            if place is not None:
+                last = max(last, place)
+                good += self._check_patch(name, files, place, {"phone": images.phone, "dslr": images.dslr})
+        self._found.faults += [f"{files[0]}: patch {patch}: both its images are missing." for patch in places]
+        return good
+
+    def _check_patch(self, layout: LayoutName, files: list[str], place: int, contents: Mapping[str, bytes]) -> bool:
+        """Check both images of a patch, and say whether they are what they should be."""
+        states: list[bool | None] = []
+        for half, (side, content) in enumerate(contents.items()):
+            file = files[place + half * len(self._names)] if layout == "dped" else files[0]
+            image = _Image(file, self._names[place], place, side, self._cut[side][place])
+            if not content or file not in self._piece.sums:
+                self._found.faults.append(f"{image.where} is missing.")
+                states.append(None)
+            else:
+                states.append(
+                    self._check_loose(image, content) if layout == "dped" else self._check_cut(image, content)
+                )
+        good = None not in states
+        self._found.encoded += good and False in states
+        return good
+
+    def _check_cut(self, image: _Image, content: bytes) -> bool | None:
+        """Whether an image is the one that was cut: True, or None after having said what is wrong with it."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        means = self._look_at(image.where, content, sha256)
+        if sha256 != image.cut:
+            self._found.faults.append(f"{image.where} is another than the one that {PATCHES} has the SHA-256 of.")
+            return None
+        if means is None:
+            return None
+        self._seen.setdefault((image.place, image.side), means)
+        return True
+
+    def _check_loose(self, image: _Image, content: bytes) -> bool | None:
+        """Whether a file of layout dped is the image that was cut: byte for byte, False: encoded anew, or None."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        self._found.compare(image.file, sha256, self._piece.sums[image.file])
+        # What is in an archive too was scanned with it.
+        self._found.faults += scan(image.file, content) if sha256 not in self._whole else []
+        means = self._look_at(image.where, content, sha256)
+        if means is None or sha256 == image.cut:
+            return None if means is None else True
+        seen = self._seen.get((image.place, image.side))
+        if not self._at.encoded or (seen is not None and self._differ(means, seen)):
+            self._found.faults.append(f"{image.where} shows something else than what was cut.")
+            return None
+        return False
+
+    def _look_at(self, where: str, content: bytes, sha256: str) -> Means | None:
+        """Return an image in small if it is whole, else None after having said what is wrong with it."""
+        if sha256 not in self._whole:
+            image, fault = read_patch(content, self._at.size_px)
+            if image is None:
+                self._found.faults.append(f"{where} {fault}.")
+                return None
+            self._whole[sha256] = means_of(image)
+        return self._whole[sha256]
+
+    def _differ(self, one: Means, two: Means) -> bool:
+        """Whether two images differ by more than encoding makes them, in the mean of their parts, in grey levels."""
+        quality = self._at.params.jpeg_quality
+        # libjpeg's quantum of a block's mean, 17 at quality 50 (jcparam.c, jpeg_quality_scaling).
+        quantum = 17 * (5000 / quality if quality < 50 else 200 - 2 * quality) / 100
+        return float(np.abs(one - two).mean()) > 3 + min(quantum, 255) / 4
+
+
+def _look_at_file(folder: Path, name: str, listed: str | None, found: Found) -> None:
+    """Look at a file that holds no patches."""
+    path = folder / name
+    try:
+        if path.suffix.lower() in SUFFIXES and path.stat().st_size <= MOST_BYTES:
+            content = path.read_bytes()
+            found.compare(name, hashlib.sha256(content).hexdigest(), listed)
+            found.faults += scan(name, content)
+            decode_photo(content, Path(name))
+        else:
+            found.compare(name, file_sum(path), listed)
+            found.faults += scan_file(path, name)
+    except Rejection as rejection:
+        found.faults.append(rejection.detail)
+    except OSError as error:
+        found.faults.append(f"{name}: it cannot be read: {error.strerror or error}.")
+    except _DAMAGED as error:
+        found.faults.append(f"{name}: it is damaged: {_line(error)}.")
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__

@@ -1,0 +1,305 @@
+"""The two tables of a release, against each other, against what the release says, and for scenes on two sides."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataset.errors import DpedtoolError
+from dataset.near_duplicates import Limits, View
+from dataset.params import CAMERA_NAME
+from dataset.schema import SPLITS
+from dataset.thumbnails import LONGER_SIDE_PX
+from dataset.verification import check_one_side, check_views
+from pipeline.release.chunks import Chunk, chunks_of
+from pipeline.release.description import RELEASE
+from pipeline.release.patch_images import stored_shape
+from pipeline.release.statement import Statement
+from pipeline.release.tables import PAIRS, PAIRS_SCHEMA, PATCHES, PATCHES_SCHEMA
+
+_OF_PATCHES = (
+    *("patch_id", "phone", "split", "number", "file", "pair_id", "scene_id", "size", "phone_photo", "dslr_photo"),
+    *("phone_sha256", "dslr_sha256", "phone_image_sha256", "dslr_image_sha256"),
+)
+_SHARED = ("phone", "split", "scene_id", "phone_photo", "dslr_photo", "phone_sha256", "dslr_sha256")
+"""What a patch has in common with its pair."""
+_MOST_ROWS_A_GROUP = 100_000
+"""As many as `patches_a_file` may be."""
+_MOST_UNPACKED = 2**31
+"""Bytes of a table: more than a million patches."""
+_MOST_MINUTES = 1e8
+_NO_VIEWS = (
+    "Whether the same view is on two sides could not be looked at: the release has no thumbnails of its photos "
+    "(release.thumbnails)."
+)
+_EARLIEST = datetime(2000, 1, 1)
+"""Where the minutes count from: any day does, since they are only compared."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What is to be known of the tables."""
+
+    patches: pd.DataFrame
+    """Every patch, without what was measured on it."""
+    pairs: pd.DataFrame
+    """Every pair."""
+    chunks: Sequence[Chunk]
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A pair of photos and its side."""
+
+    pair_id: str
+    split: str
+
+
+def read_tables(folder: Path) -> tuple[Tables | None, list[str]]:
+    """Return the tables; None and why where one of them is not as this version writes it."""
+    faults = [*_faults_of_form(folder, PATCHES, PATCHES_SCHEMA), *_faults_of_form(folder, PAIRS, PAIRS_SCHEMA)]
+    if faults:
+        return None, faults
+    try:
+        patches = _read(folder / PATCHES, _OF_PATCHES)
+        bad = [f"{PATCHES}: {fault}" for fault in _unusable(patches)]
+        return (None, bad) if bad else (Tables(patches, _read(folder / PAIRS), chunks_of(folder / PATCHES)), [])
+    except DpedtoolError as error:
+        return None, [str(error).replace(str(folder / PATCHES), PATCHES)]
+    except (pa.ArrowException, OSError, ValueError) as error:
+        return None, [f"{PATCHES} or {PAIRS}: it is damaged: {' '.join(str(error).split())[:200]}."]
+
+
+def check_tables(tables: Tables, statement: Statement | None) -> tuple[list[str], list[str]]:
+    """Check that patches, pairs and `release.json` agree.
+
+    Returns
+    -------
+    faults, said
+        What is amiss, and what was found right, a line each.
+
+    """
+    patches, pairs = tables.patches, tables.pairs
+    faults = [
+        *_twice(patches["patch_id"], PATCHES),
+        *_twice(pairs["pair_id"], PAIRS),
+        *_faults_of_order(tables.chunks, statement),
+        *_faults_of_pairs(patches, pairs),
+    ]
+    if statement:
+        faults += _faults_of_counts(tables, statement)
+    if faults:
+        return faults, []
+    return [], [
+        f"The tables agree with each other and with {RELEASE}: {len(patches)} patches of {len(pairs)} pairs, "
+        f"{patches['phone'].nunique()} phones and {patches['scene_id'].nunique()} scenes."
+    ]
+
+
+def has_views(tables: Tables) -> bool:
+    """Whether the release has thumbnails, without which nobody can tell whether a view is on two sides."""
+    return not tables.pairs["thumbnail"].isna().all()
+
+
+def check_sides(tables: Tables) -> tuple[list[str], list[str]]:
+    """Check that nothing is on two sides of the split.
+
+    Returns
+    -------
+    faults, said
+        What leaks, and what does not, a line each.
+
+    """
+    pairs = tables.pairs
+    sided = [_Pair(*row) for row in zip(pairs["pair_id"], pairs["split"], strict=True)]
+    names = {
+        "scene": "scene_id",
+        "group of scenes": "group",
+        "DSLR frame, by SHA-256,": "dslr_sha256",
+        "phone photo, by SHA-256,": "phone_sha256",
+    }
+    checks = [check_one_side(what, zip(pairs[column], sided, strict=True)) for what, column in names.items()]
+    checks.append(_check_images(tables.patches))
+    unusable = _faults_of_thumbnails(pairs)
+    checks.append(_check_views(pairs, set(unusable)) if has_views(tables) else ([], _NO_VIEWS))
+    faults = [f"{PAIRS}: pair {name}: {fault}" for name, fault in unusable.items() if has_views(tables)]
+    faults += [f"{PAIRS}: {leak}" for leaks, _ in checks for leak in leaks]
+    return faults, [counted for leaks, counted in checks if not leaks]
+
+
+def _faults_of_form(folder: Path, name: str, schema: pa.Schema) -> list[str]:
+    """Compare a file with the schema of a table; nothing but the end of the file is read."""
+    try:
+        with pq.ParquetFile(folder / name) as file:
+            found, metadata = file.schema_arrow, file.metadata
+    except FileNotFoundError:
+        return [f"{name}: it is missing."]
+    except (pa.ArrowException, OSError, ValueError) as error:
+        return [f"{name}: it is no readable parquet file: {' '.join(str(error).split())[:200]}."]
+    faults = [f"it has no column {column.name}." for column in schema if column.name not in found.names]
+    faults += [f"its column {column} is none of a release." for column in found.names if column not in schema.names]
+    faults += [
+        f"its column {column.name} is {kind}, and should be {column.type}{'' if column.nullable else ', never empty'}."
+        for column in schema
+        if column.name in found.names
+        and ((kind := (other := found.field(column.name)).type) != column.type or other.nullable != column.nullable)
+    ]
+    return [f"{name}: {fault}" for fault in faults + _faults_of_extent(metadata)]
+
+
+def _faults_of_extent(metadata: pq.FileMetaData) -> list[str]:
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    if not metadata.num_rows or not all(group.num_rows for group in groups):
+        return ["it has no rows, or a row group without any."]
+    largest = max(group.num_rows for group in groups)
+    if largest > _MOST_ROWS_A_GROUP or sum(group.total_byte_size for group in groups) > _MOST_UNPACKED:
+        return [f"it unpacks to far more than a release has ({metadata.num_rows} rows): it was not read."]
+    return []
+
+
+def _read(path: Path, names: Sequence[str] | None = None) -> pd.DataFrame:
+    with pq.ParquetFile(path) as file:
+        frame: pd.DataFrame = file.read(list(names) if names else None).to_pandas()
+    return frame
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [dict(zip(frame.columns, row, strict=True)) for row in frame.itertuples(index=False)]
+
+
+def _unusable(patches: pd.DataFrame) -> Iterator[str]:
+    """Say what would lead out of the folder, as file names are made of it, or be no side."""
+    for phone in patches["phone"].unique():
+        if not re.fullmatch(CAMERA_NAME, phone):
+            yield f"its phone {phone!r:.80} cannot be the name of a folder."
+    for split in sorted(set(patches["split"].unique()) - set(SPLITS)):
+        yield f"its split {split!r:.80} is none of {', '.join(SPLITS)}."
+
+
+def _twice(names: pd.Series[str], table: str) -> list[str]:
+    return [f"{table}: {name} is there more than once." for name in sorted(names[names.duplicated()].unique())]
+
+
+def _faults_of_order(chunks: Sequence[Chunk], statement: Statement | None) -> Iterator[str]:
+    """Check that the files of each phone and split follow each other, each but the last full."""
+    most = statement.params.patches_a_file if statement else _MOST_ROWS_A_GROUP
+    seen: set[tuple[str, str]] = set()
+    for key, group in groupby(chunks, key=lambda chunk: (chunk.phone, chunk.split)):
+        pieces = list(group)
+        if key in seen:
+            yield f"{PATCHES}: the rows of {key[0]}, {key[1]} do not stand together."
+        seen.add(key)
+        first = 0
+        for index, piece in enumerate(pieces):
+            if (piece.index, piece.first) != (index, first):
+                yield (
+                    f"{PATCHES}: row group {piece.row_group}, {key[0]}, {key[1]}, is file {piece.index} from number "
+                    f"{piece.first}, and should be file {index} from number {first}."
+                )
+            first = piece.first + piece.count
+        full = [piece.count for piece in pieces[:-1]]
+        if statement and (any(count != most for count in full) or pieces[-1].count > most):
+            yield f"{PATCHES}: the files of {key[0]}, {key[1]} do not hold {most} patches each, as {RELEASE} says."
+
+
+def _faults_of_pairs(patches: pd.DataFrame, pairs: pd.DataFrame) -> Iterator[str]:
+    """Check that each patch is of a pair of the table, and has what it has from it."""
+    known: dict[str, dict[str, Any]] = {
+        row["pair_id"]: row for row in _records(pairs[["pair_id", "accepted", *_SHARED]])
+    }
+    combined = patches.groupby(["pair_id", *_SHARED], sort=True).size().rename("count").reset_index()
+    for row in _records(combined):
+        pair_id, count = row["pair_id"], row["count"]
+        if pair_id not in known:
+            yield f"{PATCHES}: {count} patches are of the pair {pair_id}, which is not in {PAIRS}."
+            continue
+        for name in _SHARED:
+            if row[name] != (other := known[pair_id][name]):
+                yield (
+                    f"{PATCHES}: {count} patches of the pair {pair_id} have {name} {row[name]!r:.80}, and {PAIRS} "
+                    f"{other!r:.80}."
+                )
+    counts = patches["pair_id"].value_counts()
+    for pair_id, pair in known.items():
+        if (found := int(counts.get(pair_id, 0))) != (accepted := pair["accepted"]):
+            yield f"{PAIRS}: pair {pair_id}: it has {found} patches in {PATCHES}, and {accepted} were cut from it."
+
+
+def _faults_of_counts(tables: Tables, statement: Statement) -> Iterator[str]:
+    patches = tables.patches
+    found = patches.groupby(["phone", "split"]).size().to_dict()
+    for phone in sorted({*statement.counts, *patches["phone"].unique()}):
+        for split in SPLITS:
+            told, there = statement.counts.get(phone, {}).get(split, 0), found.get((phone, split), 0)
+            if told != there:
+                yield f"{RELEASE}: it counts {told} patches of {phone}, {split}, and {PATCHES} has {there}."
+    if statement.pairs != len(tables.pairs):
+        yield f"{RELEASE}: it counts {statement.pairs} pairs, and {PAIRS} has {len(tables.pairs)}."
+    sizes = sorted(set(patches["size"].unique()) - {statement.size_px})
+    if sizes:
+        yield f"{PATCHES}: it has patches of {', '.join(map(str, sizes[:5]))} px, and {RELEASE} {statement.size_px}."
+    splits = dict(zip(tables.pairs["pair_id"], tables.pairs["split"], strict=True))
+    for photo in statement.photos:
+        if (side := splits.get(photo["pair_id"], "")) != "test":
+            side = f"is in {side}" if side else f"is not in {PAIRS}"
+            yield f"{photo['file']}: it is a full-size test photo, but its pair {photo['pair_id']} {side}."
+
+
+def _check_images(patches: pd.DataFrame) -> tuple[list[str], str]:
+    images = pd.concat(
+        patches[["patch_id", "split", f"{side}_image_sha256"]].set_axis(["patch", "split", "sha256"], axis=1)
+        for side in ("phone", "dslr")
+    )
+    sides = images.groupby("sha256")["split"].nunique()
+    twice = images[images["sha256"].isin(sides.index[sides > 1])]
+    leaks = [
+        f"The same image is on {rows['split'].nunique()} sides: "
+        + ", ".join(f"{row.patch} in {row.split}" for row in rows.sort_values(["split", "patch"]).itertuples())
+        for _, rows in twice.groupby("sha256", sort=True)
+    ]
+    return leaks, f"No image of a patch, by SHA-256, is on two sides: {len(sides)} looked at."
+
+
+def _faults_of_thumbnails(pairs: pd.DataFrame) -> dict[str, str]:
+    """Return pairs whose view cannot be compared, and why."""
+    faults = {}
+    for pair_id, thumbnail, minute in zip(pairs["pair_id"], pairs["thumbnail"], pairs["minute"], strict=True):
+        if thumbnail is None:
+            faults[pair_id] = "it has no thumbnail, but others have."
+        elif not _is_thumbnail(thumbnail):
+            faults[pair_id] = f"its thumbnail is no grey JPEG of at most {LONGER_SIDE_PX} px."
+        elif not pd.isna(minute) and not 0 <= minute <= _MOST_MINUTES:
+            faults[pair_id] = f"its minute {minute} is no time after the earliest photo."
+    return faults
+
+
+def _is_thumbnail(content: bytes) -> bool:
+    # A header may claim more than the memory holds, so that it is read first.
+    height, width, channels, _ = stored_shape(content) or (0, 0, 0, 0)
+    small = min(height, width) > 0 and max(height, width) <= LONGER_SIDE_PX and channels == 1
+    return small and cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) is not None
+
+
+def _check_views(pairs: pd.DataFrame, left_out: Container[str]) -> tuple[list[str], str]:
+    usable = pairs[[name not in left_out for name in pairs["pair_id"]]].drop_duplicates("dslr_sha256")
+    if usable.empty:
+        return [], "No view could be compared."
+    limits = Limits(float(usable["near_minutes"].max()), int(usable["near_keypoints"].min()))
+    kept = {row["dslr_sha256"]: row for row in _records(usable)}
+    views = [View(name, row["thumbnail"], _time(row["minute"])) for name, row in kept.items()]
+    return check_views({name: _Pair(row["pair_id"], row["split"]) for name, row in kept.items()}, views, limits)
+
+
+def _time(minute: float) -> datetime | None:
+    return None if pd.isna(minute) else _EARLIEST + timedelta(minutes=minute)

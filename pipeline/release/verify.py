@@ -1,0 +1,206 @@
+"""Whether a release is what it says: every file, every patch, every scene, by whoever has downloaded it.
+
+Nothing that a release holds is trusted: links are not followed, names lead nowhere, nothing is unpickled or unpacked
+onto the disk, and headers are read before what they describe. Nothing is written. Every defect is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from dataset.errors import DpedtoolError
+from dataset.params import LayoutName, ReleaseParams
+from dataset.progress import track
+from dataset.verification import Verdict
+from pipeline.release.chunks import Chunk
+from pipeline.release.description import EXAMPLES, RELEASE, SUMS
+from pipeline.release.foreign import verify_foreign
+from pipeline.release.inspection import ORDER, Batch, Found, Inspection, Piece
+from pipeline.release.layouts import Layout, layouts_of
+from pipeline.release.listing import Listing, list_release
+from pipeline.release.provenance import Tables, check_sides, check_tables, has_views, read_tables
+from pipeline.release.statement import Statement, check_documents, read_statement
+from pipeline.release.tables import PAIRS, PATCHES
+from pipeline.runner import Lost, run, warm_up
+
+FILES_A_BATCH = 500
+Checked = tuple[Sequence[str], Sequence[str]]
+"""What is amiss, and what was found right, a line each."""
+
+
+def verify(folder: Path, *, workers: int = 1, scheduler: str | None = None) -> Verdict:
+    """Check a release, or a folder of others in the layout of DPED.
+
+    Parameters
+    ----------
+    folder
+        The release, or the folder.
+    workers
+        Number of processes.
+    scheduler
+        Address of a Dask cluster that does the work instead; its workers must see the folder under the same path.
+
+    Raises
+    ------
+    DpedtoolError
+        It is neither.
+
+    """
+    tables = [folder / PATCHES, folder / PAIRS]
+    if (folder / RELEASE).exists() or all(path.exists() for path in tables):
+        return verify_release(folder, workers=workers, scheduler=scheduler)
+    return verify_foreign(folder, workers=workers, scheduler=scheduler)
+
+
+def verify_release(folder: Path, *, workers: int = 1, scheduler: str | None = None) -> Verdict:
+    """Check a release; every defect is a line that begins with the file.
+
+    Parameters
+    ----------
+    folder, workers, scheduler
+        As of `verify`.
+
+    Returns
+    -------
+    Verdict
+        The same for any number of workers. It is no proof that nothing leaks where the release has no thumbnails.
+
+    Raises
+    ------
+    DpedtoolError
+        There is no such folder, or the cluster is lost.
+
+    """
+    if not folder.is_dir():
+        raise DpedtoolError(f"There is no folder {folder}: name the folder of a release.")
+    warm_up(workers, "pipeline.release.inspection")
+    # Arrow takes a relative name such as s3:x for an address.
+    folder = folder.absolute()
+    listing = list_release(folder)
+    statement, unread = read_statement(folder, listing)
+    tables, damaged = read_tables(folder) if listing.holds(PATCHES) and listing.holds(PAIRS) else (None, [])
+    parts = [
+        (listing.faults, []),
+        (unread, []),
+        check_documents(folder, listing, statement),
+        (damaged, []),
+        *([check_tables(tables, statement), check_sides(tables)] if tables else []),
+        _check_files(folder, listing, statement, tables, {"workers": workers, "scheduler": scheduler}),
+    ]
+    is_proof = tables is not None and has_views(tables)
+    return Verdict([fault for of, _ in parts for fault in of], [line for _, of in parts for line in of], is_proof)
+
+
+def _check_files(
+    folder: Path, listing: Listing, statement: Statement | None, tables: Tables | None, how: Mapping[str, Any]
+) -> Checked:
+    """Look at every file, and say what was found."""
+    work = _Work(listing, statement, tables)
+    faults = [*_strays(listing, work, statement), *_across_sides(listing, work)] if statement and tables else []
+    found = _look(folder, statement, work.items(), how)
+    faults += found.faults
+    if statement and tables and not faults and found.encoded != statement.encoded:
+        faults.append(
+            f"{RELEASE}: it says that {statement.encoded} patches were encoded anew for layout dped, and "
+            f"{found.encoded} were."
+        )
+    return faults, list(_said(listing, statement, found))
+
+
+def _said(listing: Listing, statement: Statement | None, found: Found) -> Iterator[str]:
+    """Say what was looked at; what is whole in spite of faults is counted too."""
+    changed = found.changed | (listing.sums.keys() - listing.there.keys())
+    yield f"{len(listing.sums) - len(changed)} of the {len(listing.sums)} files in {SUMS} are there and unchanged."
+    if listing.passed_over:
+        yield f"Not looked at, as hubs and version control put it there: {', '.join(listing.passed_over)}."
+    if statement:
+        total = sum(sum(counts.values()) for counts in statement.counts.values())
+        side = statement.size_px
+        for layout, patches in found.patches.items():
+            yield (
+                f"Layout {layout}: of {patches} of {total} patches both images are there, whole, {side} x {side} px, and "
+                "those of the tables."
+            )
+    yield f"Searched for private data: {found.files} files."
+
+
+class _Work:
+    """What there is to do on the files of a release, in pieces and batches."""
+
+    def __init__(self, listing: Listing, statement: Statement | None, tables: Tables | None) -> None:
+        self._listing = listing
+        is_known = statement is not None and tables is not None
+        self.layouts: Mapping[LayoutName, Layout] = layouts_of(statement.params) if statement and is_known else {}
+        self.chunks: Sequence[Chunk] = tables.chunks if tables and is_known else ()
+
+    def items(self) -> list[Piece | Batch]:
+        """Return the pieces, then the batches of all files that are in none."""
+        pieces = [self._piece(chunk) for chunk in self.chunks]
+        patches = {name for piece in pieces for name in piece.sums}
+        others = [name for name in sorted(self._listing.there) if name not in patches]
+        starts = range(0, len(others), FILES_A_BATCH)
+        return [*pieces, *(Batch(self._sums(others[start : start + FILES_A_BATCH])) for start in starts)]
+
+    def _piece(self, chunk: Chunk) -> Piece:
+        files = {name: layout.files(chunk) for name, layout in self.layouts.items()}
+        linked = {name for name, of in files.items() if any(map(self._is_behind_link, {of[0], of[-1]}))}
+        return Piece(chunk, self._sums(file for of in files.values() for file in of), frozenset(linked))
+
+    def _sums(self, names: Iterable[str]) -> dict[str, str | None]:
+        return {name: self._listing.sums.get(name) for name in names if self._listing.holds(name)}
+
+    def _is_behind_link(self, name: str) -> bool:
+        """Whether a folder on the way to a file is a link."""
+        return any(above.as_posix() in self._listing.links for above in PurePosixPath(name).parents)
+
+
+def _look(folder: Path, statement: Statement | None, items: Sequence[Piece | Batch], how: Mapping[str, Any]) -> Found:
+    """Look at all files, and add up what was found, in the order of the items."""
+    if statement:
+        at = Inspection(folder, statement.params, statement.size_px, statement.encoded)
+    else:
+        at = Inspection(folder, ReleaseParams(), 1, 0)
+    numbers = {id(item): number for number, item in enumerate(items)}
+    results: dict[int, Found] = {}
+    for item, result in track(run(at.look, items, **how), "Verified", len(items)):
+        if isinstance(result, Lost):
+            result = Found([f"{_called(item)}: it could not be looked at: {result.detail}"])
+        results[numbers[id(item)]] = result
+    total = Found()
+    for _, found in sorted(results.items()):
+        total.add(found)
+    return total
+
+
+def _called(item: Piece | Batch) -> str:
+    names = list(item.sums)
+    return f"{names[0]} and {len(names) - 1} other files" if len(names) > 1 else next(iter(names), "a piece")
+
+
+def _strays(listing: Listing, work: _Work, statement: Statement) -> Iterator[str]:
+    """Name files in the folders of layouts and examples that belong to nothing."""
+    known = {name for layout in work.layouts.values() for chunk in work.chunks for name in layout.files(chunk)}
+    known |= {photo["file"] for photo in statement.photos}
+    known |= {f"{EXAMPLES}/{phone}.png" for phone in statement.counts}
+    for name in sorted(listing.there.keys() - known):
+        if name.partition("/")[0] in (*ORDER, EXAMPLES):
+            yield f"{name}: it belongs to no patch or photo of the release."
+    for photo in statement.photos:
+        if not listing.holds(photo["file"]):
+            yield f"{photo['file']}: the full-size photo of the pair {photo['pair_id']} is missing."
+
+
+def _across_sides(listing: Listing, work: _Work) -> Iterator[str]:
+    """Name images of layout dped whose files are the same on two sides, by the list of sums."""
+    seen: dict[str, dict[str, str]] = {}
+    if layout := work.layouts.get("dped"):
+        for chunk in work.chunks:
+            for name in layout.files(chunk):
+                if sha256 := listing.sums.get(name):
+                    seen.setdefault(sha256, {}).setdefault(chunk.split, name)
+    for sides in seen.values():
+        if len(sides) > 1:
+            named = ", ".join(f"{name} in {side}" for side, name in sorted(sides.items()))
+            yield f"{min(sides.values())}: the same image is on {len(sides)} sides: {named}."
