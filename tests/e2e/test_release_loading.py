@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from card_examples import EVERY, pieces, run_pieces
 from release_rig import COUNTS, PARAMS, patch_images, write_release
 
 from dataset.params import ReleaseParams
@@ -24,37 +21,11 @@ RELEASES: dict[str, ReleaseParams] = {
 }
 PHONES = {"all": "iphone", "dped": "a b's [3]", "webdataset": "iphone", "parquet": "a b's [3]"}
 KINDS = {
-    "all": ("pyarrow", "datasets", "webdataset", "mlcroissant", "torch"),
+    "all": EVERY,
     "dped": ("pyarrow", "mlcroissant", "torch"),
-    "webdataset": ("pyarrow", "datasets", "webdataset", "mlcroissant", "torch"),
+    "webdataset": EVERY,
     "parquet": ("pyarrow", "datasets", "mlcroissant", "torch"),
 }
-RUN = """
-import os, sys, warnings
-import numpy as np
-
-def pixels(image):
-    found = np.asarray(image, dtype=float)
-    return np.transpose(found, (1, 2, 0)) * 255 if found.shape[0] == 3 else found
-
-out = os.path.abspath(sys.argv[1])
-for path in sys.argv[2:]:
-    release, name = path.split("/")
-    os.chdir(os.path.join(out, release))
-    with open(os.path.join(out, path + ".txt")) as file:
-        known = {"__name__": "__main__"}
-        exec(compile(file.read(), path, "exec"), known)
-    images = {side: pixels(known[side]) for side in ("phone", "dslr")}
-    np.savez(os.path.join(out, path + ".npz"), count=known["count"], **images)
-"""
-"""Runs pieces of code in the folders of their releases; in one process, as importing takes longer than loading."""
-
-
-def blocks(release: str, folder: Path) -> dict[str, str]:
-    """The pieces of code of a card by what they need."""
-    found = re.findall(r"^```python\n(.*?)^```$", (folder / "README.md").read_text(), re.DOTALL | re.MULTILINE)
-    assert len(found) == len(KINDS[release])
-    return dict(zip(KINDS[release], found, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -63,17 +34,12 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], An
     home = tmp_path_factory.mktemp("releases")
     names = []
     for release, params in RELEASES.items():
-        for kind, code in blocks(release, write_release(home / release, (PHONES[release],), params=params)).items():
+        for kind, code in pieces(
+            write_release(home / release, (PHONES[release],), params=params), KINDS[release]
+        ).items():
             (home / release / f"{kind}.txt").write_text(code)
             names.append(f"{release}/{kind}")
-    caches = {"HF_HOME": "hub", "HF_DATASETS_CACHE": "hub/datasets", "CROISSANT_CACHE": "croissant", "HOME": "home"}
-    environment = os.environ | {name: str(home / "caches" / folder) for name, folder in caches.items()}
-    environment |= {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, str(home), *names], capture_output=True, text=True, env=environment, check=False
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert "gnoring" not in done.stderr
+    run_pieces(home, names)
     return {(release, kind): np.load(home / release / f"{kind}.npz") for release in KINDS for kind in KINDS[release]}
 
 
