@@ -6,19 +6,17 @@ import hashlib
 import multiprocessing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from benchmarks.feeding import processors, texture
 from dataset.io import write_json
-from dataset.params import SplitParams
 from dataset.photos import Image, encode_image
-from dataset.schema import Frame, Patch
+from dataset.schema import Frame, Patch, Photo, Row, Sample, columns
 from dataset.shards import ShardWriter
-from dataset.split import split
 from dataset.tables import write_rows
-from dataset.thumbnails import thumbnail
 from pipeline.shelf import store
 
 PHONE = "phone"
@@ -29,19 +27,22 @@ TEXTURES = 50
 
 
 def write_split(folder: Path, count: int, suffix: str) -> Path:
-    """Write `count` pairs of patches, no two of them alike, and split them by scene; return the folder of the split."""
+    """Write `count` pairs of patches, no two of them alike, with a split by scene; return the folder of the split.
+
+    The split is not that of `dataset.split`, whose search for near-duplicates is measured elsewhere.
+    """
     home = folder / "patches" / PHONE
     home.mkdir(parents=True)
     starts = range(0, count, PATCHES_A_SHARD)
     with multiprocessing.get_context("spawn").Pool(processors()) as pool:
         parts = pool.map(partial(_write_shard, home=home, count=count, suffix=suffix), starts)
-        scenes = range(-(-count // PATCHES_A_PAIR))
-        frames = pool.map(partial(_frame, count=count), scenes, chunksize=100)
-    write_rows(Patch.table_in(home), Patch, [row for part in parts for row in part])
+    rows = [row for part in parts for row in part]
+    frames = [_frame(scene, count) for scene in range(-(-count // PATCHES_A_PAIR))]
+    write_rows(Patch.table_in(home), Patch, rows)
     write_rows(Frame.table_in(home), Frame, frames)
     write_json(home / "selection.json", {})
-    # Near-duplicates are looked for in the verification, which is measured.
-    split({PHONE: Patch.table_in(home)}, folder / "splits", SplitParams(near_minutes=0))
+    write_rows(folder / "splits" / f"{PHONE}.parquet", Sample, map(_sample, rows))
+    write_rows(Photo.table_in(folder / "splits"), Photo, map(_placed, frames))
     return folder / "splits"
 
 
@@ -88,8 +89,6 @@ def _row(index: int) -> Patch:
 
 
 def _frame(scene: int, count: int) -> Frame:
-    noise = cv2.GaussianBlur(np.random.default_rng(scene).normal(size=(170, 256)), (0, 0), 2)
-    picture = np.clip(128 + 40 * noise / noise.std(), 0, 255).astype(np.uint8)
     return Frame(
         pair_id=_pair_id(scene),
         phone=PHONE,
@@ -100,11 +99,41 @@ def _frame(scene: int, count: int) -> Frame:
         dslr_sha256=_sum(_photo("dslr", scene)),
         phone_width=2048,
         phone_height=1536,
-        thumbnail=thumbnail(np.dstack([picture] * 3)),
+        thumbnail=b"",
         windows=300,
         accepted=min(PATCHES_A_PAIR, count - scene * PATCHES_A_PAIR),
         key="",
     )
+
+
+def _placed(frame: Frame) -> Photo:
+    return Photo(
+        **_shared(frame, Photo),
+        status="present",
+        group=frame.scene_id,
+        split=_side(frame.scene_id),
+        reason="",
+        detail="",
+        near_duplicate_of=None,
+        evidence="",
+        drawn_by="its number",
+        near_minutes=0.0,
+        near_keypoints=12,
+    )
+
+
+def _sample(patch: Patch) -> Sample:
+    return Sample(**_shared(patch, Sample), split=_side(patch.scene_id))
+
+
+def _shared(row: Row, other: type[Row]) -> dict[str, Any]:
+    """What a row has of the columns of another table."""
+    return {spec.name: getattr(row, spec.name) for spec in columns(other) if hasattr(row, spec.name)}
+
+
+def _side(scene: str) -> str:
+    """One scene of twenty for the test, one for validation."""
+    return {0: "test", 1: "validation"}.get(int(scene) % 20, "train")
 
 
 def _pair_id(scene: int) -> str:

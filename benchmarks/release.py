@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks.output import FOLDER, fresh, leave, say, versions
 from benchmarks.releasable import write_split
 from benchmarks.table import markdown
-from benchmarks.usage import Usage, measure
+from benchmarks.usage import Usage, watch
 
 LAYOUTS = (("dped",), ("webdataset",), ("parquet",), ("dped", "webdataset", "parquet"))
 
@@ -61,8 +61,8 @@ def as_markdown(rows: Sequence[Step], options: argparse.Namespace) -> str:
 _MEANING = """\
 Commands as a user gives them, with as many processes as processors. `files/s` counts the files of the release,
 `pairs/s` the pairs of patches; `memory` is the peak of the largest process. Building reads every file once more when
-all are written, for its sum and for private data; verifying reads, decodes and compares every image, and looks at the
-views of all scenes for near-duplicates. Each was run once.
+all are written, for its sum and for private data; verifying reads, decodes and compares every image. Thumbnails
+are left out, and with them the search for near-duplicates, whose cost the README has. Each was run once.
 
 """
 _COLUMNS = ("layouts", "command", "files", "size", "wall s", "CPU-s", "files/s", "pairs/s", "memory")
@@ -78,7 +78,7 @@ def _cells(row: Step) -> list[str]:
 
 def _steps(splits: Path, out: Path, layouts: tuple[str, ...], pairs: int) -> list[Step]:
     program: list[str | Path] = [sys.executable, "-m", "pipeline", "release"]
-    said = ["-S", "release.name=bench", "-S", "release.licence=CC0-1.0"]
+    said = ["-S", "release.name=bench", "-S", "release.licence=CC0-1.0", "-S", "release.thumbnails=false"]
     chosen = ["-S", f"release.layouts={json.dumps(layouts)}"]
     fresh(out)
     commands: dict[str, list[str | Path]] = {
@@ -88,7 +88,7 @@ def _steps(splits: Path, out: Path, layouts: tuple[str, ...], pairs: int) -> lis
     found: list[tuple[str, Usage]] = []
     for name, command in commands.items():
         say(f"{', '.join(layouts)}: {name}")
-        usage = measure(command, one_processor=False)
+        usage = watch(command)
         if usage.code:
             sys.exit(f"{name} failed:\n{usage.said}")
         found.append((name, usage))

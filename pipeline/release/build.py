@@ -58,7 +58,7 @@ from pipeline.release.room import check_room, loose_files_notes
 from pipeline.release.statistics import figures
 from pipeline.release.sums import file_sum, sums_text
 from pipeline.release.tables import PAIRS, PATCHES, PATCHES_SCHEMA
-from pipeline.release.whole_photos import TestPhoto, Wanted, cameras, choose, write_photo
+from pipeline.release.whole_photos import Wanted, WholePhoto, cameras, choose, left_out, write_photo
 from pipeline.runner import Lost, run
 
 Item = TypeVar("Item")
@@ -159,7 +159,7 @@ class _Build:
         sums |= self._prove([name for name in self._files() if name not in sums])
         write_text(self._root / SUMS, sums_text(sums))
         size = sum(path.stat().st_size for path in (self._root / name for name in (*sums, SUMS)))
-        notes = [photo.note for photo in photos if not photo.file] + loose_files_notes(description.counts, self._params)
+        notes = left_out(photos) + loose_files_notes(description.counts, self._params)
         return Built(description.counts, len(sums) + 1, size, time.monotonic() - start, notes)
 
     def _begin(self) -> None:
@@ -187,7 +187,7 @@ class _Build:
     def _record(self, chunk: Chunk) -> Path:
         return self._work / f"{chunk.row_group:06d}.json"
 
-    def _write_photos(self, wanted: Sequence[Wanted]) -> list[TestPhoto]:
+    def _write_photos(self, wanted: Sequence[Wanted]) -> list[WholePhoto]:
         work = partial(write_photo, root=self._root, jpeg_quality=self._params.jpeg_quality)
         found = dict(self._done(work, wanted, "full-size photos"))
         return [found[photo] for photo in wanted]

@@ -18,15 +18,13 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dataset import markdown
-from dataset.dped_layout import PATCHES as PATCHES_FOLDER
-from dataset.dped_layout import TEST, TRAINING, VALIDATION
 from dataset.licence import check_licence, front_matter, is_own
 from dataset.params import PatchesParams
 from dataset.schema import SPLITS, Alignment, Patch, Photo
 from pipeline.release.citation import bibtex
 from pipeline.release.croissant import record_set_of
 from pipeline.release.description import EXAMPLES, LICENCE, SUMS, Description
-from pipeline.release.layouts import embedded, webdataset
+from pipeline.release.layouts import dped, embedded, webdataset
 from pipeline.release.statistics import DPED_PATCHES_A_PAIR, QUANTILES
 from pipeline.release.tables import PAIRS_SCHEMA, PATCHES_SCHEMA, meanings
 
@@ -41,8 +39,6 @@ SIZES = {
     10**8: "10M<n<100M",
 }
 """Categories that hubs know, by the number of patches that is too many for each."""
-FOLDERS = {"train": TRAINING, "validation": f"{VALIDATION}/{PATCHES_FOLDER}", "test": f"{TEST}/{PATCHES_FOLDER}"}
-"""Of layout dped, by split."""
 MEASURES = {
     "brightness": "mean of the DSLR's window, in grey levels",
     "texture": "standard deviation of the DSLR's window, in grey levels",
@@ -104,7 +100,7 @@ def _known(description: Description) -> dict[str, Any]:
         "simulated": figures.get("simulated"),
         "encoded": description.encoded,
         "photos": description.photos,
-        "folders": FOLDERS,
+        "folders": dped.FOLDERS,
         "schemas": {"patches.parquet": PATCHES_SCHEMA, "pairs.parquet": PAIRS_SCHEMA},
         "measures": MEASURES,
         "quantiles": [*QUANTILES, "largest"],
@@ -160,7 +156,7 @@ def _config(phone: str, description: Description, root: str, suffix: str) -> dic
         for split, count in description.counts[phone].items()
         if count
     ]
-    return {"config_name": phone, "data_files": files}
+    return {"config_name": record_set_of(phone, description), "data_files": files}
 
 
 def _info(phone: str, description: Description) -> dict[str, Any]:
@@ -177,7 +173,7 @@ def _info(phone: str, description: Description) -> dict[str, Any]:
         for split, count in description.counts[phone].items()
         if count
     ]
-    return {"config_name": phone, "features": features, "splits": splits}
+    return {"config_name": record_set_of(phone, description), "features": features, "splits": splits}
 
 
 def _bytes(beginning: str, description: Description) -> int:

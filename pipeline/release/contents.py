@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from dataset.errors import DpedtoolError
 from dataset.io import replacing
 from dataset.places import as_place
+from dataset.samples_alone import holds_samples
 from dataset.schema import EXCLUDED, SPLITS, Frame, Patch, Photo, Sample
 from dataset.tables import holds, read_frame, read_rows
 from pipeline.release.tables import PAIRS_SCHEMA, PATCHES_SCHEMA
@@ -97,6 +98,10 @@ def gather(splits: Path, patches_a_file: int, *, thumbnails: bool) -> Contents:
         A table is missing or contradicts another, or there is no patch at all.
 
     """
+    if not Photo.table_in(splits).is_file() and splits.is_dir() and holds_samples(splits):
+        raise DpedtoolError(
+            f"{splits} holds an imported data set, whose scenes and photos nobody knows: it cannot be released anew."
+        )
     photos = [photo for photo in read_rows(Photo.table_in(splits), Photo) if photo.status == "present"]
     photos = sorted((photo for photo in photos if photo.split != EXCLUDED), key=_order)
     tables = {phone: splits / f"{phone}.parquet" for phone in sorted({photo.phone for photo in photos})}

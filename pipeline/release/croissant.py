@@ -80,7 +80,7 @@ def croissant(description: Description) -> Json:
 
 
 def record_set_of(phone: str, description: Description) -> str:
-    """Return the name of the record set of a phone that has patches, or what those of its cameras begin with."""
+    """Return what the record set of a phone that has patches is called, or what those of its cameras begin with."""
     return _named(description, _Ids())[phone]
 
 
@@ -219,12 +219,10 @@ def _embedded(phone: str, name: str, ids: _Ids) -> Iterator[Json]:
     folder = f"{embedded.ROOT}/{phone}"
     file_set = _file_set(ids, folder, f"{glob.escape(folder)}/*.parquet", ["application/x-parquet"])
     source = {"fileSet": {"@id": file_set["@id"]}}
-    # mlcroissant makes a glob of it, in which other signs would not stand for themselves.
+    # mlcroissant makes globs of it, in which other signs would not stand for themselves; and it applies it twice.
     known = re.sub(r"[^A-Za-z0-9_/-]+", ".+", folder)
-    path = {
-        "extract": {"fileProperty": "fullpath"},
-        "transform": {"regex": rf"{known}/({'|'.join(SPLITS)})-.+\.parquet"},
-    }
+    regex = rf"(?:{known}/)?({'|'.join(SPLITS)})(?:-.+\.parquet)?"
+    path = {"extract": {"fileProperty": "fullpath"}, "transform": {"regex": regex}}
     split = _field(name, "split", ["sc:Text", "cr:Split"], source | path, "train, validation or test")
     words = {column.name: text for column, text in _described(PATCHES_SCHEMA)}
     images = [
@@ -267,8 +265,8 @@ def _shards(phone: str, base: str, shards: Sequence[Json], ids: _Ids) -> Iterato
 def _loose(phone: str, base: str, dslr_folder: str, ids: _Ids) -> Iterator[Json]:
     folder = f"{dped.ROOT}/{phone}"
     for camera, files in {"phone": phone, "dslr": dslr_folder}.items():
-        pattern = f"{glob.escape(folder)}/*/{glob.escape(files)}/*.jpg"
-        file_set = _file_set(ids, f"{folder}/{camera}", pattern, ["image/jpeg"])
+        patterns = [glob.escape(f"{folder}/{part}/{files}") + "/*.jpg" for part in dped.FOLDERS.values()]
+        file_set = _file_set(ids, f"{folder}/{camera}", patterns, ["image/jpeg"])
         name = f"{base}/{camera}"
         source = {"fileSet": {"@id": file_set["@id"]}}
         number = source | {"extract": {"fileProperty": "filename"}, "transform": {"regex": r"(\d+)\.jpg"}}
@@ -285,7 +283,7 @@ def _loose(phone: str, base: str, dslr_folder: str, ids: _Ids) -> Iterator[Json]
         }
 
 
-def _file_set(ids: _Ids, name: str, includes: str, formats: Sequence[str]) -> Json:
+def _file_set(ids: _Ids, name: str, includes: str | list[str], formats: Sequence[str]) -> Json:
     return {
         "@type": "cr:FileSet",
         "@id": ids.new(f"files/{name}"),

@@ -79,7 +79,8 @@ def _phone(phone: str, folder: Path, placed: pd.DataFrame) -> dict[str, Any]:
     """Return what is said of a phone.
 
     `alignment`: pairs by status and reason, None where `selection.json` does not say; `photos`: how many of which size,
-    by camera; `pairs`: those that windows were looked at in; `windows`, `accepted`; `rejected`: windows, and pairs without any, by reason;
+    by camera; `pairs`: those that windows were looked at in; `windows`, `accepted`; `rejected`: windows, and pairs
+    without any, by reason;
     `released`: patches on a side of the split; `patches_a_pair`: accepted ones by all pairs; `residual_px` and `ncc` of
     the released; `selection`: share kept by brightness, texture and place; `limits`: parameters; `splits`: the sides.
     """

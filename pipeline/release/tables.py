@@ -34,7 +34,13 @@ def _field(name: str, kind: pa.DataType, meaning: str, unit: str = "", *, nullab
 
 def _taken(row_type: type[Row], names: tuple[str, ...]) -> list[pa.Field]:
     schema = arrow_schema(row_type)
-    return [schema.field(name) for name in names]
+    return [_of_release(schema.field(name)) for name in names]
+
+
+def _of_release(field: pa.Field) -> pa.Field:
+    """Leave out what is said of imported data sets, which are not released."""
+    meaning = field.metadata[b"meaning"].partition(b"; imported: ")[0]
+    return field.with_metadata({**field.metadata, b"meaning": meaning})
 
 
 PATCHES_SCHEMA = pa.schema(

@@ -19,6 +19,7 @@ from pipeline.release.layouts.dped import full_size_folder
 from pipeline.release.privacy import scan
 from pipeline.release.stripping import strip_photo, told
 
+MOST_NOTES = 12
 _MAKE, _MODEL = 0x10F, 0x110
 
 
@@ -34,7 +35,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class TestPhoto:
+class WholePhoto:
     """What became of it."""
 
     phone: str
@@ -71,21 +72,28 @@ def _sample(photos: Sequence[Photo], most: int | None) -> list[Photo]:
     return sorted(drawn, key=lambda photo: photo.pair_id)
 
 
-def write_photo(wanted: Wanted, root: Path, jpeg_quality: int) -> TestPhoto:
+def write_photo(wanted: Wanted, root: Path, jpeg_quality: int) -> WholePhoto:
     """Write a photo without anything but its pixels; what it said of a person or a device is proven to be gone."""
     try:
         photo = open_unchanged(wanted.path, wanted.sha256)
         stripped = strip_photo(photo, jpeg_quality)
     except Rejection as rejection:
         note = f"The full-size photo of {wanted.pair_id} is left out: {rejection.detail}"
-        return TestPhoto(wanted.phone, wanted.pair_id, "", False, note)
+        return WholePhoto(wanted.phone, wanted.pair_id, "", False, note)
     name = f"{full_size_folder(wanted.phone)}/{wanted.number}{stripped.suffix}"
     if findings := scan(name, stripped.content, told(photo)):
         raise DpedtoolError(f"{findings[0]} It comes from {wanted.path}: leave that photo out.")
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(stripped.content)
-    return TestPhoto(wanted.phone, wanted.pair_id, name, stripped.lossless, stripped.note)
+    return WholePhoto(wanted.phone, wanted.pair_id, name, stripped.lossless, stripped.note)
+
+
+def left_out(photos: Sequence[WholePhoto]) -> list[str]:
+    """Return a sentence for each photo that is not released; where they are many, for the first of them."""
+    notes = [photo.note for photo in photos if not photo.file]
+    more = len(notes) - MOST_NOTES
+    return [*notes[:MOST_NOTES], f"So are {more} more."] if more > 0 else notes
 
 
 def cameras(photos: Iterable[Photo]) -> dict[str, str]:

@@ -21,7 +21,7 @@ from dataset.photos import decode_photo
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PHONES = ("phone-a", "phone-b")
-STAGES = ("pairs", "aligned", "patches", "splits", "models", "evaluations", "report")
+STAGES = ("pairs", "aligned", "patches", "splits", "models", "evaluations", "release", "report")
 
 
 class Copy:
@@ -121,7 +121,7 @@ def done(copy) -> Copy:
     stages = copy.repro()
     assert [name for name in stages if name.endswith("captures")]
     matrix = {f"{stage}@{phone}" for stage in ("pair", "align", "patches", "train", "evaluate") for phone in PHONES}
-    assert matrix | {"split", "report"} <= set(stages)
+    assert matrix | {"split", "release", "report"} <= set(stages)
     return copy
 
 

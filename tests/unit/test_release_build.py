@@ -31,6 +31,7 @@ from dataset.tables import read_rows
 from pipeline.release import build, room
 from pipeline.release.build import build_release
 from pipeline.release.tables import PAIRS, PAIRS_SCHEMA, PATCHES, PATCHES_SCHEMA, meanings
+from pipeline.release.whole_photos import WholePhoto, left_out
 
 PARAMS = ReleaseParams(
     name="pairs", licence="CC-BY-4.0", authors=("Doe, Jane",), contact="pairs@example.org", patches_a_file=3, examples=2
@@ -348,4 +349,11 @@ def test_many_loose_files_are_warned_of() -> None:
 
 def test_the_citation_and_the_croissant_name_the_same_licence(released: Path) -> None:
     assert "CC-BY-4.0" in (released / "CITATION.cff").read_text()
-    assert "CC-BY-4.0" in json.dumps(json.loads((released / "croissant.json").read_text())["license"])
+    licence = json.loads((released / "croissant.json").read_text())["license"]
+    assert licence == "https://creativecommons.org/licenses/by/4.0/legalcode"
+
+
+def test_of_many_photos_that_are_gone_the_first_are_named() -> None:
+    gone = [WholePhoto("a", str(number), "", False, f"Photo {number} is left out.") for number in range(14)]
+    assert left_out(gone)[-2:] == ["Photo 11 is left out.", "So are 2 more."]
+    assert len(left_out(gone[:12])) == 12

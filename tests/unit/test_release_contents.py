@@ -117,6 +117,17 @@ def test_a_split_without_a_patch_is_refused(tmp_path: Path) -> None:
         gathered(write_split(tmp_path, [frame("s00", accepted=0)]))
 
 
+def test_an_imported_data_set_is_not_released_anew(splits: Path) -> None:
+    Photo.table_in(splits).unlink()
+    with pytest.raises(DpedtoolError, match="holds an imported data set, whose scenes and photos nobody knows"):
+        gathered(splits)
+
+
+def test_a_folder_without_tables_is_told_how_to_make_them(tmp_path: Path) -> None:
+    with pytest.raises(DpedtoolError, match=r"There is no table .*: run `dpedtool split` first"):
+        gathered(tmp_path)
+
+
 def test_patches_that_were_cut_anew_are_refused(splits: Path) -> None:
     table = Patch.table_in(splits.parent / "patches" / "a")
     write_rows(table, Patch, [row for row in read_rows(table, Patch) if row.patch_id != "a-s03-1"])

@@ -7,12 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from release_rig import PARAMS, figures_of
 from split_rig import frame, write_patches
 
 from dataset.errors import DpedtoolError
 from dataset.io import write_json
 from dataset.schema import EXCLUDED, Frame, Patch, Photo
 from dataset.tables import read_rows, write_rows
+from pipeline.release.card import card
+from pipeline.release.description import Description
 from pipeline.release.statistics import figures
 
 SELECTION = {
@@ -108,3 +111,16 @@ def test_a_phone_without_patches_has_figures(tmp_path: Path) -> None:
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(DpedtoolError, match=r"photos\.parquet"):
         figures(tmp_path, {"a": tmp_path / "a"})
+
+
+def test_the_card_shows_these_figures_and_the_tests_others_of_the_same_form(tables: Path) -> None:
+    found = figures(tables / "splits", {"a": tables / "patches" / "a"})
+    usual = figures_of([{"phone": "a", "split": "train", "pair_id": "a-s1"}])
+    assert set(found) == set(usual) - {"cameras", "simulated"}
+    for name in ("alignment", "photos", "residual_px"):
+        assert set(found["phones"]["a"][name]) == set(usual["phones"]["a"][name])
+    assert set(found["phones"]["a"]) == set(usual["phones"]["a"])
+    counts = {"a": {"train": 3, "validation": 0, "test": 0}}
+    text = card(Description(params=PARAMS, counts=counts, figures=found, files=[], encoded=0, photos=[]))
+    assert "| a | 5 | 4 | 10 | 6 | 60.0 % | 1.2 |" in text.splitlines()
+    assert "| a | 0.052 | 0.06 | 0.07 | 0.785 | 1.214 | 1.357 | 1.471 | 1.5 | 0 |" in text.splitlines()

@@ -20,7 +20,8 @@ from dataset.photos import decode_image, encode_image
 from pipeline.release.chunks import Chunk, Images
 
 ROOT = "dped"
-_FOLDERS = {"train": TRAINING, "validation": f"{VALIDATION}/{PATCHES}", "test": f"{TEST}/{PATCHES}"}
+FOLDERS = {"train": TRAINING, "validation": f"{VALIDATION}/{PATCHES}", "test": f"{TEST}/{PATCHES}"}
+"""Below the folder of a phone, by split."""
 
 
 class Dped:
@@ -40,7 +41,7 @@ class Dped:
 
     def folders(self, phone: str, split: str) -> tuple[str, str]:
         """Return the folders of the phone's and of the DSLR's patches, relative to the release."""
-        above = f"{ROOT}/{phone}/{_FOLDERS[split]}"
+        above = f"{ROOT}/{phone}/{FOLDERS[split]}"
         return f"{above}/{phone}", f"{above}/{self._dslr_folder}"
 
     def files(self, chunk: Chunk) -> list[str]:
