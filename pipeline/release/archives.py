@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.release.layouts import embedded
@@ -18,6 +19,10 @@ from pipeline.release.tables import FACTS, PATCHES
 _MEMBER = re.compile(r"(.+?)\.(?:(?:phone|dslr)\.(?:png|jpg)|json)")
 _MOST_FACTS = 2**26
 """Bytes, unpacked, of what stands beside the images of a file."""
+_MOST_SHARED = 2**16
+"""Bytes of a value that is stored once for many rows: a thumbnail has less."""
+_MOST_VALUES_A_ROW = 16
+"""A homography has nine."""
 _HUBS = b"huggingface"
 
 
@@ -87,6 +92,42 @@ def faults_of_parquet(path: Path, rows: pa.Table) -> tuple[list[str], list[str]]
     return [], others + ([] if hubs else ["it does not say which of its columns are images, as `datasets` needs."])
 
 
+def fault_of_unpacking(path: Path) -> str:
+    """Say whether a parquet file holds more than its size lets expect, so that reading it would fill the memory.
+
+    Looked at are its end, and texts and bytes that are stored once and meant many times.
+
+    Raises
+    ------
+    pa.ArrowException, OSError
+        It is damaged, or cannot be read.
+
+    """
+    with pq.ParquetFile(path) as file:
+        metadata = file.metadata
+        groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+        columns = [group.column(index) for group in groups for index in range(group.num_columns)]
+        if any(column.num_values > _MOST_VALUES_A_ROW * metadata.num_rows for column in columns):
+            return "it has far more values than rows: it was not read."
+        shared = {
+            column.path_in_schema
+            for column in columns
+            if column.physical_type == "BYTE_ARRAY" and any("DICTIONARY" in encoding for encoding in column.encodings)
+        }
+    return next((fault for name in sorted(shared) if (fault := _fault_of_shared(path, name))), "")
+
+
+def _fault_of_shared(path: Path, name: str) -> str:
+    if "." in name:
+        return f"its column {name} is stored by a dictionary, which may unpack to anything: it was not read."
+    with pq.ParquetFile(path, read_dictionary=[name]) as file:
+        for group in range(file.num_row_groups):
+            for chunk in file.read_row_group(group, [name])[name].chunks:
+                if (pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0) > _MOST_SHARED:
+                    return f"its column {name} has a value of more than {_MOST_SHARED} bytes: it was not read."
+    return ""
+
+
 def _fault_of_schema(file: pq.ParquetFile) -> str:
     wanted = {column.name: column.type for column in embedded.SCHEMA}
     found = {column.name: column.type for column in file.schema_arrow}
@@ -97,7 +138,7 @@ def _fault_of_schema(file: pq.ParquetFile) -> str:
 
 
 def _fault_of_extent(file: pq.ParquetFile, size: int, count: int) -> str:
-    """Refuse what unpacks to far more than it is: images are stored as they are, facts are few."""
+    """Refuse what says itself that it unpacks to more than it is: images are stored as they are, facts are few."""
     if file.metadata.num_rows != count:
         return f"it has {file.metadata.num_rows} patches, and the table of patches {count} of this file."
     images = facts = 0

@@ -18,14 +18,15 @@ import pyarrow as pa
 from dataset.errors import DpedtoolError, Rejection
 from dataset.params import LayoutName, ReleaseParams
 from dataset.photos import MOST_BYTES, SUFFIXES, decode_photo
-from pipeline.release.archives import faults_of_parquet, faults_of_tar
+from pipeline.release.archives import fault_of_unpacking, faults_of_parquet, faults_of_tar
 from pipeline.release.chunks import Chunk, read_rows_of
 from pipeline.release.description import SUMS
 from pipeline.release.layouts import Layout, layouts_of
+from pipeline.release.listing import one_line
 from pipeline.release.patch_images import Means, means_of, read_patch
 from pipeline.release.privacy import scan, scan_file
 from pipeline.release.sums import file_sum
-from pipeline.release.tables import FACTS, PATCHES
+from pipeline.release.tables import FACTS, PAIRS, PATCHES
 
 SIDES = {"phone": "the phone's image", "dslr": "the DSLR's image"}
 ORDER: tuple[LayoutName, ...] = ("webdataset", "parquet", "dped")
@@ -151,7 +152,7 @@ class _Reader:
         except OSError as error:
             self._found.faults.append(f"{files[0]}: it cannot be read: {error.strerror or error}.")
         except _DAMAGED as error:
-            self._found.faults.append(f"{files[0]}: it is damaged: {_line(error)}.")
+            self._found.faults.append(f"{files[0]}: it is damaged: {one_line(error)}.")
         return 0
 
     def _is_readable(self, layout: LayoutName, name: str) -> bool:
@@ -161,6 +162,9 @@ class _Reader:
             return False
         path = self._at.folder / name
         self._found.compare(name, file_sum(path), self._piece.sums[name])
+        if layout == "parquet" and (fault := fault_of_unpacking(path)):
+            self._found.faults.append(f"{name}: {fault}")
+            return False
         self._found.faults += scan_file(path, name)
         stopping, others = (faults_of_tar if layout == "webdataset" else faults_of_parquet)(path, self._rows)
         self._found.faults += [f"{name}: {fault}" for fault in (*stopping, *others)]
@@ -256,14 +260,13 @@ def _look_at_file(folder: Path, name: str, listed: str | None, found: Found) -> 
             decode_photo(content, Path(name))
         else:
             found.compare(name, file_sum(path), listed)
-            found.faults += scan_file(path, name)
+            fault = fault_of_unpacking(path) if path.suffix == ".parquet" else ""
+            # Of a table it was said already.
+            found.faults += [f"{name}: {fault}"] if fault and name not in (PATCHES, PAIRS) else []
+            found.faults += [] if fault else scan_file(path, name)
     except Rejection as rejection:
         found.faults.append(rejection.detail)
     except OSError as error:
         found.faults.append(f"{name}: it cannot be read: {error.strerror or error}.")
     except _DAMAGED as error:
-        found.faults.append(f"{name}: it is damaged: {_line(error)}.")
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+        found.faults.append(f"{name}: it is damaged: {one_line(error)}.")

@@ -18,6 +18,8 @@ PASSED_OVER = frozenset(
 
 _LINE = re.compile(rb"([0-9a-f]{64}) [ *](.+)")
 _LONGEST_LINE = 4096
+_MOST_BYTES = 2**30
+"""Of a list: some millions of files."""
 _MOST_BAD_LINES = 20
 """So many lines that are none show that the file is something else."""
 
@@ -107,8 +109,9 @@ def _read_sums(path: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    if not stat.S_ISREG(path.lstat().st_mode):
-        raise OSError(0, "it is no file")
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
+        raise OSError(0, "it is no file, or larger than any list")
     with path.open("rb") as file:
         # A line without end would fill the memory.
         while line := file.readline(_LONGEST_LINE):
@@ -136,3 +139,8 @@ def is_inside(name: str) -> bool:
     """Whether a name is a plain one below the folder: relative, without '..', '.', backslashes or control signs."""
     parts = name.split("/")
     return name.isprintable() and "\\" not in name and all(part not in ("", ".", "..") for part in parts)
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an error says as a clause without a full stop, shortened."""
+    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__

@@ -22,8 +22,10 @@ from dataset.params import CAMERA_NAME
 from dataset.schema import SPLITS
 from dataset.thumbnails import LONGER_SIDE_PX
 from dataset.verification import check_one_side, check_views
+from pipeline.release.archives import fault_of_unpacking
 from pipeline.release.chunks import Chunk, chunks_of
 from pipeline.release.description import RELEASE
+from pipeline.release.listing import one_line
 from pipeline.release.patch_images import stored_shape
 from pipeline.release.statement import Statement
 from pipeline.release.tables import PAIRS, PAIRS_SCHEMA, PATCHES, PATCHES_SCHEMA
@@ -72,13 +74,16 @@ def read_tables(folder: Path) -> tuple[Tables | None, list[str]]:
     if faults:
         return None, faults
     try:
+        unread = [f"{name}: {fault}" for name in (PATCHES, PAIRS) if (fault := fault_of_unpacking(folder / name))]
+        if unread:
+            return None, unread
         patches = _read(folder / PATCHES, _OF_PATCHES)
         bad = [f"{PATCHES}: {fault}" for fault in _unusable(patches)]
         return (None, bad) if bad else (Tables(patches, _read(folder / PAIRS), chunks_of(folder / PATCHES)), [])
     except DpedtoolError as error:
         return None, [str(error).replace(str(folder / PATCHES), PATCHES)]
     except (pa.ArrowException, OSError, ValueError) as error:
-        return None, [f"{PATCHES} or {PAIRS}: it is damaged: {' '.join(str(error).split())[:200]}."]
+        return None, [f"{PATCHES} or {PAIRS}: it is damaged: {one_line(error)}."]
 
 
 def check_tables(tables: Tables, statement: Statement | None) -> tuple[list[str], list[str]]:
@@ -129,12 +134,14 @@ def check_sides(tables: Tables) -> tuple[list[str], list[str]]:
         "DSLR frame, by SHA-256,": "dslr_sha256",
         "phone photo, by SHA-256,": "phone_sha256",
     }
-    checks = [check_one_side(what, zip(pairs[column], sided, strict=True)) for what, column in names.items()]
-    checks.append(_check_images(tables.patches))
+    checks = [_check_images(tables.patches)]
+    checks += [check_one_side(what, zip(pairs[column], sided, strict=True)) for what, column in names.items()]
     unusable = _faults_of_thumbnails(pairs)
     checks.append(_check_views(pairs, set(unusable)) if has_views(tables) else ([], _NO_VIEWS))
     faults = [f"{PAIRS}: pair {name}: {fault}" for name, fault in unusable.items() if has_views(tables)]
-    faults += [f"{PAIRS}: {leak}" for leaks, _ in checks for leak in leaks]
+    faults += [
+        f"{PATCHES if number == 0 else PAIRS}: {leak}." for number, (leaks, _) in enumerate(checks) for leak in leaks
+    ]
     return faults, [counted for leaks, counted in checks if not leaks]
 
 
@@ -146,7 +153,7 @@ def _faults_of_form(folder: Path, name: str, schema: pa.Schema) -> list[str]:
     except FileNotFoundError:
         return [f"{name}: it is missing."]
     except (pa.ArrowException, OSError, ValueError) as error:
-        return [f"{name}: it is no readable parquet file: {' '.join(str(error).split())[:200]}."]
+        return [f"{name}: it is no readable parquet file: {one_line(error)}."]
     faults = [f"it has no column {column.name}." for column in schema if column.name not in found.names]
     faults += [f"its column {column} is none of a release." for column in found.names if column not in schema.names]
     faults += [
@@ -215,9 +222,7 @@ def _faults_of_order(chunks: Sequence[Chunk], statement: Statement | None) -> It
 
 def _faults_of_pairs(patches: pd.DataFrame, pairs: pd.DataFrame) -> Iterator[str]:
     """Check that each patch is of a pair of the table, and has what it has from it."""
-    known: dict[str, dict[str, Any]] = {
-        row["pair_id"]: row for row in _records(pairs[["pair_id", "accepted", *_SHARED]])
-    }
+    known = {row["pair_id"]: row for row in _records(pairs[["pair_id", "accepted", *_SHARED]])}
     combined = patches.groupby(["pair_id", *_SHARED], sort=True).size().rename("count").reset_index()
     for row in _records(combined):
         pair_id, count = row["pair_id"], row["count"]

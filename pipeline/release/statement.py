@@ -16,7 +16,7 @@ from dataset.licence import check_licence, front_matter, is_own, text_address
 from dataset.params import CAMERA_NAME, ReleaseParams
 from dataset.schema import SPLITS
 from pipeline.release.description import CARD, CITATION, CROISSANT, EXAMPLES, LICENCE, RELEASE, STATISTICS
-from pipeline.release.listing import Listing, is_inside
+from pipeline.release.listing import Listing, is_inside, one_line
 from pipeline.release.tables import PAIRS, PATCHES
 
 _MOST_BYTES = 64 * 2**20
@@ -152,7 +152,7 @@ def _read(
     except OSError as error:
         return None, [f"{name}: it cannot be read: {error.strerror}."]
     except _UNUSABLE as error:
-        return None, [f"{name}: it is damaged: {' '.join(str(error).split())[:200]}."]
+        return None, [f"{name}: it is damaged: {one_line(error)}."]
     return (data, []) if isinstance(data, dict) else (None, [f"{name}: it holds no names and values."])
 
 
@@ -216,7 +216,7 @@ def _check_listed_sums(croissant: Mapping[str, Any] | None, listing: Listing) ->
     """Whether the files that Croissant's description names are there, with the sums that it gives."""
     faults = []
     for each in _as_list((croissant or {}).get("distribution")):
-        if not isinstance(each, dict) or "sha256" not in each:
+        if not _is_object(each) or "sha256" not in each:
             continue
         name = str(each.get("contentUrl"))
         if not listing.holds(name):
@@ -227,19 +227,21 @@ def _check_listed_sums(croissant: Mapping[str, Any] | None, listing: Listing) ->
 
 
 def _check_told(card: Mapping[str, Any] | None, statement: Statement) -> list[str]:
-    """Whether the numbers of examples that the card gives hubs are those of `release.json`."""
+    """Compare the numbers of examples that the card gives hubs with those of `release.json`."""
     faults = []
-    for config in _as_list((card or {}).get("dataset_info")):
-        if not isinstance(config, dict):
-            continue
-        phone = config.get("config_name")
-        counts = {phone: statement.counts[phone]} if phone in statement.counts else statement.counts
-        for split in _as_list(config.get("splits")):
-            told = split.get("num_examples") if isinstance(split, dict) else None
-            known = sum(of.get(split["name"], 0) for of in counts.values()) if told is not None else None
-            if told != known:
-                faults.append(f"{CARD}: dataset_info gives {told} examples of {split['name']}, {RELEASE} {known}.")
+    for config in filter(_is_object, _as_list((card or {}).get("dataset_info"))):
+        phone = str(config.get("config_name"))
+        counts = [statement.counts[phone]] if phone in statement.counts else list(statement.counts.values())
+        for split in filter(_is_object, _as_list(config.get("splits"))):
+            name, told = str(split.get("name")), split.get("num_examples")
+            known = sum(of.get(name, 0) for of in counts)
+            if told not in (None, known):
+                faults.append(f"{CARD}: dataset_info gives {told!r:.40} examples of {name}, and {RELEASE} {known}.")
     return faults
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -120,8 +120,8 @@ def _said(listing: Listing, statement: Statement | None, found: Found) -> Iterat
         side = statement.size_px
         for layout, patches in found.patches.items():
             yield (
-                f"Layout {layout}: of {patches} of {total} patches both images are there, whole, {side} x {side} px, and "
-                "those of the tables."
+                f"Layout {layout}: {patches} of {total} patches have both images, whole, of {side} x {side} px, as the "
+                "tables say."
             )
     yield f"Searched for private data: {found.files} files."
 
