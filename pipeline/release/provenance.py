@@ -69,7 +69,10 @@ class _Pair:
 
 
 def read_tables(folder: Path) -> tuple[Tables | None, list[str]]:
-    """Return the tables; None and why where one of them is not as this version writes it."""
+    """Return the tables; None and why where one of them is not as this version writes it.
+
+    Where rows are not in the pieces that the files of the layouts hold, that is a fault, and there are no pieces.
+    """
     faults = [*_faults_of_form(folder, PATCHES, PATCHES_SCHEMA), *_faults_of_form(folder, PAIRS, PAIRS_SCHEMA)]
     if faults:
         return None, faults
@@ -78,12 +81,15 @@ def read_tables(folder: Path) -> tuple[Tables | None, list[str]]:
         if unread:
             return None, unread
         patches = _read(folder / PATCHES, _OF_PATCHES)
-        bad = [f"{PATCHES}: {fault}" for fault in _unusable(patches)]
-        return (None, bad) if bad else (Tables(patches, _read(folder / PAIRS), chunks_of(folder / PATCHES)), [])
-    except DpedtoolError as error:
-        return None, [str(error).replace(str(folder / PATCHES), PATCHES)]
+        if bad := [f"{PATCHES}: {fault}" for fault in _unusable(patches)]:
+            return None, bad
+        pairs = _read(folder / PAIRS)
     except (pa.ArrowException, OSError, ValueError) as error:
         return None, [f"{PATCHES} or {PAIRS}: it is damaged: {one_line(error)}."]
+    try:
+        return Tables(patches, pairs, chunks_of(folder / PATCHES)), []
+    except DpedtoolError as error:
+        return Tables(patches, pairs, ()), [str(error).replace(str(folder / PATCHES), PATCHES)]
 
 
 def check_tables(tables: Tables, statement: Statement | None) -> tuple[list[str], list[str]]:
@@ -104,6 +110,8 @@ def check_tables(tables: Tables, statement: Statement | None) -> tuple[list[str]
     ]
     if statement:
         faults += _faults_of_counts(tables, statement)
+        if has_views(tables) != statement.params.thumbnails:
+            faults.append(f"{PAIRS}: whether there are thumbnails differs from what {RELEASE} says.")
     if faults:
         return faults, []
     return [], [

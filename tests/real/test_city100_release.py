@@ -162,16 +162,13 @@ def test_an_added_position_is_found_though_the_sums_are_right(copy: Path, name: 
 
 
 def _in_the_tables(release: Path) -> None:
-    """A scene of the test is said to be one to train on, patch by patch."""
-    for name in ("patches.parquet", "pairs.parquet"):
-        table = pq.read_table(release / name)
-        scene = table.filter(pa.compute.equal(table["split"], "test"))["scene_id"][0].as_py()
-        first = table["scene_id"].to_pylist().index(scene)
-        splits = table["split"].to_pylist()
-        splits[first] = "train"
-        changed = table.set_column(table.schema.get_field_index("split"), table.schema.field("split"), [splits])
-        (release / name).unlink()
-        pq.write_table(changed, release / name)
+    """Patches of a scene of the test are said to be for training."""
+    table = pq.read_table(release / "patches.parquet")
+    rows = table.to_pylist()
+    for row in [row for row in rows if row["split"] == "test"][:3]:
+        row["split"] = "train"
+    (release / "patches.parquet").unlink()
+    pq.write_table(pa.Table.from_pylist(rows, table.schema), release / "patches.parquet")
 
 
 def _in_the_images(release: Path) -> None:
@@ -195,7 +192,7 @@ def _in_the_views(release: Path) -> None:
 @pytest.mark.parametrize(
     ("leak", "words"),
     [
-        (_in_the_tables, "on 2 sides"),
+        (_in_the_tables, "have split 'train', and pairs.parquet 'test'"),
         (_in_the_images, "dped/iphonex/training_data/canon/0.jpg"),
         (_in_the_views, "show the same view"),
     ],

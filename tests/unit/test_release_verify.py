@@ -506,18 +506,23 @@ def test_without_release_json_files_are_looked_at_all_the_same(release: Path) ->
     assert f"{LOOSE}: EXIF with GPS position." in found
 
 
-def test_without_thumbnails_a_release_is_no_proof(tmp_path: Path) -> None:
+def test_without_thumbnails_it_is_said_what_could_not_be_looked_at(tmp_path: Path) -> None:
     params = replace(PARAMS, thumbnails=False, layouts=("webdataset",))
     folder = write_release(tmp_path / "release", ("iphone",), {"train": 2, "validation": 0, "test": 1}, params=params)
     edit(folder / PAIRS, lambda row: set_in(row, thumbnail=None))
     renew(folder)
     verdict = verify(folder)
     assert verdict.faults == []
-    assert not verdict.is_proof
     assert any("the same view is on two sides could not be looked at" in line for line in verdict.said)
     assert [line for line in verdict.said if line.startswith("Layout")] == [
         "Layout webdataset: 3 of 3 patches have both images, whole, of 32 x 32 px, as the tables say."
     ]
+
+
+def test_thumbnails_that_were_taken_out_are_missed(release: Path) -> None:
+    edit(release / PAIRS, lambda row: set_in(row, thumbnail=None))
+    renew(release)
+    assert faults(release) == ["pairs.parquet: whether there are thumbnails differs from what release.json says."]
 
 
 def test_patches_that_were_cut_as_jpeg_lie_in_layout_dped_byte_for_byte(release: Path) -> None:

@@ -1,0 +1,108 @@
+"""`dpedtool release` as a user gives it: exit codes, sentences, and that nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from release_rig import patch_images, write_release
+from split_rig import SIZE_PX, frame, write_patches
+
+from dataset.io import write_json
+from dataset.params import SplitParams
+from dataset.split import split
+
+SAID = ("-S", "release.name=pairs", "-S", "release.licence=CC-BY-4.0")
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+
+    def images(name: str) -> tuple[bytes, bytes]:
+        made = patch_images(name, SIZE_PX)
+        return made.phone, made.dslr
+
+    table = write_patches(folder / "patches", "a", [frame(f"s{number}") for number in range(6)], images)
+    write_json(table.parent / "selection.json", {})
+    split({"a": table}, folder / "splits", SplitParams(test=0.3, validation=0.2))
+    return folder / "splits"
+
+
+def test_a_release_is_built_and_verified(dpedtool, splits: Path, tmp_path: Path) -> None:
+    out = tmp_path / "release"
+    built = dpedtool("release", "build", splits, "-o", out, *SAID)
+    assert built.out.splitlines()[-1].endswith(
+        f"in {out}: look at {out / 'README.md'}, then `dpedtool release verify {out}`."
+    )
+    assert "files/s" in built.out
+    assert all("full-size photo of a-s" in line for line in built.said)
+    verified = dpedtool("release", "verify", out)
+    assert verified.said == []
+    assert verified.out.splitlines()[-1] == f"Nothing in {out} is amiss."
+
+
+def test_a_release_needs_a_name_and_a_licence(dpedtool, splits: Path, tmp_path: Path) -> None:
+    for words, sentence in (((), "has no name: set release.name"), (SAID[:2], "has no licence, without which nobody")):
+        done = dpedtool("release", "build", splits, "-o", tmp_path / "release", *words, code=1)
+        assert sentence in done.sentence
+    refused = dpedtool(
+        "release", "build", splits, "-o", tmp_path / "release", *SAID[:2], "-S", "release.version=one", code=2
+    )
+    assert "three numbers, as in 1.0.0" in refused.sentence
+    assert not (tmp_path / "release").exists()
+
+
+def test_another_folder_of_the_same_name_is_left_alone(dpedtool, splits: Path, tmp_path: Path) -> None:
+    (tmp_path / "release").mkdir()
+    (tmp_path / "release" / "mine.txt").write_text("mine")
+    done = dpedtool("release", "build", splits, "-o", tmp_path / "release", *SAID, "--replace", code=1)
+    assert done.sentence == f"{tmp_path / 'release'} is there and is no release: choose another folder."
+    assert [path.name for path in tmp_path.iterdir()] == ["release"]
+
+
+def test_every_defect_is_a_line_and_the_exit_code_tells(dpedtool, tmp_path: Path) -> None:
+    release = write_release(tmp_path / "release")
+    (release / "LICENSE").unlink()
+    (release / "dped/iphone/training_data/canon/1.jpg").unlink()
+    done = dpedtool("release", "verify", release, code=1)
+    assert any(line.startswith("LICENSE: ") for line in done.said)
+    assert any(line.startswith("dped/iphone/training_data/canon/1.jpg: ") for line in done.said)
+    assert done.said[-1] == f"Error: {release} has {len(done.said) - 1} faults: download or build it anew."
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+def test_verification_writes_nothing(dpedtool, tmp_path: Path) -> None:
+    release = write_release(tmp_path / "release")
+    for path in [release, *release.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    dpedtool("release", "verify", release)
+
+
+def test_what_others_made_is_checked_and_imported(dpedtool, tmp_path: Path) -> None:
+    made = write_release(tmp_path / "release")
+    shutil.copytree(made / "dped", tmp_path / "dped")
+    checked = dpedtool("release", "verify", tmp_path / "dped", code=3)
+    assert "cannot be verified; nothing was found that leaks" in checked.err
+    done = dpedtool("release", "import", tmp_path / "dped", "-o", tmp_path / "imported")
+    assert done.out.splitlines() == [f"{phone}: 5 train, 2 validation, 3 test patches." for phone in ("iphone", "sony")]
+    dpedtool("split", "--verify", tmp_path / "imported" / "splits", code=3)
+    again = dpedtool("release", "build", tmp_path / "imported" / "splits", "-o", tmp_path / "anew", *SAID, code=1)
+    assert "holds an imported data set" in again.sentence
+
+
+def test_plain_folders_must_say_what_they_are_for(dpedtool, tmp_path: Path) -> None:
+    made = write_release(tmp_path / "release", ("iphone",))
+    folder = shutil.copytree(made / "dped/iphone/test_data/patches", tmp_path / "plain")
+    asked = dpedtool("release", "import", folder, "-o", tmp_path / "imported", code=1)
+    assert "--as" in asked.sentence
+    done = dpedtool("release", "import", folder, "-o", tmp_path / "imported", "--as", "test")
+    assert done.out.splitlines() == ["iphone: 0 train, 0 validation, 3 test patches."]
+
+
+def test_a_folder_that_is_not_there_is_a_sentence(dpedtool, tmp_path: Path) -> None:
+    for words in (("verify", tmp_path / "no"), ("import", tmp_path / "no", "-o", tmp_path / "out")):
+        done = dpedtool("release", *words, code=1)
+        assert str(tmp_path / "no") in done.sentence
