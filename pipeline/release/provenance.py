@@ -112,11 +112,6 @@ def check_tables(tables: Tables, statement: Statement | None) -> tuple[list[str]
     ]
 
 
-def has_views(tables: Tables) -> bool:
-    """Whether the release has thumbnails, without which nobody can tell whether a view is on two sides."""
-    return not tables.pairs["thumbnail"].isna().all()
-
-
 def check_sides(tables: Tables) -> tuple[list[str], list[str]]:
     """Check that nothing is on two sides of the split.
 
@@ -137,8 +132,9 @@ def check_sides(tables: Tables) -> tuple[list[str], list[str]]:
     checks = [_check_images(tables.patches)]
     checks += [check_one_side(what, zip(pairs[column], sided, strict=True)) for what, column in names.items()]
     unusable = _faults_of_thumbnails(pairs)
-    checks.append(_check_views(pairs, set(unusable)) if has_views(tables) else ([], _NO_VIEWS))
-    faults = [f"{PAIRS}: pair {name}: {fault}" for name, fault in unusable.items() if has_views(tables)]
+    has_views = not pairs["thumbnail"].isna().all()
+    checks.append(_check_views(pairs, set(unusable)) if has_views else ([], _NO_VIEWS))
+    faults = [f"{PAIRS}: pair {name}: {fault}" for name, fault in unusable.items() if has_views]
     faults += [
         f"{PATCHES if number == 0 else PAIRS}: {leak}." for number, (leaks, _) in enumerate(checks) for leak in leaks
     ]
