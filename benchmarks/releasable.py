@@ -59,10 +59,10 @@ def _write_shard(start: int, home: Path, count: int, suffix: str) -> list[Patch]
 
 
 def _pair(index: int, textures: list[Image]) -> tuple[Image, Image]:
-    """Two textures shifted, so that each pair is another."""
+    """Two textures shifted, so that each pair is another; the DSLR's upside down, as another phone has it upright."""
     turns = (index // TEXTURES) % 97, (index // (97 * TEXTURES)) % 89
     phone, dslr = (np.roll(textures[(index + side) % TEXTURES], turns, axis=(0, 1)) for side in (0, 1))
-    return np.ascontiguousarray(phone), np.ascontiguousarray(dslr)
+    return np.ascontiguousarray(phone), np.ascontiguousarray(dslr[::-1])
 
 
 def _row(index: int) -> Patch:

@@ -6,9 +6,12 @@ import contextlib
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Iterator
 
 _STANDARD_ERROR = 2
+_LOCK = threading.Lock()
+"""There is one error stream: of two who divert it at once, one would put back what the other had put there."""
 _TELLING = re.compile(
     r"^(?:Corrupt JPEG data|Premature end of JPEG|libpng error|libpng warning: .*(?:IDAT|CRC|zlib|image data)).*",
     re.MULTILINE,
@@ -21,10 +24,10 @@ is not written as it should be: editors write these, and the pictures are whole.
 def collected() -> Iterator[list[str]]:
     """Keep what decoders print from the error stream; when the block has ended, the list holds what counts of it.
 
-    Whatever else is printed meanwhile, by any thread, is lost.
+    Whatever else is printed meanwhile, by any thread, is lost. Threads wait for each other.
     """
     found: list[str] = []
-    with tempfile.TemporaryFile() as file:
+    with _LOCK, tempfile.TemporaryFile() as file:
         stream = os.dup(_STANDARD_ERROR)
         os.dup2(file.fileno(), _STANDARD_ERROR)
         try:

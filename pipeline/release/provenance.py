@@ -110,7 +110,7 @@ def check_tables(tables: Tables, statement: Statement | None) -> tuple[list[str]
     ]
     if statement:
         faults += _faults_of_counts(tables, statement)
-        if has_views(tables) != statement.params.thumbnails:
+        if _has_views(pairs) != statement.params.thumbnails:
             faults.append(f"{PAIRS}: whether there are thumbnails differs from what {RELEASE} says.")
     if faults:
         return faults, []
@@ -118,11 +118,6 @@ def check_tables(tables: Tables, statement: Statement | None) -> tuple[list[str]
         f"The tables agree with each other and with {RELEASE}: {len(patches)} patches of {len(pairs)} pairs, "
         f"{patches['phone'].nunique()} phones and {patches['scene_id'].nunique()} scenes."
     ]
-
-
-def has_views(tables: Tables) -> bool:
-    """Whether the release has thumbnails, without which nobody can tell whether a view is on two sides."""
-    return not tables.pairs["thumbnail"].isna().all()
 
 
 def check_sides(tables: Tables) -> tuple[list[str], list[str]]:
@@ -145,8 +140,9 @@ def check_sides(tables: Tables) -> tuple[list[str], list[str]]:
     checks = [_check_images(tables.patches)]
     checks += [check_one_side(what, zip(pairs[column], sided, strict=True)) for what, column in names.items()]
     unusable = _faults_of_thumbnails(pairs)
-    checks.append(_check_views(pairs, set(unusable)) if has_views(tables) else ([], _NO_VIEWS))
-    faults = [f"{PAIRS}: pair {name}: {fault}" for name, fault in unusable.items() if has_views(tables)]
+    has_views = _has_views(pairs)
+    checks.append(_check_views(pairs, set(unusable)) if has_views else ([], _NO_VIEWS))
+    faults = [f"{PAIRS}: pair {name}: {fault}" for name, fault in unusable.items() if has_views]
     faults += [
         f"{PATCHES if number == 0 else PAIRS}: {leak}." for number, (leaks, _) in enumerate(checks) for leak in leaks
     ]
@@ -282,6 +278,10 @@ def _check_images(patches: pd.DataFrame) -> tuple[list[str], str]:
         for _, rows in twice.groupby("sha256", sort=True)
     ]
     return leaks, f"No image of a patch, by SHA-256, is on two sides: {len(sides)} looked at."
+
+
+def _has_views(pairs: pd.DataFrame) -> bool:
+    return not pairs["thumbnail"].isna().all()
 
 
 def _faults_of_thumbnails(pairs: pd.DataFrame) -> dict[str, str]:

@@ -65,7 +65,7 @@ def verify_release(folder: Path, *, workers: int = 1, scheduler: str | None = No
     Returns
     -------
     Verdict
-        The same for any number of workers. A release without thumbnails says what could not be looked at.
+        The same for any number of workers. Where the release has no thumbnails, it says that views were not compared.
 
     Raises
     ------

@@ -25,6 +25,7 @@ from dataset.io import file_sha256
 from pipeline.release.description import CARD, CITATION, CROISSANT, LICENCE, RELEASE, SUMS
 from pipeline.release.tables import PAIRS, PATCHES
 from pipeline.release.verify import verify
+from pipeline.runner import Lost
 
 COUNTS = {"train": 4, "validation": 1, "test": 2}
 LOOSE = "dped/iphone/training_data/iphone/1.jpg"
@@ -506,7 +507,7 @@ def test_without_release_json_files_are_looked_at_all_the_same(release: Path) ->
     assert f"{LOOSE}: EXIF with GPS position." in found
 
 
-def test_without_thumbnails_it_is_said_what_could_not_be_looked_at(tmp_path: Path) -> None:
+def test_without_thumbnails_views_are_not_compared_and_that_is_said(tmp_path: Path) -> None:
     params = replace(PARAMS, thumbnails=False, layouts=("webdataset",))
     folder = write_release(tmp_path / "release", ("iphone",), {"train": 2, "validation": 0, "test": 1}, params=params)
     edit(folder / PAIRS, lambda row: set_in(row, thumbnail=None))
@@ -540,6 +541,18 @@ def test_the_verdict_is_the_same_for_any_number_of_workers(release: Path) -> Non
     flip(release / TAR)
     flip(release / TEST)
     assert verify(release, workers=2) == verify(release)
+
+
+def test_a_worker_that_dies_is_a_defect_and_the_others_are_looked_at(
+    release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose_the_first(work: Callable[[Any], Any], items: list[Any], **_: object) -> Any:
+        yield items[0], Lost("worker_lost", "The memory ran out.")
+        yield from ((item, work(item)) for item in items[1:])
+
+    monkeypatch.setattr("pipeline.release.verify.run", lose_the_first)
+    (fault,) = faults(release)
+    assert re.fullmatch(r"dped/.*0\.jpg and 7 other files: it could not be looked at: The memory ran out\.", fault)
 
 
 def test_another_folder_is_one_sentence(tmp_path: Path) -> None:
