@@ -674,8 +674,8 @@ def verify_release(folder: Path, workers: int, scheduler: str | None) -> None:
     DIR is what `dpedtool release build` wrote, or somebody else's data set in the layout of DPED, of which less can be
     proven. Nothing is written.
     """
-    warm_up(workers, "pipeline.release.verify")
-    from pipeline.release.verify import verify
+    warm_up(workers, "pipeline.release.verification.verify")
+    from pipeline.release.verification.verify import verify
 
     folder = folder.absolute() if scheduler else folder
     _say_verdict(folder, verify(folder, workers=workers, scheduler=scheduler), None, "download or build it anew")
@@ -703,8 +703,8 @@ def import_release(
     Images are taken over byte for byte, and measured as `dpedtool patches` measures its own; `dpedtool train` and
     `dpedtool evaluate` run on OUT/splits/<phone>.parquet. Pairs that cannot be read are rejected rows.
     """
-    warm_up(workers, "pipeline.release.importing")
-    from pipeline.release.importing import import_layout
+    warm_up(workers, "pipeline.release.importing.layout")
+    from pipeline.release.importing.layout import import_layout
 
     if scheduler:
         folder, out = folder.absolute(), out.absolute()

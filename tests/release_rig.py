@@ -18,10 +18,7 @@ from dataset.params import ReleaseParams, describe
 from dataset.photos import decode_image, encode_image, save_image
 from dataset.schema import SPLITS
 from dataset.thumbnails import thumbnail
-from pipeline.release.card import card
 from pipeline.release.chunks import Images, chunks_of, read_rows_of
-from pipeline.release.citation import citation
-from pipeline.release.croissant import croissant
 from pipeline.release.description import (
     CARD,
     CITATION,
@@ -33,11 +30,14 @@ from pipeline.release.description import (
     DataFile,
     Description,
 )
-from pipeline.release.examples import example_picture
+from pipeline.release.documents.card import card
+from pipeline.release.documents.citation import citation
+from pipeline.release.documents.croissant import croissant
+from pipeline.release.documents.examples import example_picture
+from pipeline.release.documents.licence_text import licence_text
+from pipeline.release.documents.statistics import QUANTILES
 from pipeline.release.layouts import layouts_of
 from pipeline.release.layouts.dped import full_size_folder
-from pipeline.release.licence_text import licence_text
-from pipeline.release.statistics import QUANTILES
 from pipeline.release.tables import PAIRS, PAIRS_SCHEMA, PATCHES, PATCHES_SCHEMA
 
 STATISTICS = "statistics.json"
@@ -194,7 +194,7 @@ def describe_release(
 
 
 def figures_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Figures as `pipeline.release.statistics` gives them, of rows with phone, split and pair_id."""
+    """Figures as `pipeline.release.documents.statistics` gives them, of rows with phone, split and pair_id."""
     phones = dict.fromkeys(row["phone"] for row in rows)
     return {
         "phones": {phone: _figures_of_phone([row for row in rows if row["phone"] == phone]) for phone in phones},

@@ -32,12 +32,9 @@ from dataset.params import ReleaseParams, describe
 from dataset.photos import Image, decode_image, save_image
 from dataset.progress import track
 from dataset.shards import Extent, read_extent
-from pipeline.release import chunks, contents, layouts, stripping, tables, whole_photos
-from pipeline.release.card import card
+from pipeline.release import chunks, contents, layouts, tables, whole_photos
 from pipeline.release.chunks import Chunk, Images, chunks_of, read_rows_of
-from pipeline.release.citation import citation
 from pipeline.release.contents import Contents, gather
-from pipeline.release.croissant import croissant
 from pipeline.release.description import (
     CARD,
     CITATION,
@@ -50,12 +47,16 @@ from pipeline.release.description import (
     DataFile,
     Description,
 )
-from pipeline.release.examples import example_picture
+from pipeline.release.documents.card import card
+from pipeline.release.documents.citation import citation
+from pipeline.release.documents.croissant import croissant
+from pipeline.release.documents.examples import example_picture
+from pipeline.release.documents.licence_text import licence_text
+from pipeline.release.documents.statistics import figures
 from pipeline.release.layouts import dped, embedded, layouts_of, webdataset
-from pipeline.release.licence_text import licence_text
-from pipeline.release.privacy import own_secrets, scan_file
+from pipeline.release.privacy import stripping
+from pipeline.release.privacy.scan import own_secrets, scan_file
 from pipeline.release.room import check_room, loose_files_notes
-from pipeline.release.statistics import figures
 from pipeline.release.sums import file_sum, sums_text
 from pipeline.release.tables import PAIRS, PATCHES, PATCHES_SCHEMA
 from pipeline.release.whole_photos import Wanted, WholePhoto, cameras, choose, left_out, write_photo

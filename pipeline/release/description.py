@@ -32,7 +32,7 @@ class Description:
     counts: Mapping[str, Mapping[str, int]]
     """Patches by phone, then by split: train, validation and test, in this order."""
     figures: Mapping[str, Any]
-    """What `pipeline.release.statistics.figures` found, ready for JSON."""
+    """What `pipeline.release.documents.statistics.figures` found, ready for JSON."""
     files: Sequence[DataFile]
     """The tables, tar shards and parquet files, by name; of the loose files of layout dped there are too many."""
     encoded: int

@@ -16,8 +16,8 @@ from dataset.photos import open_photo, open_unchanged
 from dataset.places import Place
 from dataset.schema import Photo
 from pipeline.release.layouts.dped import full_size_folder
-from pipeline.release.privacy import scan
-from pipeline.release.stripping import strip_photo, told
+from pipeline.release.privacy.scan import scan
+from pipeline.release.privacy.stripping import strip_photo, told
 
 MOST_NOTES = 12
 _MAKE, _MODEL = 0x10F, 0x110

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset.photos import encode_image
-from pipeline.release.listing import is_inside
-from pipeline.release.patch_images import read_patch, stored_shape
+from pipeline.release.verification.listing import is_inside
+from pipeline.release.verification.patch_images import read_patch, stored_shape
 
 SIDE = 16
 PIXELS = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)

@@ -13,9 +13,9 @@ from PIL import Image as PillowImage
 
 from dataset.errors import Rejection
 from dataset.photos import PhotoFile, decode_photo
-from pipeline.release.image_parts import APP, COM, JPEG, segment_bytes
-from pipeline.release.privacy import scan
-from pipeline.release.stripping import strip_photo
+from pipeline.release.privacy.image_parts import APP, COM, JPEG, segment_bytes
+from pipeline.release.privacy.scan import scan
+from pipeline.release.privacy.stripping import strip_photo
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
 WORD = b"/home/anna/"

@@ -8,8 +8,8 @@ import numpy as np
 from real_data import real_folder
 
 from dataset.photos import decode_photo, open_photo
-from pipeline.release.privacy import scan, scan_file
-from pipeline.release.stripping import strip_photo, told
+from pipeline.release.privacy.scan import scan, scan_file
+from pipeline.release.privacy.stripping import strip_photo, told
 
 
 def test_stripped_photos_keep_their_pixels_and_tell_nothing(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ MODULES = {
     "split": "dataset/split.py",
     "train": "training/train.py",
     "evaluate": "training/evaluate.py",
-    "release": "pipeline/release/build.py pipeline/release/verify.py",
+    "release": "pipeline/release/build.py pipeline/release/verification/verify.py",
     "report": "pipeline/report.py",
     "captures": "pipeline/rig/session.py",
 }

@@ -14,8 +14,8 @@ from markdown_it import MarkdownIt
 from release_rig import PARAMS, describe_release, write_release
 
 from dataset.params import ReleaseParams
-from pipeline.release.card import card
 from pipeline.release.description import Description
+from pipeline.release.documents.card import card
 
 HOSTILE = "<img src=x onerror=alert(1)>.jpg | `x` [y](z)\n# head"
 

@@ -12,9 +12,9 @@ from release_rig import PARAMS
 
 from dataset.errors import DpedtoolError
 from dataset.params import ReleaseParams
-from pipeline.release.citation import bibtex, citation
 from pipeline.release.description import Description
-from pipeline.release.licence_text import licence_text
+from pipeline.release.documents.citation import bibtex, citation
+from pipeline.release.documents.licence_text import licence_text
 
 
 def description(**changes: Any) -> Description:

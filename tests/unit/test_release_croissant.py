@@ -15,7 +15,7 @@ import pytest
 from release_rig import PARAMS, describe_release, write_release
 
 from dataset.io import file_sha256
-from pipeline.release.croissant import CONTEXT, croissant
+from pipeline.release.documents.croissant import CONTEXT, croissant
 
 RELEASES: dict[str, dict[str, Any]] = {
     "all": {"params": replace(PARAMS, date="2026-03-31", url="https://example.org/x", doi="10.5281/zenodo.1")},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.release.examples import GAP_PX, example_picture
+from pipeline.release.documents.examples import GAP_PX, example_picture
 
 
 def test_the_phone_is_above_and_the_dslr_below_twice_as_large() -> None:

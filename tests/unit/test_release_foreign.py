@@ -12,7 +12,7 @@ from PIL import Image
 from split_rig import picture
 
 from dataset.dped_layout import FILES_A_BATCH, find_layout, survey, verify_layout
-from pipeline.release.verify import verify
+from pipeline.release.verification.verify import verify
 
 PARTS = {"training_data": 6, "validation_data/patches": 2, "test_data/patches": 3}
 

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-import pipeline.release.importing
 from dataset.errors import DpedtoolError
 from dataset.io import file_sha256, read_json
 from dataset.params import Params, PatchesParams, SplitParams
 from dataset.photos import encode_image, load_photo
 from dataset.schema import Patch, Sample
 from dataset.tables import read_frame, read_rows
-from pipeline.release.importing import Imported, import_layout
-from pipeline.release.measured_pair import judge_pair, measure_pair
+from pipeline.release.importing import layout
+from pipeline.release.importing.layout import Imported, import_layout
+from pipeline.release.importing.measured_pair import judge_pair, measure_pair
 from training.data import PatchPairs
 
 SIDE = 48
@@ -195,7 +195,7 @@ def test_tables_and_shards_do_not_depend_on_workers_or_batches(
 ) -> None:
     params = Params(patches=PatchesParams(shard_patches=4))
     import_layout(phone, tmp_path / "one", params)
-    monkeypatch.setattr(pipeline.release.importing, "BATCH", 5)
+    monkeypatch.setattr(layout, "BATCH", 5)
     import_layout(phone, tmp_path / "two", params, workers=2)
     assert files(tmp_path / "one") == files(tmp_path / "two")
     assert {f"patches/iphone/patches-0000{shard}.tar" for shard in range(4)} < files(tmp_path / "one").keys()
@@ -205,7 +205,7 @@ def test_an_interrupted_import_leaves_no_table_and_goes_on(
     phone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import_layout(phone, tmp_path / "whole", Params())
-    monkeypatch.setattr(pipeline.release.importing, "BATCH", 5)
+    monkeypatch.setattr(layout, "BATCH", 5)
     judged = []
 
     def counted(*arguments: object) -> object:
@@ -214,7 +214,7 @@ def test_an_interrupted_import_leaves_no_table_and_goes_on(
             raise KeyboardInterrupt
         return judge_pair(*arguments)
 
-    monkeypatch.setattr(pipeline.release.importing, "judge_pair", counted)
+    monkeypatch.setattr(layout, "judge_pair", counted)
     with pytest.raises(KeyboardInterrupt):
         import_layout(phone, tmp_path / "out", Params())
     assert not list((tmp_path / "out").glob("*/*.parquet"))
@@ -238,7 +238,7 @@ def test_work_that_came_to_no_end_stops_the_import(
     def broken(*_: object) -> object:
         raise ZeroDivisionError("by hand")
 
-    monkeypatch.setattr(pipeline.release.importing, "judge_pair", broken)
+    monkeypatch.setattr(layout, "judge_pair", broken)
     with pytest.raises(DpedtoolError, match=r"^The pairs 0 to 11 of .* came to no end: ZeroDivisionError: by hand"):
         import_layout(phone, tmp_path / "out", Params())
     assert not list((tmp_path / "out").rglob("*.parquet"))

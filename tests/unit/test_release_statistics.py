@@ -14,9 +14,9 @@ from dataset.errors import DpedtoolError
 from dataset.io import write_json
 from dataset.schema import EXCLUDED, Frame, Patch, Photo
 from dataset.tables import read_rows, write_rows
-from pipeline.release.card import card
 from pipeline.release.description import Description
-from pipeline.release.statistics import figures
+from pipeline.release.documents.card import card
+from pipeline.release.documents.statistics import figures
 
 SELECTION = {
     "pairs": {

@@ -24,7 +24,7 @@ from dataset.errors import DpedtoolError
 from dataset.io import file_sha256
 from pipeline.release.description import CARD, CITATION, CROISSANT, LICENCE, RELEASE, SUMS
 from pipeline.release.tables import PAIRS, PATCHES
-from pipeline.release.verify import verify
+from pipeline.release.verification.verify import verify
 from pipeline.runner import Lost
 
 COUNTS = {"train": 4, "validation": 1, "test": 2}
@@ -550,7 +550,7 @@ def test_a_worker_that_dies_is_a_defect_and_the_others_are_looked_at(
         yield items[0], Lost("worker_lost", "The memory ran out.")
         yield from ((item, work(item)) for item in items[1:])
 
-    monkeypatch.setattr("pipeline.release.verify.run", lose_the_first)
+    monkeypatch.setattr("pipeline.release.verification.verify.run", lose_the_first)
     (fault,) = faults(release)
     assert re.fullmatch(r"dped/.*0\.jpg and 7 other files: it could not be looked at: The memory ran out\.", fault)
 

@@ -16,13 +16,13 @@ from dataset.progress import track
 from dataset.verification import Verdict
 from pipeline.release.chunks import Chunk
 from pipeline.release.description import EXAMPLES, RELEASE, SUMS
-from pipeline.release.foreign import verify_foreign
-from pipeline.release.inspection import ORDER, Batch, Found, Inspection, Piece
 from pipeline.release.layouts import Layout, layouts_of
-from pipeline.release.listing import Listing, list_release
-from pipeline.release.provenance import Tables, check_sides, check_tables, read_tables
-from pipeline.release.statement import Statement, check_documents, read_statement
 from pipeline.release.tables import PAIRS, PATCHES
+from pipeline.release.verification.foreign import verify_foreign
+from pipeline.release.verification.inspection import ORDER, Batch, Found, Inspection, Piece
+from pipeline.release.verification.listing import Listing, list_release
+from pipeline.release.verification.provenance import Tables, check_sides, check_tables, read_tables
+from pipeline.release.verification.statement import Statement, check_documents, read_statement
 from pipeline.runner import Lost, run, warm_up
 
 FILES_A_BATCH = 500
@@ -75,7 +75,7 @@ def verify_release(folder: Path, *, workers: int = 1, scheduler: str | None = No
     """
     if not folder.is_dir():
         raise DpedtoolError(f"There is no folder {folder}: name the folder of a release.")
-    warm_up(workers, "pipeline.release.inspection")
+    warm_up(workers, "pipeline.release.verification.inspection")
     # Arrow takes a relative name such as s3:x for an address.
     folder = folder.absolute()
     listing = list_release(folder)

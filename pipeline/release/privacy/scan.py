@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from dataset.photos import MOST_BYTES
-from pipeline.release.private_images import is_image, scan_image
-from pipeline.release.private_texts import private_texts
+from pipeline.release.privacy.private_images import is_image, scan_image
+from pipeline.release.privacy.private_texts import private_texts
 
 _KINDS = {
     b"RIFF": "a WebP file",

@@ -22,8 +22,8 @@ import pyarrow as pa
 from dataset.licence import check_licence, is_own, text_address
 from dataset.markdown import plain
 from dataset.schema import SPLITS
-from pipeline.release.citation import KEYWORDS, bibtex, is_person
 from pipeline.release.description import DataFile, Description
+from pipeline.release.documents.citation import KEYWORDS, bibtex, is_person
 from pipeline.release.layouts import dped, embedded, webdataset
 from pipeline.release.tables import PAIRS, PAIRS_SCHEMA, PATCHES, PATCHES_SCHEMA, meanings
 

@@ -15,10 +15,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from dataset.errors import Rejection
 from dataset.photos import PhotoFile, decode_photo, png_chunk
-from pipeline.release.image_parts import APP, COM, JPEG, SOS, read_jpeg, segment_bytes
-from pipeline.release.plain_profiles import plain_profile
-from pipeline.release.privacy import scan
-from pipeline.release.stripping import JFIF, Stripped, icc_segments, strip_photo, told
+from pipeline.release.privacy.image_parts import APP, COM, JPEG, SOS, read_jpeg, segment_bytes
+from pipeline.release.privacy.plain_profiles import plain_profile
+from pipeline.release.privacy.scan import scan
+from pipeline.release.privacy.stripping import JFIF, Stripped, icc_segments, strip_photo, told
 
 PIXELS = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8), (0, 0), 1.5)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -22,13 +22,13 @@ from dataset.params import CAMERA_NAME
 from dataset.schema import SPLITS
 from dataset.thumbnails import LONGER_SIDE_PX
 from dataset.verification import check_one_side, check_views
-from pipeline.release.archives import fault_of_unpacking
 from pipeline.release.chunks import Chunk, chunks_of
 from pipeline.release.description import RELEASE
-from pipeline.release.listing import one_line
-from pipeline.release.patch_images import stored_shape
-from pipeline.release.statement import Statement
 from pipeline.release.tables import PAIRS, PAIRS_SCHEMA, PATCHES, PATCHES_SCHEMA
+from pipeline.release.verification.archives import fault_of_unpacking
+from pipeline.release.verification.listing import one_line
+from pipeline.release.verification.patch_images import stored_shape
+from pipeline.release.verification.statement import Statement
 
 _OF_PATCHES = (
     *("patch_id", "phone", "split", "number", "file", "pair_id", "scene_id", "size", "phone_photo", "dslr_photo"),

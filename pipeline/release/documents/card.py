@@ -21,11 +21,11 @@ from dataset import markdown
 from dataset.licence import check_licence, front_matter, is_own
 from dataset.params import PatchesParams
 from dataset.schema import SPLITS, Alignment, Patch, Photo
-from pipeline.release.citation import bibtex
-from pipeline.release.croissant import record_set_of
 from pipeline.release.description import EXAMPLES, LICENCE, SUMS, Description
+from pipeline.release.documents.citation import bibtex
+from pipeline.release.documents.croissant import record_set_of
+from pipeline.release.documents.statistics import DPED_PATCHES_A_PAIR, QUANTILES
 from pipeline.release.layouts import dped, embedded, webdataset
-from pipeline.release.statistics import DPED_PATCHES_A_PAIR, QUANTILES
 from pipeline.release.tables import PAIRS_SCHEMA, PATCHES_SCHEMA, meanings
 
 TEMPLATE = "card.md.j2"
@@ -64,7 +64,7 @@ def card(description: Description) -> str:
 
 def _environment() -> Environment:
     environment = Environment(  # noqa: S701 - what is shown is escaped for Markdown, by _shown
-        loader=PackageLoader("pipeline.release", "templates"),
+        loader=PackageLoader("pipeline.release.documents", "templates"),
         undefined=StrictUndefined,
         finalize=_shown,
         trim_blocks=True,

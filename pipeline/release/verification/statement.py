@@ -16,8 +16,8 @@ from dataset.licence import check_licence, front_matter, is_own, text_address
 from dataset.params import CAMERA_NAME, ReleaseParams
 from dataset.schema import SPLITS
 from pipeline.release.description import CARD, CITATION, CROISSANT, EXAMPLES, LICENCE, RELEASE, STATISTICS
-from pipeline.release.listing import Listing, is_inside, one_line
 from pipeline.release.tables import PAIRS, PATCHES
+from pipeline.release.verification.listing import Listing, is_inside, one_line
 
 _MOST_BYTES = 64 * 2**20
 """Of a document: what is larger is none, and is not read."""

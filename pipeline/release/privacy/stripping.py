@@ -25,8 +25,8 @@ from dataset.photos import PhotoFile, decode_photo, encode_image
 from dataset.profiles import to_srgb
 from dataset.stored import Image, Stored
 from dataset.tiff_fields import TiffReader
-from pipeline.release.exif_names import names_in
-from pipeline.release.image_parts import (
+from pipeline.release.privacy.exif_names import names_in
+from pipeline.release.privacy.image_parts import (
     APP,
     CODING,
     EOI,
@@ -40,12 +40,14 @@ from pipeline.release.image_parts import (
     read_png,
     segment_bytes,
 )
-from pipeline.release.plain_profiles import plain_profile
+from pipeline.release.privacy.plain_profiles import plain_profile
 
 ICC, ADOBE = b"ICC_PROFILE\0", b"Adobe"
 JFIF = b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0"
 """Version 1.01, square pixels of no size, no thumbnail."""
 ADOBE_LENGTH = 12
+_ADOBE_HEAD = ADOBE + b"\0\x64" + bytes(4)
+"""Version 100, no flags."""
 APP0, APP2, APP14 = APP[0], APP[2], APP[14]
 _ICC_A_SEGMENT = 0xFFFF - 2 - len(ICC) - 2
 
@@ -143,13 +145,18 @@ def _jpeg_without_metadata(content: bytes, profile: bytes) -> bytes:
 def _heads(segments: Sequence[Segment]) -> list[bytes]:
     """Return the segments by which decoders tell the colours of three channels: JFIF's, Adobe's or both or none."""
     before = segments[: next((index for index, part in enumerate(segments) if part.marker == SOS), 0)]
-    adobe = [data[:ADOBE_LENGTH] for marker, data in before if marker == APP14 and is_adobe(data)]
+    # All but the last byte is Adobe's own business; decoders look at the transform alone.
+    adobe = [_ADOBE_HEAD + data[ADOBE_LENGTH - 1 : ADOBE_LENGTH] for marker, data in before if _is_adobe(marker, data)]
     # JFIF's makes YCbCr of what Adobe's alone, or the names of the channels, say is RGB; where it was not it must not
     # come, but where neither is and the channels are named as JFIF does.
     has_jfif = any(marker == APP0 and data.startswith(b"JFIF\0") and len(data) >= len(JFIF) for marker, data in before)
     if has_jfif or (not adobe and _channels(before) in (b"\x01", b"\x01\x02\x03")):
         return [segment_bytes(APP0, JFIF), *(segment_bytes(APP14, data) for data in adobe[-1:])]
     return [segment_bytes(APP14, data) for data in adobe[-1:]]
+
+
+def _is_adobe(marker: int, data: bytes) -> bool:
+    return marker == APP14 and is_adobe(data)
 
 
 def is_adobe(data: bytes) -> bool:

@@ -18,15 +18,15 @@ import pyarrow as pa
 from dataset.errors import DpedtoolError, Rejection
 from dataset.params import LayoutName, ReleaseParams
 from dataset.photos import MOST_BYTES, SUFFIXES, decode_photo
-from pipeline.release.archives import fault_of_unpacking, faults_of_parquet, faults_of_tar
 from pipeline.release.chunks import Chunk, read_rows_of
 from pipeline.release.description import SUMS
 from pipeline.release.layouts import Layout, layouts_of
-from pipeline.release.listing import one_line
-from pipeline.release.patch_images import Means, means_of, read_patch
-from pipeline.release.privacy import scan, scan_file
+from pipeline.release.privacy.scan import scan, scan_file
 from pipeline.release.sums import file_sum
 from pipeline.release.tables import FACTS, PAIRS, PATCHES
+from pipeline.release.verification.archives import fault_of_unpacking, faults_of_parquet, faults_of_tar
+from pipeline.release.verification.listing import one_line
+from pipeline.release.verification.patch_images import Means, means_of, read_patch
 
 SIDES = {"phone": "the phone's image", "dslr": "the DSLR's image"}
 ORDER: tuple[LayoutName, ...] = ("webdataset", "parquet", "dped")

@@ -22,11 +22,11 @@ from PIL.PngImagePlugin import PngInfo
 
 from dataset.photos import encode_image, png_chunk
 from dataset.shards import ShardWriter
-from pipeline.release import privacy
-from pipeline.release.image_parts import APP, COM, JPEG, segment_bytes
-from pipeline.release.privacy import own_secrets, scan, scan_file
-from pipeline.release.private_texts import private_texts
-from pipeline.release.stripping import JFIF, icc_segments
+from pipeline.release.privacy import scan as privacy
+from pipeline.release.privacy.image_parts import APP, COM, JPEG, segment_bytes
+from pipeline.release.privacy.private_texts import private_texts
+from pipeline.release.privacy.scan import own_secrets, scan, scan_file
+from pipeline.release.privacy.stripping import JFIF, icc_segments
 
 PATCH = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
 JPG, PNG = encode_image(PATCH, ".jpg", 98), encode_image(PATCH, ".png")

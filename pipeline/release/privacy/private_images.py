@@ -17,11 +17,23 @@ from typing import Any
 
 from dataset.photo_metadata import exif_block
 from dataset.photos import PhotoFile
-from pipeline.release.exif_names import has_position, names_in
-from pipeline.release.image_parts import APP, CODING, COM, DRI, JPEG, PNG, SOS, Chunk, Segment, read_jpeg, read_png
-from pipeline.release.plain_profiles import plain_profile
-from pipeline.release.private_texts import private_texts
-from pipeline.release.stripping import (
+from pipeline.release.privacy.exif_names import has_position, names_in
+from pipeline.release.privacy.image_parts import (
+    APP,
+    CODING,
+    COM,
+    DRI,
+    JPEG,
+    PNG,
+    SOS,
+    Chunk,
+    Segment,
+    read_jpeg,
+    read_png,
+)
+from pipeline.release.privacy.plain_profiles import plain_profile
+from pipeline.release.privacy.private_texts import private_texts
+from pipeline.release.privacy.stripping import (
     ADOBE_LENGTH,
     APP0,
     APP2,

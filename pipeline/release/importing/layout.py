@@ -34,8 +34,8 @@ from dataset.shards import ShardWriter
 from dataset.tables import TableWriter, read_frame
 from pipeline import correlation, exposure, geometry, shelf, shifts, subpixel, windows
 from pipeline.pairing import identifier
-from pipeline.release import measured_pair
-from pipeline.release.measured_pair import judge_pair
+from pipeline.release.importing import measured_pair
+from pipeline.release.importing.measured_pair import judge_pair
 from pipeline.resume import Finished, work_off
 from pipeline.runner import Lost
 from pipeline.shelf import Shelf, is_stored, store

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dataset.dped_layout import Batch, Layout, ReadBatch, layout_of, survey
 from dataset.verification import Verdict
-from pipeline.release.privacy import scan
+from pipeline.release.privacy.scan import scan
 from pipeline.runner import Lost, run
 
 Size = tuple[int, int]
@@ -27,7 +27,7 @@ def verify_foreign(folder: Path, *, workers: int = 1, scheduler: str | None = No
     Parameters
     ----------
     folder, workers, scheduler
-        As of `pipeline.release.verify.verify`.
+        As of `pipeline.release.verification.verify.verify`.
 
     Raises
     ------

@@ -1,0 +1,1 @@
+"""Data sets in the layout of DPED, made by others, to tables and shards."""
