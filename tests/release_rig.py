@@ -128,6 +128,7 @@ def _patch(phone: str, split: str, index: int, size: int) -> dict[str, Any]:
     known |= {
         f"{side}_image_sha256": hashlib.sha256(getattr(images, side) or b"").hexdigest() for side in ("phone", "dslr")
     }
+    known |= {f"{side}_jpeg_sha256": None for side in ("phone", "dslr")}
     return {field.name: known.get(field.name, _LIKE_OTHERS[str(field.type)]) for field in PATCHES_SCHEMA}
 
 

@@ -200,9 +200,8 @@ class _Build:
         ):
             for chunk in chunks_of(self._plan):
                 rows = read_rows_of(self._plan, chunk)
-                sums = zip(*read_json(self._record(chunk))["images"], strict=True)
-                for side, values in zip(("phone", "dslr"), sums, strict=True):
-                    rows = rows.append_column(f"{side}_image_sha256", pa.array(values, pa.string()))
+                for name, values in read_json(self._record(chunk))["sums"].items():
+                    rows = rows.append_column(name, pa.array(values, pa.string()))
                 columns = [rows[name] for name in PATCHES_SCHEMA.names]
                 file.write_table(pa.Table.from_arrays(columns, schema=PATCHES_SCHEMA), row_group_size=chunk.count)
         with replacing(self._root / PAIRS) as temporary:
@@ -270,16 +269,29 @@ def write_chunk(chunk: Chunk, plan: Path, root: Path, params: ReleaseParams) -> 
     Returns
     -------
     dict
-        `images`: the SHA-256 of its image files as they were cut, of phone and DSLR; `encoded`: how many patches the
-        layout dped has encoded anew.
+        `sums`: columns of the table of patches, the SHA-256 of the image files as they were cut and as layout dped has
+        them; `encoded`: how many patches layout dped has encoded anew.
 
     """
     rows = read_rows_of(plan, chunk)
     images = _read(rows)
-    for layout in layouts_of(params).values():
+    wanted = layouts_of(params)
+    for layout in wanted.values():
         layout.write(chunk, rows, images, root)
-    encoded = sum(not dped.is_jpeg(image.phone) for image in images) if "dped" in params.layouts else 0
-    return {"images": [[_sha256(image.phone), _sha256(image.dslr)] for image in images], "encoded": encoded}
+    loose = list(wanted["dped"].read(chunk, root)) if "dped" in wanted else None
+    return {
+        "sums": _sums("image", images) | _sums("jpeg", loose or [None] * len(images)),
+        "encoded": sum(not dped.is_jpeg(image.phone) for image in images) if loose else 0,
+    }
+
+
+def _sums(kind: str, images: Sequence[Images | None]) -> dict[str, list[str | None]]:
+    return {
+        f"{side}_{kind}_sha256": [
+            hashlib.sha256(getattr(image, side)).hexdigest() if image else None for image in images
+        ]
+        for side in ("phone", "dslr")
+    }
 
 
 def prove_files(names: Collection[str], root: Path, secrets: Collection[str]) -> tuple[dict[str, str], list[str]]:
@@ -310,10 +322,6 @@ def _read(rows: pa.Table) -> list[Images]:
 
 def _decoded(content: bytes, image: Images) -> Image:
     return decode_image(content, Path(image.name))
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def _telling(params: ReleaseParams) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from pipeline.release.tables import PAIRS_SCHEMA, PATCHES_SCHEMA
 
 PLAN_SCHEMA = pa.schema(
     [
-        *(field for field in PATCHES_SCHEMA if not field.name.endswith("_image_sha256")),
+        *(field for field in PATCHES_SCHEMA if not field.name.endswith(("_image_sha256", "_jpeg_sha256"))),
         *(pa.field("shard", pa.string()), pa.field("phone_offset", pa.int64()), pa.field("phone_bytes", pa.int64())),
         *(pa.field("dslr_offset", pa.int64()), pa.field("dslr_bytes", pa.int64())),
     ]

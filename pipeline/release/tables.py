@@ -59,6 +59,12 @@ PATCHES_SCHEMA = pa.schema(
         _field("dslr_photo", pa.string(), "name of the DSLR's photo, without its folder"),
         _field("phone_image_sha256", pa.string(), "SHA-256, hex, of the phone's image file in webdataset and parquet"),
         _field("dslr_image_sha256", pa.string(), "SHA-256, hex, of the DSLR's image file in webdataset and parquet"),
+        *(
+            _field(
+                f"{side}_jpeg_sha256", pa.string(), f"SHA-256, hex, of the {whose} file in layout dped", nullable=True
+            )
+            for side, whose in (("phone", "phone's"), ("dslr", "DSLR's"))
+        ),
     ],
     metadata={"dpedtool.table": "released_patches"},
 )
