@@ -393,6 +393,8 @@ class ReleaseParams(Section):
             value = getattr(self, key)
             if value is not None and not re.fullmatch(pattern, value):
                 raise ParamsError(f"{key}: {value!r} is none: write {form}.")
+        if self.date is not None and not _is_day(self.date):
+            raise ParamsError(f"date: {self.date!r} is no day of the calendar.")
         if not self.layouts:
             raise ParamsError("layouts is empty, so that a release would hold no patches: name at least one.")
         if len(set(self.layouts)) < len(self.layouts):
@@ -402,6 +404,14 @@ class ReleaseParams(Section):
     def completed(cls, given: Mapping[Any, Any]) -> dict[Any, Any]:
         """Return the values given; a day that YAML has read as one is text again."""
         return {key: value.isoformat() if isinstance(value, date) else value for key, value in given.items()}
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -679,7 +679,7 @@ def verify_release(folder: Path, workers: int, scheduler: str | None) -> None:
 
     folder = folder.absolute() if scheduler else folder
     _say_verdict(folder, verify(folder, workers=workers, scheduler=scheduler), None, "download or build it anew")
-    click.echo(f"Nothing in {folder} is amiss.")
+    click.echo(f"Nothing was found amiss in {folder}.")
 
 
 @release.command(name="import")

@@ -7,6 +7,7 @@ interrupted build leaves nothing under the final name, and the same command goes
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -117,16 +118,18 @@ def build_release(
         not be told is in a file.
 
     """
-    _check_params(params)
+    params = _checked(params)
+    out = out.absolute()
+    root = out.with_name(f".{out.name}.release-part")
+    _put_back(out, _old(root))
     _check_out(out, replace_old=replace_old)
     gathered = gather(splits, params.patches_a_file, thumbnails=params.thumbnails)
     _check_folders(gathered, params)
-    root = out.absolute().with_name(f".{out.absolute().name}.release-part")
     root.mkdir(parents=True, exist_ok=True)
-    with _locked(root):
+    with _locked(root), _naming(root):
         build = _Build(root, gathered, params, partial(run, workers=workers, scheduler=scheduler, folder=root))
         built = build.make(splits)
-        _publish(root, out.absolute())
+        _publish(root, out)
     return built
 
 
@@ -143,6 +146,7 @@ class _Build:
         start = time.monotonic()
         wanted = choose(self._contents.photos, self._params)
         self._begin()
+        self._clear()
         check_room(self._root, self._contents.plan, wanted, self._params)
         encoded = self._write_images()
         photos = self._write_photos(wanted)
@@ -164,17 +168,26 @@ class _Build:
         return Built(description.counts, len(sums) + 1, size, time.monotonic() - start, notes)
 
     def _begin(self) -> None:
-        """Write the plan; what an interrupted build of the same plan has finished is kept, all else removed."""
+        """Write the plan; what an interrupted build of the same plan has finished is known by its records."""
         self._work.mkdir(exist_ok=True)
         self._contents.write_plan(self._plan, self._params.patches_a_file)
         key = digest([_CODE, cv2.__version__, pa.__version__, _telling(self._params), file_sha256(self._plan)])
         with contextlib.suppress(DpedtoolError):
             if read_json(self._work / _KEY).get("key") == key:
                 return
-        for path in [*self._root.iterdir(), *self._work.glob("*.json")]:
-            if path != self._work:
-                _remove(path)
+        for record in self._work.glob("*.json"):
+            record.unlink()
         write_json(self._work / _KEY, {"key": key})
+
+    def _clear(self) -> None:
+        """Leave nothing but the files of finished chunks: all else is written anew, as a kill may have cut it short."""
+        finished = [chunk for chunk in chunks_of(self._plan) if self._record(chunk).is_file()]
+        kept = {
+            name for layout in layouts_of(self._params).values() for chunk in finished for name in layout.files(chunk)
+        }
+        for name in self._files():
+            if name not in kept:
+                (self._root / name).unlink()
 
     def _write_images(self) -> int:
         """Write all chunks; return how many patches the layout dped has encoded anew."""
@@ -214,8 +227,7 @@ class _Build:
 
     def _prove(self, names: Sequence[str]) -> dict[str, str]:
         """Return the SHA-256 of files as they lie on the disk, and prove that none tells what it should not."""
-        sources = [path.resolve() for path in (*self._contents.folders.values(), self._root, Path.cwd())]
-        work = partial(prove_files, root=self._root, secrets=own_secrets(sources))
+        work = partial(prove_files, root=self._root, secrets=own_secrets(self._places()))
         sums: dict[str, str] = {}
         findings: list[str] = []
         for _, (found, told) in self._done(work, _batches(names), "sums and privacy"):
@@ -228,6 +240,13 @@ class _Build:
                 "names or parameters that it comes from."
             )
         return dict(sorted(sums.items()))
+
+    def _places(self) -> set[Path]:
+        """Folders of this machine that the release comes from; short ones, such as /data, tell nothing."""
+        photos = [path for photo in self._contents.photos for path in (photo.phone_path, photo.dslr_path)]
+        folders = {path.parent for path in photos if isinstance(path, Path)}
+        folders |= {*self._contents.folders.values(), self._root, Path.cwd()}
+        return {place for folder in folders if len((place := folder.resolve()).parts) > 2}
 
     def _figures(self, splits: Path) -> dict[str, Any]:
         found = figures(splits, self._contents.folders)
@@ -346,7 +365,8 @@ def _as_json(description: Description, gathered: Contents) -> dict[str, Any]:
     }
 
 
-def _check_params(params: ReleaseParams) -> None:
+def _checked(params: ReleaseParams) -> ReleaseParams:
+    """Return the parameters with the licence as SPDX spells it."""
     if params.name is None:
         raise DpedtoolError("The data set has no name: set release.name.")
     if params.licence is None:
@@ -354,8 +374,9 @@ def _check_params(params: ReleaseParams) -> None:
             "The data set has no licence, without which nobody may use it: set release.licence to an SPDX identifier "
             "such as CC-BY-4.0, or to LicenseRef-NAME and release.licence_file to its text."
         )
-    check_licence(params.licence)
+    params = dataclasses.replace(params, licence=check_licence(params.licence))
     licence_text(params)
+    return params
 
 
 def _check_out(out: Path, *, replace_old: bool) -> None:
@@ -390,19 +411,33 @@ def _locked(folder: Path) -> Iterator[None]:
 def _publish(root: Path, out: Path) -> None:
     """Give the finished folder its name; an earlier release makes way at the last moment."""
     shutil.rmtree(root / _WORK)
-    old = root.with_name(f"{root.name}.old")
     if out.exists():
-        out.rename(old)
+        out.rename(_old(root))
     root.rename(out)
+    shutil.rmtree(_old(root), ignore_errors=True)
+
+
+def _old(root: Path) -> Path:
+    return root.with_name(f"{root.name}.old")
+
+
+def _put_back(out: Path, old: Path) -> None:
+    """Undo what a kill has left of `_publish`: the earlier release is there again, or gone."""
     if old.exists():
-        shutil.rmtree(old)
+        if out.exists():
+            shutil.rmtree(old)
+        else:
+            old.rename(out)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
+@contextlib.contextmanager
+def _naming(root: Path) -> Iterator[None]:
+    """Say where a write failed: a full disk bears no name."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(root)
+        raise
 
 
 _CODE = code_digest(

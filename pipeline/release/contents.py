@@ -71,13 +71,11 @@ class Contents:
         """Write the plan, one row group for each file that is to be."""
         with replacing(path) as temporary, pq.ParquetWriter(temporary, PLAN_SCHEMA, compression="zstd") as file:
             start = 0
-            for phone, splits in self.counts().items():
-                for count in splits.values():
-                    for first in range(0, count, patches_a_file):
-                        length = min(patches_a_file, count - first)
-                        file.write_table(self.plan.slice(start + first, length), row_group_size=length)
-                    start += count
-                del phone
+            for count in (count for splits in self.counts().values() for count in splits.values()):
+                for first in range(0, count, patches_a_file):
+                    length = min(patches_a_file, count - first)
+                    file.write_table(self.plan.slice(start + first, length), row_group_size=length)
+                start += count
 
 
 def gather(splits: Path, patches_a_file: int, *, thumbnails: bool) -> Contents:

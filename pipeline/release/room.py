@@ -11,12 +11,15 @@ import pyarrow.compute as pc
 
 from dataset.errors import DpedtoolError
 from dataset.params import ReleaseParams
+from dataset.places import Place
 from pipeline.release.whole_photos import Wanted
 
 BLOCK = 4096
 """Bytes that a loose file takes at least, on most file systems."""
 _BYTES_A_ROW = {"webdataset": 5 * 1024, "parquet": 512, "dped": 2 * BLOCK, "tables": 2048}
 """What a patch takes beside its images, at most: headers and padding of tar, names, what is known of it."""
+_PNG_TIMES = 6
+"""A PNG over a HEIC, WebP or raw file of the same photo, at most."""
 MOST_IN_A_FOLDER, MOST_FILES = 10_000, 100_000
 """What the Hugging Face hub recommends for a folder and for a repository."""
 
@@ -35,7 +38,7 @@ def check_room(root: Path, plan: pa.Table, photos: Sequence[Wanted], params: Rel
     needed = plan.num_rows * _BYTES_A_ROW["tables"] + sum(
         images + plan.num_rows * _BYTES_A_ROW[layout] for layout in params.layouts
     )
-    needed += sum(photo.path.stat().st_size for photo in photos if photo.path.is_file())
+    needed += sum(_size(photo.path) for photo in photos if photo.path.is_file())
     free = os.statvfs(root)
     there = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
     available = free.f_bavail * free.f_frsize + there
@@ -50,6 +53,11 @@ def check_room(root: Path, plan: pa.Table, photos: Sequence[Wanted], params: Rel
             f"The file system of {root.parent} has room for {free.f_favail} more files, and layout dped needs {files}: "
             "choose another disk, or leave dped out of release.layouts."
         )
+
+
+def _size(path: Place) -> int:
+    """What a photo may take: those that are stored as PNG take several times as much as before."""
+    return int(path.stat().st_size) * (1 if path.suffix.lower() in (".jpg", ".jpeg", ".png") else _PNG_TIMES)
 
 
 def loose_files_notes(counts: Mapping[str, Mapping[str, int]], params: ReleaseParams) -> list[str]:

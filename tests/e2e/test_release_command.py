@@ -41,7 +41,7 @@ def test_a_release_is_built_and_verified(dpedtool, splits: Path, tmp_path: Path)
     assert all("full-size photo of a-s" in line for line in built.said)
     verified = dpedtool("release", "verify", out)
     assert verified.said == []
-    assert verified.out.splitlines()[-1] == f"Nothing in {out} is amiss."
+    assert verified.out.splitlines()[-1] == f"Nothing was found amiss in {out}."
 
 
 def test_a_release_needs_a_name_and_a_licence(dpedtool, splits: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -357,3 +358,80 @@ def test_of_many_photos_that_are_gone_the_first_are_named() -> None:
     gone = [WholePhoto("a", str(number), "", False, f"Photo {number} is left out.") for number in range(14)]
     assert left_out(gone)[-2:] == ["Photo 11 is left out.", "So are 2 more."]
     assert len(left_out(gone[:12])) == 12
+
+
+# After a kill
+
+
+@pytest.mark.parametrize("left", ["README.md", "CITATION.cff", ".x1.dpedtool-part", "dped/a/stray.jpg"])
+def test_what_a_killed_build_has_left_is_written_anew(
+    splits: Path, released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    hidden = tmp_path / ".release.release-part"
+
+    def killed(*_: object) -> None:
+        (hidden / left).parent.mkdir(parents=True, exist_ok=True)
+        (hidden / left).write_text("cut sh")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build._Build, "_write_documents", killed)
+        with pytest.raises(KeyboardInterrupt):
+            build_release(splits, tmp_path / "release", PARAMS)
+    build_release(splits, tmp_path / "release", PARAMS)
+    assert sums(tmp_path / "release") == sums(released)
+
+
+def test_a_finding_can_be_mended(splits: Path, released: Path, tmp_path: Path) -> None:
+    with pytest.raises(DpedtoolError, match="Nothing is released"):
+        build_release(splits, tmp_path / "release", replace(PARAMS, description="From /home/jane/photos."))
+    build_release(splits, tmp_path / "release", PARAMS)
+    assert sums(tmp_path / "release") == sums(released)
+
+
+def test_a_photo_that_has_gone_since_a_killed_build_is_not_released(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    splits = write_split(tmp_path, ("a",))
+    with monkeypatch.context() as patch:
+        patch.setattr(build._Build, "_write_documents", killed)
+        with pytest.raises(KeyboardInterrupt):
+            build_release(splits, tmp_path / "release", PARAMS)
+    tested = sorted(row.pair_id for row in read_rows(Photo.table_in(splits), Photo) if row.split == "test")
+    (tmp_path / "photos/a" / f"{tested[-1].removeprefix('a-')}.jpg").unlink()
+    build_release(splits, tmp_path / "release", PARAMS)
+    photos = list((tmp_path / "release/dped/a/test_data/full_size_test_images").iterdir())
+    assert len(photos) == len(tested) - 1
+
+
+@pytest.mark.parametrize("was_renamed", [False, True])
+def test_a_kill_while_names_change_loses_no_release(
+    splits: Path, released: Path, tmp_path: Path, was_renamed: bool
+) -> None:
+    old = shutil.copytree(released, tmp_path / ".release.release-part.old")
+    if was_renamed:
+        shutil.copytree(released, tmp_path / "release")
+    with pytest.raises(DpedtoolError, match="is a release already"):
+        build_release(splits, tmp_path / "release", PARAMS)
+    assert sums(tmp_path / "release") == sums(released)
+    assert not old.exists()
+    build_release(splits, tmp_path / "release", PARAMS, replace_old=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["release"]
+
+
+def test_the_licence_is_spelled_as_spdx_does(splits: Path, released: Path, tmp_path: Path) -> None:
+    build_release(splits, tmp_path / "release", replace(PARAMS, licence="cc-by-4.0"))
+    assert sums(tmp_path / "release") == sums(released)
+
+
+def test_a_write_that_fails_names_the_place(splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(build, "write_chunk", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        build_release(splits, tmp_path / "release", PARAMS)
+    assert caught.value.filename == str(tmp_path / ".release.release-part")
