@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dataset.errors import ParamsError
 from dataset.params import (
@@ -211,3 +213,31 @@ def test_every_preset_says_where_it_comes_from_and_builds(name: str) -> None:
 def test_a_preset_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ParamsError, match=r"train\.preset must be one of fidelity, paper, released-code, not 'papre'"):
         load_params(None, ("train.preset=papre",))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "form"),
+    [
+        ("name", "my data", "letters, digits"),
+        ("version", "1.0", "three numbers, as in 1.0.0"),
+        ("date", "31.3.2026", "a day, as in 2026-03-31"),
+        ("date", "2026-02-31", "no day of the calendar"),
+        ("doi", "https://doi.org/10.5281/zenodo.1", "without an address before it"),
+        ("url", "example.org", "begins with https://"),
+        ("dslr_folder", "../canon", "as it becomes a folder"),
+        ("layouts", [], "name at least one"),
+        ("layouts", ["dped", "dped"], "names one twice"),
+        ("layouts", ["zip"], "must be one of dped, webdataset, parquet"),
+    ],
+)
+def test_what_a_release_says_has_a_form(tmp_path: Path, key: str, value: object, form: str) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump({"release": {key: value}}))
+    with pytest.raises(ParamsError, match=re.escape(form)):
+        load_params(file)
+
+
+def test_a_day_without_quotes_is_text(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("release: {date: 2026-03-31, licence_file: terms.txt}")
+    release = load_params(tmp_path / "params.yaml").release
+    assert (release.date, release.licence_file) == ("2026-03-31", str(tmp_path / "terms.txt"))

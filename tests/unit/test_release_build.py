@@ -435,3 +435,9 @@ def test_a_write_that_fails_names_the_place(splits: Path, tmp_path: Path, monkey
     with pytest.raises(OSError, match="No space left") as caught:
         build_release(splits, tmp_path / "release", PARAMS)
     assert caught.value.filename == str(tmp_path / ".release.release-part")
+
+
+def test_photos_that_become_png_may_take_several_times_as_much(tmp_path: Path) -> None:
+    for name in ("a.jpg", "a.heic"):
+        (tmp_path / name).write_bytes(bytes(10))
+    assert (room._size(tmp_path / "a.jpg"), room._size(tmp_path / "a.heic")) == (10, 60)
