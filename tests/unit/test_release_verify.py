@@ -23,6 +23,7 @@ from release_rig import PARAMS, write_release, write_sums
 from dataset.errors import DpedtoolError
 from dataset.io import file_sha256
 from pipeline.release.description import CARD, CITATION, CROISSANT, LICENCE, RELEASE, SUMS
+from pipeline.release.layouts.dped import FOLDERS
 from pipeline.release.tables import PAIRS, PATCHES
 from pipeline.release.verification.verify import verify
 from pipeline.runner import Lost
@@ -175,6 +176,20 @@ def swap(folder: Path) -> None:
     cv2.imwrite(str(folder / LOOSE), pixels, [cv2.IMWRITE_JPEG_QUALITY, 90])
 
 
+def set_jpeg_sums(folder: Path, row: dict[str, Any]) -> None:
+    """Give a row the sums of the files of layout dped as they lie there."""
+    above = folder / "dped/iphone" / FOLDERS[row["split"]]
+    for side, name in (("phone", "iphone"), ("dslr", "canon")):
+        row[f"{side}_jpeg_sha256"] = file_sha256(above / name / f"{row['number']}.jpg")
+
+
+def exchange(one: Path, two: Path) -> None:
+    aside = one.with_name("aside")
+    one.rename(aside)
+    two.rename(one)
+    aside.rename(two)
+
+
 def resize(folder: Path) -> None:
     cv2.imwrite(str(folder / LOOSE), cv2.imread(str(folder / LOOSE))[:, :30])
 
@@ -254,7 +269,14 @@ RESUMMED: dict[str, tuple[Change, str]] = {
     ),
     "a position": (lambda folder: add_position(folder / LOOSE), rf"{LOOSE}: .*GPS"),
     "a position in a whole photo": (lambda folder: add_position(folder / PHOTO), rf"{PHOTO}: .*GPS"),
-    "another picture": (swap, rf"{LOOSE}: patch .*: the phone's image shows something else than what was cut\."),
+    "another picture": (
+        lambda folder: [swap(folder), edit(folder / PATCHES, lambda row: set_jpeg_sums(folder, row))][0],
+        rf"{LOOSE}: patch .*: the phone's image shows something else than what was cut\.",
+    ),
+    "no sums of loose files": (
+        lambda folder: edit(folder / PATCHES, lambda row: set_in(row, phone_jpeg_sha256=None)),
+        rf"{LOOSE}: patch .*: the phone's image is one that {PATCHES} has no SHA-256 of\.",
+    ),
     "another size": (resize, rf"{LOOSE}: .* is 30 x 32 px of 3 x 8 bit, and not 32 x 32 px of 3 x 8 bit\."),
     "a grey image": (grey, rf"{LOOSE}: .* is 32 x 32 px of 1 x 8 bit"),
     "a JPEG that ends too early": (cut_off, rf"{LOOSE}: .* (cannot be decoded|is damaged)"),
@@ -524,6 +546,25 @@ def test_thumbnails_that_were_taken_out_are_missed(release: Path) -> None:
     edit(release / PAIRS, lambda row: set_in(row, thumbnail=None))
     renew(release)
     assert faults(release) == ["pairs.parquet: whether there are thumbnails differs from what release.json says."]
+
+
+ALONE: dict[str, Change] = {
+    "swapped folders": lambda folder: exchange((folder / LOOSE).parent, (folder / MATE).parent),
+    "swapped mates": lambda folder: exchange(folder / LOOSE, folder / MATE),
+    "exchanged patches": lambda folder: exchange(folder / LOOSE, (folder / LOOSE).with_name("2.jpg")),
+}
+
+
+@pytest.mark.parametrize("defect", ALONE)
+def test_layout_dped_alone_is_compared_with_the_table(tmp_path: Path, defect: str) -> None:
+    folder = write_release(tmp_path / "release", ("iphone",), COUNTS, params=replace(PARAMS, layouts=("dped",)))
+    assert faults(folder) == []
+    ALONE[defect](folder)
+    renew(folder)
+    assert any(
+        re.fullmatch(rf"{LOOSE}: patch .*: the phone's image is another than the one that {PATCHES} .*", line)
+        for line in faults(folder)
+    )
 
 
 def test_patches_that_were_cut_as_jpeg_lie_in_layout_dped_byte_for_byte(release: Path) -> None:
