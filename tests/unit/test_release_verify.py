@@ -36,6 +36,10 @@ PHOTO = "dped/iphone/test_data/full_size_test_images/0.jpg"
 TAR = "webdataset/iphone/train-00000.tar"
 FILE = "parquet/iphone/train-00000.parquet"
 Change = Callable[[Path], None]
+LAUGHS = "\n".join(
+    [*(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}' if n else 'x'] * 9)}]" for n in range(10)), "license: *l9"]
+)
+"""Half a kilobyte that stands for gigabytes."""
 
 
 @pytest.fixture(scope="module")
@@ -396,6 +400,50 @@ RESUMMED: dict[str, tuple[Change, str]] = {
     "front matter that is nested without end": (
         lambda folder: (folder / CARD).write_text("---\n" + "[" * 50_000 + "\n---\n") and None,
         rf"{CARD}: it is damaged: ",
+    ),
+    "aliases that stand for much": (
+        lambda folder: replace_text(folder / CITATION, "license: CC-BY-4.0", LAUGHS) and None,
+        rf"{CITATION}: it is damaged: it has an alias, which a release has none of",
+    ),
+    "aliases in front matter": (
+        lambda folder: replace_text(folder / CARD, "license: cc-by-4.0", LAUGHS) and None,
+        rf"{CARD}: it is damaged: it has an alias, which a release has none of",
+    ),
+    "a name that is no text": (
+        lambda folder: replace_text(folder / CARD, "config_name: iphone", "config_name: [[1, 2]]") and None,
+        rf"{CARD}: dataset_info has an entry whose config_name is no text\.",
+    ),
+    "a licence to cite that is no text": (
+        lambda folder: replace_text(folder / CITATION, "license: CC-BY-4.0", f"license: 0x{'f' * 9999}") and None,
+        rf"{CITATION}: it names the licence '0xfff",
+    ),
+    "a sign that is none": (
+        lambda folder: replace_text(folder / CITATION, "license: CC-BY-4.0", 'license: "\\Uffffffff"') and None,
+        rf"{CITATION}: it is damaged: ",
+    ),
+    "a citation of many pages": (
+        lambda folder: replace_text(folder / CITATION, "license: CC-BY-4.0", "license: " + "x" * 2**18) and None,
+        rf"{CITATION}: it is damaged: it has more than 262144 characters\.",
+    ),
+    "a number of thousands of digits": (
+        lambda folder: edit_json(folder / RELEASE, lambda data: set_in(data, encoded=10**4000)),
+        rf"{RELEASE}: 'encoded' must be a whole number from 0, not 1000",
+    ),
+    "statistics without anything": (
+        lambda folder: (folder / "statistics.json").write_text("{}") and None,
+        rf"statistics\.json: its phones are not those of {RELEASE}\.",
+    ),
+    "a count in the statistics": (
+        lambda folder: edit_json(folder / "statistics.json", lambda data: set_in(data["splits"]["test"], patches=99)),
+        rf"statistics\.json: its splits\.test\.patches is 99, and {RELEASE} counts 2\.",
+    ),
+    "pairs in the statistics": (
+        lambda folder: edit_json(folder / "statistics.json", lambda data: set_in(data["splits"]["test"], pairs=None)),
+        rf"statistics\.json: the pairs of its splits are not the 4 that {RELEASE} counts\.",
+    ),
+    "another licence's text": (
+        lambda folder: replace_text(folder / LICENCE, "Identifier: CC-BY-4.0", "Identifier: MIT"),
+        rf"{LICENCE}: it names the licence 'MIT', and {RELEASE} CC-BY-4\.0\.",
     ),
     "a card without front matter": (
         lambda folder: (folder / CARD).write_text("# Pairs\n") and None,
