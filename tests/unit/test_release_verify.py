@@ -229,6 +229,38 @@ def of_another_split(folder: Path) -> None:
     shutil.copy(folder / "webdataset/iphone/test-00000.tar", folder / TAR)
 
 
+def hide_in_tar(place: Callable[[tarfile.TarInfo], int]) -> Change:
+    """Put a letter into a shard where nobody reads it; below 0: from its end."""
+
+    def change(folder: Path) -> None:
+        with tarfile.open(folder / TAR) as shard:
+            members = shard.getmembers()
+        member = next(member for member in members if member.size % 512)
+        content = bytearray((folder / TAR).read_bytes())
+        at = place(member)
+        assert content[at] == 0
+        content[at] = ord("x")
+        (folder / TAR).write_bytes(content)
+        if member.offset <= at < member.offset_data:
+            header = content[member.offset : member.offset + 512]
+            header[148:156] = b" " * 8
+            content[member.offset + 148 : member.offset + 156] = b"%06o\0 " % sum(header)
+            (folder / TAR).write_bytes(content)
+
+    return change
+
+
+def hide_in_parquet(name: str) -> Change:
+    """Put text before the footer, whose offsets stay right."""
+
+    def change(folder: Path) -> None:
+        content = (folder / name).read_bytes()
+        footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+        (folder / name).write_bytes(content[:footer] + b"Jane Doe" + content[footer:])
+
+    return change
+
+
 RESUMMED: dict[str, tuple[Change, str]] = {
     "a file of a pair is gone": (
         lambda folder: (folder / MATE).unlink(),
@@ -444,6 +476,28 @@ RESUMMED: dict[str, tuple[Change, str]] = {
     "another licence's text": (
         lambda folder: replace_text(folder / LICENCE, "Identifier: CC-BY-4.0", "Identifier: MIT"),
         rf"{LICENCE}: it names the licence 'MIT', and {RELEASE} CC-BY-4\.0\.",
+    ),
+    "text before a table's footer": (hide_in_parquet(PAIRS), rf"{PAIRS}: its bytes \d+ to \d+ belong to no column\."),
+    "text before a file's footer": (hide_in_parquet(FILE), rf"{FILE}: its bytes \d+ to \d+ belong to no column\."),
+    "an index of pages": (
+        lambda folder: pq.write_table(pq.read_table(folder / PAIRS), folder / PAIRS, write_page_index=True),
+        rf"{PAIRS}: its bytes \d+ to \d+ belong to no column\.",
+    ),
+    "a letter in a header's rest": (
+        hide_in_tar(lambda member: member.offset + 505),
+        rf"{TAR}: the header of its member 'iphone-.*' holds more than such headers do\.",
+    ),
+    "a letter behind a name": (
+        hide_in_tar(lambda member: member.offset + 90),
+        rf"{TAR}: the header of its member 'iphone-.*' holds more than such headers do\.",
+    ),
+    "a letter behind a member": (
+        hide_in_tar(lambda member: member.offset_data + member.size),
+        rf"{TAR}: what fills up its member 'iphone-.*' is not zeros\.",
+    ),
+    "a letter at a shard's end": (
+        hide_in_tar(lambda _: -1),
+        rf"{TAR}: what follows its last member, from byte \d+, is not zeros\.",
     ),
     "a card without front matter": (
         lambda folder: (folder / CARD).write_text("# Pairs\n") and None,

@@ -27,6 +27,7 @@ from pipeline.release.tables import FACTS, PAIRS, PATCHES
 from pipeline.release.verification.archives import fault_of_unpacking, faults_of_parquet, faults_of_tar
 from pipeline.release.verification.listing import one_line
 from pipeline.release.verification.patch_images import Means, means_of, read_patch
+from pipeline.release.verification.unclaimed import unclaimed_bytes
 
 SIDES = {"phone": "the phone's image", "dslr": "the DSLR's image"}
 ORDER: tuple[LayoutName, ...] = ("webdataset", "parquet", "dped")
@@ -174,6 +175,7 @@ class _Reader:
             self._found.faults.append(f"{name}: {fault}")
             return False
         self._found.faults += scan_file(path, name)
+        self._found.faults += [f"{name}: {fault}" for fault in unclaimed_bytes(path)]
         stopping, others = (faults_of_tar if layout == "webdataset" else faults_of_parquet)(path, self._rows)
         self._found.faults += [f"{name}: {fault}" for fault in (*stopping, *others)]
         return not stopping
@@ -275,7 +277,9 @@ def _look_at_file(folder: Path, name: str, listed: str | None, found: Found) -> 
             fault = fault_of_unpacking(path) if path.suffix == ".parquet" else ""
             # Of a table it was said already.
             found.faults += [f"{name}: {fault}"] if fault and name not in (PATCHES, PAIRS) else []
-            found.faults += [] if fault else scan_file(path, name)
+            if not fault:
+                found.faults += scan_file(path, name)
+                found.faults += [f"{name}: {clause}" for clause in unclaimed_bytes(path)]
     except Rejection as rejection:
         found.faults.append(rejection.detail)
     except OSError as error:
