@@ -415,7 +415,7 @@ RESUMMED: dict[str, tuple[Change, str]] = {
     ),
     "numbers that are none": (
         lambda folder: edit_json(folder / RELEASE, lambda data: set_in(data, size_px="32", pairs=True)),
-        rf"{RELEASE}: 'size_px' must be a whole number from 1, not '32'\.",
+        rf"{RELEASE}: 'size_px' must be a whole number from 1, not \"32\"\.",
     ),
     "a photo that leads out": (
         lambda folder: edit_json(folder / RELEASE, lambda data: set_in(data["photos"][0], file="../x.jpg")),
@@ -423,7 +423,7 @@ RESUMMED: dict[str, tuple[Change, str]] = {
     ),
     "a surplus image": (
         lambda folder: [shutil.copy(folder / LOOSE, (folder / LOOSE).with_name("99.jpg"))][0] and None,
-        r"dped/iphone/training_data/iphone/99\.jpg: it belongs to no patch or photo of the release\.",
+        r"dped/iphone/training_data/iphone/99\.jpg: it belongs to nothing of the release\.",
     ),
     "JSON that is nested without end": (
         lambda folder: (folder / "statistics.json").write_text("[" * 200_000) and None,
@@ -498,6 +498,49 @@ RESUMMED: dict[str, tuple[Change, str]] = {
     "a letter at a shard's end": (
         hide_in_tar(lambda _: -1),
         rf"{TAR}: what follows its last member, from byte \d+, is not zeros\.",
+    ),
+    "a program beside the documents": (
+        lambda folder: (folder / "iphonex.py").write_text("x = 1\n") and None,
+        r"iphonex\.py: it belongs to nothing of the release\.",
+    ),
+    "a program in a folder": (
+        lambda folder: [(folder / "more").mkdir(), (folder / "more/evil.py").write_text("x = 1\n")][0],
+        r"more/evil\.py: it belongs to nothing of the release\.",
+    ),
+    "an NCC": (
+        lambda folder: edit(folder / PATCHES, lambda row: set_in(row, best_ncc=2.0)),
+        rf"{PATCHES}: its column best_ncc has 2, and can have -1 to 1 only\.",
+    ),
+    "a length below zero": (
+        lambda folder: edit(folder / PATCHES, lambda row: set_in(row, residual_error_px=-1.0)),
+        rf"{PATCHES}: its column residual_error_px has -1, and can have 0 to 1e\+06 only\.",
+    ),
+    "a box that is no number": (
+        lambda folder: edit(folder / PATCHES, lambda row: set_in(row, dslr_x=float("nan"))),
+        rf"{PATCHES}: its column dslr_x has nan, which is no number\.",
+    ),
+    "a homography without end": (
+        lambda folder: edit(folder / PATCHES, lambda row: set_in(row, dslr_from_patch=[float("inf")] * 9)),
+        rf"{PATCHES}: its column dslr_from_patch has inf, which is no number\.",
+    ),
+    "a box outside of any photo": (
+        lambda folder: edit(folder / PATCHES, lambda row: set_in(row, x=10**9)),
+        rf"{PATCHES}: its column x has 1e\+09, and can have -1e\+06 to 1e\+06 only\.",
+    ),
+    "limits of near-duplicates": (
+        lambda folder: edit(folder / PAIRS, lambda row: set_in(row, near_keypoints=-1)),
+        rf"{PAIRS}: its near_keypoints are none of a split: ",
+    ),
+    "limits that are no numbers": (
+        lambda folder: edit(folder / PAIRS, lambda row: set_in(row, near_minutes=float("nan"))),
+        rf"{PAIRS}: its near_minutes are none of a split: ",
+    ),
+    "a leaked view that is said to be none": (
+        lambda folder: [
+            same_view(folder),
+            edit(folder / PAIRS, lambda row: set_in(row, near_keypoints=10**6, near_minutes=0.0)),
+        ][0],
+        rf"{PAIRS}: iphone-.* in .* and iphone-.* in .* show the same view",
     ),
     "a card without front matter": (
         lambda folder: (folder / CARD).write_text("# Pairs\n") and None,
@@ -638,7 +681,7 @@ def test_without_thumbnails_views_are_not_compared_and_that_is_said(tmp_path: Pa
     renew(folder)
     verdict = verify(folder)
     assert verdict.faults == []
-    assert any("the same view is on two sides could not be looked at" in line for line in verdict.said)
+    assert "the same view is on two sides could not be looked at" in verdict.said[-1]
     assert [line for line in verdict.said if line.startswith("Layout")] == [
         "Layout webdataset: 3 of 3 patches have both images, whole, of 32 x 32 px, as the tables say."
     ]
