@@ -67,7 +67,9 @@ def write_release(
     Scenes are `train-0`, `train-1`, `validation-0`...; pairs `<phone>-<scene>`; patches `<pair>-<n>`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    ordered = [row for phone in sorted(phones) for split in SPLITS for row in _ordered(phone, split, patches, size)]
+    ordered = [
+        row for phone in sorted(phones) for split in SPLITS for row in _ordered(phone, split, patches, size, params)
+    ]
     write_patches(folder / PATCHES, ordered, params.patches_a_file)
     pq.write_table(pa.Table.from_pylist(list(_pairs(ordered)), PAIRS_SCHEMA), folder / PAIRS, compression="zstd")
     for layout in layouts_of(params).values():
@@ -112,12 +114,14 @@ def _images(rows: pa.Table, size: int) -> list[Images]:
     return [patch_images(name, size) for name in rows["patch_id"].to_pylist()]
 
 
-def _ordered(phone: str, split: str, patches: Mapping[str, int], size: int) -> list[dict[str, Any]]:
-    rows = [_patch(phone, split, index, size) for index in range(patches[split])]
+def _ordered(
+    phone: str, split: str, patches: Mapping[str, int], size: int, params: ReleaseParams
+) -> list[dict[str, Any]]:
+    rows = [_patch(phone, split, index, size, params) for index in range(patches[split])]
     return sorted(rows, key=lambda row: sha(row["patch_id"]))
 
 
-def _patch(phone: str, split: str, index: int, size: int) -> dict[str, Any]:
+def _patch(phone: str, split: str, index: int, size: int, params: ReleaseParams) -> dict[str, Any]:
     scene = f"{split}-{index // 2}"
     pair = f"{phone}-{scene}"
     images = patch_images(f"{pair}-{index % 2}", size)
@@ -125,11 +129,15 @@ def _patch(phone: str, split: str, index: int, size: int) -> dict[str, Any]:
     known |= {"size": size, "x": size * (index % 2), "y": 0, "mode": "strict", "ncc": 0.95, "residual_px": 0.25}
     known |= {"phone_photo": f"{scene}.jpg", "dslr_photo": f"{scene}.jpg"}
     known |= {"phone_sha256": sha(f"{phone}/{scene}"), "dslr_sha256": sha(f"dslr/{scene}")}
-    known |= {
-        f"{side}_image_sha256": hashlib.sha256(getattr(images, side) or b"").hexdigest() for side in ("phone", "dslr")
-    }
-    known |= {f"{side}_jpeg_sha256": None for side in ("phone", "dslr")}
+    for side, content in (("phone", images.phone), ("dslr", images.dslr)):
+        known |= {f"{side}_image_sha256": hashlib.sha256(content).hexdigest()}
+        known |= {f"{side}_jpeg_sha256": _jpeg_sha256(content, params) if "dped" in params.layouts else None}
     return {field.name: known.get(field.name, _LIKE_OTHERS[str(field.type)]) for field in PATCHES_SCHEMA}
+
+
+def _jpeg_sha256(content: bytes, params: ReleaseParams) -> str:
+    jpeg = encode_image(decode_image(content, Path("patch")), ".jpg", params.jpeg_quality)
+    return hashlib.sha256(jpeg).hexdigest()
 
 
 def _pairs(patches: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from dataset.photos import encode_image
 from pipeline.release.verification.listing import is_inside
 from pipeline.release.verification.patch_images import read_patch, stored_shape
+from pipeline.release.verification.plain_yaml import UNUSABLE, load_yaml
 
 SIDE = 16
 PIXELS = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
@@ -51,3 +52,16 @@ def test_headers_say_what_decoders_find(height: int, width: int, is_grey: bool, 
 def test_only_names_below_the_folder_are_inside(parts: list[str]) -> None:
     name = "/".join(parts)
     assert is_inside(name) == all(part in ("a", "b.jpg", "C:") for part in parts)
+
+
+@given(st.text(st.sampled_from("a1: -?[]{},\n'\"\\UFx!&*|>%#~<.")))
+@settings(max_examples=300, deadline=None)
+def test_any_yaml_is_texts_or_cannot_be_used(text: str) -> None:
+    try:
+        waiting = [load_yaml(text)]
+    except UNUSABLE:
+        return
+    while waiting:
+        value = waiting.pop()
+        assert value is None or isinstance(value, dict | list | str)
+        waiting += list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []

@@ -23,6 +23,7 @@ from release_rig import PARAMS, write_release, write_sums
 from dataset.errors import DpedtoolError
 from dataset.io import file_sha256
 from pipeline.release.description import CARD, CITATION, CROISSANT, LICENCE, RELEASE, SUMS
+from pipeline.release.layouts.dped import FOLDERS
 from pipeline.release.tables import PAIRS, PATCHES
 from pipeline.release.verification.verify import verify
 from pipeline.runner import Lost
@@ -35,6 +36,10 @@ PHOTO = "dped/iphone/test_data/full_size_test_images/0.jpg"
 TAR = "webdataset/iphone/train-00000.tar"
 FILE = "parquet/iphone/train-00000.parquet"
 Change = Callable[[Path], None]
+LAUGHS = "\n".join(
+    [*(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}' if n else 'x'] * 9)}]" for n in range(10)), "license: *l9"]
+)
+"""Half a kilobyte that stands for gigabytes."""
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +180,20 @@ def swap(folder: Path) -> None:
     cv2.imwrite(str(folder / LOOSE), pixels, [cv2.IMWRITE_JPEG_QUALITY, 90])
 
 
+def set_jpeg_sums(folder: Path, row: dict[str, Any]) -> None:
+    """Give a row the sums of the files of layout dped as they lie there."""
+    above = folder / "dped/iphone" / FOLDERS[row["split"]]
+    for side, name in (("phone", "iphone"), ("dslr", "canon")):
+        row[f"{side}_jpeg_sha256"] = file_sha256(above / name / f"{row['number']}.jpg")
+
+
+def exchange(one: Path, two: Path) -> None:
+    aside = one.with_name("aside")
+    one.rename(aside)
+    two.rename(one)
+    aside.rename(two)
+
+
 def resize(folder: Path) -> None:
     cv2.imwrite(str(folder / LOOSE), cv2.imread(str(folder / LOOSE))[:, :30])
 
@@ -208,6 +227,38 @@ def link_member(folder: Path) -> None:
 
 def of_another_split(folder: Path) -> None:
     shutil.copy(folder / "webdataset/iphone/test-00000.tar", folder / TAR)
+
+
+def hide_in_tar(place: Callable[[tarfile.TarInfo], int]) -> Change:
+    """Put a letter into a shard where nobody reads it; below 0: from its end."""
+
+    def change(folder: Path) -> None:
+        with tarfile.open(folder / TAR) as shard:
+            members = shard.getmembers()
+        member = next(member for member in members if member.size % 512)
+        content = bytearray((folder / TAR).read_bytes())
+        at = place(member)
+        assert content[at] == 0
+        content[at] = ord("x")
+        (folder / TAR).write_bytes(content)
+        if member.offset <= at < member.offset_data:
+            header = content[member.offset : member.offset + 512]
+            header[148:156] = b" " * 8
+            content[member.offset + 148 : member.offset + 156] = b"%06o\0 " % sum(header)
+            (folder / TAR).write_bytes(content)
+
+    return change
+
+
+def hide_in_parquet(name: str) -> Change:
+    """Put text before the footer, whose offsets stay right."""
+
+    def change(folder: Path) -> None:
+        content = (folder / name).read_bytes()
+        footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+        (folder / name).write_bytes(content[:footer] + b"Jane Doe" + content[footer:])
+
+    return change
 
 
 RESUMMED: dict[str, tuple[Change, str]] = {
@@ -254,7 +305,14 @@ RESUMMED: dict[str, tuple[Change, str]] = {
     ),
     "a position": (lambda folder: add_position(folder / LOOSE), rf"{LOOSE}: .*GPS"),
     "a position in a whole photo": (lambda folder: add_position(folder / PHOTO), rf"{PHOTO}: .*GPS"),
-    "another picture": (swap, rf"{LOOSE}: patch .*: the phone's image shows something else than what was cut\."),
+    "another picture": (
+        lambda folder: [swap(folder), edit(folder / PATCHES, lambda row: set_jpeg_sums(folder, row))][0],
+        rf"{LOOSE}: patch .*: the phone's image shows something else than what was cut\.",
+    ),
+    "no sums of loose files": (
+        lambda folder: edit(folder / PATCHES, lambda row: set_in(row, phone_jpeg_sha256=None)),
+        rf"{LOOSE}: patch .*: the phone's image is one that {PATCHES} has no SHA-256 of\.",
+    ),
     "another size": (resize, rf"{LOOSE}: .* is 30 x 32 px of 3 x 8 bit, and not 32 x 32 px of 3 x 8 bit\."),
     "a grey image": (grey, rf"{LOOSE}: .* is 32 x 32 px of 1 x 8 bit"),
     "a JPEG that ends too early": (cut_off, rf"{LOOSE}: .* (cannot be decoded|is damaged)"),
@@ -357,7 +415,7 @@ RESUMMED: dict[str, tuple[Change, str]] = {
     ),
     "numbers that are none": (
         lambda folder: edit_json(folder / RELEASE, lambda data: set_in(data, size_px="32", pairs=True)),
-        rf"{RELEASE}: 'size_px' must be a whole number from 1, not '32'\.",
+        rf"{RELEASE}: 'size_px' must be a whole number from 1, not \"32\"\.",
     ),
     "a photo that leads out": (
         lambda folder: edit_json(folder / RELEASE, lambda data: set_in(data["photos"][0], file="../x.jpg")),
@@ -365,7 +423,7 @@ RESUMMED: dict[str, tuple[Change, str]] = {
     ),
     "a surplus image": (
         lambda folder: [shutil.copy(folder / LOOSE, (folder / LOOSE).with_name("99.jpg"))][0] and None,
-        r"dped/iphone/training_data/iphone/99\.jpg: it belongs to no patch or photo of the release\.",
+        r"dped/iphone/training_data/iphone/99\.jpg: it belongs to nothing of the release\.",
     ),
     "JSON that is nested without end": (
         lambda folder: (folder / "statistics.json").write_text("[" * 200_000) and None,
@@ -374,6 +432,115 @@ RESUMMED: dict[str, tuple[Change, str]] = {
     "front matter that is nested without end": (
         lambda folder: (folder / CARD).write_text("---\n" + "[" * 50_000 + "\n---\n") and None,
         rf"{CARD}: it is damaged: ",
+    ),
+    "aliases that stand for much": (
+        lambda folder: replace_text(folder / CITATION, "license: CC-BY-4.0", LAUGHS) and None,
+        rf"{CITATION}: it is damaged: it has an alias, which a release has none of",
+    ),
+    "aliases in front matter": (
+        lambda folder: replace_text(folder / CARD, "license: cc-by-4.0", LAUGHS) and None,
+        rf"{CARD}: it is damaged: it has an alias, which a release has none of",
+    ),
+    "a name that is no text": (
+        lambda folder: replace_text(folder / CARD, "config_name: iphone", "config_name: [[1, 2]]") and None,
+        rf"{CARD}: dataset_info has an entry whose config_name is no text\.",
+    ),
+    "a licence to cite that is no text": (
+        lambda folder: replace_text(folder / CITATION, "license: CC-BY-4.0", f"license: 0x{'f' * 9999}") and None,
+        rf"{CITATION}: it names the licence '0xfff",
+    ),
+    "a sign that is none": (
+        lambda folder: replace_text(folder / CITATION, "license: CC-BY-4.0", 'license: "\\Uffffffff"') and None,
+        rf"{CITATION}: it is damaged: ",
+    ),
+    "a citation of many pages": (
+        lambda folder: replace_text(folder / CITATION, "license: CC-BY-4.0", "license: " + "x" * 2**18) and None,
+        rf"{CITATION}: it is damaged: it has more than 262144 characters\.",
+    ),
+    "a number of thousands of digits": (
+        lambda folder: edit_json(folder / RELEASE, lambda data: set_in(data, encoded=10**4000)),
+        rf"{RELEASE}: 'encoded' must be a whole number from 0, not 1000",
+    ),
+    "statistics without anything": (
+        lambda folder: (folder / "statistics.json").write_text("{}") and None,
+        rf"statistics\.json: its phones are not those of {RELEASE}\.",
+    ),
+    "a count in the statistics": (
+        lambda folder: edit_json(folder / "statistics.json", lambda data: set_in(data["splits"]["test"], patches=99)),
+        rf"statistics\.json: its splits\.test\.patches is 99, and {RELEASE} counts 2\.",
+    ),
+    "pairs in the statistics": (
+        lambda folder: edit_json(folder / "statistics.json", lambda data: set_in(data["splits"]["test"], pairs=None)),
+        rf"statistics\.json: the pairs of its splits are not the 4 that {RELEASE} counts\.",
+    ),
+    "another licence's text": (
+        lambda folder: replace_text(folder / LICENCE, "Identifier: CC-BY-4.0", "Identifier: MIT"),
+        rf"{LICENCE}: it names the licence 'MIT', and {RELEASE} CC-BY-4\.0\.",
+    ),
+    "text before a table's footer": (hide_in_parquet(PAIRS), rf"{PAIRS}: its bytes \d+ to \d+ belong to no column\."),
+    "text before a file's footer": (hide_in_parquet(FILE), rf"{FILE}: its bytes \d+ to \d+ belong to no column\."),
+    "an index of pages": (
+        lambda folder: pq.write_table(pq.read_table(folder / PAIRS), folder / PAIRS, write_page_index=True),
+        rf"{PAIRS}: its bytes \d+ to \d+ belong to no column\.",
+    ),
+    "a letter in a header's rest": (
+        hide_in_tar(lambda member: member.offset + 505),
+        rf"{TAR}: the header of its member 'iphone-.*' holds more than such headers do\.",
+    ),
+    "a letter behind a name": (
+        hide_in_tar(lambda member: member.offset + 90),
+        rf"{TAR}: the header of its member 'iphone-.*' holds more than such headers do\.",
+    ),
+    "a letter behind a member": (
+        hide_in_tar(lambda member: member.offset_data + member.size),
+        rf"{TAR}: what fills up its member 'iphone-.*' is not zeros\.",
+    ),
+    "a letter at a shard's end": (
+        hide_in_tar(lambda _: -1),
+        rf"{TAR}: what follows its last member, from byte \d+, is not zeros\.",
+    ),
+    "a program beside the documents": (
+        lambda folder: (folder / "iphonex.py").write_text("x = 1\n") and None,
+        r"iphonex\.py: it belongs to nothing of the release\.",
+    ),
+    "a program in a folder": (
+        lambda folder: [(folder / "more").mkdir(), (folder / "more/evil.py").write_text("x = 1\n")][0],
+        r"more/evil\.py: it belongs to nothing of the release\.",
+    ),
+    "an NCC": (
+        lambda folder: edit(folder / PATCHES, lambda row: set_in(row, best_ncc=2.0)),
+        rf"{PATCHES}: its column best_ncc has 2, and can have -1 to 1 only\.",
+    ),
+    "a length below zero": (
+        lambda folder: edit(folder / PATCHES, lambda row: set_in(row, residual_error_px=-1.0)),
+        rf"{PATCHES}: its column residual_error_px has -1, and can have 0 to 1e\+06 only\.",
+    ),
+    "a box that is no number": (
+        lambda folder: edit(folder / PATCHES, lambda row: set_in(row, dslr_x=float("nan"))),
+        rf"{PATCHES}: its column dslr_x has nan, which is no number\.",
+    ),
+    "a homography without end": (
+        lambda folder: edit(folder / PATCHES, lambda row: set_in(row, dslr_from_patch=[float("inf")] * 9)),
+        rf"{PATCHES}: its column dslr_from_patch has inf, which is no number\.",
+    ),
+    "a box outside of any photo": (
+        lambda folder: edit(folder / PATCHES, lambda row: set_in(row, x=10**9)),
+        rf"{PATCHES}: its column x has 1e\+09, and can have -1e\+06 to 1e\+06 only\.",
+    ),
+    "limits of near-duplicates": (
+        lambda folder: edit(folder / PAIRS, lambda row: set_in(row, near_keypoints=-1)),
+        rf"{PAIRS}: its near_keypoints are none of a split: ",
+    ),
+    "limits that are no numbers": (
+        lambda folder: edit(folder / PAIRS, lambda row: set_in(row, near_minutes=float("nan"))),
+        rf"{PAIRS}: its near_minutes are none of a split: ",
+    ),
+    "a leaked view that is said to be none": (
+        lambda folder: [
+            same_view(folder),
+            edit(folder / PAIRS, lambda row: set_in(row, near_keypoints=10**6, near_minutes=0.0)),
+        ][0],
+        rf"{PAIRS}: iphone-.* in .* and iphone-.* in .* show the same view",
     ),
     "a card without front matter": (
         lambda folder: (folder / CARD).write_text("# Pairs\n") and None,
@@ -514,7 +681,7 @@ def test_without_thumbnails_views_are_not_compared_and_that_is_said(tmp_path: Pa
     renew(folder)
     verdict = verify(folder)
     assert verdict.faults == []
-    assert any("the same view is on two sides could not be looked at" in line for line in verdict.said)
+    assert "the same view is on two sides could not be looked at" in verdict.said[-1]
     assert [line for line in verdict.said if line.startswith("Layout")] == [
         "Layout webdataset: 3 of 3 patches have both images, whole, of 32 x 32 px, as the tables say."
     ]
@@ -524,6 +691,25 @@ def test_thumbnails_that_were_taken_out_are_missed(release: Path) -> None:
     edit(release / PAIRS, lambda row: set_in(row, thumbnail=None))
     renew(release)
     assert faults(release) == ["pairs.parquet: whether there are thumbnails differs from what release.json says."]
+
+
+ALONE: dict[str, Change] = {
+    "swapped folders": lambda folder: exchange((folder / LOOSE).parent, (folder / MATE).parent),
+    "swapped mates": lambda folder: exchange(folder / LOOSE, folder / MATE),
+    "exchanged patches": lambda folder: exchange(folder / LOOSE, (folder / LOOSE).with_name("2.jpg")),
+}
+
+
+@pytest.mark.parametrize("defect", ALONE)
+def test_layout_dped_alone_is_compared_with_the_table(tmp_path: Path, defect: str) -> None:
+    folder = write_release(tmp_path / "release", ("iphone",), COUNTS, params=replace(PARAMS, layouts=("dped",)))
+    assert faults(folder) == []
+    ALONE[defect](folder)
+    renew(folder)
+    assert any(
+        re.fullmatch(rf"{LOOSE}: patch .*: the phone's image is another than the one that {PATCHES} .*", line)
+        for line in faults(folder)
+    )
 
 
 def test_patches_that_were_cut_as_jpeg_lie_in_layout_dped_byte_for_byte(release: Path) -> None:

@@ -27,11 +27,16 @@ from pipeline.release.tables import FACTS, PAIRS, PATCHES
 from pipeline.release.verification.archives import fault_of_unpacking, faults_of_parquet, faults_of_tar
 from pipeline.release.verification.listing import one_line
 from pipeline.release.verification.patch_images import Means, means_of, read_patch
+from pipeline.release.verification.unclaimed import unclaimed_bytes
 
 SIDES = {"phone": "the phone's image", "dslr": "the DSLR's image"}
 ORDER: tuple[LayoutName, ...] = ("webdataset", "parquet", "dped")
 """Layouts in the order in which a piece is read: those that hold the images as they were cut come first."""
-_SUMS = ["phone_image_sha256", "dslr_image_sha256"]
+_SUMS = {side: f"{side}_image_sha256" for side in SIDES}
+_LOOSE_SUMS = {side: f"{side}_jpeg_sha256" for side in SIDES}
+"""Columns of SHA-256, hex: of the images as they were cut, and of the files of layout dped."""
+_ANOTHER = f"is another than the one that {PATCHES} has the SHA-256 of"
+_NO_SUM = f"is one that {PATCHES} has no SHA-256 of"
 _DAMAGED = (DpedtoolError, tarfile.TarError, pa.ArrowException, ValueError, LookupError, ArithmeticError, MemoryError)
 """What readers of archives raise of files that are damaged, or made so as to do harm."""
 
@@ -115,6 +120,8 @@ class _Image:
     side: str
     cut: str
     """SHA-256 of the image as it was cut."""
+    loose: str | None
+    """SHA-256 of its file in layout dped, where the table has it."""
 
     @property
     def where(self) -> str:
@@ -127,9 +134,11 @@ class _Reader:
 
     def __init__(self, inspection: Inspection, piece: Piece) -> None:
         self._at, self._piece, self._found = inspection, piece, Found()
-        self._rows = read_rows_of(inspection.folder / PATCHES, piece.chunk, ["patch_id", *_SUMS, *FACTS])
+        columns = ["patch_id", *_SUMS.values(), *_LOOSE_SUMS.values(), *FACTS]
+        self._rows = read_rows_of(inspection.folder / PATCHES, piece.chunk, columns)
         self._names: list[str] = self._rows["patch_id"].to_pylist()
-        self._cut = {side: self._rows[name].to_pylist() for side, name in zip(SIDES, _SUMS, strict=True)}
+        self._cut = {side: self._rows[name].to_pylist() for side, name in _SUMS.items()}
+        self._loose = {side: self._rows[name].to_pylist() for side, name in _LOOSE_SUMS.items()}
         self._whole: dict[str, Means] = {}
         """Images that were decoded, by SHA-256."""
         self._seen: dict[tuple[int, str], Means] = {}
@@ -166,6 +175,7 @@ class _Reader:
             self._found.faults.append(f"{name}: {fault}")
             return False
         self._found.faults += scan_file(path, name)
+        self._found.faults += [f"{name}: {fault}" for fault in unclaimed_bytes(path)]
         stopping, others = (faults_of_tar if layout == "webdataset" else faults_of_parquet)(path, self._rows)
         self._found.faults += [f"{name}: {fault}" for fault in (*stopping, *others)]
         return not stopping
@@ -192,7 +202,8 @@ class _Reader:
         states: list[bool | None] = []
         for half, (side, content) in enumerate(contents.items()):
             file = files[place + half * len(self._names)] if layout == "dped" else files[0]
-            image = _Image(file, self._names[place], place, side, self._cut[side][place])
+            sums = self._cut[side][place], self._loose[side][place]
+            image = _Image(file, self._names[place], place, side, *sums)
             if not content or file not in self._piece.sums:
                 self._found.faults.append(f"{image.where} is missing.")
                 states.append(None)
@@ -209,7 +220,7 @@ class _Reader:
         sha256 = hashlib.sha256(content).hexdigest()
         means = self._look_at(image.where, content, sha256)
         if sha256 != image.cut:
-            self._found.faults.append(f"{image.where} is another than the one that {PATCHES} has the SHA-256 of.")
+            self._found.faults.append(f"{image.where} {_ANOTHER}.")
             return None
         if means is None:
             return None
@@ -223,6 +234,9 @@ class _Reader:
         # What is in an archive too was scanned with it.
         self._found.faults += scan(image.file, content) if sha256 not in self._whole else []
         means = self._look_at(image.where, content, sha256)
+        if sha256 != image.loose:
+            self._found.faults.append(f"{image.where} {_ANOTHER if image.loose else _NO_SUM}.")
+            return None
         if means is None or sha256 == image.cut:
             return None if means is None else True
         seen = self._seen.get((image.place, image.side))
@@ -263,7 +277,9 @@ def _look_at_file(folder: Path, name: str, listed: str | None, found: Found) -> 
             fault = fault_of_unpacking(path) if path.suffix == ".parquet" else ""
             # Of a table it was said already.
             found.faults += [f"{name}: {fault}"] if fault and name not in (PATCHES, PAIRS) else []
-            found.faults += [] if fault else scan_file(path, name)
+            if not fault:
+                found.faults += scan_file(path, name)
+                found.faults += [f"{name}: {clause}" for clause in unclaimed_bytes(path)]
     except Rejection as rejection:
         found.faults.append(rejection.detail)
     except OSError as error:

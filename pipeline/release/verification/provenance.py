@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from dataset.errors import DpedtoolError
 from dataset.near_duplicates import Limits, View
-from dataset.params import CAMERA_NAME
+from dataset.params import CAMERA_NAME, SplitParams
 from dataset.schema import SPLITS
 from dataset.thumbnails import LONGER_SIDE_PX
 from dataset.verification import check_one_side, check_views
@@ -29,6 +29,7 @@ from pipeline.release.verification.archives import fault_of_unpacking
 from pipeline.release.verification.listing import one_line
 from pipeline.release.verification.patch_images import stored_shape
 from pipeline.release.verification.statement import Statement
+from pipeline.release.verification.values import faults_of_values
 
 _OF_PATCHES = (
     *("patch_id", "phone", "split", "number", "file", "pair_id", "scene_id", "size", "phone_photo", "dslr_photo"),
@@ -41,10 +42,11 @@ _MOST_ROWS_A_GROUP = 100_000
 _MOST_UNPACKED = 2**31
 """Bytes of a table: more than a million patches."""
 _MOST_MINUTES = 1e8
-_NO_VIEWS = (
+NO_VIEWS = (
     "Whether the same view is on two sides could not be looked at: the release has no thumbnails of its photos "
     "(release.thumbnails)."
 )
+"""What is said of a release in which `has_views` finds none."""
 _EARLIEST = datetime(2000, 1, 1)
 """Where the minutes count from: any day does, since they are only compared."""
 
@@ -71,7 +73,8 @@ class _Pair:
 def read_tables(folder: Path) -> tuple[Tables | None, list[str]]:
     """Return the tables; None and why where one of them is not as this version writes it.
 
-    Where rows are not in the pieces that the files of the layouts hold, that is a fault, and there are no pieces.
+    Numbers that cannot be are faults; where rows are not in the pieces that the files of the layouts hold, that is a
+    fault, and there are no pieces.
     """
     faults = [*_faults_of_form(folder, PATCHES, PATCHES_SCHEMA), *_faults_of_form(folder, PAIRS, PAIRS_SCHEMA)]
     if faults:
@@ -84,12 +87,14 @@ def read_tables(folder: Path) -> tuple[Tables | None, list[str]]:
         if bad := [f"{PATCHES}: {fault}" for fault in _unusable(patches)]:
             return None, bad
         pairs = _read(folder / PAIRS)
+        schemas = {PATCHES: PATCHES_SCHEMA, PAIRS: PAIRS_SCHEMA}
+        faults = [f"{name}: {fault}" for name, of in schemas.items() for fault in faults_of_values(folder / name, of)]
     except (pa.ArrowException, OSError, ValueError) as error:
         return None, [f"{PATCHES} or {PAIRS}: it is damaged: {one_line(error)}."]
     try:
-        return Tables(patches, pairs, chunks_of(folder / PATCHES)), []
+        return Tables(patches, pairs, chunks_of(folder / PATCHES)), faults
     except DpedtoolError as error:
-        return Tables(patches, pairs, ()), [str(error).replace(str(folder / PATCHES), PATCHES)]
+        return Tables(patches, pairs, ()), [*faults, str(error).replace(str(folder / PATCHES), PATCHES)]
 
 
 def check_tables(tables: Tables, statement: Statement | None) -> tuple[list[str], list[str]]:
@@ -110,7 +115,7 @@ def check_tables(tables: Tables, statement: Statement | None) -> tuple[list[str]
     ]
     if statement:
         faults += _faults_of_counts(tables, statement)
-        if _has_views(pairs) != statement.params.thumbnails:
+        if has_views(pairs) != statement.params.thumbnails:
             faults.append(f"{PAIRS}: whether there are thumbnails differs from what {RELEASE} says.")
     if faults:
         return faults, []
@@ -121,7 +126,10 @@ def check_tables(tables: Tables, statement: Statement | None) -> tuple[list[str]
 
 
 def check_sides(tables: Tables) -> tuple[list[str], list[str]]:
-    """Check that nothing is on two sides of the split.
+    """Check that nothing is on two sides of the split; views are compared where the table of pairs has thumbnails.
+
+    They are with the limits that the split was made with, but none laxer than the defaults of `SplitParams`: so a
+    release cannot say of itself that nothing is a near-duplicate.
 
     Returns
     -------
@@ -139,14 +147,15 @@ def check_sides(tables: Tables) -> tuple[list[str], list[str]]:
     }
     checks = [_check_images(tables.patches)]
     checks += [check_one_side(what, zip(pairs[column], sided, strict=True)) for what, column in names.items()]
-    unusable = _faults_of_thumbnails(pairs)
-    has_views = _has_views(pairs)
-    checks.append(_check_views(pairs, set(unusable)) if has_views else ([], _NO_VIEWS))
-    faults = [f"{PAIRS}: pair {name}: {fault}" for name, fault in unusable.items() if has_views]
+    faults: list[str] = []
+    if has_views(pairs):
+        unusable = _faults_of_thumbnails(pairs)
+        faults += [f"{PAIRS}: pair {name}: {fault}" for name, fault in unusable.items()]
+        checks.append(_check_views(pairs, set(unusable)))
     faults += [
         f"{PATCHES if number == 0 else PAIRS}: {leak}." for number, (leaks, _) in enumerate(checks) for leak in leaks
     ]
-    return faults, [counted for leaks, counted in checks if not leaks]
+    return [*faults, *_faults_of_limits(pairs)], [counted for leaks, counted in checks if not leaks]
 
 
 def _faults_of_form(folder: Path, name: str, schema: pa.Schema) -> list[str]:
@@ -280,7 +289,8 @@ def _check_images(patches: pd.DataFrame) -> tuple[list[str], str]:
     return leaks, f"No image of a patch, by SHA-256, is on two sides: {len(sides)} looked at."
 
 
-def _has_views(pairs: pd.DataFrame) -> bool:
+def has_views(pairs: pd.DataFrame) -> bool:
+    """Whether the table of pairs has thumbnails, which views are compared by."""
     return not pairs["thumbnail"].isna().all()
 
 
@@ -308,10 +318,30 @@ def _check_views(pairs: pd.DataFrame, left_out: Container[str]) -> tuple[list[st
     usable = pairs[[name not in left_out for name in pairs["pair_id"]]].drop_duplicates("dslr_sha256")
     if usable.empty:
         return [], "No view could be compared."
-    limits = Limits(float(usable["near_minutes"].max()), int(usable["near_keypoints"].min()))
+    limits = _limits(usable)
     kept = {row["dslr_sha256"]: row for row in _records(usable)}
     views = [View(name, row["thumbnail"], _time(row["minute"])) for name, row in kept.items()]
     return check_views({name: _Pair(row["pair_id"], row["split"]) for name, row in kept.items()}, views, limits)
+
+
+def _limits(pairs: pd.DataFrame) -> Limits:
+    """The limits of the split, or the defaults where these are stricter or those cannot be."""
+    usual = SplitParams()
+    minutes, keypoints = float(pairs["near_minutes"].max()), int(pairs["near_keypoints"].min())
+    if not _faults_of_limits(pairs):
+        return Limits(max(usual.near_minutes, minutes), min(usual.near_keypoints, keypoints))
+    return Limits(usual.near_minutes, usual.near_keypoints)
+
+
+def _faults_of_limits(pairs: pd.DataFrame) -> list[str]:
+    faults = []
+    for name in ("near_minutes", "near_keypoints"):
+        for value in dict.fromkeys([pairs[name].min(), pairs[name].max()]):
+            try:
+                SplitParams(**{name: value.item()})
+            except DpedtoolError as error:
+                faults.append(f"{PAIRS}: its {name} are none of a split: {error}")
+    return faults
 
 
 def _time(minute: float) -> datetime | None:

@@ -9,8 +9,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dataset.errors import DpedtoolError
 from dataset.licence import check_licence, front_matter, is_own, text_address
 from dataset.params import CAMERA_NAME, ReleaseParams
@@ -18,12 +16,13 @@ from dataset.schema import SPLITS
 from pipeline.release.description import CARD, CITATION, CROISSANT, EXAMPLES, LICENCE, RELEASE, STATISTICS
 from pipeline.release.tables import PAIRS, PATCHES
 from pipeline.release.verification.listing import Listing, is_inside, one_line
+from pipeline.release.verification.plain_yaml import MOST_CHARACTERS, UNUSABLE, load_yaml
 
-_MOST_BYTES = 64 * 2**20
+_MOST_BYTES = 32 * 2**20
 """Of a document: what is larger is none, and is not read."""
-_MOST_FRONT_MATTER = 2**20
-_UNUSABLE = (ValueError, RecursionError, yaml.YAMLError)
-"""What readers of JSON and YAML raise of files that are damaged, or nested so as to do harm."""
+_IDENTIFIER = re.compile(r"SPDX-License-Identifier:[ \t]*(\S+)")
+_MOST_COUNTED = 10**12
+"""Python itself fails on numbers of thousands of digits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +66,13 @@ def check_documents(folder: Path, listing: Listing, statement: Statement | None)
     faults = [f"{name}: it is missing." for name in wanted if not listing.holds(name)]
     if listing.there.get(LICENCE, 1) == 0:
         faults.append(f"{LICENCE}: it is empty: a release says under which licence it may be used.")
-    _, damaged = _read_object(folder, STATISTICS, listing) if listing.holds(STATISTICS) else (None, [])
+    figures, damaged = _read_object(folder, STATISTICS, listing) if listing.holds(STATISTICS) else (None, [])
     front, unread = _documents(folder, listing)
     faults += damaged + unread
     if statement is None:
         return faults, []
+    faults += [] if figures is None else _check_figures(figures, statement)
+    faults += _check_licence_text(folder, listing, str(statement.params.licence))
     licence = str(statement.params.licence)
     others = [fault for name, document in front.items() for fault in _LICENCES[name](document, licence)]
     faults += others + _check_listed_sums(front.get(CROISSANT), listing) + _check_told(front.get(CARD), statement)
@@ -81,7 +82,9 @@ def check_documents(folder: Path, listing: Listing, statement: Statement | None)
 
 def _faults_of(data: Mapping[str, Any]) -> list[str]:
     if data.get("format") != 1:
-        return [f"its format is {data.get('format')!r}, and this version reads 1: use the dpedtool that wrote it."]
+        return [
+            f"its format is {_shown(data.get('format'))}, and this version reads 1: use the dpedtool that wrote it."
+        ]
     faults = [f"{name!r} {fault}" for name, check in _FIELDS.items() if (fault := check(data.get(name)))]
     return faults + ([f"'release' {fault}" for fault in _faults_of_params(data.get("release"))])
 
@@ -92,7 +95,7 @@ def _faults_of_params(given: Any) -> Iterator[str]:
         return
     known = {declared.name for declared in fields(ReleaseParams)}
     if unknown := sorted(given.keys() - known):
-        yield f"has keys that are none of a release: {', '.join(unknown)}."
+        yield f"has keys that are none of a release: {', '.join(unknown):.200}."
         return
     try:
         params = ReleaseParams(**given)
@@ -112,7 +115,13 @@ def _counts(value: Any) -> str:
 
 
 def _number(value: Any, least: int = 0) -> str:
-    return "" if type(value) is int and value >= least else f"must be a whole number from {least}, not {value!r:.60}."
+    is_one = type(value) is int and least <= value <= _MOST_COUNTED
+    return "" if is_one else f"must be a whole number from {least}, not {_shown(value)}."
+
+
+def _shown(value: Any) -> str:
+    """Return what begins the JSON of a value."""
+    return json.dumps(value)[:120] if isinstance(value, str | int | float | None) else type(value).__name__
 
 
 def _photos(value: Any) -> str:
@@ -121,7 +130,7 @@ def _photos(value: Any) -> str:
     for photo in value:
         texts = isinstance(photo, dict) and all(isinstance(photo.get(key), str) for key in ("file", "pair_id"))
         if not texts or not is_inside(photo["file"]):
-            return f"has an entry that names no file of the release and its pair: {photo!r:.120}."
+            return f"has an entry that names no file of the release and its pair: {_shown(photo)}."
     return ""
 
 
@@ -151,7 +160,7 @@ def _read(
         data = parse((folder / name).read_text(encoding="utf-8"))
     except OSError as error:
         return None, [f"{name}: it cannot be read: {error.strerror}."]
-    except _UNUSABLE as error:
+    except UNUSABLE as error:
         return None, [f"{name}: it is damaged: {one_line(error)}."]
     return (data, []) if isinstance(data, dict) else (None, [f"{name}: it holds no names and values."])
 
@@ -160,7 +169,7 @@ def _documents(folder: Path, listing: Listing) -> tuple[dict[str, dict[str, Any]
     """Return what can be read of the documents that name the licence."""
     found: dict[str, dict[str, Any]] = {}
     faults: list[str] = []
-    for name, parse in ((CARD, _front_matter), (CITATION, yaml.safe_load), (CROISSANT, json.loads)):
+    for name, parse in ((CARD, _front_matter), (CITATION, load_yaml), (CROISSANT, json.loads)):
         if listing.holds(name):
             data, bad = _read(folder, name, listing, parse)
             faults += bad
@@ -169,10 +178,10 @@ def _documents(folder: Path, listing: Listing) -> tuple[dict[str, dict[str, Any]
 
 
 def _front_matter(text: str) -> Any:
-    head = re.match(r"---\n(.*?)\n---\n", text[:_MOST_FRONT_MATTER], re.DOTALL)
+    head = re.match(r"---\n(.*?)\n---\n", text[:MOST_CHARACTERS], re.DOTALL)
     if not head:
         raise ValueError("it does not begin with the front matter between two lines of ---, which hubs read")
-    return yaml.safe_load(head[1])
+    return load_yaml(head[1])
 
 
 def _licence_of_card(card: Mapping[str, Any], licence: str) -> list[str]:
@@ -188,7 +197,7 @@ def _licence_of_citation(citation: Mapping[str, Any], licence: str) -> list[str]
     if is_own(licence) and named is None:
         return []
     known = {licence, *([] if is_own(licence) else [text_address(licence)])}
-    return [] if known.intersection(map(str, _as_list(named))) else _another(CITATION, named, licence)
+    return [] if known.intersection(_texts(named)) else _another(CITATION, named, licence)
 
 
 def _licence_of_croissant(croissant: Mapping[str, Any], licence: str) -> list[str]:
@@ -196,13 +205,14 @@ def _licence_of_croissant(croissant: Mapping[str, Any], licence: str) -> list[st
     named = croissant.get("license")
     known = {licence, f"https://spdx.org/licenses/{licence}", f"https://spdx.org/licenses/{licence}.html"}
     known |= {LICENCE} if is_own(licence) else {text_address(licence)}
-    return [] if known.intersection(map(str, _as_list(named))) else _another(CROISSANT, named, licence)
+    return [] if known.intersection(_texts(named)) else _another(CROISSANT, named, licence)
 
 
 def _another(name: str, named: Any, licence: str) -> list[str]:
     if named is None:
         return [f"{name}: it names no licence, and {RELEASE} {licence}."]
-    return [f"{name}: it names the licence {str(named)[:100]!r}, and {RELEASE} {licence}."]
+    shown = ", ".join(_texts(named))[:100]
+    return [f"{name}: it names the licence {shown!r}, and {RELEASE} {licence}."]
 
 
 _LICENCES: Mapping[str, Callable[[Mapping[str, Any], str], list[str]]] = {
@@ -212,13 +222,53 @@ _LICENCES: Mapping[str, Callable[[Mapping[str, Any], str], list[str]]] = {
 }
 
 
+def _check_licence_text(folder: Path, listing: Listing, licence: str) -> list[str]:
+    """Whether the identifiers in the licence's text are the licence; a text of one's own may have none."""
+    if not listing.holds(LICENCE):
+        return []
+    named, faults = _read(folder, LICENCE, listing, lambda text: {"found": _IDENTIFIER.findall(text)})
+    others = sorted(set((named or {}).get("found", ())) - {licence})
+    return [*faults, *(fault for other in others for fault in _another(LICENCE, other, licence))]
+
+
+def _check_figures(figures: Mapping[str, Any], statement: Statement) -> list[str]:
+    """Compare the counts of `statistics.json` with those of `release.json`."""
+    phones = figures.get("phones")
+    if not isinstance(phones, dict) or set(phones) != set(statement.counts):
+        return [f"{STATISTICS}: its phones are not those of {RELEASE}."]
+    counts: dict[tuple[str, ...], int] = {
+        ("splits", split): sum(of[split] for of in statement.counts.values()) for split in SPLITS
+    }
+    counts |= {
+        ("phones", phone, "splits", split): n for phone, of in statement.counts.items() for split, n in of.items()
+    }
+    wanted: dict[tuple[str, ...], int] = {(*keys, "patches"): count for keys, count in counts.items()}
+    wanted |= {("phones", phone, "released"): sum(of.values()) for phone, of in statement.counts.items()}
+    faults = [
+        f"{STATISTICS}: its {'.'.join(keys)} is {_shown(told)}, and {RELEASE} counts {count}."
+        for keys, count in wanted.items()
+        if (told := _at(figures, keys)) != count
+    ]
+    pairs = [_at(figures, ("splits", split, "pairs")) for split in SPLITS]
+    if not all(type(each) is int for each in pairs) or sum(pairs) != statement.pairs:
+        faults.append(f"{STATISTICS}: the pairs of its splits are not the {statement.pairs} that {RELEASE} counts.")
+    return faults
+
+
+def _at(data: Any, keys: Sequence[str]) -> Any:
+    """Return what stands below names in names; None where nothing does."""
+    for key in keys:
+        data = data.get(key) if isinstance(data, dict) else None
+    return data
+
+
 def _check_listed_sums(croissant: Mapping[str, Any] | None, listing: Listing) -> list[str]:
     """Whether the files that Croissant's description names are there, with the sums that it gives."""
     faults = []
     for each in _as_list((croissant or {}).get("distribution")):
         if not _is_object(each) or "sha256" not in each:
             continue
-        name = str(each.get("contentUrl"))
+        name = _text(each.get("contentUrl"))
         if not listing.holds(name):
             faults.append(f"{CROISSANT}: it names the file {name!r:.200}, which is not there.")
         elif listing.sums.get(name, each["sha256"]) != each["sha256"]:
@@ -230,18 +280,32 @@ def _check_told(card: Mapping[str, Any] | None, statement: Statement) -> list[st
     """Compare the numbers of examples that the card gives hubs with those of `release.json`."""
     faults = []
     for config in filter(_is_object, _as_list((card or {}).get("dataset_info"))):
-        phone = str(config.get("config_name"))
+        phone = config.get("config_name")
+        if not isinstance(phone, str):
+            faults.append(f"{CARD}: dataset_info has an entry whose config_name is no text.")
+            continue
         counts = [statement.counts[phone]] if phone in statement.counts else list(statement.counts.values())
         for split in filter(_is_object, _as_list(config.get("splits"))):
-            name, told = str(split.get("name")), split.get("num_examples")
+            name, told = _text(split.get("name")), split.get("num_examples")
             known = sum(of.get(name, 0) for of in counts)
-            if told not in (None, known):
-                faults.append(f"{CARD}: dataset_info gives {told!r:.40} examples of {name}, and {RELEASE} {known}.")
+            if told not in (None, str(known)):
+                faults.append(
+                    f"{CARD}: dataset_info gives {_text(told):.40} examples of {name:.40}, and {RELEASE} {known}."
+                )
     return faults
 
 
 def _is_object(value: Any) -> bool:
     return isinstance(value, dict)
+
+
+def _texts(value: Any) -> list[str]:
+    return [each for each in _as_list(value) if isinstance(each, str)]
+
+
+def _text(value: Any) -> str:
+    """Return a text as it is, and what is none as one that nothing is called."""
+    return value if isinstance(value, str) else "something that is no text"
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -15,17 +15,20 @@ from dataset.params import LayoutName, ReleaseParams
 from dataset.progress import track
 from dataset.verification import Verdict
 from pipeline.release.chunks import Chunk
-from pipeline.release.description import EXAMPLES, RELEASE, SUMS
+from pipeline.release.description import CARD, CITATION, CROISSANT, EXAMPLES, LICENCE, RELEASE, STATISTICS, SUMS
 from pipeline.release.layouts import Layout, layouts_of
 from pipeline.release.tables import PAIRS, PATCHES
 from pipeline.release.verification.foreign import verify_foreign
 from pipeline.release.verification.inspection import ORDER, Batch, Found, Inspection, Piece
 from pipeline.release.verification.listing import Listing, list_release
-from pipeline.release.verification.provenance import Tables, check_sides, check_tables, read_tables
+from pipeline.release.verification.provenance import NO_VIEWS, Tables, check_sides, check_tables, has_views, read_tables
 from pipeline.release.verification.statement import Statement, check_documents, read_statement
 from pipeline.runner import Lost, run, warm_up
 
 FILES_A_BATCH = 500
+_TOPMOST = frozenset({CARD, LICENCE, CITATION, CROISSANT, STATISTICS, RELEASE, PATCHES, PAIRS})
+_FOLDERS = tuple(f"{name}/" for name in (*ORDER, EXAMPLES))
+"""What a release holds at most, the list of sums left out."""
 Checked = tuple[Sequence[str], Sequence[str]]
 """What is amiss, and what was found right, a line each."""
 
@@ -65,7 +68,8 @@ def verify_release(folder: Path, *, workers: int = 1, scheduler: str | None = No
     Returns
     -------
     Verdict
-        The same for any number of workers. Where the release has no thumbnails, it says that views were not compared.
+        The same for any number of workers. Where the release has no thumbnails, its last line says that views were
+        not compared.
 
     Raises
     ------
@@ -89,7 +93,9 @@ def verify_release(folder: Path, *, workers: int = 1, scheduler: str | None = No
         *([check_tables(tables, statement), check_sides(tables)] if tables else []),
         _check_files(folder, listing, statement, tables, {"workers": workers, "scheduler": scheduler}),
     ]
-    return Verdict([fault for of, _ in parts for fault in of], [line for _, of in parts for line in of], is_proof=True)
+    said = [line for _, of in parts for line in of]
+    said += [] if tables is None or has_views(tables.pairs) else [NO_VIEWS]
+    return Verdict([fault for of, _ in parts for fault in of], said, is_proof=True)
 
 
 def _check_files(
@@ -97,7 +103,9 @@ def _check_files(
 ) -> Checked:
     """Look at every file, and say what was found."""
     work = _Work(listing, statement, tables)
-    faults = [*_strays(listing, work, statement), *_across_sides(listing, work)] if statement and work.chunks else []
+    faults = list(_strays(listing, work, statement))
+    if statement and work.chunks:
+        faults += [*_missing_photos(listing, statement), *_across_sides(listing, work)]
     found = _look(folder, statement, work.items(), how)
     faults += found.faults
     if statement and tables and not faults and found.encoded != statement.encoded:
@@ -178,14 +186,19 @@ def _called(item: Piece | Batch) -> str:
     return f"{names[0]} and {len(names) - 1} other files" if len(names) > 1 else next(iter(names), "a piece")
 
 
-def _strays(listing: Listing, work: _Work, statement: Statement) -> Iterator[str]:
-    """Name files in the folders of layouts and examples that belong to nothing."""
-    known = {name for layout in work.layouts.values() for chunk in work.chunks for name in layout.files(chunk)}
-    known |= {photo["file"] for photo in statement.photos}
-    known |= {f"{EXAMPLES}/{phone}.png" for phone in statement.counts}
+def _strays(listing: Listing, work: _Work, statement: Statement | None) -> Iterator[str]:
+    """Name files that belong to nothing; in the folders of layouts and examples where it is known what they hold."""
+    known = {*_TOPMOST}
+    if is_known := statement is not None and bool(work.chunks):
+        known |= {name for layout in work.layouts.values() for chunk in work.chunks for name in layout.files(chunk)}
+        known |= {photo["file"] for photo in statement.photos}
+        known |= {f"{EXAMPLES}/{phone}.png" for phone in statement.counts}
     for name in sorted(listing.there.keys() - known):
-        if name.partition("/")[0] in (*ORDER, EXAMPLES):
-            yield f"{name}: it belongs to no patch or photo of the release."
+        if is_known or not name.startswith(_FOLDERS):
+            yield f"{name}: it belongs to nothing of the release."
+
+
+def _missing_photos(listing: Listing, statement: Statement) -> Iterator[str]:
     for photo in statement.photos:
         if not listing.holds(photo["file"]):
             yield f"{photo['file']}: the full-size photo of the pair {photo['pair_id']} is missing."
