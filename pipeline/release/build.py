@@ -55,6 +55,7 @@ from pipeline.release.documents.licence_text import licence_text
 from pipeline.release.documents.statistics import figures
 from pipeline.release.layouts import dped, embedded, layouts_of, webdataset
 from pipeline.release.privacy import stripping
+from pipeline.release.privacy.private_texts import Secret
 from pipeline.release.privacy.scan import own_secrets, scan_file
 from pipeline.release.room import check_room, loose_files_notes
 from pipeline.release.sums import file_sum, sums_text
@@ -215,7 +216,7 @@ class _Build:
     def _prove(self, names: Sequence[str]) -> dict[str, str]:
         """Return the SHA-256 of files as they lie on the disk, and prove that none tells what it should not."""
         sources = [path.resolve() for path in (*self._contents.folders.values(), self._root, Path.cwd())]
-        work = partial(prove_files, root=self._root, secrets=own_secrets(sources))
+        work = partial(prove_files, root=self._root, secrets=own_secrets(sources, self._stated()))
         sums: dict[str, str] = {}
         findings: list[str] = []
         for _, (found, told) in self._done(work, _batches(names), "sums and privacy"):
@@ -228,6 +229,12 @@ class _Build:
                 "names or parameters that it comes from."
             )
         return dict(sorted(sums.items()))
+
+    def _stated(self) -> list[str]:
+        """What the publisher says himself."""
+        params = self._params
+        said = (params.name, params.description, params.contact, params.url, params.licence, *params.authors)
+        return [text for text in (*said, *self._contents.folders) if text]
 
     def _figures(self, splits: Path) -> dict[str, Any]:
         found = figures(splits, self._contents.folders)
@@ -294,7 +301,7 @@ def _sums(kind: str, images: Sequence[Images | None]) -> dict[str, list[str | No
     }
 
 
-def prove_files(names: Collection[str], root: Path, secrets: Collection[str]) -> tuple[dict[str, str], list[str]]:
+def prove_files(names: Collection[str], root: Path, secrets: Collection[Secret]) -> tuple[dict[str, str], list[str]]:
     """Return the SHA-256 of files by name, and what they tell that they should not, a sentence each."""
     sums = {name: file_sum(root / name) for name in names}
     return sums, [finding for name in names for finding in scan_file(root / name, name, secrets)]

@@ -9,6 +9,7 @@ import os
 import platform
 import tarfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -24,7 +25,7 @@ from dataset.photos import encode_image, png_chunk
 from dataset.shards import ShardWriter
 from pipeline.release.privacy import scan as privacy
 from pipeline.release.privacy.image_parts import APP, COM, JPEG, segment_bytes
-from pipeline.release.privacy.private_texts import private_texts
+from pipeline.release.privacy.private_texts import Host, Login, private_texts
 from pipeline.release.privacy.scan import own_secrets, scan, scan_file
 from pipeline.release.privacy.stripping import JFIF, icc_segments
 
@@ -141,7 +142,7 @@ def test_other_files_cannot_be_proven_clean() -> None:
     ("text", "path"),
     [
         ("in /home/x/data", "/home/x"),
-        ("file:///home/x.y/data", "/home/x.y"),
+        ("file:///home/x.y/data", "file:///home/x.y/data"),
         ("'/Users/x'", "/Users/x"),
         ("/export/home/x/", "/export/home/x"),
         ("/mnt/c/Users/x/", "/mnt/c/Users/x"),
@@ -153,6 +154,15 @@ def test_other_files_cannot_be_proven_clean() -> None:
         ("/Volumes/DISK/", "/Volumes/DISK"),
         ("/var/folders/ab/", "/var/folders/ab"),
         ("/root/data", "/root/data"),
+        ("/cluster/home/jsmith/a", "/cluster/home/jsmith"),
+        ("/net/home/jsmith", "/net/home/jsmith"),
+        ("/data/users/jsmith/", "/data/users/jsmith"),
+        ("host:/scratch/jsmith/", "/scratch/jsmith"),
+        ("/mnt/disk/jsmith/a", "/mnt/disk/jsmith/a"),
+        ("/any/where/j\\_smith/a", "/any/where/j\\_smith"),
+        ("\\\\nas\\jsmith\\a", "\\nas\\jsmith"),
+        ("~jsmith/a", "~jsmith/"),
+        ("D:/Photos/John Doe/x.jpg", "D:/Photos/John"),
     ],
 )
 def test_folders_of_users_are_found(text: str, path: str) -> None:
@@ -160,7 +170,12 @@ def test_folders_of_users_are_found(text: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["/home", "/home/", "at home/x", "https://a.org/home/x", "~/home/x", "../root/x", "C:\\data", "/users"]
+    "text",
+    [
+        *("/home", "/home/", "at home/x", "https://a.org/home/x", "~/home/x", "../root/x", "C:\\data", "/users"),
+        *("2024/05/06", " /05/06/07", "1/2/3", "and/or/not", "dped/PHONE/a/b", "https://a.org/x/y?z=1/2/3", "n/a"),
+        *("#!/usr/bin/env python", "/path/to/it", "a / b / c", "low\\_ncc", "http://a.org:80/b/c/d", "//a.org/b/c/d"),
+    ],
 )
 def test_other_paths_are_not(text: str) -> None:
     assert private_texts(text) == []
@@ -178,6 +193,10 @@ def test_secrets_are_found_as_words_and_long_ones_anywhere() -> None:
 def test_escapes_of_json_are_read() -> None:
     for text in ('{"a": ["\\u002fhome\\u002fanna"]}', '{"\\/home\\/anna": 1}', '{"a": 1}\n{"b": "\\/home\\/anna"}\n'):
         assert scan("a.json", text.encode()) == ["a.json: the path /home/anna."]
+    assert scan("a.json", b'{"a": "/home/anna", "a": "\\u0031"}') == ["a.json: the path /home/anna."]
+    assert scan("a.json", b'{"a": "Option A:\\nfoo\\nbar", "b": 1234567}', {"1234567"}) == [
+        "a.json: the secret '1234567'."
+    ]
     assert scan("a.md", b'{"a": "\\x"') == []
     assert scan("a.json", b"[" * 100_000 + b'"\\') == []
 
@@ -327,17 +346,72 @@ def test_damaged_parquet_is_a_finding(tmp_path: Path) -> None:
         assert "\n" not in finding
 
 
-def test_own_secrets_are_what_tells_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/srv/people/anna")
-    monkeypatch.setattr(platform, "node", lambda: "annas-laptop.example.org")
-    monkeypatch.setattr(getpass, "getuser", lambda: "annab")
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Pretend to be a user of a machine."""
+
+    def named(login: str, host: str) -> None:
+        monkeypatch.setenv("HOME", f"/srv/people/{login}")
+        monkeypatch.setattr(platform, "node", lambda: host)
+        monkeypatch.setattr(getpass, "getuser", lambda: login)
+
+    return named
+
+
+Machine = Callable[[str, str], None]
+
+
+def test_own_secrets_are_what_tells_of_this_machine(
+    tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine("annab", "annas-laptop.example.org")
     monkeypatch.chdir(tmp_path)
-    expected = {"/srv/people/anna", "annas-laptop.example.org", "annas-laptop", "annab", str(tmp_path / "photos")}
-    assert own_secrets([Path("photos"), Path("/data")]) == expected
-    monkeypatch.setattr(platform, "node", lambda: "localhost")
-    for name in ("ubuntu", "Admin", "anna"):
-        monkeypatch.setattr(getpass, "getuser", lambda name=name: name)
-        assert own_secrets([]) == {"/srv/people/anna"}
+    hosts = {"annas-laptop", "annas-laptop.example.org"}
+    own = own_secrets([Path("photos"), Path("/data")])
+    assert {secret for secret in own if isinstance(secret, str)} == {"/srv/people/annab", str(tmp_path / "photos")}
+    assert own - {secret for secret in own if isinstance(secret, str)} == {
+        *(Login("annab"), *map(Host, hosts), *(Host(f"annab@{host}") for host in hosts))
+    }
+    machine("Admin", "localhost")
+    assert own_secrets([]) == {"/srv/people/Admin", Host("Admin@localhost")}
+
+
+@pytest.mark.parametrize("login", ["chang", "camera", "dataset", "image", "pixel", "users", "release"])
+def test_names_of_this_machine_that_are_words_are_no_findings(login: str, machine: Machine) -> None:
+    machine(login, f"{login}.lab.org")
+    said = ["Chen, Chang", f"{login}@{login}.lab.org", "https://annas-laptop.lab.org/home/chang/", "image-1"]
+    text = f"by {login}; {login}/{login}.jpg, dped/{login}/a, (~{login[:2]}), phone/{login}, https://a.org/~{login}/a\n"
+    own = own_secrets([], said)
+    assert private_texts(text + "\n".join(said), own) == []
+    machine(login, "image-1")
+    assert private_texts(text + "\n".join(said), own_secrets([], said)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "/data/chang",
+            "/chang/x",
+            "~chang",
+            "C:\\chang\\x",
+            "home/chang/x",
+            "chang@zeus:x",
+            "zeus-2.lan",
+            "(ZEUS-2)",
+        ),
+        *("/srv/people/chang", "\\\\zeus-2\\c"),
+    ],
+)
+def test_what_leaks_from_a_machine_is_found(text: str, machine: Machine) -> None:
+    machine("chang", "zeus" if "zeus:" in text else "zeus-2")
+    assert private_texts(text, own_secrets([], ["Chen, Chang", "chang@lab.org"])) != []
+
+
+def test_a_path_that_the_publisher_states_is_found(machine: Machine) -> None:
+    machine("chang", "zeus")
+    said = "Made from /home/chang/photos"
+    assert private_texts(said, own_secrets([], [said])) != []
 
 
 def test_users_without_a_name_have_none_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:

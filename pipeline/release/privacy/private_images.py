@@ -32,7 +32,7 @@ from pipeline.release.privacy.image_parts import (
     read_png,
 )
 from pipeline.release.privacy.plain_profiles import plain_profile
-from pipeline.release.privacy.private_texts import private_texts
+from pipeline.release.privacy.private_texts import Secret, private_texts
 from pipeline.release.privacy.stripping import (
     ADOBE_LENGTH,
     APP0,
@@ -73,7 +73,7 @@ def is_image(content: bytes) -> bool:
     return content.startswith((JPEG, PNG))
 
 
-def scan_image(content: bytes, secrets: Collection[str] = ()) -> list[str]:
+def scan_image(content: bytes, secrets: Collection[Secret] = ()) -> list[str]:
     """Return what a JPEG or PNG file holds besides its pixels, as things to be named in a sentence."""
     scan = _scan_jpeg if content.startswith(JPEG) else _scan_png
     found = list(scan(content, secrets if isinstance(secrets, frozenset) else frozenset(secrets)))
@@ -82,7 +82,7 @@ def scan_image(content: bytes, secrets: Collection[str] = ()) -> list[str]:
     return list(dict.fromkeys([*found, *(f"bytes that mark {kind}" for kind in hidden)]))
 
 
-def _scan_jpeg(content: bytes, secrets: frozenset[str]) -> Iterator[str]:
+def _scan_jpeg(content: bytes, secrets: frozenset[Secret]) -> Iterator[str]:
     image = read_jpeg(content)
     yield from _findings(tuple(part for part in image.segments if part.marker != SOS), secrets, _in_segments)
     yield from _around(image.stray, "between its segments", secrets)
@@ -91,7 +91,7 @@ def _scan_jpeg(content: bytes, secrets: frozenset[str]) -> Iterator[str]:
         yield "no end of the image, so that it cannot be proven clean"
 
 
-def _scan_png(content: bytes, secrets: frozenset[str]) -> Iterator[str]:
+def _scan_png(content: bytes, secrets: frozenset[Secret]) -> Iterator[str]:
     image = read_png(content)
     yield from _findings(tuple(part for part in image.chunks if part.name != b"IDAT"), secrets, _in_chunks)
     if any(part.data.startswith(b"Raw profile type ") for part in image.chunks):
@@ -101,13 +101,13 @@ def _scan_png(content: bytes, secrets: frozenset[str]) -> Iterator[str]:
         yield "no end of the image, so that it cannot be proven clean"
 
 
-def _around(data: bytes, where: str, secrets: frozenset[str]) -> Iterator[str]:
+def _around(data: bytes, where: str, secrets: frozenset[Secret]) -> Iterator[str]:
     if data:
         yield f"{len(data)} bytes {where}"
         yield from _texts(data, secrets)
 
 
-def _texts(data: bytes, secrets: frozenset[str]) -> list[str]:
+def _texts(data: bytes, secrets: frozenset[Secret]) -> list[str]:
     # Texts of Windows have two bytes a letter.
     readings = (_decoded(data), _decoded(data.replace(b"\0", b"")))
     found = [thing for reading in readings for thing in private_texts(reading, secrets, is_binary=True)]
@@ -126,13 +126,13 @@ Part = tuple[int | bytes, bytes]
 Finder = Callable[[Sequence[Any]], Iterator[str]]
 
 
-def _findings(parts: tuple[Part, ...], secrets: frozenset[str], find: Finder) -> Sequence[str]:
+def _findings(parts: tuple[Part, ...], secrets: frozenset[Secret], find: Finder) -> Sequence[str]:
     """Return what is found in the parts that are not pixels."""
     small = sum(len(part[1]) for part in parts) <= _MOST_REMEMBERED
     return (_remembered if small else _found_in)(parts, secrets, find)
 
 
-def _found_in(parts: tuple[Part, ...], secrets: frozenset[str], find: Finder) -> Sequence[str]:
+def _found_in(parts: tuple[Part, ...], secrets: frozenset[Secret], find: Finder) -> Sequence[str]:
     return (*find(parts), *_texts(b"\n".join(_readable(*part) for part in parts), secrets))
 
 
