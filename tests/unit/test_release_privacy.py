@@ -7,6 +7,7 @@ import io
 import json
 import os
 import platform
+import struct
 import tarfile
 import zlib
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from dataset.photos import encode_image, png_chunk
 from dataset.shards import ShardWriter
 from pipeline.release.privacy import scan as privacy
 from pipeline.release.privacy.image_parts import APP, COM, JPEG, segment_bytes
+from pipeline.release.privacy.image_parts import PNG as PNG_START
 from pipeline.release.privacy.private_texts import Host, Login, private_texts
 from pipeline.release.privacy.scan import own_secrets, scan, scan_file
 from pipeline.release.privacy.stripping import JFIF, icc_segments
@@ -112,6 +114,44 @@ def test_each_kind_of_chunk_is_found() -> None:
     found(png_with(png_chunk(b"sBIT", b"\5\6\5 Anna")), "a chunk 'sBIT'", "'Anna'")
     found(PNG + b"/home/anna/a", "12 bytes behind the end of the image", "the path /home/anna")
     found(PNG[:-12], "no end of the image")
+
+
+def png_of(colours: int, data: bytes, *parts: bytes, interlaced: int = 0) -> bytes:
+    """A PNG file of 3 x 2 px of 8 bit, whose one chunk IDAT holds `data`."""
+    header = struct.pack(">LL5B", 3, 2, 8, colours, 0, 0, interlaced)
+    return PNG_START + png_chunk(b"IHDR", header) + b"".join(parts) + png_chunk(b"IDAT", data) + png_chunk(b"IEND", b"")
+
+
+def test_what_lies_behind_the_pixels_of_a_png_is_found() -> None:
+    rows = bytes(2 * (1 + 3 * 3))
+    clean("a", png_of(2, zlib.compress(rows)))
+    found(png_of(2, zlib.compress(rows) + b"by Anna"), "7 bytes behind the end of its compressed", "the secret 'Anna'")
+    split = png_of(2, zlib.compress(rows), png_chunk(b"IDAT", b""))
+    assert scan("a", split[:-12] + png_chunk(b"IDAT", b"by Anna") + split[-12:], SECRETS) != []
+    found(png_of(2, zlib.compress(rows + b"x")), "bytes behind its pixels")
+    found(png_of(2, zlib.compress(rows + bytes(5 * 10**6))), "bytes behind its pixels")
+    for damaged in (zlib.compress(rows)[:-1], zlib.compress(rows[1:]), b"by Anna"):
+        found(png_of(2, damaged), "damaged pixels")
+    # Of 3 x 2 px the passes 1, 4, 6 and 7 have 1 row each of 1, 1, 1 and 3 px, 5 none... in all as many px as plain.
+    with PillowImage.open(io.BytesIO(png_of(0, zlib.compress(bytes(6 + 4)), interlaced=1))) as shown:
+        shown.load()
+    clean("interlaced", png_of(0, zlib.compress(bytes(6 + 4)), interlaced=1))
+    found(png_of(0, zlib.compress(bytes(6 + 5)), interlaced=1), "bytes behind its pixels")
+
+
+def test_palettes_and_second_chunks_that_pixels_do_not_need_are_found() -> None:
+    palette, rows = png_chunk(b"PLTE", b"by Anna! "), zlib.compress(bytes(2 * 4))
+    clean("a", png_of(3, rows, png_chunk(b"PLTE", bytes(9))))
+    found(png_of(0, rows, palette), "a palette that no pixel is of", "the secret 'Anna'")
+    found(png_of(2, zlib.compress(bytes(20)), palette), "a palette that no pixel is of")
+    found(png_of(3, rows, palette, png_chunk(b"gAMA", b"Anna"), png_chunk(b"gAMA", b"Anna")), "a chunk 'gAMA'")
+    found(png_of(2, zlib.compress(bytes(20)), png_chunk(b"tRNS", b"by Anna")), "a chunk 'tRNS'")
+
+
+def test_segments_that_decoders_skip_are_found() -> None:
+    start = JPG.index(b"\xff\xda")
+    found(JPG[:start] + segment_bytes(0xDC, b"Anna") + JPG[start:], "a segment of the unknown kind 0xdc", "'Anna'")
+    found(JPG[:-2] + segment_bytes(0xDC, b"An") + JPG[-2:], "a segment of the unknown kind 0xdc")
 
 
 @pytest.mark.parametrize("mark", [b"Exif\0\0II*\0", b"http://ns.adobe.com/xap/1.0/", b"Photoshop 3.0\0"])

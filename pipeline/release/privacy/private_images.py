@@ -1,9 +1,11 @@
 """What image files tell besides their pixels, found in two ways that do not rely on each other.
 
 One takes the file to its parts, and all that is not on the list of what pixels need is a finding. The other knows no
-formats and looks through all bytes for how blocks of metadata begin. Pixels are not decoded.
+formats and looks through all bytes for how blocks of metadata begin. Of PNG files pixels are decompressed to where they
+end, which is most of the time that the scan of one takes; those of JPEG files are not decoded.
 
-Not found: what is hidden in pixels, in coefficients, or between a JPEG's coded data and the marker behind them.
+Not found: what is hidden in pixels, in coefficients and tables, or between a JPEG's coded data and the marker behind
+them. To find that, they would have to be decoded; `dpedtool release verify` does, and decoders complain of it.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from pipeline.release.privacy.image_parts import (
     SOS,
     Chunk,
     Segment,
+    pixel_data,
+    png_header,
     read_jpeg,
     read_png,
 )
@@ -40,10 +44,9 @@ from pipeline.release.privacy.stripping import (
     APP14,
     ICC,
     JFIF,
-    PNG_CRITICAL,
     PROFILE_NAME,
+    are_needed,
     is_adobe,
-    is_colour,
 )
 
 _EXIF, _XMP, _IPTC = "EXIF", "XMP", "IPTC"
@@ -94,11 +97,22 @@ def _scan_jpeg(content: bytes, secrets: frozenset[Secret]) -> Iterator[str]:
 def _scan_png(content: bytes, secrets: frozenset[Secret]) -> Iterator[str]:
     image = read_png(content)
     yield from _findings(tuple(part for part in image.chunks if part.name != b"IDAT"), secrets, _in_chunks)
+    yield from _behind_pixels(image.chunks, secrets)
     if any(part.data.startswith(b"Raw profile type ") for part in image.chunks):
         yield _in_exif(exif_block(PhotoFile(Path("image.png"), content)))
     yield from _around(image.rest, "behind the end of the image", secrets)
     if not image.is_whole:
         yield "no end of the image, so that it cannot be proven clean"
+
+
+def _behind_pixels(chunks: Sequence[Chunk], secrets: frozenset[Secret]) -> Iterator[str]:
+    header = png_header(chunks)
+    pixels = pixel_data(chunks, header) if header else None
+    if pixels is None or not pixels.is_whole:
+        yield "damaged pixels, so that it cannot be proven clean"
+    if pixels:
+        yield from _around(pixels.behind, "behind the end of its compressed pixels", secrets)
+        yield from ["bytes behind its pixels, compressed with them"] * pixels.has_more
 
 
 def _around(data: bytes, where: str, secrets: frozenset[Secret]) -> Iterator[str]:
@@ -200,10 +214,12 @@ def _in_profile(profile: bytes) -> Iterator[str]:
 
 
 def _in_chunks(chunks: Sequence[Chunk]) -> Iterator[str]:
-    for chunk in chunks:
-        if chunk.name in PNG_CRITICAL or is_colour(chunk) or (chunk.name == b"pHYs" and len(chunk.data) == 9):
-            continue
-        yield from _in_chunk(*chunk)
+    seen_size = False
+    for chunk, is_needed in zip(chunks, are_needed(chunks), strict=True):
+        is_size = chunk.name == b"pHYs" and len(chunk.data) == 9 and not seen_size
+        seen_size |= is_size
+        if not (is_needed or is_size):
+            yield from _in_chunk(*chunk)
 
 
 def _in_chunk(name: bytes, data: bytes) -> Iterator[str]:
@@ -215,6 +231,8 @@ def _in_chunk(name: bytes, data: bytes) -> Iterator[str]:
     elif name in (b"tEXt", b"zTXt", b"iTXt"):
         keyword = data.partition(b"\0")[0].decode("latin-1")
         yield _XMP if keyword == "XML:com.adobe.xmp" else f"a text {keyword!r}"
+    elif name == b"PLTE":
+        yield "a palette that no pixel is of"
     else:
         yield "the time of the last change" if name == b"tIME" else f"a chunk {name.decode('latin-1')!r}"
 
