@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -29,7 +30,7 @@ from dataset import photos, shards
 from dataset.errors import DpedtoolError
 from dataset.io import code_digest, digest, file_sha256, lock_folder, read_json, replacing, write_json, write_text
 from dataset.licence import check_licence
-from dataset.params import ReleaseParams, describe
+from dataset.params import CAMERA_NAME, ReleaseParams, describe
 from dataset.photos import Image, decode_image, save_image
 from dataset.progress import track
 from dataset.shards import Extent, read_extent
@@ -56,6 +57,8 @@ from pipeline.release.documents.licence_text import licence_text
 from pipeline.release.documents.statistics import figures
 from pipeline.release.layouts import dped, embedded, layouts_of, webdataset
 from pipeline.release.privacy import stripping
+from pipeline.release.privacy.dated_names import dated_names, dates_note
+from pipeline.release.privacy.private_texts import Secret
 from pipeline.release.privacy.scan import own_secrets, scan_file
 from pipeline.release.room import check_room, loose_files_notes
 from pipeline.release.sums import file_sum, sums_text
@@ -164,7 +167,7 @@ class _Build:
         sums |= self._prove([name for name in self._files() if name not in sums])
         write_text(self._root / SUMS, sums_text(sums))
         size = sum(path.stat().st_size for path in (self._root / name for name in (*sums, SUMS)))
-        notes = left_out(photos) + loose_files_notes(description.counts, self._params)
+        notes = left_out(photos) + dates_note(self._dated()) + loose_files_notes(description.counts, self._params)
         return Built(description.counts, len(sums) + 1, size, time.monotonic() - start, notes)
 
     def _begin(self) -> None:
@@ -227,7 +230,7 @@ class _Build:
 
     def _prove(self, names: Sequence[str]) -> dict[str, str]:
         """Return the SHA-256 of files as they lie on the disk, and prove that none tells what it should not."""
-        work = partial(prove_files, root=self._root, secrets=own_secrets(self._places()))
+        work = partial(prove_files, root=self._root, secrets=own_secrets(self._places(), self._stated()))
         sums: dict[str, str] = {}
         findings: list[str] = []
         for _, (found, told) in self._done(work, _batches(names), "sums and privacy"):
@@ -248,11 +251,22 @@ class _Build:
         folders |= {*self._contents.folders.values(), self._root, Path.cwd()}
         return {place for folder in folders if len((place := folder.resolve()).parts) > 2}
 
+    def _stated(self) -> list[str]:
+        """What the publisher says himself."""
+        params = self._params
+        said = (params.name, params.description, params.contact, params.url, params.licence, *params.authors)
+        return [text for text in (*said, *self._contents.folders) if text]
+
     def _figures(self, splits: Path) -> dict[str, Any]:
         found = figures(splits, self._contents.folders)
         names = cameras(self._contents.photos)
         simulated = any(name.startswith("simulated") for name in names.values())
-        return found | {"cameras": names, "simulated": simulated}
+        return found | {"cameras": names, "simulated": simulated, "dated_names": len(self._dated())}
+
+    def _dated(self) -> list[str]:
+        """Names of photos that tell a day."""
+        pairs = self._contents.pairs
+        return dated_names(sorted({*pairs["phone_photo"].to_pylist(), *pairs["dslr_photo"].to_pylist()}))
 
     def _data_file(self, name: str, sha256: str) -> DataFile:
         return DataFile(name, sha256, (self._root / name).stat().st_size)
@@ -313,7 +327,7 @@ def _sums(kind: str, images: Sequence[Images | None]) -> dict[str, list[str | No
     }
 
 
-def prove_files(names: Collection[str], root: Path, secrets: Collection[str]) -> tuple[dict[str, str], list[str]]:
+def prove_files(names: Collection[str], root: Path, secrets: Collection[Secret]) -> tuple[dict[str, str], list[str]]:
     """Return the SHA-256 of files by name, and what they tell that they should not, a sentence each."""
     sums = {name: file_sum(root / name) for name in names}
     return sums, [finding for name in names for finding in scan_file(root / name, name, secrets)]
@@ -395,6 +409,12 @@ def _check_folders(gathered: Contents, params: ReleaseParams) -> None:
         raise DpedtoolError(
             f"A phone is called {params.dslr_folder}, as the DSLR's folder in layout dped is: set release.dslr_folder."
         )
+    for phone in gathered.folders:
+        if not re.fullmatch(CAMERA_NAME, phone):
+            raise DpedtoolError(
+                f"The phone is called {phone!r}, which other programs stumble over: use letters, digits, '.', '_' and "
+                "'-' alone for its folder, and begin again with `dpedtool pair`."
+            )
     # Where it is not one size, this says so before anything is written.
     _ = gathered.size_px
 

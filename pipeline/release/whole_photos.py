@@ -21,6 +21,8 @@ from pipeline.release.privacy.stripping import strip_photo, told
 
 MOST_NOTES = 12
 _MAKE, _MODEL = 0x10F, 0x110
+_ASKED = 3
+"""Photos of a camera that are read for its name, each whole."""
 
 
 @dataclass(frozen=True)
@@ -97,16 +99,18 @@ def left_out(photos: Sequence[WholePhoto]) -> list[str]:
 
 
 def cameras(photos: Iterable[Photo]) -> dict[str, str]:
-    """Return make and model of each phone, and of the DSLR as `dslr`, as the first photo that can be read says.
+    """Return make and model of each phone, and of the DSLR as `dslr`, as the first of its photos says.
 
-    A camera whose photos are not there any more, or say nothing, is left out.
+    A camera whose first photos, of which a few are asked, are not there any more or say nothing, is left out.
     """
-    found: dict[str, str] = {}
+    first: dict[str, dict[Place, None]] = {}
     for photo in photos:
         for name, path in ((photo.phone, photo.phone_path), ("dslr", photo.dslr_path)):
-            if name not in found and (camera := _camera(path)):
-                found[name] = camera
-    return dict(sorted(found.items()))
+            paths = first.setdefault(name, {})
+            if len(paths) < _ASKED:
+                paths[path] = None
+    found = {name: next(filter(None, map(_camera, paths)), "") for name, paths in sorted(first.items())}
+    return {name: camera for name, camera in found.items() if camera}
 
 
 def _camera(path: Place) -> str:

@@ -441,3 +441,18 @@ def test_photos_that_become_png_may_take_several_times_as_much(tmp_path: Path) -
     for name in ("a.jpg", "a.heic"):
         (tmp_path / name).write_bytes(bytes(10))
     assert (room._size(tmp_path / "a.jpg"), room._size(tmp_path / "a.heic")) == (10, 60)
+
+
+def test_names_that_tell_a_day_are_said(tmp_path: Path) -> None:
+    table = write_patches(tmp_path / "patches", "a", [frame("PXL_20230511_142231"), frame("s02")], images)
+    write_json(table.parent / "selection.json", selection())
+    split({"a": table}, tmp_path / "splits", SplitParams(test=0, validation=0))
+    built = build_release(tmp_path / "splits", tmp_path / "release", PARAMS)
+    assert built.notes[0].startswith("1 name of a photo tells when it was taken, such as PXL_20230511_142231.jpg. ")
+    assert read_json(tmp_path / "release/statistics.json")["dated_names"] == 1
+
+
+def test_a_phone_of_an_odd_name_is_refused(tmp_path: Path) -> None:
+    splits = write_split(tmp_path, ("my phone",))
+    with pytest.raises(DpedtoolError, match="The phone is called 'my phone', which other programs stumble over"):
+        build_release(splits, tmp_path / "release", PARAMS)

@@ -128,7 +128,15 @@ def test_what_does_not_hold_is_not_said(release: Path) -> None:
 def test_simulated_photos_are_called_so(release: Path) -> None:
     text = told(release, figures={**describe_release(release).figures, "simulated": True})
     assert "**The photos are simulated: no camera took them.**" in text
-    assert "Each scene was photographed" not in text
+    assert "paired as shots of one moment; that" not in text
+    assert "paired as shots of one moment; that they are is what the program assumes" in told(release)
+
+
+def test_it_says_what_names_of_photos_may_tell(release: Path) -> None:
+    figures = describe_release(release).figures
+    assert "they may hold dates or names" in told(release)
+    assert "looks like a date" not in told(release, figures={**figures, "dated_names": 0})
+    assert "hold what looks like a date: 1 200." in told(release, figures={**figures, "dated_names": 1200})
 
 
 def test_phones_of_other_limits_are_told_apart(release: Path) -> None:

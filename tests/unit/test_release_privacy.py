@@ -7,8 +7,10 @@ import io
 import json
 import os
 import platform
+import struct
 import tarfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -24,7 +26,8 @@ from dataset.photos import encode_image, png_chunk
 from dataset.shards import ShardWriter
 from pipeline.release.privacy import scan as privacy
 from pipeline.release.privacy.image_parts import APP, COM, JPEG, segment_bytes
-from pipeline.release.privacy.private_texts import private_texts
+from pipeline.release.privacy.image_parts import PNG as PNG_START
+from pipeline.release.privacy.private_texts import Host, Login, private_texts
 from pipeline.release.privacy.scan import own_secrets, scan, scan_file
 from pipeline.release.privacy.stripping import JFIF, icc_segments
 
@@ -113,6 +116,44 @@ def test_each_kind_of_chunk_is_found() -> None:
     found(PNG[:-12], "no end of the image")
 
 
+def png_of(colours: int, data: bytes, *parts: bytes, interlaced: int = 0) -> bytes:
+    """A PNG file of 3 x 2 px of 8 bit, whose one chunk IDAT holds `data`."""
+    header = struct.pack(">LL5B", 3, 2, 8, colours, 0, 0, interlaced)
+    return PNG_START + png_chunk(b"IHDR", header) + b"".join(parts) + png_chunk(b"IDAT", data) + png_chunk(b"IEND", b"")
+
+
+def test_what_lies_behind_the_pixels_of_a_png_is_found() -> None:
+    rows = bytes(2 * (1 + 3 * 3))
+    clean("a", png_of(2, zlib.compress(rows)))
+    found(png_of(2, zlib.compress(rows) + b"by Anna"), "7 bytes behind the end of its compressed", "the secret 'Anna'")
+    split = png_of(2, zlib.compress(rows), png_chunk(b"IDAT", b""))
+    assert scan("a", split[:-12] + png_chunk(b"IDAT", b"by Anna") + split[-12:], SECRETS) != []
+    found(png_of(2, zlib.compress(rows + b"x")), "bytes behind its pixels")
+    found(png_of(2, zlib.compress(rows + bytes(5 * 10**6))), "bytes behind its pixels")
+    for damaged in (zlib.compress(rows)[:-1], zlib.compress(rows[1:]), b"by Anna"):
+        found(png_of(2, damaged), "damaged pixels")
+    # Of 3 x 2 px the passes 1, 4, 6 and 7 have 1 row each of 1, 1, 1 and 3 px, 5 none... in all as many px as plain.
+    with PillowImage.open(io.BytesIO(png_of(0, zlib.compress(bytes(6 + 4)), interlaced=1))) as shown:
+        shown.load()
+    clean("interlaced", png_of(0, zlib.compress(bytes(6 + 4)), interlaced=1))
+    found(png_of(0, zlib.compress(bytes(6 + 5)), interlaced=1), "bytes behind its pixels")
+
+
+def test_palettes_and_second_chunks_that_pixels_do_not_need_are_found() -> None:
+    palette, rows = png_chunk(b"PLTE", b"by Anna! "), zlib.compress(bytes(2 * 4))
+    clean("a", png_of(3, rows, png_chunk(b"PLTE", bytes(9))))
+    found(png_of(0, rows, palette), "a palette that no pixel is of", "the secret 'Anna'")
+    found(png_of(2, zlib.compress(bytes(20)), palette), "a palette that no pixel is of")
+    found(png_of(3, rows, palette, png_chunk(b"gAMA", b"Anna"), png_chunk(b"gAMA", b"Anna")), "a chunk 'gAMA'")
+    found(png_of(2, zlib.compress(bytes(20)), png_chunk(b"tRNS", b"by Anna")), "a chunk 'tRNS'")
+
+
+def test_segments_that_decoders_skip_are_found() -> None:
+    start = JPG.index(b"\xff\xda")
+    found(JPG[:start] + segment_bytes(0xDC, b"Anna") + JPG[start:], "a segment of the unknown kind 0xdc", "'Anna'")
+    found(JPG[:-2] + segment_bytes(0xDC, b"An") + JPG[-2:], "a segment of the unknown kind 0xdc")
+
+
 @pytest.mark.parametrize("mark", [b"Exif\0\0II*\0", b"http://ns.adobe.com/xap/1.0/", b"Photoshop 3.0\0"])
 def test_marks_are_found_where_no_part_begins(mark: bytes) -> None:
     """In coded data and in a table, which the file's structure has no word against."""
@@ -141,7 +182,7 @@ def test_other_files_cannot_be_proven_clean() -> None:
     ("text", "path"),
     [
         ("in /home/x/data", "/home/x"),
-        ("file:///home/x.y/data", "/home/x.y"),
+        ("file:///home/x.y/data", "file:///home/x.y/data"),
         ("'/Users/x'", "/Users/x"),
         ("/export/home/x/", "/export/home/x"),
         ("/mnt/c/Users/x/", "/mnt/c/Users/x"),
@@ -153,6 +194,15 @@ def test_other_files_cannot_be_proven_clean() -> None:
         ("/Volumes/DISK/", "/Volumes/DISK"),
         ("/var/folders/ab/", "/var/folders/ab"),
         ("/root/data", "/root/data"),
+        ("/cluster/home/jsmith/a", "/cluster/home/jsmith"),
+        ("/net/home/jsmith", "/net/home/jsmith"),
+        ("/data/users/jsmith/", "/data/users/jsmith"),
+        ("host:/scratch/jsmith/", "/scratch/jsmith"),
+        ("/mnt/disk/jsmith/a", "/mnt/disk/jsmith/a"),
+        ("/any/where/j\\_smith/a", "/any/where/j\\_smith"),
+        ("\\\\nas\\jsmith\\a", "\\nas\\jsmith"),
+        ("~jsmith/a", "~jsmith/"),
+        ("D:/Photos/John Doe/x.jpg", "D:/Photos/John"),
     ],
 )
 def test_folders_of_users_are_found(text: str, path: str) -> None:
@@ -160,7 +210,12 @@ def test_folders_of_users_are_found(text: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["/home", "/home/", "at home/x", "https://a.org/home/x", "~/home/x", "../root/x", "C:\\data", "/users"]
+    "text",
+    [
+        *("/home", "/home/", "at home/x", "https://a.org/home/x", "~/home/x", "../root/x", "C:\\data", "/users"),
+        *("2024/05/06", " /05/06/07", "1/2/3", "and/or/not", "dped/PHONE/a/b", "https://a.org/x/y?z=1/2/3", "n/a"),
+        *("#!/usr/bin/env python", "/path/to/it", "a / b / c", "low\\_ncc", "http://a.org:80/b/c/d", "//a.org/b/c/d"),
+    ],
 )
 def test_other_paths_are_not(text: str) -> None:
     assert private_texts(text) == []
@@ -178,6 +233,10 @@ def test_secrets_are_found_as_words_and_long_ones_anywhere() -> None:
 def test_escapes_of_json_are_read() -> None:
     for text in ('{"a": ["\\u002fhome\\u002fanna"]}', '{"\\/home\\/anna": 1}', '{"a": 1}\n{"b": "\\/home\\/anna"}\n'):
         assert scan("a.json", text.encode()) == ["a.json: the path /home/anna."]
+    assert scan("a.json", b'{"a": "/home/anna", "a": "\\u0031"}') == ["a.json: the path /home/anna."]
+    assert scan("a.json", b'{"a": "Option A:\\nfoo\\nbar", "b": 1234567}', {"1234567"}) == [
+        "a.json: the secret '1234567'."
+    ]
     assert scan("a.md", b'{"a": "\\x"') == []
     assert scan("a.json", b"[" * 100_000 + b'"\\') == []
 
@@ -327,17 +386,72 @@ def test_damaged_parquet_is_a_finding(tmp_path: Path) -> None:
         assert "\n" not in finding
 
 
-def test_own_secrets_are_what_tells_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/srv/people/anna")
-    monkeypatch.setattr(platform, "node", lambda: "annas-laptop.example.org")
-    monkeypatch.setattr(getpass, "getuser", lambda: "annab")
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Pretend to be a user of a machine."""
+
+    def named(login: str, host: str) -> None:
+        monkeypatch.setenv("HOME", f"/srv/people/{login}")
+        monkeypatch.setattr(platform, "node", lambda: host)
+        monkeypatch.setattr(getpass, "getuser", lambda: login)
+
+    return named
+
+
+Machine = Callable[[str, str], None]
+
+
+def test_own_secrets_are_what_tells_of_this_machine(
+    tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine("annab", "annas-laptop.example.org")
     monkeypatch.chdir(tmp_path)
-    expected = {"/srv/people/anna", "annas-laptop.example.org", "annas-laptop", "annab", str(tmp_path / "photos")}
-    assert own_secrets([Path("photos"), Path("/data")]) == expected
-    monkeypatch.setattr(platform, "node", lambda: "localhost")
-    for name in ("ubuntu", "Admin", "anna"):
-        monkeypatch.setattr(getpass, "getuser", lambda name=name: name)
-        assert own_secrets([]) == {"/srv/people/anna"}
+    hosts = {"annas-laptop", "annas-laptop.example.org"}
+    own = own_secrets([Path("photos"), Path("/data")])
+    assert {secret for secret in own if isinstance(secret, str)} == {"/srv/people/annab", str(tmp_path / "photos")}
+    assert own - {secret for secret in own if isinstance(secret, str)} == {
+        *(Login("annab"), *map(Host, hosts), *(Host(f"annab@{host}") for host in hosts))
+    }
+    machine("Admin", "localhost")
+    assert own_secrets([]) == {"/srv/people/Admin", Host("Admin@localhost")}
+
+
+@pytest.mark.parametrize("login", ["chang", "camera", "dataset", "image", "pixel", "users", "release"])
+def test_names_of_this_machine_that_are_words_are_no_findings(login: str, machine: Machine) -> None:
+    machine(login, f"{login}.lab.org")
+    said = ["Chen, Chang", f"{login}@{login}.lab.org", "https://annas-laptop.lab.org/home/chang/", "image-1"]
+    text = f"by {login}; {login}/{login}.jpg, dped/{login}/a, (~{login[:2]}), phone/{login}, https://a.org/~{login}/a\n"
+    own = own_secrets([], said)
+    assert private_texts(text + "\n".join(said), own) == []
+    machine(login, "image-1")
+    assert private_texts(text + "\n".join(said), own_secrets([], said)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "/data/chang",
+            "/chang/x",
+            "~chang",
+            "C:\\chang\\x",
+            "home/chang/x",
+            "chang@zeus:x",
+            "zeus-2.lan",
+            "(ZEUS-2)",
+        ),
+        *("/srv/people/chang", "\\\\zeus-2\\c"),
+    ],
+)
+def test_what_leaks_from_a_machine_is_found(text: str, machine: Machine) -> None:
+    machine("chang", "zeus" if "zeus:" in text else "zeus-2")
+    assert private_texts(text, own_secrets([], ["Chen, Chang", "chang@lab.org"])) != []
+
+
+def test_a_path_that_the_publisher_states_is_found(machine: Machine) -> None:
+    machine("chang", "zeus")
+    said = "Made from /home/chang/photos"
+    assert private_texts(said, own_secrets([], [said])) != []
 
 
 def test_users_without_a_name_have_none_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:

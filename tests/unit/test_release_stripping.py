@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,17 @@ from PIL.PngImagePlugin import PngInfo
 
 from dataset.errors import Rejection
 from dataset.photos import PhotoFile, decode_photo, png_chunk
-from pipeline.release.privacy.image_parts import APP, COM, JPEG, SOS, read_jpeg, segment_bytes
+from pipeline.release.privacy.image_parts import (
+    APP,
+    COM,
+    JPEG,
+    SOS,
+    Chunk,
+    png_bytes,
+    read_jpeg,
+    read_png,
+    segment_bytes,
+)
 from pipeline.release.privacy.plain_profiles import plain_profile
 from pipeline.release.privacy.scan import scan
 from pipeline.release.privacy.stripping import JFIF, Stripped, icc_segments, strip_photo, told
@@ -203,6 +214,23 @@ def test_pngs_keep_what_their_pixels_need(depth: int) -> None:
     parts = b"".join(png_chunk(*part) for part in (*colours, *others, *too_long))
     content = taken_over(PhotoFile(Path("a.png"), png[:33] + parts + png[33:] + b"MAKER-NOTE"))
     assert content == png[:33] + b"".join(png_chunk(*part) for part in colours) + png[33:]
+
+
+def test_pngs_lose_what_lies_behind_their_pixels() -> None:
+    png = photo("PNG").content
+    chunks = read_png(png).chunks
+    rows = zlib.decompress(b"".join(chunk.data for chunk in chunks if chunk.name == b"IDAT"))
+    palette = Chunk(b"PLTE", b"SERIAL-7!")
+    for data in (zlib.compress(rows) + b"SERIAL-7", zlib.compress(rows + b"SERIAL-7")):
+        file = PhotoFile(Path("a.png"), png_bytes([chunks[0], palette, Chunk(b"IDAT", data)]))
+        assert taken_over(file) == png_bytes([chunks[0], Chunk(b"IDAT", zlib.compress(rows))])
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 2}])
+def test_what_lies_behind_the_coded_data_of_a_jpeg_is_left_out(options: dict[str, object]) -> None:
+    plain = photo("JPEG", **options).content
+    result = stripped(PhotoFile(Path("a.jpg"), plain[:-2] + b"XMP-PLACE SERIAL-7" + plain[-2:]))
+    assert (result.lossless, "damaged" in result.note) == (False, True)
 
 
 def test_palettes_and_interlaced_pictures_keep_their_pixels() -> None:

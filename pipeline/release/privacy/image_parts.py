@@ -6,6 +6,8 @@ JPEG: ITU-T T.81, annex B, as libjpeg reads it, which skips stray bytes between 
 from __future__ import annotations
 
 import re
+import struct
+import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,8 +18,11 @@ JPEG, PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 
 SOI, EOI, SOS, DRI, COM = 0xD8, 0xD9, 0xDA, 0xDD, 0xFE
 APP = range(0xE0, 0xF0)
-CODING = frozenset({*range(0xC0, 0xC8), *range(0xC9, 0xE0)} - {SOI, EOI, *range(0xD0, 0xD8)})
-"""Markers of what the pixels are decoded by: frames, tables, scans. 0xC8 is reserved, 0xD0 and on are restarts."""
+CODING = frozenset({*range(0xC0, 0xC8), *range(0xC9, 0xD0), SOS, DRI, 0xDB})
+"""Markers of what the pixels are decoded by: frames, tables, scans. 0xC8 is reserved, 0xD0 and on are restarts.
+
+Not 0xDC (DNL), which decoders skip whatever it holds, and 0xDE and 0xDF, of images in layers, which they refuse.
+"""
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
 
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
@@ -112,6 +117,79 @@ def read_png(content: bytes) -> Png:
             return Png(chunks, data + content[place:], is_whole=True)
         chunks.append(Chunk(name, data))
     return Png(chunks, content[place:], is_whole=False)
+
+
+PALETTE = 3
+_CHANNELS = {0: 1, 2: 3, PALETTE: 1, 4: 2, 6: 4}
+"""Values a pixel by colour type (PNG, 11.2.1)."""
+_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""First column and row, and steps, of the small images that an interlaced one is made of (PNG, 8.2)."""
+_HEADER = struct.Struct(">LL5B")
+_BLOCK, _MOST_AT_ONCE = 1 << 16, 1 << 20
+
+
+class Header(NamedTuple):
+    """The chunk IHDR."""
+
+    width: int
+    height: int
+    depth: int
+    """Bits of a value."""
+    colours: int
+    """The colour type."""
+    compression: int
+    filters: int
+    interlaced: int
+
+    def stored_bytes(self) -> int:
+        """Return how many bytes the rows of the pixels have, with the number of its filter before each (PNG, 9.2)."""
+        bits = self.depth * _CHANNELS.get(self.colours, 4)
+        passes = _PASSES if self.interlaced else ((0, 0, 1, 1),)
+        sizes = [
+            (-(-(self.width - left) // across), -(-(self.height - top) // down)) for left, top, across, down in passes
+        ]
+        return sum(rows * (1 + -(-columns * bits // 8)) for columns, rows in sizes if columns > 0 and rows > 0)
+
+
+def png_header(chunks: Sequence[Chunk]) -> Header | None:
+    """Return the header of a PNG file; None where it is damaged."""
+    if not chunks or chunks[0].name != b"IHDR" or len(chunks[0].data) != _HEADER.size:
+        return None
+    return Header(*_HEADER.unpack(chunks[0].data))
+
+
+class PixelData(NamedTuple):
+    """What the chunks IDAT hold."""
+
+    is_whole: bool
+    """Whether the compressed data have their end, and the pixels are all there."""
+    behind: bytes
+    """What lies behind the compressed data."""
+    has_more: bool
+    """Whether the compressed data go on behind the pixels; to what end was not looked at then."""
+
+
+def pixel_data(chunks: Sequence[Chunk], header: Header) -> PixelData:
+    """Say what lies behind the pixels of a PNG file; they are decompressed, a megabyte at a time, and not kept."""
+    stream, due = zlib.decompressobj(), header.stored_bytes()
+    data = (chunk.data for chunk in chunks if chunk.name == b"IDAT")
+    behind: list[bytes] = []
+    try:
+        for block in (part[start : start + _BLOCK] for part in data for start in range(0, len(part), _BLOCK)):
+            waiting = b"" if stream.eof else block
+            behind += [block] * stream.eof
+            while waiting and due >= 0:
+                due -= len(stream.decompress(waiting, _MOST_AT_ONCE))
+                waiting = stream.unconsumed_tail
+    except zlib.error:
+        return PixelData(is_whole=False, behind=b"", has_more=False)
+    return PixelData(due < 0 or (stream.eof and due == 0), stream.unused_data + b"".join(behind), due < 0)
+
+
+def packed(chunks: Sequence[Chunk], header: Header) -> Chunk:
+    """Return one chunk with the pixels alone, compressed anew."""
+    data = b"".join(chunk.data for chunk in chunks if chunk.name == b"IDAT")
+    return Chunk(b"IDAT", zlib.compress(zlib.decompressobj().decompress(data, header.stored_bytes())))
 
 
 def png_bytes(chunks: Sequence[Chunk]) -> bytes:

@@ -1,9 +1,11 @@
 """What image files tell besides their pixels, found in two ways that do not rely on each other.
 
 One takes the file to its parts, and all that is not on the list of what pixels need is a finding. The other knows no
-formats and looks through all bytes for how blocks of metadata begin. Pixels are not decoded.
+formats and looks through all bytes for how blocks of metadata begin. Of PNG files pixels are decompressed to where they
+end, which is most of the time that the scan of one takes; those of JPEG files are not decoded.
 
-Not found: what is hidden in pixels, in coefficients, or between a JPEG's coded data and the marker behind them.
+Not found: what is hidden in pixels, in coefficients and tables, or between a JPEG's coded data and the marker behind
+them. To find that, they would have to be decoded; `dpedtool release verify` does, and decoders complain of it.
 """
 
 from __future__ import annotations
@@ -28,11 +30,13 @@ from pipeline.release.privacy.image_parts import (
     SOS,
     Chunk,
     Segment,
+    pixel_data,
+    png_header,
     read_jpeg,
     read_png,
 )
 from pipeline.release.privacy.plain_profiles import plain_profile
-from pipeline.release.privacy.private_texts import private_texts
+from pipeline.release.privacy.private_texts import Secret, private_texts
 from pipeline.release.privacy.stripping import (
     ADOBE_LENGTH,
     APP0,
@@ -40,10 +44,9 @@ from pipeline.release.privacy.stripping import (
     APP14,
     ICC,
     JFIF,
-    PNG_CRITICAL,
     PROFILE_NAME,
+    are_needed,
     is_adobe,
-    is_colour,
 )
 
 _EXIF, _XMP, _IPTC = "EXIF", "XMP", "IPTC"
@@ -73,7 +76,7 @@ def is_image(content: bytes) -> bool:
     return content.startswith((JPEG, PNG))
 
 
-def scan_image(content: bytes, secrets: Collection[str] = ()) -> list[str]:
+def scan_image(content: bytes, secrets: Collection[Secret] = ()) -> list[str]:
     """Return what a JPEG or PNG file holds besides its pixels, as things to be named in a sentence."""
     scan = _scan_jpeg if content.startswith(JPEG) else _scan_png
     found = list(scan(content, secrets if isinstance(secrets, frozenset) else frozenset(secrets)))
@@ -82,7 +85,7 @@ def scan_image(content: bytes, secrets: Collection[str] = ()) -> list[str]:
     return list(dict.fromkeys([*found, *(f"bytes that mark {kind}" for kind in hidden)]))
 
 
-def _scan_jpeg(content: bytes, secrets: frozenset[str]) -> Iterator[str]:
+def _scan_jpeg(content: bytes, secrets: frozenset[Secret]) -> Iterator[str]:
     image = read_jpeg(content)
     yield from _findings(tuple(part for part in image.segments if part.marker != SOS), secrets, _in_segments)
     yield from _around(image.stray, "between its segments", secrets)
@@ -91,9 +94,10 @@ def _scan_jpeg(content: bytes, secrets: frozenset[str]) -> Iterator[str]:
         yield "no end of the image, so that it cannot be proven clean"
 
 
-def _scan_png(content: bytes, secrets: frozenset[str]) -> Iterator[str]:
+def _scan_png(content: bytes, secrets: frozenset[Secret]) -> Iterator[str]:
     image = read_png(content)
     yield from _findings(tuple(part for part in image.chunks if part.name != b"IDAT"), secrets, _in_chunks)
+    yield from _behind_pixels(image.chunks, secrets)
     if any(part.data.startswith(b"Raw profile type ") for part in image.chunks):
         yield _in_exif(exif_block(PhotoFile(Path("image.png"), content)))
     yield from _around(image.rest, "behind the end of the image", secrets)
@@ -101,13 +105,23 @@ def _scan_png(content: bytes, secrets: frozenset[str]) -> Iterator[str]:
         yield "no end of the image, so that it cannot be proven clean"
 
 
-def _around(data: bytes, where: str, secrets: frozenset[str]) -> Iterator[str]:
+def _behind_pixels(chunks: Sequence[Chunk], secrets: frozenset[Secret]) -> Iterator[str]:
+    header = png_header(chunks)
+    pixels = pixel_data(chunks, header) if header else None
+    if pixels is None or not pixels.is_whole:
+        yield "damaged pixels, so that it cannot be proven clean"
+    if pixels:
+        yield from _around(pixels.behind, "behind the end of its compressed pixels", secrets)
+        yield from ["bytes behind its pixels, compressed with them"] * pixels.has_more
+
+
+def _around(data: bytes, where: str, secrets: frozenset[Secret]) -> Iterator[str]:
     if data:
         yield f"{len(data)} bytes {where}"
         yield from _texts(data, secrets)
 
 
-def _texts(data: bytes, secrets: frozenset[str]) -> list[str]:
+def _texts(data: bytes, secrets: frozenset[Secret]) -> list[str]:
     # Texts of Windows have two bytes a letter.
     readings = (_decoded(data), _decoded(data.replace(b"\0", b"")))
     found = [thing for reading in readings for thing in private_texts(reading, secrets, is_binary=True)]
@@ -126,13 +140,13 @@ Part = tuple[int | bytes, bytes]
 Finder = Callable[[Sequence[Any]], Iterator[str]]
 
 
-def _findings(parts: tuple[Part, ...], secrets: frozenset[str], find: Finder) -> Sequence[str]:
+def _findings(parts: tuple[Part, ...], secrets: frozenset[Secret], find: Finder) -> Sequence[str]:
     """Return what is found in the parts that are not pixels."""
     small = sum(len(part[1]) for part in parts) <= _MOST_REMEMBERED
     return (_remembered if small else _found_in)(parts, secrets, find)
 
 
-def _found_in(parts: tuple[Part, ...], secrets: frozenset[str], find: Finder) -> Sequence[str]:
+def _found_in(parts: tuple[Part, ...], secrets: frozenset[Secret], find: Finder) -> Sequence[str]:
     return (*find(parts), *_texts(b"\n".join(_readable(*part) for part in parts), secrets))
 
 
@@ -200,10 +214,12 @@ def _in_profile(profile: bytes) -> Iterator[str]:
 
 
 def _in_chunks(chunks: Sequence[Chunk]) -> Iterator[str]:
-    for chunk in chunks:
-        if chunk.name in PNG_CRITICAL or is_colour(chunk) or (chunk.name == b"pHYs" and len(chunk.data) == 9):
-            continue
-        yield from _in_chunk(*chunk)
+    seen_size = False
+    for chunk, is_needed in zip(chunks, are_needed(chunks), strict=True):
+        is_size = chunk.name == b"pHYs" and len(chunk.data) == 9 and not seen_size
+        seen_size |= is_size
+        if not (is_needed or is_size):
+            yield from _in_chunk(*chunk)
 
 
 def _in_chunk(name: bytes, data: bytes) -> Iterator[str]:
@@ -215,6 +231,8 @@ def _in_chunk(name: bytes, data: bytes) -> Iterator[str]:
     elif name in (b"tEXt", b"zTXt", b"iTXt"):
         keyword = data.partition(b"\0")[0].decode("latin-1")
         yield _XMP if keyword == "XML:com.adobe.xmp" else f"a text {keyword!r}"
+    elif name == b"PLTE":
+        yield "a palette that no pixel is of"
     else:
         yield "the time of the last change" if name == b"tIME" else f"a chunk {name.decode('latin-1')!r}"
 

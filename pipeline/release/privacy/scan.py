@@ -20,7 +20,7 @@ import pyarrow.types as pt
 
 from dataset.photos import MOST_BYTES
 from pipeline.release.privacy.private_images import is_image, scan_image
-from pipeline.release.privacy.private_texts import private_texts
+from pipeline.release.privacy.private_texts import Host, Login, Secret, is_said, private_texts
 
 _KINDS = {
     b"RIFF": "a WebP file",
@@ -37,11 +37,11 @@ _IMAGES_A_TIME, _TEXTS_A_TIME = 100, 10_000
 _BLOCK = 1 << 20
 
 
-def scan(name: str, content: bytes, secrets: Collection[str] = ()) -> list[str]:
+def scan(name: str, content: bytes, secrets: Collection[Secret] = ()) -> list[str]:
     """Return what one file's bytes tell of people, devices and machines; nothing of a clean file.
 
-    JPEG and PNG files may hold pixels and what these need to be shown right. Texts, JSON among them, may hold no folder
-    of a user. Files of other kinds cannot be proven clean, and are findings.
+    JPEG and PNG files may hold pixels and what these need to be shown right. Texts, JSON among them, may hold no
+    absolute path. Files of other kinds cannot be proven clean, and are findings.
 
     Parameters
     ----------
@@ -50,8 +50,8 @@ def scan(name: str, content: bytes, secrets: Collection[str] = ()) -> list[str]:
     content
         Of the file.
     secrets
-        Texts that must not be in texts or in the parts of images that are not pixels, capitals aside. Those of less
-        than 8 characters are looked for as words of their own. A frozenset is fastest.
+        What must not be in texts or in the parts of images that are not pixels, capitals aside (`private_texts`). A
+        frozenset is fastest.
 
     """
     if is_image(content):
@@ -62,10 +62,10 @@ def scan(name: str, content: bytes, secrets: Collection[str] = ()) -> list[str]:
         text = "\0"
     if "\0" in text:
         return [f"{name}: {_kind_of(content)}, which cannot be proven clean."]
-    return _said(name, [text, *_escaped(text)], secrets)
+    return _said(name, ["\n".join(_strings(text))], secrets)
 
 
-def scan_file(path: Path, name: str, secrets: Collection[str] = ()) -> list[str]:
+def scan_file(path: Path, name: str, secrets: Collection[Secret] = ()) -> list[str]:
     """Return what any file of a release tells, as `scan` does.
 
     Of tar files the members, and of parquet files all texts and bytes, are looked at, a member or some rows at a time.
@@ -102,36 +102,52 @@ def scan_file(path: Path, name: str, secrets: Collection[str] = ()) -> list[str]
     return found + scan(name, path.read_bytes(), secrets)
 
 
-def own_secrets(paths: Iterable[Path]) -> frozenset[str]:
-    """Return what tells of this machine and its user: home folder, host name, login name, and folders.
+def own_secrets(paths: Iterable[Path], stated: Collection[str] = ()) -> frozenset[Secret]:
+    """Return what tells of this machine and its user: home folder, login name, name of the machine, and folders.
 
-    Names of less than 5 letters, and such as many machines have, are left out, and folders directly below the root.
+    Folders are looked for as they are, those directly below the root left out. Names that many machines have are left
+    out too. A machine's name that is one word of letters, such as camera, is looked for as LOGIN@NAME alone, and one
+    that the publisher states, not at all.
 
     Parameters
     ----------
     paths
         Folders that a release is made from or in.
+    stated
+        What the publisher says himself: name, title, authors, description, contact, address, names of phones.
 
     """
-    host = platform.node()
-    names = {name for name in (host, host.partition(".")[0], _login()) if _is_telling(name)}
     given = {form for path in paths for form in (path.absolute(), path.resolve())}
     folders = {str(folder) for folder in {Path.home(), *given} if len(folder.parts) > 2}
-    return frozenset(names | folders)
+    login = _login()
+    logins = {Login(login)} if _is_telling(login, _FEWEST_OF_LOGIN) else set()
+    return frozenset({*folders, *logins, *(host for host in _hosts(login) if not is_said(host, stated))})
+
+
+def _hosts(login: str) -> Iterator[Host]:
+    whole = platform.node()
+    for name in filter(None, {whole, whole.partition(".")[0]}):
+        if login:
+            yield Host(f"{login}@{name}")
+        # What is letters alone may be a word of any text.
+        if not name.isalpha() and _is_telling(name, _FEWEST_OF_HOST):
+            yield Host(name)
 
 
 _COMMON = frozenset(
     {
         *("admin", "administrator", "azureuser", "build", "builder", "centos", "codespace", "container", "debian"),
         *("default", "docker", "fedora", "guest", "jenkins", "jovyan", "localhost", "nobody", "owner", "raspberrypi"),
-        *("runner", "server", "student", "ubuntu", "users", "vagrant", "vscode", "worker"),
+        *("root", "runner", "server", "student", "ubuntu", "user", "users", "vagrant", "vscode", "worker"),
+        *("data", "home", "localhost.localdomain", "media", "share", "test"),
     }
 )
-_FEW_LETTERS = 5
+_FEWEST_OF_HOST, _FEWEST_OF_LOGIN = 5, 3
+"""Letters."""
 
 
-def _is_telling(name: str) -> bool:
-    return len(name) >= _FEW_LETTERS and name.casefold() not in _COMMON
+def _is_telling(name: str, fewest: int) -> bool:
+    return len(name) >= fewest and name.casefold() not in _COMMON
 
 
 def _login() -> str:
@@ -142,7 +158,7 @@ def _login() -> str:
         return ""
 
 
-def _said(name: str, texts: Iterable[str], secrets: Collection[str]) -> list[str]:
+def _said(name: str, texts: Iterable[str], secrets: Collection[Secret]) -> list[str]:
     things = dict.fromkeys(thing for text in texts for thing in private_texts(text, secrets))
     return [f"{name}: {thing}." for thing in things]
 
@@ -157,33 +173,37 @@ def _kind_of(content: bytes) -> str:
     return next((kind for start, kind in _KINDS.items() if content.startswith(start)), "a file of an unknown kind")
 
 
-def _escaped(text: str) -> Iterator[str]:
-    """Yield the strings of a JSON file in which letters are written as others."""
+def _strings(text: str) -> Iterator[str]:
+    """Yield a text, or the strings and numbers of a JSON file in which letters are written as others."""
     if "\\" not in text or not text.lstrip().startswith(("{", "[", '"')):
+        yield text
         return
     try:
-        waiting: list[Any] = [json.loads(text)]
+        waiting: list[Any] = [_loaded(text)]
     except (ValueError, RecursionError):
         # Lines of JSON, or no JSON at all, where what is written is what is said.
-        waiting = [_loaded(line) for line in text.splitlines()]
+        waiting = [_loaded_line(line) for line in text.splitlines()]
     while waiting:
         value = waiting.pop()
-        if isinstance(value, dict):
-            waiting.extend([*value, *value.values()])
-        elif isinstance(value, list):
+        if isinstance(value, list | tuple):
             waiting.extend(value)
         elif isinstance(value, str):
             yield value
 
 
-def _loaded(line: str) -> Any:
+def _loaded(text: str) -> Any:
+    """Return JSON as lists of texts, in which keys that stand there twice are twice."""
+    return json.loads(text, object_pairs_hook=list, parse_int=str, parse_float=str)
+
+
+def _loaded_line(line: str) -> Any:
     try:
-        return json.loads(line)
+        return _loaded(line)
     except (ValueError, RecursionError):
         return line
 
 
-def _in_tar(path: Path, name: str, secrets: frozenset[str]) -> Iterator[str]:
+def _in_tar(path: Path, name: str, secrets: frozenset[Secret]) -> Iterator[str]:
     try:
         with tarfile.open(path, "r:") as shard:
             while (member := shard.next()) is not None:
@@ -198,7 +218,7 @@ def _in_tar(path: Path, name: str, secrets: frozenset[str]) -> Iterator[str]:
         yield f"{name}: bytes behind the end of the archive."
 
 
-def _in_member(shard: tarfile.TarFile, member: tarfile.TarInfo, name: str, secrets: frozenset[str]) -> Iterator[str]:
+def _in_member(shard: tarfile.TarFile, member: tarfile.TarInfo, name: str, secrets: frozenset[Secret]) -> Iterator[str]:
     part = f"{name}: {member.name}"
     yield from _said(part, [member.name, *(text for pair in member.pax_headers.items() for text in pair)], secrets)
     if {member.uname, member.gname} - {"", "root"}:
@@ -223,7 +243,7 @@ def _damaged(name: str, error: Exception) -> str:
     return f"{name}: damaged, so that it cannot be proven clean ({' '.join(str(error).split()).rstrip('.')})."
 
 
-def _in_parquet(path: Path, name: str, secrets: frozenset[str]) -> Iterator[str]:
+def _in_parquet(path: Path, name: str, secrets: frozenset[Secret]) -> Iterator[str]:
     try:
         with pq.ParquetFile(path, pre_buffer=False) as file:
             groups = [file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups)]
@@ -252,7 +272,7 @@ def _remarks_of(field: pa.Field) -> Iterator[str]:
         yield from _remarks_of(field.type.field(index))
 
 
-def _in_rows(file: pq.ParquetFile, name: str, secrets: frozenset[str]) -> Iterator[str]:
+def _in_rows(file: pq.ParquetFile, name: str, secrets: frozenset[Secret]) -> Iterator[str]:
     many = _TEXTS_A_TIME if all(_is_small(field.type) for field in file.schema_arrow) else _IMAGES_A_TIME
     first = 0
     for batch in file.iter_batches(many):
@@ -291,7 +311,7 @@ def _leaves(name: str, array: Any) -> Iterator[tuple[str, Any]]:
         yield name, array
 
 
-def _in_values(name: str, array: Any, first: int, secrets: frozenset[str]) -> Iterator[str]:
+def _in_values(name: str, array: Any, first: int, secrets: frozenset[Secret]) -> Iterator[str]:
     if _is_bytes(array.type):
         for row, value in enumerate(array, first):
             content = value.as_py()

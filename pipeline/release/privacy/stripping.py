@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset.camera_formats import is_heif, is_raw
+from dataset.decoder_messages import collected
 from dataset.decoding import open_stored
 from dataset.errors import Rejection
 from dataset.photo_metadata import exif_block
@@ -31,11 +32,15 @@ from pipeline.release.privacy.image_parts import (
     CODING,
     EOI,
     JPEG,
+    PALETTE,
     PNG,
     SOS,
     Chunk,
     Segment,
+    packed,
+    pixel_data,
     png_bytes,
+    png_header,
     read_jpeg,
     read_png,
     segment_bytes,
@@ -53,9 +58,10 @@ _ICC_A_SEGMENT = 0xFFFF - 2 - len(ICC) - 2
 
 PROFILE_NAME = b"icc\0\0"
 """How the chunk iCCP begins: a name, and the number of the compression."""
-PNG_CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT"})
-PNG_COLOUR = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"sBIT": 4, b"cICP": 4, b"tRNS": 256}
-"""Chunks that say how pixels are meant, by the most bytes that they have (PNG, third edition, 11.3.1 and 11.3.2)."""
+PNG_COLOUR = {b"IHDR": 13, b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"sBIT": 4, b"cICP": 4}
+"""Chunks that say how pixels are meant, by the most bytes that they have (PNG, third edition, 11.2 and 11.3)."""
+_OF_COLOUR_TYPE = {0: {b"tRNS": 2}, 2: {b"tRNS": 6}, PALETTE: {b"tRNS": 256, b"PLTE": 768}}
+"""Further ones by colour type; of others a palette is what somebody suggests, and nothing that decoders look at."""
 
 
 @dataclass(frozen=True)
@@ -177,27 +183,39 @@ def icc_segments(profile: bytes) -> list[bytes]:
 
 
 def _png_without_metadata(content: bytes, profile: bytes) -> bytes:
-    kept: list[Chunk] = []
-    seen: set[bytes] = set()
-    for chunk in read_png(content).chunks:
-        if chunk.name in PNG_CRITICAL or (chunk.name not in seen and is_colour(chunk)):
-            kept.append(chunk)
-            seen.add(chunk.name)
+    """Return a PNG file with what pixels need; nothing where they are damaged, as their end is unknown then."""
+    chunks = read_png(content).chunks
+    header = png_header(chunks)
+    if not header or not (pixels := pixel_data(chunks, header)).is_whole:
+        return b""
+    kept = [chunk for chunk, is_kept in zip(chunks, are_needed(chunks), strict=True) if is_kept]
+    if pixels.behind or pixels.has_more:
+        kept = [*(chunk for chunk in kept if chunk.name != b"IDAT"), packed(chunks, header)]
     if profile:
         kept.insert(1, Chunk(b"iCCP", PROFILE_NAME + zlib.compress(profile)))
     return png_bytes(kept)
 
 
-def is_colour(chunk: Chunk) -> bool:
-    """Whether a chunk says how pixels are meant and nothing besides."""
-    return len(chunk.data) <= PNG_COLOUR.get(chunk.name, -1)
+def are_needed(chunks: Sequence[Chunk]) -> list[bool]:
+    """Return of each chunk of a PNG file whether pixels need it: its pixels, or how they are meant and no more."""
+    header = png_header(chunks)
+    most = PNG_COLOUR | _OF_COLOUR_TYPE.get(header.colours if header else -1, {})
+    seen: set[bytes] = set()
+    needed = []
+    for name, data in chunks:
+        needed.append(name == b"IDAT" or (name not in seen and len(data) <= most.get(name, -1)))
+        seen.add(name)
+    return needed
 
 
 def _shows(content: bytes, pixels: Image) -> bool:
+    """Whether a file shows the pixels, and decoders find nothing in it that is not of them."""
     try:
-        return np.array_equal(decode_photo(content, Path("stripped")), pixels)
+        with collected() as messages:
+            shown = decode_photo(content, Path("stripped"))
     except Rejection:
         return False
+    return not messages and np.array_equal(shown, pixels)
 
 
 def _encoded(

@@ -128,8 +128,8 @@ def check_tables(tables: Tables, statement: Statement | None) -> tuple[list[str]
 def check_sides(tables: Tables) -> tuple[list[str], list[str]]:
     """Check that nothing is on two sides of the split; views are compared where the table of pairs has thumbnails.
 
-    They are with the limits that the split was made with. Where these are laxer than the defaults of `SplitParams`, it is
-    said what those would find: a release cannot hide by its own word that views are alike.
+    They are with the limits that the split was made with. Where these are laxer than the defaults of `SplitParams`, it
+    is said what those would find: a release cannot hide by its own word that views are alike.
 
     Returns
     -------
