@@ -84,6 +84,8 @@ def find_pairs(folder: Path, dslr: str = "canon", split: str | None = None) -> F
         raise DpedtoolError(f"There is no folder {folder}: name a data set in the layout of DPED.")
     inside = _Inside(folder)
     homes = inside.phones(folder) or (inside.phones(folder / BELOW) if (folder / BELOW).is_dir() else [])
+    if not homes and (folder / "release.json").is_file():
+        raise DpedtoolError(f"{folder} is a release without layout dped, which alone can be imported.")
     if not homes:
         return Found([_plain(folder, dslr, split, inside)], 0)
     if split:
