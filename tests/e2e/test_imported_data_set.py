@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from pipeline.release.importing.layout import import_layout
 from tensorflow_writer import write_checkpoint
 
 from dataset.params import Params
 from dataset.photos import encode_image
 from pipeline.cli import main
+from pipeline.release.importing.layout import import_layout
 
 CPU = ("evaluate.device=cpu",)
 SMALL = (

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from pipeline.release.importing.layout import import_layout
 from real_data import real_folder
 
 from benchmarks.yardstick import patch_shift
@@ -17,6 +16,7 @@ from dataset.photos import load_photo
 from dataset.schema import Patch
 from dataset.tables import read_frame
 from pipeline.cli import main
+from pipeline.release.importing.layout import import_layout
 from training.importing import import_weights
 
 
