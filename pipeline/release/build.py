@@ -61,7 +61,7 @@ from pipeline.release.privacy.dated_names import dated_names, dates_note
 from pipeline.release.privacy.private_texts import Secret
 from pipeline.release.privacy.scan import own_secrets, scan_file
 from pipeline.release.room import check_room, loose_files_notes
-from pipeline.release.sums import file_sum, sums_text
+from pipeline.release.sums import sums_text
 from pipeline.release.tables import PAIRS, PATCHES, PATCHES_SCHEMA
 from pipeline.release.whole_photos import Wanted, WholePhoto, cameras, choose, left_out, write_photo
 from pipeline.runner import Lost, run
@@ -329,7 +329,7 @@ def _sums(kind: str, images: Sequence[Images | None]) -> dict[str, list[str | No
 
 def prove_files(names: Collection[str], root: Path, secrets: Collection[Secret]) -> tuple[dict[str, str], list[str]]:
     """Return the SHA-256 of files by name, and what they tell that they should not, a sentence each."""
-    sums = {name: file_sum(root / name) for name in names}
+    sums = {name: file_sha256(root / name) for name in names}
     return sums, [finding for name in names for finding in scan_file(root / name, name, secrets)]
 
 

@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from pathlib import Path
-
-
-def file_sum(path: Path) -> str:
-    """Return the SHA-256 of a file, hex, read in blocks."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sums_text(sums: Mapping[str, str]) -> str:

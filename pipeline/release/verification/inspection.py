@@ -16,13 +16,13 @@ import numpy as np
 import pyarrow as pa
 
 from dataset.errors import DpedtoolError, Rejection
+from dataset.io import file_sha256
 from dataset.params import LayoutName, ReleaseParams
 from dataset.photos import MOST_BYTES, SUFFIXES, decode_photo
 from pipeline.release.chunks import Chunk, read_rows_of
 from pipeline.release.description import SUMS
 from pipeline.release.layouts import Layout, layouts_of
 from pipeline.release.privacy.scan import scan, scan_file
-from pipeline.release.sums import file_sum
 from pipeline.release.tables import FACTS, PAIRS, PATCHES
 from pipeline.release.verification.archives import fault_of_unpacking, faults_of_parquet, faults_of_tar
 from pipeline.release.verification.listing import one_line
@@ -170,7 +170,7 @@ class _Reader:
             self._found.faults.append(f"{name}: it is missing, and with it {self._piece.chunk.count} patches.")
             return False
         path = self._at.folder / name
-        self._found.compare(name, file_sum(path), self._piece.sums[name])
+        self._found.compare(name, file_sha256(path), self._piece.sums[name])
         if layout == "parquet" and (fault := fault_of_unpacking(path)):
             self._found.faults.append(f"{name}: {fault}")
             return False
@@ -273,7 +273,7 @@ def _look_at_file(folder: Path, name: str, listed: str | None, found: Found) -> 
             found.faults += scan(name, content)
             decode_photo(content, Path(name))
         else:
-            found.compare(name, file_sum(path), listed)
+            found.compare(name, file_sha256(path), listed)
             fault = fault_of_unpacking(path) if path.suffix == ".parquet" else ""
             # Of a table it was said already.
             found.faults += [f"{name}: {fault}"] if fault and name not in (PATCHES, PAIRS) else []
