@@ -35,7 +35,10 @@ Floats = npt.NDArray[np.float32]
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 TRAINING, VALIDATION, TEST = "training_data", "validation_data", "test_data"
 PATCHES, FULL_SIZE = "patches", "full_size_test_images"
-_KINDS = (TRAINING, f"{VALIDATION}/{PATCHES}", f"{TEST}/{PATCHES}")
+PARTS = {"train": TRAINING, "validation": f"{VALIDATION}/{PATCHES}", "test": f"{TEST}/{PATCHES}"}
+"""Below the folder of a phone, by split."""
+BELOW = "dped"
+"""Sub-folder that a release has this layout in."""
 FILES_A_BATCH = 500
 TEST_BLOCK = 8192
 SIDE = 16
@@ -113,7 +116,7 @@ def find_layout(folder: Path) -> Layout | None:
     """Return the images of a folder in the layout of DPED, or of plain folders of images; None where there are none."""
     phones = [folder] if _is_phone(folder) else [path for path in _folders(folder) if _is_phone(path)]
     if phones:
-        kinds = [[_by_camera(phone / kind) for phone in phones] for kind in _KINDS]
+        kinds = [[_by_camera(phone / kind) for phone in phones] for kind in PARTS.values()]
         training, validation, test = (
             [path for of in kind for images in of.values() for path in images] for kind in kinds
         )

@@ -14,15 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataset.dped_layout import FULL_SIZE, PATCHES, SUFFIXES, TEST, TRAINING, VALIDATION
+from dataset.dped_layout import BELOW, FULL_SIZE, PARTS, SUFFIXES, TEST, TRAINING, VALIDATION
 from dataset.errors import DpedtoolError
 from dataset.names import by_stem, counting
 from dataset.places import printable
 from dataset.schema import SPLITS
-
-BELOW = "dped"
-"""Sub-folder that a release has this layout in."""
-_PARTS = {"train": TRAINING, "validation": f"{VALIDATION}/{PATCHES}", "test": f"{TEST}/{PATCHES}"}
 
 
 @dataclass(frozen=True)
@@ -84,8 +80,6 @@ def find_pairs(folder: Path, dslr: str = "canon", split: str | None = None) -> F
         raise DpedtoolError(f"There is no folder {folder}: name a data set in the layout of DPED.")
     inside = _Inside(folder)
     homes = inside.phones(folder) or (inside.phones(folder / BELOW) if (folder / BELOW).is_dir() else [])
-    if not homes and (folder / "release.json").is_file():
-        raise DpedtoolError(f"{folder} is a release without layout dped, which alone can be imported.")
     if not homes:
         return Found([_plain(folder, dslr, split, inside)], 0)
     if split:
@@ -98,8 +92,8 @@ def find_pairs(folder: Path, dslr: str = "canon", split: str | None = None) -> F
 
 def _part(home: Path, split: str, dslr: str, inside: _Inside) -> PairFolders | None:
     """What a phone's folder holds for one thing."""
-    cameras = inside.cameras(home / _PARTS[split])
-    return _paired(home.resolve().name, split, home / _PARTS[split], dslr, cameras) if cameras else None
+    cameras = inside.cameras(home / PARTS[split])
+    return _paired(home.resolve().name, split, home / PARTS[split], dslr, cameras) if cameras else None
 
 
 def _plain(folder: Path, dslr: str, split: str | None, inside: _Inside) -> PairFolders:

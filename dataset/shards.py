@@ -54,6 +54,11 @@ class ShardWriter:
         return extent
 
 
+def suffix_of(content: bytes) -> str:
+    """Return the suffix of an image file, png or jpg, by its first bytes."""
+    return "png" if content.startswith(b"\x89PNG") else "jpg"
+
+
 def member_name(path: Path, extent: Extent) -> str:
     """Return the name that a shard has for what lies there; empty where no member of an archive begins.
 

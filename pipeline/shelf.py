@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dataset.io import unfinished
 from dataset.schema import Patch
-from dataset.shards import Extent, ShardWriter, read_extent
+from dataset.shards import Extent, ShardWriter, read_extent, suffix_of
 
 SHARD_NAME = re.compile(r"patches-\d{5,}\.tar")
 
@@ -73,7 +73,7 @@ class Shelf:
 
 def store(row: Patch, phone: bytes, dslr: bytes, shard: ShardWriter, path: Path) -> Patch:
     """Append a patch's two files to a shard that will be known as `path`; return its row, accepted and with extents."""
-    suffix = "png" if phone.startswith(b"\x89PNG") else "jpg"
+    suffix = suffix_of(phone)
     phone_extent = shard.add(f"{row.patch_id}.phone.{suffix}", phone)
     dslr_extent = shard.add(f"{row.patch_id}.dslr.{suffix}", dslr)
     return dataclasses.replace(

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,6 +42,7 @@ from pipeline.release.description import (
     CITATION,
     CROISSANT,
     EXAMPLES,
+    FORMAT,
     LICENCE,
     RELEASE,
     STATISTICS,
@@ -61,16 +62,13 @@ from pipeline.release.privacy.dated_names import dated_names, dates_note
 from pipeline.release.privacy.private_texts import Secret
 from pipeline.release.privacy.scan import own_secrets, scan_file
 from pipeline.release.room import check_room, loose_files_notes
-from pipeline.release.sums import sums_text
-from pipeline.release.tables import PAIRS, PATCHES, PATCHES_SCHEMA
+from pipeline.release.tables import CUT_SUMS, LOOSE_SUMS, PAIRS, PATCHES, PATCHES_SCHEMA
 from pipeline.release.whole_photos import Wanted, WholePhoto, cameras, choose, left_out, write_photo
 from pipeline.runner import Lost, run
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-FORMAT = 1
-"""Of `release.json`."""
 FILES_AT_ONCE = 500
 _WORK, _PLAN, _KEY = ".work", "plan.parquet", "key.json"
 
@@ -144,6 +142,11 @@ class _Build:
         self._work = root / _WORK
         self._plan = self._work / _PLAN
 
+    @cached_property
+    def _chunks(self) -> Sequence[Chunk]:
+        """The pieces of the plan, once it is written."""
+        return chunks_of(self._plan)
+
     def make(self, splits: Path) -> Built:
         """Write everything, and prove it."""
         start = time.monotonic()
@@ -165,7 +168,7 @@ class _Build:
         )
         self._write_documents(description)
         sums |= self._prove([name for name in self._files() if name not in sums])
-        write_text(self._root / SUMS, sums_text(sums))
+        write_text(self._root / SUMS, _sums_text(sums))
         size = sum(path.stat().st_size for path in (self._root / name for name in (*sums, SUMS)))
         notes = left_out(photos) + dates_note(self._dated()) + loose_files_notes(description.counts, self._params)
         return Built(description.counts, len(sums) + 1, size, time.monotonic() - start, notes)
@@ -184,7 +187,7 @@ class _Build:
 
     def _clear(self) -> None:
         """Leave nothing but the files of finished chunks: all else is written anew, as a kill may have cut it short."""
-        finished = [chunk for chunk in chunks_of(self._plan) if self._record(chunk).is_file()]
+        finished = [chunk for chunk in self._chunks if self._record(chunk).is_file()]
         kept = {
             name for layout in layouts_of(self._params).values() for chunk in finished for name in layout.files(chunk)
         }
@@ -194,12 +197,11 @@ class _Build:
 
     def _write_images(self) -> int:
         """Write all chunks; return how many patches the layout dped has encoded anew."""
-        every = chunks_of(self._plan)
-        waiting = [chunk for chunk in every if not self._record(chunk).is_file()]
+        waiting = [chunk for chunk in self._chunks if not self._record(chunk).is_file()]
         work = partial(write_chunk, plan=self._plan, root=self._root, params=self._params)
         for chunk, written in self._done(work, waiting, "release"):
             write_json(self._record(chunk), written)
-        return sum(read_json(self._record(chunk))["encoded"] for chunk in every)
+        return sum(read_json(self._record(chunk))["encoded"] for chunk in self._chunks)
 
     def _record(self, chunk: Chunk) -> Path:
         return self._work / f"{chunk.row_group:06d}.json"
@@ -214,7 +216,7 @@ class _Build:
             replacing(self._root / PATCHES) as temporary,
             pq.ParquetWriter(temporary, PATCHES_SCHEMA, compression="zstd") as file,
         ):
-            for chunk in chunks_of(self._plan):
+            for chunk in self._chunks:
                 rows = read_rows_of(self._plan, chunk)
                 for name, values in read_json(self._record(chunk))["sums"].items():
                     rows = rows.append_column(name, pa.array(values, pa.string()))
@@ -284,7 +286,7 @@ class _Build:
 
     def _examples(self, phone: str) -> list[tuple[Image, Image]]:
         """The first patches of a phone, which are a random sample of those to train on, where there are any."""
-        first = next(chunk for chunk in chunks_of(self._plan) if chunk.phone == phone)
+        first = next(chunk for chunk in self._chunks if chunk.phone == phone)
         taken = read_rows_of(self._plan, first).slice(0, self._params.examples)
         return [(_decoded(image.phone, image), _decoded(image.dslr, image)) for image in _read(taken)]
 
@@ -313,17 +315,15 @@ def write_chunk(chunk: Chunk, plan: Path, root: Path, params: ReleaseParams) -> 
         layout.write(chunk, rows, images, root)
     loose = list(wanted["dped"].read(chunk, root)) if "dped" in wanted else None
     return {
-        "sums": _sums("image", images) | _sums("jpeg", loose or [None] * len(images)),
+        "sums": _sums(CUT_SUMS, images) | _sums(LOOSE_SUMS, loose or [None] * len(images)),
         "encoded": sum(not dped.is_jpeg(image.phone) for image in images) if loose else 0,
     }
 
 
-def _sums(kind: str, images: Sequence[Images | None]) -> dict[str, list[str | None]]:
+def _sums(columns: Mapping[str, str], images: Sequence[Images | None]) -> dict[str, list[str | None]]:
     return {
-        f"{side}_{kind}_sha256": [
-            hashlib.sha256(getattr(image, side)).hexdigest() if image else None for image in images
-        ]
-        for side in ("phone", "dslr")
+        name: [hashlib.sha256(getattr(image, side)).hexdigest() if image else None for image in images]
+        for side, name in columns.items()
     }
 
 
@@ -331,6 +331,11 @@ def prove_files(names: Collection[str], root: Path, secrets: Collection[Secret])
     """Return the SHA-256 of files by name, and what they tell that they should not, a sentence each."""
     sums = {name: file_sha256(root / name) for name in names}
     return sums, [finding for name in names for finding in scan_file(root / name, name, secrets)]
+
+
+def _sums_text(sums: Mapping[str, str]) -> str:
+    """SHA256SUMS as `sha256sum -c` reads it."""
+    return "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(sums.items()))
 
 
 def _batches(names: Sequence[str]) -> list[tuple[str, ...]]:

@@ -18,11 +18,11 @@ from dataset.places import as_place
 from dataset.samples_alone import holds_samples
 from dataset.schema import EXCLUDED, SPLITS, Frame, Patch, Photo, Sample
 from dataset.tables import holds, read_frame, read_rows
-from pipeline.release.tables import PAIRS_SCHEMA, PATCHES_SCHEMA
+from pipeline.release.tables import CUT_SUMS, LOOSE_SUMS, PAIRS_SCHEMA, PATCHES_SCHEMA
 
 PLAN_SCHEMA = pa.schema(
     [
-        *(field for field in PATCHES_SCHEMA if not field.name.endswith(("_image_sha256", "_jpeg_sha256"))),
+        *(field for field in PATCHES_SCHEMA if field.name not in {*CUT_SUMS.values(), *LOOSE_SUMS.values()}),
         *(pa.field("shard", pa.string()), pa.field("phone_offset", pa.int64()), pa.field("phone_bytes", pa.int64())),
         *(pa.field("dslr_offset", pa.int64()), pa.field("dslr_bytes", pa.int64())),
     ]

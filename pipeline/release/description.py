@@ -10,6 +10,8 @@ from dataset.params import ReleaseParams
 
 RELEASE, CARD, LICENCE, CITATION, CROISSANT = "release.json", "README.md", "LICENSE", "CITATION.cff", "croissant.json"
 STATISTICS, SUMS = "statistics.json", "SHA256SUMS"
+FORMAT = 1
+"""Of `release.json`."""
 EXAMPLES = "examples"
 """Folder of the example pictures, `<phone>.png` each."""
 

@@ -12,6 +12,8 @@ import pyarrow as pa
 from dataset.schema import Frame, Patch, Photo, Row, arrow_schema
 
 PATCHES, PAIRS = "patches.parquet", "pairs.parquet"
+CUT_SUMS, LOOSE_SUMS = ({side: f"{side}_{kind}_sha256" for side in ("phone", "dslr")} for kind in ("image", "jpeg"))
+"""Columns of SHA-256, hex, by side: of the images as they were cut, and of the files of layout dped."""
 
 _OF_PATCH = (
     *("pair_id", "scene_id", "mode", "size", "x", "y", "ncc", "best_ncc", "dx", "dy", "angle_deg", "second_ncc"),

@@ -65,14 +65,6 @@ def test_several_phones_a_validation_part_and_a_release(iphone: Path, tmp_path: 
     assert parts(release) == expected
 
 
-def test_a_release_of_other_layouts_is_not_imported(tmp_path: Path) -> None:
-    for name in ("examples", "webdataset"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "release.json").touch()
-    with pytest.raises(DpedtoolError, match="is a release without layout dped, which alone can be imported"):
-        find_pairs(tmp_path)
-
-
 def test_two_plain_folders_are_for_what_the_user_says(tmp_path: Path) -> None:
     put_both(tmp_path, range(4))
     assert parts(tmp_path, split="test") == [("iphone", "test", 4)]

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -85,6 +85,24 @@ def released(splits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("out") / "release"
     build_release(splits, out, PARAMS)
     return out
+
+
+def stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def interrupt(
+    monkeypatch: pytest.MonkeyPatch,
+    how: Callable[..., None],
+    splits: Path,
+    out: Path,
+    params: ReleaseParams = PARAMS,
+) -> None:
+    """Build a release until its documents would be written."""
+    with monkeypatch.context() as patch:
+        patch.setattr(build._Build, "_write_documents", how)
+        with pytest.raises(KeyboardInterrupt):
+            build_release(splits, out, params)
 
 
 def sums(folder: Path) -> str:
@@ -191,13 +209,7 @@ def test_an_interrupted_build_leaves_nothing_and_goes_on(
 def test_what_an_interrupted_build_of_other_images_left_is_not_taken(
     splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(build._Build, "_write_documents", stop)
-        with pytest.raises(KeyboardInterrupt):
-            build_release(splits, tmp_path / "release", replace(PARAMS, jpeg_quality=50, patches_a_file=2))
+    interrupt(monkeypatch, stop, splits, tmp_path / "release", replace(PARAMS, jpeg_quality=50, patches_a_file=2))
     build_release(splits, tmp_path / "release", PARAMS)
     build_release(splits, tmp_path / "again", PARAMS)
     assert sums(tmp_path / "release") == sums(tmp_path / "again")
@@ -206,13 +218,7 @@ def test_what_an_interrupted_build_of_other_images_left_is_not_taken(
 def test_another_sentence_does_not_write_the_images_again(
     splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(build._Build, "_write_documents", stop)
-        with pytest.raises(KeyboardInterrupt):
-            build_release(splits, tmp_path / "release", PARAMS)
+    interrupt(monkeypatch, stop, splits, tmp_path / "release")
     monkeypatch.setattr(build, "write_chunk", stop)
     build_release(splits, tmp_path / "release", replace(PARAMS, description="Others."))
     assert "Others." in (tmp_path / "release/README.md").read_text()
@@ -374,10 +380,7 @@ def test_what_a_killed_build_has_left_is_written_anew(
         (hidden / left).write_text("cut sh")
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(build._Build, "_write_documents", killed)
-        with pytest.raises(KeyboardInterrupt):
-            build_release(splits, tmp_path / "release", PARAMS)
+    interrupt(monkeypatch, killed, splits, tmp_path / "release")
     build_release(splits, tmp_path / "release", PARAMS)
     assert sums(tmp_path / "release") == sums(released)
 
@@ -392,14 +395,8 @@ def test_a_finding_can_be_mended(splits: Path, released: Path, tmp_path: Path) -
 def test_a_photo_that_has_gone_since_a_killed_build_is_not_released(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
     splits = write_split(tmp_path, ("a",))
-    with monkeypatch.context() as patch:
-        patch.setattr(build._Build, "_write_documents", killed)
-        with pytest.raises(KeyboardInterrupt):
-            build_release(splits, tmp_path / "release", PARAMS)
+    interrupt(monkeypatch, stop, splits, tmp_path / "release")
     tested = sorted(row.pair_id for row in read_rows(Photo.table_in(splits), Photo) if row.split == "test")
     (tmp_path / "photos/a" / f"{tested[-1].removeprefix('a-')}.jpg").unlink()
     build_release(splits, tmp_path / "release", PARAMS)

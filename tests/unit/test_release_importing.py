@@ -264,3 +264,11 @@ def test_what_an_import_was_made_with_lies_beside_the_table(phone: Path, tmp_pat
     assert told["residual_px"]["measured"] == 15
     assert told["residual_px"]["p95"] < 0.1
     assert {row.params_sha256 for row in patches(tmp_path / "out")} == {told["params_sha256"]}
+
+
+def test_a_release_of_other_layouts_is_not_imported(tmp_path: Path) -> None:
+    for name in ("examples", "webdataset"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "release.json").touch()
+    with pytest.raises(DpedtoolError, match="is a release without layout dped, which alone can be imported"):
+        import_layout(tmp_path, tmp_path / "out", Params())

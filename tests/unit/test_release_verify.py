@@ -20,10 +20,10 @@ import pytest
 from PIL import Image
 from release_rig import PARAMS, write_release, write_sums
 
+from dataset.dped_layout import PARTS
 from dataset.errors import DpedtoolError
 from dataset.io import file_sha256
 from pipeline.release.description import CARD, CITATION, CROISSANT, LICENCE, RELEASE, SUMS
-from pipeline.release.layouts.dped import FOLDERS
 from pipeline.release.tables import PAIRS, PATCHES
 from pipeline.release.verification.verify import verify
 from pipeline.runner import Lost
@@ -182,7 +182,7 @@ def swap(folder: Path) -> None:
 
 def set_jpeg_sums(folder: Path, row: dict[str, Any]) -> None:
     """Give a row the sums of the files of layout dped as they lie there."""
-    above = folder / "dped/iphone" / FOLDERS[row["split"]]
+    above = folder / "dped/iphone" / PARTS[row["split"]]
     for side, name in (("phone", "iphone"), ("dslr", "canon")):
         row[f"{side}_jpeg_sha256"] = file_sha256(above / name / f"{row['number']}.jpg")
 

@@ -18,6 +18,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dataset import markdown
+from dataset.dped_layout import PARTS
 from dataset.licence import check_licence, front_matter, is_own
 from dataset.params import PatchesParams
 from dataset.schema import SPLITS, Alignment, Patch, Photo
@@ -25,7 +26,7 @@ from pipeline.release.description import EXAMPLES, LICENCE, SUMS, Description
 from pipeline.release.documents.citation import bibtex
 from pipeline.release.documents.croissant import record_set_of
 from pipeline.release.documents.statistics import DPED_PATCHES_A_PAIR, QUANTILES
-from pipeline.release.layouts import dped, embedded, webdataset
+from pipeline.release.layouts import embedded, webdataset
 from pipeline.release.tables import PAIRS_SCHEMA, PATCHES_SCHEMA, meanings
 
 TEMPLATE = "card.md.j2"
@@ -100,7 +101,7 @@ def _known(description: Description) -> dict[str, Any]:
         "simulated": figures.get("simulated"),
         "encoded": description.encoded,
         "photos": description.photos,
-        "folders": dped.FOLDERS,
+        "folders": PARTS,
         "schemas": {"patches.parquet": PATCHES_SCHEMA, "pairs.parquet": PAIRS_SCHEMA},
         "measures": MEASURES,
         "quantiles": [*QUANTILES, "largest"],

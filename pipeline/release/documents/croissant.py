@@ -19,6 +19,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from dataset.dped_layout import PARTS
 from dataset.licence import check_licence, is_own, text_address
 from dataset.markdown import plain
 from dataset.schema import SPLITS
@@ -265,7 +266,7 @@ def _shards(phone: str, base: str, shards: Sequence[Json], ids: _Ids) -> Iterato
 def _loose(phone: str, base: str, dslr_folder: str, ids: _Ids) -> Iterator[Json]:
     folder = f"{dped.ROOT}/{phone}"
     for camera, files in {"phone": phone, "dslr": dslr_folder}.items():
-        patterns = [glob.escape(f"{folder}/{part}/{files}") + "/*.jpg" for part in dped.FOLDERS.values()]
+        patterns = [glob.escape(f"{folder}/{part}/{files}") + "/*.jpg" for part in PARTS.values()]
         file_set = _file_set(ids, f"{folder}/{camera}", patterns, ["image/jpeg"])
         name = f"{base}/{camera}"
         source = {"fileSet": {"@id": file_set["@id"]}}

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from dataset import photos, shards
+from dataset.dped_layout import BELOW
 from dataset.dped_pairs import Couple, Found, PairFolders, find_pairs
 from dataset.errors import DpedtoolError
 from dataset.io import code_digest, digest, replacing, write_json
@@ -34,6 +35,7 @@ from dataset.shards import ShardWriter
 from dataset.tables import TableWriter, read_frame
 from pipeline import correlation, exposure, geometry, shelf, shifts, subpixel, windows
 from pipeline.pairing import identifier
+from pipeline.release.description import RELEASE
 from pipeline.release.importing import measured_pair
 from pipeline.release.importing.measured_pair import judge_pair
 from pipeline.resume import Finished, work_off
@@ -109,9 +111,11 @@ def import_layout(
         were cut from photos; another run is writing there; or work came to no end.
 
     """
+    if (folder / RELEASE).is_file() and not (folder / BELOW).is_dir():
+        raise DpedtoolError(f"{folder} is a release without layout dped, which alone can be imported.")
     found = find_pairs(folder, dslr, part)
     phones = sorted({pairs.phone for pairs in found.pairs})
-    _check_room(out, phones)
+    _check_out(out, phones)
     done = {
         phone: _Import(phone, [pairs for pairs in found.pairs if pairs.phone == phone], out, params).run(
             workers, scheduler
@@ -288,7 +292,7 @@ def _refuse_lost(batch: Batch, lost: Lost) -> list[Patch]:
     )
 
 
-def _check_room(out: Path, phones: Sequence[str]) -> None:
+def _check_out(out: Path, phones: Sequence[str]) -> None:
     """Refuse a folder where tables of photos stand, which would no longer be of the patches beside them."""
     ours = [Photo.table_in(out / "splits"), *(Frame.table_in(out / "patches" / phone) for phone in phones)]
     for table in ours:

@@ -15,13 +15,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from dataset.dped_layout import FULL_SIZE, PATCHES, TEST, TRAINING, VALIDATION
+from dataset.dped_layout import BELOW, FULL_SIZE, PARTS, TEST
 from dataset.photos import decode_image, encode_image
 from pipeline.release.chunks import Chunk, Images
 
-ROOT = "dped"
-FOLDERS = {"train": TRAINING, "validation": f"{VALIDATION}/{PATCHES}", "test": f"{TEST}/{PATCHES}"}
-"""Below the folder of a phone, by split."""
+ROOT = BELOW
 
 
 class Dped:
@@ -41,7 +39,7 @@ class Dped:
 
     def folders(self, phone: str, split: str) -> tuple[str, str]:
         """Return the folders of the phone's and of the DSLR's patches, relative to the release."""
-        above = f"{ROOT}/{phone}/{FOLDERS[split]}"
+        above = f"{ROOT}/{phone}/{PARTS[split]}"
         return f"{above}/{phone}", f"{above}/{self._dslr_folder}"
 
     def files(self, chunk: Chunk) -> list[str]:

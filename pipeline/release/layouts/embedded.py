@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset.errors import DpedtoolError
+from dataset.shards import suffix_of
 from pipeline.release.chunks import Chunk, Images
-from pipeline.release.layouts.webdataset import suffix_of
 from pipeline.release.tables import FACTS, PATCHES_SCHEMA
 
 ROOT = "parquet"

@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from dataset.errors import DpedtoolError
-from dataset.shards import ShardWriter
+from dataset.shards import ShardWriter, suffix_of
 from pipeline.release.chunks import Chunk, Images
 from pipeline.release.tables import FACTS
 
@@ -50,11 +50,6 @@ class WebDataset:
                     yield _images(name, shard, list(members))
         except tarfile.TarError as error:
             raise DpedtoolError(f"{self.files(chunk)[0]} is damaged: {error}.") from None
-
-
-def suffix_of(content: bytes) -> str:
-    """Return the suffix of an image file, png or jpg, by its first bytes."""
-    return "png" if content.startswith(b"\x89PNG") else "jpg"
 
 
 def _images(name: str, shard: tarfile.TarFile, members: Sequence[tarfile.TarInfo]) -> Images:

@@ -1,4 +1,4 @@
-"""The files of a release, each looked at once: whole as listed, free of private data, and what the tables say it is.
+"""The files of a release, all looked at: whole as listed, free of private data, and what the tables say it is.
 
 This is what worker processes do: a piece of patches in all its layouts, or some other files, at a time. An image that
 lies in several layouts is scanned and decoded once, being known by its SHA-256.
@@ -23,7 +23,7 @@ from pipeline.release.chunks import Chunk, read_rows_of
 from pipeline.release.description import SUMS
 from pipeline.release.layouts import Layout, layouts_of
 from pipeline.release.privacy.scan import scan, scan_file
-from pipeline.release.tables import FACTS, PAIRS, PATCHES
+from pipeline.release.tables import CUT_SUMS, FACTS, LOOSE_SUMS, PAIRS, PATCHES
 from pipeline.release.verification.archives import fault_of_unpacking, faults_of_parquet, faults_of_tar
 from pipeline.release.verification.listing import one_line
 from pipeline.release.verification.patch_images import Means, means_of, read_patch
@@ -32,9 +32,6 @@ from pipeline.release.verification.unclaimed import unclaimed_bytes
 SIDES = {"phone": "the phone's image", "dslr": "the DSLR's image"}
 ORDER: tuple[LayoutName, ...] = ("webdataset", "parquet", "dped")
 """Layouts in the order in which a piece is read: those that hold the images as they were cut come first."""
-_SUMS = {side: f"{side}_image_sha256" for side in SIDES}
-_LOOSE_SUMS = {side: f"{side}_jpeg_sha256" for side in SIDES}
-"""Columns of SHA-256, hex: of the images as they were cut, and of the files of layout dped."""
 _ANOTHER = f"is another than the one that {PATCHES} has the SHA-256 of"
 _NO_SUM = f"is one that {PATCHES} has no SHA-256 of"
 _DAMAGED = (DpedtoolError, tarfile.TarError, pa.ArrowException, ValueError, LookupError, ArithmeticError, MemoryError)
@@ -134,11 +131,11 @@ class _Reader:
 
     def __init__(self, inspection: Inspection, piece: Piece) -> None:
         self._at, self._piece, self._found = inspection, piece, Found()
-        columns = ["patch_id", *_SUMS.values(), *_LOOSE_SUMS.values(), *FACTS]
+        columns = ["patch_id", *CUT_SUMS.values(), *LOOSE_SUMS.values(), *FACTS]
         self._rows = read_rows_of(inspection.folder / PATCHES, piece.chunk, columns)
         self._names: list[str] = self._rows["patch_id"].to_pylist()
-        self._cut = {side: self._rows[name].to_pylist() for side, name in _SUMS.items()}
-        self._loose = {side: self._rows[name].to_pylist() for side, name in _LOOSE_SUMS.items()}
+        self._cut = {side: self._rows[name].to_pylist() for side, name in CUT_SUMS.items()}
+        self._loose = {side: self._rows[name].to_pylist() for side, name in LOOSE_SUMS.items()}
         self._whole: dict[str, Means] = {}
         """Images that were decoded, by SHA-256."""
         self._seen: dict[tuple[int, str], Means] = {}

@@ -13,7 +13,7 @@ from dataset.errors import DpedtoolError
 from dataset.licence import check_licence, front_matter, is_own, text_address
 from dataset.params import CAMERA_NAME, ReleaseParams
 from dataset.schema import SPLITS
-from pipeline.release.description import CARD, CITATION, CROISSANT, EXAMPLES, LICENCE, RELEASE, STATISTICS
+from pipeline.release.description import CARD, CITATION, CROISSANT, EXAMPLES, FORMAT, LICENCE, RELEASE, STATISTICS
 from pipeline.release.tables import PAIRS, PATCHES
 from pipeline.release.verification.listing import Listing, is_inside, one_line
 from pipeline.release.verification.plain_yaml import MOST_CHARACTERS, UNUSABLE, load_yaml
@@ -81,7 +81,7 @@ def check_documents(folder: Path, listing: Listing, statement: Statement | None)
 
 
 def _faults_of(data: Mapping[str, Any]) -> list[str]:
-    if data.get("format") != 1:
+    if data.get("format") != FORMAT:
         return [
             f"its format is {_shown(data.get('format'))}, and this version reads 1: use the dpedtool that wrote it."
         ]
