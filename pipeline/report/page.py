@@ -1,0 +1,71 @@
+"""The page: templates filled, its own script and style inside, and a policy that lets nothing else run."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+PAGE = "report.html"
+FILES = "files"
+"""Folder beside the page, of what is loaded as it is looked at."""
+SCRIPTS = ("compare.js", "pairs.js")
+STYLES = ("style.css", "overview.css", "compare.css", "pairs.css", "patches.css")
+
+
+def render(context: Mapping[str, Any]) -> str:
+    """Return the whole page.
+
+    Parameters
+    ----------
+    context
+        What report.html and the templates that it includes name.
+
+    """
+    environment = _environment()
+    script = _source(environment, SCRIPTS)
+    return environment.get_template(PAGE).render(
+        context, policy=_policy(script), script=Markup(script), style=Markup(_source(environment, STYLES))
+    )
+
+
+def as_script_data(data: Any) -> Markup:
+    """Return JSON that may stand inside a <script> element or file: no name in it can end the element."""
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    # HTML, 13.3: a script ends at "</script", and changes its state at "<!--"; JSON may write any character as \\uXXXX.
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704
+
+
+def _policy(script: str) -> str:
+    """Return the Content-Security-Policy: the page's own script, files beside the page, and nothing from elsewhere.
+
+    'self' is the folder of a page behind http; that of a file:// page has no name but file:.
+    """
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}' 'self' file:; style-src 'unsafe-inline'; "
+        "img-src 'self' file: data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _source(environment: Environment, names: tuple[str, ...]) -> str:
+    loader = environment.loader
+    assert loader is not None  # noqa: S101
+    return "\n".join(loader.get_source(environment, name)[0] for name in names)
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("pipeline.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

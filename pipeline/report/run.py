@@ -1,0 +1,162 @@
+"""What the stages of a run left: read from `results`, or None where a stage has not run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from dataset.errors import DpedtoolError
+from dataset.io import read_json
+from dataset.params import Params
+from dataset.schema import Alignment, Pair, Patch, Photo, Row, Sample, Score, Timing
+from dataset.tables import read_frame, read_rows
+
+RowT = TypeVar("RowT", bound=Row)
+
+STAGES = ("pair", "align", "patches", "split", "train", "evaluate")
+"""The stages that a report tells of, in their order."""
+
+
+@dataclass(frozen=True)
+class PhoneRun:
+    """What the stages left of one phone. Reading raises DpedtoolError where a file is damaged; None: not there."""
+
+    results: Path
+    name: str
+
+    @cached_property
+    def pairs(self) -> list[Pair] | None:
+        """Pairs and lone photos."""
+        return _rows(Pair.table_in(self.results / "pairs" / self.name), Pair)
+
+    @cached_property
+    def synchronisation(self) -> dict[str, Any] | None:
+        """synchronisation.json, as `pipeline.synchronisation.synchronisation` describes it."""
+        return _json(self.results / "pairs" / self.name / "synchronisation.json")
+
+    @cached_property
+    def alignments(self) -> list[Alignment] | None:
+        """One row for each pair that has both photos."""
+        return _rows(Alignment.table_in(self.results / "aligned" / self.name), Alignment)
+
+    @cached_property
+    def timings(self) -> list[Timing] | None:
+        """Processor time of the pairs."""
+        return _rows(Timing.table_in(self.results / "aligned" / self.name), Timing)
+
+    def patches(self, only: Sequence[str]) -> pd.DataFrame | None:
+        """Return these columns of the table of windows, kept and rejected; millions of rows for a large session."""
+        return _frame(self.patch_table, Patch, only)
+
+    @property
+    def patch_table(self) -> Path:
+        """Where the table of windows is; the shards lie beside it."""
+        return Patch.table_in(self.results / "patches" / self.name)
+
+    @cached_property
+    def selection(self) -> dict[str, Any] | None:
+        """selection.json: how many windows were kept, by what they show."""
+        return _json(self.results / "patches" / self.name / "selection.json")
+
+    def samples(self, only: Sequence[str]) -> pd.DataFrame | None:
+        """Return these columns of the table of accepted patches and their split."""
+        return _frame(self.results / "splits" / f"{self.name}.parquet", Sample, only)
+
+    @cached_property
+    def card(self) -> dict[str, Any] | None:
+        """model.json: the network and how it was trained."""
+        return _json(self.results / "models" / self.name / "model.json")
+
+    @cached_property
+    def history(self) -> pd.DataFrame | None:
+        """history.csv: a row a validation; None for a network that was not trained here."""
+        path = self.results / "models" / self.name / "history.csv"
+        if not path.is_file():
+            return None
+        try:
+            return pd.read_csv(path)
+        except (OSError, ValueError) as error:
+            raise DpedtoolError(f"{path} cannot be read ({error}): train again.") from None
+
+    @property
+    def evaluation(self) -> Path:
+        """Folder of the scores and of the examples."""
+        return self.results / "evaluations" / self.name
+
+    @cached_property
+    def metrics(self) -> dict[str, Any] | None:
+        """metrics.json: mean scores by protocol, as `dvc metrics` shows them."""
+        return _json(self.evaluation / "metrics.json")
+
+    @cached_property
+    def scores(self) -> pd.DataFrame | None:
+        """A row a test patch; columns of `dataset.schema.Score`."""
+        return _frame(Score.table_in(self.evaluation), Score, None)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Name the stages that have left nothing of this phone."""
+        tables = {
+            "pair": Pair.table_in(self.results / "pairs" / self.name),
+            "align": Alignment.table_in(self.results / "aligned" / self.name),
+            "patches": self.patch_table,
+            "split": self.results / "splits" / f"{self.name}.parquet",
+            "train": self.results / "models" / self.name / "model.json",
+            "evaluate": self.evaluation / "metrics.json",
+        }
+        return tuple(stage for stage, table in tables.items() if not table.is_file())
+
+
+@dataclass(frozen=True)
+class Run:
+    """A whole run: its phones, and what they share."""
+
+    results: Path
+    params: Params
+
+    @cached_property
+    def phones(self) -> tuple[PhoneRun, ...]:
+        """The phones that the params file names; without such, those that any stage has left something of."""
+        return tuple(PhoneRun(self.results, name) for name in self.params.captures.phones or _found(self.results))
+
+    @cached_property
+    def photos(self) -> list[Photo] | None:
+        """The split's record: which pair is on which side and why."""
+        return _rows(Photo.table_in(self.results / "splits"), Photo)
+
+    @cached_property
+    def verdict(self) -> dict[str, Any] | None:
+        """What `dpedtool split --verify --verdict` wrote."""
+        return _json(self.results / "splits" / "verdict.json")
+
+    @cached_property
+    def records(self) -> dict[str, dict[str, Any]]:
+        """What `dpedtool --record` wrote of each command, by the file's stem: 'split', 'align.phone-a'."""
+        return {path.stem: read_json(path) for path in sorted((self.results / "records").glob("*.json"))}
+
+    @cached_property
+    def is_simulated(self) -> bool:
+        """Whether the photos were rendered: the simulator leaves the truth beside its captures, and no camera does."""
+        return (Path(self.params.captures.root) / "truth.json").is_file()
+
+
+def _rows(path: Path, row_type: type[RowT]) -> list[RowT] | None:
+    return read_rows(path, row_type) if path.is_file() else None
+
+
+def _frame(path: Path, row_type: type[Row], only: Sequence[str] | None) -> pd.DataFrame | None:
+    return read_frame(path, row_type, only) if path.is_file() else None
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    return read_json(path) if path.is_file() else None
+
+
+def _found(results: Path) -> tuple[str, ...]:
+    folders = (path for stage in ("pairs", "aligned", "patches") for path in (results / stage).glob("*/"))
+    return tuple(sorted({path.name for path in folders}))
