@@ -740,13 +740,44 @@ def export(model: Path, out: Path, file_format: str, clip: bool, scores: Path | 
 @main.command()
 @click.argument("results", type=FILE)
 @out_option
+@click.option("--pictures/--no-pictures", default=True, help="Let every pair be looked at, or write the figures alone.")
+@click.option(
+    "--single-file",
+    is_flag=True,
+    help="Put the pictures of all pairs into the page, to hand it on as one file; for some hundred pairs at most.",
+)
+@workers_option
+@scheduler_option
 @params_options
-def report(results: Path, out: Path, params: Params) -> None:
-    """Write one HTML page on a whole run. RESULTS is what `dvc repro` leaves; writes OUT/report.html."""
-    from pipeline.report import write_report
+def report(
+    results: Path,
+    out: Path,
+    pictures: bool,
+    single_file: bool,
+    workers: int,
+    scheduler: str | None,
+    params: Params,
+) -> None:
+    """Write one HTML page on a whole run. Writes OUT/report.html, and OUT/report.json for machines.
 
-    page = write_report(results, out, params)
-    click.echo(f"The report is {page}.")
+    RESULTS is what `dvc repro` leaves; stages that have not run are said to be so. OUT/files has the pictures of the
+    pairs, which the page loads as they are looked at: hand both on together, or use --single-file. The page needs no
+    network. An interrupted report goes on where it stopped, and pictures that are still right are kept.
+    """
+    if single_file and not pictures:
+        raise click.UsageError("--single-file puts the pictures into the page, --no-pictures makes none: choose one.")
+    if pictures:
+        warm_up(workers, "pipeline.report.pairs.details")
+    from pipeline.report.build import write_report
+
+    if scheduler:
+        results, out = results.absolute(), out.absolute()
+    written = write_report(
+        results, out, params, pictures=pictures, single_file=single_file, workers=workers, scheduler=scheduler
+    )
+    if written.unshown:
+        click.echo(f"{written.unshown} of {written.pairs} rows have no pictures; opened in the page, each says why.")
+    click.echo(f"The report is {written.page}.")
 
 
 def _camera_folders(folders: tuple[Place, ...], phone: str | None, params: Params) -> tuple[Place, Place]:

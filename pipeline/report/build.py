@@ -1,0 +1,105 @@
+"""Stage report: the page on a whole run, its figures for machines, and the pictures of the pairs beside it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from dataset.errors import DpedtoolError
+from dataset.io import write_json, write_text
+from dataset.params import Params
+from dataset.schema import Alignment, Pair, Patch
+from pipeline.report.network import network
+from pipeline.report.overview.figures import figures
+from pipeline.report.page import FILES, PAGE, render
+from pipeline.report.pairs.details import show_pairs
+from pipeline.report.pairs.embedding import embedded
+from pipeline.report.pairs.rows import pair_rows
+from pipeline.report.patches import patch_samples
+from pipeline.report.run import Run
+
+FIGURES = "report.json"
+FORMAT = 1
+"""Of report.json; it grows when a key changes its meaning or goes."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written."""
+
+    page: Path
+    pairs: int
+    """Pairs and lone photos in the list."""
+    unshown: int
+    """Those of them without pictures though they were asked for."""
+
+
+def write_report(
+    results: Path,
+    out: Path,
+    params: Params,
+    *,
+    pictures: bool = True,
+    single_file: bool = False,
+    workers: int = 1,
+    scheduler: str | None = None,
+) -> Report:
+    """Write `out/report.html`, `out/report.json` and, beside them, the pictures that the page loads.
+
+    Parameters
+    ----------
+    results
+        Folder that holds what the stages wrote, as dvc.yaml names it: pairs/, aligned/, patches/, splits/, models/,
+        evaluations/, records/. What is not there is said to be so on the page.
+    out
+        Folder of the report. Pictures of an earlier report that are still right are kept.
+    params
+        Parameters of the run, of which the page tells.
+    pictures
+        Whether pairs can be looked at; without, the page has the figures alone.
+    single_file
+        Whether all is put into the page, in place of the folder beside it.
+    workers, scheduler
+        As `pipeline.runner.run` takes them.
+
+    Raises
+    ------
+    DpedtoolError
+        There is nothing at `results`; a file is damaged; or the pictures are too large for one page.
+
+    """
+    if not results.is_dir():
+        raise DpedtoolError(f"There is no folder {results}: name the one that holds pairs/, aligned/ and the others.")
+    run = Run(results, params)
+    told = figures(run)
+    folder = out / FILES / "pairs"
+    shown: Collection[str] = ()
+    if pictures:
+        shown = show_pairs(run, folder, workers=workers, scheduler=scheduler)
+    rows = [asdict(row) for row in pair_rows(run, shown)]
+    context = {
+        "title": _title(params, run),
+        "overview": told,
+        "run": told,
+        "pairs": {
+            "rows": rows,
+            "reasons": {"pair": {**Pair.REASONS, **Alignment.REASONS}, "patch": dict(Patch.REASONS)},
+            "embedded": embedded(folder, shown) if single_file else None,
+        },
+        "patches": patch_samples(run),
+        "network": network(run),
+    }
+    text = render(context)
+    write_json(out / FIGURES, {"format": FORMAT, "figures": told, "pairs": rows})
+    write_text(out / PAGE, text)
+    if single_file or not pictures:
+        # The page that needed them is gone.
+        shutil.rmtree(out / FILES, ignore_errors=True)
+    return Report(out / PAGE, len(rows), len(rows) - len(shown) if pictures else 0)
+
+
+def _title(params: Params, run: Run) -> str:
+    phones = ", ".join(phone.name for phone in run.phones)
+    return f"{phones} beside {params.captures.reference}" if phones else "No phone"
