@@ -463,7 +463,31 @@ class Score(Row):
     ssim_after: float = column("SSIM of the network's output, clipped to 0..1", "-1..1")
 
 
-TABLES: tuple[type[Row], ...] = (Pair, Alignment, Timing, Patch, Frame, Sample, Photo, Score)
+@dataclass(frozen=True, kw_only=True)
+class Shown(Row):
+    """What the report shows of one pair or lone photo: the files of its folder beside the table."""
+
+    TABLE: ClassVar[str] = "shown"
+    MADE_BY: ClassVar[str] = "report"
+    STATUSES: ClassVar[tuple[str, ...]] = ("shown", "failed")
+    REASONS: ClassVar[Mapping[str, str]] = {
+        "unreadable_photo": "a photo cannot be read or decoded any more; the other one is shown, if it can be",
+        "photo_changed": "a photo is not the one that was paired; the other one is shown, if it can be",
+        "worker_lost": "the process that worked on the pair was killed twice",
+        "internal_error": "a fault of the program",
+    }
+
+    pair_id: str = column("the pair, as in the table of pairs: the folder's name")
+    phone: str = column("phone that took the photo")
+    status: str = column("shown; or failed, when another run looks again")
+    reason: str = column("why it failed; else empty", default="")
+    detail: str = column("the reason as a sentence, with figures", default="")
+    pictures: int = column("pictures in the folder, the thumbnail among them; 0: nothing could be read")
+    bytes: int = column("length of all files in the folder together", "byte")
+    key: str = column("digest of the inputs and code that made the folder, as the first line of its details.js has it")
+
+
+TABLES: tuple[type[Row], ...] = (Pair, Alignment, Timing, Patch, Frame, Sample, Photo, Score, Shown)
 
 _ARROW_TYPES: Mapping[Any, pa.DataType] = {
     str: pa.string(),

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-PairStatus = Literal["aligned", "rejected", "failed", "unpaired"]
+PairStatus = Literal["aligned", "rejected", "failed", "unpaired", "paired"]
+"""As the tables of alignments and pairs say; paired: align has not looked at the pair."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class PairRow:
     psnr_after_db: float | None
     """The same after the network."""
     pictures: bool
-    """Whether files/pairs/<id>/ has a thumbnail and the rest."""
+    """Whether files/pairs/<id>/ has a thumbnail and the rest. It has details.js in any case, which says why not."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class Shift:
     dy: float
     ncc: float
     state: Literal["found", "amiss", "unclear"]
-    """found: dx and dy can be believed; amiss: it shows clearly elsewhere, or not at all; unclear: neither."""
+    """found: dx and dy can be believed, however large; amiss: it shows clearly elsewhere, where dx and dy only point
+    to, or not at all; unclear: neither."""
 
 
 @dataclass(frozen=True)
@@ -112,13 +114,13 @@ class PairDetails:
     phone: Picture | None
     dslr: Picture | None
     crop: tuple[int, int, int, int] | None
-    """x, y, width, height of the common crop in the phone's photo."""
+    """x, y, width, height of the common crop in the phone's photo; None unless of kind aligned."""
     window_px: int | None
     """Side of the windows of `shifts`."""
     shifts: list[Shift]
     """Measured anew on the aligned images, in full resolution."""
     residual_px: float | None
-    """Their median over those found."""
+    """Median length of those found that touch no masked box; None where they are fewer than five."""
     residual_p95_px: float | None
     mask: list[tuple[int, int, int, int]]
     """x, y, width, height of masked boxes, in px of the crop."""

@@ -1,0 +1,165 @@
+"""A folder for each pair and lone photo, with its pictures and what was measured on them: made once, in parallel."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Set
+from functools import partial
+from pathlib import Path
+
+import cv2
+
+from dataset import photos
+from dataset.errors import DpedtoolError, Rejection
+from dataset.io import code_digest, digest
+from dataset.schema import Shown
+from dataset.tables import write_rows
+from pipeline import aligned, geometry, overlay, residuals, transform, warping
+from pipeline.report import page
+from pipeline.report.pairs import cases, content, opened, spots
+from pipeline.report.pairs.cases import NO_WINDOWS, Case, Windows, cases_of, windows_of
+from pipeline.report.pairs.opened import key_of, nothing_of, open_pair, write_details
+from pipeline.report.run import PhoneRun, Run
+from pipeline.resume import Finished, work_off
+from pipeline.runner import Lost
+
+Item = tuple[Case, Windows]
+
+_OURS = re.compile(r"(thumbnail|phone|dslr)\.jpg|spot-\d+-(phone|dslr)\.png|details\.js|\..*")
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def show_pairs(run: Run, folder: Path, *, workers: int = 1, scheduler: str | None = None) -> dict[str, Shown]:
+    """Write `folder/<pair_id>/` for every pair and lone photo of all phones, and the table `folder/shown.parquet`.
+
+    Each has details.js, which calls `dpedtool.details` with a `PairDetails`, and the pictures that this names beside
+    thumbnail.jpg. What an earlier run made of the same photos, rows and code is kept, also of one that was interrupted;
+    the folders of pairs that are gone are removed. The files are the same bytes for any number of workers.
+
+    Parameters
+    ----------
+    run
+        The results of the stages; those that are missing are left out.
+    folder
+        For nothing else.
+    workers, scheduler
+        As `pipeline.runner.run` takes them.
+
+    Returns
+    -------
+    dict
+        The row of each pair by pair_id; those with `pictures` have a thumbnail.
+
+    Raises
+    ------
+    DpedtoolError
+        Another run is writing to `folder`, a table cannot be read, or names a pair as no folder can be.
+
+    """
+    items = {_key(item): item for phone in run.phones for item in _items(phone)}
+    table = Shown.table_in(folder)
+    with Finished(table, Shown) as finished:
+        work_off(
+            items,
+            partial(show_pair, folder=folder),
+            partial(_lost, folder=folder),
+            finished,
+            usable=lambda rows: _is_whole(folder / rows[0].pair_id, rows[0]),
+            reads=[path for case, _ in items.values() for path in (case.phone_path, case.dslr_path) if path],
+            workers=workers,
+            scheduler=scheduler,
+            label="pictures of pairs",
+        )
+        rows = [row for key in items for row in finished.get(key)]
+        write_rows(table, Shown, rows)
+        finished.clear()
+        _remove_others(folder, {row.pair_id for row in rows})
+    return {row.pair_id: row for row in rows}
+
+
+def show_pair(item: Item, folder: Path) -> list[Shown]:
+    """Write the folder of one pair below `folder`, and return its row."""
+    place = _emptied(folder / item[0].pair_id)
+    seen = open_pair(*item, place)
+    write_details(place, seen.details, _key(item))
+    return [_row(item, place, seen.pictures, seen.problem)]
+
+
+def _lost(item: Item, lost: Lost, folder: Path) -> list[Shown]:
+    place = _emptied(folder / item[0].pair_id)
+    write_details(place, nothing_of(item[0], f"The pictures could not be made: {lost.detail}"), _key(item))
+    return [_row(item, place, 0, lost)]
+
+
+def _items(phone: PhoneRun) -> Iterator[Item]:
+    windows = windows_of(phone)
+    for case in cases_of(phone):
+        if not _NAME.fullmatch(case.pair_id):
+            raise DpedtoolError(f"{case.pair_id!r} cannot name a folder: run `dpedtool pair` again.")
+        yield case, windows.get(case.pair_id, NO_WINDOWS)
+
+
+def _row(item: Item, place: Path, pictures: int, problem: Rejection | Lost | None) -> Shown:
+    return Shown(
+        pair_id=item[0].pair_id,
+        phone=item[0].phone,
+        status="failed" if problem else "shown",
+        reason=problem.reason if problem else "",
+        detail=problem.detail if problem else "",
+        pictures=pictures,
+        bytes=_bytes_in(place),
+        key=_key(item),
+    )
+
+
+def _key(item: Item) -> str:
+    """Where the photos lie does not matter, but for what is said of those that cannot be read."""
+    case, windows = item
+    said = [case.pair_id, case.phone, case.status, case.reason, case.detail]
+    sums = [case.phone_sha256, case.dslr_sha256, case.alignment.key if case.alignment else None]
+    return digest([_CODE, cv2.__version__, said, sums, windows.digest])
+
+
+def _is_whole(place: Path, row: Shown) -> bool:
+    """Whether a folder holds what the row was made with: a run with other parameters may lie between."""
+    return key_of(place) == row.key and _bytes_in(place) == row.bytes
+
+
+def _bytes_in(place: Path) -> int:
+    return sum(file.stat().st_size for file in place.iterdir())
+
+
+def _emptied(place: Path) -> Path:
+    if place.is_dir():
+        shutil.rmtree(place)
+    place.mkdir(parents=True)
+    return place
+
+
+def _remove_others(folder: Path, pair_ids: Set[str]) -> None:
+    for place in sorted(folder.iterdir()):
+        if place.is_dir() and place.name not in pair_ids and all(map(_is_ours, place.iterdir())):
+            shutil.rmtree(place)
+
+
+def _is_ours(file: Path) -> bool:
+    return bool(_OURS.fullmatch(file.name))
+
+
+_CODE = code_digest(
+    sys.modules[__name__],
+    aligned,
+    cases,
+    content,
+    geometry,
+    opened,
+    overlay,
+    page,
+    residuals,
+    spots,
+    transform,
+    warping,
+    *photos.CODE,
+)

@@ -1,0 +1,285 @@
+"""One pair, opened: its photos on one grid as far as a transform is known, and what is measured on them anew."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from dataset.errors import Rejection
+from dataset.io import write_text
+from dataset.photos import Image, encode_image, load_unchanged
+from dataset.places import Place
+from dataset.schema import Alignment, Patch
+from pipeline.aligned import aligned_images, crop_box, is_masked, mask, there
+from pipeline.geometry import Box
+from pipeline.overlay import shrunk
+from pipeline.report.page import as_script_data
+from pipeline.report.pairs.cases import Case, Windows
+from pipeline.report.pairs.content import PairDetails, Picture, Shift, Spot, Window
+from pipeline.report.pairs.spots import choose, square
+from pipeline.residuals import WINDOW, Flags, Search, search, smooth_grey
+
+DETAILS = "details.js"
+THUMBNAIL_PX, PICTURE_PX = 160, 1280
+"""Longer side of the pictures."""
+QUALITY = 85
+"""Of JPEG files."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What was written of a pair."""
+
+    details: PairDetails
+    pictures: int
+    """Files, the thumbnail among them."""
+    problem: Rejection | None
+    """Why a photo could not be shown."""
+
+
+@dataclass
+class Album:
+    """Writes the pictures of one pair into its folder."""
+
+    folder: Path
+    pictures: int = 0
+
+    def add(self, name: str, image: Image) -> Picture:
+        """Write an image as it is; JPEG or PNG, as the name says. Nothing but pixels is in the file."""
+        (self.folder / name).write_bytes(encode_image(image, Path(name).suffix, QUALITY))
+        self.pictures += 1
+        return Picture(name, width=image.shape[1], height=image.shape[0])
+
+    def add_thumbnail(self, image: Image) -> None:
+        """Write the picture that stands for the pair in the list."""
+        self.add("thumbnail.jpg", _fitted(image, THUMBNAIL_PX))
+
+
+def open_pair(case: Case, windows: Windows, folder: Path) -> Opened:
+    """Write the pictures of a pair into an empty folder, and return what there is to say of it.
+
+    Parameters
+    ----------
+    case
+        Aligned ones are shown on one grid, and so are rejected ones of which a transform and a crop are known; others
+        as their photos are. A photo that has changed or is gone is not shown.
+    windows
+        The candidate windows of the patches.
+    folder
+        Of this pair.
+
+    """
+    album = Album(folder)
+    row = case.alignment
+    if row and row.dslr_from_phone and row.crop_width:
+        try:
+            images = aligned_images(row)
+        except Rejection:
+            # One of the two photos may still be there.
+            return _as_they_are(case, album)
+        return Opened(_on_one_grid(case, row, images, windows, album), album.pictures, None)
+    return _as_they_are(case, album)
+
+
+def nothing_of(case: Case, why: str) -> PairDetails:
+    """Return the details of a pair of which there is nothing but a sentence."""
+    return PairDetails(
+        id=case.pair_id,
+        kind="none",
+        note=why,
+        phone=None,
+        dslr=None,
+        crop=None,
+        window_px=None,
+        shifts=[],
+        residual_px=None,
+        residual_p95_px=None,
+        mask=[],
+        patch_px=None,
+        windows=[],
+        spots=[],
+    )
+
+
+def write_details(folder: Path, details: PairDetails, key: str) -> None:
+    """Write the script that hands the details to the page; its first line says what they were made from."""
+    few = dataclasses.asdict(dataclasses.replace(details, shifts=[], windows=[]))
+    # Of these there are thousands, and `asdict` copies with much care.
+    many = {"shifts": [vars(shift) for shift in details.shifts], "windows": [vars(one) for one in details.windows]}
+    write_text(folder / DETAILS, f"// {key}\ndpedtool.details({as_script_data(few | many)});\n")
+
+
+def key_of(folder: Path) -> str:
+    """Return the key that `write_details` wrote; empty where there are no details."""
+    try:
+        with (folder / DETAILS).open(encoding="utf-8", errors="replace") as file:
+            return file.readline().removeprefix("// ").strip()
+    except OSError:
+        return ""
+
+
+def _on_one_grid(
+    case: Case, row: Alignment, images: tuple[Image, Image], windows: Windows, album: Album
+) -> PairDetails:
+    box = crop_box(row)
+    album.add_thumbnail(images[0])
+    phone, dslr = (_fitted(image, PICTURE_PX) for image in images)
+    greys = smooth_grey(images[0]), smooth_grey(images[1])
+    found = search(*greys)
+    usable = _unmasked(row, found, box)
+    left = found.residual(usable)
+    return dataclasses.replace(
+        nothing_of(case, _note_on_grid(case, row, windows)),
+        kind="aligned",
+        phone=album.add("phone.jpg", phone),
+        dslr=album.add("dslr.jpg", dslr),
+        crop=(box.x, box.y, box.width, box.height),
+        window_px=WINDOW,
+        shifts=list(_shifts(found)),
+        residual_px=_known(left.median_px, 3),
+        residual_p95_px=_known(left.p95_px, 3),
+        mask=_masked_boxes(row, box),
+        patch_px=windows.side,
+        windows=list(_windows(windows, box)),
+        spots=[
+            _spot(number, choice.title, _middle(found, choice.index), images, album)
+            for number, choice in enumerate(choose(found, usable, greys[0]), start=1)
+        ],
+    )
+
+
+def _note_on_grid(case: Case, row: Alignment, windows: Windows) -> str:
+    parts = [row.note]
+    if case.status != "aligned":
+        parts = [f"{case.status.capitalize()}: {case.detail} They lie on each other as the transform has it."]
+    if windows.none_since:
+        parts.append(f"No patches were cut: {Patch.REASONS.get(windows.none_since, windows.none_since)}.")
+    return " ".join(part for part in parts if part)
+
+
+def _unmasked(row: Alignment, found: Search, box: Box) -> Flags:
+    touched = [is_masked(row, Box(x + box.x, y + box.y, WINDOW, WINDOW)) for x, y in found.places.tolist()]
+    return ~np.array(touched, bool)
+
+
+def _shifts(found: Search) -> Iterator[Shift]:
+    columns = zip(found.shifts.tolist(), found.ncc.tolist(), found.found.tolist(), found.amiss.tolist(), strict=True)
+    for index, ((dx, dy), ncc, is_found, is_amiss) in enumerate(columns):
+        x, y = _middle(found, index)
+        state: Literal["found", "amiss", "unclear"] = "found" if is_found else "amiss" if is_amiss else "unclear"
+        yield Shift(x, y, _short(dx, 2), _short(dy, 2), _short(ncc, 2), state)
+
+
+def _middle(found: Search, index: int) -> tuple[float, float]:
+    x, y = found.places[index].tolist()
+    return x + (WINDOW - 1) / 2, y + (WINDOW - 1) / 2
+
+
+def _masked_boxes(row: Alignment, box: Box) -> list[tuple[int, int, int, int]]:
+    """The masked cells, joined along rows, and where rows are alike, down; none of pairs that have no mask."""
+    if not row.masked:
+        return []
+    cells, side = mask(row), there(row.mask_cell_px)
+    return [
+        (left * side, top * side, min(right * side, box.width) - left * side, min(end * side, box.height) - top * side)
+        for left, right, top, end in _joined(cells)
+    ]
+
+
+def _joined(cells: npt.NDArray[np.bool_]) -> list[tuple[int, int, int, int]]:
+    """Boxes of cells (rows, columns) that are true: first and end of the columns, first and end of the rows."""
+    boxes: list[tuple[int, int, int, int]] = []
+    open_runs: dict[tuple[int, int], int] = {}
+    for number, cells_of_row in enumerate([*cells, np.zeros(cells.shape[1], bool)]):
+        runs = set(_runs(cells_of_row))
+        ended = [run for run in open_runs if run not in runs]
+        boxes += [(*run, open_runs.pop(run), number) for run in ended]
+        open_runs |= dict.fromkeys(runs - open_runs.keys(), number)
+    return sorted(boxes, key=lambda box: (box[2], box[0]))
+
+
+def _runs(cells: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First and end of each run of true cells."""
+    steps = np.flatnonzero(np.diff(np.concatenate([[False], cells, [False]])))
+    return list(zip(steps[::2].tolist(), steps[1::2].tolist(), strict=True))
+
+
+def _windows(windows: Windows, box: Box) -> Iterator[Window]:
+    numbers = zip(*(some.tolist() for some in (windows.x, windows.y, windows.ncc, windows.residual_px)), strict=True)
+    for (x, y, ncc, residual_px), reason in zip(numbers, windows.reasons, strict=True):
+        place = _short(x - box.x, 1), _short(y - box.y, 1)
+        yield Window(*place, reason, _known(ncc, 3), _known(residual_px, 2))
+
+
+def _known(value: float | None, digits: int) -> float | None:
+    return None if value is None or np.isnan(value) else _short(value, digits)
+
+
+def _short(value: float, digits: int) -> float:
+    """Rounded, and a whole number as such: a thousand of them are in a file."""
+    rounded = round(value, digits)
+    return int(rounded) if rounded.is_integer() else rounded
+
+
+def _spot(number: int, title: str, middle: tuple[float, float], images: tuple[Image, Image], album: Album) -> Spot:
+    phone, dslr = (
+        album.add(f"spot-{number}-{side}.png", square(image, *middle))
+        for side, image in zip(("phone", "dslr"), images, strict=True)
+    )
+    return Spot(title, *middle, phone, dslr)
+
+
+@dataclass
+class _Photos:
+    """The photos of a pair that can be read, as they are."""
+
+    case: Case
+    images: dict[str, Image] = field(default_factory=dict)
+    problems: list[Rejection] = field(default_factory=list)
+
+    def read(self, side: str, path: Place | None, sha256: str | None) -> None:
+        """Read one side's photo, if there is one and it could be read when it was paired."""
+        if path is None or sha256 is None:
+            return
+        try:
+            self.images[side] = _fitted(load_unchanged(path, sha256), PICTURE_PX)
+        except Rejection as problem:
+            self.problems.append(problem)
+
+
+def _as_they_are(case: Case, album: Album) -> Opened:
+    photos = _Photos(case)
+    photos.read("phone", case.phone_path, case.phone_sha256)
+    photos.read("dslr", case.dslr_path, case.dslr_sha256)
+    for image in list(photos.images.values())[:1]:
+        album.add_thumbnail(image)
+    kinds: Mapping[int, Literal["none", "alone", "apart"]] = {0: "none", 1: "alone", 2: "apart"}
+    pictures: dict[str, Any] = {side: album.add(f"{side}.jpg", image) for side, image in photos.images.items()}
+    note = _note_apart(case, photos)
+    details = dataclasses.replace(nothing_of(case, note), kind=kinds[len(photos.images)], **pictures)
+    return Opened(details, album.pictures, photos.problems[0] if photos.problems else None)
+
+
+def _note_apart(case: Case, photos: _Photos) -> str:
+    why = {
+        "aligned": "",
+        "unpaired": case.detail,
+        "paired": "Stage align has not looked at this pair.",
+    }.get(case.status, f"{case.status.capitalize()}: {case.detail}")
+    # A failed row has told already what is still amiss.
+    parts = [why, *(problem.detail for problem in photos.problems if problem.reason != case.reason)]
+    if len(photos.images) == 2:
+        parts.append("The photos are shown as they are, not laid on each other.")
+    return " ".join(part for part in parts if part)
+
+
+def _fitted(image: Image, longer_side: int) -> Image:
+    """The image, its longer side reduced to at most so many px."""
+    height, width = image.shape[:2]
+    return shrunk(image, max(1, round(width * min(1.0, longer_side / max(height, width)))))

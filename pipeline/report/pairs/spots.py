@@ -1,0 +1,89 @@
+"""Places of an aligned pair that are worth a look at several times their size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dataset.photos import Image
+from pipeline.aligned import cut
+from pipeline.geometry import Box
+from pipeline.residuals import WINDOW, Flags, Grey, Search
+
+SPOT_PX = 96
+"""Side of the squares: a window of the search and what is around it."""
+MIDDLE_SHARE = 1 / 3
+"""The middle third of both sides."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A window of the search that is to be shown."""
+
+    title: str
+    index: int
+
+
+def choose(found: Search, usable: Flags, phone: Grey) -> list[Choice]:
+    """Return up to four windows by which a person can judge the alignment, none of them twice.
+
+    Parameters
+    ----------
+    found
+        What the search for N windows found.
+    usable
+        (N,): the window touches nothing that is masked.
+    phone
+        (H, W): the phone's image, on which they were looked for.
+
+    """
+    chosen: dict[int, Choice] = {}
+    for choice in (*_measured(found, usable), *_amiss(found, usable), *_middle(found, usable, phone)):
+        chosen.setdefault(choice.index, choice)
+    return list(chosen.values())
+
+
+def square(image: Image, x: float, y: float) -> Image:
+    """Return the square of `SPOT_PX` around a place, in px of the image; moved to lie inside, as far as it can."""
+    height, width = image.shape[:2]
+    return cut(image, Box(_start(x, width), _start(y, height), SPOT_PX, SPOT_PX))
+
+
+def _start(middle: float, length: int) -> int:
+    return max(0, min(round(middle - (SPOT_PX - 1) / 2), length - SPOT_PX))
+
+
+def _measured(found: Search, usable: Flags) -> Iterator[Choice]:
+    """The largest shift that can be believed, and the median one."""
+    known = np.flatnonzero(found.found & usable)
+    if len(known):
+        ranked = known[np.argsort(found.lengths[known], kind="stable")]
+        largest, median = int(ranked[-1]), int(ranked[(len(ranked) - 1) // 2])
+        yield Choice(f"Largest shift that was measured: {found.lengths[largest]:.2f} px", largest)
+        yield Choice(f"Median shift: {found.lengths[median]:.2f} px", median)
+
+
+def _amiss(found: Search, usable: Flags) -> Iterator[Choice]:
+    """The window that the DSLR's image shows least of, if any is amiss."""
+    amiss = np.flatnonzero(found.amiss & ~found.found & usable)
+    if len(amiss):
+        worst = int(amiss[np.argmin(found.ncc_here[amiss])])
+        yield Choice(f"Not found where it should be: NCC {found.ncc_here[worst]:.2f}", worst)
+
+
+def _middle(found: Search, usable: Flags, phone: Grey) -> Iterator[Choice]:
+    """The window with most contrast in the middle of the image, which good pairs have as well."""
+    middles = (found.places + WINDOW / 2) / np.array(phone.shape[::-1])
+    central = np.flatnonzero(usable & (np.abs(middles - 0.5) <= MIDDLE_SHARE / 2).all(axis=1))
+    if len(central):
+        best = int(central[np.argmax(_contrasts(phone, found.places[central]))])
+        shift = f"shift {found.lengths[best]:.2f} px" if found.found[best] else "its shift could not be measured"
+        yield Choice(f"Most contrast near the middle: {shift}", best)
+
+
+def _contrasts(image: Grey, places: npt.NDArray[np.int64]) -> list[float]:
+    return [cv2.meanStdDev(image[y : y + WINDOW, x : x + WINDOW])[1].item() for x, y in places.tolist()]
