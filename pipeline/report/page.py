@@ -5,29 +5,31 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, DictLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 PAGE = "report.html"
 FILES = "files"
 """Folder beside the page, of what is loaded as it is looked at."""
-SCRIPTS = ("compare.js", "pairs.js")
+SCRIPTS = ("compare.js", "overlays.js", "pairs.js")
 STYLES = ("style.css", "overview.css", "compare.css", "pairs.css", "patches.css")
 
 
-def render(context: Mapping[str, Any]) -> str:
+def render(context: Mapping[str, Any], leave_out: Collection[str] = ()) -> str:
     """Return the whole page.
 
     Parameters
     ----------
     context
         What report.html and the templates that it includes name.
+    leave_out
+        Templates to take for empty, such as overview.html: a page of the others, for tests and benchmarks.
 
     """
-    environment = _environment()
+    environment = _environment(leave_out)
     script = _source(environment, SCRIPTS)
     return environment.get_template(PAGE).render(
         context, policy=_policy(script), script=script, style=_source(environment, STYLES)
@@ -61,11 +63,13 @@ def _source(environment: Environment, names: tuple[str, ...]) -> Markup:
     return Markup("\n".join(environment.loader.get_source(environment, name)[0] for name in names))  # noqa: S704
 
 
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("pipeline.report", "templates"),
+def _environment(leave_out: Collection[str]) -> Environment:
+    environment = Environment(
+        loader=ChoiceLoader([DictLoader(dict.fromkeys(leave_out, "")), PackageLoader("pipeline.report", "templates")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["script_data"] = as_script_data
+    return environment

@@ -1,0 +1,281 @@
+// What is drawn over the phone's picture of a pair: shifts that are left, and windows kept and rejected; and the spots.
+"use strict";
+(() => {
+  const { make, button, range, select, Flicker } = window.dpedtool;
+  const SVG = "http://www.w3.org/2000/svg";
+  // Sizes of shifts; colours from blue to red that the colour-blind can tell, all with a dark halo over any photo.
+  const SIZES = [[0.25, "#5aa9e6"], [0.5, "#b5e0f5"], [1, "#fff3a0"], [2, "#fdae61"], [Infinity, "#f0442e"]];
+  const AMISS = "#ff7ae5";
+  const KEPT = "#2fd39a";
+  const REASONS = ["#f5a623", "#6cc4ff", "#f7ec5a", "#ff6a3d", "#e28ad0", "#b79bff", "#c9ced6", "#c8893c", "#86b300", "#ff9d9d"];
+  const ZOOM = 3;
+
+  function svg(tag, attributes, ...children) {
+    const element = document.createElementNS(SVG, tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    element.append(...children);
+    return element;
+  }
+
+  const number = (value, places = 2) => (value === null ? "not measured" : value.toFixed(places).replace("-", "\u2212"));
+
+  /** A drawing in px of the crop, over the stage, with the masked boxes hatched. */
+  function drawing(comparison, details, title) {
+    const [, , width, height] = details.crop;
+    const layer = svg("svg", { class: "overlay", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title });
+    if (details.mask.length) {
+      const step = Math.max(width, height) / 90;
+      layer.append(hatching(step), svg("path", { d: boxes(details.mask), fill: "url(#masked)", stroke: "#fff", class: "thin" }));
+    }
+    for (const picture of comparison.pictures) picture.className = picture === comparison.pictures[0] ? "" : "away";
+    comparison.stage.append(layer);
+    return layer;
+  }
+
+  function hatching(step) {
+    const attributes = { id: "masked", width: step, height: step, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" };
+    const line = { width: step / 3, height: step };
+    return svg("defs", {}, svg("pattern", attributes, svg("rect", { width: step, height: step, fill: "#0006" }), svg("rect", { ...line, fill: "#fffc" })));
+  }
+
+  const boxes = (all) => all.map(([x, y, width, height]) => `M${x} ${y}h${width}v${height}h${-width}z`).join("");
+
+  const maskedKey = (details) => (details.mask.length ? [key("hatched", "", "masked by the alignment")] : []);
+
+  function key(kind, colour, text, title = "") {
+    const swatch = make("i", { className: `swatch ${kind}` });
+    swatch.style.setProperty("--swatch", colour);
+    return make("span", { className: "key", title }, swatch, text);
+  }
+
+  /** Tell of the thing under the pointer, and of each in turn by a range: keyboard and touch reach all of them. */
+  function inspector(comparison, layer, items, { nearest, mark, tell, word }) {
+    const told = make("output", { className: "told" });
+    const marker = svg("path", { class: "marker" });
+    const look = (item) => {
+      marker.setAttribute("d", item ? mark(item) : "");
+      told.textContent = item ? tell(item) : `Point at ${word}, or step through them with the slider.`;
+    };
+    const [label, input] = range(`Inspect ${word}`, { min: 0, max: items.length, step: 1, value: 0 }, (at) => look(items[at - 1]));
+    input.setAttribute("aria-label", `Which of ${items.length} ${word}, the worst first; 0 for none`);
+    comparison.stage.onpointermove = (event) => look(nearest(inCrop(layer, event)));
+    comparison.stage.onpointerdown = comparison.stage.onpointermove;
+    comparison.stage.onpointerleave = () => look(items[input.value - 1]);
+    layer.append(marker);
+    look(null);
+    return [label, told];
+  }
+
+  function inCrop(layer, event) {
+    const box = layer.getBoundingClientRect();
+    const { width, height } = layer.viewBox.baseVal;
+    return [((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height];
+  }
+
+  // Residuals
+
+  const size = (shift) => Math.hypot(shift.dx, shift.dy);
+  const colourOf = (shift) => SIZES.find(([limit]) => size(shift) < limit)[1];
+
+  /** cap: most that a head is long. */
+  function arrow({ x, y, dx, dy }, times, cap) {
+    const [toX, toY] = [x + dx * times, y + dy * times];
+    const head = Math.min(0.4 * Math.hypot(dx, dy) * times, cap);
+    const angle = Math.atan2(dy, dx);
+    const barb = (turn) => `M${toX} ${toY}L${toX - head * Math.cos(angle + turn)} ${toY - head * Math.sin(angle + turn)}`;
+    return `M${x} ${y}L${toX} ${toY}${barb(0.45)}${barb(-0.45)}`;
+  }
+
+  const cross = ({ x, y }, reach) =>
+    `M${x - reach} ${y - reach}L${x + reach} ${y + reach}M${x + reach} ${y - reach}L${x - reach} ${y + reach}`;
+  const dot = ({ x, y }) => `M${x} ${y}h0.01`;
+
+  /** How many times their length arrows are drawn at first: the largest of most are then about a window long. */
+  function startTimes(details) {
+    const large = details.residual_p95_px || 1;
+    const wanted = (details.window_px || 64) / large;
+    return [100, 50, 20, 10, 5, 2].find((times) => times <= wanted) || 1;
+  }
+
+  function residuals(details) {
+    return {
+      title: "Residuals",
+      enter(comparison) {
+        const layer = drawing(comparison, details, "Shifts that are left between the aligned photos, as arrows");
+        const arrows = svg("g", {});
+        layer.append(arrows);
+        const redraw = (times) => drawShifts(comparison, arrows, details, Number(times));
+        const times = startTimes(details);
+        const choices = [1, 2, 5, 10, 20, 50, 100].map((count) => [count, `\u00d7${count}`]);
+        comparison.put(select("Arrows", choices, times, redraw), ...inspectShifts(comparison, layer, details));
+        comparison.below.append(shiftLegend(details));
+        redraw(times);
+      },
+    };
+  }
+
+  function drawShifts(comparison, group, details, times) {
+    const found = details.shifts.filter((shift) => shift.state === "found");
+    const amiss = details.shifts.filter((shift) => shift.state === "amiss");
+    const unclear = details.shifts.filter((shift) => shift.state === "unclear");
+    const paths = [[unclear.map(dot), "#fff", "faint"], [amiss.map((shift) => cross(shift, details.window_px / 5)), AMISS, "line"]];
+    for (const [, colour] of SIZES) paths.push([found.filter((shift) => colourOf(shift) === colour).map((shift) => arrow(shift, times, details.crop[2] / 110)), colour, "line"]);
+    const drawn = paths.filter(([parts]) => parts.length).map(([parts, colour, kind]) => [parts.join(""), colour, kind]);
+    group.replaceChildren(
+      ...drawn.map(([d, , kind]) => svg("path", { d, class: `${kind} halo` })),
+      ...drawn.map(([d, colour, kind]) => svg("path", { d, class: kind, stroke: colour })),
+    );
+    scaleArrow(comparison, details.crop[2], times);
+  }
+
+  /** A length in px whose arrow is easy to see, as long on the picture as it would be drawn. */
+  function scaleArrow(comparison, width, times) {
+    comparison.stage.querySelector(".scale")?.remove();
+    const length = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50].find((px) => px * times > width / 14) || 100;
+    const line = make("i", {});
+    line.style.width = `${(100 * length * times) / width}%`;
+    comparison.stage.append(make("span", { className: "scale" }, line, make("span", { textContent: `${length} px` })));
+  }
+
+  function inspectShifts(comparison, layer, details) {
+    const rank = { amiss: 0, found: 1, unclear: 2 };
+    const items = [...details.shifts].sort((one, other) => rank[one.state] - rank[other.state] || size(other) - size(one));
+    const half = details.window_px / 2;
+    return inspector(comparison, layer, items, {
+      word: "windows",
+      nearest: ([x, y]) => items.find((shift) => Math.abs(shift.x - x) <= half && Math.abs(shift.y - y) <= half),
+      mark: ({ x, y }) => boxes([[x - half, y - half, 2 * half, 2 * half]]),
+      tell: tellShift,
+    });
+  }
+
+  function tellShift(shift) {
+    const states = { found: "", amiss: " \u2014 amiss: it shows clearly elsewhere, or not at all", unclear: " \u2014 unclear, not counted" };
+    const place = `(${Math.round(shift.x)}, ${Math.round(shift.y)})`;
+    return `${place}: dx ${number(shift.dx)} px, dy ${number(shift.dy)} px, length ${number(size(shift))} px, NCC ${number(shift.ncc, 3)}${states[shift.state]}`;
+  }
+
+  function shiftLegend(details) {
+    const count = (state) => details.shifts.filter((shift) => shift.state === state).length;
+    let from = 0;
+    const keys = SIZES.map(([limit, colour]) => {
+      const text = limit === Infinity ? `${from} px and more` : `${from} to ${limit} px`;
+      from = limit;
+      return key("bar", colour, text);
+    });
+    keys.push(key("cross", AMISS, `amiss (${count("amiss")})`, "It shows clearly elsewhere, or not at all."));
+    keys.push(key("dot", "#fff", `unclear (${count("unclear")})`), ...maskedKey(details));
+    const median = details.residual_px === null ? "" : ` median ${number(details.residual_px)} px, p95 ${number(details.residual_p95_px)} px,`;
+    const note = `${count("found")} of ${details.shifts.length} windows of ${details.window_px} px found:${median} measured anew on the aligned images in full resolution. ` +
+      "An arrow leads from where the window should be to where the DSLR's image shows it, its length exaggerated; px of the phone's photo.";
+    return make("div", { className: "legend" }, ...keys, make("p", { className: "soft", textContent: note }));
+  }
+
+  // Patches
+
+  function patches(details, reasons) {
+    return {
+      title: "Patches",
+      enter(comparison) {
+        const layer = drawing(comparison, details, "Windows of the patches: kept, and rejected by reason");
+        const groups = grouped(details.windows, reasons);
+        const paths = groups.map(({ windows, colour, reason }) => svg("path", {
+          d: boxes(windows.map(({ x, y }) => inset(x, y, details.patch_px))),
+          class: reason ? "rejected" : "kept", stroke: colour, fill: reason ? colour : "none",
+        }));
+        layer.append(...paths);
+        const shown = new Set(groups.map(({ reason }) => reason));
+        comparison.put(...inspectWindows(comparison, layer, details, reasons, shown));
+        comparison.below.append(windowLegend(details, groups, paths, shown));
+      },
+    };
+  }
+
+  /** Neighbours that touch are to be told apart. */
+  const inset = (x, y, side) => [x + side * 0.03, y + side * 0.03, side * 0.94, side * 0.94];
+
+  /** The kept first, then by reason in the order of the table of reasons, which gives each its colour for good. */
+  function grouped(windows, reasons) {
+    const words = ["", ...Object.keys(reasons)];
+    const other = windows.filter(({ reason }) => !words.includes(reason)).map(({ reason }) => reason);
+    return [...words, ...new Set(other)]
+      .map((reason, index) => ({
+        reason, meaning: reason ? reasons[reason] || "" : "it became a patch",
+        colour: index ? REASONS[(index - 1) % REASONS.length] : KEPT,
+        windows: windows.filter((window) => window.reason === reason),
+      }))
+      .filter((group) => group.windows.length);
+  }
+
+  function inspectWindows(comparison, layer, details, reasons, shown) {
+    const side = details.patch_px;
+    const items = [...details.windows].sort((one, other) => Boolean(other.reason) - Boolean(one.reason) || (one.ncc ?? -1) - (other.ncc ?? -1));
+    const over = ([x, y]) => ({ x: left, y: top, reason }) => shown.has(reason) && x >= left && x < left + side && y >= top && y < top + side;
+    return inspector(comparison, layer, items, {
+      word: "windows",
+      nearest: (point) => items.find(over(point)),
+      mark: ({ x, y }) => boxes([[x, y, side, side]]),
+      tell: (window) => tellWindow(window, reasons),
+    });
+  }
+
+  function tellWindow({ x, y, reason, ncc, residual_px: residual }, reasons) {
+    const verdict = reason ? `rejected, ${words(reason)}: ${reasons[reason] || "no more is known"}` : "kept";
+    return `(${Math.round(x)}, ${Math.round(y)}): NCC ${number(ncc, 3)}, residual ${number(residual)}${residual === null ? "" : " px"} \u2014 ${verdict}`;
+  }
+
+  const words = (reason) => reason.replaceAll("_", " ");
+
+  function windowLegend(details, groups, paths, shown) {
+    const toggles = groups.map(({ reason, meaning, colour, windows }, index) => {
+      const box = key(reason ? "fill" : "frame", colour, `${words(reason) || "kept"} (${windows.length})`);
+      const toggle = button("", () => {
+        const on = toggle.getAttribute("aria-pressed") !== "true";
+        toggle.setAttribute("aria-pressed", on);
+        paths[index].style.display = on ? "" : "none";
+        if (on) shown.add(reason);
+        else shown.delete(reason);
+      }, { "aria-pressed": "true", className: "toggle", title: meaning });
+      toggle.append(box);
+      return toggle;
+    });
+    const note = `Candidate windows of ${details.patch_px} px. A click on a word hides or shows its windows.`;
+    return make("div", { className: "legend" }, ...toggles, ...maskedKey(details), make("p", { className: "soft", textContent: note }));
+  }
+
+  // Spots
+
+  /** Places in full resolution, magnified; all of them flicker together. source: a picture to its address. */
+  function spots(details, source) {
+    if (!details.spots.length) return [];
+    const figures = details.spots.map((spot) => spotFigure(spot, source));
+    const box = make("div", { className: "spots" }, ...figures);
+    const swap = () => box.classList.toggle("dslr");
+    const flicker = new Flicker(swap);
+    flicker.buttons.forEach((one) => (one.hidden = true));
+    const stack = button("Flicker together", () => {
+      const on = box.classList.toggle("stacked");
+      stack.setAttribute("aria-pressed", on);
+      flicker.buttons.forEach((one) => (one.hidden = !on));
+      flicker.stop();
+      if (on) flicker.toggle();
+      flicker.say();
+    }, { "aria-pressed": "false" });
+    const tools = make("div", { className: "compare-tools" }, make("h4", { textContent: `Spots, ${ZOOM} times their size` }), stack, ...flicker.buttons);
+    return [tools, box, flicker];
+  }
+
+  function spotFigure(spot, source) {
+    const place = `(${Math.round(spot.x)}, ${Math.round(spot.y)})`;
+    const cut = (name, picture) => make("span", { className: `cut ${name}` },
+      make("img", {
+        src: source(picture), width: picture.width * ZOOM, height: picture.height * ZOOM, className: "sharp", decoding: "async",
+        alt: `${name === "phone" ? "Phone" : "DSLR"} at ${place}, magnified: ${spot.title}`,
+      }),
+      make("small", { className: "compare-label", textContent: name === "phone" ? "phone" : "DSLR" }));
+    const caption = make("figcaption", { textContent: `${spot.title}, at ${place}` });
+    return make("figure", {}, make("div", { className: "cuts" }, cut("phone", spot.phone), cut("dslr", spot.dslr)), caption);
+  }
+
+  Object.assign(window.dpedtool, { overlays: { residuals, patches, spots }, words });
+})();
