@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,6 +31,15 @@ def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
             raise DpedtoolError(f"{found[path.stem]} and {path} have one name but for the suffix: remove one.")
         found[path.stem] = path
     return found
+
+
+def drawn(names: Iterable[str], most: int | None = None) -> list[str]:
+    """Return at most so many of the names, sorted: those with the lowest digests; None: all.
+
+    A sample that neither order nor seed changes; a name that is added or removed replaces one of it at most.
+    """
+    ranked = sorted(set(names), key=lambda name: hashlib.sha256(name.encode()).digest())
+    return sorted(ranked[:most])
 
 
 def choose_held_out(names: Iterable[str], share: float, seed: int) -> set[str]:

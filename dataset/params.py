@@ -330,7 +330,10 @@ class TrainParams(Section):
 class EvaluateParams(Section):
     """Scores on the test patches."""
 
-    pictures: int = param(6, "before/after pictures a phone", at_least=1)
+    pictures: int = param(
+        6, "test patches a phone that are shown before and after; half as many more where it does worst", at_least=1
+    )
+    photos: int = param(1, "whole test photos a phone that are shown before and after", at_least=0)
     device: Literal["auto", "cpu", "cuda"] = param("auto", "where to compute; auto: a GPU where there is one")
 
 

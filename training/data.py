@@ -130,6 +130,10 @@ class PatchPairs(Pairs):
         photos: list[str] = self._photos.to_pylist()
         return photos
 
+    def folders(self) -> list[Path]:
+        """Return the folders of the shards, sorted: there are the tables of what the patches were cut from."""
+        return sorted({shard.parent for shard in self._shards})
+
     def digest(self) -> str:
         """Return a digest of the table and the split; the table says of what its patches were made."""
         return digest([file_sha256(self._table), self._split])

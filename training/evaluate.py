@@ -20,6 +20,7 @@ from dataset.tables import write_rows
 from training.checkpoint import load_card, load_model
 from training.colour_transform import fit, fit_each_photo
 from training.data import PatchPairs
+from training.examples import ShownPatch, choose_patches, remove_examples, show_patches, write_examples
 from training.inference import choose_device, enhance_patches
 from training.metrics import PROTOCOLS, Measures, Protocol, Scores, figures, measure_protocols
 from training.model import Generator
@@ -112,9 +113,10 @@ class _Rivals:
 def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams) -> Evaluation:
     """Score a model on the test samples of `table`, beside a colour transform fitted to its training samples.
 
-    Writes `out/scores.parquet`, a row a patch; `out/metrics.json`, the means under both protocols; and
-    `out/before_after.png`, some patches as phone, network and DSLR. Without test patches the table is empty, the
-    means are null and the picture is blank.
+    Writes `out/scores.parquet`, a row a patch; `out/metrics.json`, the means under both protocols;
+    `out/before_after.png`, some patches as phone, network and DSLR; and `out/examples/` with `out/examples.json`, the
+    same and more of them as files, as `training.examples` says. Without test patches the table and the list of
+    examples are empty, the means are null and the picture is blank.
 
     Raises
     ------
@@ -125,7 +127,7 @@ def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams) ->
     patches = PatchPairs(table, "test")
     model = load_model(model_dir).to(choose_device(params.device))
     rivals = _Rivals(model, PatchPairs(table, "train"), patches)
-    measures, pictures = _measure(rivals, patches, set(patches.spread(params.pictures)))
+    measures = _measure(rivals, patches)
     evaluation = Evaluation(
         {
             version: {protocol: each.scores(protocol) for protocol, each in of.items()}
@@ -133,27 +135,28 @@ def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams) ->
         },
         trained=load_card(model_dir).get("trained", True),
     )
-    write_rows(Score.table_in(out), Score, _rows(patches.names(), {name: of["image"] for name, of in measures.items()}))
-    save_image(out / PICTURE, _picture(pictures))
+    each = {version: of["image"] for version, of in measures.items()}
+    spread = patches.spread(params.pictures)
+    chosen = choose_patches(spread, each["before"], each["after"], max(1, params.pictures // 2))
+    shown = show_patches(model, patches, chosen)
+    remove_examples(out)
+    write_rows(Score.table_in(out), Score, _rows(patches.names(), each))
+    save_image(out / PICTURE, _picture([_column(patch) for patch in shown if patch.index in spread]))
     write_json(out / METRICS, evaluation.as_json())
+    write_examples(out, model, patches, shown, {"before": each["before"], "after": each["after"]}, params.photos)
     return evaluation
 
 
-def _measure(
-    rivals: _Rivals, patches: PatchPairs, chosen: set[int]
-) -> tuple[dict[Version, dict[Protocol, Measures]], list[Image]]:
-    """Run and measure all versions a few patches at a time; return what was measured, and the pictures chosen."""
-    sheet, pictures = Sheet(len(patches), rivals.names), []
+def _measure(rivals: _Rivals, patches: PatchPairs) -> dict[Version, dict[Protocol, Measures]]:
+    """Run and measure all versions a few patches at a time."""
+    sheet = Sheet(len(patches), rivals.names)
     starts = range(0, len(patches), PATCHES_AT_ONCE)
     for start in track(starts, "evaluate", len(starts)):
         indices = range(start, min(start + PATCHES_AT_ONCE, len(patches)))
         batch = patches.read(indices)
-        versions = rivals.versions(indices, batch.phone)
-        for version, images in versions.items():
+        for version, images in rivals.versions(indices, batch.phone).items():
             sheet.put(version, start, measure_protocols(images, batch.dslr))
-        columns = zip(indices, batch.phone, versions["after"], batch.dslr, strict=True)
-        pictures += [_column(*images) for index, *images in columns if index in chosen]
-    return sheet.measures, pictures
+    return sheet.measures
 
 
 def _rows(names: list[str], measures: dict[Version, Measures]) -> Iterator[Score]:
@@ -168,11 +171,9 @@ def _rows(names: list[str], measures: dict[Version, Measures]) -> Iterator[Score
         yield Score(patch_id=name, **{column: values[index] for column, values in columns.items()})  # type: ignore[arg-type]
 
 
-def _column(phone: Tensor, output: Tensor, dslr: Tensor) -> Image:
-    """One patch, each image (3, H, W): phone, network and DSLR from above, (3 H, W, 3) BGR."""
-    rgb = (torch.cat([phone, output, dslr], dim=1).clamp(0, 1) * 255).round().to(torch.uint8)
-    bgr: Image = rgb.flip(0).permute(1, 2, 0).contiguous().numpy()
-    return bgr
+def _column(patch: ShownPatch) -> Image:
+    """One patch: phone, network and DSLR from above, (3 H, W, 3) BGR."""
+    return np.concatenate([patch.phone, patch.network, patch.dslr])
 
 
 def _picture(columns: list[Image]) -> Image:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dataset.errors import DpedtoolError, Rejection
+from dataset.names import drawn
 from dataset.params import ReleaseParams
 from dataset.photo_metadata import kept_metadata
 from dataset.photos import open_photo, open_unchanged
@@ -70,8 +70,8 @@ def choose(photos: Sequence[Photo], params: ReleaseParams) -> list[Wanted]:
 
 
 def _sample(photos: Sequence[Photo], most: int | None) -> list[Photo]:
-    drawn = sorted(photos, key=lambda photo: hashlib.sha256(photo.pair_id.encode()).digest())[:most]
-    return sorted(drawn, key=lambda photo: photo.pair_id)
+    of = {photo.pair_id: photo for photo in photos}
+    return [of[pair_id] for pair_id in drawn(of, most)]
 
 
 def write_photo(wanted: Wanted, root: Path, jpeg_quality: int) -> WholePhoto:

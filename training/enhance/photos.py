@@ -208,7 +208,7 @@ def _is_enhanced(model: Generator, path: Place, settings: Settings, output: Outp
     except Rejection as rejection:
         _say(path, rejection.detail)
     except (MemoryError, RuntimeError, cv2.error) as error:
-        if not (lack := _lack_of_memory(error)):
+        if not (lack := lack_of_memory(error)):
             raise
         _say(path, lack)
     else:
@@ -262,7 +262,7 @@ def _decoded(photo: PhotoFile) -> Image:
     return image
 
 
-def _lack_of_memory(error: Exception) -> str:
+def lack_of_memory(error: Exception) -> str:
     """Say what to do where numpy, OpenCV or torch say that no memory is left; empty where they say something else."""
     if isinstance(error, torch.OutOfMemoryError) or "CUDA error: out of memory" in str(error):
         return "the GPU's memory ran out: close other programs that use it, or choose --device cpu"

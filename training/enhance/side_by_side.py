@@ -41,7 +41,7 @@ NUMBERED_PX = 28
 
 
 @dataclass(frozen=True)
-class _Box:
+class Box:
     """A part of a photo, in px: its first column and row, and its size."""
 
     x: int
@@ -50,15 +50,18 @@ class _Box:
     height: int
 
     def of(self, image: Image) -> Image:
+        """Return the part, a view, (height, width, 3)."""
         return image[self.y : self.y + self.height, self.x : self.x + self.width]
 
-    def scaled(self, x: float, y: float) -> _Box:
+    def scaled(self, x: float, y: float) -> Box:
+        """Return where the part is in a photo that is so many times as wide and as high."""
         left, top = round(self.x * x), round(self.y * y)
-        return _Box(
+        return Box(
             left, top, max(round((self.x + self.width) * x) - left, 1), max(round((self.y + self.height) * y) - top, 1)
         )
 
-    def overlaps(self, other: _Box) -> bool:
+    def overlaps(self, other: Box) -> bool:
+        """Whether it has px in common with one of its size."""
         return abs(self.x - other.x) < self.width and abs(self.y - other.y) < self.height
 
 
@@ -84,7 +87,7 @@ def side_by_side(before: Image, after: Image) -> Image:
     is_panorama = width > PANORAMA * height
     shown = _shown_size(width, height, WIDTH_PX - 2 * GAP_PX if is_panorama else (WIDTH_PX - 3 * GAP_PX) // 2)
     zoom = _zoom(shown[0] / width, shown[1] / height)
-    boxes = _details(before, DETAIL_PX // zoom) if zoom else []
+    boxes = choose_details(before, (DETAIL_PX // zoom, DETAIL_PX // zoom), DETAILS) if zoom else []
     wholes = [_labelled(_framed(photo, boxes, shown), label) for photo, label in ((before, "before"), (after, "after"))]
     rows = wholes if is_panorama else [_beside(wholes, GAP_PX)]
     if boxes:
@@ -110,14 +113,25 @@ def _zoom(x: float, y: float) -> int:
     return 2 if scale > 0.7 else 1
 
 
-def _details(photo: Image, side: int) -> list[_Box]:
-    """The details that tell most, from left to right."""
-    boxes = _candidates(photo.shape[1], photo.shape[0], side)
+def choose_details(photo: Image, size: tuple[int, int], count: int) -> list[Box]:
+    """Return the parts of a photo that tell most, from left to right.
+
+    Parameters
+    ----------
+    photo
+        (H, W, 3) BGR uint8.
+    size
+        (width, height) of a part in px; smaller where the photo is.
+    count
+        How many, at most: none overlaps another.
+
+    """
+    boxes = _candidates(photo.shape[1], photo.shape[0], size)
     worth = np.array([_worth(box.of(photo)) for box in boxes])
     # A plain photo shows its middle.
     worth = (worth + 1e-3) * _centredness(boxes)
-    chosen: list[_Box] = []
-    for _ in range(DETAILS):
+    chosen: list[Box] = []
+    for _ in range(count):
         if not worth.any():
             break
         best = boxes[int(worth.argmax())]
@@ -126,10 +140,10 @@ def _details(photo: Image, side: int) -> list[_Box]:
     return sorted(chosen, key=lambda box: (box.x, box.y))
 
 
-def _candidates(width: int, height: int, side: int) -> list[_Box]:
+def _candidates(width: int, height: int, size: tuple[int, int]) -> list[Box]:
     """Boxes all over the photo, half of each within the next, or farther apart in large photos."""
-    across, down = min(side, width), min(side, height)
-    return [_Box(x, y, across, down) for y in _starts(height, down) for x in _starts(width, across)]
+    across, down = min(size[0], width), min(size[1], height)
+    return [Box(x, y, across, down) for y in _starts(height, down) for x in _starts(width, across)]
 
 
 def _starts(length: int, side: int) -> list[int]:
@@ -147,7 +161,7 @@ def _worth(detail: Image) -> float:
     return float(lit.mean() ** 2 * edges[lit].mean() * np.sqrt(grey[lit].std()))
 
 
-def _centredness(boxes: list[_Box]) -> npt.NDArray[np.float64]:
+def _centredness(boxes: list[Box]) -> npt.NDArray[np.float64]:
     """Weights of the boxes: 1 in the middle, a little less at the rim, where lenses are worse."""
     places = np.array([(box.x, box.y) for box in boxes], np.float64)
     middle = places.max(axis=0) / 2
@@ -156,15 +170,15 @@ def _centredness(boxes: list[_Box]) -> npt.NDArray[np.float64]:
     return weights
 
 
-def _apart(box: _Box, chosen: _Box, photo: Image) -> float:
+def _apart(box: Box, chosen: Box, photo: Image) -> float:
     """A weight that is greater the farther from each other two boxes are; 1 from a third of the photo's diagonal on."""
     third = np.hypot(*photo.shape[:2]) / 3
     return float(min(np.hypot(box.x - chosen.x, box.y - chosen.y) / third, 1))
 
 
-def _framed(photo: Image, boxes: list[_Box], size: tuple[int, int]) -> Image:
+def _framed(photo: Image, boxes: list[Box], size: tuple[int, int]) -> Image:
     """The whole photo at the size (width, height), with the places of the details."""
-    whole = _resized(photo, size)
+    whole = resized(photo, size)
     for number, box in enumerate(boxes, start=1):
         place = box.scaled(size[0] / photo.shape[1], size[1] / photo.shape[0])
         _rectangle(whole, place)
@@ -173,33 +187,34 @@ def _framed(photo: Image, boxes: list[_Box], size: tuple[int, int]) -> Image:
     return whole
 
 
-def _resized(image: Image, size: tuple[int, int]) -> Image:
+def resized(image: Image, size: tuple[int, int]) -> Image:
+    """Return an image at a size (width, height): smaller by means of areas, larger by repeated px."""
     if size == image.shape[1::-1]:
         return image.copy()
     larger = size[0] > image.shape[1]
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_NEAREST if larger else cv2.INTER_AREA), np.uint8)
 
 
-def _rectangle(image: Image, box: _Box) -> None:
+def _rectangle(image: Image, box: Box) -> None:
     """A white line within a black one, that is seen on light and on dark."""
     last = box.x + box.width - 1, box.y + box.height - 1
     cv2.rectangle(image, (box.x, box.y), last, (0, 0, 0), 3)
     cv2.rectangle(image, (box.x, box.y), last, (255, 255, 255), 1)
 
 
-def _tag(image: Image, text: str, box: _Box) -> None:
+def _tag(image: Image, text: str, box: Box) -> None:
     """A short text on black in the upper left corner of a box."""
     side = NUMBERED_PX - 6
     cv2.rectangle(image, (box.x + 2, box.y + 2), (box.x + side - 2, box.y + side), (0, 0, 0), cv2.FILLED)
     cv2.putText(image, text, (box.x + 6, box.y + side - 5), FONT, FONT_SCALE, INK, 1, cv2.LINE_AA)
 
 
-def _pair(before: Image, after: Image, box: _Box, number: int, zoom: int) -> Image:
+def _pair(before: Image, after: Image, box: Box, number: int, zoom: int) -> Image:
     """One detail before and after."""
     size = (box.width * zoom, box.height * zoom)
     return _beside(
         [
-            _labelled(_resized(box.of(photo), size), f"{number} {label}")
+            _labelled(resized(box.of(photo), size), f"{number} {label}")
             for photo, label in ((before, "before"), (after, "after"))
         ],
         INNER_GAP_PX,
