@@ -11,6 +11,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipeline.report.overview.words import FILTERS
+
 PAGE = "report.html"
 FILES = "files"
 """Folder beside the page, of what is loaded as it is looked at."""
@@ -62,10 +64,12 @@ def _source(environment: Environment, names: tuple[str, ...]) -> str:
 
 
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("pipeline.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters.update(FILTERS)
+    return environment
