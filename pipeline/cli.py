@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 import click
 
 from dataset.errors import DpedtoolError
-from dataset.io import write_json
+from dataset.io import check_replaceable, write_json
 from dataset.params import PairParams, Params, as_yaml, load_params, load_preset, preset_names
 from dataset.places import Place, answering, as_place, is_url, printable
 from dataset.schema import SPLITS, Alignment, Pair, Patch, Photo, Row, columns
@@ -311,12 +311,18 @@ MOST_FAULTS = 20
 @click.option(
     "--verify",
     is_flag=True,
-    help="Prove that no scene, frame or near-duplicate of DIR is on two sides; write nothing. DIR is an earlier OUT; "
-    "or a data set in the layout of DPED, or what was imported from one, of which files are compared, which proves "
-    "nothing.",
+    help="Prove that no scene, frame or near-duplicate of DIR is on two sides; no table changes. DIR is an earlier "
+    "OUT; or a data set in the layout of DPED, or what was imported from one, of which files are compared, which "
+    "proves nothing.",
+)
+@click.option(
+    "--verdict",
+    type=_Local(dir_okay=False),
+    metavar="FILE",
+    help="With --verify: write what was found as JSON too, with the SHA-256 of each table that was looked at.",
 )
 @params_options
-def split(folder: Path, out: Path | None, verify: bool, params: Params) -> None:
+def split(folder: Path, out: Path | None, verify: bool, verdict: Path | None, params: Params) -> None:
     """Divide the scenes of all phones. Reads PATCHES_DIR/<phone>/, writes OUT/<phone>.parquet.
 
     Scenes that share a file or show the same view stay together: OUT/photos.parquet says which and why. Scenes that
@@ -325,9 +331,11 @@ def split(folder: Path, out: Path | None, verify: bool, params: Params) -> None:
     """
     if verify:
         if out:
-            raise click.UsageError("--verify writes nothing: leave out --out.")
-        _verify(folder)
+            raise click.UsageError("--verify writes no tables: leave out --out.")
+        _verify(folder, verdict)
         return
+    if verdict:
+        raise click.UsageError("--verdict is what --verify finds: give both, or neither.")
     if not out:
         raise click.UsageError("Missing option '-o' / '--out'.")
     from dataset.split import split as split_patches
@@ -343,15 +351,20 @@ def split(folder: Path, out: Path | None, verify: bool, params: Params) -> None:
         click.echo(note, err=True)
 
 
-def _verify(folder: Path) -> None:
+def _verify(folder: Path, file: Path | None) -> None:
     from dataset.dped_layout import verify_layout
     from dataset.samples_alone import holds_samples, verify_samples
     from dataset.verification import verify_split
 
+    if file:
+        check_replaceable(file, {"is_proof", "tables"}, "verdict")
+        file.unlink(missing_ok=True)
     if Photo.table_in(folder).is_file():
         verdict = verify_split(folder)
     else:
         verdict = verify_samples(folder) if holds_samples(folder) else verify_layout(folder)
+    if file:
+        write_json(file, verdict.as_json(folder))
     _say_verdict(folder, verdict, MOST_FAULTS, "mend the data, or split it anew")
     click.echo(f"Nothing in {folder} leaks.")
 

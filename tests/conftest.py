@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import pytest
+from browser import chromium
 
 from dataset.params import PairParams
 from dataset.photos import PhotoFile, encode_image
@@ -19,6 +21,9 @@ from dataset.tables import write_rows
 from pipeline.geometry import corners
 from pipeline.pairing import pair_folders
 from pipeline.rig import Camera, Truth, simulate_pair
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 PHONE = Camera(name="phone", width=320, height=240, focal_px=280, rotation=(0.01, -0.015, 0.02))
 DSLR = Camera(name="dslr", width=560, height=400, focal_px=450, position_m=(0.07, 0.02, 0))
@@ -88,6 +93,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window, one for all tests: each opens a context of its own, and closes it."""
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
