@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from pipeline.report.overview.distributions import round_step
 from pipeline.report.overview.words import counted, number, plainly
 
 WIDTH, HEIGHT = 360, 212
-LEFT, RIGHT, TOP, BOTTOM = 50, 350, 26, 172
+LEFT, RIGHT, TOP, BOTTOM = 56, 344, 26, 170
 """The plot's own box: outside it stand ticks, and the axes' names."""
 MOST_TICKS = 5
 SERIES = 6
@@ -66,6 +67,16 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Quantiles:
+    """What stands below a histogram of one part of its values."""
+
+    part: str
+    measured: int
+    values: list[str]
+    """Median, 90th and 95th percentile, without their unit."""
+
+
+@dataclass(frozen=True)
 class Chart:
     """One chart."""
 
@@ -80,6 +91,9 @@ class Chart:
     """A line across, at a place of the x axis."""
     note: str = ""
     """What is not drawn."""
+    quantiles: list[Quantiles] = field(default_factory=list)
+    unit: str = ""
+    """Of the quantiles."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +150,8 @@ def histogram(title: str, told: Mapping[str, Any], counts: Mapping[str, Any], pa
         layers,
         _limit(told, x),
         _outside(counts, drawn, unit, edges),
+        [_quantiles(told, part, of_part) for part, of_part in counts.items() if of_part["measured"]],
+        unit,
     )
 
 
@@ -150,13 +166,15 @@ def _bars(
 
 
 def _histogram_in_words(told: Mapping[str, Any], counts: Mapping[str, Any], drawn: list[str], name: str) -> str:
-    digits = 4 if not told["unit"] else 3
-    parts = [
-        f"{counts[part]['measured']:,} {plainly(part)}, median {number(counts[part]['median'], digits, told['unit'])}, "
-        f"95th percentile {number(counts[part]['p95'], digits, told['unit'])}"
-        for part in drawn
-    ]
-    return f"Histogram of {name} over {told['of']}: {'; '.join(parts)}."
+    parts = [_quantiles(told, part, counts[part]) for part in drawn]
+    said = [f"{part.measured:,} {part.part}, median {part.values[0]}, 95 % {part.values[2]}" for part in parts]
+    return f"Histogram of {name} over {told['of']}: {'; '.join(said)}."
+
+
+def _quantiles(told: Mapping[str, Any], name: str, part: Mapping[str, Any]) -> Quantiles:
+    digits = 3 if told["unit"] else 4
+    values = [number(part[quantile], digits) for quantile in ("median", "p90", "p95")]
+    return Quantiles(plainly(name), part["measured"], values)
 
 
 def _limit(told: Mapping[str, Any], x: Scale) -> Tick | None:
@@ -239,8 +257,11 @@ def offsets(phone: str, clock: Mapping[str, Any], series: int) -> Chart:
 
     """
     hours, offset = clock["pair_hours"], clock["pair_offset_s"]
+    # Time zones apart, the digits that differ would not fit beside the axis.
+    base = round(statistics.median(offset)) if max(map(abs, offset)) >= 1e4 else 0
     x = _spanning(hours, LEFT, RIGHT)
-    y = _spanning(offset, BOTTOM, TOP, margin=0.1, least=2.0)
+    beyond = [value - base for value in offset]
+    y = _spanning(beyond, BOTTOM, TOP, margin=0.1, least=2.0)
     unit, factor = ("h", 1.0) if x.high - x.low > 2 else ("min", 60.0)
     x_shown = Scale(x.low * factor, x.high * factor, LEFT, RIGHT)
     return Chart(
@@ -248,10 +269,10 @@ def offsets(phone: str, clock: Mapping[str, Any], series: int) -> Chart:
         f"DSLR clock minus that of {phone}, pair by pair: from {min(offset):,.1f} to {max(offset):,.1f} s, "
         f"{counted(len(offset), 'pair')}.",
         Axis(f"time since the first pair, {unit}", ticks(x_shown)),
-        Axis("DSLR minus phone, s", ticks(y)),
+        Axis(f"DSLR minus phone, s{f', beyond {base:+,}' if base else ''}", ticks(y)),
         [
             Layer(
-                phone, series, points=_thinned([(x(hour), y(value)) for hour, value in zip(hours, offset, strict=True)])
+                phone, series, points=_thinned([(x(hour), y(value)) for hour, value in zip(hours, beyond, strict=True)])
             )
         ],
     )

@@ -14,8 +14,9 @@ from pipeline.report.overview.written import SELECTION, as_written, of_stage
 from pipeline.report.run import PhoneRun, Run
 
 MOST_BINS = 30
-LEFT_OUT = 0.01
-"""Share of the values that may lie beyond the bins, so that a few far ones do not flatten all others."""
+LEFT_OUT, LEFT_OUT_NCC = 0.01, 0.05
+"""Shares of the values that may lie beyond the bins, so that a few far ones do not flatten all others; of rejected
+windows many correlate with anything or nothing."""
 QUANTILES = {"median": 0.5, "p90": 0.9, "p95": 0.95}
 WINDOW_COLUMNS = ("status", "reason", "ncc", "residual_px", "x")
 
@@ -140,7 +141,7 @@ def distribution(
 
 
 def bin_edges(values: Values, highest: float | None = None) -> list[float]:
-    """Return the edges of up to `MOST_BINS` bins of a round width that hold all but `LEFT_OUT` of the values.
+    """Return the edges of up to `MOST_BINS` bins of a round width that hold all but a few of the values.
 
     Parameters
     ----------
@@ -154,7 +155,7 @@ def bin_edges(values: Values, highest: float | None = None) -> list[float]:
     if not len(measured):
         return []
     start = 0.0 if highest is None else highest
-    far = np.quantile(measured, 1 - LEFT_OUT if highest is None else LEFT_OUT)
+    far = np.quantile(measured, 1 - LEFT_OUT if highest is None else LEFT_OUT_NCC)
     reach = abs(float(far) - start) or 1.0
     step = round_step(reach / MOST_BINS)
     bins = math.ceil(round(reach / step, 6))

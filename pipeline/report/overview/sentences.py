@@ -69,7 +69,7 @@ def _missing(run: Run) -> Iterator[Sentence]:
         if phone.missing:
             names.setdefault(phone.missing, []).append(phone.name)
     for stages, phones in names.items():
-        yield Sentence("warn", f"Of {_listed(phones)} nothing is there yet of {_listed(stages)}.")
+        yield Sentence("warn", f"Not run yet for {_listed(phones)}: {_listed(stages)}.")
 
 
 def _photos(session: Session) -> Iterator[Sentence]:
@@ -101,7 +101,7 @@ def _clock(name: str, clock: Clock) -> Iterator[Sentence]:
         )
     if by_order := clock.ties["by_order"]:
         yield Sentence(
-            "warn", f"{counted(by_order, 'pair')} of {name} were told from others by the order of the shots alone."
+            "plain", f"{counted(by_order, 'pair')} of {name} were told from others by the order of the shots alone."
         )
 
 
@@ -143,7 +143,9 @@ def _aligned(pairs: PairCounts, distributions: Distributions) -> Sentence:
 
 def _windows(found: Found) -> Iterator[Sentence]:
     for name, counts in found.windows.phones.items():
-        if counts:
+        pairs = found.session.pairs_by_phone[name]
+        # Of a phone without an aligned pair enough has been said.
+        if counts and (counts.windows or not pairs or pairs.aligned):
             yield from _kept(name, counts, found.windows)
     if accepted := found.windows.all.accepted:
         left = found.distributions.window_residual_px.session["accepted"]

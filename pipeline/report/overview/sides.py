@@ -10,6 +10,7 @@ import pandas as pd
 
 from dataset.schema import EXCLUDED, SPLITS, Photo
 from dataset.tables import read_frame
+from dataset.verification import is_current
 from pipeline.report.overview.session import Reason, reasons
 from pipeline.report.overview.written import as_written
 from pipeline.report.run import Run
@@ -113,4 +114,6 @@ def _proof(run: Run) -> Proof | None:
         return None
     folder = run.results / "splits"
     with as_written(folder / "verdict.json"):
-        return Proof(True, bool(verdict["is_proof"]), list(verdict["said"]), list(verdict["faults"]))
+        return Proof(
+            is_current(folder, verdict), bool(verdict["is_proof"]), list(verdict["said"]), list(verdict["faults"])
+        )

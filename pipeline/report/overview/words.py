@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 NOT_MEASURED = "not measured"
@@ -85,9 +85,9 @@ def step(value: float | None) -> str:
     return NOT_MEASURED if value is None else f"{value:g}{SPACE}s"
 
 
-def pluck(by_phone: Mapping[str, Mapping[str, Any] | None], name: str) -> dict[str, Any]:
-    """Return one figure of each phone; None where its stage has not run."""
-    return {phone: figures[name] if figures else None for phone, figures in by_phone.items()}
+def total(reasons: Sequence[Mapping[str, Any]], phone: str) -> int:
+    """Return how many of a phone have any of these reasons."""
+    return sum(reason["phones"][phone] for reason in reasons)
 
 
 def value(of: Any) -> str:
@@ -96,8 +96,8 @@ def value(of: Any) -> str:
 
 
 def plainly(name: str) -> str:
-    """Return a name of the tables as words: wrong_pair as wrong pair."""
-    return name.replace("_", " ")
+    """Return a name of the tables as words: wrong_pair as wrong pair, low_ncc as low NCC."""
+    return name.replace("_", " ").replace("ncc", "NCC")
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
@@ -110,7 +110,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "psnr": psnr,
     "similarity": similarity,
     "step": step,
-    "pluck": pluck,
+    "total": total,
     "value": value,
     "plainly": plainly,
 }
