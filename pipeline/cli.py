@@ -22,6 +22,7 @@ from dataset.places import Place, answering, as_place, is_url, printable
 from dataset.schema import SPLITS, Alignment, Pair, Patch, Photo, Row, columns
 from dataset.tables import read_frame, read_rows, write_rows
 from dataset.verification import Verdict
+from pipeline.records import forget, recording
 from pipeline.runner import WORKER_MEMORY, default_workers, warm_up
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -71,8 +72,24 @@ PHOTOS = _Photos()
 SIZE = _Size()
 
 
+class _Recorded(click.Command):
+    """A command that leaves a record if it ends well and --record, which becomes the context's object, asks for it."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with recording(ctx.find_object(Path), _name(ctx)):
+            return super().invoke(ctx)
+
+
+def _name(ctx: click.Context) -> str:
+    """Name a command as one types it, without the program: release build."""
+    group = _name(ctx.parent) if ctx.parent else ""
+    return f"{group} {ctx.info_name}".strip() if ctx.parent else ""
+
+
 class _InOrder(click.Group):
     """Commands in the order of the stages, which is that of this file."""
+
+    command_class = _Recorded
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name the commands."""
@@ -85,6 +102,9 @@ class _Commands(_InOrder):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            # Whoever asks for help starts nothing.
+            if (record := ctx.params["record"]) and not {*ctx.args} & {*ctx.help_option_names}:
+                forget(record)
             return super().invoke(ctx)
         except DpedtoolError as error:
             raise _Failure(str(error), error.exit_code) from None
@@ -162,13 +182,22 @@ scheduler_option = click.option(
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="dpedtool")
-def main() -> None:
+@click.option(
+    "--record",
+    type=_Local(dir_okay=False),
+    metavar="FILE",
+    help="Write as JSON what the command took (seconds, processor time, memory) and with which versions, if it ends "
+    "well; an earlier record goes as it begins.",
+)
+@click.pass_context
+def main(ctx: click.Context, record: Path | None) -> None:
     """From phone and DSLR photo pairs to an aligned data set and a trained network.
 
     The stages in order: pair, align, patches, split, train, evaluate, report. Each reads what the one before it
     wrote; `dvc repro` runs them all as params.yaml says. `enhance` runs the trained network over whole photos;
     `release` makes of patches and split a data set that others can load, check and cite.
     """
+    ctx.obj = record
 
 
 @main.command(name="params")
