@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -99,6 +99,25 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise DpedtoolError(f"{path} holds no JSON object: run the stage that writes it again.")
     return data
+
+
+def check_replaceable(path: Path, keys: Set[str], what: str) -> None:
+    """Refuse a path at which there is anything but JSON with these keys, so that a slip of the pen replaces nothing.
+
+    Raises
+    ------
+    DpedtoolError
+        It is something else than `what`, the words for what may be replaced.
+
+    """
+    if not path.exists():
+        return
+    try:
+        is_ours = path.is_file() and keys <= read_json(path).keys()
+    except DpedtoolError:
+        is_ours = False
+    if not is_ours:
+        raise DpedtoolError(f"{path} is there, and is no {what}: choose another name for the new one.")
 
 
 def relative_path(path: Path, folder: Path) -> str:

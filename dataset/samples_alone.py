@@ -16,7 +16,7 @@ from dataset.progress import track
 from dataset.schema import SPLITS, Photo, Sample
 from dataset.shards import Extent, read_extent
 from dataset.tables import holds
-from dataset.verification import Verdict, check_extents, read_samples
+from dataset.verification import Verdict, check_extents, read_samples, tables_of
 
 
 def holds_samples(folder: Path) -> bool:
@@ -40,7 +40,7 @@ def verify_samples(folder: Path) -> Verdict:
         A table is damaged.
 
     """
-    samples = read_samples(folder, ())
+    tables, samples = tables_of(folder), read_samples(folder, ())
     said = [
         f"This split cannot be proven: there is no {Photo.table_in(folder)}, as of an imported data set, so neither "
         "scenes nor photos nor times are known, and nobody can tell whether a scene is on two sides."
@@ -48,10 +48,10 @@ def verify_samples(folder: Path) -> Verdict:
     faults = _misfits(samples)
     missing, sentence = check_extents(samples)
     if faults or missing:
-        return Verdict([*faults, *missing], said, is_proof=False)
+        return Verdict([*faults, *missing], said, is_proof=False, tables=tables)
     said += [sentence, f"Checked instead: {2 * len(samples)} image files against each other, by SHA-256."]
     said.append("Not checked: what they show.")
-    return Verdict(_on_two_sides(samples), said, is_proof=False)
+    return Verdict(_on_two_sides(samples), said, is_proof=False, tables=tables)
 
 
 def _misfits(samples: pd.DataFrame) -> list[str]:

@@ -17,9 +17,8 @@ from dataset.near_duplicates import Limits, View, find_links
 from dataset.params import SplitParams
 from dataset.schema import EXCLUDED, SPLITS, Frame, Patch, Photo, Sample, columns
 from dataset.tables import PathNames, holds, read_frame, read_rows, write_rows
+from dataset.verification import TEST_PHOTOS, VERDICT
 
-TEST_PHOTOS = "test_photos.csv"
-"""The photos of the test, full size, as a list for other tools."""
 GIANT_SHARE, GIANT_SCENES = 0.5, 10
 
 
@@ -40,7 +39,8 @@ class Split:
 def split(patches: Mapping[str, Path], out: Path, params: SplitParams) -> Split:
     """Write `out/photos.parquet`, and `out/<phone>.parquet` for each phone: its accepted patches and their split.
 
-    What `out` holds of an earlier run with the same seed and shares stands: old scenes keep their side.
+    What `out` holds of an earlier run with the same seed and shares stands: old scenes keep their side. A verdict there
+    on the earlier tables is removed.
 
     Parameters
     ----------
@@ -66,6 +66,7 @@ def split(patches: Mapping[str, Path], out: Path, params: SplitParams) -> Split:
     places = place_frames(frames, links, recorded_sides(frames, record), params, gone)
     sides = {place.frame.pair_id: place.split for place in places}
     samples = {phone: _samples(_accepted(table), sides, table) for phone, table in patches.items()}
+    (out / VERDICT).unlink(missing_ok=True)
     # The decision first: what an interruption leaves undone, the next run does as decided.
     write_rows(Photo.table_in(out), Photo, [*(_photo(place, params) for place in places), *gone])
     for phone, rows in samples.items():

@@ -7,8 +7,9 @@ near-duplicates, `dataset.near_duplicates`, is the one that the split used.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,10 +17,16 @@ from typing import Any, Protocol
 import pandas as pd
 
 from dataset.errors import DpedtoolError
+from dataset.io import file_sha256
 from dataset.near_duplicates import Limits, View, find_links
 from dataset.schema import EXCLUDED, SPLITS, Photo, Sample
 from dataset.shards import Extent, member_name
 from dataset.tables import holds, read_frame, read_rows
+
+TEST_PHOTOS = "test_photos.csv"
+"""The photos of the test, full size, as a list for other tools."""
+VERDICT = "verdict.json"
+"""What `dvc repro` keeps of the verdict on a split, in its folder; a new split removes it."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,54 @@ class Verdict:
     """What was looked at and found right, a line each; where it is no proof, why not."""
     is_proof: bool
     """Whether nothing leaks where there are no faults."""
+    tables: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256, hex, of the tables that were looked at, by their names in the folder; the shards are not among them."""
+
+    def as_json(self, folder: Path) -> dict[str, Any]:
+        """Return all of it for a file; lines name files as seen from `folder`, the one that was checked."""
+        # Names begin a word: what merely ends like the folder is another.
+        prefix = re.compile(rf"(?<!\S){re.escape(str(folder))}/")
+        return {
+            "is_proof": self.is_proof,
+            "said": [prefix.sub("", line) for line in self.said],
+            "faults": [prefix.sub("", line) for line in self.faults],
+            "tables": dict(self.tables),
+        }
+
+
+def is_current(folder: Path, verdict: Mapping[str, Any]) -> bool:
+    """Return whether a verdict is on the tables that are in a folder now.
+
+    Parameters
+    ----------
+    folder
+        As it was given to `dpedtool split --verify`.
+    verdict
+        What --verdict wrote, as `dataset.io.read_json` reads it.
+
+    """
+    try:
+        tables = tables_of(folder)
+    except DpedtoolError:
+        return False  # a table is damaged now, and no verdict is on such
+    return bool(tables) and tables == verdict.get("tables")
+
+
+def tables_of(folder: Path) -> dict[str, str]:
+    """Return the SHA-256, hex, of the tables that a check of a split looks at, by their names.
+
+    Raises
+    ------
+    DpedtoolError
+        A table is damaged.
+
+    """
+    photos, phones = Photo.table_in(folder), set()
+    if photos.is_file():
+        frame = read_frame(photos, Photo, ["phone"], where={"status": "present"})
+        phones = set(frame["phone"])
+    files = [photos, *_tables_of_samples(folder, phones), folder / TEST_PHOTOS]
+    return {file.name: file_sha256(file) for file in files if file.is_file()}
 
 
 def verify_split(folder: Path) -> Verdict:
@@ -43,6 +98,7 @@ def verify_split(folder: Path) -> Verdict:
         A table is missing or damaged.
 
     """
+    tables = tables_of(folder)
     photos = [photo for photo in read_rows(Photo.table_in(folder), Photo) if photo.status == "present"]
     samples = read_samples(folder, {photo.phone for photo in photos})
     checks: list[Callable[[], tuple[list[str], str]]] = [
@@ -60,7 +116,7 @@ def verify_split(folder: Path) -> Verdict:
         leaks += found
         if not found:
             proven.append(counted)
-    return Verdict(leaks, proven, is_proof=True)
+    return Verdict(leaks, proven, is_proof=True, tables=tables)
 
 
 def read_samples(folder: Path, phones: Container[str]) -> pd.DataFrame:
@@ -72,11 +128,14 @@ def read_samples(folder: Path, phones: Container[str]) -> pd.DataFrame:
         There is none, or one is damaged.
 
     """
-    # A table that another program has written again lacks our mark, but is trained on all the same.
-    tables = [path for path in sorted(folder.glob("*.parquet")) if path.stem in phones or holds(path, Sample)]
-    if not tables:
+    if not (tables := _tables_of_samples(folder, phones)):
         raise DpedtoolError(f"{folder} holds no table of a phone's samples: run `dpedtool split` again.")
     return pd.concat([read_frame(table, Sample) for table in tables], ignore_index=True)
+
+
+def _tables_of_samples(folder: Path, phones: Container[str]) -> list[Path]:
+    # A table that another program has written again lacks our mark, but is trained on all the same.
+    return [path for path in sorted(folder.glob("*.parquet")) if path.stem in phones or holds(path, Sample)]
 
 
 class Sided(Protocol):
@@ -236,7 +295,7 @@ def _is_another(shard: Path, row: Any) -> bool:
 
 def _listed(folder: Path, photos: Iterable[Photo]) -> tuple[list[str], str]:
     """Whether the list of full-size test photos is that of the test."""
-    path = folder / "test_photos.csv"
+    path = folder / TEST_PHOTOS
     if not path.is_file():
         return [f"{path} is missing: run `dpedtool split` again."], ""
     # A damaged list names the wrong photos; that is all there is to say of it.

@@ -16,12 +16,13 @@ from typing import Any, Literal, TypeVar
 import click
 
 from dataset.errors import DpedtoolError
-from dataset.io import write_json
+from dataset.io import check_replaceable, write_json
 from dataset.params import PairParams, Params, as_yaml, load_params, load_preset, preset_names
 from dataset.places import Place, answering, as_place, is_url, printable
 from dataset.schema import SPLITS, Alignment, Pair, Patch, Photo, Row, columns
 from dataset.tables import read_frame, read_rows, write_rows
 from dataset.verification import Verdict
+from pipeline.records import forget, recording
 from pipeline.runner import WORKER_MEMORY, default_workers, warm_up
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -71,8 +72,24 @@ PHOTOS = _Photos()
 SIZE = _Size()
 
 
+class _Recorded(click.Command):
+    """A command that leaves a record if it ends well and --record, which becomes the context's object, asks for it."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with recording(ctx.find_object(Path), _name(ctx)):
+            return super().invoke(ctx)
+
+
+def _name(ctx: click.Context) -> str:
+    """Name a command as one types it, without the program: release build."""
+    group = _name(ctx.parent) if ctx.parent else ""
+    return f"{group} {ctx.info_name}".strip() if ctx.parent else ""
+
+
 class _InOrder(click.Group):
     """Commands in the order of the stages, which is that of this file."""
+
+    command_class = _Recorded
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name the commands."""
@@ -85,6 +102,9 @@ class _Commands(_InOrder):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            # Whoever asks for help starts nothing.
+            if (record := ctx.params["record"]) and not {*ctx.args} & {*ctx.help_option_names}:
+                forget(record)
             return super().invoke(ctx)
         except DpedtoolError as error:
             raise _Failure(str(error), error.exit_code) from None
@@ -162,13 +182,22 @@ scheduler_option = click.option(
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="dpedtool")
-def main() -> None:
+@click.option(
+    "--record",
+    type=_Local(dir_okay=False),
+    metavar="FILE",
+    help="Write as JSON what the command took (seconds, processor time, memory) and with which versions, if it ends "
+    "well; an earlier record goes as it begins.",
+)
+@click.pass_context
+def main(ctx: click.Context, record: Path | None) -> None:
     """From phone and DSLR photo pairs to an aligned data set and a trained network.
 
     The stages in order: pair, align, patches, split, train, evaluate, report. Each reads what the one before it
     wrote; `dvc repro` runs them all as params.yaml says. `enhance` runs the trained network over whole photos;
     `release` makes of patches and split a data set that others can load, check and cite.
     """
+    ctx.obj = record
 
 
 @main.command(name="params")
@@ -311,12 +340,18 @@ MOST_FAULTS = 20
 @click.option(
     "--verify",
     is_flag=True,
-    help="Prove that no scene, frame or near-duplicate of DIR is on two sides; write nothing. DIR is an earlier OUT; "
-    "or a data set in the layout of DPED, or what was imported from one, of which files are compared, which proves "
-    "nothing.",
+    help="Prove that no scene, frame or near-duplicate of DIR is on two sides; no table changes. DIR is an earlier "
+    "OUT; or a data set in the layout of DPED, or what was imported from one, of which files are compared, which "
+    "proves nothing.",
+)
+@click.option(
+    "--verdict",
+    type=_Local(dir_okay=False),
+    metavar="FILE",
+    help="With --verify: write what was found as JSON too, with the SHA-256 of each table that was looked at.",
 )
 @params_options
-def split(folder: Path, out: Path | None, verify: bool, params: Params) -> None:
+def split(folder: Path, out: Path | None, verify: bool, verdict: Path | None, params: Params) -> None:
     """Divide the scenes of all phones. Reads PATCHES_DIR/<phone>/, writes OUT/<phone>.parquet.
 
     Scenes that share a file or show the same view stay together: OUT/photos.parquet says which and why. Scenes that
@@ -325,9 +360,11 @@ def split(folder: Path, out: Path | None, verify: bool, params: Params) -> None:
     """
     if verify:
         if out:
-            raise click.UsageError("--verify writes nothing: leave out --out.")
-        _verify(folder)
+            raise click.UsageError("--verify writes no tables: leave out --out.")
+        _verify(folder, verdict)
         return
+    if verdict:
+        raise click.UsageError("--verdict is what --verify finds: give both, or neither.")
     if not out:
         raise click.UsageError("Missing option '-o' / '--out'.")
     from dataset.split import split as split_patches
@@ -343,15 +380,20 @@ def split(folder: Path, out: Path | None, verify: bool, params: Params) -> None:
         click.echo(note, err=True)
 
 
-def _verify(folder: Path) -> None:
+def _verify(folder: Path, file: Path | None) -> None:
     from dataset.dped_layout import verify_layout
     from dataset.samples_alone import holds_samples, verify_samples
     from dataset.verification import verify_split
 
+    if file:
+        check_replaceable(file, {"is_proof", "tables"}, "verdict")
+        file.unlink(missing_ok=True)
     if Photo.table_in(folder).is_file():
         verdict = verify_split(folder)
     else:
         verdict = verify_samples(folder) if holds_samples(folder) else verify_layout(folder)
+    if file:
+        write_json(file, verdict.as_json(folder))
     _say_verdict(folder, verdict, MOST_FAULTS, "mend the data, or split it anew")
     click.echo(f"Nothing in {folder} leaks.")
 

@@ -140,6 +140,16 @@ def warm_up(workers: int, *modules: str) -> None:
         forkserver.ensure_running()
 
 
+def cool_down() -> None:
+    """End the process that local workers are forked from, and wait for it; `run` starts another if it needs one.
+
+    It has waited for the workers. Once it is waited for itself, the system counts what all of them took as what
+    children of this process took.
+    """
+    # There is no public way; at the end of Python it is left to itself.
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
+
+
 def _run_here(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tuple[Item, Result | Lost]]:
     threads = cv2.getNumThreads()
     try:

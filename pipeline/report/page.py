@@ -11,6 +11,8 @@ from typing import Any
 from jinja2 import ChoiceLoader, DictLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipeline.report.overview.words import FILTERS
+
 PAGE = "report.html"
 FILES = "files"
 """Folder beside the page, of what is loaded as it is looked at."""
@@ -71,5 +73,5 @@ def _environment(leave_out: Collection[str]) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["script_data"] = as_script_data
+    environment.filters.update(FILTERS, script_data=as_script_data)
     return environment

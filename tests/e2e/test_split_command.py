@@ -8,6 +8,9 @@ import pandas as pd
 import pytest
 from split_rig import frame, jpeg, picture, write_patches
 
+from dataset.io import read_json
+from dataset.verification import is_current
+
 SCENES = [f"s{index}" for index in range(10)]
 
 
@@ -101,6 +104,53 @@ def test_what_is_neither_is_one_sentence(tmp_path: Path, dpedtool) -> None:
 def test_the_options_exclude_each_other(out: Path, dpedtool) -> None:
     assert "leave out --out" in dpedtool("split", "--verify", out, "-o", out, code=2).err
     assert "Missing option" in dpedtool("split", out, code=2).err
+
+
+def test_the_verdict_is_written_as_json_too(out: Path, dpedtool, content) -> None:
+    file = out / "verdict.json"
+    said = dpedtool("split", "--verify", out, "--verdict", file).out.splitlines()
+    verdict = read_json(file)
+    assert verdict["is_proof"]
+    assert verdict["faults"] == []
+    assert verdict["said"] == said[:-1]
+    assert is_current(out, verdict)
+    before = content(out)
+    dpedtool("split", "--verify", out, "--verdict", file)
+    assert content(out) == before
+
+
+def test_the_verdict_is_written_of_what_has_faults_too(out: Path, dpedtool) -> None:
+    (out / "test_photos.csv").unlink()
+    dpedtool("split", "--verify", out, "--verdict", out.parent / "verdict.json", code=1)
+    (fault,) = read_json(out.parent / "verdict.json")["faults"]
+    assert fault == "test_photos.csv is missing: run `dpedtool split` again."
+
+
+def test_the_verdict_on_a_folder_of_others_names_no_tables_and_no_folder(tmp_path: Path, dpedtool) -> None:
+    folder, file = dped(tmp_path / "iphone"), tmp_path / "verdict.json"
+    test = folder / "test_data" / "patches" / "canon" / "0.jpg"
+    test.write_bytes((folder / "training_data" / "canon" / "2.jpg").read_bytes())
+    (folder / "training_data" / "iphone" / "1.jpg").write_bytes(b"no photo")
+    dpedtool("split", "--verify", folder, "--verdict", file, code=1)
+    verdict = read_json(file)
+    assert (verdict["is_proof"], verdict["tables"]) == (False, {})
+    assert len(verdict["faults"]) == 2
+    assert str(tmp_path) not in file.read_text()
+
+
+def test_an_old_verdict_does_not_outlive_a_check_that_fails(out: Path, dpedtool) -> None:
+    file = out.parent / "verdict.json"
+    dpedtool("split", "--verify", out, "--verdict", file)
+    (out / "photos.parquet").write_bytes(b"PAR1")
+    dpedtool("split", "--verify", out, "--verdict", file, code=1)
+    assert not file.exists()
+
+
+def test_a_verdict_replaces_nothing_but_a_verdict(out: Path, dpedtool, content) -> None:
+    before = content(out)
+    assert "is no verdict" in dpedtool("split", "--verify", out, "--verdict", out / "photos.parquet", code=1).sentence
+    assert content(out) == before
+    assert "give both" in dpedtool("split", out, "-o", out, "--verdict", out / "verdict.json", code=2).err
 
 
 def test_help_explains_the_exit_codes(dpedtool) -> None:

@@ -10,11 +10,12 @@ import pytest
 from split_rig import frame, write_patches
 
 from dataset.errors import DpedtoolError
+from dataset.io import file_sha256
 from dataset.params import SplitParams
 from dataset.schema import Frame, Photo, Sample
 from dataset.split import split
 from dataset.tables import read_rows, write_rows
-from dataset.verification import verify_split
+from dataset.verification import Verdict, is_current, verify_split
 
 SCENES = [f"s{index}" for index in range(12)]
 
@@ -157,3 +158,49 @@ def test_patches_that_were_cut_anew_since_are_found(tmp_path: Path, out: Path) -
     write_patches(tmp_path, "a", [frame(name, "a") for name in reversed(SCENES)])
     (fault,) = verify_split(out).faults
     assert "does not hold 24 of 24 patches" in fault
+
+
+def test_a_verdict_names_the_tables_that_it_is_on(out: Path) -> None:
+    tables = verify_split(out).as_json(out)["tables"]
+    assert tables == {name: file_sha256(out / name) for name in ("photos.parquet", "a.parquet", "b.parquet")} | {
+        "test_photos.csv": file_sha256(out / "test_photos.csv")
+    }
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "another side": lambda out: change_samples(out, lambda row: replace(row, split="train")),
+    "one more phone": lambda out: (out / "c.parquet").write_bytes((out / "b.parquet").read_bytes()),
+    "one phone less": lambda out: (out / "b.parquet").unlink(),
+    "no list": lambda out: (out / "test_photos.csv").unlink(),
+    "damaged": lambda out: (out / "b.parquet").write_bytes(b"PAR1"),
+    "gone": lambda out: [path.unlink() for path in out.iterdir()],
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_verdict_is_current_until_a_table_changes(out: Path, name: str) -> None:
+    verdict = verify_split(out).as_json(out)
+    assert is_current(out, verdict)
+    CHANGES[name](out)
+    assert not is_current(out, verdict)
+
+
+def test_a_verdict_on_no_tables_is_never_current(tmp_path: Path) -> None:
+    assert not is_current(tmp_path, Verdict([], [], is_proof=False).as_json(tmp_path))
+    assert not is_current(tmp_path, {})
+
+
+def test_a_new_split_removes_the_verdict_on_the_old_one(tmp_path: Path, out: Path) -> None:
+    (out / "verdict.json").write_text("{}")
+    split({"a": write_patches(tmp_path, "a", [frame("s0", "a")])}, out, SplitParams())
+    assert not (out / "verdict.json").exists()
+
+
+def test_the_lines_of_a_verdict_name_files_as_seen_from_its_folder(tmp_path: Path, out: Path) -> None:
+    change_samples(out, lambda row: replace(row, phone_offset=10**9))
+    (out / "test_photos.csv").unlink()
+    shard, *_, listed = verify_split(out).as_json(out)["faults"]
+    assert shard.startswith("../a/patches-00000.tar ends before")
+    assert listed.startswith("test_photos.csv is missing")
+    here = Verdict([f"a/x and b{tmp_path}/x are {tmp_path}/x."], [], is_proof=False).as_json(tmp_path)
+    assert here["faults"] == [f"a/x and b{tmp_path}/x are x."]

@@ -1,0 +1,124 @@
+"""Records of commands: what one took and what it ran with, as JSON; a report tells of a run by them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+
+from dataset.io import check_replaceable, write_json
+from pipeline.runner import cool_down, default_workers
+
+PACKAGES = {
+    "dpedtool": ("dpedtool",),
+    "numpy": ("numpy",),
+    "opencv": ("opencv-contrib-python", "opencv-contrib-python-headless", "opencv-python", "opencv-python-headless"),
+    "torch": ("torch",),
+    "dask": ("dask",),
+    "pandas": ("pandas",),
+}
+"""What a record tells the versions of, each with the names under which it may be installed."""
+_KEYS = frozenset({"command", "wall_s", "cpu_s", "versions"})
+
+
+def forget(file: Path) -> None:
+    """Remove an earlier record, so that it does not stand for a run that fails.
+
+    Raises
+    ------
+    DpedtoolError
+        The file is no record.
+
+    """
+    if _is_first():
+        check_replaceable(file, _KEYS, "record of a command")
+        file.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def recording(file: Path | None, command: str) -> Iterator[None]:
+    """Write a record when the block ends without an exception; without a file do nothing.
+
+    `wall_s` is the time since this process began. `cpu_s` is user and system time of this process and of those that it
+    has started and that have ended, the local workers among them; what the processors of a cluster did is not in it,
+    nor what other processes of torchrun did. `memory_mb` is the peak of the largest process, in MB of resident memory.
+
+    Parameters
+    ----------
+    file
+        Where to write it; of the processes of torchrun the first one does.
+    command
+        Name of the command.
+
+    """
+    if file is None or not _is_first():
+        yield
+        return
+    yield
+    # The system counts what children took only when they have been waited for.
+    cool_down()
+    write_json(
+        file,
+        {
+            "command": command,
+            "wall_s": round(_age_s(), 2),
+            "cpu_s": round(_cpu_s(), 2),
+            "memory_mb": round(_memory_bytes() / 1e6),
+            "processors": default_workers(),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": _versions(),
+            "platform": f"{platform.system()} {platform.machine()}",
+        },
+    )
+
+
+def _is_first() -> bool:
+    """Whether this is the process that writes; torchrun numbers those that it starts, and they run the same command."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _age_s() -> float:
+    """Return how long ago this process began."""
+    stat = Path("/proc/self/stat")
+    if not stat.is_file():
+        return time.time() - float(psutil.Process().create_time())
+    # proc(5): field 22 is the start in ticks since the system's; field 2 is a name, which may hold anything. psutil
+    # has the system's start in whole seconds.
+    fields = stat.read_text().rpartition(")")[2].split()
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def _used() -> list[resource.struct_rusage]:
+    return [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+
+
+def _cpu_s() -> float:
+    return sum(used.ru_utime + used.ru_stime for used in _used())
+
+
+def _memory_bytes() -> int:
+    """Return the peak of the largest process."""
+    own, children = (used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) for used in _used())
+    status = Path("/proc/self/status")
+    # Linux lets the peak of getrusage begin with that of the process that started this one.
+    found = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE) if status.is_file() else None
+    return max(int(found[1]) * 1024 if found else own, children)
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name, distributions in PACKAGES.items():
+        for distribution in distributions:
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                found.setdefault(name, metadata.version(distribution))
+    return found

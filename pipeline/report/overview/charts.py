@@ -1,0 +1,321 @@
+"""Geometry of the charts: where bars, lines, points and ticks lie in a picture of `WIDTH` x `HEIGHT`.
+
+Drawn by the macros of templates/charts.html. All charts have one size, small enough that their text can be read on a
+phone, and stand side by side where there is room.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.report.overview.distributions import round_step
+from pipeline.report.overview.words import counted, number, plainly
+
+WIDTH, HEIGHT = 360, 212
+LEFT, RIGHT, TOP, BOTTOM = 56, 344, 26, 170
+"""The plot's own box: outside it stand ticks, and the axes' names."""
+MOST_TICKS = 5
+SERIES = 6
+"""How many colours there are, --series-1 and on."""
+POINT_PX = 1.5
+"""Points nearer to another than this are not drawn: thousands of pairs would make the page heavy, and look the same."""
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark on an axis."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis: what it shows, with its unit, and its marks."""
+
+    name: str
+    ticks: list[Tick]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar, and what it says when it is pointed at."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    said: str
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Bars, a line or points of one kind."""
+
+    name: str
+    series: int
+    """Its colour: 1 to `SERIES`."""
+    bars: list[Bar] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    """Of each line its points, as an SVG polyline has them."""
+    points: list[tuple[float, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Quantiles:
+    """What stands below a histogram of one part of its values."""
+
+    part: str
+    measured: int
+    values: list[str]
+    """Median, 90th and 95th percentile, without their unit."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart."""
+
+    title: str
+    described: str
+    """What it shows, for those who cannot see it."""
+    x: Axis
+    y: Axis
+    layers: list[Layer]
+    """Empty: there is nothing to draw, and `note` says why."""
+    limit: Tick | None = None
+    """A line across, at a place of the x axis."""
+    note: str = ""
+    """What is not drawn."""
+    quantiles: list[Quantiles] = field(default_factory=list)
+    unit: str = ""
+    """Of the quantiles."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From values to px of the picture, on a straight scale."""
+
+    low: float
+    high: float
+    start_px: float
+    end_px: float
+
+    def __call__(self, value: float) -> float:
+        """Return the place of a value, in px to a tenth."""
+        share = (value - self.low) / (self.high - self.low)
+        return round(self.start_px + share * (self.end_px - self.start_px), 1)
+
+
+def histogram(title: str, told: Mapping[str, Any], counts: Mapping[str, Any], parts: Sequence[str], name: str) -> Chart:
+    """Return bars on each other, a layer a part.
+
+    Parameters
+    ----------
+    title
+        Whose values these are.
+    told
+        A `distributions.Distribution`, as plain data.
+    counts
+        Its `session`, or what it has of one phone.
+    parts
+        Names of the parts to draw, from below.
+    name
+        What the measure is called.
+
+    """
+    edges, unit = told["edges"], told["unit"]
+    x_name, y_name = f"{name}, {unit}" if unit else name, told["of"]
+    drawn = [part for part in parts if counts[part]["measured"]]
+    if not edges or not drawn:
+        return Chart(
+            title, f"No {told['of']} were measured.", Axis(x_name, []), Axis(y_name, []), [], note="Not measured."
+        )
+    most = max(sum(column) for column in zip(*(counts[part]["counts"] for part in drawn), strict=True))
+    x = Scale(edges[0], edges[-1], LEFT, RIGHT)
+    y = Scale(0, max(most, 1), BOTTOM, TOP)
+    layers, floor = [], [0] * (len(edges) - 1)
+    for part in drawn:
+        layers.append(Layer(plainly(part), parts.index(part) + 1, list(_bars(told, counts[part], part, floor, x, y))))
+        floor = [below + more for below, more in zip(floor, counts[part]["counts"], strict=True)]
+    return Chart(
+        title,
+        _histogram_in_words(told, counts, drawn, name),
+        Axis(x_name, ticks(x)),
+        Axis(y_name, ticks(y, whole=True)),
+        layers,
+        _limit(told, x),
+        _outside(counts, drawn, unit, edges),
+        [_quantiles(told, part, of_part) for part, of_part in counts.items() if of_part["measured"]],
+        unit,
+    )
+
+
+def _bars(
+    told: Mapping[str, Any], part: Mapping[str, Any], name: str, floor: list[int], x: Scale, y: Scale
+) -> Iterator[Bar]:
+    for (low, high), count, below in zip(itertools.pairwise(told["edges"]), part["counts"], floor, strict=True):
+        if count:
+            said = f"{low:g} to {high:g} {told['unit']}".strip() + f": {count:,} {plainly(name)}"
+            top = y(below + count)
+            yield Bar(x(low), top, round(x(high) - x(low) - 0.6, 1), round(y(below) - top, 1), said)
+
+
+def _histogram_in_words(told: Mapping[str, Any], counts: Mapping[str, Any], drawn: list[str], name: str) -> str:
+    parts = [_quantiles(told, part, counts[part]) for part in drawn]
+    said = [f"{part.measured:,} {part.part}, median {part.values[0]}, 95 % {part.values[2]}" for part in parts]
+    return f"Histogram of {name} over {told['of']}: {'; '.join(said)}."
+
+
+def _quantiles(told: Mapping[str, Any], name: str, part: Mapping[str, Any]) -> Quantiles:
+    digits = 3 if told["unit"] else 4
+    values = [number(part[quantile], digits) for quantile in ("median", "p90", "p95")]
+    return Quantiles(plainly(name), part["measured"], values)
+
+
+def _limit(told: Mapping[str, Any], x: Scale) -> Tick | None:
+    limit = told["limit"]
+    return None if limit is None or not x.low < limit < x.high else Tick(x(limit), f"limit {limit:g}")
+
+
+def _outside(counts: Mapping[str, Any], drawn: list[str], unit: str, edges: Sequence[float]) -> str:
+    """What the bins leave out, in words."""
+    below, above = (sum(counts[part][side] for part in drawn) for side in ("below", "above"))
+    unmeasured = sum(counts[part]["not_measured"] for part in drawn)
+    said = [
+        *([f"{below:,} below {f'{edges[0]:g} {unit}'.strip()}"] if below else []),
+        *([f"{above:,} above {f'{edges[-1]:g} {unit}'.strip()}"] if above else []),
+        *([f"{unmeasured:,} not measured"] if unmeasured else []),
+    ]
+    return f"Not drawn: {', '.join(said)}." if said else ""
+
+
+def curves(title: str, column: str, name: str, histories: Mapping[str, Mapping[str, Any] | None]) -> Chart:
+    """Return one column of several histories over the iterations, a line a phone.
+
+    Parameters
+    ----------
+    title
+        What it is.
+    column
+        Of history.csv.
+    name
+        What the y axis shows, with its unit.
+    histories
+        Columns by phone; None where nothing was trained.
+
+    """
+    drawn = {
+        phone: [
+            (step, value)
+            for step, value in zip(history["iteration"], history[column], strict=True)
+            if step is not None and value is not None
+        ]
+        for phone, history in histories.items()
+        if history and column in history
+    }
+    values = [point for points in drawn.values() for point in points]
+    if not values:
+        return Chart(title, "No validation.", Axis("iteration", []), Axis(name, []), [], note="There is no validation.")
+    x = _spanning([step for step, _ in values], LEFT, RIGHT)
+    y = _spanning([value for _, value in values], BOTTOM, TOP, margin=0.06)
+    layers = [
+        Layer(
+            phone,
+            colour(list(histories).index(phone)),
+            lines=[_polyline(points, x, y)] if len(points) > 1 else [],
+            points=[(x(step), y(value)) for step, value in (points if len(points) == 1 else points[-1:])],
+        )
+        for phone, points in drawn.items()
+        if points
+    ]
+    ends = [f"{phone} from {points[0][1]:.4g} to {points[-1][1]:.4g}" for phone, points in drawn.items() if points]
+    return Chart(
+        title,
+        f"{name} over the iterations: {'; '.join(ends)}.",
+        Axis("iteration", ticks(x, whole=True)),
+        Axis(name, ticks(y)),
+        layers,
+    )
+
+
+def offsets(phone: str, clock: Mapping[str, Any], series: int) -> Chart:
+    """Return the clock offset of each pair over the session.
+
+    Parameters
+    ----------
+    phone
+        Whose clock it is.
+    clock
+        A `session.Clock`, as plain data.
+    series
+        Colour of the points.
+
+    """
+    hours, offset = clock["pair_hours"], clock["pair_offset_s"]
+    # Time zones apart, the digits that differ would not fit beside the axis.
+    base = round(statistics.median(offset)) if max(map(abs, offset)) >= 1e4 else 0
+    x = _spanning(hours, LEFT, RIGHT)
+    beyond = [value - base for value in offset]
+    y = _spanning(beyond, BOTTOM, TOP, margin=0.1, least=2.0)
+    unit, factor = ("h", 1.0) if x.high - x.low > 2 else ("min", 60.0)
+    x_shown = Scale(x.low * factor, x.high * factor, LEFT, RIGHT)
+    return Chart(
+        phone,
+        f"DSLR clock minus that of {phone}, pair by pair: from {min(offset):,.1f} to {max(offset):,.1f} s, "
+        f"{counted(len(offset), 'pair')}.",
+        Axis(f"time since the first pair, {unit}", ticks(x_shown)),
+        Axis(f"DSLR minus phone, s{f', beyond {base:+,}' if base else ''}", ticks(y)),
+        [
+            Layer(
+                phone, series, points=_thinned([(x(hour), y(value)) for hour, value in zip(hours, beyond, strict=True)])
+            )
+        ],
+    )
+
+
+def colour(index: int) -> int:
+    """Return the number of a phone's colour: they begin again when there are no more."""
+    return index % SERIES + 1
+
+
+def ticks(scale: Scale, *, whole: bool = False) -> list[Tick]:
+    """Return up to `MOST_TICKS` + 1 marks at round values within a scale; at whole numbers where they count things."""
+    step = round_step((scale.high - scale.low) / MOST_TICKS)
+    if whole:
+        step = max(step, 1)
+    first, last = math.ceil(scale.low / step - 1e-9), math.floor(scale.high / step + 1e-9)
+    return [Tick(scale(index * step), tick_text(index * step, step)) for index in range(first, last + 1)]
+
+
+def tick_text(value: float, step: float) -> str:
+    """Return a value with as many digits as tell it from the next; in thousands or millions where the step is so."""
+    size, letter = (1e6, "M") if step >= 1e5 else (1e3, "k") if step >= 1e3 else (1, "")
+    return f"{value / size:,.{_digits(step / size)}f}{letter}" if value else "0"
+
+
+def _digits(step: float) -> int:
+    return max(0, -math.floor(math.log10(step) + 1e-9))
+
+
+def _spanning(
+    values: Sequence[float], start_px: float, end_px: float, margin: float = 0.0, least: float = 0.0
+) -> Scale:
+    """A scale from the smallest to the largest value, wider by a share on both ends, and no narrower than `least`."""
+    low, high = min(values), max(values)
+    short = max(least - (high - low), 0) / 2 or (0 if high > low else 0.5)
+    room = (high - low + 2 * short) * margin + short
+    return Scale(low - room, high + room, start_px, end_px)
+
+
+def _polyline(points: Sequence[tuple[float, float]], x: Scale, y: Scale) -> str:
+    return " ".join(f"{x(step):g},{y(value):g}" for step, value in points)
+
+
+def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    cells = {(round(x / POINT_PX), round(y / POINT_PX)): (x, y) for x, y in points}
+    return list(cells.values())

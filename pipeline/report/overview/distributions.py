@@ -1,0 +1,223 @@
+"""How a measure is distributed over pairs or windows: counts in bins that are equal for all phones, and quantiles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.report.overview.written import SELECTION, as_written, of_stage
+from pipeline.report.run import PhoneRun, Run
+
+MOST_BINS = 30
+LEFT_OUT, LEFT_OUT_NCC = 0.01, 0.05
+"""Shares of the values that may lie beyond the bins, so that a few far ones do not flatten all others; of rejected
+windows many correlate with anything or nothing."""
+QUANTILES = {"median": 0.5, "p90": 0.9, "p95": 0.95}
+WINDOW_COLUMNS = ("status", "reason", "ncc", "residual_px", "x")
+
+Values = np.ndarray[Any, np.dtype[np.float64]]
+Parts = Mapping[str, Values]
+"""Values by what they are of; NaN where nothing was measured."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The values of one kind: how many lie in each bin of their distribution, and quantiles of all that were measured.
+
+    Each bin goes from its lower edge to below its upper one, the last one to its upper edge itself.
+    """
+
+    measured: int
+    not_measured: int
+    below: int
+    """Values below the first bin."""
+    above: int
+    counts: list[int]
+    median: float | None
+    p90: float | None
+    p95: float | None
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """One measure, for the whole session and for each phone, in the same bins."""
+
+    measure: str
+    """Column of the table."""
+    of: str
+    """What is counted: pairs, windows, patches."""
+    unit: str
+    limit: float | None
+    """The limit of the parameters, in the same unit; None where there is none, or phones have different ones."""
+    edges: list[float]
+    """Where the bins begin and end; empty where nothing was measured."""
+    session: dict[str, Part]
+    phones: dict[str, dict[str, Part]]
+
+
+@dataclass(frozen=True)
+class Distributions:
+    """All that are shown. Parts of windows: accepted, and rejected or, of residuals, shifted; all: both together."""
+
+    pair_residual_px: Distribution
+    """Median shift of each aligned pair; part `aligned`."""
+    pair_residual_p95_px: Distribution
+    window_residual_px: Distribution
+    """Shift of each window; parts `accepted` and `shifted`: what was rejected for it."""
+    window_ncc: Distribution
+    """NCC of the windows as they stand; parts `accepted`, `rejected` and `all`."""
+
+
+def distributions(run: Run) -> Distributions:
+    """Return the distributions of a run; without bins where a stage has not run.
+
+    Raises
+    ------
+    DpedtoolError
+        A table is damaged.
+
+    """
+    align = run.params.align
+    windows = {phone.name: _window_parts(phone) for phone in run.phones}
+    return Distributions(
+        pair_residual_px=_of_pairs(run, "residual_px", align.max_residual_px),
+        pair_residual_p95_px=_of_pairs(run, "residual_p95_px", align.max_p95_px),
+        window_residual_px=distribution(
+            "residual_px",
+            "windows",
+            "px",
+            {name: parts["residual_px"] for name, parts in windows.items()},
+            limit=_common_limit(run, "max_residual_px"),
+        ),
+        window_ncc=distribution(
+            "ncc",
+            "windows",
+            "",
+            {name: parts["ncc"] for name, parts in windows.items()},
+            limit=_common_limit(run, "min_ncc"),
+            highest=1.0,
+        ),
+    )
+
+
+def distribution(
+    measure: str,
+    of: str,
+    unit: str,
+    phones: Mapping[str, Parts],
+    *,
+    limit: float | None = None,
+    highest: float | None = None,
+) -> Distribution:
+    """Return how values are distributed.
+
+    Parameters
+    ----------
+    measure, of, unit, limit
+        As in `Distribution`.
+    phones
+        Values of each phone; all phones have the same parts.
+    highest
+        Where the last bin ends, and the bins go down from; None: they go up from 0.
+
+    """
+    names = next((list(parts) for parts in phones.values()), [])
+    session = {name: _together([parts[name] for parts in phones.values()]) for name in names}
+    edges = bin_edges(_together(list(session.values())), highest)
+    return Distribution(
+        measure,
+        of,
+        unit,
+        limit,
+        edges,
+        {name: _part(values, edges) for name, values in session.items()},
+        {phone: {name: _part(values, edges) for name, values in parts.items()} for phone, parts in phones.items()},
+    )
+
+
+def bin_edges(values: Values, highest: float | None = None) -> list[float]:
+    """Return the edges of up to `MOST_BINS` bins of a round width that hold all but a few of the values.
+
+    Parameters
+    ----------
+    values
+        (N,), NaN where nothing was measured.
+    highest
+        As in `distribution`.
+
+    """
+    measured = values[np.isfinite(values)]
+    if not len(measured):
+        return []
+    start = 0.0 if highest is None else highest
+    far = np.quantile(measured, 1 - LEFT_OUT if highest is None else LEFT_OUT_NCC)
+    reach = abs(float(far) - start) or 1.0
+    step = round_step(reach / MOST_BINS)
+    bins = math.ceil(round(reach / step, 6))
+    way = 1 if highest is None else -1
+    return sorted(round(start + way * step * index, 10) for index in range(bins + 1))
+
+
+def round_step(least: float) -> float:
+    """Return the smallest of 1, 2 and 5 times a power of ten that is no less than `least`, above 0."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
+
+
+def _part(values: Values, edges: list[float]) -> Part:
+    measured = values[np.isfinite(values)]
+    if not len(measured):
+        return Part(0, len(values), 0, 0, [0] * max(len(edges) - 1, 0), None, None, None)
+    return Part(
+        len(measured),
+        len(values) - len(measured),
+        int((measured < edges[0]).sum()),
+        int((measured > edges[-1]).sum()),
+        np.histogram(measured, np.asarray(edges))[0].tolist(),
+        *(float(found) for found in np.quantile(measured, list(QUANTILES.values()))),
+    )
+
+
+def _together(values: list[Values]) -> Values:
+    return np.concatenate(values) if values else np.empty(0)
+
+
+def _of_pairs(run: Run, measure: str, limit: float) -> Distribution:
+    phones = {
+        phone.name: {
+            "aligned": np.array(
+                [getattr(row, measure) for row in phone.alignments or () if row.status == "aligned"], dtype=float
+            )
+        }
+        for phone in run.phones
+    }
+    return distribution(measure, "pairs", "px", phones, limit=limit)
+
+
+def _window_parts(phone: PhoneRun) -> dict[str, Parts]:
+    windows = phone.patches(WINDOW_COLUMNS)
+    if windows is None:
+        windows = pd.DataFrame({name: [] for name in WINDOW_COLUMNS})
+    # A row without a place says why a pair gave no window.
+    windows = windows[windows["x"].notna()]
+    ncc, residual = (windows[name].to_numpy(float) for name in ("ncc", "residual_px"))
+    accepted, shifted = (windows["status"] == "accepted").to_numpy(), (windows["reason"] == "shifted").to_numpy()
+    return {
+        "ncc": {"accepted": ncc[accepted], "rejected": ncc[~accepted], "all": ncc},
+        "residual_px": {"accepted": residual[accepted], "shifted": residual[shifted]},
+    }
+
+
+def _common_limit(run: Run, name: str) -> float | None:
+    """A limit that the windows of all phones were held against."""
+    limits = set()
+    for phone in run.phones:
+        if phone.selection:
+            with as_written(of_stage(phone, SELECTION)):
+                limits.add(phone.selection["params"][name])
+    return limits.pop() if len(limits) == 1 else None

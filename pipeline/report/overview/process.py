@@ -1,0 +1,151 @@
+"""How a run was made: time and memory of each command, versions, and all parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dataset.params import Params, describe
+from dataset.schema import Timing
+from pipeline.report.overview.written import as_written
+from pipeline.report.run import PhoneRun, Run
+
+STEPS = tuple(field.name for field in dataclasses.fields(Timing) if field.name.endswith("_s"))
+
+
+@dataclass(frozen=True)
+class Record:
+    """What `dpedtool --record` wrote of one command."""
+
+    stage: str
+    phone: str
+    """Empty for what runs for all phones at once."""
+    command: str
+    wall_s: float | None
+    cpu_s: float | None
+    memory_mb: float | None
+    """Most memory that it held."""
+    processors: int | None
+    finished: str
+    platform: str
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a program or package, and the commands that ran with it."""
+
+    name: str
+    version: str
+    used_by: list[str]
+
+
+@dataclass(frozen=True)
+class PairTimes:
+    """Processor seconds that aligning took, in all pairs together."""
+
+    pairs: int
+    cpu_s: dict[str, float]
+    """By step: columns of the table of timings, without their unit."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """How the run was made."""
+
+    records: list[Record]
+    wall_s: float | None
+    """Sum of all that are recorded; None where nothing is."""
+    cpu_s: float | None
+    align_times: dict[str, PairTimes | None]
+    versions: list[Version]
+    is_of_one_version: bool
+    """Whether all commands ran with the same versions."""
+    params: dict[str, dict[str, Any]]
+    """All parameters, by section."""
+    changed: list[str]
+    """Those that are not their default: section.name."""
+
+
+def process(run: Run) -> Process:
+    """Return how a run was made.
+
+    Raises
+    ------
+    DpedtoolError
+        A file is damaged, or of another version.
+
+    """
+    records = [_record(run, name, record) for name, record in sorted(run.records.items(), key=_in_order)]
+    versions = _versions(run)
+    return Process(
+        records=records,
+        wall_s=_sum([record.wall_s for record in records]),
+        cpu_s=_sum([record.cpu_s for record in records]),
+        align_times={phone.name: _times(phone) for phone in run.phones},
+        versions=versions,
+        is_of_one_version=len({version.name for version in versions}) == len(versions),
+        params=_sections(run.params),
+        changed=_changed(run.params),
+    )
+
+
+_ORDER = ("simulate", "pair", "align", "patches", "split", "verify", "train", "evaluate", "report", "release")
+
+
+def _in_order(item: tuple[str, Any]) -> tuple[int, str]:
+    stage = item[0].partition(".")[0]
+    return (_ORDER.index(stage) if stage in _ORDER else len(_ORDER), item[0])
+
+
+def _record(run: Run, name: str, record: Mapping[str, Any]) -> Record:
+    stage, _, phone = name.partition(".")
+    with as_written(run.results / "records" / f"{name}.json"):
+        numbers = {key: record[key] for key in ("wall_s", "cpu_s", "memory_mb", "processors")}
+        for number in numbers.values():
+            if number is not None:
+                number + 0
+        return Record(
+            stage=stage,
+            phone=phone,
+            command=_as_text(record["command"]),
+            **numbers,
+            finished=str(record["finished"]),
+            platform=str(record["platform"]),
+        )
+
+
+def _as_text(command: Any) -> str:
+    return command if isinstance(command, str) else " ".join(map(str, command))
+
+
+def _versions(run: Run) -> list[Version]:
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, record in sorted(run.records.items(), key=_in_order):
+        with as_written(run.results / "records" / f"{name}.json"):
+            for package, version in record["versions"].items():
+                found.setdefault((str(package), str(version)), []).append(name)
+    return [Version(*key, used_by) for key, used_by in sorted(found.items())]
+
+
+def _times(phone: PhoneRun) -> PairTimes | None:
+    rows = phone.timings
+    if rows is None:
+        return None
+    sums = {step.removesuffix("_s"): float(sum(getattr(row, step) for row in rows)) for step in STEPS}
+    return PairTimes(len(rows), sums)
+
+
+def _sections(params: Params) -> dict[str, dict[str, Any]]:
+    return {field.name: describe(getattr(params, field.name)) for field in dataclasses.fields(params)}
+
+
+def _changed(params: Params) -> list[str]:
+    usual, own = _sections(Params()), _sections(params)
+    return [f"{section}.{key}" for section in own for key in own[section] if own[section][key] != usual[section][key]]
+
+
+def _sum(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None

@@ -1,0 +1,231 @@
+"""Whether a data set is good, and where it is not, in sentences: what is amiss first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipeline.report.overview.distributions import Distributions
+from pipeline.report.overview.network import Network
+from pipeline.report.overview.session import Clock, PairCounts, Reason, Session
+from pipeline.report.overview.sides import Sides
+from pipeline.report.overview.windows import WindowCounts, Windows
+from pipeline.report.overview.words import SPACE, counted, number, plainly, share
+from pipeline.report.run import STAGES, Run
+
+Tone = Literal["bad", "warn", "good", "plain"]
+TONES: tuple[Tone, ...] = ("bad", "warn", "good", "plain")
+
+FEW_ALIGNED, MOST_ALIGNED = 0.5, 0.9
+"""Shares of the pairs: below the first a session has failed; from the second on it is as it should be."""
+FEW_KEPT = 0.3
+"""Below this share of kept windows the patches show a choice of the scenes rather than the scenes."""
+MANY_UNPAIRED = 0.1
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One thing to know of a run."""
+
+    tone: Tone
+    """bad: amiss; warn: to be looked at; good; plain: neither."""
+    text: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the sentences are made of."""
+
+    run: Run
+    session: Session
+    windows: Windows
+    distributions: Distributions
+    sides: Sides | None
+    network: Network
+
+
+def sentences(found: Found) -> list[Sentence]:
+    """Return what there is to say, by tone, and within a tone in the order of the stages."""
+    if not any(len(phone.missing) < len(STAGES) for phone in found.run.phones):
+        return [Sentence("bad", f"No stage has left anything in {found.run.results}: `dvc repro` runs them.")]
+    said = [
+        *_missing(found.run),
+        *_photos(found.session),
+        *_clocks(found.session),
+        *_pairs(found),
+        *_windows(found),
+        *_sides(found.sides),
+        *_scores(found),
+    ]
+    plain = [Sentence(sentence.tone, sentence.text.replace(SPACE, " ")) for sentence in said]
+    return sorted(plain, key=lambda sentence: TONES.index(sentence.tone))
+
+
+def _missing(run: Run) -> Iterator[Sentence]:
+    """Phones for which the same stages have not run make one sentence."""
+    names: dict[tuple[str, ...], list[str]] = {}
+    for phone in run.phones:
+        if phone.missing:
+            names.setdefault(phone.missing, []).append(phone.name)
+    for stages, phones in names.items():
+        yield Sentence("warn", f"Not run yet for {_listed(phones)}: {_listed(stages)}.")
+
+
+def _photos(session: Session) -> Iterator[Sentence]:
+    for name, photos in session.photos.items():
+        if photos is None:
+            continue
+        if not photos.pairs:
+            yield Sentence(
+                "bad", f"No photo of {name} has a mate: {_listed(_by_reason(session.unpaired_reasons, name))}."
+            )
+        elif photos.unpaired > MANY_UNPAIRED * (photos.pairs + photos.unpaired):
+            lone = _listed(_by_reason(session.unpaired_reasons, name))
+            yield Sentence("warn", f"{counted(photos.unpaired, 'photo')} beside {name}'s pairs have no mate: {lone}.")
+
+
+def _clocks(session: Session) -> Iterator[Sentence]:
+    for name, clock in session.clocks.items():
+        if clock:
+            yield from _clock(name, clock)
+
+
+def _clock(name: str, clock: Clock) -> Iterator[Sentence]:
+    if clock.pieces > 1:
+        times = "once" if clock.pieces == 2 else f"{clock.pieces - 1} times"
+        yield Sentence("warn", f"The clock of {name}, or the DSLR's, was set anew {times} during the session.")
+    if clock.stray_pairs:
+        yield Sentence(
+            "warn", f"{counted(clock.stray_pairs, 'pair')} of {name} lie at other clock offsets than the rest."
+        )
+    if by_order := clock.ties["by_order"]:
+        yield Sentence(
+            "plain", f"{counted(by_order, 'pair')} of {name} were told from others by the order of the shots alone."
+        )
+
+
+def _pairs(found: Found) -> Iterator[Sentence]:
+    session = found.session
+    for name, counts in session.pairs_by_phone.items():
+        if counts and not counts.aligned:
+            yield Sentence("bad", _none_aligned(name, counts, session.pair_reasons))
+        elif counts and counts.aligned < FEW_ALIGNED * counts.pairs:
+            why = _listed(_by_reason(session.pair_reasons, name))
+            yield Sentence("bad", f"Only {counts.aligned:,} of {counts.pairs:,} pairs of {name} were aligned: {why}.")
+        elif counts and counts.aligned < MOST_ALIGNED * counts.pairs:
+            why = _listed(_by_reason(session.pair_reasons, name))
+            lost = counts.pairs - counts.aligned
+            yield Sentence("warn", f"{lost:,} of {counts.pairs:,} pairs of {name} were not aligned: {why}.")
+    if session.pairs.failed:
+        again = counted(session.pairs.failed, "pair")
+        yield Sentence("warn", f"{again} came to no verdict: `dpedtool align` tries failed ones again.")
+    if session.pairs.aligned:
+        yield _aligned(session.pairs, found.distributions)
+
+
+def _none_aligned(name: str, counts: PairCounts, reasons: list[Reason]) -> str:
+    if not counts.pairs:
+        return f"There was no pair of {name} to align."
+    return f"No pair of {name} was aligned: {_listed(_by_reason(reasons, name))}."
+
+
+def _aligned(pairs: PairCounts, distributions: Distributions) -> Sentence:
+    left = distributions.pair_residual_px.session["aligned"]
+    quality = (
+        f"their median residual is {number(left.median, 2, 'px')}, at the 95th percentile {number(left.p95, 2, 'px')}"
+        if left.measured
+        else "the residual of none was measured"
+    )
+    tone: Tone = "good" if left.measured and pairs.aligned >= MOST_ALIGNED * pairs.pairs else "plain"
+    return Sentence(tone, f"{pairs.aligned:,} of {counted(pairs.pairs, 'pair')} aligned; {quality}.")
+
+
+def _windows(found: Found) -> Iterator[Sentence]:
+    for name, counts in found.windows.phones.items():
+        pairs = found.session.pairs_by_phone[name]
+        # Of a phone without an aligned pair enough has been said.
+        if counts and (counts.windows or not pairs or pairs.aligned):
+            yield from _kept(name, counts, found.windows)
+    if accepted := found.windows.all.accepted:
+        left = found.distributions.window_residual_px.session["accepted"]
+        yield Sentence(
+            "good",
+            f"{accepted:,} of {counted(found.windows.all.windows, 'window')} became patches "
+            f"({share(accepted / found.windows.all.windows)}); the shift left in them is "
+            f"{number(left.median, 2, 'px')} (median), {number(left.p95, 2, 'px')} (95th percentile).",
+        )
+
+
+def _kept(name: str, counts: WindowCounts, windows: Windows) -> Iterator[Sentence]:
+    why = _listed(_by_reason(windows.reasons, name)[:3])
+    if not counts.windows:
+        yield Sentence("bad", f"There was no window of {name} to cut a patch from.")
+    elif not counts.accepted:
+        yield Sentence("bad", f"No window of {name} became a patch, of {counts.windows:,}: {why}.")
+    elif counts.accepted < FEW_KEPT * counts.windows:
+        kept = share(counts.accepted / counts.windows)
+        yield Sentence("warn", f"Only {kept} of {name}'s windows became patches; rejected most: {why}.")
+
+
+def _sides(sides: Sides | None) -> Iterator[Sentence]:
+    if sides is None:
+        return
+    yield _leakage(sides)
+    if excluded := sides.sides["excluded"].pairs:
+        yield Sentence("warn", f"{counted(excluded, 'pair')} are on no side of the split, so that nothing leaks.")
+    for name in ("train", "validation", "test"):
+        if not sides.sides[name].patches:
+            yield Sentence("bad" if name == "train" else "warn", f"The split has no {name} patches.")
+
+
+def _leakage(sides: Sides) -> Sentence:
+    proof = sides.proof
+    if proof is None:
+        return Sentence("warn", "Nothing proves that the split does not leak: `dpedtool split --verify` does.")
+    if proof.faults:
+        return Sentence("bad", f"The split leaks or is damaged: {counted(len(proof.faults), 'fault')} found.")
+    if not proof.is_current:
+        return Sentence("warn", "The split has changed since it was verified: verify it again.")
+    if not proof.is_proof:
+        return Sentence("warn", "Nothing that leaks was found in the split, but that is no proof.")
+    return Sentence("good", "The split is proven not to leak: no scene, photo or near-duplicate is on two sides.")
+
+
+def _scores(found: Found) -> Iterator[Sentence]:
+    for name, scores in found.network.scores.items():
+        training = found.network.training[name]
+        if training and not training.is_trained:
+            yield Sentence("bad", f"{name}: {training.said}")
+        elif scores and not scores["image"]["pairs"]:
+            yield Sentence("bad", f"{name}: nothing was scored, since there are no test patches.")
+        elif scores:
+            yield _score(name, scores["image"])
+
+
+def _score(name: str, scores: dict[str, Any]) -> Sentence:
+    before, colour, after = (scores[f"psnr_{version}_db"] for version in ("before", "colour", "after"))
+    if before is None or after is None:
+        return Sentence("plain", f"{name}: the PSNR of some version is no number, so that no gain can be told.")
+    said = f"{name}: the network takes the test patches from {before:.2f} to {number(after, 2, 'dB')} PSNR"
+    if after <= before:
+        return Sentence("bad", f"{said}: it does harm (protocol image).")
+    if colour is not None and after <= colour:
+        return Sentence(
+            "warn", f"{said}; one change of colours does better, {number(colour, 2, 'dB')} (protocol image)."
+        )
+    more = "" if colour is None else f", {number(after - colour, 2, 'dB')} more than one change of colours does"
+    return Sentence("good", f"{said}{more} (protocol image).")
+
+
+def _by_reason(reasons: list[Reason], phone: str) -> list[str]:
+    """How many of a phone have which reason, the most frequent first."""
+    found = [(reason.phones[phone], reason.reason) for reason in reasons if reason.phones[phone]]
+    return [f"{many:,} {plainly(word)}" for many, word in sorted(found, key=lambda item: (-item[0], item[1]))]
+
+
+def _listed(words: list[str] | tuple[str, ...]) -> str:
+    """Return words as one writes them: a, b and c."""
+    if not words:
+        return "no reason is told"
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,119 @@
+"""The split: how large its sides are, what is on none, and the proof that nothing leaks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from dataset.schema import EXCLUDED, SPLITS, Photo
+from dataset.tables import read_frame
+from dataset.verification import is_current
+from pipeline.report.overview.session import Reason, reasons
+from pipeline.report.overview.written import as_written
+from pipeline.report.run import Run
+
+_COLUMNS = ("pair_id", "phone", "scene_id", "group", "split", "reason", "accepted", "drawn_by", "near_minutes")
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of the split, or what is excluded."""
+
+    scenes: int
+    groups: int
+    pairs: int
+    patches: int
+    """Patches that were cut from these pairs; none of those excluded is a sample."""
+    patches_by_phone: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What `dpedtool split --verify` said."""
+
+    is_current: bool
+    """Whether it is of the tables that are there now."""
+    is_proof: bool
+    said: list[str]
+    faults: list[str]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The split as its record, photos.parquet, has it."""
+
+    sides: dict[str, Side]
+    """train, validation, test, excluded."""
+    groups: int
+    """Scenes that stay together, as near-duplicates or files tie them, make one."""
+    groups_of_several_scenes: int
+    largest_group_scenes: int
+    excluded_reasons: list[Reason]
+    """Pairs, not patches."""
+    drawn_by: str
+    """Seed and shares."""
+    samples: dict[str, dict[str, int] | None]
+    """By phone: rows of its table of samples on each side; None where there is no table."""
+    proof: Proof | None
+    """None: nothing was verified."""
+
+
+def sides(run: Run) -> Sides | None:
+    """Return the split of a run; None where it has not run.
+
+    Raises
+    ------
+    DpedtoolError
+        A table is damaged.
+
+    """
+    table = Photo.table_in(run.results / "splits")
+    if not table.is_file():
+        return None
+    # Column by column: the thumbnails of a large session are hundreds of megabytes.
+    photos = read_frame(table, Photo, _COLUMNS, where={"status": "present"})
+    phones = [phone.name for phone in run.phones]
+    placed = photos[photos["split"] != EXCLUDED]
+    scenes = placed.groupby("group")["scene_id"].nunique()
+    return Sides(
+        sides={name: _side(photos[photos["split"] == name], phones) for name in (*SPLITS, EXCLUDED)},
+        groups=len(scenes),
+        groups_of_several_scenes=int((scenes > 1).sum()),
+        largest_group_scenes=int(scenes.max()) if len(scenes) else 0,
+        excluded_reasons=reasons(Photo, {name: _reasons(photos[photos["phone"] == name]) for name in phones}),
+        drawn_by="; ".join(sorted(photos["drawn_by"].unique())),
+        samples={phone.name: _samples(phone.samples(["split"])) for phone in run.phones},
+        proof=_proof(run),
+    )
+
+
+def _side(photos: pd.DataFrame, phones: list[str]) -> Side:
+    return Side(
+        scenes=int(photos["scene_id"].nunique()),
+        groups=len({*photos["group"]} - {""}),
+        pairs=len(photos),
+        patches=int(photos["accepted"].sum()),
+        patches_by_phone={name: int(photos.loc[photos["phone"] == name, "accepted"].sum()) for name in phones},
+    )
+
+
+def _reasons(photos: pd.DataFrame) -> Counter[str]:
+    return Counter(photos.loc[photos["split"] == EXCLUDED, "reason"].tolist())
+
+
+def _samples(table: pd.DataFrame | None) -> dict[str, int] | None:
+    return None if table is None else {name: int((table["split"] == name).sum()) for name in SPLITS}
+
+
+def _proof(run: Run) -> Proof | None:
+    verdict: dict[str, Any] | None = run.verdict
+    if verdict is None:
+        return None
+    folder = run.results / "splits"
+    with as_written(folder / "verdict.json"):
+        return Proof(
+            is_current(folder, verdict), bool(verdict["is_proof"]), list(verdict["said"]), list(verdict["faults"])
+        )
