@@ -11,7 +11,8 @@ from dataset.errors import DpedtoolError
 from dataset.io import write_json, write_text
 from dataset.params import Params
 from dataset.schema import Alignment, Pair, Patch
-from pipeline.report.network import network
+from pipeline.report.network import network_examples
+from pipeline.report.overview.content import overview_content, run_content
 from pipeline.report.overview.figures import figures
 from pipeline.report.page import FILES, PAGE, render
 from pipeline.report.pairs.details import show_pairs
@@ -21,8 +22,6 @@ from pipeline.report.patches import patch_samples
 from pipeline.report.run import Run
 
 FIGURES = "report.json"
-FORMAT = 1
-"""Of report.json; it grows when a key changes its meaning or goes."""
 
 
 @dataclass(frozen=True)
@@ -81,18 +80,18 @@ def write_report(
     rows = [asdict(row) for row in pair_rows(run, shown)]
     context = {
         "title": _title(params, run),
-        "overview": told,
-        "run": told,
+        "overview": overview_content(told),
+        "run": run_content(told, params),
         "pairs": {
             "rows": rows,
             "reasons": {"pair": {**Pair.REASONS, **Alignment.REASONS}, "patch": dict(Patch.REASONS)},
             "embedded": embedded(folder, shown) if single_file else None,
         },
         "patches": patch_samples(run),
-        "network": network(run),
+        "network": network_examples(run, None),
     }
     text = render(context)
-    write_json(out / FIGURES, {"format": FORMAT, "figures": told, "pairs": rows})
+    write_json(out / FIGURES, {**told, "pairs": rows})
     write_text(out / PAGE, text)
     if single_file or not pictures:
         # The page that needed them is gone.
