@@ -39,6 +39,17 @@ class PatchExample:
         gain = self.psnr_after_db - self.psnr_before_db
         return 0.0 if math.isnan(gain) else gain
 
+    @property
+    def before(self) -> str:
+        """PSNR of the untouched patch, in dB."""
+        return f"PSNR {_decibels(self.psnr_before_db)}"
+
+    @property
+    def after(self) -> str:
+        """PSNR after the network, in dB, and what that is more."""
+        gain = f" ({self.gain_db:+.2f})" if math.isfinite(self.gain_db) else ""
+        return f"PSNR {_decibels(self.psnr_after_db)}{gain}"
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -132,14 +143,14 @@ def _summary(metrics: dict[str, Any], trained: bool) -> str:
     if not image["pairs"]:
         return ""
     untrained = "" if trained else "The network is untrained, and only passes the photo on. "
-    psnr = f"{_decibels(image['psnr_before_db'])} to {_decibels(image['psnr_after_db'])}"
+    psnr = " to ".join(_decibels(_psnr(image[f"psnr_{version}_db"])) for version in ("before", "after"))
     ms_ssim = f"{image['ms_ssim_before']:.4f} to {image['ms_ssim_after']:.4f}"
     mean = "1 test patch" if image["pairs"] == 1 else f"The mean of {image['pairs']:,} test patches"
     return f"{untrained}{mean}, before to after: PSNR {psnr}, MS-SSIM {ms_ssim} (protocol image)."
 
 
-def _decibels(psnr_db: float | None) -> str:
-    return f"{_psnr(psnr_db):.2f} dB".replace("inf", "infinite")
+def _decibels(psnr_db: float) -> str:
+    return f"{psnr_db:.2f} dB" if math.isfinite(psnr_db) else "infinite"
 
 
 def _psnr(psnr_db: float | None) -> float:

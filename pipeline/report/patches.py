@@ -139,7 +139,7 @@ def _chosen(kept: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
     first, second = (_NCC, _SHIFT) if moved else (_SHIFT, _NCC)
     worst = _worst(kept, first, SHOWN)
     also = _worst(kept.drop(worst.index), second, ALSO_SHOWN)
-    without = " of those that are not shown above"
+    without = ", of those that are not shown above"
     return [
         ("A random sample", words, sample),
         (first.title, first.words.format(""), worst),

@@ -232,6 +232,25 @@ def test_the_scores_are_those_of_the_test_patches(done):
         assert metrics["psnr_before_db"] == pytest.approx(scores["psnr_before"].mean(), abs=0.01)
 
 
+def test_the_examples_are_of_the_test_and_of_a_whole_photo(done):
+    samples = splits(done).set_index("patch_id")
+    for phone in PHONES:
+        folder = done.results / "evaluations" / phone
+        listed = json.loads((folder / "examples.json").read_text())
+        assert {samples.loc[each["patch_id"], "split"] for each in listed["patches"]} == {"test"}
+        assert {each["why"] for each in listed["patches"]} == {"spread", "worst"}
+        (photo,) = listed["photos"]
+        assert photo["note"] == ""
+        captured = done.folder / "demo" / "captures" / phone / f"{photo['pair_id'].split('--')[1]}.jpg"
+        original = decode_photo(captured.read_bytes(), captured)
+        assert (photo["height"], photo["width"]) == original.shape[:2]
+        detail = photo["detail"]
+        rows, columns = (
+            slice(detail[at], detail[at] + detail[length]) for at, length in (("y", "height"), ("x", "width"))
+        )
+        np.testing.assert_array_equal(cv2.imread(str(folder / "examples" / detail["phone"])), original[rows, columns])
+
+
 # What DVC says of it
 
 
