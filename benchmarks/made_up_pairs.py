@@ -12,6 +12,7 @@ import numpy as np
 
 from dataset.photos import encode_image
 from dataset.schema import Alignment, Pair, Patch
+from dataset.stored import Image
 from pipeline.report import page
 from pipeline.report.pairs.content import PairDetails, PairRow, Picture, Shift, Spot, Window
 
@@ -45,18 +46,18 @@ def _row(index: int, rng: np.random.Generator, *, pictures: bool) -> PairRow:
 
 def _alone(common: dict[str, Any]) -> PairRow:
     detail = "No photo of the DSLR was taken within 5 s of 2017-03-04 12:00:07; the nearest is 61 s away."
-    why: dict[str, Any] = {"status": "unpaired", "reason": "no_dslr_photo", "detail": detail, "split": ""}
-    none = dict.fromkeys(("residual_px", "residual_p95_px", "at_place", "coverage", "masked", "windows", "accepted"))
-    return PairRow(**(common | {"dslr_file": ""}), **why, **none, psnr_before_db=None, psnr_after_db=None)
+    row = common | {"dslr_file": "", "status": "unpaired", "reason": "no_dslr_photo", "detail": detail, "split": ""}
+    row |= dict.fromkeys(("residual_px", "residual_p95_px", "at_place", "coverage", "masked", "windows", "accepted"))
+    return PairRow(**row, psnr_before_db=None, psnr_after_db=None)
 
 
 def _rejected(common: dict[str, Any], rng: np.random.Generator) -> PairRow:
     residual, place = float(rng.uniform(0.6, 6)), float(rng.uniform(0.1, 0.7))
     detail = f"Only {place:.0%} of 812 windows are where they should be, less than the 80% of align.min_at_place."
-    why: dict[str, Any] = {"status": "rejected", "reason": str(rng.choice(_REJECTED)), "detail": detail, "split": ""}
-    figures = {"residual_px": residual, "residual_p95_px": 2.5 * residual, "at_place": place, "coverage": 0.71}
-    none = dict.fromkeys(("masked", "windows", "accepted", "psnr_before_db", "psnr_after_db"))
-    return PairRow(**common, **why, **figures, **none)
+    row: dict[str, Any] = {"status": "rejected", "reason": str(rng.choice(_REJECTED)), "detail": detail, "split": ""}
+    row |= {"residual_px": residual, "residual_p95_px": 2.5 * residual, "at_place": place, "coverage": 0.71}
+    row |= dict.fromkeys(("masked", "windows", "accepted", "psnr_before_db", "psnr_after_db"))
+    return PairRow(**common, **row)
 
 
 def _aligned(common: dict[str, Any], rng: np.random.Generator) -> PairRow:
@@ -129,11 +130,15 @@ def _windows(rng: np.random.Generator) -> list[Window]:
     return found
 
 
+def make_picture(seed: int = 0) -> Image:
+    """Return smooth colour."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (12, 16, 3)).astype(np.uint8)
+    return cv2.resize(coarse, SIZE, interpolation=cv2.INTER_CUBIC).astype(np.uint8)
+
+
 def make_pictures(seed: int = 0) -> dict[str, bytes]:
-    """Return the files of an aligned pair's folder by name: smooth colour, and for the DSLR the same, moved by 1 px."""
-    rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, 256, (12, 16, 3)).astype(np.uint8)
-    phone = cv2.resize(coarse, SIZE, interpolation=cv2.INTER_CUBIC).astype(np.uint8)
+    """Return the files of an aligned pair's folder by name: a picture, and for the DSLR the same, moved by 1 px."""
+    phone = make_picture(seed)
     dslr = np.roll(phone, 1, axis=1)
     files = {"thumbnail.jpg": cv2.resize(phone, (120, 90)).astype(np.uint8), "phone.jpg": phone, "dslr.jpg": dslr}
     for place in range(2):

@@ -1,0 +1,39 @@
+"""A browser without a window, in which pages are opened as people do."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+# Neither of its own accord does it ask anything of the network, so that what one sees asked for is the page's doing.
+ARGUMENTS = (
+    "--no-sandbox",  # root has none, as in containers
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def find_chromium() -> str | None:
+    """Return the path of Chromium or Chrome, or None where there is none."""
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+@contextmanager
+def started(path: str) -> Iterator[Browser]:
+    """Start Chromium, and end it. While it runs, this thread has a running event loop: no asyncio.run() here."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
