@@ -88,7 +88,7 @@ def write_report(
             "embedded": embedded(folder, shown) if single_file else None,
         },
         "patches": patch_samples(run),
-        "network": network_examples(run, None),
+        "network": network_examples(run),
     }
     text = render(context)
     write_json(out / FIGURES, {**told, "pairs": rows})

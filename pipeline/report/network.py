@@ -10,7 +10,7 @@ from typing import Any
 
 from dataset.errors import DpedtoolError
 from dataset.io import read_json
-from pipeline.report.embedding import PagePicture, placed
+from pipeline.report.embedding import PagePicture, data_uri
 from pipeline.report.run import PhoneRun, Run
 
 LIST, FOLDER = "examples.json", "examples"
@@ -91,28 +91,19 @@ class PhoneNetwork:
     photos: tuple[PhotoExample, ...] = ()
 
 
-def network_examples(run: Run, page_folder: Path | None) -> tuple[PhoneNetwork, ...]:
+def network_examples(run: Run) -> tuple[PhoneNetwork, ...]:
     """Read the examples of every phone.
-
-    Parameters
-    ----------
-    run
-        The run.
-    page_folder
-        Folder of the page, below which the pictures are copied; None: the page holds them.
 
     Raises
     ------
     DpedtoolError
         Scores or examples are damaged, or a file that the list names is missing.
-    OSError
-        A picture cannot be written.
 
     """
-    return tuple(_of_phone(phone, page_folder) for phone in run.phones)
+    return tuple(_of_phone(phone) for phone in run.phones)
 
 
-def _of_phone(phone: PhoneRun, page_folder: Path | None) -> PhoneNetwork:
+def _of_phone(phone: PhoneRun) -> PhoneNetwork:
     if phone.metrics is None:
         return PhoneNetwork(phone.name, "The network has no scores: the stage evaluate has not run.")
     table = phone.evaluation / LIST
@@ -122,7 +113,7 @@ def _of_phone(phone: PhoneRun, page_folder: Path | None) -> PhoneNetwork:
     summary = _checked(phone.evaluation / "metrics.json", lambda: _summary(phone.metrics or {}, trained))
     if not summary:
         return PhoneNetwork(phone.name, "There are no test patches, so there is nothing to show of the network.")
-    examples = _Examples(phone, page_folder, "network" if trained else "untrained network")
+    examples = _Examples(phone, "network" if trained else "untrained network")
     data = read_json(table)
     patches = _checked(table, lambda: [examples.patch(entry) for entry in data["patches"]])
     return PhoneNetwork(
@@ -161,9 +152,9 @@ def _psnr(psnr_db: float | None) -> float:
 class _Examples:
     """Turns entries of one phone's list into what the page shows, and reads their files."""
 
-    def __init__(self, phone: PhoneRun, page_folder: Path | None, network: str) -> None:
+    def __init__(self, phone: PhoneRun, network: str) -> None:
         self.network = network
-        self._folder, self._phone, self._page_folder = phone.evaluation / FOLDER, phone.name, page_folder
+        self._folder = phone.evaluation / FOLDER
 
     def patch(self, entry: dict[str, Any]) -> PatchExample:
         name, size = entry["patch_id"], (entry["width"], entry["height"])
@@ -207,8 +198,7 @@ class _Examples:
             raise DpedtoolError(
                 f"{path} cannot be read ({error.strerror}), though {LIST} names it: {_AGAIN}."
             ) from None
-        src = placed(content, self._page_folder, "network", self._phone, file)
-        return PagePicture(src, int(size[0]), int(size[1]), alt)
+        return PagePicture(data_uri(content), int(size[0]), int(size[1]), alt)
 
 
 def _checked(path: Path, read: Callable[[], Any]) -> Any:

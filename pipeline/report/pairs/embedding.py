@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from dataset.errors import DpedtoolError
+from pipeline.report.embedding import data_uri
 
 MOST_BYTES = 300_000_000
 """A browser holds a page's text in one string, of 512 MiB at most in Chromium; base64 adds a third."""
-KINDS = {".jpg": "jpeg", ".png": "png"}
 DETAILS = "details.js"
 
 
@@ -54,6 +53,5 @@ def read_details(file: Path) -> dict[str, Any]:
 def _uris(folder: Path, files: Iterable[Path]) -> Iterator[tuple[str, str]]:
     beside = folder.parent.parent
     for file in files:
-        if kind := KINDS.get(file.suffix):
-            content = base64.b64encode(file.read_bytes()).decode()
-            yield file.relative_to(beside).as_posix(), f"data:image/{kind};base64,{content}"
+        if file.name != DETAILS:
+            yield file.relative_to(beside).as_posix(), data_uri(file.read_bytes())
