@@ -24,8 +24,10 @@ from pipeline.geometry import translation
 from pipeline.pairing import pair_folders
 from pipeline.patches import cut_patches
 from pipeline.report.pairs import details, opened
+from pipeline.report.pairs.certainty import shift_errors
 from pipeline.report.pairs.details import show_pairs
 from pipeline.report.run import Run
+from pipeline.residuals import search, smooth_grey
 from pipeline.transform import Transform
 
 PARAMS = PatchesParams(size_px=60, stride_px=60)
@@ -183,7 +185,7 @@ def test_spots_are_the_pixels_themselves(stage: Stage, out: Path, alignments: li
     found, images = read(out, A), aligned_images(alignments[0])
     lengths = [(shift["dx"] ** 2 + shift["dy"] ** 2) ** 0.5 for shift in found["shifts"] if shift["state"] == "found"]
     titles = [spot["title"] for spot in found["spots"]]
-    assert titles[0] == f"Largest shift that was measured: {max(lengths):.2f} px"
+    assert titles[0] == f"Largest certain shift: {max(lengths):.2f} px"
     assert titles[1].startswith("Median shift: 0.0")
     assert titles[-1].startswith("Most contrast near the middle: shift 0.")
     places = {(shift["x"], shift["y"]) for shift in found["shifts"]}
@@ -297,6 +299,36 @@ def test_photos_that_changed_or_are_gone_are_told_and_looked_for_again(
     assert read(out, A)["kind"] == "aligned"
 
 
+# How well a shift is known
+
+
+def both(image: np.ndarray, dx: int) -> tuple[np.ndarray, np.ndarray]:
+    """A picture as the phone shows it, and as the DSLR does: shifted to the right, with noise of its own."""
+    rng = np.random.default_rng(1)
+    shifted = np.roll(image, dx, axis=1)
+    noisy = (np.clip(one + rng.normal(0, 2, one.shape), 0, 255).astype(np.uint8) for one in (image, shifted))
+    phone, dslr = (smooth_grey(one) for one in noisy)
+    return phone, dslr
+
+
+def test_a_shift_is_known_where_there_is_texture(texture: Callable[..., np.ndarray]) -> None:
+    phone, dslr = both(texture(200, 300), 3)
+    found = search(phone, dslr)
+    errors = shift_errors(phone, dslr, found)
+    assert len(errors) > 10
+    assert errors.max() < 0.05
+    assert np.abs(found.shifts - [3, 0]).max() < 0.1
+
+
+def test_along_a_straight_edge_no_shift_is_known() -> None:
+    edge = np.full((200, 300, 3), 60, np.uint8)
+    edge[100:] = 180
+    phone, dslr = both(edge, 3)
+    found = search(phone, dslr)
+    assert found.found.sum() > 10
+    assert np.isnan(shift_errors(phone, dslr, found)).all()
+
+
 # All pairs
 
 
@@ -401,7 +433,7 @@ def test_the_bytes_are_the_same_for_any_number_of_workers(stage: Stage, out: Pat
     assert files(out) == files(out.with_name("again"))
 
 
-def test_a_name_that_leads_out_of_the_folder_is_refused(stage: Stage, out: Path, alignments: list[Alignment]) -> None:
+def test_a_name_that_leads_out_of_the_folder_is_refused(stage: Stage, out: Path) -> None:
     for name in ("../../elsewhere", "", ".."):
         with pytest.raises(DpedtoolError, match="cannot name a folder"):
             show_pairs(stage([], [Pair(pair_id=name, phone="phone", status="unpaired")], []), out)

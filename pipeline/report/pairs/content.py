@@ -71,8 +71,8 @@ class Shift:
     dy: float
     ncc: float
     state: Literal["found", "amiss", "unclear"]
-    """found: dx and dy can be believed, however large; amiss: it shows clearly elsewhere, where dx and dy only point
-    to, or not at all; unclear: neither."""
+    """found: dx and dy are known to a quarter of a px or better, however large they are; amiss: it shows clearly
+    elsewhere, where dx and dy only point to, or not at all; unclear: neither, as in a sky or on a straight edge."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Spot:
     """A place in full resolution, to be looked at several times its size."""
 
     title: str
-    """Why this place: 'largest shift that was measured: 0.83 px'."""
+    """Why this place: 'Largest certain shift: 0.83 px'."""
     x: float
     """Middle, in px of the crop."""
     y: float
@@ -120,7 +120,8 @@ class PairDetails:
     shifts: list[Shift]
     """Measured anew on the aligned images, in full resolution."""
     residual_px: float | None
-    """Median length of those found that touch no masked box; None where they are fewer than five."""
+    """Median length of the shifts as the table of alignments has it: of all windows that fit well anywhere, unclear
+    ones among them, but for those that touch a masked box. None where they are fewer than five."""
     residual_p95_px: float | None
     mask: list[tuple[int, int, int, int]]
     """x, y, width, height of masked boxes, in px of the crop."""

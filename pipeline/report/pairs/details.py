@@ -16,9 +16,9 @@ from dataset.errors import DpedtoolError, Rejection
 from dataset.io import code_digest, digest
 from dataset.schema import Shown
 from dataset.tables import write_rows
-from pipeline import aligned, geometry, overlay, residuals, transform, warping
+from pipeline import aligned, correlation, geometry, overlay, residuals, shifts, subpixel, transform, warping
 from pipeline.report import page
-from pipeline.report.pairs import cases, content, opened, spots
+from pipeline.report.pairs import cases, certainty, content, opened, spots
 from pipeline.report.pairs.cases import NO_WINDOWS, Case, Windows, cases_of, windows_of
 from pipeline.report.pairs.opened import key_of, nothing_of, open_pair, write_details
 from pipeline.report.run import PhoneRun, Run
@@ -152,13 +152,17 @@ _CODE = code_digest(
     sys.modules[__name__],
     aligned,
     cases,
+    certainty,
     content,
+    correlation,
     geometry,
     opened,
     overlay,
     page,
     residuals,
+    shifts,
     spots,
+    subpixel,
     transform,
     warping,
     *photos.CODE,

@@ -21,6 +21,7 @@ from pipeline.geometry import Box
 from pipeline.overlay import shrunk
 from pipeline.report.page import as_script_data
 from pipeline.report.pairs.cases import Case, Windows
+from pipeline.report.pairs.certainty import shift_errors
 from pipeline.report.pairs.content import PairDetails, Picture, Shift, Spot, Window
 from pipeline.report.pairs.spots import choose, square
 from pipeline.residuals import WINDOW, Flags, Search, search, smooth_grey
@@ -132,7 +133,7 @@ def _on_one_grid(
     phone, dslr = (_fitted(image, PICTURE_PX) for image in images)
     greys = smooth_grey(images[0]), smooth_grey(images[1])
     found = search(*greys)
-    usable = _unmasked(row, found, box)
+    errors, usable = shift_errors(*greys, found), _unmasked(row, found, box)
     left = found.residual(usable)
     return dataclasses.replace(
         nothing_of(case, _note_on_grid(case, row, windows)),
@@ -141,7 +142,7 @@ def _on_one_grid(
         dslr=album.add("dslr.jpg", dslr),
         crop=(box.x, box.y, box.width, box.height),
         window_px=WINDOW,
-        shifts=list(_shifts(found)),
+        shifts=list(_shifts(found, ~np.isnan(errors))),
         residual_px=_known(left.median_px, 3),
         residual_p95_px=_known(left.p95_px, 3),
         mask=_masked_boxes(row, box),
@@ -149,7 +150,7 @@ def _on_one_grid(
         windows=list(_windows(windows, box)),
         spots=[
             _spot(number, choice.title, _middle(found, choice.index), images, album)
-            for number, choice in enumerate(choose(found, usable, greys[0]), start=1)
+            for number, choice in enumerate(choose(found, errors, usable, greys[0]), start=1)
         ],
     )
 
@@ -168,11 +169,11 @@ def _unmasked(row: Alignment, found: Search, box: Box) -> Flags:
     return ~np.array(touched, bool)
 
 
-def _shifts(found: Search) -> Iterator[Shift]:
-    columns = zip(found.shifts.tolist(), found.ncc.tolist(), found.found.tolist(), found.amiss.tolist(), strict=True)
-    for index, ((dx, dy), ncc, is_found, is_amiss) in enumerate(columns):
+def _shifts(found: Search, known: Flags) -> Iterator[Shift]:
+    columns = zip(found.shifts.tolist(), found.ncc.tolist(), known.tolist(), found.amiss.tolist(), strict=True)
+    for index, ((dx, dy), ncc, is_known, is_amiss) in enumerate(columns):
         x, y = _middle(found, index)
-        state: Literal["found", "amiss", "unclear"] = "found" if is_found else "amiss" if is_amiss else "unclear"
+        state: Literal["found", "amiss", "unclear"] = "found" if is_known else "amiss" if is_amiss else "unclear"
         yield Shift(x, y, _short(dx, 2), _short(dy, 2), _short(ncc, 2), state)
 
 

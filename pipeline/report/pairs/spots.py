@@ -18,6 +18,10 @@ SPOT_PX = 96
 """Side of the squares: a window of the search and what is around it."""
 MIDDLE_SHARE = 1 / 3
 """The middle third of both sides."""
+CERTAIN = 2
+"""Standard errors by which a shift may be smaller than it looks."""
+
+Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -28,13 +32,15 @@ class Choice:
     index: int
 
 
-def choose(found: Search, usable: Flags, phone: Grey) -> list[Choice]:
+def choose(found: Search, errors: Values, usable: Flags, phone: Grey) -> list[Choice]:
     """Return up to four windows by which a person can judge the alignment, none of them twice.
 
     Parameters
     ----------
     found
         What the search for N windows found.
+    errors
+        (N,): standard errors of the shifts in px; NaN where they cannot be believed.
     usable
         (N,): the window touches nothing that is masked.
     phone
@@ -42,7 +48,8 @@ def choose(found: Search, usable: Flags, phone: Grey) -> list[Choice]:
 
     """
     chosen: dict[int, Choice] = {}
-    for choice in (*_measured(found, usable), *_amiss(found, usable), *_middle(found, usable, phone)):
+    measured = _measured(found, np.where(usable, errors, np.nan))
+    for choice in (*measured, *_amiss(found, usable), *_middle(found, errors, usable, phone)):
         chosen.setdefault(choice.index, choice)
     return list(chosen.values())
 
@@ -57,14 +64,15 @@ def _start(middle: float, length: int) -> int:
     return max(0, min(round(middle - (SPOT_PX - 1) / 2), length - SPOT_PX))
 
 
-def _measured(found: Search, usable: Flags) -> Iterator[Choice]:
-    """The largest shift that can be believed, and the median one."""
-    known = np.flatnonzero(found.found & usable)
+def _measured(found: Search, errors: Values) -> Iterator[Choice]:
+    """The shift that is certainly the largest, and the median one."""
+    known = np.flatnonzero(~np.isnan(errors))
     if len(known):
-        ranked = known[np.argsort(found.lengths[known], kind="stable")]
-        largest, median = int(ranked[-1]), int(ranked[(len(ranked) - 1) // 2])
-        yield Choice(f"Largest shift that was measured: {found.lengths[largest]:.2f} px", largest)
-        yield Choice(f"Median shift: {found.lengths[median]:.2f} px", median)
+        lengths = found.lengths
+        largest = int(known[np.argmax(lengths[known] - CERTAIN * errors[known])])
+        yield Choice(f"Largest certain shift: {lengths[largest]:.2f} px", largest)
+        median = int(known[np.argsort(lengths[known], kind="stable")][(len(known) - 1) // 2])
+        yield Choice(f"Median shift: {lengths[median]:.2f} px", median)
 
 
 def _amiss(found: Search, usable: Flags) -> Iterator[Choice]:
@@ -75,15 +83,16 @@ def _amiss(found: Search, usable: Flags) -> Iterator[Choice]:
         yield Choice(f"Not found where it should be: NCC {found.ncc_here[worst]:.2f}", worst)
 
 
-def _middle(found: Search, usable: Flags, phone: Grey) -> Iterator[Choice]:
+def _middle(found: Search, errors: Values, usable: Flags, phone: Grey) -> Iterator[Choice]:
     """The window with most contrast in the middle of the image, which good pairs have as well."""
     middles = (found.places + WINDOW / 2) / np.array(phone.shape[::-1])
     central = np.flatnonzero(usable & (np.abs(middles - 0.5) <= MIDDLE_SHARE / 2).all(axis=1))
     if len(central):
-        best = int(central[np.argmax(_contrasts(phone, found.places[central]))])
-        shift = f"shift {found.lengths[best]:.2f} px" if found.found[best] else "its shift could not be measured"
+        best = int(central[np.argmax([_contrast(phone, *found.places[index].tolist()) for index in central])])
+        known = not np.isnan(errors[best])
+        shift = f"shift {found.lengths[best]:.2f} px" if known else "its shift could not be measured"
         yield Choice(f"Most contrast near the middle: {shift}", best)
 
 
-def _contrasts(image: Grey, places: npt.NDArray[np.int64]) -> list[float]:
-    return [cv2.meanStdDev(image[y : y + WINDOW, x : x + WINDOW])[1].item() for x, y in places.tolist()]
+def _contrast(image: Grey, x: int, y: int) -> float:
+    return cv2.meanStdDev(image[y : y + WINDOW, x : x + WINDOW])[1].item()

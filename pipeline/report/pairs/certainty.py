@@ -1,0 +1,48 @@
+"""How well the shifts that a search found are known: along a straight edge, or in a clear sky, any shift fits."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.residuals import WINDOW, Grey, Search
+from pipeline.subpixel import locate
+
+MOST_ERROR_PX = 0.25
+"""Standard error up to which a shift is shown as one."""
+RIM_PX = 2
+"""What the gradients of a window and its interpolation reach for beyond it."""
+
+
+def shift_errors(phone: Grey, dslr: Grey, found: Search) -> npt.NDArray[np.float64]:
+    """Return the standard errors (N,) of the shifts of a search, in px, in the direction that a window tells least of.
+
+    NaN where the window was not found, or where the shift is known no better than `MOST_ERROR_PX`.
+
+    Parameters
+    ----------
+    phone, dslr
+        (H, W): the images of `residuals.smooth_grey` that were searched.
+    found
+        The search for N windows.
+
+    """
+    errors = np.full(len(found.places), np.nan)
+    # Row by row, so that no more than a strip is differentiated at once.
+    for y in np.unique(found.places[:, 1]).tolist():
+        chosen = np.flatnonzero((found.places[:, 1] == y) & found.found)
+        if len(chosen):
+            errors[chosen] = _errors_in_row(phone, dslr, found, chosen, y)
+    return np.where(errors <= MOST_ERROR_PX, errors, np.nan)
+
+
+def _errors_in_row(
+    phone: Grey, dslr: Grey, found: Search, chosen: npt.NDArray[np.int64], y: int
+) -> npt.NDArray[np.float64]:
+    shifts = np.rint(found.shifts[chosen])
+    beyond = RIM_PX + int(np.abs(shifts[:, 1]).max())
+    top = max(0, y - beyond)
+    rows = np.s_[top : y + WINDOW + beyond]
+    corners = found.places[chosen] - np.array([0, top])
+    unturned = np.zeros(len(chosen))
+    return locate(dslr[rows], phone[rows], (corners, corners), WINDOW, shifts, unturned).errors
