@@ -811,15 +811,19 @@ def report(
     if pictures:
         warm_up(workers, "pipeline.report.pairs.details")
     from pipeline.report.build import write_report
+    from pipeline.summary import check_lost
 
     if scheduler:
         results, out = results.absolute(), out.absolute()
     written = write_report(
         results, out, params, pictures=pictures, single_file=single_file, workers=workers, scheduler=scheduler
     )
-    if written.unshown:
-        click.echo(f"{written.unshown} of {written.pairs} rows have no pictures; opened in the page, each says why.")
+    if gone := sum(reason in {"unreadable_photo", "photo_changed"} for reason in written.reasons):
+        click.echo(
+            f"Of {gone} of {len(written.reasons)} pairs a photo cannot be shown; opened in the page, each says why."
+        )
     click.echo(f"The report is {written.page}.")
+    check_lost(written.reasons, written.page)
 
 
 def _camera_folders(folders: tuple[Place, ...], phone: str | None, params: Params) -> tuple[Place, Place]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -29,10 +28,8 @@ class Report:
     """What was written."""
 
     page: Path
-    pairs: int
-    """Pairs and lone photos in the list."""
-    unshown: int
-    """Those of them without pictures though they were asked for."""
+    reasons: list[str]
+    """Why pairs could not be shown as they should, empty for the others; none where no pictures were asked for."""
 
 
 def write_report(
@@ -74,10 +71,8 @@ def write_report(
     run = Run(results, params)
     told = figures(run)
     folder = out / FILES / "pairs"
-    shown: Collection[str] = ()
-    if pictures:
-        shown = show_pairs(run, folder, workers=workers, scheduler=scheduler)
-    rows = [asdict(row) for row in pair_rows(run, shown)]
+    shown = show_pairs(run, folder, workers=workers, scheduler=scheduler) if pictures else {}
+    rows = [asdict(row) for row in pair_rows(run, [name for name, row in shown.items() if row.pictures])]
     context = {
         "title": _title(params, run),
         "overview": overview_content(told),
@@ -96,7 +91,7 @@ def write_report(
     if single_file or not pictures:
         # The page that needed them is gone.
         shutil.rmtree(out / FILES, ignore_errors=True)
-    return Report(out / PAGE, len(rows), len(rows) - len(shown) if pictures else 0)
+    return Report(out / PAGE, [row.reason for row in shown.values()])
 
 
 def _title(params: Params, run: Run) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from jinja2 import ChoiceLoader, DictLoader, Environment, PackageLoader, StrictU
 from markupsafe import Markup
 
 from pipeline.report.overview.words import FILTERS
+from pipeline.report.script_data import as_script_data
 
 PAGE = "report.html"
 FILES = "files"
@@ -36,15 +36,6 @@ def render(context: Mapping[str, Any], leave_out: Collection[str] = ()) -> str:
     return environment.get_template(PAGE).render(
         context, policy=_policy(script), script=script, style=_source(environment, STYLES)
     )
-
-
-def as_script_data(data: Any) -> Markup:
-    """Return JSON that may stand inside a <script> element or file: no name in it can end the element."""
-    text = json.dumps(data, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    # HTML, 13.3: a script ends at "</script", and changes its state at "<!--"; JSON may write any character as \\uXXXX.
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704
 
 
 def _policy(script: str) -> str:

@@ -56,9 +56,9 @@ def score(results: Path) -> None:
     evaluate(results / "patches/a/samples.parquet", results / "models/a", results / "evaluations/a", params)
 
 
-def shown(results: Path, page_folder: Path | None = None) -> PhoneNetwork:
+def shown(results: Path) -> PhoneNetwork:
     run = Run(results, Params(captures=CapturesParams(phones=("a",))))
-    (phone,) = network_examples(run, page_folder)
+    (phone,) = network_examples(run)
     return phone
 
 

@@ -12,7 +12,7 @@ import pytest
 from dataset.params import CapturesParams, Params
 from dataset.schema import Alignment, Pair, Patch, Photo, Row, Sample, Score, columns
 from dataset.tables import write_rows
-from pipeline.report.page import as_script_data
+from pipeline.report.script_data import as_script_data
 from pipeline.report.pairs.content import PairRow
 from pipeline.report.pairs.rows import pair_rows
 from pipeline.report.run import Run

@@ -17,7 +17,7 @@ from dataset.io import code_digest, digest
 from dataset.schema import Shown
 from dataset.tables import write_rows
 from pipeline import aligned, correlation, geometry, overlay, residuals, shifts, subpixel, transform, warping
-from pipeline.report import page
+from pipeline.report import script_data
 from pipeline.report.pairs import cases, certainty, content, opened, spots
 from pipeline.report.pairs.cases import NO_WINDOWS, Case, Windows, cases_of, windows_of
 from pipeline.report.pairs.opened import key_of, nothing_of, open_pair, write_details
@@ -158,7 +158,7 @@ _CODE = code_digest(
     geometry,
     opened,
     overlay,
-    page,
+    script_data,
     residuals,
     shifts,
     spots,

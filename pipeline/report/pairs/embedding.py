@@ -44,9 +44,9 @@ def embedded(folder: Path, ids: Iterable[str]) -> dict[str, Any]:
 
 
 def read_details(file: Path) -> dict[str, Any]:
-    """Return what a details.js hands to the page."""
-    text = file.read_text(encoding="utf-8")
-    details: dict[str, Any] = json.loads(text[text.index("(") + 1 : text.rindex(")")])
+    """Return what a details.js hands to the page; its first line is the key."""
+    call = file.read_text(encoding="utf-8").partition("\n")[2]
+    details: dict[str, Any] = json.loads(call[call.index("(") + 1 : call.rindex(")")])
     return details
 
 

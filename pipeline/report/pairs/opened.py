@@ -19,11 +19,11 @@ from dataset.schema import Alignment, Patch
 from pipeline.aligned import aligned_images, crop_box, is_masked, mask, there
 from pipeline.geometry import Box
 from pipeline.overlay import shrunk
-from pipeline.report.page import as_script_data
 from pipeline.report.pairs.cases import Case, Windows
 from pipeline.report.pairs.certainty import shift_errors
 from pipeline.report.pairs.content import PairDetails, Picture, Shift, Spot, Window
 from pipeline.report.pairs.spots import choose, square
+from pipeline.report.script_data import as_script_data
 from pipeline.residuals import WINDOW, Flags, Search, search, smooth_grey
 
 DETAILS = "details.js"
