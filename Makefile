@@ -10,6 +10,7 @@
 #   make bench-train  cost of an iteration, speed of the loader, to benchmarks/train.md; BENCH=--quick likewise
 #   make bench-enhance  seconds and memory of whole photos, to benchmarks/enhance.md; BENCH=--quick likewise
 #   make bench-release  time and memory of releases of DPED's size, to benchmarks/release.md; BENCH=--quick likewise
+#   make bench-report  the report's list of 6000 pairs in Chromium, to benchmarks/report.md; BENCH=--quick likewise
 #   make clean    remove .venv and the working copies of the results; DVC's cache and records stay
 #
 # PYTHON=python3.12 picks an interpreter, TORCH_INDEX=URL another build of torch (a GPU's, say).
@@ -41,7 +42,7 @@ ifneq ($(CHOICES),$(shell cat .venv.choices 2>/dev/null))
 $(shell echo "$(CHOICES)" >.venv.choices)
 endif
 
-.PHONY: repro test lint format docs bench-align bench-patches bench-train bench-enhance bench-release clean
+.PHONY: repro test lint format docs bench-align bench-patches bench-train bench-enhance bench-release bench-report clean
 .DELETE_ON_ERROR:
 
 repro: $(VENV)/repro.stamp
@@ -78,6 +79,9 @@ bench-enhance: $(VENV)/dev.stamp
 
 bench-release: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.release $(BENCH)
+
+bench-report: $(VENV)/dev.stamp
+	@$(BIN)/python -m benchmarks.report $(BENCH)
 
 clean:
 	rm -rf $(VENV) .venv.choices results demo/captures

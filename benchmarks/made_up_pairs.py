@@ -154,9 +154,13 @@ def render_pairs(rows: Iterable[PairRow], embedded: dict[str, Any] | None = None
 
 def write_details(folder: Path, details: PairDetails, pictures: dict[str, bytes]) -> None:
     """Write the folder of one pair as the page finds it beside itself, in `folder`/files/pairs."""
-    place = folder / page.FILES / "pairs" / details.id
-    place.mkdir(parents=True, exist_ok=True)
     text = f"dpedtool.details({page.as_script_data(dataclasses.asdict(details))})"
-    (place / "details.js").write_text(text, encoding="ascii")
-    for name, content in pictures.items():
+    write_pictures(folder, details.id, pictures | {"details.js": text.encode("ascii")})
+
+
+def write_pictures(folder: Path, pair_id: str, files: dict[str, bytes]) -> None:
+    """Write files into the folder of one pair."""
+    place = folder / page.FILES / "pairs" / pair_id
+    place.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
         (place / name).write_bytes(content)

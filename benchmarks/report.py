@@ -1,0 +1,195 @@
+"""The report's list of pairs in a browser: how long a filter, a letter of a search and a jump of the list take.
+
+    python -m benchmarks.report            # make bench-report: 6000 pairs, needs Chromium
+    python -m benchmarks.report --quick    # 600 pairs, each measured twice, for a look
+
+Prints a Markdown table and writes it to report.md beside this file, the figures behind it to report.json. The pairs are
+made up; each has a thumbnail of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.browser import find_chromium, started
+from benchmarks.made_up_pairs import make_pictures, make_rows, render_pairs, write_pictures
+from benchmarks.output import FOLDER, leave, say, versions
+from benchmarks.table import markdown, median
+from pipeline.report import page as report_page
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+WANTED_MS = 200
+"""What a filter and a jump of the list may take."""
+SLOWER = (1, 4)
+"""By how much the browser's processor is slowed: 4 stands for a phone."""
+ACTIONS = {
+    "filter by status": "document.querySelector('.pair-statuses [data-status={status}]').click()",
+    "filter by reason": "choose('reason', 1 + {run} % 6)",
+    "filter by camera": "choose('phone', 1 + {run} % 3)",
+    "filter by split": "choose('split', 1 + {run} % 4)",
+    "search, a letter more": "type('img_0123'.slice(0, 1 + {run} % 8))",
+    "show all": "document.querySelector('.pair-count button').click()",
+    "sort by residual": "document.querySelector('[data-sort=residual_px]').click()",
+    "sort by name": "document.querySelector('[data-sort=id]').click()",
+    "jump of the list": "jump(({run} * 0.618) % 1)",
+}
+"""What a user does, in the page; {run} counts the repetitions, so that no two in a row do the same."""
+_HELP = """
+window.choose = (name, index) => {
+  const select = document.querySelector(`.pair-filters select[name=${name}]`);
+  select.selectedIndex = index;
+  select.dispatchEvent(new Event('change', {bubbles: true}));
+};
+window.type = text => {
+  const input = document.querySelector('.pair-filters input');
+  input.value = text;
+  input.dispatchEvent(new Event('input', {bubbles: true}));
+};
+window.jump = share => {
+  const list = document.querySelector('.pair-list');
+  list.scrollTop = share * (list.scrollHeight - list.clientHeight);
+};
+"""
+# The first of the two frames handles scrolling and is painted; the second begins when that is done. A task after it
+# would only add what the browser does in between.
+_TIMED = "() => new Promise(done => {{ const start = performance.now(); {action};" + (
+    "requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - start))); }})"
+)
+_SHOWN = """() => {
+  const list = document.querySelector('.pair-list');
+  const height = parseFloat(getComputedStyle(list).getPropertyValue('--row'));
+  const first = Math.round(list.scrollTop / height);
+  const count = parseInt(document.querySelector('.pair-count').innerText);
+  return count === 0 || Boolean(document.querySelector(`tr[aria-rowindex="${Math.min(first, count - 1) + 2}"]`));
+}"""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One action, or the loading of the page, at one speed of the processor."""
+
+    action: str
+    slower: int
+    milliseconds: list[float]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    if options.quick:
+        options.pairs, options.repeats = 600, 2
+    if not (path := find_chromium()):
+        sys.exit("There is no Chromium: install Debian's package chromium.")
+    with tempfile.TemporaryDirectory() as folder:
+        say(f"{options.pairs} pairs are being made")
+        size = write_report(Path(folder), options.pairs)
+        with started(path) as browser:
+            figures = measure(browser, Path(folder) / report_page.PAGE, options.repeats)
+            notes = [f"{versions()} Chromium {browser.version}.", _conditions(options, size)]
+    leave(options.out, "report", as_markdown(figures, notes), [dataclasses.asdict(row) for row in figures])
+
+
+def write_report(folder: Path, pairs: int) -> int:
+    """Write the page and the folders of its pairs; return the size of the page in bytes."""
+    rows = make_rows(pairs)
+    thumbnail = {"thumbnail.jpg": make_pictures()["thumbnail.jpg"]}
+    for row in rows:
+        write_pictures(folder, row.id, thumbnail)
+    text = render_pairs(rows)
+    (folder / report_page.PAGE).write_text(text, encoding="utf-8")
+    return len(text.encode())
+
+
+def measure(browser: Browser, path: Path, repeats: int) -> list[Figures]:
+    """Return the figures of all actions, each speed of the processor with pages of its own."""
+    found = []
+    for slower in SLOWER:
+        say(f"measuring with the processor slowed {slower} times")
+        loads = []
+        for _ in range(repeats):
+            with _opened(browser, path, slower) as page:
+                loads.append(
+                    float(page.evaluate("performance.timing.loadEventEnd - performance.timing.navigationStart"))
+                )
+        found.append(Figures("open the page", slower, loads))
+        with _opened(browser, path, slower) as page:
+            found += [Figures(name, slower, timed(page, code, repeats)) for name, code in ACTIONS.items()]
+    return found
+
+
+@contextmanager
+def _opened(browser: Browser, path: Path, slower: int) -> Iterator[Page]:
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        page = context.new_page()
+        context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": slower})
+        page.goto(path.as_uri())
+        page.wait_for_function("performance.timing.loadEventEnd > 0")
+        page.evaluate(_HELP)
+        yield page
+
+
+def timed(page: Page, code: str, repeats: int) -> list[float]:
+    """Return the milliseconds from an action to the end of the frame that shows what it led to.
+
+    Raises
+    ------
+    AssertionError
+        The list does not show the lines that should then be seen.
+
+    """
+    times = []
+    for run in range(repeats):
+        action = code.format(run=run, status=("rejected", "aligned", "unpaired")[run % 3])
+        times.append(float(page.evaluate(_TIMED.format(action=action))))
+        if not page.evaluate(_SHOWN):
+            raise AssertionError(f"after {action} the list is empty where one looks")
+    return times
+
+
+def as_markdown(figures: Sequence[Figures], notes: Sequence[str]) -> str:
+    """Return the table, and what its columns mean."""
+    heads = ["action", *(f"{name}, x{slower}" for slower in SLOWER for name in ("median ms", "worst ms"))]
+    return "\n\n".join(["# The report's list of pairs", *notes, _MEANING, markdown(heads, _rows(figures))]) + "\n"
+
+
+_MEANING = f"""\
+From the event to the end of the frame that shows the result, which is asserted: two frames, of some 17 ms each, pass
+even where nothing is to be done. `x4`: with the browser's processor slowed four times, as stands for a phone. A filter,
+a letter and a jump are to take less than {WANTED_MS} ms. `open the page`: from the request to the load event, of a file
+that the system has in memory, thumbnails in view included."""
+
+
+def _rows(figures: Sequence[Figures]) -> list[list[str]]:
+    names = dict.fromkeys(row.action for row in figures)
+    known = {(row.action, row.slower): row.milliseconds for row in figures}
+    return [[name, *(f"{value:.0f}" for slower in SLOWER for value in _two(known[name, slower]))] for name in names]
+
+
+def _two(times: Sequence[float]) -> tuple[float, float]:
+    return median(times), max(times)
+
+
+def _conditions(options: argparse.Namespace, size: int) -> str:
+    return f"{options.pairs} made-up pairs, a page of {size / 1e6:.1f} MB; {options.repeats} runs of each action."
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--pairs", type=int, default=6000, help="lines of the list")
+    parser.add_argument("--repeats", type=int, default=24, help="of every action")
+    parser.add_argument("--quick", action="store_true", help="a short list, twice: no figures to quote")
+    parser.add_argument("--out", type=Path, default=FOLDER, metavar="DIR", help="folder of the results")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
