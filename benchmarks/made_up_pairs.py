@@ -15,6 +15,7 @@ from dataset.schema import Alignment, Pair, Patch
 from dataset.stored import Image
 from pipeline.report import page
 from pipeline.report.pairs.content import PairDetails, PairRow, Picture, Shift, Spot, Window
+from pipeline.report.pairs.opened import write_details as write_script
 
 OTHER_PARTS = ("overview.html", "run.html", "patches.html", "network.html", "overview.css", "patches.css")
 REASONS = {"pair": {**Pair.REASONS, **Alignment.REASONS}, "patch": dict(Patch.REASONS)}
@@ -154,8 +155,9 @@ def render_pairs(rows: Iterable[PairRow], embedded: dict[str, Any] | None = None
 
 def write_details(folder: Path, details: PairDetails, pictures: dict[str, bytes]) -> None:
     """Write the folder of one pair as the page finds it beside itself, in `folder`/files/pairs."""
-    text = f"dpedtool.details({page.as_script_data(dataclasses.asdict(details))})"
-    write_pictures(folder, details.id, pictures | {"details.js": text.encode("ascii")})
+    place = folder / page.FILES / "pairs" / details.id
+    write_script(place, details, key="made up")
+    write_pictures(folder, details.id, pictures)
 
 
 def write_pictures(folder: Path, pair_id: str, files: dict[str, bytes]) -> None:
