@@ -12,10 +12,10 @@ import pytest
 from dataset.params import CapturesParams, Params
 from dataset.schema import Alignment, Pair, Patch, Photo, Row, Sample, Score, columns
 from dataset.tables import write_rows
-from pipeline.report.script_data import as_script_data
 from pipeline.report.pairs.content import PairRow
 from pipeline.report.pairs.rows import pair_rows
 from pipeline.report.run import Run
+from pipeline.report.script_data import as_script_data
 
 HOSTILE = "<img src=x onerror=alert(1)>.jpg"
 
