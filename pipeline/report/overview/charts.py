@@ -130,7 +130,7 @@ def histogram(title: str, told: Mapping[str, Any], counts: Mapping[str, Any], pa
     """
     edges, unit = told["edges"], told["unit"]
     x_name, y_name = f"{name}, {unit}" if unit else name, told["of"]
-    drawn = [part for part in parts if counts[part]["measured"]]
+    drawn = [part for part in parts if part in counts and counts[part]["measured"]]
     if not edges or not drawn:
         return Chart(
             title, f"No {told['of']} were measured.", Axis(x_name, []), Axis(y_name, []), [], note="Not measured."
