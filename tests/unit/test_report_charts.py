@@ -59,7 +59,9 @@ def test_what_is_not_drawn_is_said() -> None:
 def test_a_limit_within_the_bins_is_marked() -> None:
     chart = drawn(told(0.15, accepted=[0.3]), "accepted")
     assert chart.limit == Tick((LEFT + RIGHT) / 2, "limit 0.15")
-    assert drawn(told(0.5, accepted=[0.3]), "accepted").limit is None
+    assert chart.note == ""
+    beyond = drawn(told(0.5, accepted=[0.3]), "accepted")
+    assert (beyond.limit, beyond.note) == (None, "The limit, 0.5 px, lies beyond.")
 
 
 def test_quantiles_stand_below_and_in_what_is_read_out() -> None:
