@@ -48,6 +48,8 @@ from pipeline.warping import common_box, scale_at, warp_dslr
 FACTORS: tuple[Factor, ...] = (1, 2, 4, 8)
 COARSEST = 1.12
 """The DSLR's grey may be a little coarser than the phone's: both are smoothed before anything is measured."""
+OVERLAY = "overlay"
+"""Folder beside those of the aligned images."""
 
 
 def align(
@@ -112,7 +114,7 @@ def align_pair(pair: Pair, params: AlignParams, images: Path | None, parts: Path
         mapping, box = _transform(*files, params, facts, watch)
         row = _row(pair, params, status="aligned", **facts)
         if images:
-            _write_images(files, mapping, box, _image_files(images, row), row.key)
+            _write_images(files, mapping, box, image_files(images, row), row.key)
     except Rejection as rejection:
         # What was measured before it failed stays in the row: it tells why.
         status = "failed" if rejection.reason in Alignment.RETRIED else "rejected"
@@ -289,12 +291,12 @@ def _at_home(row: Alignment, pair: Pair) -> Alignment:
 def _has_images(out: Path, rows: Sequence[Alignment]) -> bool:
     """Whether the images on disk are those of the rows: a run without images, or with others, may lie between."""
     made = [row for row in rows if row.status == "aligned"]
-    return all(image_key(file) == row.key for row in made for file in _image_files(out, row))
+    return all(image_key(file) == row.key for row in made for file in image_files(out, row))
 
 
 def _check_image_folders(pairs: Iterable[Pair], out: Path) -> None:
-    """Refuse to write aligned images among the photos that they are made from."""
-    ours = {(out / "phone").resolve(), (out / "dslr").resolve()}
+    """Refuse to write aligned images, or their overlay, among the photos that they are made from."""
+    ours = {(out / name).resolve() for name in ("phone", "dslr", OVERLAY)}
     folders: Mapping[Place, None] = dict.fromkeys(
         there(path).parent for pair in pairs for path in (pair.phone_path, pair.dslr_path)
     )
@@ -315,8 +317,14 @@ def _remove_images_of_others(rows: Iterable[Alignment], out: Path) -> None:
                 file.unlink()
 
 
-def _image_files(out: Path, row: Alignment) -> tuple[Path, Path]:
+def image_files(out: Path, row: Alignment) -> tuple[Path, Path]:
+    """Return where the phone's aligned image and the DSLR's are."""
     return out / "phone" / f"{row.pair_id}.png", out / "dslr" / f"{row.pair_id}.png"
+
+
+def overlay_file(out: Path, row: Alignment) -> Path:
+    """Return where a picture of both is, if one is wanted: `pipeline.overlay.write_overlay` makes it."""
+    return out / OVERLAY / f"{row.pair_id}.jpg"
 
 
 _CODE = code_digest(

@@ -258,21 +258,33 @@ def align(
     """Align the photos of each pair. Writes OUT/alignments.parquet and OUT/{phone,dslr}/<pair_id>.png.
 
     PHONE and DSLR are two photos, or two folders whose photos are paired first; PAIRS_DIR is what `dpedtool pair`
-    wrote. OUT/timings.parquet says how long each pair took.
+    wrote. OUT/timings.parquet says how long each pair took. Of two photos OUT/overlay/<pair_id>.jpg shows both, in
+    squares.
     """
     if not scheduler and _is_dir(sources[0]):
         warm_up(workers, "pipeline.align")
+    from pipeline.align import OVERLAY, image_files, overlay_file
     from pipeline.align import align as align_pairs
+    from pipeline.overlay import remove_overlays, write_overlay
     from pipeline.summary import check_lost, say_alignments
 
     if scheduler:
         sources, out = tuple(source.absolute() for source in sources), out.absolute()
     pairs = _pairs(sources, out, params, csv_file)
     rows = align_pairs(pairs, out, params.align, images=images, workers=workers, scheduler=scheduler)
+    # They are of an earlier alignment.
+    remove_overlays(out / OVERLAY)
     say_alignments(rows)
     check_lost((row.reason for row in rows), Alignment.table_in(out))
     if len(sources) == 2 and not any(row.status == "aligned" for row in rows):
         raise DpedtoolError(f"No pair could be aligned; {Alignment.table_in(out)} holds the figures.")
+    if images and len(sources) == 2 and _is_file(sources[0]):
+        (row,) = rows
+        write_overlay(overlay := overlay_file(out, row), image_files(out, row))
+        click.echo(
+            f"Look at {printable(overlay)}: squares of the phone's photo and of the DSLR's in turn; edges that break "
+            "at a border are misaligned."
+        )
 
 
 @main.command(name="map")

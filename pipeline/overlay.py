@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
+from PIL import Image as PillowImage
 
-from dataset.photos import Image
+from dataset.io import replacing
+from dataset.photos import Image, decode_image
 
 SQUARES_ACROSS = 8
+_MARK = b"dpedtool overlay"
+"""Comment in the head of the files that are ours to remove."""
+
+
+def write_overlay(path: Path, images: tuple[Path, Path]) -> None:
+    """Write the checkerboard of two aligned images in their own size, as JPEG, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    images
+        The phone's image and the DSLR's, as `pipeline.align.align` has written them.
+
+    """
+    phone, dslr = (decode_image(file.read_bytes(), file) for file in images)
+    picture = PillowImage.fromarray(checkerboard(phone, dslr)[..., ::-1])
+    with replacing(path) as temporary:
+        # Colour as fine as brightness, or it would run over the borders of the squares.
+        picture.save(temporary, format="JPEG", quality=90, subsampling=0, comment=_MARK)
+
+
+def remove_overlays(folder: Path) -> None:
+    """Remove what `write_overlay` has written into a folder, and nothing else."""
+    for path in folder.glob("*.jpg"):
+        with path.open("rb") as file:
+            is_ours = _MARK in file.read(100)
+        if is_ours:
+            path.unlink()
 
 
 def checkerboard(phone: Image, dslr: Image) -> Image:

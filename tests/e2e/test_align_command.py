@@ -11,6 +11,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from dataset.schema import Alignment
+from pipeline.overlay import checkerboard
 
 SCENES = ("001", "002", "003", "004", "005", "006")
 TABLES = {"alignments.parquet", "pairs.parquet", "synchronisation.json", "timings.parquet"}
@@ -101,6 +102,45 @@ def test_two_photos_give_one_pair(rig, tmp_path, dpedtool, aligned):
     for camera in ("phone", "dslr"):
         name = Path(camera) / "phone--003.png"
         assert (tmp_path / "new" / "out" / name).read_bytes() == (aligned / name).read_bytes()
+
+
+def test_two_photos_end_with_a_picture_that_shows_both(rig, tmp_path, dpedtool):
+    ended = dpedtool("align", *rig.photos("003"), "-o", tmp_path)
+    picture = tmp_path / "overlay" / "phone--003.jpg"
+    assert ended.out.splitlines()[-1] == (
+        f"Look at {picture}: squares of the phone's photo and of the DSLR's in turn; edges that break at a border are "
+        "misaligned."
+    )
+    assert [path.name for path in picture.parent.iterdir()] == [picture.name]
+    board, phone, dslr = (
+        cv2.imread(str(path)) for path in (picture, *(tmp_path / side / "phone--003.png" for side in ("phone", "dslr")))
+    )
+    assert board.shape == phone.shape
+    off, off_exchanged = (
+        np.abs(board.astype(int) - checkerboard(*images)).mean() for images in ((phone, dslr), (dslr, phone))
+    )
+    # JPEG alone is between them.
+    assert off < 3
+    assert off < 0.9 * off_exchanged
+
+
+def test_a_picture_of_an_earlier_alignment_goes_and_others_stay(rig, tmp_path, dpedtool):
+    dpedtool("align", *rig.photos("003"), "-o", tmp_path)
+    (tmp_path / "overlay" / "mine.jpg").write_bytes(b"mine")
+    dpedtool("align", *rig.photos("001"), "-o", tmp_path)
+    assert {path.name for path in (tmp_path / "overlay").iterdir()} == {"mine.jpg", "phone--001.jpg"}
+    ended = dpedtool("align", *rig.photos("001"), "-o", tmp_path, "--no-images")
+    assert "Look at" not in ended.out
+    dpedtool("align", rig.photos("001")[0], rig.photos("002")[1], "-o", tmp_path, code=1)
+    assert {path.name for path in (tmp_path / "overlay").iterdir()} == {"mine.jpg"}
+
+
+def test_the_picture_is_not_written_among_the_photos(rig, tmp_path, dpedtool):
+    photos = rig.copy(tmp_path / "photos", ["001"])
+    photos.phone.rename(tmp_path / "overlay")
+    ended = dpedtool("align", tmp_path / "overlay" / "001.png", photos.dslr / "001.png", "-o", tmp_path, code=1)
+    assert "among the photos" in ended.sentence
+    assert [path.name for path in (tmp_path / "overlay").iterdir()] == ["001.png"]
 
 
 def test_the_number_of_workers_changes_no_byte(rig, aligned, dpedtool, content):

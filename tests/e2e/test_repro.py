@@ -17,7 +17,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from dataset.io import read_json
 from dataset.photos import decode_photo
+from dataset.verification import is_current
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PHONES = ("phone-a", "phone-b")
@@ -141,6 +143,22 @@ def test_every_stage_has_results_and_nothing_unfinished(done):
         assert any((done.results / stage).iterdir()), stage
     hidden = [name for name in done.state() if any(part.startswith(".") for part in Path(name).parts[1:])]
     assert hidden == []
+
+
+def test_every_stage_leaves_a_record_of_what_it_took(done):
+    matrix = {f"{stage}.{phone}" for stage in ("pair", "align", "patches", "train", "evaluate") for phone in PHONES}
+    records = {path.stem: json.loads(path.read_text()) for path in (done.results / "records").iterdir()}
+    assert set(records) == matrix | {"split", "verify"}
+    commands = {name: name.partition(".")[0] for name in matrix} | {"split": "split", "verify": "split"}
+    assert {name: record["command"] for name, record in records.items()} == commands
+    assert all(record["cpu_s"] > 0 < record["wall_s"] for record in records.values())
+
+
+def test_the_proof_is_kept_and_is_of_the_tables_that_are_there(done):
+    verdict = read_json(done.results / "splits" / "verdict.json")
+    assert verdict["is_proof"]
+    assert verdict["faults"] == []
+    assert is_current(done.results / "splits", verdict)
 
 
 def test_the_report_is_there_and_says_that_the_photos_are_simulated(done):

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ast
+import shlex
 from pathlib import Path
 
 import pytest
 import yaml
 
+from dataset.verification import VERDICT
+from pipeline.report.run import STAGES as RUN_STAGES
+
 ROOT = Path(__file__).parents[2]
+RECORDS = "results/records"
 PACKAGES = ("dataset", "pipeline", "training")
 MODULES = {
     "pair": "pipeline/pairing.py",
@@ -18,7 +23,7 @@ MODULES = {
     "train": "training/train.py",
     "evaluate": "training/evaluate.py",
     "release": "pipeline/release/build.py pipeline/release/verification/verify.py",
-    "report": "pipeline/report.py",
+    "report": "pipeline/report/build.py",
     "captures": "pipeline/rig/session.py",
 }
 
@@ -82,5 +87,35 @@ def test_what_follows_the_alignments_does_not_depend_on_the_times_they_took() ->
     table = "results/aligned/${item.phone}/alignments.parquet"
     assert table in stages()["patches"]["deps"]
     assert "results/aligned/${item.phone}" not in stages()["patches"]["deps"]
-    assert {next(iter(out)) for out in stages()["align"]["outs"]} == {table, table.replace("alignments", "timings")}
-    assert all(next(iter(out.values()))["persist"] for out in stages()["align"]["outs"])
+    tables = {name: out[name] for out in stages()["align"]["outs"] if isinstance(out, dict) for name in out}
+    assert set(tables) == {table, table.replace("alignments", "timings")}
+    assert all(out["persist"] for out in tables.values())
+
+
+def test_every_stage_that_the_report_tells_of_leaves_its_records() -> None:
+    for name in RUN_STAGES:
+        stage = stages()[name]
+        each = ".${item.phone}" if "matrix" in stage else ""
+        commands = stage["cmd"] if isinstance(stage["cmd"], list) else [stage["cmd"]]
+        records = [f"{RECORDS}/{record}{each}.json" for record in (name, "verify")[: len(commands)]]
+        assert [out for out in stage["outs"] if f"{out}".startswith(RECORDS)] == records
+        for command, record in zip(commands, records, strict=True):
+            assert shlex.split(command)[:3] == ["dpedtool", "--record", record]
+
+
+def test_the_report_alone_depends_on_records() -> None:
+    """Whatever runs makes another record; what depended on it would run for nothing, and so would what it needs."""
+    for name, stage in stages().items():
+        on_records = [dep for dep in stage["deps"] if Path(dep).is_relative_to(RECORDS) or dep == "results"]
+        assert on_records == ([RECORDS] if name == "report" else []), name
+        # Else the report would come after it: captures would be made for photos of one's own, too.
+        if name not in RUN_STAGES:
+            assert RECORDS not in str(stage["cmd"]), name
+
+
+def test_the_proof_is_kept_beside_the_split() -> None:
+    assert shlex.split(stages()["split"]["cmd"][-1])[-2:] == ["--verdict", f"results/splits/{VERDICT}"]
+
+
+def test_the_report_is_made_anew_when_a_parameter_that_it_shows_changes() -> None:
+    assert stages()["report"]["params"] == ["captures", *RUN_STAGES]
