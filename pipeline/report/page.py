@@ -31,10 +31,10 @@ def render(context: Mapping[str, Any], leave_out: Collection[str] = ()) -> str:
         Templates to take for empty, such as overview.html: a page of the others, for tests and benchmarks.
 
     """
-    environment = _environment(leave_out)
-    script = _source(environment, SCRIPTS)
-    return environment.get_template(PAGE).render(
-        context, policy=_policy(script), script=script, style=_source(environment, STYLES)
+    templates = environment(leave_out)
+    script = _source(templates, SCRIPTS)
+    return templates.get_template(PAGE).render(
+        context, policy=_policy(script), script=script, style=_source(templates, STYLES)
     )
 
 
@@ -50,19 +50,20 @@ def _policy(script: str) -> str:
     )
 
 
-def _source(environment: Environment, names: tuple[str, ...]) -> Markup:
+def _source(templates: Environment, names: tuple[str, ...]) -> Markup:
     """Return files of ours beside the templates, as they are."""
-    assert environment.loader  # noqa: S101
-    return Markup("\n".join(environment.loader.get_source(environment, name)[0] for name in names))  # noqa: S704
+    assert templates.loader  # noqa: S101
+    return Markup("\n".join(templates.loader.get_source(templates, name)[0] for name in names))  # noqa: S704
 
 
-def _environment(leave_out: Collection[str]) -> Environment:
-    environment = Environment(
+def environment(leave_out: Collection[str] = ()) -> Environment:
+    """Return what fills the templates, those of `leave_out` taken for empty."""
+    made = Environment(
         loader=ChoiceLoader([DictLoader(dict.fromkeys(leave_out, "")), PackageLoader("pipeline.report", "templates")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(FILTERS, script_data=as_script_data)
-    return environment
+    made.filters.update(FILTERS, script_data=as_script_data)
+    return made

@@ -79,7 +79,8 @@ class PhoneRun:
         if not path.is_file():
             return None
         try:
-            return pd.read_csv(path)
+            # As text first: not every pandas reads numbers to their last digit.
+            return pd.read_csv(path, dtype=str).astype(float)
         except (OSError, ValueError) as error:
             raise DpedtoolError(f"{path} cannot be read ({error}): train again.") from None
 

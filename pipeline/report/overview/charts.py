@@ -130,7 +130,7 @@ def histogram(title: str, told: Mapping[str, Any], counts: Mapping[str, Any], pa
     """
     edges, unit = told["edges"], told["unit"]
     x_name, y_name = f"{name}, {unit}" if unit else name, told["of"]
-    drawn = [part for part in parts if counts[part]["measured"]]
+    drawn = [part for part in parts if part in counts and counts[part]["measured"]]
     if not edges or not drawn:
         return Chart(
             title, f"No {told['of']} were measured.", Axis(x_name, []), Axis(y_name, []), [], note="Not measured."
@@ -149,7 +149,7 @@ def histogram(title: str, told: Mapping[str, Any], counts: Mapping[str, Any], pa
         Axis(y_name, ticks(y, whole=True)),
         layers,
         _limit(told, x),
-        _outside(counts, drawn, unit, edges),
+        " ".join(filter(None, [_outside(counts, drawn, unit, edges), _far_limit(told, x)])),
         [_quantiles(told, part, of_part) for part, of_part in counts.items() if of_part["measured"]],
         unit,
     )
@@ -180,6 +180,14 @@ def _quantiles(told: Mapping[str, Any], name: str, part: Mapping[str, Any]) -> Q
 def _limit(told: Mapping[str, Any], x: Scale) -> Tick | None:
     limit = told["limit"]
     return None if limit is None or not x.low < limit < x.high else Tick(x(limit), f"limit {limit:g}")
+
+
+def _far_limit(told: Mapping[str, Any], x: Scale) -> str:
+    """Name the limit where it lies beyond the chart."""
+    if told["limit"] is None or x.low < told["limit"] < x.high:
+        return ""
+    limit = f"{told['limit']:g} {told['unit']}".strip()
+    return f"The limit, {limit}, lies beyond."
 
 
 def _outside(counts: Mapping[str, Any], drawn: list[str], unit: str, edges: Sequence[float]) -> str:

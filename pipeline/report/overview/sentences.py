@@ -82,7 +82,7 @@ def _photos(session: Session) -> Iterator[Sentence]:
             )
         elif photos.unpaired > MANY_UNPAIRED * (photos.pairs + photos.unpaired):
             lone = _listed(_by_reason(session.unpaired_reasons, name))
-            yield Sentence("warn", f"{counted(photos.unpaired, 'photo')} beside {name}'s pairs have no mate: {lone}.")
+            yield Sentence("warn", f"{counted(photos.unpaired, 'photo')} without a mate beside {name}'s pairs: {lone}.")
 
 
 def _clocks(session: Session) -> Iterator[Sentence]:
@@ -97,11 +97,11 @@ def _clock(name: str, clock: Clock) -> Iterator[Sentence]:
         yield Sentence("warn", f"The clock of {name}, or the DSLR's, was set anew {times} during the session.")
     if clock.stray_pairs:
         yield Sentence(
-            "warn", f"{counted(clock.stray_pairs, 'pair')} of {name} lie at other clock offsets than the rest."
+            "warn", f"At other clock offsets than the rest of {name}'s: {counted(clock.stray_pairs, 'pair')}."
         )
     if by_order := clock.ties["by_order"]:
         yield Sentence(
-            "plain", f"{counted(by_order, 'pair')} of {name} were told from others by the order of the shots alone."
+            "plain", f"Told from others by the order of the shots alone: {counted(by_order, 'pair')} of {name}."
         )
 
 
@@ -118,8 +118,9 @@ def _pairs(found: Found) -> Iterator[Sentence]:
             lost = counts.pairs - counts.aligned
             yield Sentence("warn", f"{lost:,} of {counts.pairs:,} pairs of {name} were not aligned: {why}.")
     if session.pairs.failed:
-        again = counted(session.pairs.failed, "pair")
-        yield Sentence("warn", f"{again} came to no verdict: `dpedtool align` tries failed ones again.")
+        yield Sentence(
+            "warn", f"No verdict on {counted(session.pairs.failed, 'pair')}: `dpedtool align` tries failed ones again."
+        )
     if session.pairs.aligned:
         yield _aligned(session.pairs, found.distributions)
 
@@ -173,7 +174,7 @@ def _sides(sides: Sides | None) -> Iterator[Sentence]:
         return
     yield _leakage(sides)
     if excluded := sides.sides["excluded"].pairs:
-        yield Sentence("warn", f"{counted(excluded, 'pair')} are on no side of the split, so that nothing leaks.")
+        yield Sentence("warn", f"Left out of the split, so that nothing leaks: {counted(excluded, 'pair')}.")
     for name in ("train", "validation", "test"):
         if not sides.sides[name].patches:
             yield Sentence("bad" if name == "train" else "warn", f"The split has no {name} patches.")

@@ -9,6 +9,7 @@ from typing import Any
 NOT_MEASURED = "not measured"
 SPACE = "\u00a0"
 """Between a number and its unit: no line breaks there."""
+_SHORT = frozenset({"ncc", "dslr", "csv"})
 _SPANS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -97,7 +98,7 @@ def value(of: Any) -> str:
 
 def plainly(name: str) -> str:
     """Return a name of the tables as words: wrong_pair as wrong pair, low_ncc as low NCC."""
-    return name.replace("_", " ").replace("ncc", "NCC")
+    return " ".join(word.upper() if word in _SHORT else word for word in name.split("_"))
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
