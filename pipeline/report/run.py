@@ -137,8 +137,14 @@ class Run:
 
     @cached_property
     def records(self) -> dict[str, dict[str, Any]]:
-        """What `dpedtool --record` wrote of each command, by the file's stem: 'split', 'align.phone-a'."""
-        return {path.stem: read_json(path) for path in sorted((self.results / "records").glob("*.json"))}
+        """What `dpedtool --record` wrote of each command, by the file's stem: 'split', 'align.phone-a'.
+
+        Those of phones that are not of this run any more are left out.
+        """
+        phones = {phone.name for phone in self.phones}
+        files = sorted((self.results / "records").glob("*.json"))
+        known = [path for path in files if path.stem.partition(".")[2] in {"", *phones}]
+        return {path.stem: read_json(path) for path in known}
 
     @cached_property
     def is_simulated(self) -> bool:

@@ -101,18 +101,6 @@ def test_the_summary_has_the_means_of_the_metrics(results: Path) -> None:
     assert summary.startswith("The mean of 6 test patches")
 
 
-def test_pictures_beside_the_page_are_loaded_when_they_are_looked_at(results: Path, tmp_path: Path) -> None:
-    text = page([shown(results, tmp_path / "report")])
-    sources = re.findall(r'<img [^>]*src="([^"]+)"', text)
-    listed = list((results / "evaluations/a/examples").iterdir())
-    assert len(sources) == len(set(sources)) == len(listed) == text.count('loading="lazy"')
-    for source in sources:
-        assert source.startswith("files/network/a/")
-        original = results / "evaluations/a/examples" / Path(source).name
-        assert (tmp_path / "report" / source).read_bytes() == original.read_bytes()
-    assert 'loading="lazy"' not in page([shown(results)])
-
-
 def test_a_whole_photo_and_a_detail_are_there_to_be_compared(results: Path) -> None:
     text = page([shown(results)])
     compared = re.findall(r"<div data-compare>(.*?)</div>", text, re.DOTALL)

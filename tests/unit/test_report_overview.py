@@ -15,6 +15,7 @@ from report_rig import (
     alignment,
     card,
     record,
+    render_part,
     run_of,
     scores,
     selection,
@@ -27,7 +28,6 @@ from report_rig import (
 )
 
 from dataset.io import write_json
-from pipeline.report import page
 from pipeline.report.overview.content import overview_content, run_content
 from pipeline.report.overview.figures import figures
 from pipeline.report.overview.words import number, signed
@@ -42,9 +42,8 @@ def run(tmp_path: Path) -> Run:
 def rendered(run: Run) -> str:
     """Both parts of the page, alone."""
     found = figures(run)
-    environment = page._environment()
     parts = {"overview": overview_content(found), "run": run_content(found, run.params)}
-    return "".join(environment.get_template(f"{name}.html").render(**{name: of}) for name, of in parts.items())
+    return "".join(render_part(f"{name}.html", **{name: of}) for name, of in parts.items())
 
 
 class Reader(HTMLParser):
