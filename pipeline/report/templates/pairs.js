@@ -10,6 +10,7 @@
   const FILES = "files/pairs";
   const THUMBNAIL = "thumbnail.jpg";
   const NEAR = 5; // lines beyond the visible ones
+  const REST_MS = 80;
   const NONE = "\u2013";
   const STATUSES = ["failed", "rejected", "unpaired", "paired", "aligned"];
   const MARKS = { aligned: "good", rejected: "bad", failed: "bad", unpaired: "warn", paired: "warn" };
@@ -75,15 +76,21 @@
   /** The worst come first as they stand in the page; what has no value comes last, whichever way one sorts. */
   function sorted(found) {
     if (!state.sort) return found;
-    const value = COLUMNS[state.sort].of;
+    const keys = (sortKeys[state.sort] ||= new Map(rows.map((row) => [row, sortKey(COLUMNS[state.sort].of(row))])));
     const sign = state.falling ? -1 : 1;
-    const collator = new Intl.Collator("en", { numeric: true });
-    const keyed = found.map((row) => [value(row), row]);
     const compare = ([one], [other]) => {
       if (one === null || other === null) return (one === null) - (other === null);
-      return sign * (typeof one === "string" ? collator.compare(one, other) : one - other);
+      return one < other ? -sign : one > other ? sign : 0;
     };
-    return keyed.sort(compare).map(([, row]) => row);
+    return found.map((row) => [keys.get(row), row]).sort(compare).map(([, row]) => row);
+  }
+
+  const sortKeys = {};
+
+  /** Numbers in names count as numbers: IMG_9 comes before IMG_10. */
+  function sortKey(value) {
+    if (typeof value !== "string") return value;
+    return value.toLowerCase().replace(/\d+/g, (digits) => digits.padStart(12, "0"));
   }
 
   // The lines in the document
@@ -94,6 +101,7 @@
   const spacers = [0, 1].map(() => make("tr", { className: "spacer", "aria-hidden": "true" }, make("td", { colSpan: 10 })));
   const lines = new Map(); // place in `chosen` to its <tr>
   const spare = [];
+  let resting = 0;
   let current = 0; // the line that the keyboard is at
 
   const lineHeight = () => parseFloat(getComputedStyle(box).getPropertyValue("--row"));
@@ -165,10 +173,21 @@
   /** A new image each time: an old one would go on showing another pair's photo until the new one is there. */
   function thumbnail(row) {
     if (!row.pictures) return [];
-    const image = make("img", { alt: `Phone's photo of pair ${row.id}`, decoding: "async", draggable: false });
+    const image = make("img", { alt: `Phone's photo of pair ${row.id}`, decoding: "async", draggable: false, hidden: true });
     image.onerror = () => image.remove();
-    image.src = address(row.id, THUMBNAIL);
+    image.dataset.src = address(row.id, THUMBNAIL);
+    clearTimeout(resting);
+    resting = setTimeout(loadThumbnails, REST_MS);
     return [image];
+  }
+
+  /** Only where the list comes to rest: lines that fly by need none, and loading many holds up the next frame. */
+  function loadThumbnails() {
+    for (const image of body.querySelectorAll("img[data-src]")) {
+      image.src = image.dataset.src;
+      image.hidden = false;
+      delete image.dataset.src;
+    }
   }
 
   function address(id, file) {
@@ -496,7 +515,7 @@
       if (tr) open(chosen[tr.dataset.place]);
     };
     body.onkeydown = walk;
-    box.addEventListener("scroll", () => requestAnimationFrame(draw), { passive: true });
+    box.addEventListener("scroll", draw, { passive: true }); // comes once a frame, before it is painted
     new ResizeObserver(draw).observe(box);
     for (const one of dialog.querySelectorAll("[data-step]")) one.onclick = () => step(Number(one.dataset.step));
     inDialog(".pair-close").onclick = () => dialog.close();
