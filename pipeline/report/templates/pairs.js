@@ -349,8 +349,10 @@
     return new Promise((resolve, reject) => {
       waiting.set(id, resolve);
       const script = make("script", { src: address(id, "details.js") });
-      script.onload = () => { script.remove(); reject(new Error(`${FILES}/${id}/details.js tells of another pair.`)); };
-      script.onerror = () => { script.remove(); reject(new Error(`${FILES}/${id} is not beside this page: copy the folder ${FILES.split("/")[0]} along with it.`)); };
+      const fail = (text) => { script.remove(); reject(new Error(`${FILES}/${id} ${text}`)); };
+      const folder = FILES.split("/")[0];
+      script.onload = () => fail("tells of another pair."); // nothing, where it has told of this one
+      script.onerror = () => fail(`is not beside this page: copy the folder ${folder} along with it.`);
       document.head.append(script);
     });
   }
@@ -384,7 +386,8 @@
     inDialog(".badge").className = `badge ${MARKS[row.status] || ""}`;
     const why = [row.reason && `${words(row.reason)}: ${meaning(row)}`, row.detail].filter(Boolean);
     inDialog(".pair-why").replaceChildren(...why.map((text) => make("span", { textContent: text })));
-    inDialog(".pair-figures").replaceChildren(...figures(row).map(([name, value]) => make("div", {}, make("dt", { textContent: name }), make("dd", { textContent: value }))));
+    const told = ([name, value]) => make("div", {}, make("dt", { textContent: name }), make("dd", { textContent: value }));
+    inDialog(".pair-figures").replaceChildren(...figures(row).map(told));
   }
 
   function figures(row) {
@@ -441,14 +444,17 @@
   }
 
   function pictures(row, details) {
+    const dslr = details.kind === "aligned" ? "DSLR's photo, warped onto the phone's" : "DSLR's photo";
     const image = (name, picture) => make("img", {
-      "data-name": name, alt: `${name === "phone" ? "Phone's photo" : details.kind === "aligned" ? "DSLR's photo, warped onto the phone's" : "DSLR's photo"} of pair ${row.id}`,
+      "data-name": name, alt: `${name === "phone" ? "Phone's photo" : dslr} of pair ${row.id}`,
       width: picture.width, height: picture.height, decoding: "async", draggable: false, src: address(row.id, picture.file),
     });
-    const images = [["phone", details.phone], ["DSLR", details.dslr]].filter(([, picture]) => picture).map(([name, picture]) => image(name, picture));
+    const both = [["phone", details.phone], ["DSLR", details.dslr]];
+    const images = both.filter(([, picture]) => picture).map(([name, picture]) => image(name, picture));
     if (!images.length) return [];
     const root = make("div", {}, ...images);
-    comparison = new Comparison(root, { ...ways(details, images.length), start: mode, changed: (name) => { if (details.kind === "aligned") mode = name; } });
+    const changed = (name) => { if (details.kind === "aligned") mode = name; }; // the next pair is shown the same way
+    comparison = new Comparison(root, { ...ways(details, images.length), start: mode, changed });
     return [root];
   }
 
