@@ -133,12 +133,14 @@
       this.view = make("div", { className: "compare-view" }, this.stage);
       this.below = make("div", { className: "compare-below" });
       this.root.classList.add("compare");
-      this.root.replaceChildren(make("div", { className: "compare-tools" }, this.choice(), this.own, this.zoom()), this.view, this.below);
+      const tools = make("div", { className: "compare-tools" }, this.choice(), this.own, this.zoom());
+      this.root.replaceChildren(tools, this.view, this.below);
     }
 
     choice() {
       this.buttons = this.modes.map((name) => button(this.ways[name].title, () => this.show(name), { "data-mode": name }));
-      return make("div", { className: "compare-modes", hidden: this.modes.length === 1, role: "group", "aria-label": "Way to compare" }, ...this.buttons);
+      const properties = { role: "group", "aria-label": "Way to compare", hidden: this.modes.length === 1 };
+      return make("div", { className: "compare-modes", ...properties }, ...this.buttons);
     }
 
     zoom() {
@@ -151,7 +153,8 @@
     /** Show so many px of the screen for one of the picture, its middle staying where it was; "" to fit. */
     enlarge(size) {
       const { view, stage } = this;
-      const [x, y] = [(view.scrollLeft + view.clientWidth / 2) / stage.clientWidth, (view.scrollTop + view.clientHeight / 2) / stage.clientHeight];
+      const x = (view.scrollLeft + view.clientWidth / 2) / stage.clientWidth;
+      const y = (view.scrollTop + view.clientHeight / 2) / stage.clientHeight;
       if (size) stage.dataset.zoom = size;
       else delete stage.dataset.zoom;
       stage.style.setProperty("--zoom", size || 1);

@@ -34,8 +34,8 @@
 
   function hatching(step) {
     const attributes = { id: "masked", width: step, height: step, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" };
-    const line = { width: step / 3, height: step };
-    return svg("defs", {}, svg("pattern", attributes, svg("rect", { width: step, height: step, fill: "#0006" }), svg("rect", { ...line, fill: "#fffc" })));
+    const ground = svg("rect", { width: step, height: step, fill: "#0006" });
+    return svg("defs", {}, svg("pattern", attributes, ground, svg("rect", { width: step / 3, height: step, fill: "#fffc" })));
   }
 
   const boxes = (all) => all.map(([x, y, width, height]) => `M${x} ${y}h${width}v${height}h${-width}z`).join("");
@@ -115,11 +115,13 @@
   }
 
   function drawShifts(comparison, group, details, times) {
-    const found = details.shifts.filter((shift) => shift.state === "found");
-    const amiss = details.shifts.filter((shift) => shift.state === "amiss");
-    const unclear = details.shifts.filter((shift) => shift.state === "unclear");
-    const paths = [[unclear.map(dot), "#fff", "faint"], [amiss.map((shift) => cross(shift, details.window_px / 5)), AMISS, "line"]];
-    for (const [, colour] of SIZES) paths.push([found.filter((shift) => colourOf(shift) === colour).map((shift) => arrow(shift, times, details.crop[2] / 110)), colour, "line"]);
+    const of = (state) => details.shifts.filter((shift) => shift.state === state);
+    const crosses = of("amiss").map((shift) => cross(shift, details.window_px / 5));
+    const paths = [[of("unclear").map(dot), "#fff", "faint"], [crosses, AMISS, "line"]];
+    for (const [, colour] of SIZES) {
+      const alike = of("found").filter((shift) => colourOf(shift) === colour);
+      paths.push([alike.map((shift) => arrow(shift, times, details.crop[2] / 110)), colour, "line"]);
+    }
     const drawn = paths.filter(([parts]) => parts.length).map(([parts, colour, kind]) => [parts.join(""), colour, kind]);
     group.replaceChildren(
       ...drawn.map(([d, , kind]) => svg("path", { d, class: `${kind} halo` })),
@@ -152,7 +154,8 @@
   function tellShift(shift) {
     const states = { found: "", amiss: " \u2014 amiss: it shows clearly elsewhere, or not at all", unclear: " \u2014 unclear, not counted" };
     const place = `(${Math.round(shift.x)}, ${Math.round(shift.y)})`;
-    return `${place}: dx ${number(shift.dx)} px, dy ${number(shift.dy)} px, length ${number(size(shift))} px, NCC ${number(shift.ncc, 3)}${states[shift.state]}`;
+    const measured = `dx ${number(shift.dx)} px, dy ${number(shift.dy)} px, length ${number(size(shift))} px`;
+    return `${place}: ${measured}, NCC ${number(shift.ncc, 3)}${states[shift.state]}`;
   }
 
   function shiftLegend(details) {
@@ -165,9 +168,11 @@
     });
     keys.push(key("cross", AMISS, `amiss (${count("amiss")})`, "It shows clearly elsewhere, or not at all."));
     keys.push(key("dot", "#fff", `unclear (${count("unclear")})`), ...maskedKey(details));
-    const median = details.residual_px === null ? "" : ` median ${number(details.residual_px)} px, p95 ${number(details.residual_p95_px)} px,`;
-    const note = `${count("found")} of ${details.shifts.length} windows of ${details.window_px} px found:${median} measured anew on the aligned images in full resolution. ` +
-      "An arrow leads from where the window should be to where the DSLR's image shows it, its length exaggerated; px of the phone's photo.";
+    const median = details.residual_px === null ? "" : `, off by ${number(details.residual_px)} px in the median outside ` +
+      `the mask and by ${number(details.residual_p95_px)} px at the 95th percentile`;
+    const note = `Measured anew on the aligned images in full resolution, in px of the phone's photo: ${count("found")} of ` +
+      `${details.shifts.length} windows of ${details.window_px} px found${median}. An arrow leads from where the window ` +
+      "should be to where the DSLR's image shows it, its length exaggerated.";
     return make("div", { className: "legend" }, ...keys, make("p", { className: "soft", textContent: note }));
   }
 
@@ -221,7 +226,8 @@
 
   function tellWindow({ x, y, reason, ncc, residual_px: residual }, reasons) {
     const verdict = reason ? `rejected, ${words(reason)}: ${reasons[reason] || "no more is known"}` : "kept";
-    return `(${Math.round(x)}, ${Math.round(y)}): NCC ${number(ncc, 3)}, residual ${number(residual)}${residual === null ? "" : " px"} \u2014 ${verdict}`;
+    const left = residual === null ? "not measured" : `${number(residual)} px`;
+    return `(${Math.round(x)}, ${Math.round(y)}): NCC ${number(ncc, 3)}, residual ${left} \u2014 ${verdict}`;
   }
 
   const words = (reason) => reason.replaceAll("_", " ");
@@ -261,8 +267,8 @@
       if (on) flicker.toggle();
       flicker.say();
     }, { "aria-pressed": "false" });
-    const tools = make("div", { className: "compare-tools" }, make("h4", { textContent: `Spots, ${ZOOM} times their size` }), stack, ...flicker.buttons);
-    return [tools, box, flicker];
+    const head = make("h4", { textContent: `Spots, ${ZOOM} times their size` });
+    return [make("div", { className: "compare-tools" }, head, stack, ...flicker.buttons), box, flicker];
   }
 
   function spotFigure(spot, source) {

@@ -10,6 +10,7 @@
   const FILES = "files/pairs";
   const THUMBNAIL = "thumbnail.jpg";
   const NEAR = 5; // lines beyond the visible ones
+  const REST_MS = 80;
   const NONE = "\u2013";
   const STATUSES = ["failed", "rejected", "unpaired", "paired", "aligned"];
   const MARKS = { aligned: "good", rejected: "bad", failed: "bad", unpaired: "warn", paired: "warn" };
@@ -75,15 +76,21 @@
   /** The worst come first as they stand in the page; what has no value comes last, whichever way one sorts. */
   function sorted(found) {
     if (!state.sort) return found;
-    const value = COLUMNS[state.sort].of;
+    const keys = (sortKeys[state.sort] ||= new Map(rows.map((row) => [row, sortKey(COLUMNS[state.sort].of(row))])));
     const sign = state.falling ? -1 : 1;
-    const collator = new Intl.Collator("en", { numeric: true });
-    const keyed = found.map((row) => [value(row), row]);
     const compare = ([one], [other]) => {
       if (one === null || other === null) return (one === null) - (other === null);
-      return sign * (typeof one === "string" ? collator.compare(one, other) : one - other);
+      return one < other ? -sign : one > other ? sign : 0;
     };
-    return keyed.sort(compare).map(([, row]) => row);
+    return found.map((row) => [keys.get(row), row]).sort(compare).map(([, row]) => row);
+  }
+
+  const sortKeys = {};
+
+  /** Numbers in names count as numbers: IMG_9 comes before IMG_10. */
+  function sortKey(value) {
+    if (typeof value !== "string") return value;
+    return value.toLowerCase().replace(/\d+/g, (digits) => digits.padStart(12, "0"));
   }
 
   // The lines in the document
@@ -94,6 +101,7 @@
   const spacers = [0, 1].map(() => make("tr", { className: "spacer", "aria-hidden": "true" }, make("td", { colSpan: 10 })));
   const lines = new Map(); // place in `chosen` to its <tr>
   const spare = [];
+  let resting = 0;
   let current = 0; // the line that the keyboard is at
 
   const lineHeight = () => parseFloat(getComputedStyle(box).getPropertyValue("--row"));
@@ -165,10 +173,21 @@
   /** A new image each time: an old one would go on showing another pair's photo until the new one is there. */
   function thumbnail(row) {
     if (!row.pictures) return [];
-    const image = make("img", { alt: `Phone's photo of pair ${row.id}`, decoding: "async", draggable: false });
+    const image = make("img", { alt: `Phone's photo of pair ${row.id}`, decoding: "async", draggable: false, hidden: true });
     image.onerror = () => image.remove();
-    image.src = address(row.id, THUMBNAIL);
+    image.dataset.src = address(row.id, THUMBNAIL);
+    clearTimeout(resting);
+    resting = setTimeout(loadThumbnails, REST_MS);
     return [image];
+  }
+
+  /** Only where the list comes to rest: lines that fly by need none, and loading many holds up the next frame. */
+  function loadThumbnails() {
+    for (const image of body.querySelectorAll("img[data-src]")) {
+      image.src = image.dataset.src;
+      image.hidden = false;
+      delete image.dataset.src;
+    }
   }
 
   function address(id, file) {
@@ -330,8 +349,10 @@
     return new Promise((resolve, reject) => {
       waiting.set(id, resolve);
       const script = make("script", { src: address(id, "details.js") });
-      script.onload = () => { script.remove(); reject(new Error(`${FILES}/${id}/details.js tells of another pair.`)); };
-      script.onerror = () => { script.remove(); reject(new Error(`${FILES}/${id} is not beside this page: copy the folder ${FILES.split("/")[0]} along with it.`)); };
+      const fail = (text) => { script.remove(); reject(new Error(`${FILES}/${id} ${text}`)); };
+      const folder = FILES.split("/")[0];
+      script.onload = () => fail("tells of another pair."); // nothing, where it has told of this one
+      script.onerror = () => fail(`is not beside this page: copy the folder ${folder} along with it.`);
       document.head.append(script);
     });
   }
@@ -365,7 +386,8 @@
     inDialog(".badge").className = `badge ${MARKS[row.status] || ""}`;
     const why = [row.reason && `${words(row.reason)}: ${meaning(row)}`, row.detail].filter(Boolean);
     inDialog(".pair-why").replaceChildren(...why.map((text) => make("span", { textContent: text })));
-    inDialog(".pair-figures").replaceChildren(...figures(row).map(([name, value]) => make("div", {}, make("dt", { textContent: name }), make("dd", { textContent: value }))));
+    const told = ([name, value]) => make("div", {}, make("dt", { textContent: name }), make("dd", { textContent: value }));
+    inDialog(".pair-figures").replaceChildren(...figures(row).map(told));
   }
 
   function figures(row) {
@@ -422,14 +444,17 @@
   }
 
   function pictures(row, details) {
+    const dslr = details.kind === "aligned" ? "DSLR's photo, warped onto the phone's" : "DSLR's photo";
     const image = (name, picture) => make("img", {
-      "data-name": name, alt: `${name === "phone" ? "Phone's photo" : details.kind === "aligned" ? "DSLR's photo, warped onto the phone's" : "DSLR's photo"} of pair ${row.id}`,
+      "data-name": name, alt: `${name === "phone" ? "Phone's photo" : dslr} of pair ${row.id}`,
       width: picture.width, height: picture.height, decoding: "async", draggable: false, src: address(row.id, picture.file),
     });
-    const images = [["phone", details.phone], ["DSLR", details.dslr]].filter(([, picture]) => picture).map(([name, picture]) => image(name, picture));
+    const both = [["phone", details.phone], ["DSLR", details.dslr]];
+    const images = both.filter(([, picture]) => picture).map(([name, picture]) => image(name, picture));
     if (!images.length) return [];
     const root = make("div", {}, ...images);
-    comparison = new Comparison(root, { ...ways(details, images.length), start: mode, changed: (name) => { if (details.kind === "aligned") mode = name; } });
+    const changed = (name) => { if (details.kind === "aligned") mode = name; }; // the next pair is shown the same way
+    comparison = new Comparison(root, { ...ways(details, images.length), start: mode, changed });
     return [root];
   }
 
@@ -496,7 +521,7 @@
       if (tr) open(chosen[tr.dataset.place]);
     };
     body.onkeydown = walk;
-    box.addEventListener("scroll", () => requestAnimationFrame(draw), { passive: true });
+    box.addEventListener("scroll", draw, { passive: true }); // comes once a frame, before it is painted
     new ResizeObserver(draw).observe(box);
     for (const one of dialog.querySelectorAll("[data-step]")) one.onclick = () => step(Number(one.dataset.step));
     inDialog(".pair-close").onclick = () => dialog.close();
