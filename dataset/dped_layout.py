@@ -39,6 +39,8 @@ PARTS = {"train": TRAINING, "validation": f"{VALIDATION}/{PATCHES}", "test": f"{
 """Below the folder of a phone, by split."""
 BELOW = "dped"
 """Sub-folder that a release has this layout in."""
+PATCHES_A_PAIR = {"BlackBerry": 23, "iPhone": 28, "Sony": 36}
+"""Training patches of DPED (Ignatov et al., ICCV 2017) by its photos of a phone."""
 FILES_A_BATCH = 500
 TEST_BLOCK = 8192
 SIDE = 16

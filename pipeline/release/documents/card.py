@@ -18,14 +18,14 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dataset import markdown
-from dataset.dped_layout import PARTS
+from dataset.dped_layout import PARTS, PATCHES_A_PAIR
 from dataset.licence import check_licence, front_matter, is_own
 from dataset.params import PatchesParams
 from dataset.schema import SPLITS, Alignment, Patch, Photo
 from pipeline.release.description import EXAMPLES, LICENCE, SUMS, Description
 from pipeline.release.documents.citation import bibtex
 from pipeline.release.documents.croissant import record_set_of
-from pipeline.release.documents.statistics import DPED_PATCHES_A_PAIR, QUANTILES
+from pipeline.release.documents.statistics import QUANTILES
 from pipeline.release.layouts import embedded, webdataset
 from pipeline.release.tables import PAIRS_SCHEMA, PATCHES_SCHEMA, meanings
 
@@ -105,7 +105,7 @@ def _known(description: Description) -> dict[str, Any]:
         "schemas": {"patches.parquet": PATCHES_SCHEMA, "pairs.parquet": PAIRS_SCHEMA},
         "measures": MEASURES,
         "quantiles": [*QUANTILES, "largest"],
-        "dped": ", ".join(f"{count} ({name})" for name, count in DPED_PATCHES_A_PAIR.items()),
+        "dped": ", ".join(f"{count} ({name})" for name, count in PATCHES_A_PAIR.items()),
         "limits": _limits(figures),
         "bibtex": Markdown(bibtex(description).rstrip()),
         "program": f"dpedtool {version('dpedtool')}",

@@ -23,8 +23,6 @@ Key = TypeVar("Key", str, tuple[int, ...])
 RESIDUAL_EDGES_PX = (*(round(0.1 * step, 1) for step in range(11)), 2.0, 4.0, 8.0)
 """Where the bins of the histogram begin and end; a last one has all above."""
 QUANTILES = {"5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "90 %": 0.9, "95 %": 0.95, "99 %": 0.99}
-DPED_PATCHES_A_PAIR = {"BlackBerry": 23, "iPhone": 28, "Sony": 36}
-"""Training patches of DPED (Ignatov et al., ICCV 2017) by its photos of a phone."""
 
 _OF_PATCHES = ("pair_id", "status", "reason", "ncc", "residual_px")
 _OF_PHOTOS = ("pair_id", "phone", "scene_id", "group", "status", "split", "reason", "accepted", "drawn_by")

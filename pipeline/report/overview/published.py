@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.release.documents.statistics import DPED_PATCHES_A_PAIR
+from dataset.dped_layout import PATCHES_A_PAIR
 
 SOURCE = "Ignatov et al., DSLR-Quality Photos on Mobile Devices with Deep Convolutional Networks, ICCV 2017"
 ARXIV = "1704.02470"
@@ -64,4 +64,4 @@ def _yield(phone: str, patches: float) -> PublishedYield:
     return PublishedYield(phone, width, height, PATCH_PX, megapixels, patches, patches / megapixels)
 
 
-YIELDS = tuple(_yield(phone, patches) for phone, patches in DPED_PATCHES_A_PAIR.items())
+YIELDS = tuple(_yield(phone, patches) for phone, patches in PATCHES_A_PAIR.items())
