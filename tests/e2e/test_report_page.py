@@ -411,7 +411,7 @@ TAKE_AWAY = """() => document.querySelectorAll('.pair-list img, .pair-body img')
   image.removeAttribute('src');
 })"""
 GIVE_BACK = "() => document.querySelectorAll('[data-taken]').forEach(image => { image.src = image.dataset.taken; })"
-ALL_THERE = "[...document.querySelectorAll('.pairs img')].every(image => image.naturalWidth && !image.hidden)"
+ALL_THERE = "() => [...document.querySelectorAll('.pairs img')].every(image => image.naturalWidth && !image.hidden)"
 
 
 def test_nothing_jumps_when_pictures_arrive(visit: Open) -> None:
