@@ -406,11 +406,12 @@ BOXES = """() => [...document.querySelectorAll('.pair-list *, .pair-body *')].ma
 })"""
 # Files are there at once: what stands before they are is seen by taking the pictures away.
 TAKE_AWAY = """() => document.querySelectorAll('.pair-list img, .pair-body img').forEach(image => {
-  image.dataset.src = image.src;
+  image.dataset.taken = image.src;
   image.onerror = null;
   image.removeAttribute('src');
 })"""
-GIVE_BACK = "() => document.querySelectorAll('[data-src]').forEach(image => { image.src = image.dataset.src; })"
+GIVE_BACK = "() => document.querySelectorAll('[data-taken]').forEach(image => { image.src = image.dataset.taken; })"
+ALL_THERE = "() => [...document.querySelectorAll('.pairs img')].every(image => image.naturalWidth && !image.hidden)"
 
 
 def test_nothing_jumps_when_pictures_arrive(visit: Open) -> None:
@@ -421,11 +422,12 @@ def test_nothing_jumps_when_pictures_arrive(visit: Open) -> None:
             open_pair(page)
         if name:
             page.keyboard.press(name)
+        page.wait_for_function(ALL_THERE)
         page.evaluate(TAKE_AWAY)
         assert not page.evaluate("document.querySelector('.pair-list img').naturalWidth")
         before = page.evaluate(BOXES)
         page.evaluate(GIVE_BACK)
-        page.wait_for_function("[...document.querySelectorAll('.pairs img')].every(image => image.naturalWidth)")
+        page.wait_for_function(ALL_THERE)
         assert page.evaluate(BOXES) == before
     assert page.evaluate("window.shifted.map(entry => entry.value)") == []
 

@@ -435,7 +435,7 @@
   function showDetails(row, details) {
     const note = details.note || KINDS[details.kind];
     inDialog(".pair-note").textContent = note;
-    inDialog(".pair-note").hidden = !note;
+    inDialog(".pair-note").hidden = !note || note === row.detail; // which stands above
     inDialog(".pair-pictures").replaceChildren(...pictures(row, details));
     const [tools, box, flicker] = overlays.spots(details, (picture) => address(row.id, picture.file));
     if (tools) inDialog(".pair-spots").replaceChildren(tools, box);
