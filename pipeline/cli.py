@@ -22,7 +22,7 @@ from dataset.places import Place, answering, as_place, is_url, printable
 from dataset.schema import SPLITS, Alignment, Pair, Patch, Photo, Row, columns
 from dataset.tables import read_frame, read_rows, write_rows
 from dataset.verification import Verdict
-from pipeline.records import forget, recording
+from pipeline.records import make_room, recording
 from pipeline.runner import WORKER_MEMORY, default_workers, warm_up
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -104,7 +104,7 @@ class _Commands(_InOrder):
         try:
             # Whoever asks for help starts nothing.
             if (record := ctx.params["record"]) and not {*ctx.args} & {*ctx.help_option_names}:
-                forget(record)
+                make_room(record)
             return super().invoke(ctx)
         except DpedtoolError as error:
             raise _Failure(str(error), error.exit_code) from None

@@ -37,6 +37,8 @@ def write_overlay(path: Path, images: tuple[Path, Path]) -> None:
 def remove_overlays(folder: Path) -> None:
     """Remove what `write_overlay` has written into a folder, and nothing else."""
     for path in folder.glob("*.jpg"):
+        if not path.is_file():
+            continue
         with path.open("rb") as file:
             is_ours = _MARK in file.read(100)
         if is_ours:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from dataset.io import check_replaceable, write_json
+from dataset.io import check_replaceable, replacing, write_json
 from pipeline.runner import cool_down, default_workers
 
 PACKAGES = {
@@ -29,20 +29,25 @@ PACKAGES = {
 }
 """What a record tells the versions of, each with the names under which it may be installed."""
 _KEYS = frozenset({"command", "wall_s", "cpu_s", "versions"})
+_WHAT = "record of a command"
 
 
-def forget(file: Path) -> None:
-    """Remove an earlier record, so that it does not stand for a run that fails.
+def make_room(file: Path) -> None:
+    """Remove an earlier record, so that it does not stand for a run that fails, and see that there can be a new one.
 
     Raises
     ------
     DpedtoolError
         The file is no record.
+    OSError
+        Nothing can be written there, which hours of work are not to end with.
 
     """
     if _is_first():
-        check_replaceable(file, _KEYS, "record of a command")
-        file.unlink(missing_ok=True)
+        check_replaceable(file, _KEYS, _WHAT)
+        with replacing(file) as trial:
+            trial.write_text("{}", encoding="utf-8")
+        file.unlink()
 
 
 @contextlib.contextmanager
@@ -60,11 +65,17 @@ def recording(file: Path | None, command: str) -> Iterator[None]:
     command
         Name of the command.
 
+    Raises
+    ------
+    DpedtoolError
+        The command itself has written something else there.
+
     """
     if file is None or not _is_first():
         yield
         return
     yield
+    check_replaceable(file, _KEYS, _WHAT)
     # The system counts what children took only when they have been waited for.
     cool_down()
     write_json(

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from browser import chromium
+from hypothesis import settings
 
 from dataset.params import PairParams
 from dataset.photos import PhotoFile, encode_image
@@ -24,6 +25,10 @@ from pipeline.rig import Camera, Truth, simulate_pair
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+# On a busy machine anything may take long.
+settings.register_profile("without a clock", deadline=None)
+settings.load_profile("without a clock")
 
 PHONE = Camera(name="phone", width=320, height=240, focal_px=280, rotation=(0.01, -0.015, 0.02))
 DSLR = Camera(name="dslr", width=560, height=400, focal_px=450, position_m=(0.07, 0.02, 0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from pipeline.report.network import network_examples
 from pipeline.report.overview.content import overview_content, run_content
 from pipeline.report.overview.figures import figures
 from pipeline.report.page import FILES, PAGE, render
-from pipeline.report.pairs.details import show_pairs
+from pipeline.report.pairs.details import remove_pairs, show_pairs
 from pipeline.report.pairs.embedding import embedded
 from pipeline.report.pairs.rows import pair_rows
 from pipeline.report.patches import patch_samples
@@ -54,7 +53,7 @@ def write_report(
     params
         Parameters of the run, of which the page tells.
     pictures
-        Whether pairs can be looked at; without, the page has the figures alone.
+        Whether pairs can be looked at; without, the page has the figures alone, and pictures of an earlier report stay.
     single_file
         Whether all is put into the page, in place of the folder beside it.
     workers, scheduler
@@ -88,9 +87,8 @@ def write_report(
     text = render(context)
     write_json(out / FIGURES, {**told, "pairs": rows})
     write_text(out / PAGE, text)
-    if single_file or not pictures:
-        # The page that needed them is gone.
-        shutil.rmtree(out / FILES, ignore_errors=True)
+    if single_file:
+        remove_pairs(folder)
     return Report(out / PAGE, [row.reason for row in shown.values()])
 
 

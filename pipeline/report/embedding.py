@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 
-from dataset.shards import suffix_of
-
-_TYPES = {"png": "image/png", "jpg": "image/jpeg"}
+_SIGNATURES = {b"\x89PNG\r\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
 @dataclass(frozen=True)
@@ -24,5 +22,8 @@ class PagePicture:
 
 
 def data_uri(content: bytes) -> str:
-    """Return the bytes of a PNG or JPEG file as an address that holds them all."""
-    return f"data:{_TYPES[suffix_of(content)]};base64,{base64.b64encode(content).decode()}"
+    """Return the bytes of a PNG or JPEG file as an address that holds them all; ValueError for other bytes."""
+    kinds = [kind for signature, kind in _SIGNATURES.items() if content.startswith(signature)]
+    if not kinds:
+        raise ValueError("it is neither PNG nor JPEG")
+    return f"data:{kinds[0]};base64,{base64.b64encode(content).decode()}"

@@ -127,12 +127,15 @@ def test_two_photos_end_with_a_picture_that_shows_both(rig, tmp_path, dpedtool):
 def test_a_picture_of_an_earlier_alignment_goes_and_others_stay(rig, tmp_path, dpedtool):
     dpedtool("align", *rig.photos("003"), "-o", tmp_path)
     (tmp_path / "overlay" / "mine.jpg").write_bytes(b"mine")
+    (tmp_path / "overlay" / "folder.jpg").mkdir()
+    (tmp_path / "overlay" / "astray.jpg").symlink_to("nowhere")
     dpedtool("align", *rig.photos("001"), "-o", tmp_path)
-    assert {path.name for path in (tmp_path / "overlay").iterdir()} == {"mine.jpg", "phone--001.jpg"}
+    others = {"mine.jpg", "folder.jpg", "astray.jpg"}
+    assert {path.name for path in (tmp_path / "overlay").iterdir()} == {*others, "phone--001.jpg"}
     ended = dpedtool("align", *rig.photos("001"), "-o", tmp_path, "--no-images")
     assert "Look at" not in ended.out
     dpedtool("align", rig.photos("001")[0], rig.photos("002")[1], "-o", tmp_path, code=1)
-    assert {path.name for path in (tmp_path / "overlay").iterdir()} == {"mine.jpg"}
+    assert {path.name for path in (tmp_path / "overlay").iterdir()} == others
 
 
 def test_the_picture_is_not_written_among_the_photos(rig, tmp_path, dpedtool):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.clocks import fit_clocks, meeting_shots
@@ -16,7 +16,6 @@ def session(seed: int, shots: int) -> np.ndarray:
     return np.cumsum(np.random.default_rng(seed).uniform(8, 90, shots))
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(20, 60), offsets, st.booleans(), st.booleans())
 def test_offset_and_matches_are_recovered(
     seed: int, shots: int, offset: float, whole_seconds: bool, shuffled: bool
@@ -37,7 +36,6 @@ def test_offset_and_matches_are_recovered(
     assert (np.diff(phone[fit.matches[:, 0]]) >= 0).all()
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(20, 60), offsets)
 def test_seen_from_the_other_camera_the_offset_changes_its_sign(seed: int, shots: int, offset: float) -> None:
     phone = session(seed, shots)

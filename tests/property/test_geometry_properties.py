@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.geometry import (
@@ -77,7 +77,6 @@ def grown(box: Box) -> list[Box]:
     ]
 
 
-@settings(deadline=None)
 @given(st.integers(30, 260), st.integers(30, 260), st.data())
 def test_all_pixels_of_the_largest_box_are_inside_and_no_side_can_grow(
     width: int, height: int, data: st.DataObject
@@ -110,7 +109,6 @@ def test_all_pixels_of_the_largest_box_are_inside_and_no_side_can_grow(
 bends = st.lists(st.tuples(st.floats(-2, 2), st.floats(-2, 2)), min_size=10, max_size=10)
 
 
-@settings(deadline=None)
 @given(st.integers(60, 260), st.integers(60, 260), st.data())
 def test_what_a_bend_puts_into_the_common_box_lies_in_the_dslr_photo(
     width: int, height: int, data: st.DataObject

@@ -12,7 +12,7 @@ from pipeline.rig import Camera
 signed = st.floats(-1, 1)
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=12, derandomize=True)
 @given(
     turn=signed, tilt=st.tuples(signed, signed), shift=st.tuples(signed, signed), lenses=st.tuples(signed, signed),
     scale=st.floats(1.1, 2.2), off_px=st.floats(0, 2), seed=st.integers(0, 2**16),

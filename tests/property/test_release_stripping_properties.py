@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from photo_exif import full_exif
 from PIL import Image as PillowImage
@@ -47,7 +47,6 @@ def jpeg(**options: object) -> bytes:
     return out.getvalue()
 
 
-@settings(deadline=None)
 @given(encodings, st.lists(st.tuples(fill, segments), min_size=1, max_size=5), st.binary(max_size=40))
 def test_stripped_photos_are_clean_and_keep_their_pixels(
     options: dict[str, object], parts: list[tuple[bytes, bytes]], behind: bytes
@@ -66,7 +65,6 @@ def test_stripped_photos_are_clean_and_keep_their_pixels(
         assert result.note
 
 
-@settings(deadline=None)
 @given(st.booleans(), st.integers(0, 10**6), st.binary(min_size=1, max_size=4))
 def test_damage_ends_in_a_rejection_or_in_a_clean_photo(progressive: bool, place: int, damage: bytes) -> None:
     content = jpeg(progressive=progressive, restart_marker_blocks=1)
@@ -82,7 +80,6 @@ def test_damage_ends_in_a_rejection_or_in_a_clean_photo(progressive: bool, place
         np.testing.assert_array_equal(decode_photo(result.content, file.path), shown)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300), st.sampled_from([b"", JPEG, b"\x89PNG\r\n\x1a\n", b"{", b"RIFF"]))
 def test_any_bytes_can_be_scanned(content: bytes, start: bytes) -> None:
     for finding in scan("a name", start + content, {"secret"}):

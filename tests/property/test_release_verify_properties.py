@@ -18,7 +18,7 @@ FILES = [encode_image(PIXELS, suffix) for suffix in (".jpg", ".png")]
 
 
 @given(st.sampled_from(FILES), st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=4), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_damaged_image_is_whole_or_has_a_fault(
     content: bytes, changes: list[tuple[int, int]], data: st.DataObject
 ) -> None:
@@ -39,7 +39,6 @@ def test_any_bytes_have_a_shape_or_none(content: bytes) -> None:
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.booleans(), st.sampled_from([".jpg", ".png"]))
-@settings(deadline=None)
 def test_headers_say_what_decoders_find(height: int, width: int, is_grey: bool, suffix: str) -> None:
     image = np.zeros((height, width) if is_grey else (height, width, 3), np.uint8)
     assert stored_shape(encode_image(image, suffix)) == (height, width, 1 if is_grey else 3, 8)
@@ -55,7 +54,7 @@ def test_only_names_below_the_folder_are_inside(parts: list[str]) -> None:
 
 
 @given(st.text(st.sampled_from("a1: -?[]{},\n'\"\\UFx!&*|>%#~<.")))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_yaml_is_texts_or_cannot_be_used(text: str) -> None:
     try:
         waiting = [load_yaml(text)]

@@ -28,7 +28,7 @@ def generator(channels: int, blocks: int, seed: int) -> Generator:
     return Architecture(channels=channels, blocks=blocks).build().eval()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     height=sides,
     width=sides,
@@ -50,7 +50,7 @@ def test_stripes_are_what_the_whole_photo_is(
     torch.testing.assert_close(made, whole, rtol=0, atol=1e-4 / 255)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(height=sides, width=sides, rows=st.integers(1, 9), seed=st.integers(0, 99))
 def test_bfloat16_is_within_a_grey_level(height: int, width: int, rows: int, seed: int) -> None:
     """Of a network with channels enough that their rounding evens out, of which DPED's smallest has 16."""
@@ -64,7 +64,7 @@ def test_bfloat16_is_within_a_grey_level(height: int, width: int, rows: int, see
     assert (half - whole).abs().max() < 1 / 255
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(height=sides, width=sides, held=st.integers(0, 40), precision=st.sampled_from(["float32", "bfloat16"]))
 def test_where_feature_maps_are_kept_changes_no_bit(height: int, width: int, held: int, precision) -> None:
     model = generator(4, 2, 0)

@@ -175,7 +175,7 @@ def test_raw_is_developed_with_its_white_balance_to_srgb_and_without_automatic_b
 SIGMA_PX = 14.0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(260, 276), st.integers(260, 276), st.sampled_from(sorted(SEEN)), st.sampled_from([2, 4, 8]))
 def test_blobs_of_the_reduced_raw_lie_where_the_transform_says(
     width: int, height: int, orientation: int, factor: int

@@ -129,7 +129,7 @@ def test_no_pairs_are_refused() -> None:
         Loader(Drawn(0), params(), second_batch=False)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 300), st.integers(0, 80), st.integers(1, 7), st.integers(0, 5))
 def test_batches_come_from_the_pool_of_their_iterations(count: int, pool: int, lasting: int, seed: int) -> None:
     """What a pool's iterations draw has at most `pool` names; with no pool, or a large one, all pairs are drawn."""

@@ -194,7 +194,7 @@ def test_a_raw_file_that_is_a_tiff_inside_keeps_what_it_says() -> None:
 BLOCK = known.full_exif().tobytes().removeprefix(b"Exif\0\0")
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     st.lists(st.tuples(st.integers(0, len(BLOCK) - 1), st.integers(0, 255)), max_size=12), st.integers(0, len(BLOCK))
 )

@@ -17,7 +17,7 @@ from release_rig import write_release
 
 from dataset.io import read_json
 from pipeline.cli import main
-from pipeline.records import forget, recording
+from pipeline.records import make_room, recording
 from pipeline.runner import default_workers
 
 ROOT = Path(__file__).parents[2]
@@ -149,12 +149,31 @@ def test_nothing_but_a_record_is_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "params.yaml").read_text() == "align: {}"
 
 
+def test_what_the_command_itself_wrote_there_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    file = tmp_path / "report" / "report.json"
+    done = dpedtool("--record", file, "report", tmp_path / "results", "-o", file.parent, "--no-pictures")
+    assert done.exit_code == 1
+    assert "is no record of a command" in done.stderr
+    assert "said" in file.read_text()
+
+
+def test_a_place_that_cannot_be_written_is_found_out_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("pipeline.cli.as_yaml", lambda _: pytest.fail("the command has begun"))
+    done = dpedtool("--record", tmp_path / "file" / "record.json", "params")
+    assert done.exit_code == 1
+    assert "file" in done.stderr
+
+
 def test_of_several_processes_of_one_training_the_first_writes(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with recording(file, "train"):
         pass
     before = file.read_bytes()
     monkeypatch.setenv("RANK", "1")
-    forget(file)
+    make_room(file)
     with recording(file, "train"):
         pass
     assert file.read_bytes() == before

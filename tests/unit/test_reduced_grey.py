@@ -85,7 +85,7 @@ def test_blobs_lie_where_the_transform_says(orientation: int, factor: Factor, ki
     assert worst_error(seen, centres, photo(seen, orientation, kind), factor) < 0.05
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(260, 292), st.integers(260, 292), st.sampled_from(sorted(STORED)), st.sampled_from([2, 4, 8]))
 def test_blobs_lie_where_the_transform_says_at_every_size(
     width: int, height: int, orientation: int, factor: Factor

@@ -149,12 +149,29 @@ def test_pictures_that_no_browser_opens_in_one_file_are_refused(
     assert not (tmp_path / "report.html").exists()
 
 
-def test_without_pictures_there_are_the_figures_alone(results: Path, params: Params) -> None:
-    page(results, params)
-    text = page(results, params, pictures=False)
-    assert not (results / "report/files").exists()
-    assert not any(row["pictures"] for row in figures(results)["pairs"])
+def test_without_pictures_there_are_the_figures_alone(results: Path, params: Params, tmp_path: Path) -> None:
+    text = write_report(results, tmp_path, params, pictures=False).page.read_text(encoding="utf-8")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json"]
+    told = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert not any(row["pictures"] for row in told["pairs"])
     assert "phone--d" in text
+
+
+@pytest.mark.parametrize("options", [{"pictures": False}, {"single_file": True}])
+def test_what_others_keep_beside_the_page_stays(
+    finished: Path, params: Params, tmp_path: Path, options: dict[str, bool]
+) -> None:
+    kept = [tmp_path / "files/thesis.txt", tmp_path / "files/pairs/notes/read.me"]
+    for file in kept:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("mine")
+    write_report(finished, tmp_path, params)
+    write_report(finished, tmp_path, params, **options)
+    assert [file.read_text() for file in kept] == ["mine", "mine"]
+    left = {path.name for path in (tmp_path / "files/pairs").iterdir()}
+    assert ("shown.parquet" in left) == (options == {"pictures": False})
+    assert left >= {"notes"}
+    assert ("phone--a" in left) == (options == {"pictures": False})
 
 
 def test_a_report_is_the_same_bytes_with_one_worker_and_with_two(

@@ -144,6 +144,17 @@ def _remove_others(folder: Path, pair_ids: Set[str]) -> None:
             shutil.rmtree(place)
 
 
+def remove_pairs(folder: Path) -> None:
+    """Remove what `show_pairs` has written into a folder, and the folder and the one around it if nothing is left."""
+    if not folder.is_dir():
+        return
+    _remove_others(folder, set())
+    Shown.table_in(folder).unlink(missing_ok=True)
+    for place in (folder, folder.parent):
+        if not any(place.iterdir()):
+            place.rmdir()
+
+
 def _is_ours(file: Path) -> bool:
     return bool(_OURS.fullmatch(file.name))
 
