@@ -149,7 +149,12 @@ def make_pictures(seed: int = 0) -> dict[str, bytes]:
 
 def render_pairs(rows: Iterable[PairRow], embedded: dict[str, Any] | None = None) -> str:
     """Return the report's page with no other part than its pairs."""
-    pairs = {"rows": [dataclasses.asdict(row) for row in rows], "reasons": REASONS, "embedded": embedded}
+    pairs = {
+        "rows": [dataclasses.asdict(row) for row in rows],
+        "empty": "There are no pairs.",
+        "reasons": REASONS,
+        "embedded": embedded,
+    }
     return page.render({"title": "Made-up pairs", "pairs": pairs}, leave_out=OTHER_PARTS)
 
 

@@ -23,8 +23,8 @@ from dataset.errors import ParamsError
 from dataset.places import as_place
 from dataset.sections import Section, param
 
-# Parameters that name files, relative to the params file.
-_FILES = (("captures", "root"), ("pair", "csv"), ("train", "start"), ("train", "vgg"), ("release", "licence_file"))
+FILES = (("captures", "root"), ("pair", "csv"), ("train", "start"), ("train", "vgg"), ("release", "licence_file"))
+"""Parameters that name files, relative to the params file: section and key."""
 _PRESETS = Path(__file__).parent / "presets"
 CAMERA_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 Network = Literal["resnet", "srcnn"]
@@ -494,7 +494,7 @@ def load_params(path: Path | None, overrides: tuple[str, ...] = ()) -> Params:
     sections = _read_yaml(path) if path else {}
     where = str(path) if path else "the defaults"
     params: Params = _build(Params, sections, where)
-    for section, key in _FILES if path else ():
+    for section, key in FILES if path else ():
         found = getattr(getattr(params, section), key)
         if found is not None:
             placed = {**(sections.get(section) or {}), key: str(as_place(found, typing.cast("Path", path).parent))}

@@ -109,7 +109,8 @@ class KeyedTable(Generic[RowT]):
         with _readable(path):
             keys = self._file.read(columns=["key"])["key"].to_pandas()
         starts = keys.index[keys != keys.shift()]
-        self._spans = dict(zip(keys[starts], zip(starts, [*starts[1:], len(keys)], strict=True), strict=True))
+        ends = [*starts[1:], len(keys)] if len(keys) else []
+        self._spans = dict(zip(keys[starts], zip(starts, ends, strict=True), strict=True))
         sizes = [self._file.metadata.row_group(group).num_rows for group in range(self._file.num_row_groups)]
         self._group_starts = np.concatenate([[0], np.cumsum(sizes)])
         self._group: tuple[int, pa.Table] | None = None

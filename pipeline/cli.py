@@ -130,11 +130,17 @@ class _Failure(click.ClickException):
         vars(self)["exit_code"] = exit_code
 
 
+_PARAMS_FOLDER = "dpedtool.params_folder"
+"""Where a command finds the folder of its params file, in the `meta` of its context."""
+
+
 def params_options(command: Command) -> Command:
     """Add --params and --set, and pass the checked parameters on as `params`."""
 
     def checked(ctx: click.Context, _: click.Parameter, overrides: tuple[str, ...]) -> Params:
-        return load_params(ctx.params.pop("params_file"), overrides)
+        file = ctx.params.pop("params_file")
+        ctx.meta[_PARAMS_FOLDER] = file.parent if file else None
+        return load_params(file, overrides)
 
     # Parsed eagerly and first, since --set is read on top of the file.
     file = click.option(
@@ -828,7 +834,14 @@ def report(
     if scheduler:
         results, out = results.absolute(), out.absolute()
     written = write_report(
-        results, out, params, pictures=pictures, single_file=single_file, workers=workers, scheduler=scheduler
+        results,
+        out,
+        params,
+        pictures=pictures,
+        single_file=single_file,
+        workers=workers,
+        scheduler=scheduler,
+        params_folder=click.get_current_context().meta[_PARAMS_FOLDER],
     )
     if gone := sum(reason in {"unreadable_photo", "photo_changed"} for reason in written.reasons):
         click.echo(

@@ -40,6 +40,7 @@ def write_report(
     single_file: bool = False,
     workers: int = 1,
     scheduler: str | None = None,
+    params_folder: Path | None = None,
 ) -> Report:
     """Write `out/report.html`, `out/report.json` and, beside them, the pictures that the page loads.
 
@@ -58,6 +59,8 @@ def write_report(
         Whether all is put into the page, in place of the folder beside it.
     workers, scheduler
         As `pipeline.runner.run` takes them.
+    params_folder
+        Folder of the params file, to which paths in it have been made relative; None: there is none.
 
     Raises
     ------
@@ -67,7 +70,7 @@ def write_report(
     """
     if not results.is_dir():
         raise DpedtoolError(f"There is no folder {results}: name the one that holds pairs/, aligned/ and the others.")
-    run = Run(results, params)
+    run = Run(results, params, params_folder)
     told = figures(run)
     folder = out / FILES / "pairs"
     shown = show_pairs(run, folder, workers=workers, scheduler=scheduler) if pictures else {}
@@ -78,6 +81,7 @@ def write_report(
         "run": run_content(told, params),
         "pairs": {
             "rows": rows,
+            "empty": _without_pairs(run),
             "reasons": {"pair": {**Pair.REASONS, **Alignment.REASONS}, "patch": dict(Patch.REASONS)},
             "embedded": embedded(folder, shown) if single_file else None,
         },
@@ -90,6 +94,13 @@ def write_report(
     if single_file:
         remove_pairs(folder)
     return Report(out / PAGE, [row.reason for row in shown.values()])
+
+
+def _without_pairs(run: Run) -> str:
+    """Why there may be nothing to list."""
+    if any(phone.imported for phone in run.phones):
+        return "There are no pairs: imported patches have no photos."
+    return "There are no pairs: no photo of this run was found, or the stage pair has not run."
 
 
 def _title(params: Params, run: Run) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from dataset.errors import DpedtoolError
 from dataset.io import read_json
 from pipeline.report.embedding import PagePicture, data_uri
+from pipeline.report.overview.written import METRICS, as_written, of_stage
 from pipeline.report.run import PhoneRun, Run
 
 LIST, FOLDER = "examples.json", "examples"
@@ -110,12 +109,15 @@ def _of_phone(phone: PhoneRun) -> PhoneNetwork:
     if not table.is_file():
         return PhoneNetwork(phone.name, f"There are no examples, since an earlier version left the scores: {_AGAIN}.")
     trained = (phone.card or {}).get("trained", True) is not False
-    summary = _checked(phone.evaluation / "metrics.json", lambda: _summary(phone.metrics or {}, trained))
+    with as_written(of_stage(phone, METRICS)):
+        summary = _summary(phone.metrics, trained)
     if not summary:
         return PhoneNetwork(phone.name, "There are no test patches, so there is nothing to show of the network.")
     examples = _Examples(phone, "network" if trained else "untrained network")
     data = read_json(table)
-    patches = _checked(table, lambda: [examples.patch(entry) for entry in data["patches"]])
+    with as_written(table):
+        patches = [examples.patch(entry) for entry in data["patches"]]
+        photos = tuple(examples.photo(entry) for entry in data["photos"])
     return PhoneNetwork(
         phone.name,
         "",
@@ -124,7 +126,7 @@ def _of_phone(phone: PhoneRun) -> PhoneNetwork:
         phone.pairs is not None,
         spread=tuple(patch for patch in patches if not patch.is_worst),
         worst=tuple(sorted((patch for patch in patches if patch.is_worst), key=lambda patch: patch.gain_db)),
-        photos=_checked(table, lambda: tuple(examples.photo(entry) for entry in data["photos"])),
+        photos=photos,
     )
 
 
@@ -155,6 +157,7 @@ class _Examples:
     def __init__(self, phone: PhoneRun, network: str) -> None:
         self.network = network
         self._folder = phone.evaluation / FOLDER
+        self._paths = phone.paths
 
     def patch(self, entry: dict[str, Any]) -> PatchExample:
         name, size = entry["patch_id"], (entry["width"], entry["height"])
@@ -181,7 +184,7 @@ class _Examples:
                 f"Part of it at x {detail['x']}, y {detail['y']}, {detail['width']}x{detail['height']} px, lossless."
             )
             comparisons.append(self._comparison(detail, words, f"Part of the phone photo of {name}"))
-        return PhotoExample(name, entry["note"], tuple(comparisons))
+        return PhotoExample(name, self._paths.shorten(entry["note"]), tuple(comparisons))
 
     def _comparison(self, part: dict[str, Any], words: str, alt: str) -> Comparison:
         size = part["width"], part["height"]
@@ -199,18 +202,3 @@ class _Examples:
                 f"{path} cannot be read ({error.strerror}), though {LIST} names it: {_AGAIN}."
             ) from None
         return PagePicture(data_uri(content), int(size[0]), int(size[1]), alt)
-
-
-def _checked(path: Path, read: Callable[[], Any]) -> Any:
-    """Return what is read from a file that somebody may have changed.
-
-    Raises
-    ------
-    DpedtoolError
-        It is not what `dpedtool evaluate` writes.
-
-    """
-    try:
-        return read()
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DpedtoolError(f"{path} is damaged ({error!r}): {_AGAIN}.") from None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from dataset.io import read_json
 from dataset.params import Params
 from dataset.schema import Alignment, Pair, Patch, Photo, Row, Sample, Score, Timing
 from dataset.tables import read_frame, read_rows
+from pipeline.report.paths import Paths
 
 RowT = TypeVar("RowT", bound=Row)
 
@@ -28,6 +29,8 @@ class PhoneRun:
 
     results: Path
     name: str
+    paths: Paths = field(default_factory=Paths)
+    """What shortens the paths in the sentences of its tables."""
 
     @cached_property
     def pairs(self) -> list[Pair] | None:
@@ -41,8 +44,29 @@ class PhoneRun:
 
     @cached_property
     def alignments(self) -> list[Alignment] | None:
-        """One row for each pair that has both photos."""
+        """One row for each pair that has both photos; those of pairs that are no more are left out."""
+        if self._aligned is None or self.pairs is None:
+            return self._aligned
+        paired = self._paired
+        return [row for row in self._aligned if row.pair_id in paired]
+
+    @property
+    def gone(self) -> int:
+        """How many pairs were aligned that are none any more, since they were paired anew."""
+        return len(self._aligned or ()) - len(self.alignments or ())
+
+    @property
+    def waiting(self) -> int:
+        """How many pairs stage align has not looked at; none where it has not run."""
+        return len(self._paired) - len(self.alignments) if self.pairs and self.alignments is not None else 0
+
+    @cached_property
+    def _aligned(self) -> list[Alignment] | None:
         return _rows(Alignment.table_in(self.results / "aligned" / self.name), Alignment)
+
+    @cached_property
+    def _paired(self) -> frozenset[str]:
+        return frozenset(row.pair_id for row in self.pairs or () if row.status == "paired")
 
     @cached_property
     def timings(self) -> list[Timing] | None:
@@ -50,8 +74,20 @@ class PhoneRun:
         return _rows(Timing.table_in(self.results / "aligned" / self.name), Timing)
 
     def patches(self, only: Sequence[str]) -> pd.DataFrame | None:
-        """Return these columns of the table of windows, kept and rejected; millions of rows for a large session."""
+        """Return these columns of the table of windows, kept and rejected; millions of rows for a large session.
+
+        Read anew by each who asks: on 1.8 million rows, a frame of all columns that anybody asks for took as long and
+        held a hundred megabytes more.
+        """
         return _frame(self.patch_table, Patch, only)
+
+    def windows(self, only: Sequence[str]) -> pd.DataFrame | None:
+        """Return these columns of the windows alone: a row without a place says why a pair gave none.
+
+        An imported patch is one too, though nobody knows its place.
+        """
+        rows = self.patches(list(dict.fromkeys([*only, "x"])))
+        return rows if rows is None or self.imported else rows[rows["x"].notna()]
 
     @property
     def patch_table(self) -> Path:
@@ -63,9 +99,18 @@ class PhoneRun:
         """selection.json: how many windows were kept, by what they show."""
         return _json(self.results / "patches" / self.name / "selection.json")
 
+    @cached_property
+    def imported(self) -> dict[str, Any] | None:
+        """imported.json: what `dpedtool release import` made the patches with, of which no photos are known."""
+        return None if self.selection else _json(self.results / "patches" / self.name / "imported.json")
+
     def samples(self, only: Sequence[str]) -> pd.DataFrame | None:
         """Return these columns of the table of accepted patches and their split."""
-        return _frame(self.results / "splits" / f"{self.name}.parquet", Sample, only)
+        return _frame(self._sample_table, Sample, only)
+
+    @property
+    def _sample_table(self) -> Path:
+        return self.results / "splits" / f"{self.name}.parquet"
 
     @cached_property
     def card(self) -> dict[str, Any] | None:
@@ -101,16 +146,17 @@ class PhoneRun:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Name the stages that have left nothing of this phone."""
+        """Name the stages that have left nothing of this phone; what is imported needs no photos."""
         tables = {
             "pair": Pair.table_in(self.results / "pairs" / self.name),
             "align": Alignment.table_in(self.results / "aligned" / self.name),
             "patches": self.patch_table,
-            "split": self.results / "splits" / f"{self.name}.parquet",
+            "split": self._sample_table,
             "train": self.results / "models" / self.name / "model.json",
             "evaluate": self.evaluation / "metrics.json",
         }
-        return tuple(stage for stage, table in tables.items() if not table.is_file())
+        needless = ("pair", "align") if self.imported else ()
+        return tuple(stage for stage, table in tables.items() if stage not in needless and not table.is_file())
 
 
 @dataclass(frozen=True)
@@ -119,16 +165,26 @@ class Run:
 
     results: Path
     params: Params
+    params_folder: Path | None = None
+    """Which paths in the parameters have been made relative to; None: to none."""
 
     @cached_property
     def phones(self) -> tuple[PhoneRun, ...]:
         """The phones that the params file names; without such, those that any stage has left something of."""
-        return tuple(PhoneRun(self.results, name) for name in self.params.captures.phones or _found(self.results))
+        names = self.params.captures.phones or _found(self.results)
+        return tuple(PhoneRun(self.results, name, self.paths) for name in names)
 
     @cached_property
-    def photos(self) -> list[Photo] | None:
-        """The split's record: which pair is on which side and why."""
-        return _rows(Photo.table_in(self.results / "splits"), Photo)
+    def paths(self) -> Paths:
+        """What shortens the paths in all that is published."""
+        return Paths.below(self.params.captures.root, self.results)
+
+    def photos(self, only: Sequence[str]) -> pd.DataFrame | None:
+        """Return these columns of the split's record of the pairs that are there: who is on which side and why.
+
+        Column by column, since the thumbnails of a large session are hundreds of megabytes.
+        """
+        return _frame(Photo.table_in(self.results / "splits"), Photo, only, where={"status": "present"})
 
     @cached_property
     def verdict(self) -> dict[str, Any] | None:
@@ -156,8 +212,10 @@ def _rows(path: Path, row_type: type[RowT]) -> list[RowT] | None:
     return read_rows(path, row_type) if path.is_file() else None
 
 
-def _frame(path: Path, row_type: type[Row], only: Sequence[str] | None) -> pd.DataFrame | None:
-    return read_frame(path, row_type, only) if path.is_file() else None
+def _frame(
+    path: Path, row_type: type[Row], only: Sequence[str] | None, where: Mapping[str, str] | None = None
+) -> pd.DataFrame | None:
+    return read_frame(path, row_type, only, where) if path.is_file() else None
 
 
 def _json(path: Path) -> dict[str, Any] | None:

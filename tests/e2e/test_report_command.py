@@ -120,10 +120,12 @@ def test_the_worst_comes_first_with_its_reason_in_words(report: Path, browser: B
         assert reason in page.locator(".pair-why").inner_text()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_whole_page_fits_a_phone_by_day_and_by_night(report: Path, browser: Browser, scheme: str) -> None:
-    with Watched(browser, report, width=360, scheme=scheme) as page:
-        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+@pytest.mark.parametrize(("scheme", "width"), [("light", 360), ("dark", 320)])
+def test_the_whole_page_fits_a_phone_by_day_and_by_night(
+    report: Path, browser: Browser, scheme: str, width: int
+) -> None:
+    with Watched(browser, report, width=width, scheme=scheme) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (int(ground.split("(")[1].split(",")[0]) < 60) == (scheme == "dark")
 
@@ -169,6 +171,17 @@ def test_one_file_opens_a_pair_without_the_folder(
             "[...document.querySelectorAll('.compare-stage img')].every(image => image.complete && image.naturalWidth)"
         )
         page.wait_for_function(shown)
+
+
+def test_neither_the_params_files_folder_nor_that_of_the_photos_is_published(
+    dpedtool: Run, tmp_path: Path, session: Path
+) -> None:
+    (tmp_path / "params.yaml").write_text("{}")
+    given = ("--params", tmp_path / "params.yaml", "--no-pictures")
+    dpedtool("report", session / "results", *given, "-o", tmp_path / "report")
+    told = (tmp_path / "report/report.json").read_text(encoding="utf-8")
+    assert json.loads(told)["process"]["changed"] == []
+    assert str(tmp_path) not in told
 
 
 def test_an_empty_session_is_said_in_words(dpedtool: Run, browser: Browser, tmp_path: Path) -> None:

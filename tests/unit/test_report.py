@@ -205,6 +205,23 @@ def test_a_hostile_file_name_is_only_text(results: Path, params: Params, tmp_pat
     assert not any("<img" in script for script in scripts)
 
 
+def test_no_folder_of_the_machine_is_published(results: Path, params: Params, tmp_path: Path) -> None:
+    """Neither where photos lie, nor in what is said of those that are gone, nor in the parameters."""
+    assert Path(params.captures.root).is_absolute()
+    table = results / "aligned/phone/alignments.parquet"
+    rows = read_rows(table, Alignment)
+    rows[0] = replace(rows[0], note=f"{params.captures.root}/phone/a.jpg is odd.")
+    rows[1] = replace(rows[1], phone_path=tmp_path / "no such folder" / "gone.jpg")
+    write_rows(table, Alignment, rows)
+    page(results, params)
+    written = [path for path in (results / "report").rglob("*") if path.suffix in (".html", ".json", ".js")]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in written}
+    assert "phone/a.jpg is odd." in texts["report.html"]
+    assert any("gone.jpg" in path.read_text(encoding="utf-8") for path in written if path.suffix == ".js")
+    folders = (params.captures.root, str(results), str(tmp_path), "no such folder")
+    assert [path.name for path in written for folder in folders if folder in path.read_text(encoding="utf-8")] == []
+
+
 def test_a_hostile_camera_name_is_refused_before_it_gets_anywhere() -> None:
     with pytest.raises(ParamsError, match="no camera name"):
         CapturesParams(phones=(HOSTILE,))
@@ -216,6 +233,17 @@ def test_a_stage_that_has_not_run_is_said_to_be_so(results: Path, params: Params
     text = page(results, params)
     assert stage in figures(results)["missing"]["phone"]
     assert f"Not run yet for phone: {stage}." in text
+
+
+def test_imported_patches_are_said_to_have_no_photos(results: Path, params: Params) -> None:
+    for stage in ("pair", "align", "train", "evaluate"):
+        shutil.rmtree(results / LEFT_BY[stage])
+    (results / "splits/photos.parquet").unlink()
+    (results / "patches/phone/selection.json").rename(results / "patches/phone/imported.json")
+    text = page(results, params)
+    assert "There are no pairs: imported patches have no photos." in text
+    assert page(results, params) == text
+    assert "no photo of this run was found" not in text
 
 
 def test_no_run_at_all_has_a_page(tmp_path: Path, params: Params) -> None:

@@ -264,7 +264,7 @@ def test_lone_photos_and_what_they_are_called_stay_text(
     show_pairs(stage(aligned=[], paired=[replace(alone, detail=alone.detail + HOSTILE)], cut=[]), out)
     found = read(out, alone.pair_id)
     assert (found["kind"], found["dslr"], found["phone"]["width"]) == ("alone", None, 150)
-    assert found["note"] == alone.detail + HOSTILE
+    assert found["note"] == alone.detail.replace(f"{tmp_path}/", "") + HOSTILE
     assert "<img src=x" in found["note"]
     assert not set("<>&") & set((out / alone.pair_id / "details.js").read_text(encoding="utf-8"))
     assert not any(b"secret" in content or b"Exif" in content for content in files(out).values())

@@ -33,6 +33,9 @@ from report_rig import (
 
 from dataset.errors import DpedtoolError
 from dataset.io import write_json
+from dataset.params import describe, load_params
+from dataset.schema import Patch, Sample
+from dataset.tables import write_rows
 from dataset.verification import tables_of
 from pipeline.report.overview.distributions import bin_edges, distribution, round_step
 from pipeline.report.overview.figures import figures
@@ -386,3 +389,136 @@ def test_figures_are_json_that_every_reader_takes(run: Run) -> None:
     (run.results / "models/a/history.csv").write_text("iteration,validation_psnr_db,validation_ms_ssim\n1,inf,nan\n")
     text = json.dumps(figures(run), allow_nan=False)
     assert '"validation_psnr_db": [null]' in text
+
+
+def imported_run(root: Path) -> Run:
+    """What `dpedtool release import` leaves: patches with their sides, and nothing of photos."""
+    run = run_of(root)
+    rows = [window(number, x=None, y=None, ncc=0.9 + number / 100, residual_px=number / 10) for number in range(4)]
+    rows.append(window(4, "unreadable_photo", x=None, y=None))
+    write_rows(Patch.table_in(run.results / "patches/a"), Patch, rows)
+    write_json(run.results / "patches/a/imported.json", {"rejected": {"unreadable_photo": 1}})
+    sides = ("train", "train", "validation", "test")
+    write_rows(run.results / "splits/a.parquet", Sample, [sample(*each) for each in enumerate(sides)])
+    return run
+
+
+def test_an_imported_set_is_counted_by_its_tables(tmp_path: Path) -> None:
+    found = figures(imported_run(tmp_path))
+    assert found["imported"] == ["a"]
+    assert found["windows"]["all"] == {"windows": 5, "accepted": 4, "rejected": 1}
+    assert [reason["reason"] for reason in found["windows"]["reasons"]] == ["unreadable_photo"]
+    assert found["windows"]["pairs_without_window"] == []
+    assert found["distributions"]["window_residual_px"]["session"]["accepted"]["median"] == pytest.approx(0.15)
+    sides = found["sides"]
+    assert {name: side["patches"] for name, side in sides["sides"].items()} == {
+        "train": 2,
+        "validation": 1,
+        "test": 1,
+        "excluded": 0,
+    }
+    assert (sides["are_scenes_known"], sides["sides"]["train"]["scenes"]) == (False, None)
+
+
+def test_an_imported_set_is_said_to_be_one_of_which_nothing_can_be_proven(tmp_path: Path) -> None:
+    run = imported_run(tmp_path)
+    assert said(run) == [
+        "Not run yet for a: train and evaluate.",
+        "The patches of a were imported: no scenes or photos of them are known, so that nothing can prove that the "
+        "split does not leak.",
+        "4 of 5 imported patches can be used (80 %); the shift left in them is 0.15 px (median), 0.28 px (95th "
+        "percentile).",
+    ]
+
+
+def test_a_table_of_patches_without_selection_json_is_counted(run: Run) -> None:
+    (run.results / "patches/a/selection.json").unlink()
+    found = figures(run)["windows"]
+    assert found["all"] == {"windows": 6, "accepted": 4, "rejected": 2}
+    assert found["yields"]["a"] is None
+
+
+def test_what_the_stages_ran_with_is_held_against_the_params_file(tmp_path: Path) -> None:
+    run = run_of(tmp_path, "a", "b")
+    for phone in ("a", "b"):
+        write_windows(run, [window(0, phone=phone)], selection(1, 1, {}, min_ncc=0.8, mode="dped"), phone)
+    write_network(run, card(), scores())
+    found = figures(run)
+    assert {"section": "patches", "key": "min_ncc", "phone": "b", "recorded": 0.8, "now": 0.9} in found["process"][
+        "differences"
+    ]
+    texts = [sentence["text"] for sentence in found["said"] if "other parameters" in sentence["text"]]
+    assert texts == [
+        'The patches of a and b were cut with other parameters than those of now: patches.mode "dped" (now "strict") '
+        "and patches.min_ncc 0.8 (now 0.9).",
+        "The network of a was trained with other parameters than those of now: train.iterations 20 (now 2000) and "
+        "train.batch 8 (now 16).",
+    ]
+
+
+def test_a_limit_that_is_the_modes_own_is_no_difference(run: Run) -> None:
+    told = selection(6, 4, {}, **describe(run.params.patches) | {"max_residual_px": 0.5, "min_contrast": 2.0})
+    write_json(run.results / "patches/a/selection.json", told)
+    differing = [each["key"] for each in figures(run)["process"]["differences"] if each["section"] == "patches"]
+    # What is null now stands for the limits of the mode, and was none when these patches were cut.
+    assert {"max_residual_px", "min_contrast", "min_ncc"}.isdisjoint(differing)
+    assert "max_motion" in differing
+
+
+def test_many_differences_are_named_in_part(run: Run) -> None:
+    told = card()
+    told["training"]["params"] = describe(run.params.train) | {
+        "seed": 1,
+        "batch": 1,
+        "crop_px": 50,
+        "ema": 0.5,
+        "vgg": "x",
+    }
+    write_json(run.results / "models/a/model.json", told)
+    (text,) = [sentence for sentence in said(run) if "The network of a was trained with" in sentence]
+    assert text.count("(now ") == 3
+    assert text.endswith(" and 1 more.")
+
+
+def test_alignments_of_pairs_that_are_gone_do_not_count(run: Run) -> None:
+    write_pairs(run, [pair("one"), pair("new")], synchronisation())
+    found = figures(Run(run.results, run.params))
+    assert found["session"]["pairs"]["pairs"] == 1
+    assert found["session"]["pair_reasons"] == []
+    assert found["distributions"]["pair_residual_px"]["session"]["aligned"]["measured"] == 1
+    assert (
+        "Stage align is older than the pairs of a, 2 pairs that it looked at no longer there and 1 pair not looked at "
+        "yet: run it, and those after it, again."
+    ) in [sentence["text"] for sentence in found["said"]]
+
+
+def test_the_quantile_over_pairs_is_not_taken_for_that_within_them(run: Run) -> None:
+    sentence = next(text for text in said(run) if "pairs aligned" in text)
+    # The pairs' medians are 0.1 and 0.3 px; their own 95th percentiles are 0.2 and 0.6 px.
+    assert sentence == (
+        "2 of 3 pairs aligned; half of them have a median residual below 0.20 px, 95 % below 0.29 px; a pair's own "
+        "95th percentile is 0.40 px in the median."
+    )
+
+
+def test_no_folder_of_the_machine_is_published(run: Run) -> None:
+    root = run.params.captures.root
+    told = {"is_proof": False, "said": [f"{root}/a/one.jpg is looked at"], "faults": ["/srv/b.jpg"], "tables": {}}
+    write_json(run.results / "splits/verdict.json", told)
+    for folder in (None, run.results, Path(root).parent):
+        found = figures(Run(run.results, run.params, folder))
+        assert str(Path(root).parent) not in json.dumps(found)
+        assert found["process"]["params"]["captures"]["root"] == "captures"
+        assert (found["sides"]["proof"]["said"], found["sides"]["proof"]["faults"]) == (
+            ["a/one.jpg is looked at"],
+            ["b.jpg"],
+        )
+
+
+def test_a_default_that_is_relative_to_the_params_file_is_not_changed(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("{}")
+    params = load_params(tmp_path / "params.yaml")
+    told = figures(Run(tmp_path / "results", params, tmp_path))["process"]
+    assert told["changed"] == []
+    assert told["params"]["captures"]["root"] == "demo/captures"
+    assert figures(Run(tmp_path / "results", params, tmp_path / "other"))["process"]["changed"] == ["captures.root"]

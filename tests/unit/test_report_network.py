@@ -160,6 +160,7 @@ def test_a_photo_that_was_not_shown_says_why(results: Path, tmp_path: Path) -> N
     assert photo.comparisons == ()
     assert '<p class="note">' in page([shown(results)])
     assert "photo.png: No such file" in page([shown(results)])
+    assert str(tmp_path) not in page([shown(results)])
 
 
 def test_notes_and_names_are_only_text(results: Path) -> None:
@@ -207,5 +208,5 @@ def test_an_example_that_is_no_picture_is_not_put_into_the_page(results: Path) -
 def test_a_damaged_file_names_itself(results: Path, name: str) -> None:
     file, damaging = DAMAGES[name]
     change(results, file, damaging)
-    with pytest.raises(DpedtoolError, match=rf"{file} is damaged .*: run `dpedtool evaluate` again"):
+    with pytest.raises(DpedtoolError, match=rf"{file} is not as this version writes it .*: run its stage again"):
         shown(results)

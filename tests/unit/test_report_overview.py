@@ -17,10 +17,12 @@ from report_rig import (
     record,
     render_part,
     run_of,
+    sample,
     scores,
     selection,
     synchronisation,
     whole_run,
+    window,
     write_alignments,
     write_network,
     write_pairs,
@@ -28,6 +30,8 @@ from report_rig import (
 )
 
 from dataset.io import write_json
+from dataset.schema import Patch, Sample
+from dataset.tables import write_rows
 from pipeline.report.overview.content import overview_content, run_content
 from pipeline.report.overview.figures import figures
 from pipeline.report.overview.words import number, signed
@@ -240,3 +244,48 @@ def test_headings_are_in_order_and_charts_have_words(run: Run) -> None:
     ids = [attributes["id"] for _, attributes in reader.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     assert {"overview", "run"} <= set(ids)
+
+
+def cards(text: str) -> list[str]:
+    """The words of each card on top."""
+    whole = re.findall(r"<div><dt>.*?</div>", text, re.DOTALL)
+    return [" ".join(re.sub(r"<[^>]+>", " ", card).split()) for card in whole]
+
+
+def test_cards_of_stages_that_have_not_run_say_so(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    assert cards(rendered(run))[:4] == [
+        "Pairs aligned none the stage has not run",
+        "Residual of the pairs not measured the stage has not run",
+        "Patches, of windows none the stage has not run",
+        "Scenes to train, validate, test none the stage has not run",
+    ]
+    write_alignments(run, [alignment("one", 0.1)])
+    assert cards(rendered(Run(run.results, run.params)))[:3] == [
+        "Pairs aligned 1 of 1 0 rejected, 0 failed",
+        "Residual of the pairs 0.10\u00a0px median of the pairs' medians; 95 % of these are below 0.10\u00a0px. The "
+        "pairs' own 95th percentile: 0.20\u00a0px in the median".replace("\u00a0", " "),
+        "Patches, of windows none the stage has not run",
+    ]
+
+
+def test_an_imported_set_is_said_to_be_one(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    write_rows(Patch.table_in(run.results / "patches/a"), Patch, [window(0, x=None, y=None, ncc=0.95)])
+    write_json(run.results / "patches/a/imported.json", {"rejected": {}})
+    write_rows(run.results / "splits/a.parquet", Sample, [sample(0, "train")])
+    text = rendered(run)
+    assert cards(text)[:4] == [
+        "Pairs aligned none imported patches have no photos",
+        "Residual of the pairs not measured imported patches have no photos",
+        "Patches, imported 1 of 1 100 % kept",
+        "Patches to train, validate, test 1 / 0 / 0 no scenes are known; no proof is possible",
+    ]
+    assert "no proof is possible that none is on two sides" in text
+    assert "dpedtool split --verify" not in text
+
+
+def test_a_parameter_that_was_another_one_stands_beside_that_of_now(run: Run) -> None:
+    text = rendered(run)
+    assert "Parameters, as the params file says now" in text
+    assert "<code>2000</code><small>a ran with <code>20</code></small></td>" in text

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from dataset import tables
 from dataset.params import CapturesParams, Params
 from dataset.schema import Alignment, Pair, Patch, Photo, Row, Sample, Score, columns
 from dataset.tables import write_rows
+from pipeline.report import run as run_module
 from pipeline.report.pairs.content import PairRow
 from pipeline.report.pairs.rows import pair_rows
 from pipeline.report.run import Run
@@ -187,3 +189,23 @@ def test_what_is_missing_is_none(run: Run) -> None:
     write(run, "aligned/q", alignment("only-aligned", phone="q"))
     assert by_id(run)["only-aligned"].status == "aligned"
     assert by_id(run)["only-aligned"].windows is None
+
+
+def test_sentences_name_photos_without_the_folders_of_the_machine(run: Run) -> None:
+    write(run, "pairs/p", pair("a", "unpaired", detail="/srv/my/captures/p/a.jpg is /home/me/b.jpg."), pair("b"))
+    write(run, "aligned/p", alignment("b", note="/srv/my/captures/p/b.jpg has a damaged profile."))
+    params = Params(captures=CapturesParams(root="/srv/my/captures", phones=("p",)))
+    details = {row.id: row.detail for row in pair_rows(Run(run.results, params), ())}
+    assert details == {"a": "p/a.jpg is b.jpg.", "b": "p/b.jpg has a damaged profile."}
+
+
+def test_the_thumbnails_of_the_split_are_not_read(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(run, "pairs/p", pair("a"))
+    write(run, "splits", photo("a", "test"))
+    read: list[Any] = []
+    whole = tables.read_frame
+    monkeypatch.setattr(run_module, "read_frame", lambda *given: read.append(given[2]) or whole(*given))
+    monkeypatch.setattr(run_module, "read_rows", lambda *given: read.append(given[1]) or tables.read_rows(*given))
+    assert [row.split for row in pair_rows(run, ())] == ["test"]
+    assert ["pair_id", "split"] in read
+    assert Photo not in read

@@ -188,3 +188,9 @@ def test_the_cluster_and_what_its_workers_must_see_are_passed_on(
         work_off({}, work, lost, finished, reads=photos, workers=1, scheduler="tcp://host:1", label="test")
     assert list(asked.pop("files")) == photos[1:]
     assert asked == {"scheduler": "tcp://host:1", "folder": tmp_path / "out"}
+
+
+def test_a_run_that_left_nothing_can_be_followed_by_another(tmp_path: Path) -> None:
+    write_rows(tmp_path / "t.parquet", Patch, [])
+    with Finished(tmp_path / "t.parquet", Patch) as finished:
+        assert finished.get("key") == []

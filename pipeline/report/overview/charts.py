@@ -25,6 +25,8 @@ SERIES = 6
 POINT_PX = 1.5
 """Points nearer to another than this are not drawn: thousands of pairs would make the page heavy, and look the same."""
 
+Point = tuple[float, float]
+
 
 @dataclass(frozen=True)
 class Tick:
@@ -63,7 +65,7 @@ class Layer:
     bars: list[Bar] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     """Of each line its points, as an SVG polyline has them."""
-    points: list[tuple[float, float]] = field(default_factory=list)
+    points: list[Point] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -217,38 +219,34 @@ def curves(title: str, column: str, name: str, histories: Mapping[str, Mapping[s
         Columns by phone; None where nothing was trained.
 
     """
-    drawn = {
-        phone: [
-            (step, value)
-            for step, value in zip(history["iteration"], history[column], strict=True)
-            if step is not None and value is not None
-        ]
-        for phone, history in histories.items()
-        if history and column in history
-    }
+    drawn = {phone: _points(history, column) for phone, history in histories.items() if history}
     values = [point for points in drawn.values() for point in points]
     if not values:
         return Chart(title, "No validation.", Axis("iteration", []), Axis(name, []), [], note="There is no validation.")
     x = _spanning([step for step, _ in values], LEFT, RIGHT)
     y = _spanning([value for _, value in values], BOTTOM, TOP, margin=0.06)
-    layers = [
-        Layer(
-            phone,
-            colour(list(histories).index(phone)),
-            lines=[_polyline(points, x, y)] if len(points) > 1 else [],
-            points=[(x(step), y(value)) for step, value in (points if len(points) == 1 else points[-1:])],
-        )
-        for phone, points in drawn.items()
-        if points
-    ]
+    colours = {phone: colour(index) for index, phone in enumerate(histories)}
     ends = [f"{phone} from {points[0][1]:.4g} to {points[-1][1]:.4g}" for phone, points in drawn.items() if points]
     return Chart(
         title,
         f"{name} over the iterations: {'; '.join(ends)}.",
         Axis("iteration", ticks(x, whole=True)),
         Axis(name, ticks(y)),
-        layers,
+        [_curve(phone, colours[phone], points, x, y) for phone, points in drawn.items() if points],
     )
+
+
+def _points(history: Mapping[str, Any], column: str) -> list[Point]:
+    """Iteration and value of each validation; those that are no number are left out."""
+    pairs = zip(history["iteration"], history.get(column, []), strict=False)
+    return [(step, value) for step, value in pairs if step is not None and value is not None]
+
+
+def _curve(phone: str, series: int, points: Sequence[Point], x: Scale, y: Scale) -> Layer:
+    """A line with a point at its end; a single validation is the point alone."""
+    lines = [_polyline(points, x, y)] if len(points) > 1 else []
+    step, value = points[-1]
+    return Layer(phone, series, lines=lines, points=[(x(step), y(value))])
 
 
 def offsets(phone: str, clock: Mapping[str, Any], series: int) -> Chart:
@@ -320,10 +318,10 @@ def _spanning(
     return Scale(low - room, high + room, start_px, end_px)
 
 
-def _polyline(points: Sequence[tuple[float, float]], x: Scale, y: Scale) -> str:
+def _polyline(points: Sequence[Point], x: Scale, y: Scale) -> str:
     return " ".join(f"{x(step):g},{y(value):g}" for step, value in points)
 
 
-def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+def _thinned(points: Sequence[Point]) -> list[Point]:
     cells = {(round(x / POINT_PX), round(y / POINT_PX)): (x, y) for x, y in points}
     return list(cells.values())

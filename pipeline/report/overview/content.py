@@ -89,7 +89,17 @@ def run_content(figures: Mapping[str, Any], params: Params) -> dict[str, Any]:
         section: [key for key in values if f"{section}.{key}" in process["changed"]]
         for section, values in process["params"].items()
     }
-    return {"figures": figures, "process": process, "steps": STEPS, "meanings": meanings, "changed": changed}
+    differences: dict[str, dict[str, list[Any]]] = {}
+    for each in process["differences"]:
+        differences.setdefault(each["section"], {}).setdefault(each["key"], []).append(each)
+    return {
+        "figures": figures,
+        "process": process,
+        "steps": STEPS,
+        "meanings": meanings,
+        "changed": changed,
+        "differences": differences,
+    }
 
 
 def _charts(figures: Mapping[str, Any]) -> Charts:

@@ -18,7 +18,7 @@ LEFT_OUT, LEFT_OUT_NCC = 0.01, 0.05
 """Shares of the values that may lie beyond the bins, so that a few far ones do not flatten all others; of rejected
 windows many correlate with anything or nothing."""
 QUANTILES = {"median": 0.5, "p90": 0.9, "p95": 0.95}
-WINDOW_COLUMNS = ("status", "reason", "ncc", "residual_px", "x")
+WINDOW_COLUMNS = ("status", "reason", "ncc", "residual_px")
 
 Values = np.ndarray[Any, np.dtype[np.float64]]
 Parts = Mapping[str, Values]
@@ -200,11 +200,9 @@ def _of_pairs(run: Run, measure: str, limit: float) -> Distribution:
 
 
 def _window_parts(phone: PhoneRun) -> dict[str, Parts]:
-    windows = phone.patches(WINDOW_COLUMNS)
+    windows = phone.windows(WINDOW_COLUMNS)
     if windows is None:
         windows = pd.DataFrame({name: [] for name in WINDOW_COLUMNS})
-    # A row without a place says why a pair gave no window.
-    windows = windows[windows["x"].notna()]
     ncc, residual = (windows[name].to_numpy(float) for name in ("ncc", "residual_px"))
     accepted, shifted = (windows["status"] == "accepted").to_numpy(), (windows["reason"] == "shifted").to_numpy()
     return {

@@ -35,6 +35,8 @@ class Figures:
     phones: list[str]
     missing: dict[str, list[str]]
     """Stages of which nothing is there, by phone."""
+    imported: list[str]
+    """Phones whose patches were imported: no pairs, photos or scenes of them are known."""
     session: Session
     windows: Windows
     distributions: Distributions
@@ -59,6 +61,7 @@ def figures(run: Run) -> dict[str, Any]:
         "distributions": distributions(run),
         "sides": sides(run),
         "network": network(run),
+        "process": process(run),
     }
     found = Figures(
         format=FORMAT,
@@ -66,9 +69,10 @@ def figures(run: Run) -> dict[str, Any]:
         is_simulated=run.is_simulated,
         phones=[phone.name for phone in run.phones],
         missing={phone.name: list(phone.missing) for phone in run.phones},
-        process=process(run),
+        imported=[phone.name for phone in run.phones if phone.imported],
         **parts,
     )
     # Through JSON, so that the page is filled with just what report.json holds.
-    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(found), allow_nan=False))
-    return plain
+    plain = json.loads(json.dumps(dataclasses.asdict(found), allow_nan=False))
+    published: dict[str, Any] = run.paths.shorten_all(plain)
+    return published

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from dataset.params import Params, describe
+from dataset.params import FILES, STRICT, Params, describe
+from dataset.places import as_place, is_url
 from dataset.schema import Timing
-from pipeline.report.overview.written import as_written
+from pipeline.report.overview.written import CARD, SELECTION, as_written, of_stage
 from pipeline.report.run import PhoneRun, Run
 
 STEPS = tuple(field.name for field in dataclasses.fields(Timing) if field.name.endswith("_s"))
@@ -51,6 +54,17 @@ class PairTimes:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """A parameter that was another one when a stage ran than the params file has now."""
+
+    section: str
+    key: str
+    phone: str
+    recorded: Any
+    now: Any
+
+
+@dataclass(frozen=True)
 class Process:
     """How the run was made."""
 
@@ -63,9 +77,11 @@ class Process:
     is_of_one_version: bool
     """Whether all commands ran with the same versions."""
     params: dict[str, dict[str, Any]]
-    """All parameters, by section."""
+    """All parameters as the params file has them now, by section; files relative to its folder, or their name."""
     changed: list[str]
     """Those that are not their default: section.name."""
+    differences: list[Difference]
+    """What the stages patches and train ran with, where it was another; the others leave no record of it."""
 
 
 def process(run: Run) -> Process:
@@ -86,8 +102,12 @@ def process(run: Run) -> Process:
         align_times={phone.name: _times(phone) for phone in run.phones},
         versions=versions,
         is_of_one_version=len({version.name for version in versions}) == len(versions),
-        params=_sections(run.params),
-        changed=_changed(run.params),
+        params=_published(run),
+        changed=_changed(run),
+        differences=[
+            *(each for phone in run.phones for each in _of_patches(phone, run.params)),
+            *(each for phone in run.phones for each in _of_training(phone, run.params)),
+        ],
     )
 
 
@@ -141,9 +161,59 @@ def _sections(params: Params) -> dict[str, dict[str, Any]]:
     return {field.name: describe(getattr(params, field.name)) for field in dataclasses.fields(params)}
 
 
-def _changed(params: Params) -> list[str]:
-    usual, own = _sections(Params()), _sections(params)
-    return [f"{section}.{key}" for section in own for key in own[section] if own[section][key] != usual[section][key]]
+def _published(run: Run) -> dict[str, dict[str, Any]]:
+    """All parameters, without the folders of this machine."""
+    sections = _sections(run.params)
+    for section, key in FILES:
+        if (file := sections[section][key]) is not None:
+            sections[section][key] = _file_name(file, run.params_folder)
+    return sections
+
+
+def _file_name(file: str, folder: Path | None) -> str:
+    path = Path(os.path.normpath(file))
+    if is_url(file) or (folder is None and not path.is_absolute()):
+        return file
+    within = Path(os.path.relpath(path, folder or "."))
+    return path.name if ".." in within.parts else str(within)
+
+
+def _changed(run: Run) -> list[str]:
+    usual, own = _sections(Params()), _sections(run.params)
+    return [
+        f"{section}.{key}"
+        for section in own
+        for key, value in own[section].items()
+        if value != usual[section][key] and not _is_usual_file(section, key, value, run.params_folder)
+    ]
+
+
+def _is_usual_file(section: str, key: str, value: Any, folder: Path | None) -> bool:
+    """Whether a file is the default one, which has become relative to the params file."""
+    usual = getattr(getattr(Params(), section), key)
+    return (section, key) in FILES and bool(usual and folder) and value == str(as_place(usual, folder))
+
+
+def _of_patches(phone: PhoneRun, params: Params) -> Iterator[Difference]:
+    if phone.selection is not None:
+        # With the limits of the mode in place of null, as the stage records them.
+        now = describe(params.patches) | {name: params.patches.limit(name) for name in STRICT}
+        with as_written(of_stage(phone, SELECTION)):
+            yield from _differing("patches", phone.name, phone.selection["params"], now)
+
+
+def _of_training(phone: PhoneRun, params: Params) -> Iterator[Difference]:
+    if phone.card is not None and "training" in phone.card:
+        with as_written(of_stage(phone, CARD)):
+            recorded = phone.card["training"]["params"]
+            yield from _differing("train", phone.name, recorded, describe(params.train))
+
+
+def _differing(section: str, phone: str, recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
+    for key, value in now.items():
+        # A file's name says where it lay, not what is in it.
+        if key in recorded and recorded[key] != value and (section, key) not in FILES:
+            yield Difference(section, key, phone, recorded[key], value)
 
 
 def _sum(values: list[float | None]) -> float | None:

@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 from pipeline.report.overview.distributions import Distributions
 from pipeline.report.overview.network import Network
+from pipeline.report.overview.process import Difference, Process
 from pipeline.report.overview.session import Clock, PairCounts, Reason, Session
 from pipeline.report.overview.sides import Sides
 from pipeline.report.overview.windows import WindowCounts, Windows
-from pipeline.report.overview.words import SPACE, counted, number, plainly, share
+from pipeline.report.overview.words import SPACE, counted, number, plainly, share, value
 from pipeline.report.run import STAGES, Run
 
 Tone = Literal["bad", "warn", "good", "plain"]
@@ -22,6 +23,8 @@ FEW_ALIGNED, MOST_ALIGNED = 0.5, 0.9
 FEW_KEPT = 0.3
 """Below this share of kept windows the patches show a choice of the scenes rather than the scenes."""
 MANY_UNPAIRED = 0.1
+NAMED = 3
+"""Parameters that a sentence names."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Found:
     distributions: Distributions
     sides: Sides | None
     network: Network
+    process: Process
 
 
 def sentences(found: Found) -> list[Sentence]:
@@ -51,6 +55,9 @@ def sentences(found: Found) -> list[Sentence]:
         return [Sentence("bad", f"No stage has left anything in {found.run.results}: `dvc repro` runs them.")]
     said = [
         *_missing(found.run),
+        *_imported(found.run),
+        *_older(found.run),
+        *_differences(found.process.differences),
         *_photos(found.session),
         *_clocks(found.session),
         *_pairs(found),
@@ -70,6 +77,48 @@ def _missing(run: Run) -> Iterator[Sentence]:
             names.setdefault(phone.missing, []).append(phone.name)
     for stages, phones in names.items():
         yield Sentence("warn", f"Not run yet for {_listed(phones)}: {_listed(stages)}.")
+
+
+def _imported(run: Run) -> Iterator[Sentence]:
+    names = [phone.name for phone in run.phones if phone.imported]
+    if names:
+        yield Sentence(
+            "warn",
+            f"The patches of {_listed(names)} were imported: no scenes or photos of them are known, so that nothing "
+            "can prove that the split does not leak.",
+        )
+
+
+def _older(run: Run) -> Iterator[Sentence]:
+    """Pairs that were paired anew after they had been aligned."""
+    for phone in run.phones:
+        gone = [f"{counted(phone.gone, 'pair')} that it looked at no longer there"] if phone.gone else []
+        waiting = [f"{counted(phone.waiting, 'pair')} not looked at yet"] if phone.waiting else []
+        if gone or waiting:
+            yield Sentence(
+                "warn",
+                f"Stage align is older than the pairs of {phone.name}, {_listed([*gone, *waiting])}: run it, and those "
+                "after it, again.",
+            )
+
+
+def _differences(differences: list[Difference]) -> Iterator[Sentence]:
+    """Phones for which the same parameters differ in the same way make one sentence."""
+    by_phone: dict[tuple[str, str], list[str]] = {}
+    for each in differences:
+        said = f"{each.section}.{each.key} {value(each.recorded)} (now {value(each.now)})"
+        by_phone.setdefault((each.section, each.phone), []).append(said)
+    phones: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (section, phone), changes in by_phone.items():
+        phones.setdefault((section, tuple(changes)), []).append(phone)
+    for (section, all_changes), names in phones.items():
+        made = {"patches": "The patches of {} were cut", "train": "The network of {} was trained"}[section]
+        more = [f"{len(all_changes) - NAMED} more"] if len(all_changes) > NAMED else []
+        yield Sentence(
+            "warn",
+            f"{made.format(_listed(names))} with other parameters than those of now: "
+            f"{_listed([*all_changes[:NAMED], *more])}.",
+        )
 
 
 def _photos(session: Session) -> Iterator[Sentence]:
@@ -132,9 +181,12 @@ def _none_aligned(name: str, counts: PairCounts, reasons: list[Reason]) -> str:
 
 
 def _aligned(pairs: PairCounts, distributions: Distributions) -> Sentence:
-    left = distributions.pair_residual_px.session["aligned"]
+    left, own_p95 = (
+        measure.session["aligned"] for measure in (distributions.pair_residual_px, distributions.pair_residual_p95_px)
+    )
     quality = (
-        f"their median residual is {number(left.median, 2, 'px')}, at the 95th percentile {number(left.p95, 2, 'px')}"
+        f"half of them have a median residual below {number(left.median, 2, 'px')}, 95 % below "
+        f"{number(left.p95, 2, 'px')}; a pair's own 95th percentile is {number(own_p95.median, 2, 'px')} in the median"
         if left.measured
         else "the residual of none was measured"
     )
@@ -150,9 +202,11 @@ def _windows(found: Found) -> Iterator[Sentence]:
             yield from _kept(name, counts, found.windows)
     if accepted := found.windows.all.accepted:
         left = found.distributions.window_residual_px.session["accepted"]
+        all_imported = all(phone.imported for phone in found.run.phones)
+        became = ("imported patch", "can be used") if all_imported else ("window", "became patches")
         yield Sentence(
             "good",
-            f"{accepted:,} of {counted(found.windows.all.windows, 'window')} became patches "
+            f"{accepted:,} of {counted(found.windows.all.windows, became[0])} {became[1]} "
             f"({share(accepted / found.windows.all.windows)}); the shift left in them is "
             f"{number(left.median, 2, 'px')} (median), {number(left.p95, 2, 'px')} (95th percentile).",
         )
@@ -172,7 +226,8 @@ def _kept(name: str, counts: WindowCounts, windows: Windows) -> Iterator[Sentenc
 def _sides(sides: Sides | None) -> Iterator[Sentence]:
     if sides is None:
         return
-    yield _leakage(sides)
+    if sides.proof or sides.are_scenes_known:
+        yield _leakage(sides)
     if excluded := sides.sides["excluded"].pairs:
         yield Sentence("warn", f"Left out of the split, so that nothing leaks: {counted(excluded, 'pair')}.")
     for name in ("train", "validation", "test"):

@@ -9,22 +9,22 @@ from typing import Any
 import pandas as pd
 
 from dataset.schema import EXCLUDED, SPLITS, Photo
-from dataset.tables import read_frame
 from dataset.verification import is_current
 from pipeline.report.overview.session import Reason, reasons
 from pipeline.report.overview.written import as_written
 from pipeline.report.run import Run
 
-_COLUMNS = ("pair_id", "phone", "scene_id", "group", "split", "reason", "accepted", "drawn_by", "near_minutes")
+_COLUMNS = ("pair_id", "phone", "scene_id", "group", "split", "reason", "accepted", "drawn_by")
 
 
 @dataclass(frozen=True)
 class Side:
     """One side of the split, or what is excluded."""
 
-    scenes: int
-    groups: int
-    pairs: int
+    scenes: int | None
+    """None, as groups and pairs, where nobody knows: the patches were imported."""
+    groups: int | None
+    pairs: int | None
     patches: int
     """Patches that were cut from these pairs; none of those excluded is a sample."""
     patches_by_phone: dict[str, int]
@@ -43,12 +43,14 @@ class Proof:
 
 @dataclass(frozen=True)
 class Sides:
-    """The split as its record, photos.parquet, has it."""
+    """The split as its record, photos.parquet, has it; of an imported set, as its samples have it."""
 
     sides: dict[str, Side]
     """train, validation, test, excluded."""
+    are_scenes_known: bool
+    """Not so of imported patches."""
     groups: int
-    """Scenes that stay together, as near-duplicates or files tie them, make one."""
+    """Scenes that stay together, as near-duplicates or files tie them, make one; 0 where they are not known."""
     groups_of_several_scenes: int
     largest_group_scenes: int
     excluded_reasons: list[Reason]
@@ -70,16 +72,15 @@ def sides(run: Run) -> Sides | None:
         A table is damaged.
 
     """
-    table = Photo.table_in(run.results / "splits")
-    if not table.is_file():
-        return None
-    # Column by column: the thumbnails of a large session are hundreds of megabytes.
-    photos = read_frame(table, Photo, _COLUMNS, where={"status": "present"})
+    photos = run.photos(_COLUMNS)
+    if photos is None:
+        return _of_samples(run)
     phones = [phone.name for phone in run.phones]
     placed = photos[photos["split"] != EXCLUDED]
     scenes = placed.groupby("group")["scene_id"].nunique()
     return Sides(
         sides={name: _side(photos[photos["split"] == name], phones) for name in (*SPLITS, EXCLUDED)},
+        are_scenes_known=True,
         groups=len(scenes),
         groups_of_several_scenes=int((scenes > 1).sum()),
         largest_group_scenes=int(scenes.max()) if len(scenes) else 0,
@@ -88,6 +89,26 @@ def sides(run: Run) -> Sides | None:
         samples={phone.name: _samples(phone.samples(["split"])) for phone in run.phones},
         proof=_proof(run),
     )
+
+
+def _of_samples(run: Run) -> Sides | None:
+    """Count the tables of samples, which are all that an import leaves."""
+    samples = {phone.name: _samples(phone.samples(["split"])) for phone in run.phones}
+    known = [counts for counts in samples.values() if counts]
+    if not known:
+        return None
+    sides = {
+        name: Side(
+            None,
+            None,
+            None,
+            sum(counts[name] for counts in known),
+            {phone: counts[name] if counts else 0 for phone, counts in samples.items()},
+        )
+        for name in SPLITS
+    }
+    sides[EXCLUDED] = Side(None, None, None, 0, dict.fromkeys(samples, 0))
+    return Sides(sides, False, 0, 0, 0, [], "", samples, _proof(run))
 
 
 def _side(photos: pd.DataFrame, phones: list[str]) -> Side:

@@ -56,7 +56,7 @@ class Yield:
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows by phone; None where stage patches has not run, or was an import."""
+    """Windows by phone; None where stage patches has not run. Of an imported phone each pair of patches is one."""
 
     all: WindowCounts
     phones: dict[str, WindowCounts | None]
@@ -88,7 +88,7 @@ def windows(run: Run) -> Windows:
     return Windows(
         all=WindowCounts(*(sum(getattr(each, name) for each in known) for name in ("windows", "accepted", "rejected"))),
         phones=counts,
-        reasons=reasons(Patch, {phone.name: _told(phone, "rejected") for phone in run.phones}),
+        reasons=reasons(Patch, {phone.name: _rejected(phone) for phone in run.phones}),
         pairs_without_window=reasons(Patch, {phone.name: _without_window(phone) for phone in run.phones}),
         shares=_shares(run.phones),
         patch_px=sides.pop() if len(sides) == 1 else None,
@@ -107,10 +107,26 @@ def _told(phone: PhoneRun, name: str) -> Mapping[str, Any]:
 
 def _counts(phone: PhoneRun) -> WindowCounts | None:
     if phone.selection is None:
-        return None
+        return _counted(phone)
     with as_written(of_stage(phone, SELECTION)):
         found, accepted = phone.selection["windows"], phone.selection["accepted"]
         return WindowCounts(found, accepted, found - accepted)
+
+
+def _counted(phone: PhoneRun) -> WindowCounts | None:
+    """Count the table, where nobody has: an import leaves no selection.json."""
+    rows = phone.windows(["status"])
+    if rows is None:
+        return None
+    accepted = int((rows["status"] == "accepted").sum())
+    return WindowCounts(len(rows), accepted, len(rows) - accepted)
+
+
+def _rejected(phone: PhoneRun) -> Mapping[str, int]:
+    if phone.selection is not None:
+        return _told(phone, "rejected")
+    rows = phone.windows(["reason"])
+    return {} if rows is None else Counter(rows["reason"].tolist())
 
 
 def _shares(phones: Iterable[PhoneRun]) -> dict[str, dict[str, list[Bin]]]:
@@ -125,12 +141,12 @@ def _shares(phones: Iterable[PhoneRun]) -> dict[str, dict[str, list[Bin]]]:
 
 
 def _without_window(phone: PhoneRun) -> Mapping[str, int]:
-    table = phone.patches(["reason", "x"])
+    table = None if phone.imported else phone.patches(["reason", "x"])
     return {} if table is None else Counter(table.loc[table["x"].isna(), "reason"].tolist())
 
 
 def _yield(phone: PhoneRun, counts: WindowCounts | None) -> Yield | None:
-    if counts is None or phone.alignments is None:
+    if counts is None or phone.alignments is None or phone.selection is None:
         return None
     rows = phone.alignments
     aligned = sum(row.status == "aligned" for row in rows)

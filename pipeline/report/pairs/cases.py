@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import numpy as np
@@ -13,6 +13,7 @@ import pandas as pd
 from dataset.places import Place
 from dataset.schema import Alignment, Pair
 from pipeline.report.pairs.content import PairStatus
+from pipeline.report.paths import Paths
 from pipeline.report.run import PhoneRun
 
 Numbers = npt.NDArray[np.float64]
@@ -71,8 +72,8 @@ def cases_of(phone: PhoneRun) -> list[Case]:
     """Return all pairs and lone photos of a phone in the order of their table; none where no stage has run."""
     rows = {row.pair_id: row for row in phone.alignments or ()}
     if phone.pairs is None:
-        return [_aligned(row) for row in rows.values()]
-    return [_case(pair, rows.get(pair.pair_id)) for pair in phone.pairs]
+        return [_aligned(row, phone.paths) for row in rows.values()]
+    return [_case(pair, rows.get(pair.pair_id), phone.paths) for pair in phone.pairs]
 
 
 def windows_of(phone: PhoneRun) -> dict[str, Windows]:
@@ -108,9 +109,9 @@ def _windows(columns: dict[str, Numbers], reasons: list[str]) -> Windows:
     )
 
 
-def _case(pair: Pair, row: Alignment | None) -> Case:
+def _case(pair: Pair, row: Alignment | None, paths: Paths) -> Case:
     if pair.status == "paired" and row is not None:
-        return _aligned(row)
+        return _aligned(row, paths)
     status: PairStatus = "paired" if pair.status == "paired" else "unpaired"
     return Case(
         pair_id=pair.pair_id,
@@ -118,7 +119,7 @@ def _case(pair: Pair, row: Alignment | None) -> Case:
         scene=pair.scene_id or "",
         status=status,
         reason=pair.reason,
-        detail=pair.detail,
+        detail=paths.shorten(pair.detail),
         phone_path=pair.phone_path,
         dslr_path=pair.dslr_path,
         phone_sha256=pair.phone_sha256,
@@ -127,7 +128,8 @@ def _case(pair: Pair, row: Alignment | None) -> Case:
     )
 
 
-def _aligned(row: Alignment) -> Case:
+def _aligned(row: Alignment, paths: Paths) -> Case:
+    row = replace(row, detail=paths.shorten(row.detail), note=paths.shorten(row.note))
     return Case(
         pair_id=row.pair_id,
         phone=row.phone,

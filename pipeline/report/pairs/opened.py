@@ -251,7 +251,8 @@ class _Photos:
         try:
             self.images[side] = _fitted(load_unchanged(path, sha256), PICTURE_PX)
         except Rejection as problem:
-            self.problems.append(problem)
+            # Other folders of this machine are nobody's business.
+            self.problems.append(Rejection(problem.reason, problem.detail.replace(str(path), path.name)))
 
 
 def _as_they_are(case: Case, album: Album) -> Opened:

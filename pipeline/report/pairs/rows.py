@@ -31,7 +31,8 @@ def pair_rows(run: Run, shown: Collection[str]) -> list[PairRow]:
         pair_id of those that have pictures.
 
     """
-    sides = {photo.pair_id: photo.split for photo in run.photos or () if photo.status == "present"}
+    placed = run.photos(["pair_id", "split"])
+    sides: dict[str, str] = {} if placed is None else dict(zip(placed["pair_id"], placed["split"], strict=True))
     pictures = frozenset(shown)
     rows = [
         _row(case, figures, sides.get(case.pair_id, ""), case.pair_id in pictures)
@@ -54,11 +55,9 @@ class _Figures:
 
 
 def _figures(phone: PhoneRun) -> _Figures:
-    frame = phone.patches(["pair_id", "status", "x"])
+    frame = phone.windows(["pair_id", "status"])
     if frame is None:
         return _Figures(None, {}, _psnr(phone))
-    # A pair without any window has one row, which says why.
-    frame = frame[frame["x"].notna()]
     accepted = frame.loc[frame["status"] == "accepted", "pair_id"]
     return _Figures(_counts(frame["pair_id"]), _counts(accepted), _psnr(phone))
 

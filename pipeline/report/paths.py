@@ -1,0 +1,73 @@
+"""Paths in what the report publishes: a reader on another machine is told file names, not this machine's folders."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dataset.places import is_url
+
+_NAME = r"[^\s/\"'`]+"
+# Not within a word, a URL, an end tag or a fraction.
+_START = r"(?<![\w:/.~<)-])"
+_AT_END = ".,:;)]>"
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Shortens the paths in a text: those below `roots` to what follows, other ones that show folders to their name."""
+
+    roots: tuple[str, ...] = ()
+    """Folders, absolute or as they are written, without a slash at their end."""
+
+    @staticmethod
+    def below(captures: str, results: Path) -> Paths:
+        """Return what shortens paths of photos to those below `captures`, others to those beside `results`."""
+        ours = [str(results.absolute().parent), str(results.resolve().parent)]
+        if not is_url(captures):
+            ours += [str(Path(captures)), str(Path(captures).absolute()), str(Path(captures).resolve())]
+        # The inner ones first. What has no name, / or ., is part of any text.
+        named = {root for root in ours if Path(root).name not in ("", "..")}
+        return Paths(tuple(sorted(named, key=lambda root: (-len(root), root))))
+
+    def shorten(self, text: str) -> str:
+        """Return a text that names no folder of this machine."""
+        return self._pattern.sub(self._short, self._detours.sub("", text)) if "/" in text else text
+
+    def shorten_all(self, data: Any) -> Any:
+        """Return plain data, as JSON has it, in which every text is shortened."""
+        if isinstance(data, dict):
+            return {key: self.shorten_all(value) for key, value in data.items()}
+        if isinstance(data, list):
+            return [self.shorten_all(value) for value in data]
+        return self.shorten(data) if isinstance(data, str) else data
+
+    @cached_property
+    def _roots(self) -> str:
+        """A folder may have a space in its name, so that it must be known to be found."""
+        return "|".join([*map(re.escape, self.roots), "(?!)"])
+
+    @cached_property
+    def _detours(self) -> re.Pattern[str]:
+        """From another folder up to a root, as the tables name photos."""
+        ends = "|".join([*(re.escape(root.lstrip("/")) for root in self.roots), "(?!)"])
+        return re.compile(rf"{_START}(?:{self._roots})?[^\s\"'`]*\.\./(?:{ends})/")
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        several = rf"(?:~|\.\.?)?(?:/{_NAME})+"
+        detour = rf"(?:{_NAME}/)+\.\.(?:/{_NAME})+"
+        return re.compile(rf"{_START}(?:(?:{self._roots})(?=/|\W|$)(?:/{_NAME})*|{several}|{detour})")
+
+    def _short(self, match: re.Match[str]) -> str:
+        path = match[0].rstrip(_AT_END)
+        clean = posixpath.normpath(path)
+        for root in self.roots:
+            if clean.startswith(f"{root}/"):
+                return clean[len(root) + 1 :] + match[0][len(path) :]
+        hides = clean.startswith(("/", "~", ".."))
+        return (posixpath.basename(clean) if hides else clean) + match[0][len(path) :]
