@@ -438,7 +438,7 @@ def test_a_page_that_was_sent_without_its_folder_says_so(visit: Open, seen: Seen
     page = visit(path=tmp_path / "report.html")
     lines(page).first.click()
     page.wait_for_selector(".pair-pictures .note.bad")
-    assert "copy the folder files along with it" in page.locator(".pair-pictures").inner_text()
+    assert "copy the folder files along with the page" in page.locator(".pair-pictures").inner_text()
     assert f"{row.residual_px:.3f} px" in page.locator(".pair-figures").inner_text()
     assert all("ERR_FILE_NOT_FOUND" in error for error in seen.errors)
     seen.errors.clear()

@@ -155,6 +155,8 @@ def test_without_pictures_there_are_the_figures_alone(results: Path, params: Par
     assert not (results / "report/files").exists()
     assert not any(row["pictures"] for row in figures(results)["pairs"])
     assert "phone--d" in text
+    assert "data-without-pictures>" in text
+    assert "data-without-pictures>" not in page(results, params)
 
 
 def test_a_report_is_the_same_bytes_with_one_worker_and_with_two(
