@@ -26,7 +26,14 @@
     return new Promise((resolve, reject) => {
       waiting.set(id, resolve);
       const script = make("script", { src: address(id, "details.js") });
-      const fail = (text) => { script.remove(); reject(new Error(`${FILES}/${id}/details.js ${text}`)); };
+      // Which one is damaged is said on the page; of a script from a file the browser does not tell the name.
+      const silence = (event) => { if (!event.filename || event.filename === script.src) event.preventDefault(); };
+      window.addEventListener("error", silence);
+      const fail = (text) => {
+        window.removeEventListener("error", silence);
+        script.remove();
+        reject(new Error(`${FILES}/${id}/details.js ${text}`));
+      };
       // Nothing, where it has told of this pair.
       script.onload = () => fail("is damaged, or tells of another pair: make the report again.");
       script.onerror = () => fail(`is not beside this page: ${SENT}`);
