@@ -91,7 +91,7 @@
   function putFigures(put, row) {
     put(".p-residual span", fixed(row.residual_px, 2));
     put(".p-p95 span", fixed(row.certain_p95_px, 2));
-    put(".p-p95 small", `all ${fixed(row.residual_p95_px, 2)}`);
+    put(".p-p95 small", row.residual_p95_px === null ? "" : `all ${fixed(row.residual_p95_px, 2)}`);
     put(".p-sorted", pairs.sortedBy(row));
     put(".p-place", percent(row.at_place));
     put(".p-coverage", percent(row.coverage));
