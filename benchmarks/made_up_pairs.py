@@ -11,14 +11,13 @@ import cv2
 import numpy as np
 
 from dataset.photos import encode_image
-from dataset.schema import Alignment, Pair, Patch
 from dataset.stored import Image
 from pipeline.report import page
 from pipeline.report.pairs.content import PairDetails, PairRow, Picture, Shift, Spot, Window
 from pipeline.report.pairs.opened import write_details as write_script
+from pipeline.report.pairs.rows import reason_words
 
 OTHER_PARTS = ("overview.html", "run.html", "patches.html", "network.html", "overview.css", "patches.css")
-REASONS = {"pair": {**Pair.REASONS, **Alignment.REASONS}, "patch": dict(Patch.REASONS)}
 SIZE = (480, 360)
 """Width and height of the pictures, and of the crop that they show."""
 PATCH_PX = 60
@@ -31,7 +30,7 @@ def make_rows(count: int, seed: int = 0, *, pictures: bool = True) -> list[PairR
     """Return so many pairs of three phones, the worst first: one in eight rejected, one in fifty without a partner."""
     rng = np.random.default_rng(seed)
     rows = [_row(index, rng, pictures=pictures) for index in range(count)]
-    return sorted(rows, key=lambda row: (_ORDER.index(row.status), -(row.residual_px or 0)))
+    return sorted(rows, key=lambda row: (_ORDER.index(row.status), -(row.certain_p95_px or 0)))
 
 
 def _row(index: int, rng: np.random.Generator, *, pictures: bool) -> PairRow:
@@ -48,7 +47,8 @@ def _row(index: int, rng: np.random.Generator, *, pictures: bool) -> PairRow:
 def _alone(common: dict[str, Any]) -> PairRow:
     detail = "No photo of the DSLR was taken within 5 s of 2017-03-04 12:00:07; the nearest is 61 s away."
     row = common | {"dslr_file": "", "status": "unpaired", "reason": "no_dslr_photo", "detail": detail, "split": ""}
-    row |= dict.fromkeys(("residual_px", "residual_p95_px", "at_place", "coverage", "masked", "windows", "accepted"))
+    row |= dict.fromkeys(("residual_px", "residual_p95_px", "certain_p95_px", "certain", "amiss"))
+    row |= dict.fromkeys(("at_place", "coverage", "masked", "windows", "accepted"))
     return PairRow(**row, psnr_before_db=None, psnr_after_db=None)
 
 
@@ -57,6 +57,7 @@ def _rejected(common: dict[str, Any], rng: np.random.Generator) -> PairRow:
     detail = f"Only {place:.0%} of 812 windows are where they should be, less than the 80% of align.min_at_place."
     row: dict[str, Any] = {"status": "rejected", "reason": str(rng.choice(_REJECTED)), "detail": detail, "split": ""}
     row |= {"residual_px": residual, "residual_p95_px": 2.5 * residual, "at_place": place, "coverage": 0.71}
+    row |= {"certain_p95_px": 2.1 * residual, "certain": 211, "amiss": 34}
     row |= dict.fromkeys(("masked", "windows", "accepted", "psnr_before_db", "psnr_after_db"))
     return PairRow(**common, **row)
 
@@ -73,6 +74,9 @@ def _aligned(common: dict[str, Any], rng: np.random.Generator) -> PairRow:
         split=split,
         residual_px=residual,
         residual_p95_px=2.2 * residual,
+        certain_p95_px=1.7 * residual,
+        certain=602,
+        amiss=0,
         at_place=float(rng.uniform(0.9, 1)),
         coverage=float(rng.uniform(0.75, 0.98)),
         masked=float(rng.uniform(0, 0.05)),
@@ -96,6 +100,11 @@ def make_details(pair_id: str, seed: int = 0) -> PairDetails:
         crop=(12, 8, *SIZE),
         window_px=WINDOW_PX,
         shifts=_shifts(rng),
+        certain=120,
+        amiss=4,
+        certain_px=0.24,
+        certain_p95_px=0.9,
+        fitting=141,
         residual_px=0.31,
         residual_p95_px=1.3,
         mask=[(128, 96, 64, 96), (192, 96, 32, 32)],
@@ -147,13 +156,14 @@ def make_pictures(seed: int = 0) -> dict[str, bytes]:
     return {name: encode_image(image, Path(name).suffix) for name, image in files.items()}
 
 
-def render_pairs(rows: Iterable[PairRow], embedded: dict[str, Any] | None = None) -> str:
+def render_pairs(rows: Iterable[PairRow], embedded: dict[str, Any] | None = None, *, has_pictures: bool = True) -> str:
     """Return the report's page with no other part than its pairs."""
     pairs = {
         "rows": [dataclasses.asdict(row) for row in rows],
         "empty": "There are no pairs.",
-        "reasons": REASONS,
+        "reasons": reason_words(),
         "embedded": embedded,
+        "has_pictures": has_pictures,
     }
     return page.render({"title": "Made-up pairs", "pairs": pairs}, leave_out=OTHER_PARTS)
 

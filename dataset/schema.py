@@ -483,6 +483,17 @@ class Shown(Row):
     reason: str = column("why it failed; else empty", default="")
     detail: str = column("the reason as a sentence, with figures", default="")
     pictures: int = column("pictures in the folder, the thumbnail among them; 0: nothing could be read")
+    certain: int | None = column(
+        "windows whose shift is known to a quarter of a px or better, and that touch no mask; empty where the photos "
+        "are not laid on each other",
+        default=None,
+    )
+    amiss: int | None = column("windows that show clearly elsewhere, or not at all, and touch no mask", default=None)
+    certain_p95_px: float | None = column(
+        "95th percentile of the shifts of the certain windows; empty where they are fewer than five",
+        "phone px",
+        default=None,
+    )
     bytes: int = column("length of all files in the folder together", "byte")
     key: str = column("digest of the inputs and code that made the folder, as the first line of its details.js has it")
 

@@ -8,14 +8,13 @@ from pathlib import Path
 from dataset.errors import DpedtoolError
 from dataset.io import write_json, write_text
 from dataset.params import Params
-from dataset.schema import Alignment, Pair, Patch
 from pipeline.report.network import network_examples
 from pipeline.report.overview.content import overview_content, run_content
 from pipeline.report.overview.figures import figures
 from pipeline.report.page import FILES, PAGE, render
 from pipeline.report.pairs.details import remove_pairs, show_pairs
 from pipeline.report.pairs.embedding import embedded
-from pipeline.report.pairs.rows import pair_rows
+from pipeline.report.pairs.rows import pair_rows, reason_words
 from pipeline.report.patches import patch_samples
 from pipeline.report.run import Run
 
@@ -74,7 +73,7 @@ def write_report(
     told = figures(run)
     folder = out / FILES / "pairs"
     shown = show_pairs(run, folder, workers=workers, scheduler=scheduler) if pictures else {}
-    rows = [asdict(row) for row in pair_rows(run, [name for name, row in shown.items() if row.pictures])]
+    rows = [asdict(row) for row in pair_rows(run, shown)]
     context = {
         "title": _title(params, run),
         "overview": overview_content(told),
@@ -82,7 +81,8 @@ def write_report(
         "pairs": {
             "rows": rows,
             "empty": _without_pairs(run),
-            "reasons": {"pair": {**Pair.REASONS, **Alignment.REASONS}, "patch": dict(Patch.REASONS)},
+            "reasons": reason_words(),
+            "has_pictures": pictures,
             "embedded": embedded(folder, shown) if single_file else None,
         },
         "patches": patch_samples(run),

@@ -16,7 +16,7 @@ from pipeline.report.script_data import as_script_data
 PAGE = "report.html"
 FILES = "files"
 """Folder beside the page, of what is loaded as it is looked at."""
-SCRIPTS = ("compare.js", "overlays.js", "pairs.js")
+SCRIPTS = ("compare.js", "overlays.js", "rows.js", "list.js", "opened.js", "pairs.js")
 STYLES = ("style.css", "overview.css", "compare.css", "pairs.css", "patches.css")
 
 

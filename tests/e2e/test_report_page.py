@@ -438,7 +438,7 @@ def test_a_page_that_was_sent_without_its_folder_says_so(visit: Open, seen: Seen
     page = visit(path=tmp_path / "report.html")
     lines(page).first.click()
     page.wait_for_selector(".pair-pictures .note.bad")
-    assert "copy the folder files along with it" in page.locator(".pair-pictures").inner_text()
+    assert "copy the folder files along with the page" in page.locator(".pair-pictures").inner_text()
     assert f"{row.residual_px:.3f} px" in page.locator(".pair-figures").inner_text()
     assert all("ERR_FILE_NOT_FOUND" in error for error in seen.errors)
     seen.errors.clear()
@@ -512,3 +512,272 @@ def test_static_pictures_are_compared_likewise(visit: Open, tmp_path: Path, coun
         assert page.locator(".compare-label").all_inner_texts() == ["before", "DSLR"]
     page.get_by_role("button", name="Side by side").click()
     assert page.locator("figure img:visible").count() == count
+
+
+# What is missing, late or damaged
+
+FAR = 4 * 66 + 20 * 66
+"""px by which the wheel turns, so that the first lines are not drawn any more."""
+
+
+def one_pair(folder: Path, *, kind: Any = "aligned", **changes: Any) -> Path:
+    """A page of one aligned pair and its folder."""
+    row = dataclasses.replace(make_rows(COUNT)[-1], **changes)
+    (folder / "report.html").write_text(render_pairs([row]), encoding="utf-8")
+    write_details(folder, details_of(row.id, kind), make_pictures())
+    return folder / "report.html"
+
+
+@pytest.mark.parametrize("name", ["phone.jpg", "dslr.jpg"])
+def test_a_missing_picture_does_not_look_like_a_perfect_alignment(
+    visit: Open, seen: Seen, tmp_path: Path, name: str
+) -> None:
+    path = one_pair(tmp_path)
+    next(tmp_path.glob(f"files/pairs/*/{name}")).unlink()
+    page = visit(path=path)
+    lines(page).first.click()
+    page.wait_for_selector(".pair-pictures .note.bad")
+    assert f"{name} cannot be shown: copy the folder files" in page.locator(".pair-pictures").inner_text()
+    assert page.locator(".pair-pictures img").count() == 0
+    page.keyboard.press("2")
+    assert all("ERR_FILE_NOT_FOUND" in error for error in seen.errors)
+    seen.errors.clear()
+
+
+def test_nothing_is_compared_until_both_pictures_are_there(visit: Open) -> None:
+    page = visit()
+    decode = """() => {
+      const decode = HTMLImageElement.prototype.decode;
+      const late = new Promise(resolve => { window.arrive = resolve; });
+      HTMLImageElement.prototype.decode = function () { return late.then(() => decode.call(this)); };
+    }"""
+    page.evaluate(decode)
+    lines(page).first.click()
+    page.wait_for_selector(".compare-stage", state="attached")
+    assert page.locator(".compare-stage").is_hidden()
+    assert page.locator(".compare-stage img:visible").count() == 0
+    page.keyboard.press("2")
+    assert page.locator(".compare-stage img:visible").count() == 0
+    page.evaluate("window.arrive()")
+    page.wait_for_selector(".compare-stage")
+    ground = style(page, ".compare-stage img.over", "backgroundColor")
+    assert ground.startswith("rgb(")
+
+
+def test_details_that_are_cut_short_are_said_to_be_damaged(visit: Open, seen: Seen, tmp_path: Path) -> None:
+    path = one_pair(tmp_path)
+    script = next(tmp_path.glob("files/pairs/*/details.js"))
+    script.write_text(script.read_text(encoding="utf-8")[:400], encoding="utf-8")
+    page = visit(path=path)
+    lines(page).first.click()
+    page.wait_for_selector(".pair-pictures .note.bad")
+    told = page.locator(".pair-pictures").inner_text()
+    assert "details.js is damaged, or tells of another pair: make the report again." in told
+    assert seen.errors == []
+
+
+def test_a_report_without_pictures_looks_for_none(visit: Open, seen: Seen, tmp_path: Path) -> None:
+    rows = make_rows(COUNT, pictures=False)
+    (tmp_path / "report.html").write_text(render_pairs(rows, has_pictures=False), encoding="utf-8")
+    page = visit(path=tmp_path / "report.html")
+    lines(page).first.click()
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".pair-pictures").inner_text() == "This report was made without pictures."
+    assert page.locator(".pair-pictures .bad").count() == 0
+    assert len(seen.requests) == 1
+
+
+# Which windows a figure is of
+
+
+def test_every_residual_says_of_which_windows_it_is(visit: Open) -> None:
+    page = visit()
+    open_pair(page)
+    page.keyboard.press("5")
+    details = make_details("any")
+    legend = page.locator(".legend").inner_text()
+    assert (
+        f"Certain windows outside the mask ({details.certain}): off by 0.24 px in the median and by 0.90 px" in legend
+    )
+    assert f"fit well anywhere ({details.fitting}), unclear ones" in legend
+    slider = page.locator(".compare-own input[type=range]")
+    slider.fill(str(len(details.shifts)))
+    assert "unclear: its shift is not known so well, and has no say in the certain residual" in told(page)
+    masked = [shift for shift in details.shifts if (shift.x, shift.y) == (144, 112)]
+    assert masked
+    hover(page, 144, 112)
+    assert told(page).startswith("(144, 112)")
+    assert "it touches the mask and has no say in any residual" in told(page)
+    hover(page, 16, 16)
+    assert "mask" not in told(page)
+
+
+def told(page: Page) -> str:
+    return page.locator(".told").inner_text()
+
+
+def hover(page: Page, x: float, y: float) -> None:
+    """Point at a place of the picture, in its px."""
+    stage = page.locator(".compare-stage").bounding_box()
+    assert stage
+    times = stage["width"] / made_up_pairs.SIZE[0]
+    page.locator(".compare-stage").hover(position={"x": x * times, "y": y * times})
+
+
+def test_an_open_pair_tells_its_certain_residual_and_what_that_is(visit: Open, tmp_path: Path) -> None:
+    page = visit(path=one_pair(tmp_path, certain_p95_px=0.35, certain=210, amiss=2, residual_p95_px=1.37))
+    first = lines(page).first
+    assert first.locator(".p-p95").inner_text().split("\n") == ["0.35", "all 1.37"]
+    open_pair(page)
+    figure = page.locator(".pair-figures div", has_text="Certain residual, p95")
+    assert figure.locator("dd").inner_text() == "0.350 px"
+    assert "known to a quarter of a px" in (figure.get_attribute("title") or "")
+    unmeasured = visit(path=one_pair(tmp_path, certain_p95_px=None, certain=3, residual_p95_px=1.37))
+    open_pair(unmeasured)
+    figure = unmeasured.locator(".pair-figures div", has_text="Certain residual, p95")
+    assert figure.locator("dd").inner_text() == "not measured"
+    assert "sorted by the 95th percentile of all windows" in (figure.get_attribute("title") or "")
+
+
+# Texts of a card that lie over each other, or reach beyond it.
+OVERLAPS = """card => {
+  const shown = [...card.querySelectorAll('.thumb, .name, .p-sorted, .p-kept span, .badge, .p-split')]
+    .map(element => [element.className, element.getBoundingClientRect()]).filter(([, box]) => box.width);
+  const apart = (one, other) => one.right <= other.left || other.right <= one.left
+    || one.bottom <= other.top || other.bottom <= one.top;
+  const right = card.getBoundingClientRect().right;
+  return shown.filter(([, box], at) => box.right > right
+    || shown.slice(at + 1).some(([, other]) => !apart(box, other))).map(([name]) => name);
+}"""
+
+
+def test_cards_show_what_they_are_sorted_by(visit: Open, tmp_path: Path) -> None:
+    measured = {"certain_p95_px": 0.35, "residual_p95_px": 1.37, "residual_px": 0.12, "coverage": 0.913}
+    page = visit(NARROW, path=one_pair(tmp_path, **measured))
+    figure = lines(page).first.locator(".p-residual")
+    assert figure.inner_text() == "certain p95 0.35 px"
+    for key, text in (
+        ("residual_px:down", "median 0.12 px"),
+        ("residual_p95_px:down", "p95 of all 1.37 px"),
+        ("coverage:up", "coverage 91.3 %"),
+        ("id:up", "certain p95 0.35 px"),
+    ):
+        page.locator("select[name=sort]").select_option(key)
+        assert figure.inner_text() == text
+        assert sideways(page) <= 0
+        assert lines(page).first.evaluate(OVERLAPS) == []
+    page = visit(NARROW, path=one_pair(tmp_path, **measured | {"certain_p95_px": None}))
+    assert lines(page).first.locator(".p-residual").inner_text() == "p95 of all 1.37 px"
+
+
+def test_reasons_are_called_as_in_the_overview(visit: Open) -> None:
+    page = visit()
+    open_pair(page)
+    page.keyboard.press("6")
+    words = page.locator(".legend .toggle").all_inner_texts()
+    assert sum(text.strip().startswith("low NCC (") for text in words) == 1
+
+
+def test_what_the_row_tells_stands_once_in_an_open_pair(visit: Open, tmp_path: Path) -> None:
+    detail = "It has no mate."
+    page = visit(path=one_pair(tmp_path, kind="alone", status="unpaired", reason="no_dslr_photo", detail=detail))
+    open_pair(page)
+    assert page.locator("dialog").inner_text().count(detail) == 1
+    assert page.locator(".pair-note").inner_text() == "This photo has no partner."
+
+
+# Keyboard and screen reader
+
+
+def test_keys_work_after_the_last_pair_was_reached_by_clicks(visit: Open) -> None:
+    page = visit()
+    open_pair(page, 1)
+    page.locator("[data-step='-1']").click()
+    assert title(page) == make_rows(COUNT)[0].id
+    assert page.locator("[data-step='-1']").get_attribute("aria-disabled") == "true"
+    page.locator("[data-step='-1']").click(force=True)
+    assert title(page) == make_rows(COUNT)[0].id
+    page.keyboard.press("ArrowRight")
+    assert title(page) == make_rows(COUNT)[1].id
+    assert page.locator("[data-step='-1']").get_attribute("aria-disabled") == "false"
+
+
+def focused(page: Page) -> str:
+    return str(page.evaluate("document.activeElement.className || document.activeElement.tagName"))
+
+
+def scroll_far(page: Page) -> None:
+    page.locator(".pair-list").evaluate("(list, far) => { list.scrollTop = far }", FAR)
+    page.wait_for_selector(".pair-list tr[data-place='0']", state="detached")
+
+
+def test_the_list_can_be_reached_after_it_was_scrolled_by_the_wheel(visit: Open) -> None:
+    page = visit()
+    scroll_far(page)
+    page.locator(".pair-list thead button").last.focus()
+    page.keyboard.press("Tab")
+    assert focused(page) == "name"
+    first = FAR // 66
+    assert page.locator("tr:has(.name:focus)").get_attribute("data-place") == str(first)
+    page.keyboard.press("ArrowDown")
+    assert page.locator("tr:has(.name:focus)").get_attribute("data-place") == str(first + 1)
+
+
+def test_arrows_go_on_where_a_line_with_the_focus_was_scrolled_away(visit: Open) -> None:
+    page = visit()
+    page.locator(".pair-list .name").first.focus()
+    scroll_far(page)
+    assert focused(page) == "pair-list"
+    page.keyboard.press("ArrowDown")
+    assert page.locator("tr:has(.name:focus)").get_attribute("data-place") == str(FAR // 66)
+    page.keyboard.press("Home")
+    assert page.locator("tr:has(.name:focus)").get_attribute("data-place") == "0"
+
+
+def test_stepping_is_told_to_those_who_do_not_see_it(visit: Open) -> None:
+    page = visit()
+    rows = make_rows(COUNT)
+    open_pair(page, 4)
+    status = page.locator("dialog").get_by_role("status")
+    for key, place in (("ArrowRight", 5), ("ArrowLeft", 4)):
+        page.keyboard.press(key)
+        assert status.inner_text() == f"{rows[place].id}, {place + 1} of {COUNT}, {rows[place].status}"
+
+
+def test_show_all_hands_the_focus_to_the_search(visit: Open) -> None:
+    page = visit()
+    page.locator("input[type=search]").fill("sony")
+    page.keyboard.press("Tab")
+    assert page.get_by_role("button", name="Show all").evaluate("button => button === document.activeElement")
+    page.keyboard.press("Enter")
+    assert count(page) == f"{COUNT} of {COUNT} pairs"
+    assert page.evaluate("document.activeElement.name") == "text"
+
+
+def test_a_pair_opened_by_a_link_gives_the_focus_back_to_it(visit: Open, report: Path) -> None:
+    pair_id = make_rows(COUNT)[40].id
+    path = report.with_name("linked.html")
+    link = f'<section id="patches"><a href="#pair={pair_id}">its pair</a></section><section id="pairs"'
+    path.write_text(report.read_text(encoding="utf-8").replace('<section id="pairs"', link), encoding="utf-8")
+    page = visit(path=path)
+    page.get_by_role("link", name="its pair").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog[open]")
+    assert title(page) == pair_id
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog", state="hidden")
+    page.wait_for_function("() => location.hash === '#patches'")
+    assert page.evaluate("document.activeElement.textContent") == "its pair"
+    open_pair(page, 2)
+    page.keyboard.press("Escape")
+    page.wait_for_selector("tr[data-place='2'] .name:focus")
+
+
+def test_a_phone_held_sideways_shows_the_picture_first(visit: Open) -> None:
+    page = visit((740, 360), has_touch=True)
+    open_pair(page, 4)
+    page.keyboard.press("5")
+    page.locator(".pair-body").evaluate("body => { body.scrollTop = 0 }")
+    stage = page.locator(".compare-view").bounding_box()
+    assert stage
+    assert 360 - stage["y"] > 150

@@ -155,6 +155,8 @@ def test_without_pictures_there_are_the_figures_alone(results: Path, params: Par
     told = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert not any(row["pictures"] for row in told["pairs"])
     assert "phone--d" in text
+    assert "data-without-pictures>" in text
+    assert "data-without-pictures>" not in page(results, params)
 
 
 @pytest.mark.parametrize("options", [{"pictures": False}, {"single_file": True}])

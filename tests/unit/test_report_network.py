@@ -200,7 +200,9 @@ DAMAGES: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
 def test_an_example_that_is_no_picture_is_not_put_into_the_page(results: Path) -> None:
     path = next((results / "evaluations/a/examples").glob("*.network.png"))
     path.write_text("<svg onload=alert(1)/>")
-    with pytest.raises(DpedtoolError, match=r"examples.json is not as this version writes it \(it is neither PNG nor JPEG"):
+    with pytest.raises(
+        DpedtoolError, match=r"examples.json is not as this version writes it \(it is neither PNG nor JPEG"
+    ):
         shown(results)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from dataset import tables
 from dataset.params import CapturesParams, Params
-from dataset.schema import Alignment, Pair, Patch, Photo, Row, Sample, Score, columns
+from dataset.schema import Alignment, Pair, Patch, Photo, Row, Sample, Score, Shown, columns
 from dataset.tables import write_rows
 from pipeline.report import run as run_module
 from pipeline.report.pairs.content import PairRow
@@ -98,8 +98,17 @@ def write(run: Run, folder: str, *rows: Row) -> None:
     write_rows(type(rows[0]).table_in(run.results / folder), type(rows[0]), rows)
 
 
-def by_id(run: Run, *shown: str) -> dict[str, PairRow]:
-    return {row.id: row for row in pair_rows(Run(run.results, run.params), shown)}
+def seen(
+    pair_id: str, certain_p95_px: float | None = None, certain: int | None = None, amiss: int | None = None
+) -> Shown:
+    """What was made of a pair for the page."""
+    measured = {"certain_p95_px": certain_p95_px, "certain": certain, "amiss": amiss}
+    return Shown(pair_id=pair_id, phone="p", status="shown", pictures=3, bytes=1, key="k", **measured)
+
+
+def by_id(run: Run, *shown: Shown) -> dict[str, PairRow]:
+    found = {row.pair_id: row for row in shown}
+    return {row.id: row for row in pair_rows(Run(run.results, run.params), found)}
 
 
 def test_the_worst_come_first(run: Run) -> None:
@@ -117,7 +126,7 @@ def test_the_worst_come_first(run: Run) -> None:
         alignment("rejected", "rejected", reason="parallax", detail="Much depth.", residual_p95_px=3.0),
         alignment("failed", "failed", reason="worker_lost", detail="Killed."),
     )
-    rows = pair_rows(run, ())
+    rows = pair_rows(run, {})
     order = ["failed", "rejected", "alone", "waiting", "unmeasured", "poor-a", "poor-b", "fair", "good"]
     assert [row.id for row in rows] == order
     assert [row.status for row in rows[:4]] == ["failed", "rejected", "unpaired", "paired"]
@@ -126,6 +135,22 @@ def test_the_worst_come_first(run: Run) -> None:
         ("parallax", "Much depth."),
         ("no_dslr_photo", "It has no mate."),
     ]
+
+
+def test_what_is_certain_ranks_aligned_pairs(run: Run) -> None:
+    """A sky makes the 95th percentile of the table large; only where nothing is certain does that rank a pair."""
+    p95 = {"sky": 1.6, "shifted": 0.9, "flat": 0.5, "moved": 0.3, "good": 0.2}
+    write(run, "pairs/p", *(pair(name) for name in p95))
+    write(run, "aligned/p", *(alignment(name, residual_px=0.1, residual_p95_px=p95[name]) for name in p95))
+    shown = [
+        seen("sky", 0.3, 100, 5),
+        seen("shifted", 0.7, 200, 0),
+        seen("flat", None, 4, 0),
+        seen("moved", 0.1, 90, 10),
+        seen("good", 0.1, 200, 0),
+    ]
+    assert list(by_id(run, *shown)) == ["moved", "shifted", "flat", "sky", "good"]
+    assert list(by_id(run)) == ["sky", "shifted", "flat", "moved", "good"]
 
 
 def test_a_row_says_what_every_stage_left(run: Run) -> None:
@@ -137,7 +162,7 @@ def test_a_row_says_what_every_stage_left(run: Run) -> None:
     write_rows(run.results / "splits" / "p.parquet", Sample, [sample("a", 0), sample("a", 10)])
     write(run, "splits", photo("a", "test"), photo("b", "train", "absent"))
     write(run, "evaluations/p", score("a-0", 20.0, 24.0), score("a-10", 22.0, 25.0), score("gone", 1.0, 1.0))
-    assert by_id(run, "a")["a"] == PairRow(
+    assert by_id(run, seen("a", 0.05, 200, 3))["a"] == PairRow(
         id="a",
         phone="p",
         scene="scene",
@@ -149,6 +174,9 @@ def test_a_row_says_what_every_stage_left(run: Run) -> None:
         split="test",
         residual_px=0.04,
         residual_p95_px=0.1235,
+        certain_p95_px=0.05,
+        certain=200,
+        amiss=3,
         at_place=0.9,
         coverage=0.8,
         masked=0.1,
@@ -180,7 +208,7 @@ def test_the_row_that_says_why_a_pair_gave_no_window_is_none(run: Run) -> None:
 
 
 def test_what_is_missing_is_none(run: Run) -> None:
-    assert pair_rows(run, ()) == []
+    assert pair_rows(run, {}) == []
     write(run, "pairs/p", pair("a"), pair("alone", "unpaired", phone_path=None, scene_id=None))
     rows = by_id(run)
     assert rows["a"].status == "paired"

@@ -1,4 +1,4 @@
-"""What the page is told of pairs: the contract between rows.py, details.py and templates/pairs.js.
+"""What the page is told of pairs: the contract between rows.py, details.py and templates/rows.js, opened.js.
 
 Both types become JSON by `dataclasses.asdict`. Lengths are px of the phone's upright photo unless said otherwise.
 """
@@ -31,7 +31,16 @@ class PairRow:
     split: str
     """train, validation, test, excluded; empty where the pair has no patches or the split has not run."""
     residual_px: float | None
+    """Median of the shifts that are left, as the table of alignments has it: of all windows that fit well anywhere."""
     residual_p95_px: float | None
+    """95th percentile of the same. In a sky or along a straight edge any shift fits, so that it may say little."""
+    certain_p95_px: float | None
+    """95th percentile of the shifts of the certain windows: known to a quarter of a px, and outside the mask. None
+    where they are fewer than five, or the pair was not opened."""
+    certain: int | None
+    """Count of the certain windows; None where the pair was not opened, or has no common grid."""
+    amiss: int | None
+    """Windows outside the mask that show clearly elsewhere, or not at all."""
     at_place: float | None
     """Share 0..1 of the textured windows that are where they should be."""
     coverage: float | None
@@ -110,7 +119,7 @@ class PairDetails:
     """aligned: phone and warped DSLR on one grid, that of the crop; apart: both as they are, since no transform is
     known; alone: one photo; none: no picture, as `note` says."""
     note: str
-    """What to know of these pictures, in a sentence; may be empty."""
+    """What to know of these pictures beyond what the pair's row says, in a sentence; may be empty."""
     phone: Picture | None
     dslr: Picture | None
     crop: tuple[int, int, int, int] | None
@@ -119,9 +128,17 @@ class PairDetails:
     """Side of the windows of `shifts`."""
     shifts: list[Shift]
     """Measured anew on the aligned images, in full resolution."""
+    certain: int | None
+    """Shifts that are found and touch no masked box."""
+    amiss: int | None
+    """Shifts that are amiss and touch no masked box."""
+    certain_px: float | None
+    """Median length of the certain shifts; None where they are fewer than five."""
+    certain_p95_px: float | None
+    fitting: int | None
+    """Windows that fit well anywhere and touch no masked box: unclear ones are among them."""
     residual_px: float | None
-    """Median length of the shifts as the table of alignments has it: of all windows that fit well anywhere, unclear
-    ones among them, but for those that touch a masked box. None where they are fewer than five."""
+    """Median length of the shifts of those, as the table of alignments has it. None where they are fewer than five."""
     residual_p95_px: float | None
     mask: list[tuple[int, int, int, int]]
     """x, y, width, height of masked boxes, in px of the crop."""

@@ -20,6 +20,7 @@ from pipeline import aligned, correlation, geometry, overlay, residuals, shifts,
 from pipeline.report import script_data
 from pipeline.report.pairs import cases, certainty, content, opened, spots
 from pipeline.report.pairs.cases import NO_WINDOWS, Case, Windows, cases_of, windows_of
+from pipeline.report.pairs.content import PairDetails
 from pipeline.report.pairs.opened import key_of, nothing_of, open_pair, write_details
 from pipeline.report.run import PhoneRun, Run
 from pipeline.resume import Finished, work_off
@@ -84,13 +85,14 @@ def show_pair(item: Item, folder: Path) -> list[Shown]:
     place = _emptied(folder / item[0].pair_id)
     seen = open_pair(*item, place)
     write_details(place, seen.details, _key(item))
-    return [_row(item, place, seen.pictures, seen.problem)]
+    return [_row(item, place, seen.details, seen.pictures, seen.problem)]
 
 
 def _lost(item: Item, lost: Lost, folder: Path) -> list[Shown]:
     place = _emptied(folder / item[0].pair_id)
-    write_details(place, nothing_of(item[0], f"The pictures could not be made: {lost.detail}"), _key(item))
-    return [_row(item, place, 0, lost)]
+    details = nothing_of(item[0], f"The pictures could not be made: {lost.detail}")
+    write_details(place, details, _key(item))
+    return [_row(item, place, details, 0, lost)]
 
 
 def _items(phone: PhoneRun) -> Iterator[Item]:
@@ -101,7 +103,7 @@ def _items(phone: PhoneRun) -> Iterator[Item]:
         yield case, windows.get(case.pair_id, NO_WINDOWS)
 
 
-def _row(item: Item, place: Path, pictures: int, problem: Rejection | Lost | None) -> Shown:
+def _row(item: Item, place: Path, details: PairDetails, pictures: int, problem: Rejection | Lost | None) -> Shown:
     return Shown(
         pair_id=item[0].pair_id,
         phone=item[0].phone,
@@ -109,6 +111,9 @@ def _row(item: Item, place: Path, pictures: int, problem: Rejection | Lost | Non
         reason=problem.reason if problem else "",
         detail=problem.detail if problem else "",
         pictures=pictures,
+        certain=details.certain,
+        amiss=details.amiss,
+        certain_p95_px=details.certain_p95_px,
         bytes=_bytes_in(place),
         key=_key(item),
     )

@@ -99,6 +99,11 @@ def nothing_of(case: Case, why: str) -> PairDetails:
         crop=None,
         window_px=None,
         shifts=[],
+        certain=None,
+        amiss=None,
+        certain_px=None,
+        certain_p95_px=None,
+        fitting=None,
         residual_px=None,
         residual_p95_px=None,
         mask=[],
@@ -134,15 +139,21 @@ def _on_one_grid(
     greys = smooth_grey(images[0]), smooth_grey(images[1])
     found = search(*greys)
     errors, usable = shift_errors(*greys, found), _unmasked(row, found, box)
-    left = found.residual(usable)
+    known = ~np.isnan(errors)
+    left, certain = found.residual(usable), found.residual(usable & known)
     return dataclasses.replace(
-        nothing_of(case, _note_on_grid(case, row, windows)),
+        nothing_of(case, _note_on_grid(case, windows)),
         kind="aligned",
         phone=album.add("phone.jpg", phone),
         dslr=album.add("dslr.jpg", dslr),
         crop=(box.x, box.y, box.width, box.height),
         window_px=WINDOW,
-        shifts=list(_shifts(found, ~np.isnan(errors))),
+        shifts=list(_shifts(found, known)),
+        certain=certain.windows,
+        amiss=int((found.amiss & ~known & usable).sum()),
+        certain_px=_known(certain.median_px, 3),
+        certain_p95_px=_known(certain.p95_px, 3),
+        fitting=left.windows,
         residual_px=_known(left.median_px, 3),
         residual_p95_px=_known(left.p95_px, 3),
         mask=_masked_boxes(row, box),
@@ -155,13 +166,13 @@ def _on_one_grid(
     )
 
 
-def _note_on_grid(case: Case, row: Alignment, windows: Windows) -> str:
-    parts = [row.note]
+def _note_on_grid(case: Case, windows: Windows) -> str:
+    parts = []
     if case.status != "aligned":
-        parts = [f"{case.status.capitalize()}: {case.detail} They lie on each other as the transform has it."]
+        parts.append(f"The photos of this {case.status} pair lie on each other as its transform has it.")
     if windows.none_since:
         parts.append(f"No patches were cut: {Patch.REASONS.get(windows.none_since, windows.none_since)}.")
-    return " ".join(part for part in parts if part)
+    return " ".join(parts)
 
 
 def _unmasked(row: Alignment, found: Search, box: Box) -> Flags:
@@ -269,16 +280,15 @@ def _as_they_are(case: Case, album: Album) -> Opened:
 
 
 def _note_apart(case: Case, photos: _Photos) -> str:
-    why = {
-        "aligned": "",
-        "unpaired": case.detail,
-        "paired": "Stage align has not looked at this pair.",
-    }.get(case.status, f"{case.status.capitalize()}: {case.detail}")
-    # A failed row has told already what is still amiss.
-    parts = [why, *(problem.detail for problem in photos.problems if problem.reason != case.reason)]
+    # The row of a failed pair tells already what is still amiss.
+    parts = [problem.detail for problem in photos.problems if problem.reason != case.reason]
+    if case.status == "paired":
+        parts.append("Stage align has not looked at this pair.")
+    if len(photos.images) == 1 and case.status != "unpaired":
+        parts.append("Only the photo that could be read is shown.")
     if len(photos.images) == 2:
         parts.append("The photos are shown as they are, not laid on each other.")
-    return " ".join(part for part in parts if part)
+    return " ".join(parts)
 
 
 def _fitted(image: Image, longer_side: int) -> Image:

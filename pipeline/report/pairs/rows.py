@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from dataset.places import Place
+from dataset.schema import Alignment, Pair, Patch, Shown
+from pipeline.report.overview.words import plainly
 from pipeline.report.pairs.cases import Case, cases_of
 from pipeline.report.pairs.content import PairRow, PairStatus
 from pipeline.report.run import PhoneRun, Run
 
 WORST_FIRST: tuple[PairStatus, ...] = ("failed", "rejected", "unpaired", "paired", "aligned")
+MOST_AMISS = 1 / 20
+"""Share of the windows that tell (certain or amiss) from which the 95th percentile itself would be one amiss."""
 
 
-def pair_rows(run: Run, shown: Collection[str]) -> list[PairRow]:
+def reason_words() -> dict[str, dict[str, str]]:
+    """Return what reasons mean, those of pairs and those of patches, and as `names` the reasons as words."""
+    pair, patch = {**Pair.REASONS, **Alignment.REASONS}, dict(Patch.REASONS)
+    return {"pair": pair, "patch": patch, "names": {name: plainly(name) for name in (*pair, *patch)}}
+
+
+def pair_rows(run: Run, shown: Mapping[str, Shown]) -> list[PairRow]:
     """Return a row for every pair and lone photo of all phones.
 
-    Failed ones come first, then rejected, unpaired, and such as align has not looked at; then the aligned ones by the
-    95th percentile of the shifts that are left, since a pair is no better than its corners: those without one first,
-    then the largest. Ties go by pair_id. Figures are rounded to four decimals.
+    Failed ones come first, then rejected, unpaired, and such as align has not looked at; then the aligned ones. Of
+    these, pairs come first of which more than `MOST_AMISS` of the windows that tell are amiss, by that share. The
+    others follow by the 95th percentile of their certain shifts, the largest first, since a pair is no better than its
+    corners; where that is not known, by the 95th percentile that the table of alignments has, which counts skies and
+    straight edges as well, and where that is missing too, before all of them. Ties go by the median, then by pair_id.
+    Figures are rounded to four decimals.
 
     Parameters
     ----------
     run
         The stages' results; what of them is missing is None in the rows.
     shown
-        pair_id of those that have pictures.
+        What was made of each pair for the page, by pair_id; empty for a report without pictures.
 
     """
     placed = run.photos(["pair_id", "split"])
     sides: dict[str, str] = {} if placed is None else dict(zip(placed["pair_id"], placed["split"], strict=True))
-    pictures = frozenset(shown)
     rows = [
-        _row(case, figures, sides.get(case.pair_id, ""), case.pair_id in pictures)
+        _row(case, figures, sides.get(case.pair_id, ""), shown.get(case.pair_id))
         for phone in run.phones
         for figures in [_figures(phone)]
         for case in cases_of(phone)
@@ -77,7 +89,7 @@ def _psnr(phone: PhoneRun) -> dict[str, tuple[float | None, float | None]]:
     return {str(name): (before, after) for name, (before, after) in zip(means.index, known, strict=True)}
 
 
-def _row(case: Case, figures: _Figures, split: str, pictures: bool) -> PairRow:
+def _row(case: Case, figures: _Figures, split: str, seen: Shown | None) -> PairRow:
     row = case.alignment
     cut = figures.windows is not None and case.status == "aligned"
     before, after = figures.psnr.get(case.pair_id, (None, None))
@@ -93,6 +105,9 @@ def _row(case: Case, figures: _Figures, split: str, pictures: bool) -> PairRow:
         split=split,
         residual_px=_rounded(row.residual_px) if row else None,
         residual_p95_px=_rounded(row.residual_p95_px) if row else None,
+        certain_p95_px=_rounded(seen.certain_p95_px) if seen else None,
+        certain=seen.certain if seen else None,
+        amiss=seen.amiss if seen else None,
         at_place=_rounded(row.at_place) if row else None,
         coverage=_rounded(row.coverage) if row else None,
         masked=_rounded(row.masked) if row else None,
@@ -100,7 +115,7 @@ def _row(case: Case, figures: _Figures, split: str, pictures: bool) -> PairRow:
         accepted=figures.accepted.get(case.pair_id, 0) if cut else None,
         psnr_before_db=_rounded(before),
         psnr_after_db=_rounded(after),
-        pictures=pictures,
+        pictures=bool(seen and seen.pictures),
     )
 
 
@@ -113,9 +128,17 @@ def _name(path: Place | None) -> str:
     return path.name if path else ""
 
 
-def _goodness(row: PairRow) -> tuple[int, float, float, str]:
+def _goodness(row: PairRow) -> tuple[int, float, float, float, str]:
     """Sorts the worst first; what was not measured is the worst of its kind."""
-    measured = row.status == "aligned"
-    shifts = (row.residual_p95_px, row.residual_px) if measured else (None, None)
-    p95, median = (-np.inf if value is None else -value for value in shifts)
-    return WORST_FIRST.index(row.status), p95, median, row.id
+    place = WORST_FIRST.index(row.status)
+    if row.status != "aligned":
+        return place, 0, 0, 0, row.id
+    p95 = row.residual_p95_px if row.certain_p95_px is None else row.certain_p95_px
+    p95, median = (np.inf if value is None else value for value in (p95, row.residual_px))
+    return place, -_share_amiss(row), -p95, -median, row.id
+
+
+def _share_amiss(row: PairRow) -> float:
+    """Share amiss of the windows that tell, where it is larger than `MOST_AMISS`; else 0."""
+    share = (row.amiss or 0) / max(1, (row.amiss or 0) + (row.certain or 0))
+    return share if share > MOST_AMISS else 0.0

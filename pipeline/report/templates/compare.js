@@ -66,8 +66,10 @@
       title: "Slider",
       enter(comparison) {
         const { stage } = comparison;
-        const [label, input] = range("", { min: 0, max: 100, step: 0.5, value: comparison.at }, (at) => comparison.slide(at));
-        input.setAttribute("aria-label", `Place of the line between ${comparison.names().join(" and ")}, in % from the left`);
+        const numbers = { min: 0, max: 100, step: 0.5, value: comparison.at };
+        const [label, input] = range("", numbers, (at) => comparison.slide(at));
+        const names = comparison.names().join(" and ");
+        input.setAttribute("aria-label", `Place of the line between ${names}, in % from the left`);
         comparison.input = input;
         comparison.put(label);
         comparison.layer();
@@ -138,7 +140,8 @@
     }
 
     choice() {
-      this.buttons = this.modes.map((name) => button(this.ways[name].title, () => this.show(name), { "data-mode": name }));
+      const way = (name) => button(this.ways[name].title, () => this.show(name), { "data-mode": name });
+      this.buttons = this.modes.map(way);
       const properties = { role: "group", "aria-label": "Way to compare", hidden: this.modes.length === 1 };
       return make("div", { className: "compare-modes", ...properties }, ...this.buttons);
     }

@@ -7,7 +7,9 @@
   const SIZES = [[0.25, "#5aa9e6"], [0.5, "#b5e0f5"], [1, "#fff3a0"], [2, "#fdae61"], [Infinity, "#f0442e"]];
   const AMISS = "#ff7ae5";
   const KEPT = "#2fd39a";
-  const REASONS = ["#f5a623", "#6cc4ff", "#f7ec5a", "#ff6a3d", "#e28ad0", "#b79bff", "#c9ced6", "#c8893c", "#86b300", "#ff9d9d"];
+  const REASONS = [
+    "#f5a623", "#6cc4ff", "#f7ec5a", "#ff6a3d", "#e28ad0", "#b79bff", "#c9ced6", "#c8893c", "#86b300", "#ff9d9d",
+  ];
   const ZOOM = 3;
 
   function svg(tag, attributes, ...children) {
@@ -17,7 +19,8 @@
     return element;
   }
 
-  const number = (value, places = 2) => (value === null ? "not measured" : value.toFixed(places).replace("-", "\u2212"));
+  const number = (value, places = 2) =>
+    (value === null ? "not measured" : value.toFixed(places).replace("-", "\u2212"));
 
   /** A drawing in px of the crop, over the stage, with the masked boxes hatched. */
   function drawing(comparison, details, title) {
@@ -25,7 +28,8 @@
     const layer = svg("svg", { class: "overlay", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title });
     if (details.mask.length) {
       const step = Math.max(width, height) / 90;
-      layer.append(hatching(step), svg("path", { d: boxes(details.mask), fill: "url(#masked)", stroke: "#fff", class: "thin" }));
+      const hatched = { d: boxes(details.mask), fill: "url(#masked)", stroke: "#fff", class: "thin" };
+      layer.append(hatching(step), svg("path", hatched));
     }
     for (const picture of comparison.pictures) picture.className = picture === comparison.pictures[0] ? "" : "away";
     comparison.stage.append(layer);
@@ -33,9 +37,11 @@
   }
 
   function hatching(step) {
-    const attributes = { id: "masked", width: step, height: step, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" };
+    const size = { id: "masked", width: step, height: step };
+    const attributes = { ...size, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" };
     const ground = svg("rect", { width: step, height: step, fill: "#0006" });
-    return svg("defs", {}, svg("pattern", attributes, ground, svg("rect", { width: step / 3, height: step, fill: "#fffc" })));
+    const stripe = svg("rect", { width: step / 3, height: step, fill: "#fffc" });
+    return svg("defs", {}, svg("pattern", attributes, ground, stripe));
   }
 
   const boxes = (all) => all.map(([x, y, width, height]) => `M${x} ${y}h${width}v${height}h${-width}z`).join("");
@@ -56,7 +62,8 @@
       marker.setAttribute("d", item ? mark(item) : "");
       told.textContent = item ? tell(item) : `Point at ${word}, or step through them with the slider.`;
     };
-    const [label, input] = range(`Inspect ${word}`, { min: 0, max: items.length, step: 1, value: 0 }, (at) => look(items[at - 1]));
+    const numbers = { min: 0, max: items.length, step: 1, value: 0 };
+    const [label, input] = range(`Inspect ${word}`, numbers, (at) => look(items[at - 1]));
     input.setAttribute("aria-label", `Which of ${items.length} ${word}, the worst first; 0 for none`);
     comparison.stage.onpointermove = (event) => look(nearest(inCrop(layer, event)));
     comparison.stage.onpointerdown = comparison.stage.onpointermove;
@@ -82,7 +89,8 @@
     const [toX, toY] = [x + dx * times, y + dy * times];
     const head = Math.min(0.4 * Math.hypot(dx, dy) * times, cap);
     const angle = Math.atan2(dy, dx);
-    const barb = (turn) => `M${toX} ${toY}L${toX - head * Math.cos(angle + turn)} ${toY - head * Math.sin(angle + turn)}`;
+    const barb = (turn) =>
+      `M${toX} ${toY}L${toX - head * Math.cos(angle + turn)} ${toY - head * Math.sin(angle + turn)}`;
     return `M${x} ${y}L${toX} ${toY}${barb(0.45)}${barb(-0.45)}`;
   }
 
@@ -92,7 +100,7 @@
 
   /** How many times their length arrows are drawn at first: the largest of most are then about a window long. */
   function startTimes(details) {
-    const large = details.residual_p95_px || 1;
+    const large = details.certain_p95_px || details.residual_p95_px || 1;
     const wanted = (details.window_px || 64) / large;
     return [100, 50, 20, 10, 5, 2].find((times) => times <= wanted) || 1;
   }
@@ -122,7 +130,8 @@
       const alike = of("found").filter((shift) => colourOf(shift) === colour);
       paths.push([alike.map((shift) => arrow(shift, times, details.crop[2] / 110)), colour, "line"]);
     }
-    const drawn = paths.filter(([parts]) => parts.length).map(([parts, colour, kind]) => [parts.join(""), colour, kind]);
+    const some = paths.filter(([parts]) => parts.length);
+    const drawn = some.map(([parts, colour, kind]) => [parts.join(""), colour, kind]);
     group.replaceChildren(
       ...drawn.map(([d, , kind]) => svg("path", { d, class: `${kind} halo` })),
       ...drawn.map(([d, colour, kind]) => svg("path", { d, class: kind, stroke: colour })),
@@ -141,21 +150,35 @@
 
   function inspectShifts(comparison, layer, details) {
     const rank = { amiss: 0, found: 1, unclear: 2 };
-    const items = [...details.shifts].sort((one, other) => rank[one.state] - rank[other.state] || size(other) - size(one));
+    const order = (one, other) => rank[one.state] - rank[other.state] || size(other) - size(one);
+    const items = [...details.shifts].sort(order);
     const half = details.window_px / 2;
     return inspector(comparison, layer, items, {
       word: "windows",
       nearest: ([x, y]) => items.find((shift) => Math.abs(shift.x - x) <= half && Math.abs(shift.y - y) <= half),
       mark: ({ x, y }) => boxes([[x - half, y - half, 2 * half, 2 * half]]),
-      tell: tellShift,
+      tell: (shift) => tellShift(shift, details),
     });
   }
 
-  function tellShift(shift) {
-    const states = { found: "", amiss: " \u2014 amiss: it shows clearly elsewhere, or not at all", unclear: " \u2014 unclear, not counted" };
+  const STATES = {
+    found: "certain, known to a quarter of a px or better",
+    amiss: "amiss: it shows clearly elsewhere, or not at all",
+    unclear: "unclear: its shift is not known so well, and has no say in the certain residual",
+  };
+
+  /** Whether a window has no say in any residual. */
+  function isMasked({ x, y }, { mask, window_px: side }) {
+    const [left, top] = [x - (side - 1) / 2, y - (side - 1) / 2];
+    return mask.some(([across, down, width, height]) =>
+      left < across + width && left + side > across && top < down + height && top + side > down);
+  }
+
+  function tellShift(shift, details) {
     const place = `(${Math.round(shift.x)}, ${Math.round(shift.y)})`;
     const measured = `dx ${number(shift.dx)} px, dy ${number(shift.dy)} px, length ${number(size(shift))} px`;
-    return `${place}: ${measured}, NCC ${number(shift.ncc, 3)}${states[shift.state]}`;
+    const masked = isMasked(shift, details) ? "; it touches the mask and has no say in any residual" : "";
+    return `${place}: ${measured}, NCC ${number(shift.ncc, 3)} \u2014 ${STATES[shift.state]}${masked}`;
   }
 
   function shiftLegend(details) {
@@ -166,14 +189,29 @@
       from = limit;
       return key("bar", colour, text);
     });
-    keys.push(key("cross", AMISS, `amiss (${count("amiss")})`, "It shows clearly elsewhere, or not at all."));
-    keys.push(key("dot", "#fff", `unclear (${count("unclear")})`), ...maskedKey(details));
-    const median = details.residual_px === null ? "" : `, off by ${number(details.residual_px)} px in the median outside ` +
-      `the mask and by ${number(details.residual_p95_px)} px at the 95th percentile`;
-    const note = `Measured anew on the aligned images in full resolution, in px of the phone's photo: ${count("found")} of ` +
-      `${details.shifts.length} windows of ${details.window_px} px found${median}. An arrow leads from where the window ` +
-      "should be to where the DSLR's image shows it, its length exaggerated.";
-    return make("div", { className: "legend" }, ...keys, make("p", { className: "soft", textContent: note }));
+    keys.push(key("cross", AMISS, `amiss (${count("amiss")})`, STATES.amiss));
+    keys.push(key("dot", "#fff", `unclear (${count("unclear")})`, STATES.unclear), ...maskedKey(details));
+    return make("div", { className: "legend" }, ...keys, ...notes(details, count("found")));
+  }
+
+  /** Which windows each number is of. */
+  function notes(details, found) {
+    const all = off(details.residual_px, details.residual_p95_px);
+    const texts = [
+      "Measured anew on the aligned images in full resolution, in px of the phone's photo, on " +
+      `${details.shifts.length} windows of ${details.window_px} px. An arrow is one of the ${found} whose shift is ` +
+      "certain, known to a quarter of a px or better: it leads from where the window should be to where the DSLR's " +
+      "image shows it, its length exaggerated.",
+      `Certain windows outside the mask (${details.certain}): ` + off(details.certain_px, details.certain_p95_px),
+      `All windows outside the mask that fit well anywhere (${details.fitting}), unclear ones in skies and on ` +
+      `straight edges among them, as the table of alignments counts: ${all}`,
+    ];
+    return texts.map((textContent) => make("p", { className: "soft", textContent }));
+  }
+
+  function off(median, p95) {
+    if (median === null) return "fewer than five, not measured.";
+    return `off by ${number(median)} px in the median and by ${number(p95)} px at the 95th percentile.`;
   }
 
   // Patches
@@ -214,8 +252,11 @@
 
   function inspectWindows(comparison, layer, details, reasons, shown) {
     const side = details.patch_px;
-    const items = [...details.windows].sort((one, other) => Boolean(other.reason) - Boolean(one.reason) || (one.ncc ?? -1) - (other.ncc ?? -1));
-    const over = ([x, y]) => ({ x: left, y: top, reason }) => shown.has(reason) && x >= left && x < left + side && y >= top && y < top + side;
+    const order = (one, other) =>
+      Boolean(other.reason) - Boolean(one.reason) || (one.ncc ?? -1) - (other.ncc ?? -1);
+    const items = [...details.windows].sort(order);
+    const over = ([x, y]) => ({ x: left, y: top, reason }) =>
+      shown.has(reason) && x >= left && x < left + side && y >= top && y < top + side;
     return inspector(comparison, layer, items, {
       word: "windows",
       nearest: (point) => items.find(over(point)),
@@ -230,7 +271,7 @@
     return `(${Math.round(x)}, ${Math.round(y)}): NCC ${number(ncc, 3)}, residual ${left} \u2014 ${verdict}`;
   }
 
-  const words = (reason) => reason.replaceAll("_", " ");
+  const words = (reason) => window.dpedtool.words(reason); // rows.js
 
   function windowLegend(details, groups, paths, shown) {
     const toggles = groups.map(({ reason, meaning, colour, windows }, index) => {
@@ -245,8 +286,9 @@
       toggle.append(box);
       return toggle;
     });
-    const note = `Candidate windows of ${details.patch_px} px. A click on a word hides or shows its windows.`;
-    return make("div", { className: "legend" }, ...toggles, ...maskedKey(details), make("p", { className: "soft", textContent: note }));
+    const text = `Candidate windows of ${details.patch_px} px. A click on a word hides or shows its windows.`;
+    const note = make("p", { className: "soft", textContent: text });
+    return make("div", { className: "legend" }, ...toggles, ...maskedKey(details), note);
   }
 
   // Spots
@@ -275,13 +317,15 @@
     const place = `(${Math.round(spot.x)}, ${Math.round(spot.y)})`;
     const cut = (name, picture) => make("span", { className: `cut ${name}` },
       make("img", {
-        src: source(picture), width: picture.width * ZOOM, height: picture.height * ZOOM, className: "sharp", decoding: "async",
+        src: source(picture), width: picture.width * ZOOM, height: picture.height * ZOOM,
+        className: "sharp", decoding: "async",
         alt: `${name === "phone" ? "Phone" : "DSLR"} at ${place}, magnified: ${spot.title}`,
       }),
       make("small", { className: "compare-label", textContent: name === "phone" ? "phone" : "DSLR" }));
     const caption = make("figcaption", { textContent: `${spot.title}, at ${place}` });
-    return make("figure", {}, make("div", { className: "cuts" }, cut("phone", spot.phone), cut("dslr", spot.dslr)), caption);
+    const cuts = make("div", { className: "cuts" }, cut("phone", spot.phone), cut("dslr", spot.dslr));
+    return make("figure", {}, cuts, caption);
   }
 
-  Object.assign(window.dpedtool, { overlays: { residuals, patches, spots }, words });
+  Object.assign(window.dpedtool, { overlays: { residuals, patches, spots } });
 })();

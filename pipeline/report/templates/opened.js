@@ -1,0 +1,260 @@
+// The pair that is open: its figures, its pictures laid on each other, and the way to the next one.
+"use strict";
+(() => {
+  const { make, Comparison, overlays, pairs } = window.dpedtool;
+  if (!pairs) return;
+
+  const { embedded, reasons, FILES, NONE, MARKS } = pairs;
+  const { words, meaning, fixed, percent, unit, arrow, address } = pairs;
+  const dialog = pairs.section.querySelector("dialog");
+  const inDialog = (selector) => dialog.querySelector(selector);
+  const SENT = `copy the folder ${FILES.split("/")[0]} along with the page.`;
+
+  // Details, each a script of its own beside the page, as a page from a file may not fetch()
+
+  const waiting = new Map();
+  const loaded = new Map();
+  window.dpedtool.details = (details) => waiting.get(details.id)?.(details);
+
+  function load(id) {
+    if (embedded) return Promise.resolve(embedded.details[id] || null);
+    if (!loaded.has(id)) loaded.set(id, inject(id).catch((error) => { loaded.delete(id); throw error; }));
+    return loaded.get(id);
+  }
+
+  function inject(id) {
+    return new Promise((resolve, reject) => {
+      waiting.set(id, resolve);
+      const script = make("script", { src: address(id, "details.js") });
+      // Which one is damaged is said on the page; of a script from a file the browser does not tell the name.
+      const silence = (event) => { if (!event.filename || event.filename === script.src) event.preventDefault(); };
+      window.addEventListener("error", silence);
+      const fail = (text) => {
+        window.removeEventListener("error", silence);
+        script.remove();
+        reject(new Error(`${FILES}/${id}/details.js ${text}`));
+      };
+      // Nothing, where it has told of this pair.
+      script.onload = () => fail("is damaged, or tells of another pair: make the report again.");
+      script.onerror = () => fail(`is not beside this page: ${SENT}`);
+      document.head.append(script);
+    });
+  }
+
+  // Opening and closing
+
+  let comparison = null;
+  let spotFlicker = null;
+  let mode = "slider";
+  let link = null; // outside the list, by which the pair was opened
+
+  function open(row, { push = true } = {}) {
+    const first = !pairs.opened;
+    pairs.opened = row;
+    showFigures(row);
+    showPictures(row);
+    if (first) dialog.showModal();
+    inDialog(".pair-body").scrollTop = 0;
+    const isLost = !dialog.contains(document.activeElement);
+    if (first || isLost) inDialog("#pair-title").focus();
+    pairs.noteAddress(push && first);
+  }
+
+  function closed() {
+    const place = pairs.chosen.indexOf(pairs.opened);
+    leave();
+    inDialog(".pair-pictures").replaceChildren();
+    pairs.opened = null;
+    pairs.noteAddress(false, link?.closest("[id]")?.id);
+    if (link) link.focus({ preventScroll: true });
+    else if (place >= 0) pairs.focusLine(place);
+    link = null;
+  }
+
+  function neighbour(step) {
+    const place = pairs.chosen.indexOf(pairs.opened);
+    return place < 0 ? pairs.chosen[0] : pairs.chosen[place + step];
+  }
+
+  function step(by) {
+    const next = neighbour(by);
+    if (next) open(next);
+  }
+
+  // Figures
+
+  function showFigures(row) {
+    const place = pairs.chosen.indexOf(row);
+    const among = place < 0 ? "not among the chosen" : `${place + 1} of ${pairs.chosen.length}`;
+    inDialog(".pair-place").textContent = among;
+    inDialog(".pair-said").textContent = `${row.id}, ${among}, ${row.status}`;
+    for (const one of dialog.querySelectorAll("[data-step]")) {
+      one.setAttribute("aria-disabled", !neighbour(Number(one.dataset.step))); // disabled, it would lose the focus
+    }
+    inDialog("#pair-title").textContent = row.id;
+    inDialog(".badge").textContent = row.status;
+    inDialog(".badge").className = `badge ${MARKS[row.status] || ""}`;
+    const why = [row.reason && `${words(row.reason)}: ${meaning(row)}`, row.detail].filter(Boolean);
+    inDialog(".pair-why").replaceChildren(...why.map((text) => make("span", { textContent: text })));
+    const told = ([name, value, title = ""]) =>
+      make("div", { title }, make("dt", { textContent: name }), make("dd", { textContent: value }));
+    inDialog(".pair-figures").replaceChildren(...figures(row).map(told));
+  }
+
+  const TITLES = {
+    certain: "Windows whose shift is known to a quarter of a px or better, outside the mask; measured anew on the "
+      + "aligned images. Skies and straight edges, where any shift fits, are not among them. "
+      + "Aligned pairs are sorted by this, the worst first.",
+    unmeasured: "Fewer than five windows have a shift that is known to a quarter of a px: the pair is sorted by the "
+      + "95th percentile of all windows instead.",
+    all: "Windows that fit well anywhere, as the table of alignments has it: skies and straight edges, where any "
+      + "shift fits, are among them.",
+    amiss: "Windows outside the mask that show clearly elsewhere, or not at all. Pairs with more than one in twenty "
+      + "of those that tell (certain or amiss) come before all other aligned ones.",
+  };
+
+  function figures(row) {
+    const of = (count) => (count === null ? NONE : `${count}`);
+    const measured = row.certain_p95_px !== null;
+    const certain = measured ? unit(fixed(row.certain_p95_px, 3), "px") : "not measured";
+    const kept = row.windows === null ? NONE : `${row.accepted ?? 0} of ${row.windows} windows`;
+    return [
+      ["Certain residual, p95", certain, measured ? TITLES.certain : TITLES.unmeasured],
+      ["Certain windows", of(row.certain), TITLES.certain],
+      ["Amiss windows", of(row.amiss), TITLES.amiss],
+      ["Residual of all, median", unit(fixed(row.residual_px, 3), "px"), TITLES.all],
+      ["Residual of all, p95", unit(fixed(row.residual_p95_px, 3), "px"), TITLES.all],
+      ["At place", unit(percent(row.at_place), "%"), "Share of the textured windows that are where they should be."],
+      ["Coverage", unit(percent(row.coverage), "%")],
+      ["Masked", unit(percent(row.masked), "%")],
+      ["Patches kept", kept],
+      ["PSNR before \u2192 after", unit(arrow(row, 2), "dB")],
+      ["Split", row.split || NONE],
+      ["Camera", row.phone],
+      ["Scene", row.scene || NONE],
+      ["Phone's photo", row.phone_file || NONE],
+      ["DSLR's photo", row.dslr_file || NONE],
+    ];
+  }
+
+  // Pictures
+
+  const note = (text, kind = "") => make("p", { className: `note ${kind}`, textContent: text });
+
+  async function showPictures(row) {
+    leave();
+    const place = inDialog(".pair-pictures");
+    if (!pairs.hasPictures) return place.replaceChildren(note("This report was made without pictures."));
+    place.replaceChildren(make("p", { className: "soft", textContent: "Loading\u2026" }));
+    try {
+      const details = await load(row.id);
+      if (row !== pairs.opened) return;
+      if (!details) throw new Error("this page holds no details of the pair.");
+      showDetails(row, details);
+    } catch (error) {
+      if (row === pairs.opened) place.replaceChildren(note(`The pictures cannot be shown: ${error.message}`, "bad"));
+    }
+  }
+
+  function leave() {
+    comparison?.stop();
+    spotFlicker?.stop();
+    comparison = spotFlicker = null;
+    inDialog(".pair-note").hidden = true;
+    inDialog(".pair-spots").replaceChildren();
+  }
+
+  const KINDS = {
+    aligned: "",
+    apart: "No transform is known between these photos: they stand side by side as they are.",
+    alone: "This photo has no partner.",
+    none: "There are no pictures of this pair.",
+  };
+
+  function showDetails(row, details) {
+    const text = details.note || KINDS[details.kind];
+    inDialog(".pair-note").textContent = text;
+    inDialog(".pair-note").hidden = !text;
+    inDialog(".pair-pictures").replaceChildren(...pictures(row, details));
+    const [tools, box, flicker] = overlays.spots(details, (picture) => address(row.id, picture.file));
+    if (tools) inDialog(".pair-spots").replaceChildren(tools, box);
+    spotFlicker = flicker;
+    ahead(neighbour(1));
+  }
+
+  function pictures(row, details) {
+    const dslr = details.kind === "aligned" ? "DSLR's photo, warped onto the phone's" : "DSLR's photo";
+    const image = (name, picture) => make("img", {
+      "data-name": name, alt: `${name === "phone" ? "Phone's photo" : dslr} of pair ${row.id}`,
+      width: picture.width, height: picture.height, decoding: "async", draggable: false,
+      src: address(row.id, picture.file),
+    });
+    const both = [["phone", details.phone], ["DSLR", details.dslr]];
+    const images = both.filter(([, picture]) => picture).map(([name, picture]) => image(name, picture));
+    if (!images.length) return [];
+    const root = make("div", {}, ...images);
+    const changed = (name) => { if (details.kind === "aligned") mode = name; }; // the next pair is shown the same way
+    comparison = new Comparison(root, { ...ways(details, images.length), start: mode, changed });
+    hideUntilThere(root, images, row);
+    return [root];
+  }
+
+  /** One picture alone, the other on its way or missing, would look like two that are the same. */
+  async function hideUntilThere(root, images, row) {
+    root.setAttribute("aria-busy", "true");
+    const there = await Promise.allSettled(images.map((image) => image.decode()));
+    const missing = images.filter((_, index) => there[index].status === "rejected");
+    if (!missing.length) return root.removeAttribute("aria-busy");
+    if (!root.isConnected) return; // another pair is open
+    comparison?.stop();
+    comparison = null;
+    const files = missing.map((image) => decodeURIComponent(image.getAttribute("src")).slice(0, 200)).join(" and ");
+    const names = embedded ? `Pictures of pair ${row.id} in this page are damaged: make the report again.`
+      : `${files} cannot be shown: ${SENT.replace(".", ", or make the report again.")}`;
+    root.replaceWith(note(names, "bad"));
+  }
+
+  function ways(details, count) {
+    if (count < 2) return { modes: ["one"] };
+    if (details.kind !== "aligned") return { modes: ["sides"] };
+    const extra = {};
+    if (details.shifts.length) extra.residuals = overlays.residuals(details);
+    if (details.windows.length) extra.patches = overlays.patches(details, reasons.patch);
+    return { modes: ["slider", "flicker", "checkers", "sides", ...Object.keys(extra)], extra };
+  }
+
+  /** Let the browser fetch what the next step would show; whether that works is seen then. */
+  function ahead(row) {
+    if (!row || embedded) return;
+    load(row.id).then((details) => {
+      for (const picture of [details.phone, details.dslr]) if (picture) new Image().src = address(row.id, picture.file);
+    }, () => {});
+  }
+
+  // Keys and buttons
+
+  function press(event) {
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    const target = event.target;
+    const ownArrows = target.matches("input, select");
+    const steps = { p: -1, n: 1, ...(ownArrows ? {} : { ArrowLeft: -1, ArrowRight: 1 }) };
+    if (event.key in steps) step(steps[event.key]);
+    else if (/^[1-6]$/.test(event.key) && !target.matches("select")) comparison?.buttons[event.key - 1]?.click();
+    else if (event.key === " " && !target.matches("button, select") && comparison?.flicker) comparison.swap();
+    else return;
+    event.preventDefault();
+  }
+
+  /** Links to pairs are elsewhere on the page, and have the focus again when the pair is closed. */
+  function noteLink(event) {
+    const clicked = event.target.closest?.("a[href^='#pair=']");
+    if (clicked && !pairs.opened) link = clicked;
+  }
+
+  for (const one of dialog.querySelectorAll("[data-step]")) one.onclick = () => step(Number(one.dataset.step));
+  inDialog(".pair-close").onclick = () => dialog.close();
+  dialog.onclose = closed;
+  dialog.onkeydown = press;
+  document.addEventListener("click", noteLink);
+  Object.assign(pairs, { open, close: () => dialog.close() });
+})();
