@@ -223,7 +223,7 @@ def test_sentences_name_photos_without_the_folders_of_the_machine(run: Run) -> N
     write(run, "pairs/p", pair("a", "unpaired", detail="/srv/my/captures/p/a.jpg is /home/me/b.jpg."), pair("b"))
     write(run, "aligned/p", alignment("b", note="/srv/my/captures/p/b.jpg has a damaged profile."))
     params = Params(captures=CapturesParams(root="/srv/my/captures", phones=("p",)))
-    details = {row.id: row.detail for row in pair_rows(Run(run.results, params), ())}
+    details = {row.id: row.detail for row in pair_rows(Run(run.results, params), {})}
     assert details == {"a": "p/a.jpg is b.jpg.", "b": "p/b.jpg has a damaged profile."}
 
 
@@ -234,6 +234,6 @@ def test_the_thumbnails_of_the_split_are_not_read(run: Run, monkeypatch: pytest.
     whole = tables.read_frame
     monkeypatch.setattr(run_module, "read_frame", lambda *given: read.append(given[2]) or whole(*given))
     monkeypatch.setattr(run_module, "read_rows", lambda *given: read.append(given[1]) or tables.read_rows(*given))
-    assert [row.split for row in pair_rows(run, ())] == ["test"]
+    assert [row.split for row in pair_rows(run, {})] == ["test"]
     assert ["pair_id", "split"] in read
     assert Photo not in read
