@@ -120,8 +120,8 @@
     const kept = row.windows === null ? NONE : `${row.accepted ?? 0} of ${row.windows} windows`;
     return [
       ["Certain residual, p95", certain, measured ? TITLES.certain : TITLES.unmeasured],
-      ["Certain windows", of(row.certain), TITLES.certain],
-      ["Amiss windows", of(row.amiss), TITLES.amiss],
+      ["Certain, not masked", of(row.certain), TITLES.certain],
+      ["Amiss, not masked", of(row.amiss), TITLES.amiss],
       ["Residual of all, median", unit(fixed(row.residual_px, 3), "px"), TITLES.all],
       ["Residual of all, p95", unit(fixed(row.residual_p95_px, 3), "px"), TITLES.all],
       ["At place", unit(percent(row.at_place), "%"), "Share of the textured windows that are where they should be."],
