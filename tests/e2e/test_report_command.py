@@ -181,7 +181,10 @@ def test_neither_the_params_files_folder_nor_that_of_the_photos_is_published(
     dpedtool("report", session / "results", *given, "-o", tmp_path / "report")
     told = (tmp_path / "report/report.json").read_text(encoding="utf-8")
     assert json.loads(told)["process"]["changed"] == []
-    assert str(tmp_path) not in told
+    page = (tmp_path / "report/report.html").read_text(encoding="utf-8")
+    for folder in (tmp_path, session):
+        assert str(folder) not in told
+        assert str(folder) not in page
 
 
 def test_an_empty_session_is_said_in_words(dpedtool: Run, browser: Browser, tmp_path: Path) -> None:

@@ -432,6 +432,22 @@ def test_folders_of_pairs_that_are_gone_are_removed_and_others_are_left(
     assert list(shown) == [row.pair_id for row in read_rows(Shown.table_in(out), Shown)] == [A, B]
 
 
+def test_what_others_keep_in_the_folder_of_a_pair_stays(
+    stage: Stage, out: Path, pairs: list[Pair], patches: list[Patch], opened_pairs: list[str]
+) -> None:
+    show_pairs(stage(), out)
+    (out / A / "notes.txt").write_text("mine")
+    opened_pairs.clear()
+    show_pairs(stage(), out)
+    assert opened_pairs == []
+    (out / A / "phone.jpg").unlink()
+    show_pairs(stage(), out)
+    assert (out / A / "phone.jpg").is_file()
+    show_pairs(stage([], pairs[1:], patches), out)
+    assert [path.name for path in (out / A).iterdir()] == ["notes.txt"]
+    assert (out / A / "notes.txt").read_text() == "mine"
+
+
 def test_a_fault_of_the_program_is_told_and_stops_nothing(
     stage: Stage, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

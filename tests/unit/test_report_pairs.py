@@ -139,7 +139,7 @@ def test_the_worst_come_first(run: Run) -> None:
 
 def test_what_is_certain_ranks_aligned_pairs(run: Run) -> None:
     """A sky makes the 95th percentile of the table large; only where nothing is certain does that rank a pair."""
-    p95 = {"sky": 1.6, "shifted": 0.9, "flat": 0.5, "moved": 0.3, "good": 0.2}
+    p95 = {"sky": 1.6, "shifted": 0.9, "flat": 0.5, "moved": 0.3, "good": 0.2, "plain": 0.1}
     write(run, "pairs/p", *(pair(name) for name in p95))
     write(run, "aligned/p", *(alignment(name, residual_px=0.1, residual_p95_px=p95[name]) for name in p95))
     shown = [
@@ -148,9 +148,13 @@ def test_what_is_certain_ranks_aligned_pairs(run: Run) -> None:
         seen("flat", None, 4, 0),
         seen("moved", 0.1, 90, 10),
         seen("good", 0.1, 200, 0),
+        # All of its four windows that tell anything are amiss, which may be chance.
+        seen("plain", None, 0, 4),
     ]
-    assert list(by_id(run, *shown)) == ["moved", "shifted", "flat", "sky", "good"]
-    assert list(by_id(run)) == ["sky", "shifted", "flat", "moved", "good"]
+    rows = by_id(run, *shown)
+    assert list(rows) == ["moved", "shifted", "flat", "sky", "good", "plain"]
+    assert [name for name, row in rows.items() if row.ranks_by_amiss] == ["moved"]
+    assert list(by_id(run)) == ["sky", "shifted", "flat", "moved", "good", "plain"]
 
 
 def test_a_row_says_what_every_stage_left(run: Run) -> None:

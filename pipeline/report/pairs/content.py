@@ -55,6 +55,8 @@ class PairRow:
     """The same after the network."""
     pictures: bool
     """Whether files/pairs/<id>/ has a thumbnail and the rest. It has details.js in any case, which says why not."""
+    ranks_by_amiss: bool = False
+    """Whether so many windows of an aligned pair are amiss that it comes before those that are ranked by a shift."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 from collections.abc import Iterator, Set
 from functools import partial
@@ -13,7 +12,7 @@ import cv2
 
 from dataset import photos
 from dataset.errors import DpedtoolError, Rejection
-from dataset.io import code_digest, digest
+from dataset.io import code_digest, digest, remove_leftovers
 from dataset.schema import Shown
 from dataset.tables import write_rows
 from pipeline import aligned, correlation, geometry, overlay, residuals, shifts, subpixel, transform, warping
@@ -28,7 +27,7 @@ from pipeline.runner import Lost
 
 Item = tuple[Case, Windows]
 
-_OURS = re.compile(r"(thumbnail|phone|dslr)\.jpg|spot-\d+-(phone|dslr)\.png|details\.js|\..*")
+_OURS = re.compile(r"(thumbnail|phone|dslr)\.jpg|spot-\d+-(phone|dslr)\.png|details\.js")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -132,21 +131,33 @@ def _is_whole(place: Path, row: Shown) -> bool:
     return key_of(place) == row.key and _bytes_in(place) == row.bytes
 
 
+def files_of(place: Path) -> list[Path]:
+    """Return the files in the folder of a pair that are ours; what others have put there stays theirs."""
+    return sorted(file for file in place.iterdir() if _OURS.fullmatch(file.name))
+
+
 def _bytes_in(place: Path) -> int:
-    return sum(file.stat().st_size for file in place.iterdir())
+    return sum(file.stat().st_size for file in files_of(place))
 
 
 def _emptied(place: Path) -> Path:
-    if place.is_dir():
-        shutil.rmtree(place)
-    place.mkdir(parents=True)
+    place.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(place, below=False)
+    for file in files_of(place):
+        file.unlink()
     return place
 
 
 def _remove_others(folder: Path, pair_ids: Set[str]) -> None:
     for place in sorted(folder.iterdir()):
-        if place.is_dir() and place.name not in pair_ids and all(map(_is_ours, place.iterdir())):
-            shutil.rmtree(place)
+        if place.is_dir() and place.name not in pair_ids and files_of(place):
+            _emptied(place)
+            _remove_empty(place)
+
+
+def _remove_empty(place: Path) -> None:
+    if not any(place.iterdir()):
+        place.rmdir()
 
 
 def remove_pairs(folder: Path) -> None:
@@ -156,12 +167,7 @@ def remove_pairs(folder: Path) -> None:
     _remove_others(folder, set())
     Shown.table_in(folder).unlink(missing_ok=True)
     for place in (folder, folder.parent):
-        if not any(place.iterdir()):
-            place.rmdir()
-
-
-def _is_ours(file: Path) -> bool:
-    return bool(_OURS.fullmatch(file.name))
+        _remove_empty(place)
 
 
 _CODE = code_digest(

@@ -9,6 +9,7 @@ from typing import Any
 
 from dataset.errors import DpedtoolError
 from pipeline.report.embedding import data_uri
+from pipeline.report.pairs.details import files_of
 
 MOST_BYTES = 300_000_000
 """A browser holds a page's text in one string, of 512 MiB at most in Chromium; base64 adds a third."""
@@ -31,7 +32,7 @@ def embedded(folder: Path, ids: Iterable[str]) -> dict[str, Any]:
         They take more than a browser opens.
 
     """
-    files = [file for pair_id in sorted(ids) for file in sorted((folder / pair_id).iterdir())]
+    files = [file for pair_id in sorted(ids) for file in files_of(folder / pair_id)]
     if (size := sum(file.stat().st_size for file in files)) > MOST_BYTES:
         raise DpedtoolError(
             f"The pictures take {size / 1e6:.0f} MB, more than browsers open in one file ({MOST_BYTES / 1e6:.0f} MB): "

@@ -17,7 +17,9 @@ from pipeline.report.run import PhoneRun, Run
 
 WORST_FIRST: tuple[PairStatus, ...] = ("failed", "rejected", "unpaired", "paired", "aligned")
 MOST_AMISS = 1 / 20
-"""Share of the windows that tell (certain or amiss) from which the 95th percentile itself would be one amiss."""
+"""Share of the windows that are certain or amiss from which the 95th percentile itself would be one amiss."""
+FEWEST_AMISS = 5
+"""Fewer may be chance, as a residual of fewer windows may be."""
 
 
 def reason_words() -> dict[str, dict[str, str]]:
@@ -30,11 +32,11 @@ def pair_rows(run: Run, shown: Mapping[str, Shown]) -> list[PairRow]:
     """Return a row for every pair and lone photo of all phones.
 
     Failed ones come first, then rejected, unpaired, and such as align has not looked at; then the aligned ones. Of
-    these, pairs come first of which more than `MOST_AMISS` of the windows that tell are amiss, by that share. The
-    others follow by the 95th percentile of their certain shifts, the largest first, since a pair is no better than its
-    corners; where that is not known, by the 95th percentile that the table of alignments has, which counts skies and
-    straight edges as well, and where that is missing too, before all of them. Ties go by the median, then by pair_id.
-    Figures are rounded to four decimals.
+    these, pairs come first of which at least `FEWEST_AMISS` windows are amiss, and more than `MOST_AMISS` of those that
+    are certain or amiss, by that share. The others follow by the 95th percentile of their certain shifts, the largest
+    first, since a pair is no better than its corners; where that is not known, by the 95th percentile that the table of
+    alignments has, which counts skies and straight edges as well, and where that is missing too, before all of them.
+    Ties go by the median, then by pair_id. Figures are rounded to four decimals.
 
     Parameters
     ----------
@@ -116,6 +118,7 @@ def _row(case: Case, figures: _Figures, split: str, seen: Shown | None) -> PairR
         psnr_before_db=_rounded(before),
         psnr_after_db=_rounded(after),
         pictures=bool(seen and seen.pictures),
+        ranks_by_amiss=bool(seen and case.status == "aligned" and _share_amiss(seen.amiss, seen.certain)),
     )
 
 
@@ -135,10 +138,11 @@ def _goodness(row: PairRow) -> tuple[int, float, float, float, str]:
         return place, 0, 0, 0, row.id
     p95 = row.residual_p95_px if row.certain_p95_px is None else row.certain_p95_px
     p95, median = (np.inf if value is None else value for value in (p95, row.residual_px))
-    return place, -_share_amiss(row), -p95, -median, row.id
+    return place, -_share_amiss(row.amiss, row.certain), -p95, -median, row.id
 
 
-def _share_amiss(row: PairRow) -> float:
-    """Share amiss of the windows that tell, where it is larger than `MOST_AMISS`; else 0."""
-    share = (row.amiss or 0) / max(1, (row.amiss or 0) + (row.certain or 0))
-    return share if share > MOST_AMISS else 0.0
+def _share_amiss(amiss: int | None, certain: int | None) -> float:
+    """Share amiss of the windows that are certain or amiss, where it counts; else 0."""
+    amiss, certain = amiss or 0, certain or 0
+    counts = amiss >= FEWEST_AMISS and amiss > MOST_AMISS * (amiss + certain)
+    return amiss / (amiss + certain) if counts else 0.0

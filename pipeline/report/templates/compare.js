@@ -1,7 +1,7 @@
-// Two or more pictures of one thing, compared: slider, flicker, checkerboard, side by side.
+// Two pictures of one thing, compared: slider, flicker, checkerboard, side by side.
 //
 // <div data-compare><img data-name="phone" ...> <img data-name="DSLR" ...></div> stands side by side without this
-// script. data-modes="slider flicker" keeps to some of the ways. All text comes in by textContent.
+// script. All text comes in by textContent.
 "use strict";
 (() => {
   const dpedtool = (window.dpedtool = window.dpedtool || {});
@@ -117,9 +117,9 @@
       this.root = root;
       this.pictures = [...root.querySelectorAll("img[data-name]")];
       this.ways = { ...WAYS, ...options.extra };
-      this.modes = options.modes || (root.dataset.modes || "slider flicker sides").split(" ");
+      this.modes = options.modes || ["slider", "flicker", "sides"];
       this.changed = options.changed || (() => {});
-      [this.at, this.count, this.shown, this.left, this.right] = [50, 10, 0, 0, 1];
+      [this.at, this.count, this.shown] = [50, 10, 0];
       this.build();
       const known = this.modes.includes(options.start);
       this.show(known ? options.start : this.modes[0], known);
@@ -178,18 +178,8 @@
       this.stage.replaceChildren(...this.pictures);
       this.zoomed.hidden = name === "sides";
       if (name === "sides") this.enlarge(this.zoomed.lastChild.value = "");
-      if (this.pictures.length > 2 && (name === "slider" || name === "checkers")) this.put(...this.sideChoice());
       this.ways[name].enter(this);
       this.changed(name);
-    }
-
-    /** Of three pictures and more, which two. */
-    sideChoice() {
-      const names = this.pictures.map((picture, index) => [index, picture.dataset.name]);
-      return ["left", "right"].map((side) => select(side === "left" ? "Left" : "Right", names, this[side], (index) => {
-        this[side] = Number(index);
-        this.show(this.mode);
-      }));
     }
 
     put(...controls) {
@@ -197,7 +187,7 @@
     }
 
     names() {
-      return [this.pictures[this.left], this.pictures[this.right]].map((picture) => picture.dataset.name);
+      return this.pictures.map((picture) => picture.dataset.name);
     }
 
     label(text, side = "") {
@@ -206,9 +196,8 @@
 
     /** Lay the left picture over the right one. */
     layer() {
-      const [over, under] = [this.pictures[this.left], this.pictures[this.right]];
-      for (const picture of this.pictures) picture.className = picture === under ? "" : "away";
-      over.className = "over";
+      const [over, under] = this.pictures;
+      [over.className, under.className] = ["over", ""];
       const [first, second] = this.names();
       if (this.mode === "slider") this.stage.append(this.label(first), this.label(second, "right"));
       else this.stage.append(this.label(`${first} over ${second}`));

@@ -93,7 +93,8 @@
     put(".p-p95 span", fixed(row.certain_p95_px, 2));
     put(".p-p95 small", row.residual_p95_px === null ? "" : `all ${fixed(row.residual_p95_px, 2)}`);
     put(".p-sorted", pairs.sortedBy(row));
-    put(".p-place", percent(row.at_place));
+    put(".p-place span", percent(row.at_place));
+    put(".p-place small", row.amiss ? `${row.amiss} amiss` : "");
     put(".p-coverage", percent(row.coverage));
     put(".p-kept span", row.windows === null ? NONE : `${row.accepted ?? 0} / ${row.windows}`);
     put(".p-kept small", row.windows ? `${percent(share(row.accepted, row.windows), 0)} %` : "");

@@ -107,19 +107,21 @@
       + "Aligned pairs are sorted by this, the worst first.",
     unmeasured: "Fewer than five windows have a shift that is known to a quarter of a px: the pair is sorted by the "
       + "95th percentile of all windows instead.",
+    unlaid: "The photos were not laid on each other for this page, so that nothing was measured.",
     all: "Windows that fit well anywhere, as the table of alignments has it: skies and straight edges, where any "
       + "shift fits, are among them.",
     amiss: "Windows outside the mask that show clearly elsewhere, or not at all. Pairs with more than one in twenty "
-      + "of those that tell (certain or amiss) come before all other aligned ones.",
+      + "of those that are certain or amiss, and five at least, come before all other aligned ones.",
   };
 
   function figures(row) {
     const of = (count) => (count === null ? NONE : `${count}`);
     const measured = row.certain_p95_px !== null;
+    const why = row.certain === null ? TITLES.unlaid : TITLES.unmeasured;
     const certain = measured ? unit(fixed(row.certain_p95_px, 3), "px") : "not measured";
     const kept = row.windows === null ? NONE : `${row.accepted ?? 0} of ${row.windows} windows`;
     return [
-      ["Certain residual, p95", certain, measured ? TITLES.certain : TITLES.unmeasured],
+      ["Certain residual, p95", certain, measured ? TITLES.certain : why],
       ["Certain, not masked", of(row.certain), TITLES.certain],
       ["Amiss, not masked", of(row.amiss), TITLES.amiss],
       ["Residual of all, median", unit(fixed(row.residual_px, 3), "px"), TITLES.all],

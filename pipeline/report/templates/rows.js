@@ -60,6 +60,7 @@
   /** What a card says of the figure that the list is sorted by; worst first, of the one that ranks aligned pairs. */
   function sortedBy(row) {
     if (!pairs.state.sort && row.status !== "aligned") return ""; // by its status, which stands beside it
+    if (!pairs.state.sort && row.ranks_by_amiss) return `${row.amiss} amiss`;
     const worst = row.certain_p95_px === null && row.residual_p95_px !== null ? "residual_p95_px" : "certain_p95_px";
     const shown = COLUMNS[pairs.state.sort]?.text ? pairs.state.sort : worst;
     return COLUMNS[shown].text(COLUMNS[shown].of(row));
