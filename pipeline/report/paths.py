@@ -12,8 +12,9 @@ from typing import Any
 from dataset.places import is_url
 
 _NAME = r"[^\s/\"'`]+"
-# Not within a word, a URL, an end tag or a fraction.
-_START = r"(?<![\w:/.~<)-])"
+# Not within a word, a URL, an end tag or a fraction; user:/path is one of another machine.
+_START = r"(?<![\w/.~<)-])(?!(?<=:)//)"
+_FILE_URL = re.compile(r"(?<!\w)file:(?://[^\s/]*)?(?=/)", re.IGNORECASE)
 _AT_END = ".,:;)]>"
 
 
@@ -36,7 +37,9 @@ class Paths:
 
     def shorten(self, text: str) -> str:
         """Return a text that names no folder of this machine."""
-        return self._pattern.sub(self._short, self._detours.sub("", text)) if "/" in text else text
+        if "/" not in text:
+            return text
+        return self._pattern.sub(self._short, self._detours.sub("", _FILE_URL.sub("", text)))
 
     def shorten_all(self, data: Any) -> Any:
         """Return plain data, as JSON has it, in which every text is shortened."""
@@ -59,7 +62,8 @@ class Paths:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        several = rf"(?:~|\.\.?)?(?:/{_NAME})+"
+        # A single name after a slash is rather a unit or a choice: 50 /100 windows, Sony /Canon.
+        several = rf"(?:(?:~|\.\.?)(?:/+{_NAME})+|(?:/+{_NAME}){{2,}})"
         detour = rf"(?:{_NAME}/)+\.\.(?:/{_NAME})+"
         return re.compile(rf"{_START}(?:(?:{self._roots})(?=/|\W|$)(?:/{_NAME})*|{several}|{detour})")
 

@@ -70,7 +70,17 @@ def test_quantiles_stand_below_and_in_what_is_read_out() -> None:
         ("accepted", 2, ["0.200", "0.280", "0.290"])
     ]
     assert chart.unit == "px"
-    assert chart.described == "Histogram of residual over windows: 2 accepted, median 0.200, 95 % 0.290."
+    assert (
+        chart.described
+        == "Histogram of residual over windows: 2 accepted, median 0.200\u00a0px, 95th percentile 0.290\u00a0px."
+    )
+
+
+def test_a_measure_without_a_unit_is_said_to_have_none() -> None:
+    of = dataclasses.asdict(distribution("ncc", "windows", "", {"a": {"accepted": np.array([0.9])}}, highest=1.0))
+    chart = histogram("Session", of, of["session"], ["accepted"], "NCC")
+    assert chart.x.name == "NCC, no unit"
+    assert chart.described == "Histogram of NCC over windows: 1 accepted, median 0.9000, 95th percentile 0.9000."
 
 
 def test_without_values_there_is_a_word_and_no_bar() -> None:

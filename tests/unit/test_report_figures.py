@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 import re
@@ -88,8 +89,22 @@ def test_clocks_are_those_of_synchronisation_json(run: Run) -> None:
     assert found["clocks"]["a"]["ties"] == written["ties"]
     assert found["clocks"]["a"]["exif_resolution_s"] == written["exif_resolution_s"]
     photos = {"phone_photos": 4, "dslr_photos": 3, "pairs": 3, "unpaired": 1, "matched_by": {"clock": 3}}
+    photos |= {"phone_unpaired": 1, "dslr_unpaired": 0}
     assert found["photos"]["a"] == photos
     assert [(reason["reason"], reason["all"]) for reason in found["unpaired_reasons"]] == [("no_dslr_photo", 1)]
+
+
+def test_a_photo_without_a_mate_is_its_own_cameras(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    alone: dict[str, Any] = {"status": "unpaired", "phone_path": None}
+    lone = [
+        pair("two", reason="no_phone_photo", **alone),
+        pair("three", reason="unusable_name", dslr_path=None, **alone),
+        pair("four", reason="unusable_name", scene_id=None, dslr_path=None, **alone),
+    ]
+    write_pairs(run, [pair("one"), *lone], synchronisation(unpaired={"no_phone_photo": 1, "unusable_name": 2}))
+    photos = figures(run)["session"]["photos"]["a"]
+    assert (photos["unpaired"], photos["phone_unpaired"], photos["dslr_unpaired"]) == (3, 1, 2)
 
 
 def test_the_clock_offset_of_each_pair_is_dslr_minus_phone_over_the_hours(run: Run) -> None:
@@ -248,7 +263,7 @@ def test_the_proof_is_told_as_it_was_found(run: Run, changes: dict[str, Any], wo
 
 
 def test_without_a_proof_that_is_said(run: Run) -> None:
-    assert any("`dpedtool split --verify` does" in sentence for sentence in said(run))
+    assert any("`dpedtool split --verify` does it" in sentence for sentence in said(run))
     assert figures(run)["sides"]["proof"] is None
 
 
@@ -424,8 +439,8 @@ def test_an_imported_set_is_said_to_be_one_of_which_nothing_can_be_proven(tmp_pa
     run = imported_run(tmp_path)
     assert said(run) == [
         "Not run yet for a: train and evaluate.",
-        "The patches of a were imported: no scenes or photos of them are known, so that nothing can prove that the "
-        "split does not leak.",
+        "The patches of a were imported: no scenes or photos of them are known, so that whether the split leaks "
+        "cannot be checked.",
         "4 of 5 imported patches can be used (80 %); the shift left in them is 0.15 px (median), 0.28 px (95th "
         "percentile).",
     ]
@@ -513,6 +528,14 @@ def test_no_folder_of_the_machine_is_published(run: Run) -> None:
             ["a/one.jpg is looked at"],
             ["b.jpg"],
         )
+
+
+def test_values_of_parameters_are_published_as_they_are(run: Run) -> None:
+    # A value is no text of a path, though it may look like one.
+    release = dataclasses.replace(run.params.release, description="Sony /Canon/Nikon")
+    params = dataclasses.replace(run.params, release=release)
+    published = figures(Run(run.results, params))["process"]["params"]["release"]
+    assert published["description"] == "Sony /Canon/Nikon"
 
 
 def test_a_default_that_is_relative_to_the_params_file_is_not_changed(tmp_path: Path) -> None:

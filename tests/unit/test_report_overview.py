@@ -14,6 +14,7 @@ from report_rig import (
     HOSTILE,
     alignment,
     card,
+    pair,
     record,
     render_part,
     run_of,
@@ -115,6 +116,31 @@ def test_clocks_on_the_page_are_those_of_synchronisation_json(run: Run) -> None:
     assert cells[start + 7] == "1\u00a0s / 0.01\u00a0s"
 
 
+def test_a_lone_photo_of_the_dslr_stands_in_its_row(tmp_path: Path) -> None:
+    run = run_of(tmp_path, "a", "b")
+    lone = pair("two", status="unpaired", reason="no_phone_photo", phone_path=None)
+    write_pairs(run, [pair("one"), lone], synchronisation(unpaired={"no_phone_photo": 1}), "a")
+    write_pairs(run, [pair("one", "b")], synchronisation(unpaired={}), "b")
+    rows = re.findall(r"<tr><th scope=\"row\">.*?</tr>", rendered(run).split('id="clocks"')[0], re.DOTALL)
+    own = [[" ".join(cell.split()) for cell in read(row).cells] for row in rows]
+    assert [(cells[0], cells[4]) for cells in own[:3]] == [("dslr the DSLR", "1 at a, 0 at b"), ("a", "0"), ("b", "0")]
+
+
+def test_scores_of_a_phone_are_a_group_of_rows(run: Run) -> None:
+    reader = read(rendered(run))
+    groups = [of for tag, of in reader.elements if tag == "th" and of.get("scope") == "rowgroup"]
+    assert groups == [{"scope": "rowgroup", "rowspan": "2"}]
+    heads = [cell.strip() for cell in reader.cells]
+    start = heads.index("protocol")
+    assert heads[start - 1 : start + 3] == ["Phone", "protocol", "patches", "measure"]
+
+
+def test_times_are_said_to_be_of_the_last_runs(run: Run) -> None:
+    text = rendered(run)
+    assert "Each time is of the last run of its command" in text
+    assert '<th scope="row">sum of the last runs</th>' in text
+
+
 def test_the_sentence_of_the_training_and_its_curves_are_there(run: Run) -> None:
     text = rendered(run)
     assert "20 iterations of 8 patches each on 291 patches" in text
@@ -163,7 +189,7 @@ def test_a_run_of_nothing_has_a_page(tmp_path: Path) -> None:
     assert "No stage has left anything in" in text
     assert text.count("The stage has not run.") >= 3
     assert "Not measured." in text
-    assert "No times were recorded" in text
+    assert "Times are recorded by <code>dpedtool --record</code>" in text
 
 
 def test_a_run_without_a_single_camera_has_a_page(tmp_path: Path) -> None:
@@ -279,9 +305,11 @@ def test_an_imported_set_is_said_to_be_one(tmp_path: Path) -> None:
         "Pairs aligned none imported patches have no photos",
         "Residual of the pairs not measured imported patches have no photos",
         "Patches, imported 1 of 1 100 % kept",
-        "Patches to train, validate, test 1 / 0 / 0 no scenes are known; no proof is possible",
+        "Patches to train, validate, test 1 / 0 / 0 no scenes are known; leaks cannot be checked",
     ]
-    assert "no proof is possible that none is on two sides" in text
+    assert "whether a scene is on two sides cannot be checked" in text
+    assert "The limits are those of the params file now" not in text
+    assert "no shift between photos is left to measure" in text
     assert "dpedtool split --verify" not in text
 
 

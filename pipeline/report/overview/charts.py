@@ -131,7 +131,7 @@ def histogram(title: str, told: Mapping[str, Any], counts: Mapping[str, Any], pa
 
     """
     edges, unit = told["edges"], told["unit"]
-    x_name, y_name = f"{name}, {unit}" if unit else name, told["of"]
+    x_name, y_name = f"{name}, {unit or 'no unit'}", told["of"]
     drawn = [part for part in parts if part in counts and counts[part]["measured"]]
     if not edges or not drawn:
         return Chart(
@@ -168,14 +168,21 @@ def _bars(
 
 
 def _histogram_in_words(told: Mapping[str, Any], counts: Mapping[str, Any], drawn: list[str], name: str) -> str:
-    parts = [_quantiles(told, part, counts[part]) for part in drawn]
-    said = [f"{part.measured:,} {part.part}, median {part.values[0]}, 95 % {part.values[2]}" for part in parts]
+    said = [_part_in_words(told, part, counts[part]) for part in drawn]
     return f"Histogram of {name} over {told['of']}: {'; '.join(said)}."
 
 
+def _part_in_words(told: Mapping[str, Any], name: str, part: Mapping[str, Any]) -> str:
+    median, p95 = (number(part[quantile], _digits_of(told), told["unit"]) for quantile in ("median", "p95"))
+    return f"{part['measured']:,} {plainly(name)}, median {median}, 95th percentile {p95}"
+
+
+def _digits_of(told: Mapping[str, Any]) -> int:
+    return 3 if told["unit"] else 4
+
+
 def _quantiles(told: Mapping[str, Any], name: str, part: Mapping[str, Any]) -> Quantiles:
-    digits = 3 if told["unit"] else 4
-    values = [number(part[quantile], digits) for quantile in ("median", "p90", "p95")]
+    values = [number(part[quantile], _digits_of(told)) for quantile in ("median", "p90", "p95")]
     return Quantiles(plainly(name), part["measured"], values)
 
 

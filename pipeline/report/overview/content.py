@@ -20,8 +20,8 @@ SCORED = {
 """Versions of the test patches, as metrics.json names them, and the page."""
 CURVE_NAMES = {
     "validation_psnr_db": ("PSNR on the validation patches", "PSNR, dB"),
-    "validation_ms_ssim": ("MS-SSIM on the validation patches", "MS-SSIM"),
-    "train_loss": ("Loss on the training patches", "loss"),
+    "validation_ms_ssim": ("MS-SSIM on the validation patches", "MS-SSIM, no unit"),
+    "train_loss": ("Loss on the training patches", "loss, no unit"),
 }
 STEPS = {
     "read": "read files, prove sums",

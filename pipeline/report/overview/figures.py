@@ -75,4 +75,6 @@ def figures(run: Run) -> dict[str, Any]:
     # Through JSON, so that the page is filled with just what report.json holds.
     plain = json.loads(json.dumps(dataclasses.asdict(found), allow_nan=False))
     published: dict[str, Any] = run.paths.shorten_all(plain)
+    # Their files are named without folders already; other values may have a slash.
+    published["process"]["params"] = plain["process"]["params"]
     return published

@@ -84,8 +84,8 @@ def _imported(run: Run) -> Iterator[Sentence]:
     if names:
         yield Sentence(
             "warn",
-            f"The patches of {_listed(names)} were imported: no scenes or photos of them are known, so that nothing "
-            "can prove that the split does not leak.",
+            f"The patches of {_listed(names)} were imported: no scenes or photos of them are known, so that whether "
+            "the split leaks cannot be checked.",
         )
 
 
@@ -238,13 +238,13 @@ def _sides(sides: Sides | None) -> Iterator[Sentence]:
 def _leakage(sides: Sides) -> Sentence:
     proof = sides.proof
     if proof is None:
-        return Sentence("warn", "Nothing proves that the split does not leak: `dpedtool split --verify` does.")
+        return Sentence("warn", "The split is not verified: `dpedtool split --verify` does it.")
     if proof.faults:
         return Sentence("bad", f"The split leaks or is damaged: {counted(len(proof.faults), 'fault')} found.")
     if not proof.is_current:
         return Sentence("warn", "The split has changed since it was verified: verify it again.")
     if not proof.is_proof:
-        return Sentence("warn", "Nothing that leaks was found in the split, but that is no proof.")
+        return Sentence("warn", "No leak was found, which is no proof.")
     return Sentence("good", "The split is proven not to leak: no scene, photo or near-duplicate is on two sides.")
 
 

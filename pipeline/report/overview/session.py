@@ -50,6 +50,10 @@ class Photos:
     dslr_photos: int
     pairs: int
     unpaired: int
+    """Photos of either camera without a mate."""
+    phone_unpaired: int
+    """Those of the phone, as the table of pairs has them."""
+    dslr_unpaired: int
     matched_by: dict[str, int]
     """Pairs by what told that they belong together, as column matched_by of the table of pairs says."""
 
@@ -177,7 +181,18 @@ def _photos(phone: PhoneRun) -> Photos | None:
         return None
     with as_written(of_stage(phone, SYNCHRONISATION)):
         shots, unpaired = told["shots"], sum(told["unpaired"].values())
-        return Photos(shots["phone"], shots["dslr"], told["paired"], unpaired, dict(told["matched_by"]))
+        by_phone, by_dslr = _lone_photos(phone.pairs or ())
+        return Photos(
+            shots["phone"], shots["dslr"], told["paired"], unpaired, by_phone, by_dslr, dict(told["matched_by"])
+        )
+
+
+def _lone_photos(rows: Iterable[Pair]) -> tuple[int, int]:
+    """Count the photos without a mate: the phone's, and the DSLR's."""
+    lone = [row for row in rows if row.status == "unpaired"]
+    # A photo of the DSLR whose name cannot be written has no path, but names its scene.
+    of_dslr = sum(row.scene_id is not None and row.phone_path is None for row in lone)
+    return len(lone) - of_dslr, of_dslr
 
 
 def _unpaired(phone: PhoneRun) -> Mapping[str, int]:
