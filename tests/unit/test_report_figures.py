@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
 import math
 import re
@@ -528,14 +527,6 @@ def test_no_folder_of_the_machine_is_published(run: Run) -> None:
             ["a/one.jpg is looked at"],
             ["b.jpg"],
         )
-
-
-def test_values_of_parameters_are_published_as_they_are(run: Run) -> None:
-    # A value is no text of a path, though it may look like one.
-    release = dataclasses.replace(run.params.release, description="Sony /Canon/Nikon")
-    params = dataclasses.replace(run.params, release=release)
-    published = figures(Run(run.results, params))["process"]["params"]["release"]
-    assert published["description"] == "Sony /Canon/Nikon"
 
 
 def test_a_default_that_is_relative_to_the_params_file_is_not_changed(tmp_path: Path) -> None:

@@ -80,11 +80,11 @@ def run_content(figures: Mapping[str, Any], params: Params) -> dict[str, Any]:
         Whose meanings are shown beside the values.
 
     """
-    meanings = {
-        field.name: {key: getattr(params, field.name).meaning(key) for key in figures["process"]["params"][field.name]}
-        for field in dataclasses.fields(params)
-    }
     process = figures["process"]
+    meanings = {
+        section: {key: getattr(params, section).meaning(key) for key in values}
+        for section, values in process["params"].items()
+    }
     changed = {
         section: [key for key in values if f"{section}.{key}" in process["changed"]]
         for section, values in process["params"].items()

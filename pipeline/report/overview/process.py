@@ -1,4 +1,4 @@
-"""How a run was made: time and memory of each command, versions, and all parameters."""
+"""How a run was made: time and memory of each command, versions, and the parameters."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from dataset.params import FILES, STRICT, Params, describe
 from dataset.places import as_place, is_url
 from dataset.schema import Timing
 from pipeline.report.overview.written import CARD, SELECTION, as_written, of_stage
-from pipeline.report.run import PhoneRun, Run
+from pipeline.report.run import STAGES, PhoneRun, Run
 
+SECTIONS = ("captures", *STAGES)
+"""Sections of the parameters that made what the report shows; dvc.yaml has the same, so that it is made anew."""
 STEPS = tuple(field.name for field in dataclasses.fields(Timing) if field.name.endswith("_s"))
 
 
@@ -77,7 +79,7 @@ class Process:
     is_of_one_version: bool
     """Whether all commands ran with the same versions."""
     params: dict[str, dict[str, Any]]
-    """All parameters as the params file has them now, by section; files relative to its folder, or their name."""
+    """As the params file has them now, by section of `SECTIONS`; files relative to its folder, or their name."""
     changed: list[str]
     """Those that are not their default: section.name."""
     differences: list[Difference]
@@ -158,14 +160,14 @@ def _times(phone: PhoneRun) -> PairTimes | None:
 
 
 def _sections(params: Params) -> dict[str, dict[str, Any]]:
-    return {field.name: describe(getattr(params, field.name)) for field in dataclasses.fields(params)}
+    return {name: describe(getattr(params, name)) for name in SECTIONS}
 
 
 def _published(run: Run) -> dict[str, dict[str, Any]]:
-    """All parameters, without the folders of this machine."""
+    """The parameters of `SECTIONS`, without the folders of this machine."""
     sections = _sections(run.params)
     for section, key in FILES:
-        if (file := sections[section][key]) is not None:
+        if section in sections and (file := sections[section][key]) is not None:
             sections[section][key] = _file_name(file, run.params_folder)
     return sections
 
