@@ -9,8 +9,8 @@ from typing import Any
 from dataset.errors import DpedtoolError
 from dataset.io import read_json
 from pipeline.report.embedding import PagePicture, data_uri
-from pipeline.report.overview.written import METRICS, as_written, of_stage
-from pipeline.report.run import PhoneRun, Run
+from pipeline.report.overview.written import as_written
+from pipeline.report.run import METRICS, PhoneRun, Run
 
 LIST, FOLDER = "examples.json", "examples"
 """What `dpedtool evaluate` calls them, beside its scores."""
@@ -109,7 +109,7 @@ def _of_phone(phone: PhoneRun) -> PhoneNetwork:
     if not table.is_file():
         return PhoneNetwork(phone.name, f"There are no examples, since an earlier version left the scores: {_AGAIN}.")
     trained = (phone.card or {}).get("trained", True) is not False
-    with as_written(of_stage(phone, METRICS)):
+    with as_written(phone.file(METRICS)):
         summary = _summary(phone.metrics, trained)
     if not summary:
         return PhoneNetwork(phone.name, "There are no test patches, so there is nothing to show of the network.")

@@ -15,12 +15,26 @@ from dataset.io import read_json
 from dataset.params import Params
 from dataset.schema import Alignment, Pair, Patch, Photo, Row, Sample, Score, Timing
 from dataset.tables import read_frame, read_rows
+from dataset.verification import VERDICT
 from pipeline.report.paths import Paths
 
 RowT = TypeVar("RowT", bound=Row)
 
 STAGES = ("pair", "align", "patches", "split", "train", "evaluate")
 """The stages that a report tells of, in their order."""
+SYNCHRONISATION, SELECTION, IMPORTED = "synchronisation.json", "selection.json", "imported.json"
+RECORDS = "records"
+CARD, HISTORY, METRICS = "model.json", "history.csv", "metrics.json"
+_FOLDERS = {
+    SYNCHRONISATION: "pairs",
+    SELECTION: "patches",
+    IMPORTED: "patches",
+    CARD: "models",
+    HISTORY: "models",
+    METRICS: "evaluations",
+}
+"""Below the results, by what stages leave there of each phone beside their tables. Written here anew, since a report
+that imported the stages would be made anew whenever their code changes."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +46,10 @@ class PhoneRun:
     paths: Paths = field(default_factory=Paths)
     """What shortens the paths in the sentences of its tables."""
 
+    def file(self, name: str) -> Path:
+        """Return where a file of this phone is, by one of the names above."""
+        return self.results / _FOLDERS[name] / self.name / name
+
     @cached_property
     def pairs(self) -> list[Pair] | None:
         """Pairs and lone photos."""
@@ -40,7 +58,7 @@ class PhoneRun:
     @cached_property
     def synchronisation(self) -> dict[str, Any] | None:
         """synchronisation.json, as `pipeline.synchronisation.synchronisation` describes it."""
-        return _json(self.results / "pairs" / self.name / "synchronisation.json")
+        return _json(self.file(SYNCHRONISATION))
 
     @cached_property
     def alignments(self) -> list[Alignment] | None:
@@ -97,12 +115,12 @@ class PhoneRun:
     @cached_property
     def selection(self) -> dict[str, Any] | None:
         """selection.json: how many windows were kept, by what they show."""
-        return _json(self.results / "patches" / self.name / "selection.json")
+        return _json(self.file(SELECTION))
 
     @cached_property
     def imported(self) -> dict[str, Any] | None:
         """imported.json: what `dpedtool release import` made the patches with, of which no photos are known."""
-        return None if self.selection else _json(self.results / "patches" / self.name / "imported.json")
+        return None if self.selection else _json(self.file(IMPORTED))
 
     def samples(self, only: Sequence[str]) -> pd.DataFrame | None:
         """Return these columns of the table of accepted patches and their split."""
@@ -115,12 +133,12 @@ class PhoneRun:
     @cached_property
     def card(self) -> dict[str, Any] | None:
         """model.json: the network and how it was trained."""
-        return _json(self.results / "models" / self.name / "model.json")
+        return _json(self.file(CARD))
 
     @cached_property
     def history(self) -> pd.DataFrame | None:
         """history.csv: a row a validation; None for a network that was not trained here."""
-        path = self.results / "models" / self.name / "history.csv"
+        path = self.file(HISTORY)
         if not path.is_file():
             return None
         try:
@@ -137,7 +155,7 @@ class PhoneRun:
     @cached_property
     def metrics(self) -> dict[str, Any] | None:
         """metrics.json: mean scores by protocol, as `dvc metrics` shows them."""
-        return _json(self.evaluation / "metrics.json")
+        return _json(self.file(METRICS))
 
     @cached_property
     def scores(self) -> pd.DataFrame | None:
@@ -152,8 +170,8 @@ class PhoneRun:
             "align": Alignment.table_in(self.results / "aligned" / self.name),
             "patches": self.patch_table,
             "split": self._sample_table,
-            "train": self.results / "models" / self.name / "model.json",
-            "evaluate": self.evaluation / "metrics.json",
+            "train": self.file(CARD),
+            "evaluate": self.file(METRICS),
         }
         needless = ("pair", "align") if self.imported else ()
         return tuple(stage for stage, table in tables.items() if stage not in needless and not table.is_file())
@@ -189,7 +207,12 @@ class Run:
     @cached_property
     def verdict(self) -> dict[str, Any] | None:
         """What `dpedtool split --verify --verdict` wrote."""
-        return _json(self.results / "splits" / "verdict.json")
+        return _json(self.verdict_file)
+
+    @property
+    def verdict_file(self) -> Path:
+        """Where the recipe has it written."""
+        return self.results / "splits" / VERDICT
 
     @cached_property
     def records(self) -> dict[str, dict[str, Any]]:
@@ -198,9 +221,13 @@ class Run:
         Those of phones that are not of this run any more are left out.
         """
         phones = {phone.name for phone in self.phones}
-        files = sorted((self.results / "records").glob("*.json"))
+        files = sorted((self.results / RECORDS).glob("*.json"))
         known = [path for path in files if path.stem.partition(".")[2] in {"", *phones}]
         return {path.stem: read_json(path) for path in known}
+
+    def record_file(self, name: str) -> Path:
+        """Return where the recipe has the record of this name written."""
+        return self.results / RECORDS / f"{name}.json"
 
     @cached_property
     def is_simulated(self) -> bool:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.report.overview.written import SELECTION, as_written, of_stage
-from pipeline.report.run import PhoneRun, Run
+from pipeline.report.overview.written import as_written
+from pipeline.report.run import SELECTION, PhoneRun, Run
 
 MOST_BINS = 30
 LEFT_OUT, LEFT_OUT_NCC = 0.01, 0.05
@@ -216,6 +216,6 @@ def _common_limit(run: Run, name: str) -> float | None:
     limits = set()
     for phone in run.phones:
         if phone.selection:
-            with as_written(of_stage(phone, SELECTION)):
+            with as_written(phone.file(SELECTION)):
                 limits.add(phone.selection["params"][name])
     return limits.pop() if len(limits) == 1 else None

@@ -9,8 +9,8 @@ from typing import Any
 from dataset.errors import DpedtoolError
 from pipeline.report.overview.published import SCORES, PublishedScore
 from pipeline.report.overview.words import counted
-from pipeline.report.overview.written import CARD, METRICS, as_written, finite, of_stage
-from pipeline.report.run import PhoneRun, Run
+from pipeline.report.overview.written import as_written, finite
+from pipeline.report.run import CARD, HISTORY, METRICS, PhoneRun, Run
 
 PROTOCOLS = ("image", "batch")
 VERSIONS = ("before", "colour", "oracle", "after")
@@ -65,7 +65,7 @@ def _training(phone: PhoneRun) -> Training | None:
     card = phone.card
     if card is None:
         return None
-    with as_written(of_stage(phone, CARD)):
+    with as_written(phone.file(CARD)):
         is_trained = bool(card.get("trained", True))
         best = card["training"]["best_validation"]["iteration"] if is_trained and "training" in card else None
         return Training(_in_words(card), is_trained, best, _history(phone) if "training" in card else None)
@@ -89,7 +89,7 @@ def _in_words(card: Mapping[str, Any]) -> str:
 
 def _history(phone: PhoneRun) -> dict[str, list[float | None]]:
     table = phone.history
-    path = of_stage(phone, CARD).with_name("history.csv")
+    path = phone.file(HISTORY)
     if table is None:
         # What somebody else trained brings none, but this was trained here.
         raise DpedtoolError(f"{path} is missing: train again.")
@@ -104,7 +104,7 @@ def _scores(phone: PhoneRun) -> dict[str, Any] | None:
     scores = phone.metrics
     if scores is None:
         return None
-    with as_written(of_stage(phone, METRICS)):
+    with as_written(phone.file(METRICS)):
         for protocol in PROTOCOLS:
             _check(scores[protocol])
     return scores

@@ -12,8 +12,8 @@ from typing import Any
 from dataset.params import FILES, STRICT, Params, describe
 from dataset.places import as_place, is_url
 from dataset.schema import Timing
-from pipeline.report.overview.written import CARD, SELECTION, as_written, of_stage
-from pipeline.report.run import STAGES, PhoneRun, Run
+from pipeline.report.overview.written import as_written
+from pipeline.report.run import CARD, SELECTION, STAGES, PhoneRun, Run
 
 SECTIONS = ("captures", *STAGES)
 """Sections of the parameters that made what the report shows; dvc.yaml has the same, so that it is made anew."""
@@ -123,7 +123,7 @@ def _in_order(item: tuple[str, Any]) -> tuple[int, str]:
 
 def _record(run: Run, name: str, record: Mapping[str, Any]) -> Record:
     stage, _, phone = name.partition(".")
-    with as_written(run.results / "records" / f"{name}.json"):
+    with as_written(run.record_file(name)):
         numbers = {key: record[key] for key in ("wall_s", "cpu_s", "memory_mb", "processors")}
         for number in numbers.values():
             if number is not None:
@@ -145,7 +145,7 @@ def _as_text(command: Any) -> str:
 def _versions(run: Run) -> list[Version]:
     found: dict[tuple[str, str], list[str]] = {}
     for name, record in sorted(run.records.items(), key=_in_order):
-        with as_written(run.results / "records" / f"{name}.json"):
+        with as_written(run.record_file(name)):
             for package, version in record["versions"].items():
                 found.setdefault((str(package), str(version)), []).append(name)
     return [Version(*key, used_by) for key, used_by in sorted(found.items())]
@@ -200,13 +200,13 @@ def _of_patches(phone: PhoneRun, params: Params) -> Iterator[Difference]:
     if phone.selection is not None:
         # With the limits of the mode in place of null, as the stage records them.
         now = describe(params.patches) | {name: params.patches.limit(name) for name in STRICT}
-        with as_written(of_stage(phone, SELECTION)):
+        with as_written(phone.file(SELECTION)):
             yield from _differing("patches", phone.name, phone.selection["params"], now)
 
 
 def _of_training(phone: PhoneRun, params: Params) -> Iterator[Difference]:
     if phone.card is not None and "training" in phone.card:
-        with as_written(of_stage(phone, CARD)):
+        with as_written(phone.file(CARD)):
             recorded = phone.card["training"]["params"]
             yield from _differing("train", phone.name, recorded, describe(params.train))
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dataset.schema import Alignment, Pair, Row
-from pipeline.report.overview.written import SYNCHRONISATION, as_written, of_stage
-from pipeline.report.run import PhoneRun, Run
+from pipeline.report.overview.written import as_written
+from pipeline.report.run import SYNCHRONISATION, PhoneRun, Run
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def _photos(phone: PhoneRun) -> Photos | None:
     told = phone.synchronisation
     if told is None:
         return None
-    with as_written(of_stage(phone, SYNCHRONISATION)):
+    with as_written(phone.file(SYNCHRONISATION)):
         shots, unpaired = told["shots"], sum(told["unpaired"].values())
         by_phone, by_dslr = _lone_photos(phone.pairs or ())
         return Photos(
@@ -225,7 +225,7 @@ def _clock(phone: PhoneRun, first: datetime | None) -> Clock | None:
     told = phone.synchronisation
     if told is None or first is None:
         return None
-    with as_written(of_stage(phone, SYNCHRONISATION)):
+    with as_written(phone.file(SYNCHRONISATION)):
         if told["clock"] is None:
             return None
         timed = sorted((dslr, dslr - phone_time) for dslr, phone_time in _times(phone))

@@ -133,8 +133,10 @@ def _proof(run: Run) -> Proof | None:
     verdict: dict[str, Any] | None = run.verdict
     if verdict is None:
         return None
-    folder = run.results / "splits"
-    with as_written(folder / "verdict.json"):
+    with as_written(run.verdict_file):
         return Proof(
-            is_current(folder, verdict), bool(verdict["is_proof"]), list(verdict["said"]), list(verdict["faults"])
+            is_current(run.verdict_file.parent, verdict),
+            bool(verdict["is_proof"]),
+            list(verdict["said"]),
+            list(verdict["faults"]),
         )

@@ -12,8 +12,8 @@ import numpy as np
 from dataset.schema import Patch
 from pipeline.report.overview.published import YIELDS, PublishedYield
 from pipeline.report.overview.session import Reason, reasons
-from pipeline.report.overview.written import SELECTION, as_written, of_stage
-from pipeline.report.run import PhoneRun, Run
+from pipeline.report.overview.written import as_written
+from pipeline.report.run import SELECTION, PhoneRun, Run
 
 
 @dataclass(frozen=True)
@@ -101,14 +101,14 @@ def _told(phone: PhoneRun, name: str) -> Mapping[str, Any]:
     """A part of selection.json; empty where there is none."""
     if phone.selection is None:
         return {}
-    with as_written(of_stage(phone, SELECTION)):
+    with as_written(phone.file(SELECTION)):
         return dict(phone.selection[name])
 
 
 def _counts(phone: PhoneRun) -> WindowCounts | None:
     if phone.selection is None:
         return _counted(phone)
-    with as_written(of_stage(phone, SELECTION)):
+    with as_written(phone.file(SELECTION)):
         found, accepted = phone.selection["windows"], phone.selection["accepted"]
         return WindowCounts(found, accepted, found - accepted)
 
@@ -133,7 +133,7 @@ def _shares(phones: Iterable[PhoneRun]) -> dict[str, dict[str, list[Bin]]]:
     shares: dict[str, dict[str, list[Bin]]] = {}
     for phone in phones:
         for measure, bins in _told(phone, "by").items():
-            with as_written(of_stage(phone, SELECTION)):
+            with as_written(phone.file(SELECTION)):
                 shares.setdefault(measure, {})[phone.name] = [
                     Bin(item["from"], item["to"], item["windows"], item["accepted"], item["share"]) for item in bins
                 ]
@@ -170,5 +170,5 @@ def _ratio(part: float, whole: float | None) -> float | None:
 
 
 def _side(phone: PhoneRun) -> int:
-    with as_written(of_stage(phone, SELECTION)):
+    with as_written(phone.file(SELECTION)):
         return int(_told(phone, "params")["size_px"])

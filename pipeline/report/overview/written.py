@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from dataset.errors import DpedtoolError
-from pipeline.report.run import PhoneRun
-
-SYNCHRONISATION, SELECTION, CARD, METRICS = "synchronisation.json", "selection.json", "model.json", "metrics.json"
 
 
 @contextlib.contextmanager
@@ -33,14 +30,3 @@ def as_written(path: Path) -> Iterator[None]:
 def finite(value: Any) -> float | None:
     """Return a number, or None where it is none, infinite or missing, as JSON has no word for these."""
     return float(value) if value is not None and math.isfinite(value) else None
-
-
-def of_stage(phone: PhoneRun, name: str) -> Path:
-    """Return where a stage leaves a JSON file on a phone."""
-    folders = {
-        SYNCHRONISATION: "pairs",
-        SELECTION: "patches",
-        CARD: "models",
-        METRICS: "evaluations",
-    }
-    return phone.results / folders[name] / phone.name / name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,10 @@ from typing import Any
 from dataset.errors import DpedtoolError
 from pipeline.report.embedding import data_uri
 from pipeline.report.pairs.details import files_of
+from pipeline.report.pairs.opened import DETAILS, read_details
 
 MOST_BYTES = 300_000_000
 """A browser holds a page's text in one string, of 512 MiB at most in Chromium; base64 adds a third."""
-DETAILS = "details.js"
 
 
 def embedded(folder: Path, ids: Iterable[str]) -> dict[str, Any]:
@@ -42,13 +41,6 @@ def embedded(folder: Path, ids: Iterable[str]) -> dict[str, Any]:
         "files": dict(_uris(folder, files)),
         "details": {file.parent.name: read_details(file) for file in files if file.name == DETAILS},
     }
-
-
-def read_details(file: Path) -> dict[str, Any]:
-    """Return what a details.js hands to the page; its first line is the key."""
-    call = file.read_text(encoding="utf-8").partition("\n")[2]
-    details: dict[str, Any] = json.loads(call[call.index("(") + 1 : call.rindex(")")])
-    return details
 
 
 def _uris(folder: Path, files: Iterable[Path]) -> Iterator[tuple[str, str]]:

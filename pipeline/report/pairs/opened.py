@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,6 +120,13 @@ def write_details(folder: Path, details: PairDetails, key: str) -> None:
     # Of these there are thousands, and `asdict` copies with much care.
     many = {"shifts": [vars(shift) for shift in details.shifts], "windows": [vars(one) for one in details.windows]}
     write_text(folder / DETAILS, f"// {key}\ndpedtool.details({as_script_data(few | many)});\n")
+
+
+def read_details(file: Path) -> dict[str, Any]:
+    """Return what a details.js hands to the page; its first line is the key."""
+    call = file.read_text(encoding="utf-8").partition("\n")[2]
+    details: dict[str, Any] = json.loads(call[call.index("(") + 1 : call.rindex(")")])
+    return details
 
 
 def key_of(folder: Path) -> str:
