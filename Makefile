@@ -1,7 +1,7 @@
 # One command each; everything is installed into .venv, anew when the pins change.
 #
 #   make repro    photo pairs to an evaluated network, as params.yaml says (the demo, at first)
-#   make test     every test
+#   make test     every test; TESTS=tests/unit/align a part of them
 #   make lint     ruff and mypy
 #   make format   let ruff rewrite the code
 #   make docs     docs/tables.md from the schemas, docs/presets.md from the presets
@@ -18,6 +18,7 @@
 PYTHON ?= python3
 TORCH_INDEX ?=
 BENCH ?=
+TESTS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PINS := constraints.txt
@@ -42,6 +43,13 @@ ifneq ($(CHOICES),$(shell cat .venv.choices 2>/dev/null))
 $(shell echo "$(CHOICES)" >.venv.choices)
 endif
 
+# The packages as they are imported, in links: mypy does not know that setup.py puts the folders below dpedtool.
+define AS_IMPORTED
+rm -rf $(VENV)/as-imported && mkdir -p $(VENV)/as-imported/dpedtool && cd $(VENV)/as-imported && \
+ln -s ../../benchmarks . && cd dpedtool && \
+ln -s ../../../dpedtool/*.py ../../../pipeline ../../../dataset ../../../training .
+endef
+
 .PHONY: repro test lint format docs bench-align bench-patches bench-train bench-enhance bench-release bench-report clean
 .DELETE_ON_ERROR:
 
@@ -50,20 +58,21 @@ repro: $(VENV)/repro.stamp
 	@echo "The report is $(CURDIR)/results/report/report.html"
 
 test: $(VENV)/dev.stamp
-	@$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8 --dist=loadfile
+	@$(BIN)/python -m pytest $(TESTS) --numprocesses=logical --maxprocesses=8 --dist=loadfile
 
 lint: $(VENV)/dev.stamp
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+	@$(AS_IMPORTED)
+	@cd $(VENV)/as-imported && ../bin/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache
 
 format: $(VENV)/dev.stamp
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 docs: $(VENV)/dev.stamp
-	@$(BIN)/python -c 'from dataset.schema import as_markdown; print(as_markdown(), end="")' > docs/tables.md
-	@$(BIN)/python -c 'from dataset.preset_table import as_markdown; print(as_markdown(), end="")' > docs/presets.md
+	@$(BIN)/python -c 'from dpedtool.dataset.schema import as_markdown; print(as_markdown(), end="")' > docs/tables.md
+	@$(BIN)/python -c 'from dpedtool.dataset.preset_table import as_markdown; print(as_markdown(), end="")' > docs/presets.md
 
 bench-align: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.align $(BENCH)

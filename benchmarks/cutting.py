@@ -17,17 +17,17 @@ from benchmarks.patches_table import CostFigures, RejectionFigures, YieldFigures
 from benchmarks.sets import PhotoSet
 from benchmarks.usage import Usage, measure
 from benchmarks.yardstick import Image, Mask, patch_shift
-from dataset.io import digest
-from dataset.params import AlignParams, PairParams, PatchesParams
-from dataset.photos import decode_photo, load_photo
-from dataset.schema import Alignment, Patch
-from dataset.shards import Extent, read_extent
-from dataset.tables import read_rows, write_rows
-from pipeline.align import align
-from pipeline.aligned import crop_box, mask, mask_columns, there, transform
-from pipeline.geometry import translation
-from pipeline.pairing import pair_folders
-from pipeline.patches import cut_patches
+from dpedtool.dataset.io import digest
+from dpedtool.dataset.params import AlignParams, PairParams, PatchesParams
+from dpedtool.dataset.photos.files import decode_photo, load_photo
+from dpedtool.dataset.schema import Alignment, Patch
+from dpedtool.dataset.shards import Extent, read_extent
+from dpedtool.dataset.tables import read_rows, write_rows
+from dpedtool.pipeline.align.stage import align
+from dpedtool.pipeline.geometry.aligned import crop_box, mask, mask_columns, there, transform
+from dpedtool.pipeline.geometry.homographies import translation
+from dpedtool.pipeline.pair.stage import pair_folders
+from dpedtool.pipeline.patches.stage import cut_patches
 
 Mode = Literal["strict", "dped"]
 
@@ -76,7 +76,7 @@ def _table_of(rows: Sequence[Alignment], folder: Path) -> Path:
 
 
 def _run(aligned: Path, out: Path, figure: CostFigures) -> Usage:
-    command: list[str | Path] = [sys.executable, "-m", "pipeline", "patches", aligned, "-o", out, "--workers", "1"]
+    command: list[str | Path] = [sys.executable, "-m", "dpedtool", "patches", aligned, "-o", out, "--workers", "1"]
     used = measure([*command, "-S", f"patches.mode={figure.mode}", "-S", f"patches.format={figure.format}"])
     if used.code:
         raise RuntimeError(f"dpedtool patches failed with status {used.code}:\n{used.said}")

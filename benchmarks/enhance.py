@@ -26,11 +26,11 @@ from benchmarks.enhancers import REFERENCE, WAYS, Bench, Size, WayFigures, side_
 from benchmarks.feeding import processors
 from benchmarks.output import FOLDER, leave
 from benchmarks.table import markdown, median
-from pipeline.rig.collage import wall_of_prints
-from training.checkpoint import load_model, save_model
-from training.initialisation import initialise
-from training.model import Architecture, Generator
-from training.onnx_export import as_onnx
+from dpedtool.pipeline.rig.collage import wall_of_prints
+from dpedtool.training.networks.generators import Architecture, Generator
+from dpedtool.training.networks.initialisation import initialise
+from dpedtool.training.weights.checkpoint import load_model, save_model
+from dpedtool.training.weights.onnx_export import as_onnx
 
 SIZES = {"3.1": (2048, 1536), "12": (4032, 3024)}
 """By megapixels; the second is that of most phones."""

@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from training.enhance.memory import Plan
-    from training.enhance.whole_photo import Settings
-    from training.model import Architecture
+    from dpedtool.training.enhance.memory import Plan
+    from dpedtool.training.enhance.whole_photo import Settings
+    from dpedtool.training.networks.generators import Architecture
 
 Image = NDArray[np.uint8]
 """(H, W, 3), BGR."""
@@ -74,7 +74,7 @@ def eager(options: argparse.Namespace, size: tuple[int, int]) -> Loaded:
     """Run the module as it is, in bfloat16 by autocast."""
     import torch
 
-    from training.checkpoint import load_model
+    from dpedtool.training.weights.checkpoint import load_model
 
     del size
     model = load_model(options.network)
@@ -91,8 +91,8 @@ def dpedtool(options: argparse.Namespace, size: tuple[int, int]) -> Loaded:
     """Run what `dpedtool enhance` runs, held to an amount of memory if one is given."""
     import torch
 
-    from training.checkpoint import load_model
-    from training.enhance.whole_photo import Settings, enhance_photo
+    from dpedtool.training.enhance.whole_photo import Settings, enhance_photo
+    from dpedtool.training.weights.checkpoint import load_model
 
     model = load_model(options.network)
     free = Settings(torch.device("cpu"), options.precision, None, options.scratch)
@@ -108,8 +108,8 @@ def dpedtool(options: argparse.Namespace, size: tuple[int, int]) -> Loaded:
 
 def _planned(architecture: Architecture, size: tuple[int, int], settings: Settings) -> Plan:
     """Say what a photo takes; end with the sentence of a refusal."""
-    from dataset.errors import Rejection
-    from training.enhance.whole_photo import plan
+    from dpedtool.dataset.errors import Rejection
+    from dpedtool.training.enhance.whole_photo import plan
 
     try:
         return plan(architecture, size, settings)
@@ -121,8 +121,8 @@ def least_memory(architecture: Architecture, size: tuple[int, int], free: Settin
     """Return the least memory that a photo (width, height) is not refused for, in bytes, to 10 MB."""
     from dataclasses import replace
 
-    from dataset.errors import Rejection
-    from training.enhance.whole_photo import plan
+    from dpedtool.dataset.errors import Rejection
+    from dpedtool.training.enhance.whole_photo import plan
 
     refused, enough = 0, -(-plan(architecture, size, free).memory // STEP)
     while enough - refused > 1:

@@ -13,12 +13,13 @@ import numpy as np
 
 from benchmarks import sets
 from benchmarks.stepping import PATCH_PX, released_code
-from dataset.photos import Image, decode_image, encode_image, load_photo
-from dataset.schema import Sample
-from dataset.shards import ShardWriter
-from dataset.tables import write_rows
-from training.data import PatchPairs
-from training.loader import Loader
+from dpedtool.dataset.photos.files import decode_image, encode_image, load_photo
+from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.schema import Sample
+from dpedtool.dataset.shards import ShardWriter
+from dpedtool.dataset.tables import write_rows
+from dpedtool.training.data import PatchPairs
+from dpedtool.training.train.loader import Loader
 
 
 @dataclass(frozen=True)

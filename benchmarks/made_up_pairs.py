@@ -10,12 +10,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dataset.photos import encode_image
-from dataset.stored import Image
-from pipeline.report import page
-from pipeline.report.pairs.content import PairDetails, PairRow, Picture, Shift, Spot, Window
-from pipeline.report.pairs.opened import write_details as write_script
-from pipeline.report.pairs.rows import reason_words
+from dpedtool.dataset.photos.files import encode_image
+from dpedtool.dataset.photos.stored import Image
+from dpedtool.pipeline.report import page
+from dpedtool.pipeline.report.pairs.contract import PairDetails, PairRow, Picture, Shift, Spot, Window
+from dpedtool.pipeline.report.pairs.opened import write_details as write_script
+from dpedtool.pipeline.report.pairs.rows import reason_words
 
 OTHER_PARTS = ("overview.html", "run.html", "patches.html", "network.html", "overview.css", "patches.css")
 SIZE = (480, 360)

@@ -12,12 +12,13 @@ import cv2
 import numpy as np
 
 from benchmarks.feeding import processors, texture
-from dataset.io import write_json
-from dataset.photos import Image, encode_image
-from dataset.schema import Frame, Patch, Photo, Row, Sample, columns
-from dataset.shards import ShardWriter
-from dataset.tables import write_rows
-from pipeline.shelf import store
+from dpedtool.dataset.io import write_json
+from dpedtool.dataset.photos.files import encode_image
+from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.schema import Frame, Patch, Photo, Row, Sample, columns
+from dpedtool.dataset.shards import ShardWriter
+from dpedtool.dataset.tables import write_rows
+from dpedtool.pipeline.patches.shelf import store
 
 PHONE = "phone"
 PATCHES_A_PAIR = 28
@@ -29,7 +30,7 @@ TEXTURES = 50
 def write_split(folder: Path, count: int, suffix: str) -> Path:
     """Write `count` pairs of patches, no two of them alike, with a split by scene; return the folder of the split.
 
-    The split is not that of `dataset.split`, whose search for near-duplicates is measured elsewhere.
+    The split is not that of `dpedtool.dataset.split.stage`, whose search for near-duplicates is measured elsewhere.
     """
     home = folder / "patches" / PHONE
     home.mkdir(parents=True)

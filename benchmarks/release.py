@@ -77,7 +77,7 @@ def _cells(row: Step) -> list[str]:
 
 
 def _steps(splits: Path, out: Path, layouts: tuple[str, ...], pairs: int) -> list[Step]:
-    program: list[str | Path] = [sys.executable, "-m", "pipeline", "release"]
+    program: list[str | Path] = [sys.executable, "-m", "dpedtool", "release"]
     said = ["-S", "release.name=bench", "-S", "release.licence=CC0-1.0", "-S", "release.thumbnails=false"]
     chosen = ["-S", f"release.layouts={json.dumps(layouts)}"]
     fresh(out)

@@ -23,7 +23,7 @@ from benchmarks.browser import find_chromium, started
 from benchmarks.made_up_pairs import make_pictures, make_rows, render_pairs, write_pictures
 from benchmarks.output import FOLDER, leave, say, versions
 from benchmarks.table import markdown, median
-from pipeline.report import page as report_page
+from dpedtool.pipeline.report import page as report_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.patches_table import SearchFigures
-from dataset.photos import load_photo
-from dataset.places import Place
-from pipeline.correlation import find, ncc_surfaces, search_area
+from dpedtool.dataset.photos.files import load_photo
+from dpedtool.dataset.places import Place
+from dpedtool.pipeline.measure.correlation import find, ncc_surfaces, search_area
 
 Grey = NDArray[Any]
 """(H, W), uint8 or float32, 0..255."""

@@ -11,15 +11,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-import pipeline.rig
 from benchmarks.usage import ROOT
 from benchmarks.yardstick import Image, Mapping, Points, grid
-from dataset.io import digest, file_sha256
-from dataset.photos import list_photos, load_photo
-from dataset.places import Place
-from pipeline.geometry import largest_box
-from pipeline.rig import Camera, Truth, demo_cameras, simulate_pair
-from pipeline.rig.collage import wall_of_prints
+from dpedtool.dataset.io import digest, file_sha256
+from dpedtool.dataset.photos.files import list_photos, load_photo
+from dpedtool.dataset.places import Place
+from dpedtool.pipeline import rig as simulator
+from dpedtool.pipeline.geometry.homographies import largest_box
+from dpedtool.pipeline.rig import Camera, Truth, demo_cameras, simulate_pair
+from dpedtool.pipeline.rig.collage import wall_of_prints
 
 PHONE_PX, DSLR_PX = (2048, 1536), (4000, 3000)
 JPEG_QUALITY = 95
@@ -89,7 +89,7 @@ def rig(cache: Path, pairs: int, k1: float) -> PhotoSet:
         Radial distortion of the phone's lens, of normalised coordinates; the DSLR's lens has the opposite.
 
     """
-    code = [file_sha256(path) for path in (Path(__file__), *sorted(Path(pipeline.rig.__file__).parent.glob("*.py")))]
+    code = [file_sha256(path) for path in (Path(__file__), *sorted(Path(simulator.__file__).parent.glob("*.py")))]
     made_by = digest([code, cv2.__version__, np.__version__, [path.name for path in _pictures()]])
     folder = cache / f"simulated {k1:g} {made_by[:12]}"
     title = f"simulated, k1 ±{k1:g}" if k1 else "simulated, no distortion"

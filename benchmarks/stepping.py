@@ -15,12 +15,12 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dataset.params import TrainParams
-from dataset.photos import Image
-from training.data import Pairs
-from training.loader import Loader, Step
-from training.precision import Computation
-from training.run import Run
+from dpedtool.dataset.params import TrainParams
+from dpedtool.dataset.photos.stored import Image
+from dpedtool.training.data import Pairs
+from dpedtool.training.precision import Computation
+from dpedtool.training.train.loader import Loader, Step
+from dpedtool.training.train.loop import Run
 
 PATCH_PX = 100
 _COUNTED = 2

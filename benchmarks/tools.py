@@ -19,10 +19,10 @@ from benchmarks import plain
 from benchmarks.sets import PhotoSet, first
 from benchmarks.usage import Usage, measure
 from benchmarks.yardstick import Image, Mapping, Mask, Points
-from dataset.schema import Alignment
-from dataset.tables import read_rows
-from pipeline import aligned
-from pipeline.geometry import transform_points
+from dpedtool.dataset.schema import Alignment
+from dpedtool.dataset.tables import read_rows
+from dpedtool.pipeline.geometry import aligned
+from dpedtool.pipeline.geometry.homographies import transform_points
 
 HUGIN_OPTIONS = ("-f", "60", "-m", "-d", "-i", "-x", "-y", "-z", "-c", "20", "-s", "2")
 """Of some twenty sets of options, the one that left least on six pairs of City100; none aligned all simulated pairs.
@@ -77,7 +77,7 @@ class Ours:
 
     def with_workers(self, photos: PhotoSet, out: Path, workers: int, *, one_processor: bool = False) -> Usage:
         """Register all pairs in so many processes."""
-        align: list[str | Path] = [sys.executable, "-m", "pipeline", "align", photos.phone, photos.dslr, "-o", out]
+        align: list[str | Path] = [sys.executable, "-m", "dpedtool", "align", photos.phone, photos.dslr, "-o", out]
         return _told(measure([*align, "--no-images", "--workers", str(workers)], one_processor=one_processor), out)
 
     def idle(self, photos: PhotoSet, out: Path) -> Usage:

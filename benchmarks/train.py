@@ -26,8 +26,8 @@ from benchmarks import feeding, stepping
 from benchmarks.feeding import LoaderFigures
 from benchmarks.output import FOLDER, leave, say
 from benchmarks.stepping import Noise, StepFigures, Task, Way
-from training.inference import choose_device
-from training.vgg import random_vgg
+from dpedtool.training.inference import choose_device
+from dpedtool.training.train.vgg import random_vgg
 
 PARTS = ("steps", "loader")
 PRECISIONS = ("float32", "bfloat16")

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from dataset.errors import DpedtoolError
-from dataset.places import Place, answering
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.places import Place, answering
 
 _TEMPORARY = ".dpedtool-part"
 

@@ -7,7 +7,7 @@ import re
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
-from dataset.errors import DpedtoolError
+from dpedtool.dataset.errors import DpedtoolError
 
 OWN = "LicenseRef-"
 """How an identifier begins that is on nobody's list."""

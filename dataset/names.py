@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from dataset.errors import DpedtoolError
-from dataset.io import digest
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.io import digest
 
 
 def counting(name: str) -> tuple[list[str | int], str]:

@@ -19,9 +19,9 @@ from typing import Any, Literal
 
 import yaml
 
-from dataset.errors import ParamsError
-from dataset.places import as_place
-from dataset.sections import Section, param
+from dpedtool.dataset.errors import ParamsError
+from dpedtool.dataset.places import as_place
+from dpedtool.dataset.sections import Section, param
 
 FILES = (("captures", "root"), ("pair", "csv"), ("train", "start"), ("train", "vgg"), ("release", "licence_file"))
 """Parameters that name files, relative to the params file: section and key."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from upath import UPath
 
-from dataset.errors import DpedtoolError
+from dpedtool.dataset.errors import DpedtoolError
 
 Place = Path | UPath
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dataset.params import TrainParams, describe, load_preset, preset_names
+from dpedtool.dataset.params import TrainParams, describe, load_preset, preset_names
 
 _OURS = "°"
 

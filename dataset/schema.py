@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from dataset.places import Place
+from dpedtool.dataset.places import Place
 
 
 def column(meaning: str, unit: str = "", default: Any = dataclasses.MISSING) -> Any:

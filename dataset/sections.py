@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Any, Literal
 
-from dataset.errors import ParamsError
+from dpedtool.dataset.errors import ParamsError
 
 
 def param(

@@ -1,4 +1,4 @@
-"""Tables in parquet, as `dataset.schema` declares them: typed rows in, typed rows or pandas frames out."""
+"""Tables in parquet, as `dpedtool.dataset.schema` declares them: typed rows in, typed rows or pandas frames out."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dataset.errors import DpedtoolError
-from dataset.io import relative_path, replacing
-from dataset.places import Place, as_place
-from dataset.schema import ColumnSpec, Row, arrow_schema, columns
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.io import relative_path, replacing
+from dpedtool.dataset.places import Place, as_place
+from dpedtool.dataset.schema import ColumnSpec, Row, arrow_schema, columns
 
 RowT = TypeVar("RowT", bound=Row)
 

@@ -15,15 +15,15 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-from dataset.errors import DpedtoolError
-from dataset.io import check_replaceable, write_json
-from dataset.params import PairParams, Params, as_yaml, load_params, load_preset, preset_names
-from dataset.places import Place, answering, as_place, is_url, printable
-from dataset.schema import SPLITS, Alignment, Pair, Patch, Photo, Row, columns
-from dataset.tables import read_frame, read_rows, write_rows
-from dataset.verification import Verdict
-from pipeline.records import make_room, recording
-from pipeline.runner import WORKER_MEMORY, default_workers, warm_up
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.io import check_replaceable, write_json
+from dpedtool.dataset.params import PairParams, Params, as_yaml, load_params, load_preset, preset_names
+from dpedtool.dataset.places import Place, answering, as_place, is_url, printable
+from dpedtool.dataset.schema import SPLITS, Alignment, Pair, Patch, Photo, Row, columns
+from dpedtool.dataset.split.verification import Verdict
+from dpedtool.dataset.tables import read_frame, read_rows, write_rows
+from dpedtool.pipeline.records import make_room, recording
+from dpedtool.pipeline.runner import WORKER_MEMORY, default_workers, warm_up
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -218,7 +218,7 @@ def show_params(params: Params) -> None:
 @params_options
 def simulate(out: Path, params: Params) -> None:
     """Make simulated captures with known truth. As the section demo of the parameters says."""
-    from pipeline.rig import simulate_session
+    from dpedtool.pipeline.rig import simulate_session
 
     simulate_session(params.demo, out)
     click.echo(f"Simulated captures of {params.demo.scenes} scenes in {out}.")
@@ -268,11 +268,11 @@ def align(
     squares.
     """
     if not scheduler and _is_dir(sources[0]):
-        warm_up(workers, "pipeline.align")
-    from pipeline.align import OVERLAY, image_files, overlay_file
-    from pipeline.align import align as align_pairs
-    from pipeline.overlay import remove_overlays, write_overlay
-    from pipeline.summary import check_lost, say_alignments
+        warm_up(workers, "dpedtool.pipeline.align.stage")
+    from dpedtool.pipeline.align.overlay import remove_overlays, write_overlay
+    from dpedtool.pipeline.align.stage import OVERLAY, image_files, overlay_file
+    from dpedtool.pipeline.align.stage import align as align_pairs
+    from dpedtool.pipeline.commands.summary import check_lost, say_alignments
 
     if scheduler:
         sources, out = tuple(source.absolute() for source in sources), out.absolute()
@@ -301,7 +301,7 @@ def map_points(aligned: Path, pair_id: str) -> None:
 
     One point x,y a line: px of the upright photos, centres at integers. ALIGNED is what `dpedtool align` wrote.
     """
-    from pipeline.aligned import dslr_from_phone, find_pair, is_in_phone
+    from dpedtool.pipeline.geometry.aligned import dslr_from_phone, find_pair, is_in_phone
 
     row = find_pair(read_rows(Alignment.table_in(aligned), Alignment), pair_id)
     if sys.stdin is None:
@@ -330,9 +330,9 @@ def patches(aligned: Path, out: Path, workers: int, scheduler: str | None, param
     windows was kept by brightness, texture and place in the frame.
     """
     if not scheduler:
-        warm_up(workers, "pipeline.patches")
-    from pipeline.patches import cut_patches
-    from pipeline.summary import check_lost, say_patches
+        warm_up(workers, "dpedtool.pipeline.patches.stage")
+    from dpedtool.pipeline.commands.summary import check_lost, say_patches
+    from dpedtool.pipeline.patches.stage import cut_patches
 
     if scheduler:
         aligned, out = aligned.absolute(), out.absolute()
@@ -385,7 +385,7 @@ def split(folder: Path, out: Path | None, verify: bool, verdict: Path | None, pa
         raise click.UsageError("--verdict is what --verify finds: give both, or neither.")
     if not out:
         raise click.UsageError("Missing option '-o' / '--out'.")
-    from dataset.split import split as split_patches
+    from dpedtool.dataset.split.stage import split as split_patches
 
     phones = params.captures.phones or _phones_below(folder)
     done = split_patches({phone: Patch.table_in(folder / phone) for phone in phones}, out, params.split)
@@ -399,9 +399,9 @@ def split(folder: Path, out: Path | None, verify: bool, verdict: Path | None, pa
 
 
 def _verify(folder: Path, file: Path | None) -> None:
-    from dataset.dped_layout import verify_layout
-    from dataset.samples_alone import holds_samples, verify_samples
-    from dataset.verification import verify_split
+    from dpedtool.dataset.foreign.dped_layout import verify_layout
+    from dpedtool.dataset.split.samples_alone import holds_samples, verify_samples
+    from dpedtool.dataset.split.verification import verify_split
 
     if file:
         check_replaceable(file, {"is_proof", "tables"}, "verdict")
@@ -462,11 +462,11 @@ def train(
 
     SAMPLES is a table of `dpedtool split`. Of two folders train.held_out of the pairs is kept for validation. The same
     command goes on where an interrupted one stopped. On several GPUs: torchrun --standalone --nproc-per-node N
-    -m pipeline train ...
+    -m dpedtool train ...
     """
-    from training.distributed import is_first
-    from training.sources import from_folders, from_table
-    from training.train import train as train_model
+    from dpedtool.training.train.distributed import is_first
+    from dpedtool.training.train.sources import from_folders, from_table
+    from dpedtool.training.train.stage import train as train_model
 
     if samples and not (phone or dslr or names):
         source = from_table(samples)
@@ -488,8 +488,8 @@ def import_weights(checkpoint: Path, out: Path) -> None:
     CHECKPOINT is a TensorFlow V2 checkpoint of a DPED generator or of SRCNN: what the names of its files have in
     common, such as iphone_orig, or one of the files. Its CRCs are verified.
     """
-    from training.importing import import_weights as convert
-    from training.model import count_parameters
+    from dpedtool.training.networks.generators import count_parameters
+    from dpedtool.training.weights.published import import_weights as convert
 
     imported = convert(checkpoint, out)
     network = imported.generator
@@ -537,7 +537,7 @@ def evaluate(samples: Path | None, out: Path | None, params: Params, **options: 
         )
     if not model or not out:
         raise click.UsageError("SAMPLES needs --model and --out; two folders are named by --phone and --dslr.")
-    from training.evaluate import evaluate as evaluate_model
+    from dpedtool.training.evaluate.stage import evaluate as evaluate_model
 
     scores = evaluate_model(samples, model, out, params.evaluate)
     click.echo(scores.sentence())
@@ -559,8 +559,8 @@ def _evaluate_folders(
         raise click.UsageError("Name a table of samples, or two folders by --phone and --dslr.")
     if model:
         raise click.UsageError("--model is for a table of samples: name the network of two folders by --weights.")
-    from training.comparison import compare
-    from training.data import read_names
+    from dpedtool.training.data import read_names
+    from dpedtool.training.evaluate.comparison import compare
 
     comparison = compare(phone, dslr, weights, params.evaluate, read_names(names) if names else None, lpips)
     if out:
@@ -654,11 +654,11 @@ def enhance(
         raise click.UsageError(f"--quality is for --format jpg: {format_} keeps every pixel.")
     if scratch and no_scratch:
         raise click.UsageError("--scratch and --no-scratch exclude each other: choose one.")
-    from training.checkpoint import load_model
-    from training.enhance.photos import Output, enhance_photos
-    from training.enhance.whole_photo import Settings
-    from training.inference import choose_device
-    from training.precision import choose_precision
+    from dpedtool.training.enhance.stage import Output, enhance_photos
+    from dpedtool.training.enhance.whole_photo import Settings
+    from dpedtool.training.inference import choose_device
+    from dpedtool.training.precision import choose_precision
+    from dpedtool.training.weights.checkpoint import load_model
 
     chosen = choose_device(device)
     # Settings count what the process has, the model among it.
@@ -704,8 +704,8 @@ def build_release(splits: Path, out: Path, replace: bool, workers: int, schedule
     card, croissant.json, CITATION.cff, LICENSE and SHA256SUMS. No photo's metadata and no path of this machine is in
     it: every file is searched for them, and a finding ends the build. An interrupted build goes on where it stopped.
     """
-    warm_up(workers, "pipeline.release.build")
-    from pipeline.release.build import build_release as build
+    warm_up(workers, "dpedtool.pipeline.release.build")
+    from dpedtool.pipeline.release.build import build_release as build
 
     if scheduler:
         splits, out = splits.absolute(), out.absolute()
@@ -734,8 +734,8 @@ def verify_release(folder: Path, workers: int, scheduler: str | None) -> None:
     DIR is what `dpedtool release build` wrote, or somebody else's data set in the layout of DPED, of which less can be
     proven. Nothing is written.
     """
-    warm_up(workers, "pipeline.release.verification.verify")
-    from pipeline.release.verification.verify import verify
+    warm_up(workers, "dpedtool.pipeline.release.verification.verify")
+    from dpedtool.pipeline.release.verification.verify import verify
 
     folder = folder.absolute() if scheduler else folder
     _say_verdict(folder, verify(folder, workers=workers, scheduler=scheduler), None, "download or build it anew")
@@ -763,8 +763,8 @@ def import_release(
     Images are taken over byte for byte, and measured as `dpedtool patches` measures its own; `dpedtool train` and
     `dpedtool evaluate` run on OUT/splits/<phone>.parquet. Pairs that cannot be read are rejected rows.
     """
-    warm_up(workers, "pipeline.release.importing.layout")
-    from pipeline.release.importing.layout import import_layout
+    warm_up(workers, "dpedtool.pipeline.release.importing.layout")
+    from dpedtool.pipeline.release.importing.layout import import_layout
 
     if scheduler:
         folder, out = folder.absolute(), out.absolute()
@@ -792,7 +792,7 @@ def export(model: Path, out: Path, file_format: str, clip: bool, scores: Path | 
     is no card of a model is kept, and then nothing is written. Needed: pip install -e '.[onnx]'.
     """
     del file_format
-    from training.onnx_export import export as export_model
+    from dpedtool.training.weights.onnx_export import export as export_model
 
     click.echo(export_model(model, out, clip=clip, scores=scores, licence=licence).sentence())
 
@@ -827,9 +827,9 @@ def report(
     if single_file and not pictures:
         raise click.UsageError("--single-file puts the pictures into the page, --no-pictures makes none: choose one.")
     if pictures:
-        warm_up(workers, "pipeline.report.pairs.details")
-    from pipeline.report.build import write_report
-    from pipeline.summary import check_lost
+        warm_up(workers, "dpedtool.pipeline.report.pairs.details")
+    from dpedtool.pipeline.commands.summary import check_lost
+    from dpedtool.pipeline.report.stage import write_report
 
     if scheduler:
         results, out = results.absolute(), out.absolute()
@@ -878,7 +878,7 @@ def _check_cameras(root: Place, params: Params) -> None:
 
 
 def _pairs(sources: tuple[Place, ...], out: Path, params: Params, csv_file: Path | None) -> list[Pair]:
-    from pipeline.pairing import pair_files
+    from dpedtool.pipeline.pair.stage import pair_files
 
     if csv_file and (len(sources) != 2 or not all(_is_dir(source) for source in sources)):
         raise click.UsageError("--csv says which photos of two folders belong together: name the two folders.")
@@ -904,9 +904,9 @@ def _pairs(sources: tuple[Place, ...], out: Path, params: Params, csv_file: Path
 
 def _pair_folders(phone_dir: Place, dslr_dir: Place, out: Path, params: PairParams) -> list[Pair]:
     """Pair two folders, write the table and the report of the synchronisation, and say how it went."""
-    from pipeline.pairing import pair_folders
-    from pipeline.summary import say_pairs
-    from pipeline.synchronisation import FILE, synchronisation
+    from dpedtool.pipeline.commands.summary import say_pairs
+    from dpedtool.pipeline.pair.stage import pair_folders
+    from dpedtool.pipeline.pair.synchronisation import FILE, synchronisation
 
     pairing = pair_folders(phone_dir, dslr_dir, params)
     report = synchronisation(pairing.rows, params.tolerance_s)

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import psutil
 
-from dataset.io import check_replaceable, replacing, write_json
-from pipeline.runner import cool_down, default_workers
+from dpedtool.dataset.io import check_replaceable, replacing, write_json
+from dpedtool.pipeline.runner import cool_down, default_workers
 
 PACKAGES = {
     "dpedtool": ("dpedtool",),

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from dataset.errors import DpedtoolError
-from dataset.io import lock_folder, remove_leftovers
-from dataset.places import Place
-from dataset.progress import track
-from dataset.schema import Row
-from dataset.tables import KeyedTable, read_rows, write_rows
-from pipeline.runner import Lost, run
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.io import lock_folder, remove_leftovers
+from dpedtool.dataset.places import Place
+from dpedtool.dataset.progress import track
+from dpedtool.dataset.schema import Row
+from dpedtool.dataset.tables import KeyedTable, read_rows, write_rows
+from dpedtool.pipeline.runner import Lost, run
 
 Item = TypeVar("Item")
 RowT = TypeVar("RowT", bound=Row)
@@ -114,7 +114,7 @@ def work_off(
     reads
         The files that the work reads; a cluster's workers must see one of each folder.
     workers, scheduler
-        Number of processes here, or the address of a cluster's scheduler, as `pipeline.runner.run` takes them.
+        Number of processes here, or the address of a cluster's scheduler, as `dpedtool.pipeline.runner.run` takes them.
     label
         Name of the work in the progress line.
 

@@ -26,9 +26,9 @@ from typing import Any, Generic, TypeVar
 import cv2
 import numpy as np
 
-from dataset.errors import DpedtoolError
-from dataset.io import unfinished
-from dataset.places import Place, answering, is_url
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.io import unfinished
+from dpedtool.dataset.places import Place, answering, is_url
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -13,15 +13,15 @@ import pytest
 from browser import chromium
 from hypothesis import settings
 
-from dataset.params import PairParams
-from dataset.photos import PhotoFile, encode_image
-from dataset.schema import Pair, Sample
-from dataset.shards import ShardWriter
-from dataset.stored import ReducedGrey
-from dataset.tables import write_rows
-from pipeline.geometry import corners
-from pipeline.pairing import pair_folders
-from pipeline.rig import Camera, Truth, simulate_pair
+from dpedtool.dataset.params import PairParams
+from dpedtool.dataset.photos.files import PhotoFile, encode_image
+from dpedtool.dataset.photos.stored import ReducedGrey
+from dpedtool.dataset.schema import Pair, Sample
+from dpedtool.dataset.shards import ShardWriter
+from dpedtool.dataset.tables import write_rows
+from dpedtool.pipeline.geometry.homographies import corners
+from dpedtool.pipeline.pair.stage import pair_folders
+from dpedtool.pipeline.rig import Camera, Truth, simulate_pair
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -13,3 +13,11 @@ def real_folder(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real photos in {folder}: set DPEDTOOL_REAL_DATA")
     return folder
+
+
+def published_checkpoint(name: str) -> Path:
+    """Return where a published checkpoint is; the test is skipped where there is none."""
+    folder = real_folder("dped_iphone_patches").parent.parent / "models"
+    if not (folder / f"{name}.index").is_file():
+        pytest.skip(f"no checkpoint {name} in {folder}, beside the folder of real photos")
+    return folder / name

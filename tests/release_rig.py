@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from split_rig import picture, sha
 
-from dataset.io import file_sha256, write_json, write_text
-from dataset.params import ReleaseParams, describe
-from dataset.photos import decode_image, encode_image, save_image
-from dataset.schema import SPLITS
-from dataset.thumbnails import thumbnail
-from pipeline.release.chunks import Images, chunks_of, read_rows_of
-from pipeline.release.description import (
+from dpedtool.dataset.io import file_sha256, write_json, write_text
+from dpedtool.dataset.params import ReleaseParams, describe
+from dpedtool.dataset.photos.files import decode_image, encode_image, save_image
+from dpedtool.dataset.photos.thumbnails import thumbnail
+from dpedtool.dataset.schema import SPLITS
+from dpedtool.pipeline.release.chunks import Images, chunks_of, read_rows_of
+from dpedtool.pipeline.release.columns import PAIRS, PAIRS_SCHEMA, PATCHES, PATCHES_SCHEMA
+from dpedtool.pipeline.release.description import (
     CARD,
     CITATION,
     CROISSANT,
@@ -30,15 +31,14 @@ from pipeline.release.description import (
     DataFile,
     Description,
 )
-from pipeline.release.documents.card import card
-from pipeline.release.documents.citation import citation
-from pipeline.release.documents.croissant import croissant
-from pipeline.release.documents.examples import example_picture
-from pipeline.release.documents.licence_text import licence_text
-from pipeline.release.documents.statistics import QUANTILES
-from pipeline.release.layouts import layouts_of
-from pipeline.release.layouts.dped import full_size_folder
-from pipeline.release.tables import PAIRS, PAIRS_SCHEMA, PATCHES, PATCHES_SCHEMA
+from dpedtool.pipeline.release.documents.card import card
+from dpedtool.pipeline.release.documents.citation import citation
+from dpedtool.pipeline.release.documents.croissant import croissant
+from dpedtool.pipeline.release.documents.example_sheet import example_picture
+from dpedtool.pipeline.release.documents.licence_text import licence_text
+from dpedtool.pipeline.release.documents.statistics import QUANTILES
+from dpedtool.pipeline.release.layouts import layouts_of
+from dpedtool.pipeline.release.layouts.dped import full_size_folder
 
 STATISTICS = "statistics.json"
 COUNTS: Mapping[str, int] = {"train": 5, "validation": 2, "test": 3}
@@ -203,7 +203,7 @@ def describe_release(
 
 
 def figures_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Figures as `pipeline.release.documents.statistics` gives them, of rows with phone, split and pair_id."""
+    """Figures as `dpedtool.pipeline.release.documents.statistics` gives them, of rows with phone, split and pair_id."""
     phones = dict.fromkeys(row["phone"] for row in rows)
     return {
         "phones": {phone: _figures_of_phone([row for row in rows if row["phone"] == phone]) for phone in phones},

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dataset.io import write_json
-from dataset.params import CapturesParams, Params
-from dataset.schema import Alignment, Pair, Patch, Photo, Sample, Timing
-from dataset.tables import write_rows
-from pipeline.report.page import environment
-from pipeline.report.run import Run
+from dpedtool.dataset.io import write_json
+from dpedtool.dataset.params import CapturesParams, Params
+from dpedtool.dataset.schema import Alignment, Pair, Patch, Photo, Sample, Timing
+from dpedtool.dataset.tables import write_rows
+from dpedtool.pipeline.report.page import environment
+from dpedtool.pipeline.report.results import Run
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 VERSIONS = ("before", "colour", "oracle", "after")

@@ -10,10 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dataset.schema import Frame, Patch
-from dataset.shards import ShardWriter
-from dataset.tables import write_rows
-from pipeline.shelf import store
+from dpedtool.dataset.schema import Frame, Patch
+from dpedtool.dataset.shards import ShardWriter
+from dpedtool.dataset.tables import write_rows
+from dpedtool.pipeline.patches.shelf import store
 
 PATCH_BYTES = 100
 SIZE_PX = 32

@@ -13,13 +13,14 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from dataset.errors import DpedtoolError, Rejection
-from dataset.io import digest, file_sha256
-from dataset.names import by_stem, counting
-from dataset.photos import SUFFIXES, Image, decode_image, list_photos, load_photo
-from dataset.schema import Sample
-from dataset.shards import Extent, read_extent
-from dataset.tables import read_frame
+from dpedtool.dataset.errors import DpedtoolError, Rejection
+from dpedtool.dataset.io import digest, file_sha256
+from dpedtool.dataset.names import by_stem, counting
+from dpedtool.dataset.photos.files import SUFFIXES, decode_image, list_photos, load_photo
+from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.schema import Sample
+from dpedtool.dataset.shards import Extent, read_extent
+from dpedtool.dataset.tables import read_frame
 
 _EXTENTS = ["phone_offset", "phone_bytes", "dslr_offset", "dslr_bytes"]
 

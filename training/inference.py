@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dataset.errors import DpedtoolError
-from training.model import Generator
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.training.networks.generators import Generator
 
 PATCHES_AT_ONCE = 16
 """Bounds the memory: DPED's network takes about 10 MB a patch of 100 px."""

@@ -12,8 +12,8 @@ from typing import Literal, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from dataset.params import TrainParams
-from training.data import Batch
+from dpedtool.dataset.params import TrainParams
+from dpedtool.training.data import Batch
 
 _CPU = Path("/proc/cpuinfo")
 # Instructions that multiply bfloat16; others compute it by way of float32, which is slower than float32 itself.

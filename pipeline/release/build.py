@@ -26,18 +26,31 @@ import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset import photos, shards
-from dataset.errors import DpedtoolError
-from dataset.io import code_digest, digest, file_sha256, lock_folder, read_json, replacing, write_json, write_text
-from dataset.licence import check_licence
-from dataset.params import CAMERA_NAME, ReleaseParams, describe
-from dataset.photos import Image, decode_image, save_image
-from dataset.progress import track
-from dataset.shards import Extent, read_extent
-from pipeline.release import chunks, contents, layouts, tables, whole_photos
-from pipeline.release.chunks import Chunk, Images, chunks_of, read_rows_of
-from pipeline.release.contents import Contents, gather
-from pipeline.release.description import (
+from dpedtool.dataset import shards
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.io import (
+    code_digest,
+    digest,
+    file_sha256,
+    lock_folder,
+    read_json,
+    replacing,
+    write_json,
+    write_text,
+)
+from dpedtool.dataset.licence import check_licence
+from dpedtool.dataset.params import CAMERA_NAME, ReleaseParams, describe
+from dpedtool.dataset.photos import files as photos
+from dpedtool.dataset.photos.files import decode_image, save_image
+from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.progress import track
+from dpedtool.dataset.shards import Extent, read_extent
+from dpedtool.pipeline.release import chunks, contents, layouts, whole_photos
+from dpedtool.pipeline.release import columns as tables
+from dpedtool.pipeline.release.chunks import Chunk, Images, chunks_of, read_rows_of
+from dpedtool.pipeline.release.columns import CUT_SUMS, LOOSE_SUMS, PAIRS, PATCHES, PATCHES_SCHEMA
+from dpedtool.pipeline.release.contents import Contents, gather
+from dpedtool.pipeline.release.description import (
     CARD,
     CITATION,
     CROISSANT,
@@ -50,21 +63,20 @@ from pipeline.release.description import (
     DataFile,
     Description,
 )
-from pipeline.release.documents.card import card
-from pipeline.release.documents.citation import citation
-from pipeline.release.documents.croissant import croissant
-from pipeline.release.documents.examples import example_picture
-from pipeline.release.documents.licence_text import licence_text
-from pipeline.release.documents.statistics import figures
-from pipeline.release.layouts import dped, embedded, layouts_of, webdataset
-from pipeline.release.privacy import stripping
-from pipeline.release.privacy.dated_names import dated_names, dates_note
-from pipeline.release.privacy.private_texts import Secret
-from pipeline.release.privacy.scan import own_secrets, scan_file
-from pipeline.release.room import check_room, loose_files_notes
-from pipeline.release.tables import CUT_SUMS, LOOSE_SUMS, PAIRS, PATCHES, PATCHES_SCHEMA
-from pipeline.release.whole_photos import Wanted, WholePhoto, cameras, choose, left_out, write_photo
-from pipeline.runner import Lost, run
+from dpedtool.pipeline.release.documents.card import card
+from dpedtool.pipeline.release.documents.citation import citation
+from dpedtool.pipeline.release.documents.croissant import croissant
+from dpedtool.pipeline.release.documents.example_sheet import example_picture
+from dpedtool.pipeline.release.documents.licence_text import licence_text
+from dpedtool.pipeline.release.documents.statistics import figures
+from dpedtool.pipeline.release.layouts import dped, embedded, layouts_of, webdataset
+from dpedtool.pipeline.release.privacy import stripping
+from dpedtool.pipeline.release.privacy.dated_names import dated_names, dates_note
+from dpedtool.pipeline.release.privacy.private_texts import Secret
+from dpedtool.pipeline.release.privacy.scan import own_secrets, scan_file
+from dpedtool.pipeline.release.room import check_room, loose_files_notes
+from dpedtool.pipeline.release.whole_photos import Wanted, WholePhoto, cameras, choose, left_out, write_photo
+from dpedtool.pipeline.runner import Lost, run
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -110,7 +122,7 @@ def build_release(
     replace_old
         Let a finished release take the place of an earlier one.
     workers, scheduler
-        As for `pipeline.runner.run`.
+        As for `dpedtool.pipeline.runner.run`.
 
     Raises
     ------

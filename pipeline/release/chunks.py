@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset.errors import DpedtoolError
+from dpedtool.dataset.errors import DpedtoolError
 
 _PLACE = ["phone", "split", "number", "file"]
 """Columns that say where a patch stands."""

@@ -12,13 +12,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset.errors import DpedtoolError
-from dataset.io import replacing
-from dataset.places import as_place
-from dataset.samples_alone import holds_samples
-from dataset.schema import EXCLUDED, SPLITS, Frame, Patch, Photo, Sample
-from dataset.tables import holds, read_frame, read_rows
-from pipeline.release.tables import CUT_SUMS, LOOSE_SUMS, PAIRS_SCHEMA, PATCHES_SCHEMA
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.io import replacing
+from dpedtool.dataset.places import as_place
+from dpedtool.dataset.schema import EXCLUDED, SPLITS, Frame, Patch, Photo, Sample
+from dpedtool.dataset.split.samples_alone import holds_samples
+from dpedtool.dataset.tables import holds, read_frame, read_rows
+from dpedtool.pipeline.release.columns import CUT_SUMS, LOOSE_SUMS, PAIRS_SCHEMA, PATCHES_SCHEMA
 
 PLAN_SCHEMA = pa.schema(
     [

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dataset.params import ReleaseParams
+from dpedtool.dataset.params import ReleaseParams
 
 RELEASE, CARD, LICENCE, CITATION, CROISSANT = "release.json", "README.md", "LICENSE", "CITATION.cff", "croissant.json"
 STATISTICS, SUMS = "statistics.json", "SHA256SUMS"
@@ -34,7 +34,7 @@ class Description:
     counts: Mapping[str, Mapping[str, int]]
     """Patches by phone, then by split: train, validation and test, in this order."""
     figures: Mapping[str, Any]
-    """What `pipeline.release.documents.statistics.figures` found, ready for JSON."""
+    """What `dpedtool.pipeline.release.documents.statistics.figures` found, ready for JSON."""
     files: Sequence[DataFile]
     """The tables, tar shards and parquet files, by name; of the loose files of layout dped there are too many."""
     encoded: int

@@ -9,10 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataset.errors import DpedtoolError
-from dataset.params import ReleaseParams
-from dataset.places import Place
-from pipeline.release.whole_photos import Wanted
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.params import ReleaseParams
+from dpedtool.dataset.places import Place
+from dpedtool.pipeline.release.whole_photos import Wanted
 
 BLOCK = 4096
 """Bytes that a loose file takes at least, on most file systems."""

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset.errors import DpedtoolError, Rejection
-from dataset.names import drawn
-from dataset.params import ReleaseParams
-from dataset.photo_metadata import kept_metadata
-from dataset.photos import open_photo, open_unchanged
-from dataset.places import Place
-from dataset.schema import Photo
-from pipeline.release.layouts.dped import full_size_folder
-from pipeline.release.privacy.scan import scan
-from pipeline.release.privacy.stripping import strip_photo, told
+from dpedtool.dataset.errors import DpedtoolError, Rejection
+from dpedtool.dataset.names import drawn
+from dpedtool.dataset.params import ReleaseParams
+from dpedtool.dataset.photos.files import open_photo, open_unchanged
+from dpedtool.dataset.photos.metadata import kept_metadata
+from dpedtool.dataset.places import Place
+from dpedtool.dataset.schema import Photo
+from dpedtool.pipeline.release.layouts.dped import full_size_folder
+from dpedtool.pipeline.release.privacy.scan import scan
+from dpedtool.pipeline.release.privacy.stripping import strip_photo, told
 
 MOST_NOTES = 12
 _MAKE, _MODEL = 0x10F, 0x110

@@ -10,8 +10,8 @@ from typing import Any
 from jinja2 import ChoiceLoader, DictLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.report.overview.words import FILTERS
-from pipeline.report.script_data import as_script_data
+from dpedtool.pipeline.report.overview.words import FILTERS
+from dpedtool.pipeline.report.script_data import as_script_data
 
 PAGE = "report.html"
 FILES = "files"
@@ -59,7 +59,9 @@ def _source(templates: Environment, names: tuple[str, ...]) -> Markup:
 def environment(leave_out: Collection[str] = ()) -> Environment:
     """Return what fills the templates, those of `leave_out` taken for empty."""
     made = Environment(
-        loader=ChoiceLoader([DictLoader(dict.fromkeys(leave_out, "")), PackageLoader("pipeline.report", "templates")]),
+        loader=ChoiceLoader(
+            [DictLoader(dict.fromkeys(leave_out, "")), PackageLoader("dpedtool.pipeline.report", "templates")]
+        ),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dataset.places import is_url
+from dpedtool.dataset.places import is_url
 
 _NAME = r"[^\s/\"'`]+"
 # Not within a word, a URL, an end tag or a fraction; user:/path is one of another machine.

@@ -13,11 +13,11 @@ Read `camera` (geometry), `scene` (what stands before the cameras), `truth` (whe
 `capture` (light to photo), `files` (photo to JPEG), `collage` (a wall of prints), `session` (the demo's photos).
 """
 
-from pipeline.rig.camera import Camera, Files, Look, colour_matrix
-from pipeline.rig.capture import capture, simulate_pair
-from pipeline.rig.scene import Layer, Panel, Scene, hang
-from pipeline.rig.session import demo_cameras, demo_scene, simulate_session
-from pipeline.rig.truth import Truth, load_truth
+from dpedtool.pipeline.rig.camera import Camera, Files, Look, colour_matrix
+from dpedtool.pipeline.rig.capture import capture, simulate_pair
+from dpedtool.pipeline.rig.scene import Layer, Panel, Scene, hang
+from dpedtool.pipeline.rig.session import demo_cameras, demo_scene, simulate_session
+from dpedtool.pipeline.rig.truth import Truth, load_truth
 
 __all__ = [
     "Camera",

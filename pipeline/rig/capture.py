@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.rig.camera import Camera, Look, Vector
-from pipeline.rig.scene import Image, Layer, Panel, Scene, hang
-from pipeline.rig.truth import Truth
+from dpedtool.pipeline.rig.camera import Camera, Look, Vector
+from dpedtool.pipeline.rig.scene import Image, Layer, Panel, Scene, hang
+from dpedtool.pipeline.rig.truth import Truth
 
 Light = NDArray[np.float32]
 Real = TypeVar("Real", np.float32, np.float64)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from dataset.errors import DpedtoolError
-from pipeline.rig.scene import Image
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.pipeline.rig.scene import Image
 
 COLOUR = (
     "astronaut.png",

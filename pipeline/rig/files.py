@@ -9,8 +9,8 @@ import numpy as np
 from PIL import ExifTags
 from PIL import Image as PillowImage
 
-from pipeline.rig.camera import Camera, Files
-from pipeline.rig.scene import Image
+from dpedtool.pipeline.rig.camera import Camera, Files
+from dpedtool.pipeline.rig.scene import Image
 
 NOTE = "simulated, not a photograph"
 # By EXIF orientation: quarter turns anticlockwise from the photo as it is seen to the rows as they are stored.

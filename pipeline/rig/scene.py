@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.rig.camera import Camera, Points, Vector, rotation_matrix
+from dpedtool.pipeline.rig.camera import Camera, Points, Vector, rotation_matrix
 
 Image = NDArray[np.uint8]
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.errors import DpedtoolError
-from dataset.params import DemoParams
-from dataset.progress import track
-from pipeline.rig.camera import Camera, Files, Look, Vector, colour_matrix
-from pipeline.rig.capture import capture
-from pipeline.rig.collage import single_print, wall_of_prints
-from pipeline.rig.files import save_photo
-from pipeline.rig.scene import Layer, Panel, Scene, hang
-from pipeline.rig.truth import Truth
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.params import DemoParams
+from dpedtool.dataset.progress import track
+from dpedtool.pipeline.rig.camera import Camera, Files, Look, Vector, colour_matrix
+from dpedtool.pipeline.rig.capture import capture
+from dpedtool.pipeline.rig.collage import single_print, wall_of_prints
+from dpedtool.pipeline.rig.files import save_photo
+from dpedtool.pipeline.rig.scene import Layer, Panel, Scene, hang
+from dpedtool.pipeline.rig.truth import Truth
 
 WALL_PX = (1760, 1330)  # enough for the demo's DSLR
 WALL_M = 8.0

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset.errors import DpedtoolError
-from pipeline.rig.camera import Camera, Files, Look, Points, as_tuples
-from pipeline.rig.scene import Panel
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.pipeline.rig.camera import Camera, Files, Look, Points, as_tuples
+from dpedtool.pipeline.rig.scene import Panel
 
 
 @dataclass(frozen=True, kw_only=True)

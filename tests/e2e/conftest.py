@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.rig import Camera, Truth, simulate_pair
-from pipeline.rig.collage import wall_of_prints
+from dpedtool.pipeline.rig import Camera, Truth, simulate_pair
+from dpedtool.pipeline.rig.collage import wall_of_prints
 
 # No distortion and flat walls, so that the truth is a homography; small, so that a pair takes a fraction of a second.
 PHONE = Camera(
@@ -31,7 +31,7 @@ SCENES = ("001", "002", "003", "004", "005", "006")
 def command() -> list[str]:
     """The command as it is installed beside this Python, else the package."""
     script = Path(sys.executable).with_name("dpedtool")
-    return [str(script)] if script.exists() else [sys.executable, "-m", "pipeline"]
+    return [str(script)] if script.exists() else [sys.executable, "-m", "dpedtool"]
 
 
 @dataclass(frozen=True)

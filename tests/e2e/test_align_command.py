@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from PIL import Image as PillowImage
 
-from dataset.schema import Alignment
-from pipeline.overlay import checkerboard
+from dpedtool.dataset.schema import Alignment
+from dpedtool.pipeline.align.overlay import checkerboard
 
 SCENES = ("001", "002", "003", "004", "005", "006")
 TABLES = {"alignments.parquet", "pairs.parquet", "synchronisation.json", "timings.parquet"}

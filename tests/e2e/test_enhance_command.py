@@ -18,11 +18,11 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image as PillowImage
 
-from dataset.photos import encode_image
-from pipeline.cli import main
-from training.checkpoint import save_model
-from training.enhance.whole_photo import Settings, enhance_photo
-from training.model import Architecture
+from dpedtool.dataset.photos.files import encode_image
+from dpedtool.pipeline.cli import main
+from dpedtool.training.enhance.whole_photo import Settings, enhance_photo
+from dpedtool.training.networks.generators import Architecture
+from dpedtool.training.weights.checkpoint import save_model
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_a_folder_of_photos_and_a_bad_one(tmp_path: Path, photos: Path, weights:
 
 
 def test_results_are_the_networks_in_the_format_asked_for(tmp_path: Path, photos: Path, weights: Path) -> None:
-    from training.checkpoint import load_model
+    from dpedtool.training.weights.checkpoint import load_model
 
     options = ["--weights", weights, "--device", "cpu", "--precision", "float32", "--max-memory", "50GB"]
     done = run(photos / "b.png", "-o", tmp_path / "out", "--format", "tiff", "--no-scratch", *options)
@@ -128,7 +128,7 @@ def test_options_that_are_wrong_are_refused_before_any_photo(
     [("3GB", 3 * 10**9), ("800 mb", 8 * 10**8), ("2.5GiB", 5 * 2**29), ("512kib", 2**19), ("7B", 7), ("0.1kB", 100)],
 )
 def test_sizes_are_read_with_their_units(text: str, size: int) -> None:
-    from pipeline.cli import SIZE
+    from dpedtool.pipeline.cli import SIZE
 
     assert SIZE.convert(text, None, None) == size
 

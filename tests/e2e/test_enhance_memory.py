@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from benchmarks.usage import Usage, measure
-from dataset.photos import encode_image
-from training.checkpoint import save_model
-from training.initialisation import initialise
-from training.model import Architecture
+from dpedtool.dataset.photos.files import encode_image
+from dpedtool.training.networks.generators import Architecture
+from dpedtool.training.networks.initialisation import initialise
+from dpedtool.training.weights.checkpoint import save_model
 
 MARGIN = 1.1
 """Of the limit: other builds of PyTorch take more or less by themselves."""
@@ -36,7 +36,7 @@ def photo(folder: Path, width: int, height: int, name: str = "photo.jpg") -> Pat
 
 
 def enhance(photos: Path, weights: Path, out: Path, *options: str) -> Usage:
-    command = [sys.executable, "-m", "pipeline", "enhance", photos, "-o", out, "--weights", weights, *options]
+    command = [sys.executable, "-m", "dpedtool", "enhance", photos, "-o", out, "--weights", weights, *options]
     done = measure(command, one_processor=False)
     assert done.code == 0, done.said
     return done
@@ -68,7 +68,7 @@ def test_the_least_that_would_do_does_for_all_photos_of_a_folder(tmp_path: Path,
     folder.mkdir()
     for number in range(3):
         photo(folder, 800, 600, f"{number}.jpg")
-    command = [sys.executable, "-m", "pipeline", "enhance", folder, "-o", tmp_path / "out", "--weights", weights]
+    command = [sys.executable, "-m", "dpedtool", "enhance", folder, "-o", tmp_path / "out", "--weights", weights]
     refused = measure([*command, "--max-memory", "1MB"], one_processor=False)
     assert refused.code == 1
     (least,) = set(re.findall(r"take at least (\d\.\d\d GB) of memory", refused.said))

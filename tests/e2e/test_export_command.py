@@ -8,8 +8,8 @@ import numpy as np
 import onnxruntime
 import torch
 
-from training.checkpoint import load_model, save_model
-from training.model import Architecture
+from dpedtool.training.networks.generators import Architecture
+from dpedtool.training.weights.checkpoint import load_model, save_model
 
 
 def test_weights_are_exported_with_their_scores(tmp_path: Path, rig, dpedtool) -> None:

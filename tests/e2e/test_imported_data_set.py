@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner, Result
 from tensorflow_writer import write_checkpoint
 
-from dataset.params import Params
-from dataset.photos import encode_image
-from pipeline.cli import main
-from pipeline.release.importing.layout import import_layout
+from dpedtool.dataset.params import Params
+from dpedtool.dataset.photos.files import encode_image
+from dpedtool.pipeline.cli import main
+from dpedtool.pipeline.release.importing.layout import import_layout
 
 CPU = ("evaluate.device=cpu",)
 SMALL = (

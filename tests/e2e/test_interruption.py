@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset.io import replacing
+from dpedtool.dataset.io import replacing
 
 
 @pytest.fixture(scope="module")

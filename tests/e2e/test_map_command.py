@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.rig import load_truth
+from dpedtool.pipeline.rig import load_truth
 
 GRID = np.array([(x, y) for y in range(10, 270, 40) for x in range(10, 360, 40)], float)
 

@@ -10,9 +10,9 @@ import pytest
 from release_rig import patch_images, write_release
 from split_rig import SIZE_PX, frame, write_patches
 
-from dataset.io import write_json
-from dataset.params import SplitParams
-from dataset.split import split
+from dpedtool.dataset.io import write_json
+from dpedtool.dataset.params import SplitParams
+from dpedtool.dataset.split.stage import split
 
 SAID = ("-S", "release.name=pairs", "-S", "release.licence=CC-BY-4.0")
 

@@ -12,8 +12,8 @@ import pytest
 from card_examples import EVERY, pieces, run_pieces
 from release_rig import COUNTS, PARAMS, patch_images, write_release
 
-from dataset.params import ReleaseParams
-from dataset.photos import decode_image
+from dpedtool.dataset.params import ReleaseParams
+from dpedtool.dataset.photos.files import decode_image
 
 RELEASES: dict[str, ReleaseParams] = {
     "all": PARAMS,

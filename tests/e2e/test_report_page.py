@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import made_up_pairs
 from benchmarks.made_up_pairs import make_details, make_pictures, make_rows, render_pairs, write_details
-from dataset.photos import encode_image
+from dpedtool.dataset.photos.files import encode_image
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page

@@ -17,9 +17,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from dataset.io import read_json
-from dataset.photos import decode_photo
-from dataset.verification import is_current
+from dpedtool.dataset.io import read_json
+from dpedtool.dataset.photos.files import decode_photo
+from dpedtool.dataset.split.verification import is_current
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PHONES = ("phone-a", "phone-b")

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from split_rig import frame, jpeg, picture, write_patches
 
-from dataset.io import read_json
-from dataset.verification import is_current
+from dpedtool.dataset.io import read_json
+from dpedtool.dataset.split.verification import is_current
 
 SCENES = [f"s{index}" for index in range(10)]
 

@@ -20,18 +20,18 @@ from PIL import Image as PillowImage
 from PIL import ImageOps
 from real_data import real_folder
 
-from dataset.photos import load_photo
-from dataset.schema import Alignment
-from dataset.tables import read_rows, write_rows
-from pipeline.aligned import mask_columns
-from pipeline.residuals import search, smooth_grey
+from dpedtool.dataset.photos.files import load_photo
+from dpedtool.dataset.schema import Alignment
+from dpedtool.dataset.tables import read_rows, write_rows
+from dpedtool.pipeline.geometry.aligned import mask_columns
+from dpedtool.pipeline.measure.residuals import search, smooth_grey
 
 SCENES = 50
 
 
 def dpedtool(*arguments, code: int = 0) -> str:
     """Run the command, and return what it says on both streams."""
-    words = [sys.executable, "-m", "pipeline", *map(str, arguments)]
+    words = [sys.executable, "-m", "dpedtool", *map(str, arguments)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr

@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 from PIL import Image as PillowImage
 from real_data import real_folder
 
-from pipeline.cli import main
+from dpedtool.pipeline.cli import main
 
 SAID = {"name": "city100", "licence": "MIT", "authors": "[A Group]", "patches_a_file": 400}
 

@@ -11,16 +11,15 @@ import torch
 from click.testing import CliRunner
 from PIL import Image as PillowImage
 from PIL.ExifTags import IFD
-from real_data import real_folder
-from test_published_weights import checkpoint
+from real_data import published_checkpoint, real_folder
 
-from dataset.photo_files import write_photo
-from dataset.photo_metadata import kept_metadata
-from dataset.photos import open_photo
-from pipeline.cli import main
-from training.checkpoint import load_model
-from training.enhance.whole_photo import Settings, enhance_image
-from training.importing import import_weights
+from dpedtool.dataset.photos.files import open_photo
+from dpedtool.dataset.photos.metadata import kept_metadata
+from dpedtool.dataset.photos.writing import write_photo
+from dpedtool.pipeline.cli import main
+from dpedtool.training.enhance.whole_photo import Settings, enhance_image
+from dpedtool.training.weights.checkpoint import load_model
+from dpedtool.training.weights.published import import_weights
 
 MAKE, MODEL, DATE_TIME, TAKEN, EXPOSURE, APERTURE, FOCAL_LENGTH = 0x10F, 0x110, 0x132, 0x9003, 0x829A, 0x829D, 0x920A
 GPS, EXIF, WIDTH, MAKER_NOTE = 0x8825, 0x8769, 0xA002, 0x927C
@@ -53,7 +52,7 @@ def test_what_cameras_write_is_read_back_without_position_and_thumbnail(tmp_path
 @pytest.mark.parametrize("name", ["iphone_orig", "dped_resnet_8_32", "dped_srcnn"])
 def test_published_weights_in_stripes_are_exact(name: str, tmp_path: Path) -> None:
     """Within the rounding of float32, which PyTorch's own result has too; in bfloat16 within a grey level."""
-    model = import_weights(checkpoint(name), tmp_path / "weights.safetensors").generator.eval()
+    model = import_weights(published_checkpoint(name), tmp_path / "weights.safetensors").generator.eval()
     photo = cv2.imread(str(real_folder("city100") / "iphonex" / "001.jpg"))[100:251, 200:403]
     image = torch.from_numpy(photo[..., ::-1].copy()).permute(2, 0, 1).float() / 255
     exact, half = (enhance_image(model, image, Settings(torch.device("cpu"), kind)) for kind in ("float32", "bfloat16"))
@@ -70,7 +69,7 @@ def test_published_weights_enhance_a_whole_photo(tmp_path: Path, name: str) -> N
     photo = real_folder("city100") / "iphonex_far" / "001.jpg"
     weights = tmp_path / "weights.safetensors"
     for arguments in (
-        ["import-weights", checkpoint(name), "-o", weights],
+        ["import-weights", published_checkpoint(name), "-o", weights],
         ["enhance", photo, "-o", tmp_path, "--weights", weights, "--precision", "float32", "--device", "cpu"],
     ):
         done = CliRunner().invoke(main, [str(argument) for argument in arguments])

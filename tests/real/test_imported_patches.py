@@ -11,13 +11,13 @@ from click.testing import CliRunner
 from real_data import real_folder
 
 from benchmarks.yardstick import patch_shift
-from dataset.params import Params
-from dataset.photos import load_photo
-from dataset.schema import Patch
-from dataset.tables import read_frame
-from pipeline.cli import main
-from pipeline.release.importing.layout import import_layout
-from training.importing import import_weights
+from dpedtool.dataset.params import Params
+from dpedtool.dataset.photos.files import load_photo
+from dpedtool.dataset.schema import Patch
+from dpedtool.dataset.tables import read_frame
+from dpedtool.pipeline.cli import main
+from dpedtool.pipeline.release.importing.layout import import_layout
+from dpedtool.training.weights.published import import_weights
 
 
 @pytest.fixture(scope="module")

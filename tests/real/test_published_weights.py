@@ -10,26 +10,18 @@ import onnxruntime
 import pytest
 import torch
 from click.testing import CliRunner
-from real_data import real_folder
+from real_data import published_checkpoint, real_folder
 
-from dataset.photos import load_photo
-from pipeline.cli import main
-from training.checkpoint import load_card, load_model
-from training.importing import import_weights
-from training.onnx_export import export
+from dpedtool.dataset.photos.files import load_photo
+from dpedtool.pipeline.cli import main
+from dpedtool.training.weights.checkpoint import load_card, load_model
+from dpedtool.training.weights.onnx_export import export
+from dpedtool.training.weights.published import import_weights
 
 REFERENCES = {"image": "image_mean_clipped", "batch": "batch50_unclipped"}
 """How the file of reference scores calls the protocols."""
 MODELS = ("iphone_orig", "dped_resnet_8_32", "dped_srcnn")
 PATCHES = (0, 1, 7)
-
-
-def checkpoint(name: str) -> Path:
-    """Where a published checkpoint is; the test is skipped where there is none."""
-    folder = real_folder("dped_iphone_patches").parent.parent / "models"
-    if not (folder / f"{name}.index").is_file():
-        pytest.skip(f"no checkpoint {name} in {folder}, beside the folder of real photos")
-    return folder / name
 
 
 def golden(name: str, patch: int) -> np.ndarray:
@@ -42,7 +34,7 @@ def golden(name: str, patch: int) -> np.ndarray:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_outputs_equal_those_of_the_original_graphs(tmp_path: Path, name: str) -> None:
-    import_weights(checkpoint(name), tmp_path / "weights.safetensors")
+    import_weights(published_checkpoint(name), tmp_path / "weights.safetensors")
     generator = load_model(tmp_path / "weights.safetensors")
     for patch in PATCHES:
         photo = load_photo(real_folder("dped_iphone_patches") / "iphone" / f"{patch}.jpg")
@@ -57,7 +49,7 @@ def test_outputs_equal_those_of_the_original_graphs(tmp_path: Path, name: str) -
     [("iphone_orig", "dped_resnet_12_64"), ("dped_resnet_8_32", "dped_resnet_8_32"), ("dped_srcnn", "dped_srcnn")],
 )
 def test_the_network_is_told_from_the_names(tmp_path: Path, name: str, network: str) -> None:
-    imported = import_weights(checkpoint(name), tmp_path / "weights.safetensors")
+    imported = import_weights(published_checkpoint(name), tmp_path / "weights.safetensors")
     assert imported.generator.architecture.name == network
     card = load_card(imported.weights)
     assert card["name"] == network
@@ -71,7 +63,7 @@ def test_scores_on_all_pairs_are_those_measured_independently(tmp_path: Path, na
     if not scores.is_file():
         pytest.skip(f"no {scores}")
     weights = tmp_path / f"{name}.safetensors"
-    import_weights(checkpoint(name), weights)
+    import_weights(published_checkpoint(name), weights)
     folders = ["--phone", str(folder / "iphone"), "--dslr", str(folder / "canon")]
     options = ["--weights", str(weights), "--json", "-S", "evaluate.device=cpu"]
     done = CliRunner().invoke(main, ["evaluate", *folders, *options])
@@ -88,7 +80,7 @@ def test_scores_on_all_pairs_are_those_measured_independently(tmp_path: Path, na
 
 @pytest.mark.parametrize("name", MODELS)
 def test_onnx_files_give_what_the_original_graphs_give(tmp_path: Path, name: str) -> None:
-    import_weights(checkpoint(name), tmp_path / "weights.safetensors")
+    import_weights(published_checkpoint(name), tmp_path / "weights.safetensors")
     done = export(tmp_path / "weights.safetensors", tmp_path / f"{name}.onnx", clip=False)
     assert done.difference < 1e-6
     options = onnxruntime.SessionOptions()

@@ -1,24 +1,20 @@
 """The metrics on 200 real test pairs of DPED, against values measured independently."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from real_data import real_folder
 
-from training.metrics import score
+from dpedtool.training.metrics import score
 
 
 @pytest.fixture(scope="module")
 def data():
-    beside_the_checkout = Path(__file__).resolve().parents[3] / "shared" / "data"
-    folder = Path(os.environ.get("DPEDTOOL_REAL_DATA") or beside_the_checkout)
-    if not (folder / "dped_iphone_patches").is_dir() or not (folder / "expected" / "scores.json").is_file():
-        pytest.skip(f"no DPED patches and reference scores in {folder}: set DPEDTOOL_REAL_DATA")
-    return folder
+    return real_folder("expected").parent
 
 
 def read_patches(folder: Path) -> torch.Tensor:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from real_data import real_folder
 
-from dataset.photos import decode_photo, open_photo
-from pipeline.release.privacy.scan import scan, scan_file
-from pipeline.release.privacy.stripping import strip_photo, told
+from dpedtool.dataset.photos.files import decode_photo, open_photo
+from dpedtool.pipeline.release.privacy.scan import scan, scan_file
+from dpedtool.pipeline.release.privacy.stripping import strip_photo, told
 
 
 def test_stripped_photos_keep_their_pixels_and_tell_nothing(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dataset.errors import Rejection
+from dpedtool.dataset.errors import Rejection
 
 
 class Scratch:

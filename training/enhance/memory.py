@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 
-from dataset.errors import Rejection
-from training.free_memory import free_memory
+from dpedtool.dataset.errors import Rejection
+from dpedtool.training.free_memory import free_memory
 
 PROCESS = 430 * 10**6
 """What Python, PyTorch and its kernels take at the least, in bytes, as measured."""

@@ -13,8 +13,8 @@ from typing import cast
 import torch
 from torch import nn
 
-from training.enhance.feature_map import FeatureMap
-from training.enhance.streams import (
+from dpedtool.training.enhance.feature_map import FeatureMap
+from dpedtool.training.enhance.streams import (
     Chain,
     EachRow,
     Norm,
@@ -27,7 +27,7 @@ from training.enhance.streams import (
     convolution,
     trained_statistics,
 )
-from training.model import SRCNN, Architecture, Generator, ResidualBlock, ResNet
+from dpedtool.training.networks.generators import SRCNN, Architecture, Generator, ResidualBlock, ResNet
 
 
 @dataclass(frozen=True)

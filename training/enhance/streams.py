@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.enhance.feature_map import FeatureMap
-from training.model import NORM_EPS
+from dpedtool.training.enhance.feature_map import FeatureMap
+from dpedtool.training.networks.generators import NORM_EPS
 
 Norm = nn.InstanceNorm2d | nn.BatchNorm2d
 

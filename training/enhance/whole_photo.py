@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dataset.stored import Image
-from training.enhance.feature_map import FeatureMap, Scratch, open_scratch
-from training.enhance.memory import Need, Plan, process_memory
-from training.enhance.passes import Dtypes, Maps, Pass, count_held, count_maps, count_passes, passes
-from training.model import Architecture, Generator
-from training.precision import Computation, has_bfloat16
+from dpedtool.dataset.photos.stored import Image
+from dpedtool.training.enhance.feature_map import FeatureMap, Scratch, open_scratch
+from dpedtool.training.enhance.memory import Need, Plan, process_memory
+from dpedtool.training.enhance.passes import Dtypes, Maps, Pass, count_held, count_maps, count_passes, passes
+from dpedtool.training.networks.generators import Architecture, Generator
+from dpedtool.training.precision import Computation, has_bfloat16
 
 Precision = Literal["float32", "bfloat16"]
 

@@ -17,17 +17,17 @@ import pyarrow as pa
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from dataset import markdown
-from dataset.dped_layout import PARTS, PATCHES_A_PAIR
-from dataset.licence import check_licence, front_matter, is_own
-from dataset.params import PatchesParams
-from dataset.schema import SPLITS, Alignment, Patch, Photo
-from pipeline.release.description import EXAMPLES, LICENCE, SUMS, Description
-from pipeline.release.documents.citation import bibtex
-from pipeline.release.documents.croissant import record_set_of
-from pipeline.release.documents.statistics import QUANTILES
-from pipeline.release.layouts import embedded, webdataset
-from pipeline.release.tables import PAIRS_SCHEMA, PATCHES_SCHEMA, meanings
+from dpedtool.dataset import markdown
+from dpedtool.dataset.foreign.dped_layout import PARTS, PATCHES_A_PAIR
+from dpedtool.dataset.licence import check_licence, front_matter, is_own
+from dpedtool.dataset.params import PatchesParams
+from dpedtool.dataset.schema import SPLITS, Alignment, Patch, Photo
+from dpedtool.pipeline.release.columns import PAIRS_SCHEMA, PATCHES_SCHEMA, meanings
+from dpedtool.pipeline.release.description import EXAMPLES, LICENCE, SUMS, Description
+from dpedtool.pipeline.release.documents.citation import bibtex
+from dpedtool.pipeline.release.documents.croissant import record_set_of
+from dpedtool.pipeline.release.documents.statistics import QUANTILES
+from dpedtool.pipeline.release.layouts import embedded, webdataset
 
 TEMPLATE = "card.md.j2"
 TAGS = ("image-enhancement", "paired-images", "smartphone", "dslr", "dped")
@@ -65,7 +65,7 @@ def card(description: Description) -> str:
 
 def _environment() -> Environment:
     environment = Environment(  # noqa: S701 - what is shown is escaped for Markdown, by _shown
-        loader=PackageLoader("pipeline.release.documents", "templates"),
+        loader=PackageLoader("dpedtool.pipeline.release.documents", "templates"),
         undefined=StrictUndefined,
         finalize=_shown,
         trim_blocks=True,

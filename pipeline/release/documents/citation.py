@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
-from dataset.licence import COMMON, check_licence, is_own, text_address
-from dataset.markdown import plain
-from dataset.params import ReleaseParams
-from pipeline.release.description import Description
+from dpedtool.dataset.licence import COMMON, check_licence, is_own, text_address
+from dpedtool.dataset.markdown import plain
+from dpedtool.dataset.params import ReleaseParams
+from dpedtool.pipeline.release.description import Description
 
 KEYWORDS = ("photo enhancement", "image-to-image", "smartphone", "DSLR", "paired images", "DPED")
 _NOT_IN_CFF = frozenset({"CDLA-Permissive-2.0"})

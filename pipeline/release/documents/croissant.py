@@ -19,14 +19,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from dataset.dped_layout import PARTS
-from dataset.licence import check_licence, is_own, text_address
-from dataset.markdown import plain
-from dataset.schema import SPLITS
-from pipeline.release.description import DataFile, Description
-from pipeline.release.documents.citation import KEYWORDS, bibtex, is_person
-from pipeline.release.layouts import dped, embedded, webdataset
-from pipeline.release.tables import PAIRS, PAIRS_SCHEMA, PATCHES, PATCHES_SCHEMA, meanings
+from dpedtool.dataset.foreign.dped_layout import PARTS
+from dpedtool.dataset.licence import check_licence, is_own, text_address
+from dpedtool.dataset.markdown import plain
+from dpedtool.dataset.schema import SPLITS
+from dpedtool.pipeline.release.columns import PAIRS, PAIRS_SCHEMA, PATCHES, PATCHES_SCHEMA, meanings
+from dpedtool.pipeline.release.description import DataFile, Description
+from dpedtool.pipeline.release.documents.citation import KEYWORDS, bibtex, is_person
+from dpedtool.pipeline.release.layouts import dped, embedded, webdataset
 
 Json = dict[str, Any]
 

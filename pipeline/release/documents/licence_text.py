@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dataset.errors import DpedtoolError
-from dataset.licence import check_licence, is_own, text_address
-from dataset.markdown import plain
-from dataset.params import ReleaseParams
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.licence import check_licence, is_own, text_address
+from dpedtool.dataset.markdown import plain
+from dpedtool.dataset.params import ReleaseParams
 
 
 def licence_text(params: ReleaseParams) -> str:

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from dataset.io import read_json
-from dataset.schema import EXCLUDED, SPLITS, Alignment, Frame, Patch, Photo
-from dataset.tables import read_frame
+from dpedtool.dataset.io import read_json
+from dpedtool.dataset.schema import EXCLUDED, SPLITS, Alignment, Frame, Patch, Photo
+from dpedtool.dataset.tables import read_frame
 
 Key = TypeVar("Key", str, tuple[int, ...])
 

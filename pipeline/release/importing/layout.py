@@ -22,25 +22,28 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from dataset import photos, shards
-from dataset.dped_layout import BELOW
-from dataset.dped_pairs import Couple, Found, PairFolders, find_pairs
-from dataset.errors import DpedtoolError
-from dataset.io import code_digest, digest, replacing, write_json
-from dataset.names import choose_held_out
-from dataset.params import Params, PatchesParams, SplitParams
-from dataset.progress import track
-from dataset.schema import SPLITS, Frame, Patch, Photo, Sample, columns
-from dataset.shards import ShardWriter
-from dataset.tables import TableWriter, read_frame
-from pipeline import correlation, exposure, geometry, shelf, shifts, subpixel, windows
-from pipeline.pairing import identifier
-from pipeline.release.description import RELEASE
-from pipeline.release.importing import measured_pair
-from pipeline.release.importing.measured_pair import judge_pair
-from pipeline.resume import Finished, work_off
-from pipeline.runner import Lost
-from pipeline.shelf import Shelf, is_stored, store
+from dpedtool.dataset import shards
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.foreign.dped_layout import BELOW
+from dpedtool.dataset.foreign.dped_pairs import Couple, Found, PairFolders, find_pairs
+from dpedtool.dataset.io import code_digest, digest, replacing, write_json
+from dpedtool.dataset.names import choose_held_out
+from dpedtool.dataset.params import Params, PatchesParams, SplitParams
+from dpedtool.dataset.photos import files as photos
+from dpedtool.dataset.progress import track
+from dpedtool.dataset.schema import SPLITS, Frame, Patch, Photo, Sample, columns
+from dpedtool.dataset.shards import ShardWriter
+from dpedtool.dataset.tables import TableWriter, read_frame
+from dpedtool.pipeline.geometry import homographies as geometry
+from dpedtool.pipeline.measure import correlation, exposure, shifts, subpixel
+from dpedtool.pipeline.pair.stage import identifier
+from dpedtool.pipeline.patches import shelf, windows
+from dpedtool.pipeline.patches.shelf import Shelf, is_stored, store
+from dpedtool.pipeline.release.description import RELEASE
+from dpedtool.pipeline.release.importing import measured_pair
+from dpedtool.pipeline.release.importing.measured_pair import judge_pair
+from dpedtool.pipeline.resume import Finished, work_off
+from dpedtool.pipeline.runner import Lost
 
 IMPORTED = "imported.json"
 """What an import was made with and what it left out, beside the table of patches."""
@@ -102,13 +105,13 @@ def import_layout(
     dslr
         Name of the DSLR's folders.
     workers, scheduler
-        As for `pipeline.runner.run`.
+        As for `dpedtool.pipeline.runner.run`.
 
     Raises
     ------
     DpedtoolError
-        The folder holds no pairs, or it is not clear which (`dataset.dped_pairs.find_pairs`); `out` holds patches that
-        were cut from photos; another run is writing there; or work came to no end.
+        The folder holds no pairs, or it is not clear which (`dpedtool.dataset.foreign.dped_pairs.find_pairs`); `out`
+        holds patches that were cut from photos; another run is writing there; or work came to no end.
 
     """
     if (folder / RELEASE).is_file() and not (folder / BELOW).is_dir():

@@ -17,11 +17,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dataset.errors import Rejection
-from dataset.params import PatchesParams
-from dataset.photos import Image, PhotoFile, decode_image, encode_image, open_photo
-from pipeline.geometry import Box
-from pipeline.windows import measure_row
+from dpedtool.dataset.errors import Rejection
+from dpedtool.dataset.params import PatchesParams
+from dpedtool.dataset.photos.files import PhotoFile, decode_image, encode_image, open_photo
+from dpedtool.dataset.photos.stored import Image
+from dpedtool.pipeline.geometry.homographies import Box
+from dpedtool.pipeline.patches.windows import measure_row
 
 GUARD_PX = 2
 """Beyond the search: what the sub-pixel steps, of up to `subpixel.ASTRAY_PX`, reach for."""
@@ -38,7 +39,7 @@ class Judged:
     """What was found of a pair."""
 
     facts: Mapping[str, Any]
-    """Columns of `dataset.schema.Patch`."""
+    """Columns of `dpedtool.dataset.schema.Patch`."""
     images: tuple[bytes, bytes] | None
     """The files to store, the phone's and the DSLR's; None where the pair is rejected."""
 
@@ -74,8 +75,8 @@ def measure_pair(phone: Image, dslr: Image, params: PatchesParams) -> dict[str, 
     Returns
     -------
     dict
-        By column of `dataset.schema.Patch`; None where there is nothing to say, and nothing at all of images that are
-        too small.
+        By column of `dpedtool.dataset.schema.Patch`; None where there is nothing to say, and nothing at all of images
+        that are too small.
 
     """
     height, width = phone.shape[:2]

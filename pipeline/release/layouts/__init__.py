@@ -8,8 +8,8 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from dataset.params import LayoutName, ReleaseParams
-from pipeline.release.chunks import Chunk, Images
+from dpedtool.dataset.params import LayoutName, ReleaseParams
+from dpedtool.pipeline.release.chunks import Chunk, Images
 
 
 class Layout(Protocol):
@@ -52,9 +52,9 @@ class Layout(Protocol):
 
 def layouts_of(params: ReleaseParams) -> Mapping[LayoutName, Layout]:
     """Return the layouts that are asked for, by name."""
-    from pipeline.release.layouts.dped import Dped
-    from pipeline.release.layouts.embedded import Embedded
-    from pipeline.release.layouts.webdataset import WebDataset
+    from dpedtool.pipeline.release.layouts.dped import Dped
+    from dpedtool.pipeline.release.layouts.embedded import Embedded
+    from dpedtool.pipeline.release.layouts.webdataset import WebDataset
 
     every: Mapping[LayoutName, Layout] = {
         "dped": Dped(params.dslr_folder, params.jpeg_quality),

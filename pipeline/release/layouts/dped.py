@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from dataset.dped_layout import BELOW, FULL_SIZE, PARTS, TEST
-from dataset.photos import decode_image, encode_image
-from pipeline.release.chunks import Chunk, Images
+from dpedtool.dataset.foreign.dped_layout import BELOW, FULL_SIZE, PARTS, TEST
+from dpedtool.dataset.photos.files import decode_image, encode_image
+from dpedtool.pipeline.release.chunks import Chunk, Images
 
 ROOT = BELOW
 

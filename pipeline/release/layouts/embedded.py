@@ -12,10 +12,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset.errors import DpedtoolError
-from dataset.shards import suffix_of
-from pipeline.release.chunks import Chunk, Images
-from pipeline.release.tables import FACTS, PATCHES_SCHEMA
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.shards import suffix_of
+from dpedtool.pipeline.release.chunks import Chunk, Images
+from dpedtool.pipeline.release.columns import FACTS, PATCHES_SCHEMA
 
 ROOT = "parquet"
 ROWS_A_GROUP = 100

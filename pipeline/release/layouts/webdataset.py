@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from dataset.errors import DpedtoolError
-from dataset.shards import ShardWriter, suffix_of
-from pipeline.release.chunks import Chunk, Images
-from pipeline.release.tables import FACTS
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.shards import ShardWriter, suffix_of
+from dpedtool.pipeline.release.chunks import Chunk, Images
+from dpedtool.pipeline.release.columns import FACTS
 
 ROOT = "webdataset"
 

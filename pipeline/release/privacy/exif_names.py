@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dataset.photo_metadata import EXIF, GPS
-from dataset.tiff_fields import ASCII, Field, TiffReader
+from dpedtool.dataset.photos.metadata import EXIF, GPS
+from dpedtool.dataset.photos.tiff_fields import ASCII, Field, TiffReader
 
 _KINDS: Mapping[int, str] = {
     0x013B: "artist",

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dataset.photos import png_chunk
+from dpedtool.dataset.photos.files import png_chunk
 
 JPEG, PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 """How such files begin."""

@@ -17,10 +17,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dataset.photo_metadata import exif_block
-from dataset.photos import PhotoFile
-from pipeline.release.privacy.exif_names import has_position, names_in
-from pipeline.release.privacy.image_parts import (
+from dpedtool.dataset.photos.files import PhotoFile
+from dpedtool.dataset.photos.metadata import exif_block
+from dpedtool.pipeline.release.privacy.exif_names import has_position, names_in
+from dpedtool.pipeline.release.privacy.image_parts import (
     APP,
     CODING,
     COM,
@@ -35,9 +35,9 @@ from pipeline.release.privacy.image_parts import (
     read_jpeg,
     read_png,
 )
-from pipeline.release.privacy.plain_profiles import plain_profile
-from pipeline.release.privacy.private_texts import Secret, private_texts
-from pipeline.release.privacy.stripping import (
+from dpedtool.pipeline.release.privacy.plain_profiles import plain_profile
+from dpedtool.pipeline.release.privacy.private_texts import Secret, private_texts
+from dpedtool.pipeline.release.privacy.stripping import (
     ADOBE_LENGTH,
     APP0,
     APP2,

@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
-from dataset.photos import MOST_BYTES
-from pipeline.release.privacy.private_images import is_image, scan_image
-from pipeline.release.privacy.private_texts import Host, Login, Secret, is_said, private_texts
+from dpedtool.dataset.photos.files import MOST_BYTES
+from dpedtool.pipeline.release.privacy.private_images import is_image, scan_image
+from dpedtool.pipeline.release.privacy.private_texts import Host, Login, Secret, is_said, private_texts
 
 _KINDS = {
     b"RIFF": "a WebP file",

@@ -17,17 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.camera_formats import is_heif, is_raw
-from dataset.decoder_messages import collected
-from dataset.decoding import open_stored
-from dataset.errors import Rejection
-from dataset.photo_metadata import exif_block
-from dataset.photos import PhotoFile, decode_photo, encode_image
-from dataset.profiles import to_srgb
-from dataset.stored import Image, Stored
-from dataset.tiff_fields import TiffReader
-from pipeline.release.privacy.exif_names import names_in
-from pipeline.release.privacy.image_parts import (
+from dpedtool.dataset.errors import Rejection
+from dpedtool.dataset.photos.decoder_messages import collected
+from dpedtool.dataset.photos.decoding import open_stored
+from dpedtool.dataset.photos.files import PhotoFile, decode_photo, encode_image
+from dpedtool.dataset.photos.formats import is_heif, is_raw
+from dpedtool.dataset.photos.metadata import exif_block
+from dpedtool.dataset.photos.profiles import to_srgb
+from dpedtool.dataset.photos.stored import Image, Stored
+from dpedtool.dataset.photos.tiff_fields import TiffReader
+from dpedtool.pipeline.release.privacy.exif_names import names_in
+from dpedtool.pipeline.release.privacy.image_parts import (
     APP,
     CODING,
     EOI,
@@ -45,7 +45,7 @@ from pipeline.release.privacy.image_parts import (
     read_png,
     segment_bytes,
 )
-from pipeline.release.privacy.plain_profiles import plain_profile
+from dpedtool.pipeline.release.privacy.plain_profiles import plain_profile
 
 ICC, ADOBE = b"ICC_PROFILE\0", b"Adobe"
 JFIF = b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0"

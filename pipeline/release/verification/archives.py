@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.release.layouts import embedded
-from pipeline.release.tables import FACTS, PATCHES
+from dpedtool.pipeline.release.columns import FACTS, PATCHES
+from dpedtool.pipeline.release.layouts import embedded
 
 _MEMBER = re.compile(r"(.+?)\.(?:(?:phone|dslr)\.(?:png|jpg)|json)")
 _MOST_FACTS = 2**26

@@ -1,6 +1,7 @@
-"""Folders in the layout of DPED, made by whomever: what `dataset.dped_layout` finds, in parallel, and what else.
+"""Folders in the layout of DPED, made by whomever: leaks, found in parallel, and what else may be amiss.
 
-Beside leaks: private metadata, patches of another size than the others, and gaps in the numbers of the files.
+Leaks are what `dpedtool.dataset.foreign.dped_layout` finds. Beside them: private metadata, patches of another size than
+the others, and gaps in the numbers of the files.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-from dataset.dped_layout import Batch, Layout, ReadBatch, layout_of, survey
-from dataset.verification import Verdict
-from pipeline.release.privacy.scan import scan
-from pipeline.runner import Lost, run
+from dpedtool.dataset.foreign.dped_layout import Batch, Layout, ReadBatch, layout_of, survey
+from dpedtool.dataset.split.verification import Verdict
+from dpedtool.pipeline.release.privacy.scan import scan
+from dpedtool.pipeline.runner import Lost, run
 
 Size = tuple[int, int]
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
@@ -27,7 +28,7 @@ def verify_foreign(folder: Path, *, workers: int = 1, scheduler: str | None = No
     Parameters
     ----------
     folder, workers, scheduler
-        As of `pipeline.release.verification.verify.verify`.
+        As of `dpedtool.pipeline.release.verification.verify.verify`.
 
     Raises
     ------

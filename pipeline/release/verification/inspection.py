@@ -15,19 +15,19 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from dataset.errors import DpedtoolError, Rejection
-from dataset.io import file_sha256
-from dataset.params import LayoutName, ReleaseParams
-from dataset.photos import MOST_BYTES, SUFFIXES, decode_photo
-from pipeline.release.chunks import Chunk, read_rows_of
-from pipeline.release.description import SUMS
-from pipeline.release.layouts import Layout, layouts_of
-from pipeline.release.privacy.scan import scan, scan_file
-from pipeline.release.tables import CUT_SUMS, FACTS, LOOSE_SUMS, PAIRS, PATCHES
-from pipeline.release.verification.archives import fault_of_unpacking, faults_of_parquet, faults_of_tar
-from pipeline.release.verification.listing import one_line
-from pipeline.release.verification.patch_images import Means, means_of, read_patch
-from pipeline.release.verification.unclaimed import unclaimed_bytes
+from dpedtool.dataset.errors import DpedtoolError, Rejection
+from dpedtool.dataset.io import file_sha256
+from dpedtool.dataset.params import LayoutName, ReleaseParams
+from dpedtool.dataset.photos.files import MOST_BYTES, SUFFIXES, decode_photo
+from dpedtool.pipeline.release.chunks import Chunk, read_rows_of
+from dpedtool.pipeline.release.columns import CUT_SUMS, FACTS, LOOSE_SUMS, PAIRS, PATCHES
+from dpedtool.pipeline.release.description import SUMS
+from dpedtool.pipeline.release.layouts import Layout, layouts_of
+from dpedtool.pipeline.release.privacy.scan import scan, scan_file
+from dpedtool.pipeline.release.verification.archives import fault_of_unpacking, faults_of_parquet, faults_of_tar
+from dpedtool.pipeline.release.verification.listing import one_line
+from dpedtool.pipeline.release.verification.patch_images import Means, means_of, read_patch
+from dpedtool.pipeline.release.verification.unclaimed import unclaimed_bytes
 
 SIDES = {"phone": "the phone's image", "dslr": "the DSLR's image"}
 ORDER: tuple[LayoutName, ...] = ("webdataset", "parquet", "dped")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.release.description import SUMS
+from dpedtool.pipeline.release.description import SUMS
 
 PASSED_OVER = frozenset(
     {".git", ".gitattributes", ".gitignore", ".cache", ".huggingface", ".dvc", ".dvcignore", ".DS_Store"}

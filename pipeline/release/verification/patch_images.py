@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dataset.decoder_messages import collected
-from dataset.errors import Rejection
-from dataset.photos import Image, decode_image
+from dpedtool.dataset.errors import Rejection
+from dpedtool.dataset.photos.decoder_messages import collected
+from dpedtool.dataset.photos.files import decode_image
+from dpedtool.dataset.photos.stored import Image
 
 Means = npt.NDArray[np.int16]
 """(MEANS_SIDE, MEANS_SIDE, 3), BGR: an image in small."""

@@ -16,20 +16,20 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset.errors import DpedtoolError
-from dataset.near_duplicates import Limits, View
-from dataset.params import CAMERA_NAME, SplitParams
-from dataset.schema import SPLITS
-from dataset.thumbnails import LONGER_SIDE_PX
-from dataset.verification import check_one_side, check_views
-from pipeline.release.chunks import Chunk, chunks_of
-from pipeline.release.description import RELEASE
-from pipeline.release.tables import PAIRS, PAIRS_SCHEMA, PATCHES, PATCHES_SCHEMA
-from pipeline.release.verification.archives import fault_of_unpacking
-from pipeline.release.verification.listing import one_line
-from pipeline.release.verification.patch_images import stored_shape
-from pipeline.release.verification.statement import Statement
-from pipeline.release.verification.values import faults_of_values
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.params import CAMERA_NAME, SplitParams
+from dpedtool.dataset.photos.thumbnails import LONGER_SIDE_PX
+from dpedtool.dataset.schema import SPLITS
+from dpedtool.dataset.split.near_duplicates import Limits, View
+from dpedtool.dataset.split.verification import check_one_side, check_views
+from dpedtool.pipeline.release.chunks import Chunk, chunks_of
+from dpedtool.pipeline.release.columns import PAIRS, PAIRS_SCHEMA, PATCHES, PATCHES_SCHEMA
+from dpedtool.pipeline.release.description import RELEASE
+from dpedtool.pipeline.release.verification.archives import fault_of_unpacking
+from dpedtool.pipeline.release.verification.listing import one_line
+from dpedtool.pipeline.release.verification.patch_images import stored_shape
+from dpedtool.pipeline.release.verification.statement import Statement
+from dpedtool.pipeline.release.verification.values import faults_of_values
 
 _OF_PATCHES = (
     *("patch_id", "phone", "split", "number", "file", "pair_id", "scene_id", "size", "phone_photo", "dslr_photo"),

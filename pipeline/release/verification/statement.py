@@ -9,14 +9,23 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from dataset.errors import DpedtoolError
-from dataset.licence import check_licence, front_matter, is_own, text_address
-from dataset.params import CAMERA_NAME, ReleaseParams
-from dataset.schema import SPLITS
-from pipeline.release.description import CARD, CITATION, CROISSANT, EXAMPLES, FORMAT, LICENCE, RELEASE, STATISTICS
-from pipeline.release.tables import PAIRS, PATCHES
-from pipeline.release.verification.listing import Listing, is_inside, one_line
-from pipeline.release.verification.plain_yaml import MOST_CHARACTERS, UNUSABLE, load_yaml
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.licence import check_licence, front_matter, is_own, text_address
+from dpedtool.dataset.params import CAMERA_NAME, ReleaseParams
+from dpedtool.dataset.schema import SPLITS
+from dpedtool.pipeline.release.columns import PAIRS, PATCHES
+from dpedtool.pipeline.release.description import (
+    CARD,
+    CITATION,
+    CROISSANT,
+    EXAMPLES,
+    FORMAT,
+    LICENCE,
+    RELEASE,
+    STATISTICS,
+)
+from dpedtool.pipeline.release.verification.listing import Listing, is_inside, one_line
+from dpedtool.pipeline.release.verification.plain_yaml import MOST_CHARACTERS, UNUSABLE, load_yaml
 
 _MOST_BYTES = 32 * 2**20
 """Of a document: what is larger is none, and is not read."""

@@ -10,20 +10,36 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dataset.errors import DpedtoolError
-from dataset.params import LayoutName, ReleaseParams
-from dataset.progress import track
-from dataset.verification import Verdict
-from pipeline.release.chunks import Chunk
-from pipeline.release.description import CARD, CITATION, CROISSANT, EXAMPLES, LICENCE, RELEASE, STATISTICS, SUMS
-from pipeline.release.layouts import Layout, layouts_of
-from pipeline.release.tables import PAIRS, PATCHES
-from pipeline.release.verification.foreign import verify_foreign
-from pipeline.release.verification.inspection import ORDER, Batch, Found, Inspection, Piece
-from pipeline.release.verification.listing import Listing, list_release
-from pipeline.release.verification.provenance import NO_VIEWS, Tables, check_sides, check_tables, has_views, read_tables
-from pipeline.release.verification.statement import Statement, check_documents, read_statement
-from pipeline.runner import Lost, run, warm_up
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.params import LayoutName, ReleaseParams
+from dpedtool.dataset.progress import track
+from dpedtool.dataset.split.verification import Verdict
+from dpedtool.pipeline.release.chunks import Chunk
+from dpedtool.pipeline.release.columns import PAIRS, PATCHES
+from dpedtool.pipeline.release.description import (
+    CARD,
+    CITATION,
+    CROISSANT,
+    EXAMPLES,
+    LICENCE,
+    RELEASE,
+    STATISTICS,
+    SUMS,
+)
+from dpedtool.pipeline.release.layouts import Layout, layouts_of
+from dpedtool.pipeline.release.verification.foreign import verify_foreign
+from dpedtool.pipeline.release.verification.inspection import ORDER, Batch, Found, Inspection, Piece
+from dpedtool.pipeline.release.verification.listing import Listing, list_release
+from dpedtool.pipeline.release.verification.provenance import (
+    NO_VIEWS,
+    Tables,
+    check_sides,
+    check_tables,
+    has_views,
+    read_tables,
+)
+from dpedtool.pipeline.release.verification.statement import Statement, check_documents, read_statement
+from dpedtool.pipeline.runner import Lost, run, warm_up
 
 FILES_A_BATCH = 500
 _TOPMOST = frozenset({CARD, LICENCE, CITATION, CROISSANT, STATISTICS, RELEASE, PATCHES, PAIRS})
@@ -79,7 +95,7 @@ def verify_release(folder: Path, *, workers: int = 1, scheduler: str | None = No
     """
     if not folder.is_dir():
         raise DpedtoolError(f"There is no folder {folder}: name the folder of a release.")
-    warm_up(workers, "pipeline.release.verification.inspection")
+    warm_up(workers, "dpedtool.pipeline.release.verification.inspection")
     # Arrow takes a relative name such as s3:x for an address.
     folder = folder.absolute()
     listing = list_release(folder)

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.report.overview.distributions import round_step
-from pipeline.report.overview.words import counted, number, plainly
+from dpedtool.pipeline.report.overview.distributions import round_step
+from dpedtool.pipeline.report.overview.words import counted, number, plainly
 
 WIDTH, HEIGHT = 360, 212
 LEFT, RIGHT, TOP, BOTTOM = 56, 344, 26, 170

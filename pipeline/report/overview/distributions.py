@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.report.overview.written import as_written
-from pipeline.report.run import SELECTION, PhoneRun, Run
+from dpedtool.pipeline.report.overview.written import as_written
+from dpedtool.pipeline.report.results import SELECTION, PhoneRun, Run
 
 MOST_BINS = 30
 LEFT_OUT, LEFT_OUT_NCC = 0.01, 0.05

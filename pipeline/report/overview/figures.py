@@ -11,14 +11,14 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.report.overview.distributions import Distributions, distributions
-from pipeline.report.overview.network import Network, network
-from pipeline.report.overview.process import Process, process
-from pipeline.report.overview.sentences import Found, Sentence, sentences
-from pipeline.report.overview.session import Session, session
-from pipeline.report.overview.sides import Sides, sides
-from pipeline.report.overview.windows import Windows, windows
-from pipeline.report.run import Run
+from dpedtool.pipeline.report.overview.distributions import Distributions, distributions
+from dpedtool.pipeline.report.overview.kept_windows import Windows, windows
+from dpedtool.pipeline.report.overview.photos_and_pairs import Session, session
+from dpedtool.pipeline.report.overview.process import Process, process
+from dpedtool.pipeline.report.overview.sentences import Found, Sentence, sentences
+from dpedtool.pipeline.report.overview.sides import Sides, sides
+from dpedtool.pipeline.report.overview.training import Network, network
+from dpedtool.pipeline.report.results import Run
 
 FORMAT = "dpedtool report 1"
 

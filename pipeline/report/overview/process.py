@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset.params import FILES, STRICT, Params, describe
-from dataset.places import as_place, is_url
-from dataset.schema import Timing
-from pipeline.report.overview.written import as_written
-from pipeline.report.run import CARD, SELECTION, STAGES, PhoneRun, Run
+from dpedtool.dataset.params import FILES, STRICT, Params, describe
+from dpedtool.dataset.places import as_place, is_url
+from dpedtool.dataset.schema import Timing
+from dpedtool.pipeline.report.overview.written import as_written
+from dpedtool.pipeline.report.results import CARD, SELECTION, STAGES, PhoneRun, Run
 
 SECTIONS = ("captures", *STAGES)
 """Sections of the parameters that made what the report shows; dvc.yaml has the same, so that it is made anew."""

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline.report.overview.distributions import Distributions
-from pipeline.report.overview.network import Network
-from pipeline.report.overview.process import Difference, Process
-from pipeline.report.overview.session import Clock, PairCounts, Reason, Session
-from pipeline.report.overview.sides import Sides
-from pipeline.report.overview.windows import WindowCounts, Windows
-from pipeline.report.overview.words import SPACE, counted, number, plainly, share, value
-from pipeline.report.run import STAGES, Run
+from dpedtool.pipeline.report.overview.distributions import Distributions
+from dpedtool.pipeline.report.overview.kept_windows import WindowCounts, Windows
+from dpedtool.pipeline.report.overview.photos_and_pairs import Clock, PairCounts, Reason, Session
+from dpedtool.pipeline.report.overview.process import Difference, Process
+from dpedtool.pipeline.report.overview.sides import Sides
+from dpedtool.pipeline.report.overview.training import Network
+from dpedtool.pipeline.report.overview.words import SPACE, counted, number, plainly, share, value
+from dpedtool.pipeline.report.results import STAGES, Run
 
 Tone = Literal["bad", "warn", "good", "plain"]
 TONES: tuple[Tone, ...] = ("bad", "warn", "good", "plain")

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from dataset.schema import EXCLUDED, SPLITS, Photo
-from dataset.verification import is_current
-from pipeline.report.overview.session import Reason, reasons
-from pipeline.report.overview.written import as_written
-from pipeline.report.run import Run
+from dpedtool.dataset.schema import EXCLUDED, SPLITS, Photo
+from dpedtool.dataset.split.verification import is_current
+from dpedtool.pipeline.report.overview.photos_and_pairs import Reason, reasons
+from dpedtool.pipeline.report.overview.written import as_written
+from dpedtool.pipeline.report.results import Run
 
 _COLUMNS = ("pair_id", "phone", "scene_id", "group", "split", "reason", "accepted", "drawn_by")
 

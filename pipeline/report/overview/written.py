@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dataset.errors import DpedtoolError
+from dpedtool.dataset.errors import DpedtoolError
 
 
 @contextlib.contextmanager

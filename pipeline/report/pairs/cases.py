@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dataset.places import Place
-from dataset.schema import Alignment, Pair
-from pipeline.report.pairs.content import PairStatus
-from pipeline.report.paths import Paths
-from pipeline.report.run import PhoneRun
+from dpedtool.dataset.places import Place
+from dpedtool.dataset.schema import Alignment, Pair
+from dpedtool.pipeline.report.pairs.contract import PairStatus
+from dpedtool.pipeline.report.paths import Paths
+from dpedtool.pipeline.report.results import PhoneRun
 
 Numbers = npt.NDArray[np.float64]
 

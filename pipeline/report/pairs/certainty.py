@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.residuals import WINDOW, Grey, Search
-from pipeline.subpixel import locate
+from dpedtool.pipeline.measure.residuals import WINDOW, Grey, Search
+from dpedtool.pipeline.measure.subpixel import locate
 
 MOST_ERROR_PX = 0.25
 """Standard error up to which a shift is shown as one."""

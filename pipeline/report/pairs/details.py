@@ -10,20 +10,24 @@ from pathlib import Path
 
 import cv2
 
-from dataset import photos
-from dataset.errors import DpedtoolError, Rejection
-from dataset.io import code_digest, digest, remove_leftovers
-from dataset.schema import Shown
-from dataset.tables import write_rows
-from pipeline import aligned, correlation, geometry, overlay, residuals, shifts, subpixel, transform, warping
-from pipeline.report import script_data
-from pipeline.report.pairs import cases, certainty, content, opened, spots
-from pipeline.report.pairs.cases import NO_WINDOWS, Case, Windows, cases_of, windows_of
-from pipeline.report.pairs.content import PairDetails
-from pipeline.report.pairs.opened import key_of, nothing_of, open_pair, write_details
-from pipeline.report.run import PhoneRun, Run
-from pipeline.resume import Finished, work_off
-from pipeline.runner import Lost
+from dpedtool.dataset.errors import DpedtoolError, Rejection
+from dpedtool.dataset.io import code_digest, digest, remove_leftovers
+from dpedtool.dataset.photos import files as photos
+from dpedtool.dataset.schema import Shown
+from dpedtool.dataset.tables import write_rows
+from dpedtool.pipeline.align import overlay
+from dpedtool.pipeline.geometry import aligned, transform, warping
+from dpedtool.pipeline.geometry import homographies as geometry
+from dpedtool.pipeline.measure import correlation, residuals, shifts, subpixel
+from dpedtool.pipeline.report import script_data
+from dpedtool.pipeline.report.pairs import cases, certainty, opened, spots
+from dpedtool.pipeline.report.pairs import contract as content
+from dpedtool.pipeline.report.pairs.cases import NO_WINDOWS, Case, Windows, cases_of, windows_of
+from dpedtool.pipeline.report.pairs.contract import PairDetails
+from dpedtool.pipeline.report.pairs.opened import key_of, nothing_of, open_pair, write_details
+from dpedtool.pipeline.report.results import PhoneRun, Run
+from dpedtool.pipeline.resume import Finished, work_off
+from dpedtool.pipeline.runner import Lost
 
 Item = tuple[Case, Windows]
 
@@ -45,7 +49,7 @@ def show_pairs(run: Run, folder: Path, *, workers: int = 1, scheduler: str | Non
     folder
         For nothing else.
     workers, scheduler
-        As `pipeline.runner.run` takes them.
+        As `dpedtool.pipeline.runner.run` takes them.
 
     Returns
     -------

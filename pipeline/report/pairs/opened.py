@@ -12,20 +12,21 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dataset.errors import Rejection
-from dataset.io import write_text
-from dataset.photos import Image, encode_image, load_unchanged
-from dataset.places import Place
-from dataset.schema import Alignment, Patch
-from pipeline.aligned import aligned_images, crop_box, is_masked, mask, there
-from pipeline.geometry import Box
-from pipeline.overlay import shrunk
-from pipeline.report.pairs.cases import Case, Windows
-from pipeline.report.pairs.certainty import shift_errors
-from pipeline.report.pairs.content import PairDetails, Picture, Shift, Spot, Window
-from pipeline.report.pairs.spots import choose, square
-from pipeline.report.script_data import as_script_data
-from pipeline.residuals import WINDOW, Flags, Search, search, smooth_grey
+from dpedtool.dataset.errors import Rejection
+from dpedtool.dataset.io import write_text
+from dpedtool.dataset.photos.files import encode_image, load_unchanged
+from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.places import Place
+from dpedtool.dataset.schema import Alignment, Patch
+from dpedtool.pipeline.align.overlay import shrunk
+from dpedtool.pipeline.geometry.aligned import aligned_images, crop_box, is_masked, mask, there
+from dpedtool.pipeline.geometry.homographies import Box
+from dpedtool.pipeline.measure.residuals import WINDOW, Flags, Search, search, smooth_grey
+from dpedtool.pipeline.report.pairs.cases import Case, Windows
+from dpedtool.pipeline.report.pairs.certainty import shift_errors
+from dpedtool.pipeline.report.pairs.contract import PairDetails, Picture, Shift, Spot, Window
+from dpedtool.pipeline.report.pairs.spots import choose, square
+from dpedtool.pipeline.report.script_data import as_script_data
 
 DETAILS = "details.js"
 THUMBNAIL_PX, PICTURE_PX = 160, 1280

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dataset.places import Place
-from dataset.schema import Alignment, Pair, Patch, Shown
-from pipeline.report.overview.words import plainly
-from pipeline.report.pairs.cases import Case, cases_of
-from pipeline.report.pairs.content import PairRow, PairStatus
-from pipeline.report.run import PhoneRun, Run
+from dpedtool.dataset.places import Place
+from dpedtool.dataset.schema import Alignment, Pair, Patch, Shown
+from dpedtool.pipeline.report.overview.words import plainly
+from dpedtool.pipeline.report.pairs.cases import Case, cases_of
+from dpedtool.pipeline.report.pairs.contract import PairRow, PairStatus
+from dpedtool.pipeline.report.results import PhoneRun, Run
 
 WORST_FIRST: tuple[PairStatus, ...] = ("failed", "rejected", "unpaired", "paired", "aligned")
 MOST_AMISS = 1 / 20

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dataset.photos import Image
-from pipeline.aligned import cut
-from pipeline.geometry import Box
-from pipeline.residuals import WINDOW, Flags, Grey, Search
+from dpedtool.dataset.photos.stored import Image
+from dpedtool.pipeline.geometry.aligned import cut
+from dpedtool.pipeline.geometry.homographies import Box
+from dpedtool.pipeline.measure.residuals import WINDOW, Flags, Grey, Search
 
 SPOT_PX = 96
 """Side of the squares: a window of the search and what is around it."""

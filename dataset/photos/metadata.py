@@ -1,0 +1,200 @@
+"""What a photo's file says of it besides its pixels, made fit for another file with a picture made from it."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from itertools import chain
+
+from PIL import Image as PillowImage
+
+from dpedtool.dataset.photos.files import PhotoFile
+from dpedtool.dataset.photos.formats import heif_exif, is_heif, is_raw
+from dpedtool.dataset.photos.stored import DAMAGED
+from dpedtool.dataset.photos.tiff_fields import (
+    HEADER,
+    UNDEFINED,
+    ByteOrder,
+    Directory,
+    Field,
+    TiffReader,
+    directory_bytes,
+    header_bytes,
+    longs,
+    shorts,
+)
+
+
+def _tags(*parts: int | Iterable[int]) -> frozenset[int]:
+    return frozenset(chain.from_iterable((part,) if isinstance(part, int) else part for part in parts))
+
+
+EXIF, GPS = 0x8769, 0x8825
+"""Tags that point to the directories of the shot and of the position."""
+_WIDTH, _HEIGHT, _ORIENTATION, _COLOUR_SPACE, _EXIF_WIDTH, _EXIF_HEIGHT = 0x100, 0x101, 0x112, 0xA001, 0xA002, 0xA003
+_VERSION = 0x9000
+_SRGB, _UPRIGHT = 1, 1
+
+# Named one by one, since whatever else is there may speak of the old file or of places: what lies in pixels of the
+# photo as it was stored, serial numbers, the maker's note, and the fields of a TIFF's own picture.
+_KEPT = _tags(
+    # ImageDescription, Make, Model; resolution; Software, DateTime; Artist, HostComputer
+    *(range(0x10E, 0x111), 0x11A, 0x11B, 0x128, 0x131, 0x132, 0x13B, 0x13C),
+    # Rating, in stars and percent; Copyright; title, comment, author, keywords and subject by Windows
+    *(0x4746, 0x4749, 0x8298, range(0x9C9B, 0x9CA0)),
+)
+_KEPT_OF_SHOT = _tags(
+    # ExposureTime, FNumber, ExposureProgram, SpectralSensitivity, sensitivity
+    *(0x829A, 0x829D, 0x8822, 0x8824, 0x8827, range(0x8830, 0x8836)),
+    # ExifVersion, times and their zones
+    *(_VERSION, 0x9003, 0x9004, range(0x9010, 0x9013)),
+    # from ShutterSpeedValue to FocalLength; UserComment; fractions of seconds; temperature to camera's elevation
+    *(range(0x9201, 0x920B), 0x9286, range(0x9290, 0x9293), range(0x9400, 0x9406)),
+    # FlashpixVersion, FlashEnergy, resolution of the focal plane, ExposureIndex, SensingMethod, FileSource, SceneType
+    *(0xA000, 0xA20B, range(0xA20E, 0xA211), 0xA215, 0xA217, 0xA300, 0xA301),
+    # from CustomRendered to Sharpness; SubjectDistanceRange; owner; lens; title to software (EXIF 3.0); CompositeImage
+    *(range(0xA401, 0xA40B), 0xA40C, 0xA430, range(0xA432, 0xA435), range(0xA436, 0xA43D), 0xA460),
+)
+_KEPT_OF_POSITION = _tags(range(0x20))
+
+MOST_BYTES = 0xFFFF - 2 - 6
+"""Of a block in a JPEG, whose segments count their bytes, those of the count and of `Exif` among them, in 16 bit."""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a result says of the photo that it was made from."""
+
+    order: ByteOrder = "<"
+    main: Directory = field(default_factory=dict)
+    """The picture, who made it, with which camera."""
+    shot: Directory = field(default_factory=dict)
+    """How and when it was taken."""
+    position: Directory = field(default_factory=dict)
+    """Where."""
+    note: str = ""
+    """What could not be read, as a clause; empty where all was."""
+
+    def directories(self, offset: int, more: Directory | None = None) -> bytes:
+        """Return all directories as they are written at an offset; `more` are further fields of the first of them."""
+        below = {EXIF: self.shot, GPS: self.position}
+        pointers = {tag: longs(self.order, 0) for tag, fields in below.items() if fields}
+        main = self.main | pointers | (more or {})
+        place, parts = offset + len(directory_bytes(main, offset, self.order)), []
+        for tag in pointers:
+            main[tag] = longs(self.order, place)
+            parts.append(directory_bytes(below[tag], place, self.order))
+            place += len(parts[-1])
+        return b"".join([directory_bytes(main, offset, self.order), *parts])
+
+    def block(self) -> bytes:
+        """Return the EXIF block; empty where nothing is known."""
+        if not self.main and not self.shot:
+            return b""
+        return header_bytes(HEADER, self.order) + self.directories(HEADER)
+
+
+def kept_metadata(photo: PhotoFile, size: tuple[int, int], *, gps: bool = False) -> Metadata:
+    """Return what is kept of a photo's metadata for an upright sRGB picture that was made from it.
+
+    Camera, lens, exposure, times, descriptions, names and copyright are kept as they are; orientation, colour space and
+    sizes are those of the picture. Left out are the position unless it is asked for, thumbnails, serial numbers and
+    maker's notes, and all that is not EXIF (XMP, IPTC, texts of PNG files).
+
+    Parameters
+    ----------
+    photo
+        Any that can be decoded.
+    size
+        (width, height) of the picture, in px.
+    gps
+        Keep the position.
+
+    """
+    block = exif_block(photo)
+    if not block:
+        return Metadata(note=_WITHOUT_EXIF if is_raw(photo.path) else "")
+    try:
+        reader = TiffReader(block)
+    except ValueError:
+        unknown = is_raw(photo.path) or block.startswith((b"II+", b"MM\0+"))
+        return Metadata(note=_WITHOUT_EXIF if unknown else _DAMAGED)
+    main = reader.first(_KEPT | {EXIF, GPS, _WIDTH, _HEIGHT})
+    pointers = {tag: main.pop(tag, None) for tag in (EXIF, GPS)}
+    shot = reader.below(pointers[EXIF], _KEPT_OF_SHOT)
+    position = reader.below(pointers[GPS], _KEPT_OF_POSITION) if gps else {}
+    if not (main or shot or position):
+        return Metadata(note=_DAMAGED if reader.damaged else "")
+    note = _PARTLY_DAMAGED if reader.damaged else ""
+    return _fit(Metadata(reader.order, main, shot, position, note), size)
+
+
+_WITHOUT_EXIF = "its metadata are of a kind that is not read, and were left out"
+_DAMAGED = "its EXIF block is damaged and was left out"
+_PARTLY_DAMAGED = "parts of its EXIF block are damaged and were left out"
+_TOO_LONG = "its EXIF block is longer than photos can hold and was left out"
+
+
+def _fit(metadata: Metadata, size: tuple[int, int]) -> Metadata:
+    """Say of the picture what is true of it."""
+    order, (width, height) = metadata.order, size
+    sizes = {_WIDTH: longs(order, width), _HEIGHT: longs(order, height)}
+    main = metadata.main | {tag: value for tag, value in sizes.items() if tag in metadata.main}
+    main[_ORIENTATION] = shorts(order, _UPRIGHT)
+    shot = {_VERSION: Field(UNDEFINED, b"0232")} | metadata.shot
+    shot |= {_COLOUR_SPACE: shorts(order, _SRGB), _EXIF_WIDTH: longs(order, width), _EXIF_HEIGHT: longs(order, height)}
+    fit = replace(metadata, main=main, shot=shot)
+    return fit if len(fit.block()) <= MOST_BYTES else Metadata(note=_TOO_LONG)
+
+
+def exif_block(photo: PhotoFile) -> bytes:
+    """Return the photo's EXIF block from its TIFF header on; of TIFF and raw files all that there is."""
+    content = photo.content
+    if is_raw(photo.path) or content.startswith((b"II", b"MM")):
+        return content
+    block = heif_exif(content) if is_heif(content) else _stored_block(content)
+    while block.startswith(_PREFIX):
+        block = block[len(_PREFIX) :]
+    return block
+
+
+_PREFIX = b"Exif\0\0"
+_PNG, _RAW_PROFILE = b"\x89PNG\r\n\x1a\n", "Raw profile type exif"
+
+
+def _stored_block(content: bytes) -> bytes:
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of what is damaged and of large headers; whoever decodes the photo checks both.
+            warnings.simplefilter("ignore")
+            with PillowImage.open(io.BytesIO(content)) as photo:
+                info = photo.info
+    except DAMAGED:
+        return b""
+    if content.startswith(_PNG):
+        return _png_chunk(content, b"eXIf") or _from_text(info.get(_RAW_PROFILE))
+    block = info.get("exif")
+    return block if isinstance(block, bytes) else b""
+
+
+def _png_chunk(content: bytes, name: bytes) -> bytes:
+    """Return the data of a PNG file's first chunk of a name; Pillow decodes the picture to see those behind it."""
+    place = len(_PNG)
+    while place + 8 <= len(content):
+        length = int.from_bytes(content[place : place + 4], "big")
+        if content[place + 4 : place + 8] == name:
+            return content[place + 8 : place + 8 + length]
+        place += length + 12
+    return b""
+
+
+def _from_text(profile: object) -> bytes:
+    """Return a block as ImageMagick writes it into PNG files: name, length and hexadecimal digits, by lines."""
+    if not isinstance(profile, str):
+        return b""
+    try:
+        return bytes.fromhex("".join(profile.split("\n")[3:]))
+    except ValueError:
+        return b"damaged"

@@ -1,0 +1,157 @@
+"""A photo as its file stores it, whatever the format, and the one turn that brings all formats upright.
+
+A format decodes to the rows that are stored. Turning them by the orientation happens here alone, so that the colour
+photo, its grey and its reduced grey always lie alike.
+"""
+
+from __future__ import annotations
+
+import abc
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from cv2.typing import MatLike
+from PIL import Image as PillowImage
+
+from dpedtool.dataset.errors import Rejection
+from dpedtool.dataset.places import Place
+
+Image = npt.NDArray[np.uint8]
+"""(height, width, 3), BGR, 0..255."""
+Grey = npt.NDArray[np.uint8]
+"""(height, width), 0..255."""
+Factor = Literal[1, 2, 4, 8]
+
+MAX_PIXELS = 250_000_000
+"""Larger photos are refused: beyond every camera's, and a header may lie."""
+
+DAMAGED = (
+    *(OSError, ValueError, SyntaxError, EOFError, RuntimeError, TypeError, LookupError, ArithmeticError),
+    *(AssertionError, struct.error, zlib.error, PillowImage.DecompressionBombError),
+)
+"""What Pillow and pillow_heif raise of files that are damaged: they take what a header says for granted, so that a
+number of the wrong kind, or none, is an error of Python. MemoryError is not among it: that is no file's fault."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReducedGrey:
+    """A grey photo, upright, reduced by a whole factor."""
+
+    image: Grey
+    """(height, width); each side is that of the full photo over the factor, rounded up."""
+    full_from_reduced: npt.NDArray[np.float64]
+    """(3, 3) homography from px of `image` to px of the full photo, exact also where the factor divides no side."""
+    size: tuple[int, int]
+    """(width, height) of the full photo, upright, in px."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored(abc.ABC):
+    """A photo whose header is read; each format has a class of its own, which decodes when asked."""
+
+    content: bytes
+    path: Place
+    """Names the photo in messages."""
+    size: tuple[int, int]
+    """(width, height) as stored, in px."""
+    turn: int = 1
+    """EXIF orientation, 1..8, that takes the stored rows to the photo as seen."""
+    profile: bytes = b""
+    """The embedded ICC profile; empty where there is none."""
+    is_adobe_rgb: bool = False
+    """Whether the EXIF block says Adobe RGB, in the way of cameras, which embed no profile then."""
+
+    @abc.abstractmethod
+    def colour(self) -> Image:
+        """Decode the stored rows to BGR uint8, (H, W, 3), in the photo's own colour space."""
+
+    def grey(self, factor: Factor) -> Grey:
+        """Decode the stored rows to grey; pixel 0 of a reduced row stands for the full pixels 0..factor-1."""
+        return means(np.asarray(cv2.cvtColor(self.colour(), cv2.COLOR_BGR2GRAY), np.uint8), factor)
+
+    def checked(self, image: npt.NDArray[np.uint8], factor: int = 1) -> npt.NDArray[np.uint8]:
+        """Return what was decoded if it has the size that the header gave; transforms would be wrong otherwise."""
+        if image.shape[1::-1] != tuple(-(-side // factor) for side in self.size):
+            raise unreadable(self.path, "it has another size than its header says: export it anew")
+        return image
+
+    def check_size(self) -> None:
+        """Refuse what would fill the memory when decoded."""
+        width, height = self.size
+        if width * height > MAX_PIXELS:
+            raise unreadable(
+                self.path, f"its header claims {width}x{height} px; at most {MAX_PIXELS // 10**6} megapixels"
+            )
+
+
+def upright_colour(photo: Stored) -> Image:
+    """Return the photo as seen, (H, W, 3) BGR uint8."""
+    return _upright(photo.checked(photo.colour()), photo.turn)
+
+
+def upright_size(photo: Stored) -> tuple[int, int]:
+    """Return (width, height) of the photo as seen, in px."""
+    return photo.size[::-1] if photo.turn >= 5 else photo.size
+
+
+def upright_grey(photo: Stored, factor: Factor) -> ReducedGrey:
+    """Return the photo as seen in grey, with the exact transform to full px."""
+    image = photo.checked(photo.grey(factor), factor)
+    size = upright_size(photo)
+    return ReducedGrey(_upright(image, photo.turn), _full_from_reduced(size, photo.turn, factor), size)
+
+
+def turn_of(orientation: object) -> int:
+    """Return an EXIF orientation as a turn; what is none turns nothing."""
+    return orientation if isinstance(orientation, int) and orientation in _TURNS else 1
+
+
+def unreadable(path: Place, why: str) -> Rejection:
+    """Return the rejection of a photo that cannot be decoded; `why` is a clause without a full stop."""
+    return Rejection("unreadable_photo", f"{path}: {why}.")
+
+
+# What takes the stored rows to the photo as seen (EXIF 2.32, 4.6.4 A, Orientation).
+_TURNS: dict[int, Callable[[MatLike], MatLike]] = {
+    1: lambda image: image,
+    2: lambda image: cv2.flip(image, 1),
+    3: lambda image: cv2.rotate(image, cv2.ROTATE_180),
+    4: lambda image: cv2.flip(image, 0),
+    5: lambda image: cv2.transpose(image),
+    6: lambda image: cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE),
+    7: lambda image: cv2.flip(cv2.transpose(image), -1),
+    8: lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
+}
+
+
+def _upright(image: npt.NDArray[np.uint8], turn: int) -> npt.NDArray[np.uint8]:
+    return np.asarray(_TURNS[turn](image), np.uint8)
+
+
+def _full_from_reduced(size: tuple[int, int], turn: int, factor: int) -> npt.NDArray[np.float64]:
+    """Return the exact transform from reduced to full px of an upright photo of this size (width, height).
+
+    Reduced pixel 0 of the stored photo covers its full pixels 0..factor-1, and the last one what is left. Where the
+    turn reverses an axis, that partial pixel comes first, and reaches beyond the rim of the upright photo.
+    """
+    matrix = np.diag([factor, factor, 1.0])
+    for axis, reversing in enumerate(((2, 3, 6, 7), (3, 4, 7, 8))):
+        beyond = -size[axis] % factor if turn in reversing else 0
+        matrix[axis, 2] = (factor - 1) / 2 - beyond
+    return matrix
+
+
+def means(grey: Grey, factor: int) -> Grey:
+    """Reduce by means over squares; a last part of a square is filled up with its own rim."""
+    if factor == 1:
+        return grey
+    height, width = grey.shape
+    filled = cv2.copyMakeBorder(grey, 0, -height % factor, 0, -width % factor, cv2.BORDER_REPLICATE)
+    small = (filled.shape[1] // factor, filled.shape[0] // factor)
+    return np.asarray(cv2.resize(filled, small, interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,0 +1,1 @@
+"""Stage split: scenes to training, validation and test, and the proof that nothing leaks."""

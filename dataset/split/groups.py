@@ -1,0 +1,269 @@
+"""Which photos must stay together, and on which side of the split each group of them lies.
+
+Frames are tied by one scene, one DSLR file, one phone file or a near-duplicate view. A digest of the seed and of a
+group's earliest DSLR photo puts the group at a place between 0 and 1, and the place decides. What an earlier run has
+decided stands: its frames keep their side, and new ones follow those that they are tied to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.params import SplitParams
+from dpedtool.dataset.schema import EXCLUDED, Frame, Photo
+from dpedtool.dataset.split.near_duplicates import Link
+
+Order = tuple[bool, datetime, str, str, str]
+Shot = Frame | Photo
+"""A frame of today, or one that is known from an earlier run only."""
+
+
+@dataclass(frozen=True)
+class Tie:
+    """What holds a frame to another one."""
+
+    frame: Shot
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a frame ends up."""
+
+    frame: Frame
+    split: str
+    group: str = ""
+    """Name of the group's earliest scene; empty when excluded."""
+    tie: Tie | None = None
+    """To the earliest frame of another scene in the group."""
+    detail: str = ""
+    """Why it is excluded."""
+
+
+def time_of(text: str | None) -> datetime | None:
+    """Return a capture time as the tables hold it; None where there is none."""
+    return datetime.fromisoformat(text) if text else None
+
+
+def order(frame: Shot) -> Order:
+    """Return the key that sorts frames: by the DSLR's clock, those without a time last, then by content and name."""
+    time = time_of(frame.dslr_time)
+    return time is None, time or datetime.max, frame.dslr_sha256, frame.phone_sha256, frame.pair_id
+
+
+def draw_place(dslr_sha256: str, seed: int) -> float:
+    """Return a number in 0..1 that looks drawn at random, and is the same for ever."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{dslr_sha256}".encode()).digest()[:7], "big") / 256**7
+
+
+def place_frames(
+    frames: Iterable[Frame],
+    links: Iterable[Link],
+    recorded: Mapping[str, str],
+    params: SplitParams,
+    absent: Iterable[Photo] = (),
+) -> list[Place]:
+    """Return the side of every frame, in the order of time.
+
+    A new frame that ties groups of two sides together is excluded. Where no frame is recorded the sides follow from
+    the frames alone, and in all cases neither from their order nor from their phones'.
+
+    Parameters
+    ----------
+    frames
+        All frames of all phones; each `pair_id` once.
+    links
+        Near-duplicate views among the DSLR's photos, which are named by their SHA-256.
+    recorded
+        The split of the pairs that an earlier run has placed, by `pair_id`.
+    params
+        Shares or number, and seed.
+    absent
+        Photos that an earlier run has placed and that are not there today: new frames follow them too.
+
+    Raises
+    ------
+    DpedtoolError
+        Frames that are recorded on two sides are tied to each other.
+
+    """
+    ties = _Ties(links)
+    excluded: dict[str, str] = {}
+    ordered = sorted(frames, key=order)
+    # What was decided comes first, so that it is never a new frame that decides about an old one.
+    for frame in ordered:
+        if frame.pair_id in recorded:
+            ties.add(frame, recorded[frame.pair_id])
+    for photo in sorted(absent, key=order):
+        ties.remember(photo)
+    for frame in ordered:
+        if frame.pair_id not in recorded and (detail := ties.add(frame, None)):
+            excluded[frame.pair_id] = detail
+    groups: dict[str, list[Frame]] = {}
+    for frame in ordered:
+        if frame.pair_id not in excluded:
+            groups.setdefault(ties.root(frame), []).append(frame)
+    sides = draw_sides(groups, {root: ties.sides[root] for root in groups if root in ties.sides}, params)
+    placed = {
+        frame.pair_id: Place(frame, sides[root], members[0].scene_id, _first_tie(frame, members, ties))
+        for root, members in groups.items()
+        for frame in members
+    }
+    return [placed.get(frame.pair_id) or Place(frame, EXCLUDED, detail=excluded[frame.pair_id]) for frame in ordered]
+
+
+def draw_sides(
+    groups: Mapping[str, Sequence[Frame]], recorded: Mapping[str, str], params: SplitParams
+) -> dict[str, str]:
+    """Return the split of each group; groups that are recorded keep theirs.
+
+    The lowest places are for the test, the next for validation. Only where that leaves a split empty whose share is
+    above zero does the group nearest to it move there, as long as one is left to train on. Groups without a patch
+    count for none of this.
+
+    Parameters
+    ----------
+    groups
+        The frames of each group, the earliest first, by any name of the group.
+    recorded
+        The split of those that have one.
+    params
+        Shares or number, and seed.
+
+    """
+    places = {name: draw_place(members[0].dslr_sha256, params.seed) for name, members in groups.items()}
+    useful = [name for name, members in groups.items() if any(frame.accepted for frame in members)]
+    kept = [recorded[name] for name in useful if name in recorded]
+    ranked = sorted((name for name in useful if name not in recorded), key=lambda name: (places[name], name))
+    ends = _ends(groups, recorded, ranked, places, params)
+    spare = len(ranked) - (0 if "train" in kept else 1)
+    counts: dict[str, int] = {}
+    fewest = {
+        "test": int("test" not in kept and bool(params.test_scenes or params.test)),
+        "validation": int("validation" not in kept and params.validation > 0),
+    }
+    for split, end in ends.items():
+        inside = sum(places[name] < end for name in ranked) - sum(counts.values())
+        most = spare - sum(counts.values())
+        # Many scenes asked for to test on still leave one to validate on.
+        if split == "test" and most > fewest["test"]:
+            most -= fewest["validation"]
+        counts[split] = max(0, min(max(inside, fewest[split]), most))
+    drawn = [split for split, count in counts.items() for _ in range(count)]
+    drawn += ["train"] * (len(ranked) - len(drawn))
+    by_place = {name: next((split for split, end in ends.items() if places[name] < end), "train") for name in groups}
+    return {**by_place, **dict(zip(ranked, drawn, strict=True)), **recorded}
+
+
+def _ends(
+    groups: Mapping[str, Sequence[Frame]],
+    recorded: Mapping[str, str],
+    ranked: Sequence[str],
+    places: Mapping[str, float],
+    params: SplitParams,
+) -> dict[str, float]:
+    """Below which place groups are for the test, and below which of the others for validation."""
+    end = params.test
+    if params.test_scenes:
+        total = sum(_scenes(groups[name]) for name, split in recorded.items() if split == "test")
+        totals = [total]
+        for name in ranked:
+            totals.append(totals[-1] + _scenes(groups[name]))
+        nearest = min(range(len(totals)), key=lambda count: abs(totals[count] - params.test_scenes))  # type: ignore[operator]
+        end = places[ranked[nearest]] if nearest < len(ranked) else 1.0
+    return {"test": end, "validation": end + params.validation}
+
+
+def _scenes(members: Sequence[Frame]) -> int:
+    return len({frame.scene_id for frame in members if frame.accepted})
+
+
+def _first_tie(frame: Frame, members: Sequence[Frame], ties: _Ties) -> Tie | None:
+    found = [tie for tie in ties.of(frame) if tie.frame.scene_id != frame.scene_id]
+    return min(found, key=lambda tie: order(tie.frame)) if len(members) > 1 and found else None
+
+
+class _Ties:
+    """Frames in a forest of what they have in common; a tree has at most one side."""
+
+    def __init__(self, links: Iterable[Link]) -> None:
+        self.sides: dict[str, str] = {}
+        """The recorded side of a tree, by its root."""
+        self._parents: dict[str, str] = {}
+        self._holders: dict[str, list[Shot]] = {}
+        self._views: dict[str, list[tuple[str, str]]] = {}
+        for link in links:
+            self._views.setdefault(link.one, []).append((link.two, link.evidence))
+            self._views.setdefault(link.two, []).append((link.one, link.evidence))
+
+    def remember(self, photo: Photo) -> None:
+        """Take in a photo that is not there today, unless what is there is on another side."""
+        if set(self._sides(photo)) <= {photo.split}:
+            self.add(photo, photo.split)
+
+    def add(self, frame: Shot, side: str | None) -> str:
+        """Take in a frame and its recorded side; return why it must be left out, or nothing."""
+        sides = self._sides(frame)
+        if side is not None and (other := next((split for split in sides if split != side), None)):
+            raise _contradiction(frame, side, sides[other], other)
+        if len(sides) > 1:
+            return _between(frame, sides)
+        roots = sorted({self.root(tie.frame) for tie in self.of(frame)})
+        keys = _keys(frame)
+        for key in keys:
+            self._parents.setdefault(key, key)
+            self._holders.setdefault(key, []).append(frame)
+        top = roots[0] if roots else self._find(keys[0])
+        for root in [*roots, *map(self._find, keys)]:
+            self._parents[self._find(root)] = top
+        if known := side or next(iter(sides), None):
+            self.sides[top] = known
+        return ""
+
+    def _sides(self, frame: Shot) -> dict[str, Tie]:
+        """The recorded sides of what ties a frame to those that were taken in, and one tie to each."""
+        return {self.sides[root]: tie for tie in self.of(frame) if (root := self.root(tie.frame)) in self.sides}
+
+    def of(self, frame: Shot) -> list[Tie]:
+        """Return what ties a frame to those that were taken in."""
+        scene, dslr, phone = _keys(frame)
+        found = [Tie(other, "the same moment") for other in self._holders.get(scene, ())]
+        found += [Tie(other, "the same DSLR file") for other in self._holders.get(dslr, ())]
+        found += [Tie(other, "the same phone file") for other in self._holders.get(phone, ())]
+        for view, evidence in self._views.get(frame.dslr_sha256, ()):
+            found += [Tie(other, evidence) for other in self._holders.get(_dslr_key(view), ())]
+        return [tie for tie in found if tie.frame is not frame]
+
+    def root(self, frame: Shot) -> str:
+        """Return the name of the tree of a frame that was taken in."""
+        return self._find(_keys(frame)[0])
+
+    def _find(self, key: str) -> str:
+        while (parent := self._parents[key]) != key:
+            self._parents[key] = key = self._parents[parent]
+        return key
+
+
+def _keys(frame: Shot) -> tuple[str, str, str]:
+    return f"scene {frame.scene_id}", _dslr_key(frame.dslr_sha256), f"phone {frame.phone_sha256}"
+
+
+def _dslr_key(sha256: str) -> str:
+    return f"dslr {sha256}"
+
+
+def _between(frame: Shot, sides: Mapping[str, Tie]) -> str:
+    parts = [f"{tie.frame.scene_id}, which is in {split} ({tie.evidence})" for split, tie in sorted(sides.items())]
+    return f"Scene {frame.scene_id} shows the same as {' and as '.join(parts)}."
+
+
+def _contradiction(frame: Shot, side: str, tie: Tie, other: str) -> DpedtoolError:
+    return DpedtoolError(
+        f"Scenes {frame.scene_id} ({side}) and {tie.frame.scene_id} ({other}) show the same ({tie.evidence}), and an "
+        "earlier run put them on two sides: take one of them out of the captures, raise split.near_keypoints if they "
+        "are different, or remove the folder of the split to draw it anew."
+    )

@@ -1,0 +1,80 @@
+"""Tables of samples without one of photos, such as of an imported data set: what can be checked, and how little it is.
+
+Without photos, scenes and times nobody can prove that no scene is on two sides. Files that are can be found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dpedtool.dataset.progress import track
+from dpedtool.dataset.schema import SPLITS, Photo, Sample
+from dpedtool.dataset.shards import Extent, read_extent
+from dpedtool.dataset.split.verification import Verdict, check_extents, read_samples, tables_of
+from dpedtool.dataset.tables import holds
+
+
+def holds_samples(folder: Path) -> bool:
+    """Return whether a folder holds a table of samples.
+
+    Raises
+    ------
+    DpedtoolError
+        A file of its kind is no parquet.
+
+    """
+    return any(holds(path, Sample) for path in sorted(folder.glob("*.parquet")))
+
+
+def verify_samples(folder: Path) -> Verdict:
+    """Look for files that are on two sides, and for samples that are not where they should be.
+
+    Raises
+    ------
+    DpedtoolError
+        A table is damaged.
+
+    """
+    tables, samples = tables_of(folder), read_samples(folder, ())
+    said = [
+        f"This split cannot be proven: there is no {Photo.table_in(folder)}, as of an imported data set, so neither "
+        "scenes nor photos nor times are known, and nobody can tell whether a scene is on two sides."
+    ]
+    faults = _misfits(samples)
+    missing, sentence = check_extents(samples)
+    if faults or missing:
+        return Verdict([*faults, *missing], said, is_proof=False, tables=tables)
+    said += [sentence, f"Checked instead: {2 * len(samples)} image files against each other, by SHA-256."]
+    said.append("Not checked: what they show.")
+    return Verdict(_on_two_sides(samples), said, is_proof=False, tables=tables)
+
+
+def _misfits(samples: pd.DataFrame) -> list[str]:
+    twice = samples["patch_id"][samples["patch_id"].duplicated()].unique()
+    sides = sorted(set(samples["split"]) - set(SPLITS))
+    return [f"{name} is there more than once." for name in sorted(twice)] + [
+        f"{(samples['split'] == side).sum()} patches are in {side}, which is no side of a split." for side in sides
+    ]
+
+
+def _on_two_sides(samples: pd.DataFrame) -> list[str]:
+    """Name every image file that an earlier one on another side is equal to."""
+    first: dict[bytes, tuple[str, str]] = {}
+    faults = []
+    rows: Iterator[Any] = samples.itertuples()
+    for row in track(rows, "Read", len(samples)):
+        for sum_ in _sums(row):
+            patch_id, split = first.setdefault(sum_, (row.patch_id, row.split))
+            if split != row.split:
+                faults.append(f"{row.patch_id} in {row.split} and {patch_id} in {split} hold the same image file.")
+    return faults
+
+
+def _sums(row: Any) -> Iterator[bytes]:
+    for offset, length in ((row.phone_offset, row.phone_bytes), (row.dslr_offset, row.dslr_bytes)):
+        yield hashlib.sha256(read_extent(Path(row.shard), Extent(int(offset), int(length)))).digest()

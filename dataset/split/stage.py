@@ -1,0 +1,263 @@
+"""Stage split: scenes to training, validation and test, so that nothing of one side can be seen on another."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.io import write_text
+from dpedtool.dataset.params import SplitParams
+from dpedtool.dataset.schema import EXCLUDED, SPLITS, Frame, Patch, Photo, Sample, columns
+from dpedtool.dataset.split.groups import Place, place_frames, time_of
+from dpedtool.dataset.split.near_duplicates import Limits, View, find_links
+from dpedtool.dataset.split.verification import TEST_PHOTOS, VERDICT
+from dpedtool.dataset.tables import PathNames, holds, read_frame, read_rows, write_rows
+
+GIANT_SHARE, GIANT_SCENES = 0.5, 10
+
+
+@dataclass(frozen=True)
+class Split:
+    """How the split turned out."""
+
+    patches: pd.DataFrame
+    """Patches by phone (rows) and split (columns)."""
+    scenes: Mapping[str, int]
+    """Scenes by split, `excluded` among them."""
+    groups: int
+    """Groups of scenes that stay together, those of one scene too."""
+    notes: Sequence[str]
+    """What the user should know, a sentence each."""
+
+
+def split(patches: Mapping[str, Path], out: Path, params: SplitParams) -> Split:
+    """Write `out/photos.parquet`, and `out/<phone>.parquet` for each phone: its accepted patches and their split.
+
+    What `out` holds of an earlier run with the same seed and shares stands: old scenes keep their side. A verdict there
+    on the earlier tables is removed.
+
+    Parameters
+    ----------
+    patches
+        The table of patches of each phone; its table of frames lies beside it.
+    out
+        Folder of the new tables, and of `test_photos.csv`.
+    params
+        Shares, seed, and what near-duplicates are.
+
+    Raises
+    ------
+    DpedtoolError
+        A table is missing or contradicts another; or an earlier run has put near-duplicates on two sides.
+
+    """
+    if "photos" in map(str.lower, patches):
+        raise DpedtoolError("A phone is called photos, as a table of the split is: give its folder another name.")
+    frames = _frames(patches.values())
+    record, notes = _record(Photo.table_in(out), params)
+    gone = absent(frames, record)
+    links = find_links(views([*frames, *gone]), Limits(params.near_minutes, params.near_keypoints))
+    places = place_frames(frames, links, recorded_sides(frames, record), params, gone)
+    sides = {place.frame.pair_id: place.split for place in places}
+    samples = {phone: _samples(_accepted(table), sides, table) for phone, table in patches.items()}
+    (out / VERDICT).unlink(missing_ok=True)
+    # The decision first: what an interruption leaves undone, the next run does as decided.
+    write_rows(Photo.table_in(out), Photo, [*(_photo(place, params) for place in places), *gone])
+    for phone, rows in samples.items():
+        write_rows(out / f"{phone}.parquet", Sample, rows)
+    write_text(out / TEST_PHOTOS, _test_photos(places, out))
+    notes += [_remove(path) for path in sorted(out.glob("*.parquet")) if path.stem not in patches and _is_ours(path)]
+    counts = {
+        name: {phone: sum(row.split == name for row in rows) for phone, rows in samples.items()} for name in SPLITS
+    }
+    return Split(
+        pd.DataFrame(counts), _scenes(places), len({place.group for place in places} - {""}), notes + _notes(places)
+    )
+
+
+def _frames(tables: Iterable[Path]) -> list[Frame]:
+    frames = {}
+    for table in tables:
+        for frame in read_rows(Frame.table_in(table.parent), Frame):
+            if frame.pair_id in frames:
+                raise DpedtoolError(
+                    f"{table.parent} holds {frame.pair_id}, as another folder does: remove one of them."
+                )
+            frames[frame.pair_id] = frame
+    return list(frames.values())
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return holds(path, Sample)
+    except DpedtoolError:
+        return False
+
+
+def _remove(path: Path) -> str:
+    path.unlink()
+    return f"{path} is removed: no patches of that name were split."
+
+
+def views(frames: Iterable[Frame | Photo]) -> list[View]:
+    """Return the DSLR's photos, each once, by their SHA-256."""
+    found = {frame.dslr_sha256: View(frame.dslr_sha256, frame.thumbnail, time_of(frame.dslr_time)) for frame in frames}
+    return list(found.values())
+
+
+def recorded_sides(frames: Sequence[Frame], record: Sequence[Photo]) -> dict[str, str]:
+    """Return the recorded split of frames, by `pair_id`.
+
+    A pair is known by its two files; where it is gone, by the DSLR's file; where that was written anew, by the scene.
+    What was left to train on without a patch was not trained on: it is drawn anew, or one run whose limits let nothing
+    through would leave nothing to test on for ever.
+    """
+    record = [photo for photo in record if _stands(photo)]
+    by_files = {(photo.dslr_sha256, photo.phone_sha256): photo.split for photo in record}
+    sides = {
+        frame.pair_id: by_files[frame.dslr_sha256, frame.phone_sha256]
+        for frame in frames
+        if (frame.dslr_sha256, frame.phone_sha256) in by_files
+    }
+    here = {frame.dslr_sha256 for frame in frames}
+    by_dslr = {photo.dslr_sha256: photo.split for photo in record}
+    by_scene = {photo.scene_id: photo.split for photo in record if photo.dslr_sha256 not in here}
+    for known, name in ((by_dslr, "dslr_sha256"), (by_scene, "scene_id")):
+        settled = {getattr(frame, name) for frame in frames if frame.pair_id in sides}
+        for frame in frames:
+            if frame.pair_id not in sides and (value := getattr(frame, name)) in known and value not in settled:
+                sides[frame.pair_id] = known[value]
+    return sides
+
+
+def absent(frames: Sequence[Frame], record: Iterable[Photo]) -> list[Photo]:
+    """Return what an earlier run has placed and is not there today, so that it finds its side when it comes back."""
+    files = {(frame.dslr_sha256, frame.phone_sha256) for frame in frames}
+    names = {frame.pair_id for frame in frames}
+    return [
+        replace(photo, status="absent")
+        for photo in record
+        if _stands(photo) and (photo.dslr_sha256, photo.phone_sha256) not in files and photo.pair_id not in names
+    ]
+
+
+def _stands(photo: Photo) -> bool:
+    """Whether a recorded side was ever of use."""
+    return photo.split != EXCLUDED and (photo.accepted > 0 or photo.split != "train")
+
+
+def _record(table: Path, params: SplitParams) -> tuple[list[Photo], list[str]]:
+    """What an earlier run has decided, if it drew by the same parameters."""
+    if not table.is_file():
+        return [], []
+    try:
+        record = read_rows(table, Photo)
+    except DpedtoolError as error:
+        raise DpedtoolError(
+            f"{table}, which says where earlier scenes are, cannot be read: remove it to draw all scenes anew ({error})"
+        ) from None
+    drawn_by = {photo.drawn_by for photo in record}
+    if drawn_by <= {_drawn_by(params)}:
+        return record, []
+    return [], [
+        f"The parameters of the split have changed, so all scenes are drawn anew: by {_drawn_by(params)}, before by "
+        f"{', '.join(sorted(drawn_by))}."
+    ]
+
+
+def _drawn_by(params: SplitParams) -> str:
+    test = f"{params.test_scenes} scenes" if params.test_scenes else f"{params.test:g}"
+    return f"seed {params.seed}; test {test}; validation {params.validation:g}"
+
+
+def _photo(place: Place, params: SplitParams) -> Photo:
+    facts = {spec.name: getattr(place.frame, spec.name) for spec in columns(Photo) if hasattr(place.frame, spec.name)}
+    return Photo(
+        **facts,
+        group=place.group,
+        split=place.split,
+        reason="two_sides" if place.split == EXCLUDED else "",
+        detail=place.detail,
+        near_duplicate_of=place.tie.frame.scene_id if place.tie else None,
+        evidence=place.tie.evidence if place.tie else "",
+        drawn_by=_drawn_by(params),
+        near_minutes=params.near_minutes,
+        near_keypoints=params.near_keypoints,
+    )
+
+
+def _test_photos(places: Iterable[Place], out: Path) -> str:
+    names, text = PathNames(out), io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["pair_id", "phone", "phone_path", "dslr_path"])
+    tested = [place.frame for place in places if place.split == "test"]
+    for frame in sorted(tested, key=lambda frame: (frame.phone, frame.pair_id)):
+        table.writerow([frame.pair_id, frame.phone, names[frame.phone_path], names[frame.dslr_path]])
+    return text.getvalue()
+
+
+def _scenes(places: Iterable[Place]) -> dict[str, int]:
+    found: dict[str, set[str]] = {name: set() for name in (*SPLITS, EXCLUDED)}
+    for place in places:
+        found[place.split].add(place.frame.scene_id)
+    return {name: len(scenes) for name, scenes in found.items()}
+
+
+def _notes(places: Sequence[Place]) -> list[str]:
+    scenes: dict[str, set[str]] = {}
+    for place in places:
+        scenes.setdefault(place.group, set()).add(place.frame.scene_id)
+    notes = []
+    if left_out := sorted(scenes.pop("", ())):
+        first = next(place.detail for place in places if place.split == EXCLUDED)
+        notes.append(
+            f"{len(left_out)} scenes are left out, since they tie scenes of two sides together, the first: {first} "
+            "photos.parquet names all, with their reasons."
+        )
+    total = len(set().union(*scenes.values()))
+    largest = max(scenes, key=lambda name: len(scenes[name]), default="")
+    if total >= GIANT_SCENES and len(scenes[largest]) > GIANT_SHARE * total:
+        notes.append(
+            f"{len(scenes[largest])} of {total} scenes are one group, that of scene {largest}, and so on one side: "
+            "if they show different things (near_duplicate_of and evidence in photos.parquet say what ties them), "
+            "lower split.near_minutes or raise split.near_keypoints."
+        )
+    tested = len({place.frame.scene_id for place in places if place.split == "test"})
+    if total >= GIANT_SCENES and tested > GIANT_SHARE * total:
+        notes.append(f"{tested} of {total} scenes are for the test: lower split.test or split.test_scenes.")
+    return notes
+
+
+def _accepted(table: Path) -> pd.DataFrame:
+    names = [spec.name for spec in columns(Sample) if spec.name != "split"]
+    return read_frame(table, Patch, names, where={"status": "accepted"})
+
+
+def _samples(frame: pd.DataFrame, sides: Mapping[str, str], table: Path) -> list[Sample]:
+    if unknown := sorted(set(frame["pair_id"]) - set(sides)):
+        raise DpedtoolError(
+            f"{table} has patches of {unknown[0]}, which is not in the table of frames beside it: run "
+            "`dpedtool patches` again."
+        )
+    return [
+        Sample(
+            patch_id=row["patch_id"],
+            pair_id=row["pair_id"],
+            phone=row["phone"],
+            scene_id=row["scene_id"],
+            split=sides[row["pair_id"]],
+            shard=Path(row["shard"]),
+            phone_offset=int(row["phone_offset"]),
+            phone_bytes=int(row["phone_bytes"]),
+            dslr_offset=int(row["dslr_offset"]),
+            dslr_bytes=int(row["dslr_bytes"]),
+        )
+        for row in frame.to_dict("records")
+        if sides[row["pair_id"]] != EXCLUDED
+    ]

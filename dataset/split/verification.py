@@ -1,0 +1,307 @@
+"""Proof that a split does not leak: from the tables alone, without the code that made the split.
+
+What is on which side is read from the tables; scenes, files and views are gathered anew from them. Only the eye for
+near-duplicates, `dpedtool.dataset.split.near_duplicates`, is the one that the split used.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.io import file_sha256
+from dpedtool.dataset.schema import EXCLUDED, SPLITS, Photo, Sample
+from dpedtool.dataset.shards import Extent, member_name
+from dpedtool.dataset.split.near_duplicates import Limits, View, find_links
+from dpedtool.dataset.tables import holds, read_frame, read_rows
+
+TEST_PHOTOS = "test_photos.csv"
+"""The photos of the test, full size, as a list for other tools."""
+VERDICT = "verdict.json"
+"""What `dvc repro` keeps of the verdict on a split, in its folder; a new split removes it."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check of a split found."""
+
+    faults: Sequence[str]
+    """Leaks and what else is amiss, a line each."""
+    said: Sequence[str]
+    """What was looked at and found right, a line each; where it is no proof, why not."""
+    is_proof: bool
+    """Whether nothing leaks where there are no faults."""
+    tables: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256, hex, of the tables that were looked at, by their names in the folder; the shards are not among them."""
+
+    def as_json(self, folder: Path) -> dict[str, Any]:
+        """Return all of it for a file; lines name files as seen from `folder`, the one that was checked."""
+        # Names begin a word: what merely ends like the folder is another.
+        prefix = re.compile(rf"(?<!\S){re.escape(str(folder))}/")
+        return {
+            "is_proof": self.is_proof,
+            "said": [prefix.sub("", line) for line in self.said],
+            "faults": [prefix.sub("", line) for line in self.faults],
+            "tables": dict(self.tables),
+        }
+
+
+def is_current(folder: Path, verdict: Mapping[str, Any]) -> bool:
+    """Return whether a verdict is on the tables that are in a folder now.
+
+    Parameters
+    ----------
+    folder
+        As it was given to `dpedtool split --verify`.
+    verdict
+        What --verdict wrote, as `dpedtool.dataset.io.read_json` reads it.
+
+    """
+    try:
+        tables = tables_of(folder)
+    except DpedtoolError:
+        return False  # a table is damaged now, and no verdict is on such
+    return bool(tables) and tables == verdict.get("tables")
+
+
+def tables_of(folder: Path) -> dict[str, str]:
+    """Return the SHA-256, hex, of the tables that a check of a split looks at, by their names.
+
+    Raises
+    ------
+    DpedtoolError
+        A table is damaged.
+
+    """
+    photos, phones = Photo.table_in(folder), set()
+    if photos.is_file():
+        frame = read_frame(photos, Photo, ["phone"], where={"status": "present"})
+        phones = set(frame["phone"])
+    files = [photos, *_tables_of_samples(folder, phones), folder / TEST_PHOTOS]
+    return {file.name: file_sha256(file) for file in files if file.is_file()}
+
+
+def verify_split(folder: Path) -> Verdict:
+    """Check what `dpedtool split` wrote.
+
+    Raises
+    ------
+    DpedtoolError
+        A table is missing or damaged.
+
+    """
+    tables = tables_of(folder)
+    photos = [photo for photo in read_rows(Photo.table_in(folder), Photo) if photo.status == "present"]
+    samples = read_samples(folder, {photo.phone for photo in photos})
+    checks: list[Callable[[], tuple[list[str], str]]] = [
+        lambda: check_one_side("scene", ((photo.scene_id, photo) for photo in photos)),
+        lambda: check_one_side("DSLR frame, by SHA-256,", ((photo.dslr_sha256, photo) for photo in photos)),
+        lambda: check_one_side("phone photo, by SHA-256,", ((photo.phone_sha256, photo) for photo in photos)),
+        lambda: _near_duplicates(photos),
+        lambda: _samples_follow(photos, samples),
+        lambda: check_extents(samples),
+        lambda: _listed(folder, photos),
+    ]
+    leaks, proven = [], []
+    for check in checks:
+        found, counted = check()
+        leaks += found
+        if not found:
+            proven.append(counted)
+    return Verdict(leaks, proven, is_proof=True, tables=tables)
+
+
+def read_samples(folder: Path, phones: Container[str]) -> pd.DataFrame:
+    """Read all tables of samples in a folder, those of `phones` whatever wrote them, as one.
+
+    Raises
+    ------
+    DpedtoolError
+        There is none, or one is damaged.
+
+    """
+    if not (tables := _tables_of_samples(folder, phones)):
+        raise DpedtoolError(f"{folder} holds no table of a phone's samples: run `dpedtool split` again.")
+    return pd.concat([read_frame(table, Sample) for table in tables], ignore_index=True)
+
+
+def _tables_of_samples(folder: Path, phones: Container[str]) -> list[Path]:
+    # A table that another program has written again lacks our mark, but is trained on all the same.
+    return [path for path in sorted(folder.glob("*.parquet")) if path.stem in phones or holds(path, Sample)]
+
+
+class Sided(Protocol):
+    """A pair of photos on a side of a split."""
+
+    @property
+    def pair_id(self) -> str:
+        """The pair."""
+        ...
+
+    @property
+    def split(self) -> str:
+        """Its side; or excluded: on none."""
+        ...
+
+
+def check_one_side(what: str, named: Iterable[tuple[str, Sided]]) -> tuple[list[str], str]:
+    """Check that all photos of one name are on one side; those left out are on none.
+
+    Parameters
+    ----------
+    what
+        What the names are of.
+    named
+        Photos, each with its name.
+
+    Returns
+    -------
+    leaks, said
+        A line for each name that is on several sides, and a line on what was looked at.
+
+    """
+    found: dict[str, dict[str, Sided]] = {}
+    for name, photo in named:
+        if photo.split != EXCLUDED:
+            found.setdefault(name, {}).setdefault(photo.split, photo)
+    leaks = [
+        f"The {what} {name} is on {len(sides)} sides: "
+        + ", ".join(f"{photo.pair_id} in {side}" for side, photo in sorted(sides.items()))
+        for name, sides in sorted(found.items())
+        if len(sides) > 1
+    ]
+    return leaks, f"No {what} is on two sides: {len(found)} looked at."
+
+
+def check_views(kept: Mapping[str, Sided], views: Sequence[View], limits: Limits) -> tuple[list[str], str]:
+    """Check that no two near-duplicate views are on two sides.
+
+    Parameters
+    ----------
+    kept
+        The photos, by the name of their view.
+    views
+        How they look.
+    limits
+        What makes two of them near-duplicates.
+
+    Returns
+    -------
+    leaks, said
+        A line for each two views, and a line on what was compared.
+
+    Raises
+    ------
+    DpedtoolError
+        A thumbnail cannot be decoded.
+
+    """
+    links = find_links(views, limits, {name: photo.split for name, photo in kept.items()})
+    leaks = [
+        f"{kept[link.one].pair_id} in {kept[link.one].split} and {kept[link.two].pair_id} in {kept[link.two].split} "
+        f"show the same view: {link.evidence}"
+        for link in links
+    ]
+    return leaks, (
+        f"No two near-duplicate views are on two sides: {len(views)} DSLR frames compared, with {limits.keypoints} "
+        f"keypoints, or fewer within {limits.minutes:g} minutes."
+    )
+
+
+def _near_duplicates(photos: Iterable[Photo]) -> tuple[list[str], str]:
+    kept = {photo.dslr_sha256: photo for photo in photos if photo.split != EXCLUDED}
+    limits = Limits(
+        max((photo.near_minutes for photo in kept.values()), default=0.0),
+        min((photo.near_keypoints for photo in kept.values()), default=1),
+    )
+    return check_views(kept, [View(name, photo.thumbnail, _time(photo)) for name, photo in kept.items()], limits)
+
+
+def _time(photo: Photo) -> datetime | None:
+    return datetime.fromisoformat(photo.dslr_time) if photo.dslr_time else None
+
+
+def _samples_follow(photos: Iterable[Photo], samples: pd.DataFrame) -> tuple[list[str], str]:
+    """Whether each sample is of a photo, on that photo's side, and no patch is there twice."""
+    known = {photo.pair_id: photo for photo in photos}
+    leaks = [
+        f"{name} is there more than once."
+        for name in sorted(samples["patch_id"][samples["patch_id"].duplicated()].unique())
+    ]
+    for (pair_id, phone, scene_id, split), rows in samples.groupby(
+        ["pair_id", "phone", "scene_id", "split"], sort=True
+    ):
+        photo = known.get(str(pair_id))
+        if photo is None:
+            leaks.append(f"{len(rows)} patches in {split} are of {pair_id}, which is not in the table of photos.")
+        elif photo.split != split or split not in SPLITS:
+            leaks.append(f"{len(rows)} patches of {pair_id} are in {split}, but the photo is in {photo.split}.")
+        elif (photo.phone, photo.scene_id) != (phone, scene_id):
+            leaks.append(f"{len(rows)} patches of {pair_id} name the scene {scene_id} of {phone}, as no photo does.")
+    counts = samples["pair_id"].value_counts()
+    leaks += [
+        f"{photo.pair_id} has {found} patches, but {photo.accepted} were cut from it."
+        for photo in known.values()
+        if photo.split != EXCLUDED and (found := int(counts.get(photo.pair_id, 0))) != photo.accepted
+    ]
+    left_out = sum(photo.split == EXCLUDED for photo in known.values())
+    return leaks, (
+        f"Every patch is on its photo's side, and there once: {len(samples)} patches of {samples['pair_id'].nunique()} "
+        f"pairs; none is of the {left_out} that are left out."
+    )
+
+
+def check_extents(samples: pd.DataFrame) -> tuple[list[str], str]:
+    """Return what is wrong with where samples lie, their bytes not there under their names or on two sides; or none."""
+    leaks = []
+    for shard, rows in samples.groupby("shard", sort=True):
+        path = Path(str(shard))
+        size = path.stat().st_size if path.is_file() else 0
+        ends = pd.concat([rows["phone_offset"] + rows["phone_bytes"], rows["dslr_offset"] + rows["dslr_bytes"]])
+        if ends.max() > size:
+            leaks.append(
+                f"{path} ends before the patches that it should hold, or is missing: {size} of {ends.max()} bytes."
+            )
+        elif count := sum(_is_another(path, row) for row in rows.itertuples()):
+            leaks.append(
+                f"{path} does not hold {count} of {len(rows)} patches where the split says: it has been cut anew since."
+            )
+        for side in ("phone", "dslr"):
+            sides = rows.groupby(f"{side}_offset")["split"].nunique()
+            leaks += [
+                f"{path} holds at byte {offset} an image that is on two sides." for offset in sides.index[sides > 1]
+            ]
+    return leaks, f"Every patch lies in its shard: {samples['shard'].nunique()} shards."
+
+
+def _is_another(shard: Path, row: Any) -> bool:
+    """Whether what the archive names where a sample should lie is another patch's."""
+    found = (
+        member_name(shard, Extent(int(offset), int(length)))
+        for offset, length in ((row.phone_offset, row.phone_bytes), (row.dslr_offset, row.dslr_bytes))
+    )
+    return any(
+        not name.startswith(f"{row.patch_id}.{side}.") for name, side in zip(found, ("phone", "dslr"), strict=True)
+    )
+
+
+def _listed(folder: Path, photos: Iterable[Photo]) -> tuple[list[str], str]:
+    """Whether the list of full-size test photos is that of the test."""
+    path = folder / TEST_PHOTOS
+    if not path.is_file():
+        return [f"{path} is missing: run `dpedtool split` again."], ""
+    # A damaged list names the wrong photos; that is all there is to say of it.
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        listed = {row.get("pair_id") for row in csv.DictReader(file)}
+    wanted = {photo.pair_id for photo in photos if photo.split == "test"}
+    leaks = [f"{path.name} lists {name}, which is not in the test." for name in sorted(map(str, listed - wanted))]
+    leaks += [f"{path.name} does not list {name}, which is in the test." for name in sorted(wanted - listed)]
+    return leaks, f"{path.name} lists the photos of the test and no others: {len(wanted)}."

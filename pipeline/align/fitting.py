@@ -1,0 +1,284 @@
+"""Which smooth transform explains the shifts of many windows, robustly, and how complicated it may be.
+
+Four models compete, each holding the ones before it: a homography; with a radial lens (Brown 1966: one radial and two
+decentering terms, which is what two lenses with nearby centres differ by); with a smooth bend of degree 3; of degree 5
+(paper that curls, a lens that waves). A richer model is taken only where it predicts windows that it was not fitted to,
+and only where windows lie widely enough over the photo: a bend that one corner asks for would grow wild elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dpedtool.pipeline.geometry.homographies import Homography, Points
+from dpedtool.pipeline.geometry.transform import Field, monomials, relative
+from dpedtool.pipeline.measure.shifts import Shifts
+
+Model = Literal["homography", "lens", "cubic", "quintic"]
+MODELS: tuple[Model, ...] = get_args(Model)
+
+FEWEST_WINDOWS = 12
+BEND = 1e-4
+"""What a bend beyond the lens may well be, as a share of the longer side: 1 px in 2000. Where windows tell, they
+decide; where there are none, as in the sky, this keeps the field from inventing motion."""
+LEAST_SCATTER_PX, MOST_SCATTER_PX = 0.01, 0.5
+CUT = 12.0
+"""Tukey's biweight: a window has no say beyond this squared distance, in units of its own covariance."""
+ROUNDS = 6
+SWING = 22.0
+"""Largest ratio of a model's uncertainty at the worst place of the frame to that at the median one."""
+FOLDS, TILES, TILE = 9, 6, 2
+"""Windows are held out by tiles, at most so many a side, each at least so many windows wide. Those that
+share px with held out ones are not fitted to either: of a small photo a bend would else be believed that is noise."""
+LEAST_GAIN = 0.125
+"""Share of the squared error on windows held out that a richer model must remove: shading and noise that differ from
+camera to camera shift neighbouring windows alike, so that a little of them can always be predicted."""
+
+Matrix = npt.NDArray[np.float64]
+Vector = npt.NDArray[np.float64]
+
+_HOMOGRAPHY, _LENS = 8, 11
+"""How many columns of the basis these models take."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A displacement of phone px, as a homography near the identity and what lies beyond it."""
+
+    homography: Homography
+    """phone_from_phone"""
+    field: Field | None
+    model: Model
+    windows: int
+    """Windows that had a say."""
+    held_out_px: float | None
+    """Root mean square distance of windows from the model that was fitted without them, outliers apart.
+
+    None where the windows are too few to leave any out.
+    """
+
+
+@dataclass(frozen=True, eq=False)
+class _Weighted:
+    """The windows as least squares sees them: rows that have been divided by their standard deviation."""
+
+    basis: Matrix
+    """(N, 2, K)"""
+    wanted: Points
+    roots: Matrix
+    """(N, 2, 2): square roots of the inverse covariances."""
+    trust: Vector
+    """(N,): 0..1"""
+    penalty: Vector
+    """(K, K)"""
+
+    def solve(self, columns: int, chosen: npt.NDArray[np.bool_]) -> Vector:
+        """The coefficients (columns,) that fit the chosen windows."""
+        rows, normal = self._normal(columns, chosen)
+        share = np.sqrt(self.trust[chosen])[:, None]
+        values = ((self.roots[chosen] @ self.wanted[chosen][..., None])[..., 0] * share).ravel()
+        return np.asarray(np.linalg.solve(normal, rows.T @ values), np.float64)
+
+    def covariance(self, columns: int) -> Matrix:
+        """The covariance (columns, columns) of the coefficients that fit all windows."""
+        _, normal = self._normal(columns, np.ones(len(self.trust), bool))
+        return np.asarray(np.linalg.inv(normal), np.float64)
+
+    def _normal(self, columns: int, chosen: npt.NDArray[np.bool_]) -> tuple[Matrix, Matrix]:
+        share = np.sqrt(self.trust[chosen])[:, None, None]
+        rows = ((self.roots[chosen] @ self.basis[chosen, :, :columns]) * share).reshape(-1, columns)
+        normal = rows.T @ rows + self.penalty[:columns, :columns]
+        normal += 1e-9 * np.trace(normal) / columns * np.eye(columns)
+        return rows, normal
+
+    def distances(self, coefficients: Vector) -> Vector:
+        """Squared distances (N,) of the windows from a model, in units of their covariances."""
+        left = self.wanted - self.basis[..., : len(coefficients)] @ coefficients
+        return np.asarray(((self.roots @ left[..., None]) ** 2).sum(axis=(1, 2)))
+
+
+def fit(shifts: Shifts, wanted: Points, size: tuple[int, int], richest: Model = "quintic") -> Fit | None:
+    """Fit the displacements (N, 2) in px that windows ask for; None where they are too few.
+
+    Parameters
+    ----------
+    shifts
+        The windows, with what each is worth.
+    wanted
+        Where the model is to move their centres, in px.
+    size
+        (width, height) of the phone photo in px.
+    richest
+        The last of the models that compete.
+
+    """
+    if len(shifts) < FEWEST_WINDOWS:
+        return None
+    windows = _weighted(shifts, wanted, size)
+    everything = np.ones(len(shifts), bool)
+    models = [
+        model
+        for model in _within(richest, shifts.centres, size)
+        if model == "homography" or _is_held(windows, _columns(model), size)
+    ]
+    held_out = {model: _held_out(windows, _columns(model), shifts, size) for model in models}
+    model = _simplest({name: distances for name, (distances, _) in held_out.items()})
+    coefficients = windows.solve(_columns(model), everything)
+    return Fit(
+        homography=_as_homography(coefficients[:_HOMOGRAPHY], size),
+        field=_as_field(coefficients[_HOMOGRAPHY:], size) if model != "homography" else None,
+        model=model,
+        windows=int((windows.trust > 0).sum()),
+        held_out_px=held_out[model][1],
+    )
+
+
+def _within(richest: Model, centres: Points, size: tuple[int, int]) -> list[Model]:
+    """The models up to the richest that the windows lie widely enough for: a tile tells two numbers."""
+    tiles = len(np.unique(_tiles(centres, size), axis=0))
+    known = MODELS[: MODELS.index(richest) + 1]
+    return [model for model in known if model == "homography" or _columns(model) <= 2 * tiles]
+
+
+def _columns(model: Model) -> int:
+    return {"homography": _HOMOGRAPHY, "lens": _LENS, "cubic": _LENS + 14, "quintic": _LENS + 36}[model]
+
+
+def _basis(places: Points) -> Matrix:
+    """Displacements (N, 2, K) at places (N, 2) relative to the photo: homography, lens, then bends by degree."""
+    u, v = places.T
+    one, zero, r2 = np.ones_like(u), np.zeros_like(u), u * u + v * v
+    terms = [(one, zero), (zero, one), (u, zero), (zero, u), (v, zero), (zero, v), (u * u, u * v), (u * v, v * v)]
+    terms += [(u * r2, v * r2), (r2 + 2 * u * u, 2 * u * v), (2 * u * v, r2 + 2 * v * v)]
+    for term in monomials(places, 5).T[3:]:
+        terms += [(term, zero), (zero, term)]
+    return np.moveaxis(np.array(terms), 2, 0).swapaxes(1, 2)
+
+
+def _penalty(size: tuple[int, int]) -> Matrix:
+    """What a bend costs: its mean square over the photo, in units of what is usual; homography and lens are free."""
+    basis = _basis(relative(_frame(size), size))
+    basis[..., :_LENS] = 0
+    return np.asarray(np.einsum("nik,nil->kl", basis, basis) / len(basis) / (BEND * max(size)) ** 2)
+
+
+def _frame(size: tuple[int, int]) -> Points:
+    """Points all over a photo of this size (width, height), its rim included."""
+    x, y = np.meshgrid(*(np.linspace(0, side - 1, 21) for side in size))
+    return np.column_stack([x.ravel(), y.ravel()])
+
+
+def _is_held(windows: _Weighted, columns: int, size: tuple[int, int]) -> bool:
+    """Whether the windows hold a model down all over the frame: beyond the last windows it would swing freely."""
+    basis = _basis(relative(_frame(size), size))[..., :columns]
+    uncertainty = np.einsum("nik,kl,nil->n", basis, windows.covariance(columns), basis)
+    return bool(uncertainty.max() <= SWING**2 * np.median(uncertainty))
+
+
+def _weighted(shifts: Shifts, wanted: Points, size: tuple[int, int]) -> _Weighted:
+    """Weigh the windows: scatter that their own noise does not explain, and outliers.
+
+    Model after model, from the stiffest on, each from the weights of the one before: asked first, a bend would follow a
+    thing that moved, or one that is nearer than the rest.
+    """
+    basis, penalty = _basis(relative(shifts.centres, size)), _penalty(size)
+    own = np.asarray(np.linalg.inv(shifts.information + 1e-6 * np.eye(2)), np.float64)
+    scatter, trust = 2 * LEAST_SCATTER_PX, np.ones(len(shifts))
+    everything = np.ones(len(shifts), bool)
+    for model in MODELS:
+        most = MOST_SCATTER_PX if model == MODELS[-1] else np.inf
+        for _ in range(ROUNDS):
+            windows = _Weighted(basis, wanted, _roots(own, scatter), trust, penalty)
+            coefficients = windows.solve(_columns(model), everything)
+            # The median of a chi-squared of two degrees of freedom is 1.386.
+            excess = np.sqrt(np.median(windows.distances(coefficients)) / 1.386)
+            scatter = float(np.clip(scatter * excess, LEAST_SCATTER_PX, most))
+            windows = _Weighted(basis, wanted, _roots(own, scatter), trust, penalty)
+            trust = np.clip(1 - windows.distances(coefficients) / CUT, 0, None) ** 2
+    return _Weighted(basis, wanted, windows.roots, trust, penalty)
+
+
+def _roots(own: Matrix, scatter: float) -> Matrix:
+    """Square roots of the inverse of each covariance, the common scatter added."""
+    values, vectors = np.linalg.eigh(own + scatter**2 * np.eye(2))
+    return np.asarray(vectors.swapaxes(1, 2) / np.sqrt(values)[:, :, None])
+
+
+def _held_out(windows: _Weighted, columns: int, shifts: Shifts, size: tuple[int, int]) -> tuple[Vector, float | None]:
+    """How far windows are from models that were fitted without them.
+
+    Mean squared distance in each tile of the photo, NaN where none was measured; root mean square in px of the
+    windows that are no outliers.
+    """
+    most = np.array(size) / (TILE * shifts.side)
+    tiles = _tiles(shifts.centres, size, np.clip(most, 2, TILES).astype(np.int64))
+    fold = tiles[:, 0] % 3 + 3 * (tiles[:, 1] % 3)
+    distances, left = np.full(len(shifts), np.nan), np.zeros((len(shifts), 2))
+    for held in range(FOLDS):
+        out = fold == held
+        apart = ~_touched(shifts, out)
+        if out.any() and apart.sum() >= FEWEST_WINDOWS:
+            coefficients = windows.solve(columns, apart)
+            distances[out] = np.minimum(windows.distances(coefficients), CUT)[out]
+            left[out] = (windows.wanted - windows.basis[..., :columns] @ coefficients)[out]
+    number = tiles[:, 0] + TILES * tiles[:, 1]
+    told = (windows.trust > 0) & np.isfinite(distances)
+    counts = np.bincount(number[told], minlength=TILES**2)
+    sums = np.bincount(number[told], distances[told], minlength=TILES**2)
+    px = float(np.sqrt((left[told] ** 2).sum(axis=1).mean())) if told.any() else None
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan), px
+
+
+def _tiles(
+    centres: Points, size: tuple[int, int], counts: npt.NDArray[np.int64] | tuple[int, int] = (TILES, TILES)
+) -> npt.NDArray[np.int64]:
+    """Column and row (N, 2) of the tile that each window lies in, of so many columns and rows."""
+    places: npt.NDArray[np.int64] = ((centres + 0.5) / np.array(size) * counts).astype(np.int64)
+    return np.clip(places, 0, np.array(counts) - 1)
+
+
+def _touched(shifts: Shifts, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Which windows (N,) share px with the chosen ones (N,), these included; one follows half a side on the other."""
+    columns, rows = np.round((shifts.centres - shifts.centres.min(axis=0)) / (shifts.side / 2)).astype(int).T
+    grid = np.zeros((rows.max() + 1, columns.max() + 1), np.uint8)
+    grid[rows[chosen], columns[chosen]] = 1
+    return np.asarray(cv2.dilate(grid, np.ones((3, 3), np.uint8))[rows, columns] > 0)
+
+
+def _simplest(scores: dict[Model, Vector]) -> Model:
+    """The simplest model that no richer one beats by more than a standard error over the tiles."""
+    best: Model = "homography"
+    for model in list(scores)[1:]:
+        better = scores[best] - scores[model]
+        better = better[np.isfinite(better)]
+        if not len(better):
+            return best
+        needed = max(1.5 * better.std() / np.sqrt(len(better)), LEAST_GAIN * float(np.nanmean(scores[best])))
+        if better.mean() > needed:
+            best = model
+    return best
+
+
+def _as_homography(coefficients: Vector, size: tuple[int, int]) -> Homography:
+    """phone_from_phone of the first eight columns: exact to first order, and they are small."""
+    x, y, ux, uy, vx, vy, p, q = coefficients / (max(size) / 2)
+    moved = np.array([[1 + ux, vx, x], [uy, 1 + vy, y], [-p, -q, 1]])
+    relative_from_px = np.diag([2 / max(size), 2 / max(size), 1.0])
+    relative_from_px[:2, 2] = -(np.array(size) - 1) / max(size)
+    return np.asarray(np.linalg.inv(relative_from_px) @ moved @ relative_from_px)
+
+
+def _as_field(coefficients: Vector, size: tuple[int, int]) -> Field:
+    """The columns behind the homography's as one polynomial."""
+    degree = 3 if len(coefficients) + _HOMOGRAPHY <= _columns("cubic") else 5
+    u, v = np.meshgrid(*[np.linspace(-1, 1, 9)] * 2)
+    places = np.column_stack([u.ravel(), v.ravel()])
+    values = _basis(places)[..., _HOMOGRAPHY : _HOMOGRAPHY + len(coefficients)] @ coefficients
+    # Both sides are polynomials of this degree, so that the least squares have no residual.
+    solved = np.linalg.lstsq(monomials(places, degree), values, rcond=None)[0]
+    return Field(size, np.asarray(solved, np.float64))

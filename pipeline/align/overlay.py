@@ -1,0 +1,64 @@
+"""Pictures that show how well two photos lie on each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image as PillowImage
+
+from dpedtool.dataset.io import replacing
+from dpedtool.dataset.photos.files import decode_image
+from dpedtool.dataset.photos.stored import Image
+
+SQUARES_ACROSS = 8
+_MARK = b"dpedtool overlay"
+"""Comment in the head of the files that are ours to remove."""
+
+
+def write_overlay(path: Path, images: tuple[Path, Path]) -> None:
+    """Write the checkerboard of two aligned images in their own size, as JPEG, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    images
+        The phone's image and the DSLR's, as `dpedtool.pipeline.align.stage.align` has written them.
+
+    """
+    phone, dslr = (decode_image(file.read_bytes(), file) for file in images)
+    picture = PillowImage.fromarray(checkerboard(phone, dslr)[..., ::-1])
+    with replacing(path) as temporary:
+        # Colour as fine as brightness, or it would run over the borders of the squares.
+        picture.save(temporary, format="JPEG", quality=90, subsampling=0, comment=_MARK)
+
+
+def remove_overlays(folder: Path) -> None:
+    """Remove what `write_overlay` has written into a folder, and nothing else."""
+    for path in folder.glob("*.jpg"):
+        if not path.is_file():
+            continue
+        with path.open("rb") as file:
+            is_ours = _MARK in file.read(100)
+        if is_ours:
+            path.unlink()
+
+
+def checkerboard(phone: Image, dslr: Image) -> Image:
+    """Return squares of the phone image and of the DSLR image in turn: edges that break at a border are misaligned."""
+    height, width = phone.shape[:2]
+    side = max(1, round(width / SQUARES_ACROSS))
+    rows, columns = np.arange(height) // side, np.arange(width) // side
+    from_dslr = (rows[:, None] + columns[None, :]) % 2 == 1
+    board: Image = np.where(from_dslr[..., None], dslr, phone)
+    return board
+
+
+def shrunk(image: Image, width: int) -> Image:
+    """Return the image at most `width` px wide."""
+    if image.shape[1] <= width:
+        return image
+    size = (width, max(1, round(image.shape[0] * width / image.shape[1])))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]

@@ -1,0 +1,150 @@
+"""From a coarse homography to a transform good to a few hundredths of a px: measure, fit, warp, measure again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dpedtool.dataset.photos.stored import ReducedGrey
+from dpedtool.pipeline.align.fitting import Fit, Model, fit
+from dpedtool.pipeline.geometry.homographies import Box, Homography, inverse, local_scale
+from dpedtool.pipeline.geometry.transform import Transform
+from dpedtool.pipeline.geometry.warping import prefilter_sigma
+from dpedtool.pipeline.measure.shifts import SMOOTHING, WINDOW, Grey, Shifts, even_detail, measure
+
+COARSE_SIDE = 512
+"""Longer side in px that the first step is done at: wide reach, little time."""
+REACH_PX = 2.0
+"""Shifts beyond this are not believed: one step of least squares does not reach so far."""
+LEAST_NCC = 0.5
+LIGHT = (255 * (np.arange(256) / 255) ** 1.3).astype(np.float32)
+"""From grey levels towards light. Smoothing in grey levels moves the edge between dark and bright, by up to 0.25 px
+where the two cameras' tone curves differ; in light it does not, but there the shadows, rough as 8 bit leave them,
+weigh too much. The exponent is the best compromise on rendered and real pairs."""
+GREY_LEVELS = np.arange(256, dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Refined:
+    """A transform, and what it rests on."""
+
+    transform: Transform
+    fit: Fit | None
+    """None where too few windows tell anything; the transform is then the one that came in."""
+
+
+def refine(phone: ReducedGrey, dslr: ReducedGrey, dslr_from_phone: Homography, *, bend: bool = True) -> Refined:
+    """Refine a homography that is right to a few px.
+
+    Parameters
+    ----------
+    phone
+        The phone's photo at full size.
+    dslr
+        The DSLR's photo, reduced or not, but hardly coarser than the phone's.
+    dslr_from_phone
+        Between the full photos.
+    bend
+        Whether anything but the coarse homography may come out.
+
+    """
+    if not bend:
+        return Refined(Transform(dslr_from_phone), None)
+    step = max(1, round(max(phone.size) / COARSE_SIDE))
+    pairs = {factor: WarpedPair.of(phone, dslr, dslr_from_phone, factor) for factor in {step, 1}}
+    # What a step of least squares leaves of large shifts would pass for a bend: bends are asked about at the second.
+    passes: tuple[tuple[int, Model], ...] = ((step, "homography"), (step, "quintic"), (1, "quintic"), (1, "quintic"))
+    transform, found = Transform(dslr_from_phone), None
+    for factor, richest in passes:
+        transform, found = _improved(pairs[factor], transform, phone.size, richest)
+    return Refined(transform, found)
+
+
+@dataclass(frozen=True, eq=False)
+class WarpedPair:
+    """Both photos smoothed alike for measuring at one resolution: full, or reduced by a whole factor."""
+
+    phone: Grey
+    """(H, W) on the phone's grid, reduced by `factor`."""
+    dslr: Grey
+    dslr_from_full: Homography
+    dslr_size: tuple[int, int]
+    """(width, height) of the full DSLR photo."""
+    factor: int
+
+    @classmethod
+    def of(
+        cls,
+        phone: ReducedGrey,
+        dslr: ReducedGrey,
+        dslr_from_phone: Homography,
+        factor: int = 1,
+        tones: Grey = LIGHT,
+    ) -> WarpedPair:
+        """Reduce and smooth both; the homography only tells how the scales compare, `tones` (256,) what grey means."""
+        centre = (np.array(phone.size) - 1) / 2
+        scale = local_scale(inverse(dslr.full_from_reduced) @ dslr_from_phone, centre)
+        # The DSLR's is reduced by as much as keeps it at least as fine as the phone's.
+        least = max(1, int(scale * factor))
+        small, small_from_image = _reduced(dslr.image, least, tones)
+        scale *= factor / least
+        sigma = np.hypot(SMOOTHING * scale, prefilter_sigma(scale))
+        own = cv2.GaussianBlur(_reduced(phone.image, factor, tones)[0], (0, 0), SMOOTHING)
+        other = cv2.GaussianBlur(small, (0, 0), float(sigma))
+        small_from_full = small_from_image @ inverse(dslr.full_from_reduced)
+        return cls(own, other, small_from_full, dslr.size, factor)  # type: ignore[arg-type]
+
+    @cached_property
+    def _phone_detail(self) -> Grey:
+        return even_detail(self.phone)
+
+    def warped(self, transform: Transform) -> Grey:
+        """Return the DSLR's image on the phone's grid, (H, W); its rim is repeated where it shows nothing."""
+        height, width = self.phone.shape
+        inner = Transform(self.dslr_from_full @ transform.homography, transform.field)
+        x, y = inner.maps(Box(0, 0, width, height), self.factor)
+        return cv2.remap(  # type: ignore[return-value]
+            self.dslr, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+
+    def shifts(self, transform: Transform) -> Shifts:
+        """Measure the windows that lie in both photos, in px of the full phone photo."""
+        found = measure(self._phone_detail, even_detail(self.warped(transform)))
+        centres = found.centres * self.factor + (self.factor - 1) / 2
+        seen = np.ones(len(centres), bool)
+        for corner in np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * WINDOW / 2 * self.factor:
+            mapped = transform(centres + corner)
+            seen &= ((mapped >= 0) & (mapped <= np.array(self.dslr_size) - 1)).all(axis=1)
+        information = found.information / self.factor**2
+        scaled = Shifts(centres, found.shifts * self.factor, information, found.ncc, found.side * self.factor)
+        return scaled.where(seen)
+
+
+def _reduced(image: npt.NDArray[np.uint8], factor: int, tones: Grey) -> tuple[Grey, Homography]:
+    """The mean of each factor x factor px, and reduced_from_image; rows and columns left over are cut off."""
+    matrix = np.diag([1 / factor, 1 / factor, 1.0])
+    matrix[:2, 2] = -(factor - 1) / 2 / factor
+    height, width = (side // factor for side in image.shape)
+    whole = np.asarray(cv2.LUT(np.ascontiguousarray(image[: height * factor, : width * factor]), tones), np.float32)
+    if factor == 1:
+        return whole, matrix
+    return cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), matrix  # type: ignore[return-value]
+
+
+def _improved(
+    pair: WarpedPair, transform: Transform, size: tuple[int, int], richest: Model
+) -> tuple[Transform, Fit | None]:
+    """The transform that the windows ask for; the same one where they are too few."""
+    shifts = pair.shifts(transform)
+    near = np.linalg.norm(shifts.shifts, axis=1) < REACH_PX * pair.factor
+    shifts = shifts.where(near & (shifts.ncc > LEAST_NCC))
+    wanted = shifts.shifts + (transform.field(shifts.centres) if transform.field else 0)
+    found = fit(shifts, wanted, size, richest)
+    if found is None:
+        return transform, None
+    homography = transform.homography @ found.homography
+    return Transform(homography / homography[2, 2], found.field), found

@@ -1,0 +1,336 @@
+"""Stage align: the transform between the two photos of each pair, and the crop that both show."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from dpedtool.dataset.errors import DpedtoolError, Rejection
+from dpedtool.dataset.io import code_digest, digest
+from dpedtool.dataset.params import AlignParams, describe
+from dpedtool.dataset.photos import files as photos
+from dpedtool.dataset.photos.files import PhotoFile, image_key, open_unchanged, save_image
+from dpedtool.dataset.photos.stored import Factor, ReducedGrey
+from dpedtool.dataset.places import Place
+from dpedtool.dataset.schema import Alignment, Pair, Timing
+from dpedtool.dataset.tables import write_rows
+from dpedtool.pipeline.align import fitting, refinement, verdict
+from dpedtool.pipeline.align.refinement import GREY_LEVELS, Refined, WarpedPair, refine
+from dpedtool.pipeline.align.verdict import blur_evenness, check_blur, judge
+from dpedtool.pipeline.geometry import aligned, transform, warping
+from dpedtool.pipeline.geometry import homographies as geometry
+from dpedtool.pipeline.geometry.aligned import cut, mask_columns, there, transform_columns
+from dpedtool.pipeline.geometry.homographies import Box, local_scale
+from dpedtool.pipeline.geometry.transform import Transform
+from dpedtool.pipeline.geometry.warping import common_box, scale_at, warp_dslr
+from dpedtool.pipeline.measure import registration, residuals, shifts
+from dpedtool.pipeline.measure.exposure import clipped_share
+from dpedtool.pipeline.measure.registration import Registration, register
+from dpedtool.pipeline.measure.residuals import Residual, search
+from dpedtool.pipeline.resume import Finished, save_aside, work_off
+from dpedtool.pipeline.runner import Lost
+
+FACTORS: tuple[Factor, ...] = (1, 2, 4, 8)
+COARSEST = 1.12
+"""The DSLR's grey may be a little coarser than the phone's: both are smoothed before anything is measured."""
+OVERLAY = "overlay"
+"""Folder beside those of the aligned images."""
+
+
+def align(
+    pairs: Sequence[Pair],
+    out: Path,
+    params: AlignParams,
+    *,
+    images: bool = True,
+    workers: int = 1,
+    scheduler: str | None = None,
+) -> list[Alignment]:
+    """Align all pairs: `out/alignments.parquet`, `out/timings.parquet`; with images `out/{phone,dslr}/<pair_id>.png`.
+
+    The two images of a pair have one size and agree pixel for pixel; the phone's pixels are those of its photo, the
+    DSLR's are resampled once. A pair that fails is a row with its reason. What an earlier run finished is kept.
+
+    Returns
+    -------
+    list of Alignment
+        One row for each pair that has both photos, in the order of pair_id.
+
+    Raises
+    ------
+    DpedtoolError
+        Another run is writing to `out`, or the images would be written among the photos.
+
+    """
+    whole = sorted((pair for pair in pairs if pair.status == "paired"), key=lambda pair: pair.pair_id)
+    items = {_key(pair, params): pair for pair in whole}
+    if images:
+        _check_image_folders(whole, out)
+    table = Alignment.table_in(out)
+    with Finished(table, Alignment) as finished:
+        work_off(
+            items,
+            partial(align_pair, params=params, images=out if images else None, parts=finished.parts),
+            partial(_lost, params=params),
+            finished,
+            usable=partial(_has_images, out) if images else lambda _: True,
+            reads=[there(path) for pair in whole for path in (pair.phone_path, pair.dslr_path)],
+            workers=workers,
+            scheduler=scheduler,
+            label="align",
+        )
+        rows = [_at_home(row, pair) for key, pair in items.items() for row in finished.get(key)]
+        write_rows(table, Alignment, rows)
+        # Of pairs that were lost there are none.
+        times = finished.aside(items, Timing)
+        write_rows(Timing.table_in(out), Timing, [times[row.key] for row in rows if row.key in times])
+        finished.clear()
+        _remove_images_of_others(rows, out)
+    return rows
+
+
+def align_pair(pair: Pair, params: AlignParams, images: Path | None, parts: Path) -> list[Alignment]:
+    """Align one pair; the one row says how it went. Images are written below `images`, the times into `parts`."""
+    facts: dict[str, Any] = {}
+    watch = _Watch()
+    try:
+        files = _open(pair, facts)
+        watch.lap("read_s")
+        mapping, box = _transform(*files, params, facts, watch)
+        row = _row(pair, params, status="aligned", **facts)
+        if images:
+            _write_images(files, mapping, box, image_files(images, row), row.key)
+    except Rejection as rejection:
+        # What was measured before it failed stays in the row: it tells why.
+        status = "failed" if rejection.reason in Alignment.RETRIED else "rejected"
+        row = _row(pair, params, status=status, reason=rejection.reason, detail=rejection.detail, **facts)
+    watch.lap("images_s")
+    save_aside(parts, row.key, Timing(pair_id=row.pair_id, key=row.key, **watch.laps))
+    return [row]
+
+
+class _Watch:
+    """Processor time, lap by lap, in s."""
+
+    def __init__(self) -> None:
+        self._start = time.process_time()
+        self.laps: dict[str, float] = {"total_s": 0.0}
+
+    def lap(self, name: str) -> None:
+        """Book what has passed since the last lap under a column of `Timing`."""
+        passed = time.process_time() - self._start - self.laps["total_s"]
+        self.laps[name] = passed
+        self.laps["total_s"] += passed
+
+
+def _open(pair: Pair, facts: dict[str, Any]) -> tuple[PhotoFile, PhotoFile]:
+    phone = open_unchanged(there(pair.phone_path), there(pair.phone_sha256))
+    dslr = open_unchanged(there(pair.dslr_path), there(pair.dslr_sha256))
+    facts["note"] = " ".join(file.note for file in (phone, dslr) if file.note)
+    return phone, dslr
+
+
+def _transform(
+    phone_file: PhotoFile, dslr_file: PhotoFile, params: AlignParams, facts: dict[str, Any], watch: _Watch
+) -> tuple[Transform, Box]:
+    """The transform and the common crop; what is learnt on the way goes into `facts`, columns of the row."""
+    phone = phone_file.grey()
+    dslr = dslr_file.grey(_factor(max(dslr_file.size) / max(phone.size)))
+    watch.lap("decode_s")
+    facts |= _sizes(phone, dslr) | {"clipped": max(clipped_share(photo.image) for photo in (phone, dslr))}
+    found = register(phone, dslr, params)
+    facts |= _registration_facts(found)
+    _check_exposure(facts["clipped"], params)
+    watch.lap("register_s")
+    scale = _scale(found, phone)
+    if scale * COARSEST < dslr.full_from_reduced[0, 0]:
+        # The DSLR sees more than the phone, so that it must not be reduced by as much as the sizes made one think.
+        dslr = dslr_file.grey(_factor(scale))
+        watch.lap("decode_s")
+    refined = refine(phone, dslr, found.dslr_from_phone, bend=params.refine)
+    facts |= _refinement_facts(refined)
+    watch.lap("refine_s")
+    box = _overlap(refined.transform, facts, params)
+    _check((phone, dslr), refined.transform, box, found, params, facts)
+    watch.lap("check_s")
+    return refined.transform, box
+
+
+def _factor(scale: float) -> Factor:
+    """By how much the DSLR's grey is reduced while it is decoded, so that it stays about as fine as the phone's."""
+    fine_enough: list[Factor] = [factor for factor in FACTORS if factor <= COARSEST * scale]
+    return max(fine_enough, default=1)
+
+
+def _scale(found: Registration, phone: ReducedGrey) -> float:
+    return local_scale(found.dslr_from_phone, (np.array(phone.size) - 1) / 2)
+
+
+def _sizes(phone: ReducedGrey, dslr: ReducedGrey) -> dict[str, Any]:
+    sides = [*phone.size, *dslr.size]
+    return dict(zip(("phone_width", "phone_height", "dslr_width", "dslr_height"), sides, strict=True))
+
+
+def _registration_facts(found: Registration) -> dict[str, Any]:
+    return dataclasses.asdict(found) | transform_columns(Transform(found.dslr_from_phone))
+
+
+def _refinement_facts(refined: Refined) -> dict[str, Any]:
+    facts: dict[str, Any] = transform_columns(refined.transform)
+    if refined.fit:
+        facts |= {"fit_windows": refined.fit.windows, "held_out_px": refined.fit.held_out_px}
+    return facts | {"model": refined.fit.model if refined.fit else "homography"}
+
+
+def _check_exposure(clipped: float, params: AlignParams) -> None:
+    if clipped > params.max_clipped:
+        raise Rejection(
+            "clipped_exposure",
+            f"{clipped:.0%} of a photo is burnt out or black; at most {params.max_clipped:.0%} is allowed.",
+        )
+
+
+def _overlap(transform: Transform, facts: dict[str, Any], params: AlignParams) -> Box:
+    width, height = facts["phone_width"], facts["phone_height"]
+    box = common_box((width, height), (facts["dslr_width"], facts["dslr_height"]), transform)
+    coverage = box.width * box.height / (width * height) if box else 0.0
+    facts["coverage"] = coverage
+    if box is None or coverage < params.min_coverage:
+        raise Rejection(
+            "poor_coverage",
+            f"The photos share {coverage:.0%} of the phone photo; {params.min_coverage:.0%} are needed.",
+        )
+    facts |= {f"crop_{side}": value for side, value in dataclasses.asdict(box).items()}
+    facts["scale"] = scale_at(transform, box)
+    return box
+
+
+def _check(
+    greys: tuple[ReducedGrey, ReducedGrey],
+    mapping: Transform,
+    box: Box,
+    first: Registration,
+    params: AlignParams,
+    facts: dict[str, Any],
+) -> None:
+    """Look for what is still shifted, on the images that the transform gives."""
+    # In grey levels, as anybody who looks at the written images sees them.
+    pair = WarpedPair.of(*greys, first.dslr_from_phone, tones=GREY_LEVELS)
+    phone, dslr = cut(pair.phone, box), cut(pair.warped(mapping), box)
+    facts["blur_evenness"] = blur_evenness(phone, dslr)
+    check_blur(facts["blur_evenness"], params)
+    found = search(phone, dslr)
+    facts |= _residual_facts(found.residual())
+    if len(found.places):
+        facts["at_place"] = float(found.right.mean())
+    passed = judge(found, first, phone.shape, params)
+    facts |= _residual_facts(passed.residual) | mask_columns(passed.mask, passed.cell)
+
+
+def _residual_facts(left: Residual) -> dict[str, Any]:
+    return {
+        "residual_textured": left.textured,
+        "residual_windows": left.windows,
+        "residual_edge": left.edge,
+        "residual_px": left.median_px,
+        "residual_p95_px": left.p95_px,
+    }
+
+
+def _write_images(
+    photos: tuple[PhotoFile, PhotoFile], transform: Transform, box: Box, files: tuple[Path, Path], key: str
+) -> None:
+    phone, dslr = (photo.colour() for photo in photos)
+    for file, image in zip(files, (cut(phone, box), warp_dslr(dslr, transform, box)), strict=True):
+        save_image(file, image, key=key)
+
+
+def _row(pair: Pair, params: AlignParams, **facts: Any) -> Alignment:
+    return Alignment(
+        pair_id=pair.pair_id,
+        phone=pair.phone,
+        scene_id=there(pair.scene_id),
+        phone_path=there(pair.phone_path),
+        dslr_path=there(pair.dslr_path),
+        phone_sha256=there(pair.phone_sha256),
+        dslr_sha256=there(pair.dslr_sha256),
+        key=_key(pair, params),
+        **facts,
+    )
+
+
+def _lost(pair: Pair, lost: Lost, params: AlignParams) -> list[Alignment]:
+    return [_row(pair, params, status="failed", reason=lost.reason, detail=lost.detail)]
+
+
+def _key(pair: Pair, params: AlignParams) -> str:
+    names = [pair.pair_id, pair.phone, pair.scene_id]
+    return digest([_CODE, cv2.__version__, describe(params), names, pair.phone_sha256, pair.dslr_sha256])
+
+
+def _at_home(row: Alignment, pair: Pair) -> Alignment:
+    """The same photos may have moved since an earlier run: the paths are those of today."""
+    return dataclasses.replace(row, phone_path=there(pair.phone_path), dslr_path=there(pair.dslr_path))
+
+
+def _has_images(out: Path, rows: Sequence[Alignment]) -> bool:
+    """Whether the images on disk are those of the rows: a run without images, or with others, may lie between."""
+    made = [row for row in rows if row.status == "aligned"]
+    return all(image_key(file) == row.key for row in made for file in image_files(out, row))
+
+
+def _check_image_folders(pairs: Iterable[Pair], out: Path) -> None:
+    """Refuse to write aligned images, or their overlay, among the photos that they are made from."""
+    ours = {(out / name).resolve() for name in ("phone", "dslr", OVERLAY)}
+    folders: Mapping[Place, None] = dict.fromkeys(
+        there(path).parent for pair in pairs for path in (pair.phone_path, pair.dslr_path)
+    )
+    for folder in folders:
+        if folder.resolve() in ours:
+            raise DpedtoolError(
+                f"The aligned images would be written among the photos of {folder}: choose another folder for them."
+            )
+
+
+def _remove_images_of_others(rows: Iterable[Alignment], out: Path) -> None:
+    """Remove our images that no row stands for: of pairs that are gone, that fail today or that have changed."""
+    keys = {row.pair_id: row.key for row in rows if row.status == "aligned"}
+    for side in ("phone", "dslr"):
+        for file in (out / side).glob("*.png"):
+            key = image_key(file)
+            if key and key != keys.get(file.stem):
+                file.unlink()
+
+
+def image_files(out: Path, row: Alignment) -> tuple[Path, Path]:
+    """Return where the phone's aligned image and the DSLR's are."""
+    return out / "phone" / f"{row.pair_id}.png", out / "dslr" / f"{row.pair_id}.png"
+
+
+def overlay_file(out: Path, row: Alignment) -> Path:
+    """Return where a picture of both is, if one is wanted: `dpedtool.pipeline.align.overlay.write_overlay` makes it."""
+    return out / OVERLAY / f"{row.pair_id}.jpg"
+
+
+_CODE = code_digest(
+    sys.modules[__name__],
+    aligned,
+    fitting,
+    geometry,
+    refinement,
+    registration,
+    residuals,
+    shifts,
+    transform,
+    verdict,
+    warping,
+    *photos.CODE,
+)

@@ -1,0 +1,156 @@
+"""Whether an alignment is to be believed: judged by the windows over the whole frame, never by inlier counts.
+
+Where only part of the frame is amiss (a thing nearer than the rest, one that moved) that part is masked, and the rest
+can be used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dpedtool.dataset.errors import Rejection
+from dpedtool.dataset.params import AlignParams
+from dpedtool.pipeline.measure.registration import FEWEST_OFF_PLANE, Registration
+from dpedtool.pipeline.measure.residuals import WINDOW, Grey, Residual, Search
+
+Mask = npt.NDArray[np.bool_]
+
+OFF_PLANE_SHARE = 0.25
+"""Right pairs of flat scenes have up to 0.03, scenes with much depth from 0.4 on."""
+CHANGED_SHARE = 0.15
+"""Of windows that show something else, or elsewhere: fewer do not make a pair fail."""
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What was measured of a pair that passed."""
+
+    residual: Residual
+    """Over the windows that are not masked."""
+    mask: Mask
+    """(rows, columns) of cells of `cell` px from the crop's top left corner: what is not to be used."""
+    cell: int
+
+
+def judge(found: Search, registration: Registration, shape: tuple[int, int], params: AlignParams) -> Verdict:
+    """Judge the windows of an aligned pair whose common crop is of this shape (height, width).
+
+    Raises
+    ------
+    Rejection
+        `low_texture`, `parallax`, `moving_object`, `misaligned` or `wrong_pair`.
+
+    """
+    everything = found.residual()
+    if everything.textured < params.min_windows:
+        raise Rejection(
+            "low_texture",
+            f"{everything.textured} windows have texture to prove the alignment on; {params.min_windows} are needed.",
+        )
+    mask = _mask(found, shape)
+    share = float(found.right.mean())
+    if share < params.min_found:
+        raise _refused(
+            f"{share:.0%} of {everything.textured} textured windows are at their place; "
+            f"{params.min_found:.0%} are needed",
+            registration,
+            found,
+        )
+    left = found.residual(~_masked(found, mask))
+    if left.median_px is None or left.p95_px is None:
+        raise Rejection(
+            "low_texture", f"{left.windows} windows correlate well enough to measure a shift on; 5 are needed."
+        )
+    limits = ("half", left.median_px, params.max_residual_px), ("5 %", left.p95_px, params.max_p95_px)
+    for name, value, most in limits:
+        if value > most:
+            raise _refused(
+                f"{name} of {left.windows} windows are still shifted by more than {value:.1f} px; at most {most:g} px "
+                "are allowed",
+                registration,
+                found,
+            )
+    return Verdict(left, mask, found.step)
+
+
+def blur_evenness(phone: Grey, dslr: Grey) -> float:
+    """Return how evenly one of two aligned images (H, W) is blurred against the other, 0..1.
+
+    The share of gradient energy that one image keeps of the other's is compared between the direction in which it is
+    least and that in which it is most: 1 for equal images and for round blur, near 0 where one was moved along a line.
+    """
+    tensors = [_structure(image) for image in (phone, dslr)]
+    if min(np.linalg.eigvalsh(tensor)[0] for tensor in tensors) <= 0:
+        return 1.0
+    kept = np.linalg.eigvals(np.linalg.solve(tensors[1], tensors[0])).real
+    return float(kept.min() / kept.max())
+
+
+def check_blur(evenness: float, params: AlignParams) -> None:
+    """Raise where one photo is blurred along a line.
+
+    Raises
+    ------
+    Rejection
+        `motion_blur`.
+
+    """
+    if evenness < params.min_blur_evenness:
+        raise Rejection(
+            "motion_blur",
+            f"One photo is blurred along a line: across it, it keeps {evenness:.0%} of the detail that it keeps along "
+            f"it; at least {params.min_blur_evenness:.0%} are asked for.",
+        )
+
+
+def _structure(image: Grey) -> npt.NDArray[np.float64]:
+    small = cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    x, y = (cv2.Scharr(small, cv2.CV_32F, *order).ravel() for order in ((1, 0), (0, 1)))
+    cross = float(np.dot(x, y))
+    return np.array([[float(np.dot(x, x)), cross], [cross, float(np.dot(y, y))]])
+
+
+def _mask(found: Search, shape: tuple[int, int]) -> Mask:
+    """Cells of which at least half of the windows that lie on them are amiss."""
+    rows, columns = (-(-side // found.step) for side in shape)
+    votes = np.zeros((2, rows, columns), np.int64)
+    for (x, y), amiss in zip(found.places.tolist(), found.amiss.tolist(), strict=True):
+        votes[(int(amiss), *_cells(x, y, found.step))] += 1
+    return np.asarray((votes[1] > 0) & (votes[1] >= votes[0]))
+
+
+def _masked(found: Search, mask: Mask) -> npt.NDArray[np.bool_]:
+    """Which windows (N,) lie mostly on masked cells."""
+    return np.array([mask[_cells(x, y, found.step)].mean() > 0.5 for x, y in found.places.tolist()], bool)
+
+
+def _cells(x: int, y: int, step: int) -> tuple[slice, slice]:
+    """The cells that a window at (x, y) covers by at least half of their sides."""
+    return _span(y, step), _span(x, step)
+
+
+def _span(start: int, step: int) -> slice:
+    first, end = ((place + step // 2) // step for place in (start, start + WINDOW))
+    if first == end:
+        first = (start + WINDOW // 2) // step
+        end = first + 1
+    return slice(first, end)
+
+
+def _refused(why: str, registration: Registration, found: Search) -> Rejection:
+    """The rejection with the likeliest cause."""
+    if registration.off_plane >= max(FEWEST_OFF_PLANE, OFF_PLANE_SHARE * registration.matches):
+        return Rejection(
+            "parallax",
+            f"{why}: {registration.off_plane} of {registration.matches} matches lie nearer or farther than the others, "
+            "so that no one transform fits; put the lenses closer together, or shoot things farther away.",
+        )
+    if 2 * registration.inliers < registration.matches:
+        return Rejection("wrong_pair", f"{why}: the photos seem to show different scenes.")
+    if found.amiss.mean() > CHANGED_SHARE:
+        return Rejection("moving_object", f"{why}: too much has moved between the shots.")
+    return Rejection("misaligned", f"{why}.")

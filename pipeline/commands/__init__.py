@@ -1,0 +1,1 @@
+"""The commands: each reads its parameters, calls one stage, and says how it went."""

@@ -1,0 +1,124 @@
+"""What a stage says when it ends: how many of what, and one line for each that did not work."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.io import read_json
+from dpedtool.dataset.schema import Alignment, Pair, Patch
+from dpedtool.dataset.tables import read_frame
+from dpedtool.pipeline.patches.stage import SELECTION
+from dpedtool.pipeline.runner import LOST
+
+MOST_LINES = 20
+MOST_PHOTOS = 12
+BIN_NAMES = {"brightness": "dark to bright", "texture": "plain to textured", "place": "middle to rim of the frame"}
+
+
+def say_pairs(rows: Sequence[Pair], note: str, report: Mapping[str, Any]) -> None:
+    """Say how many photos were paired, how, which have no mate, and what `synchronisation` says of the clocks."""
+    paired = [row for row in rows if row.status == "paired"]
+    click.echo(f"{len(paired)} {_plural(len(paired), 'pair')}, {note}.")
+    lone = [row for row in rows if row.status != "paired"]
+    _say_failures(lone, "photo without a mate", "photos without a mate", MOST_PHOTOS)
+    if clock := report["clock"]:
+        click.echo(_clocks_in_words(clock, report["exif_resolution_s"]))
+    ties = report["ties"]
+    if count := sum(ties.values()):
+        click.echo(
+            f"{count} {_plural(count, 'pair')} had other candidates by time: {ties['by_picture']} settled by the "
+            f"pictures, {ties['by_order']} by the order of the shots."
+        )
+
+
+def _clocks_in_words(clock: Mapping[str, Any], resolution: Mapping[str, float]) -> str:
+    start, end = clock["offset_start_s"], clock["offset_end_s"]
+    words = [f"DSLR minus phone {start:+.1f} s at the start, {end:+.1f} s at the end"]
+    if clock["drift_s_per_day"] is not None:
+        error = clock["drift_standard_error_s_per_day"]
+        words.append(f"drift {clock['drift_s_per_day']:+.1f} s a day, standard error {error:.1f}")
+    if clock["pieces"] > 1:
+        words.append(f"set anew {clock['pieces'] - 1} times" if clock["pieces"] > 2 else "set anew once")
+    if clock["stray_pairs"]:
+        words.append(f"{clock['stray_pairs']} {_plural(clock['stray_pairs'], 'pair')} at other offsets")
+    left = clock["error_s"]
+    words.append(f"left: median {left['median']:.1f} s, 95 % {left['p95']:.1f} s, at most {left['max']:.1f} s")
+    return f"Clocks: {'; '.join(words)}; EXIF steps {resolution['phone']:g} s (phone), {resolution['dslr']:g} s (DSLR)."
+
+
+def say_alignments(rows: Sequence[Alignment]) -> None:
+    """Say how many pairs were aligned, how well, how many in parts only, and why the others were not."""
+    aligned = [row for row in rows if row.status == "aligned"]
+    residuals = [row.residual_px for row in aligned if row.residual_px is not None]
+    quality = f"; median residual {np.median(residuals):.2f} px" if residuals else ""
+    click.echo(f"Aligned {len(aligned)} of {len(rows)} {_plural(len(rows), 'pair')}{quality}.")
+    if len(rows) == 1 and aligned:
+        click.echo(f"The pair is {rows[0].pair_id}.")
+    if masked := sum(bool(row.masked) for row in aligned):
+        has = "has" if masked == 1 else "have"
+        click.echo(f"{masked} {_plural(masked, 'pair')} {has} masked parts, which show parallax or motion.")
+    for status in ("rejected", "failed"):
+        _say_failures([row for row in rows if row.status == status], f"pair {status}", f"pairs {status}")
+    _say_notes([row.note for row in rows if row.note])
+
+
+def say_patches(table: Path) -> None:
+    """Say how many windows were accepted, of what kind, why the others were not, and which pairs gave no window."""
+    told = read_json(table.parent / SELECTION)
+    reasons = sorted(told["rejected"].items(), key=lambda item: (-item[1], item[0]))
+    rejected = f"; rejected: {', '.join(f'{count} {reason}' for reason, count in reasons)}" if reasons else ""
+    click.echo(f"Accepted {told['accepted']} of {told['windows']} windows{rejected}.")
+    if told["accepted"]:
+        click.echo("Accepted share, from the first to the last bin of selection.json:")
+        for name, bins in told["by"].items():
+            shares = [f"{item['share']:.0%}" if item["windows"] else "-" for item in bins]
+            click.echo(f"  {BIN_NAMES[name]}: {', '.join(shares)}")
+    frame = read_frame(table, Patch, ["pair_id", "status", "reason", "detail", "x"])
+    failed = frame[frame["x"].isna()]
+    _say_failures(list(failed.itertuples()), "pair gave no window", "pairs gave no window")
+
+
+def check_lost(reasons: Iterable[str], table: Path) -> None:
+    """Raise where items came to no end for a reason that is not in their data: the run is not whole.
+
+    Raises
+    ------
+    DpedtoolError
+        Some rows have the reason `worker_lost` or `internal_error`.
+
+    """
+    lost = sum(reason in LOST for reason in reasons)
+    if lost:
+        raise DpedtoolError(
+            f"{lost} {_plural(lost, 'pair')} came to no end, as {table} tells; the others are done. "
+            "The same command tries these again."
+        )
+
+
+def _say_failures(rows: Sequence[Any], one: str, many: str, most: int = MOST_LINES) -> None:
+    if not rows:
+        return
+    reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(row.reason for row in rows).most_common())
+    click.echo(f"{len(rows)} {one if len(rows) == 1 else many} ({reasons}):")
+    for row in rows[:most]:
+        click.echo(f"  {row.pair_id}: {row.detail}")
+    if len(rows) > most:
+        click.echo(f"  and {len(rows) - most} more, in the table.")
+
+
+def _say_notes(notes: Sequence[str]) -> None:
+    for note in notes[:MOST_LINES]:
+        click.echo(f"Note: {note}")
+    if len(notes) > MOST_LINES:
+        click.echo(f"  and {len(notes) - MOST_LINES} more, in the table.")
+
+
+def _plural(count: int, noun: str) -> str:
+    return noun if count == 1 else f"{noun}s"

@@ -1,0 +1,174 @@
+"""What a row of the table of alignments means: where a point lies, which crop is common, how the aligned images look.
+
+Everything that uses an alignment goes through here, so that another model of the transform has one place to enter.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any, TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.photos.files import load_unchanged
+from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.places import Place
+from dpedtool.dataset.schema import Alignment
+from dpedtool.pipeline.geometry.homographies import Box, Points
+from dpedtool.pipeline.geometry.transform import Field, Transform
+from dpedtool.pipeline.geometry.warping import warp_dslr
+
+Value = TypeVar("Value")
+Pixels = TypeVar("Pixels", npt.NDArray[np.uint8], npt.NDArray[np.float32])
+
+
+def find_pair(rows: Sequence[Alignment], pair_id: str) -> Alignment:
+    """Return the aligned row of this pair.
+
+    Raises
+    ------
+    DpedtoolError
+        There is no such pair, or it could not be aligned.
+
+    """
+    by_id = {row.pair_id: row for row in rows}
+    if pair_id not in by_id:
+        raise DpedtoolError(f"There is no pair {pair_id}: {_suggestion(pair_id, sorted(by_id))}")
+    row = by_id[pair_id]
+    if row.status != "aligned":
+        raise DpedtoolError(f"{pair_id} was not aligned ({row.reason}): {row.detail}")
+    return row
+
+
+def dslr_from_phone(row: Alignment, point: tuple[float, float]) -> tuple[float, float]:
+    """Return where a pixel (x, y) of the upright phone photo lies in the upright DSLR photo."""
+    x, y = map_points(row, np.array([point], np.float64))[0]
+    return float(x), float(y)
+
+
+def map_points(row: Alignment, points: Points) -> Points:
+    """Return where px (N, 2) of the upright phone photo lie in the upright DSLR photo, (N, 2)."""
+    return transform(row)(points)
+
+
+def is_in_phone(row: Alignment, point: tuple[float, float]) -> bool:
+    """Whether a point (x, y) lies in the upright phone photo, its rim included."""
+    width, height = there(row.phone_width), there(row.phone_height)
+    return -0.5 <= point[0] <= width - 0.5 and -0.5 <= point[1] <= height - 0.5
+
+
+def crop_box(row: Alignment) -> Box:
+    """Return the common crop of an aligned row, in the phone photo."""
+    return Box(there(row.crop_x), there(row.crop_y), there(row.crop_width), there(row.crop_height))
+
+
+def aligned_images(row: Alignment) -> tuple[Image, Image]:
+    """Return the common crop of an aligned pair, (H, W, 3) each: the phone's pixels, and the DSLR's on the same grid.
+
+    Raises
+    ------
+    Rejection
+        `unreadable_photo` or `photo_changed`: a photo is not there any more as it was.
+
+    """
+    box = crop_box(row)
+    phone = load_unchanged(row.phone_path, row.phone_sha256)
+    dslr = load_unchanged(row.dslr_path, row.dslr_sha256)
+    return cut(phone, box), warp_dslr(dslr, transform(row), box)
+
+
+def transform(row: Alignment) -> Transform:
+    """Return the transform of an aligned row."""
+    homography = np.array(there(row.dslr_from_phone), np.float64).reshape(3, 3)
+    if row.field is None:
+        return Transform(homography)
+    size = there(row.phone_width), there(row.phone_height)
+    return Transform(homography, Field(size, np.array(row.field, np.float64).reshape(-1, 2)))
+
+
+def from_patches(row: Alignment, corners: npt.NDArray[np.int64], side: int) -> npt.NDArray[np.float64]:
+    """Return homographies (N, 3, 3) from px of windows to px of the upright DSLR photo.
+
+    What the field bends inside a window (some hundredths of a px) is flattened.
+
+    Parameters
+    ----------
+    row
+        An aligned pair.
+    corners
+        (N, 2): x, y of the windows' top left px in the upright phone photo.
+    side
+        Of the windows, in px.
+
+    """
+    to = transform(row)
+    rim = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float64) * (side - 1)
+    points = corners[:, None, :] + rim
+    moved = points + to.field(points.reshape(-1, 2)).reshape(points.shape) if to.field else points
+    phone_from_patch = np.zeros((len(corners), 3, 3))
+    middle = moved.mean(axis=1)
+    for axis, (low, high) in enumerate((([0, 2], [1, 3]), ([0, 1], [2, 3]))):
+        phone_from_patch[:, :2, axis] = (moved[:, high] - moved[:, low]).mean(axis=1) / (side - 1)
+    phone_from_patch[:, :2, 2] = middle - phone_from_patch[:, :2, :2].sum(axis=2) * (side - 1) / 2
+    phone_from_patch[:, 2, 2] = 1
+    found = to.homography @ phone_from_patch
+    return np.asarray(found / found[:, 2:, 2:])
+
+
+def transform_columns(transform: Transform) -> dict[str, tuple[float, ...] | None]:
+    """Return the columns of a row that `transform` reads."""
+    field = transform.field
+    return {
+        "dslr_from_phone": tuple(transform.homography.ravel().tolist()),
+        "field": tuple(field.coefficients.ravel().tolist()) if field else None,
+    }
+
+
+def is_masked(row: Alignment, box: Box) -> bool:
+    """Whether a box of the phone photo, inside the common crop, touches a cell that is not to be used."""
+    if not row.masked:
+        return False
+    cells = mask(row)
+    side, crop = there(row.mask_cell_px), crop_box(row)
+    left, top = (box.x - crop.x) // side, (box.y - crop.y) // side
+    right, bottom = (box.x - crop.x + box.width - 1) // side, (box.y - crop.y + box.height - 1) // side
+    return bool(cells[top : bottom + 1, left : right + 1].any())
+
+
+def mask(row: Alignment) -> npt.NDArray[np.bool_]:
+    """Return the cells (rows, columns) of the common crop of an aligned row; true: not to be used."""
+    side, crop = there(row.mask_cell_px), crop_box(row)
+    rows, columns = -(-crop.height // side), -(-crop.width // side)
+    bits = np.unpackbits(np.frombuffer(there(row.mask), np.uint8), count=rows * columns)
+    return bits.reshape(rows, columns).astype(bool)
+
+
+def mask_columns(cells: npt.NDArray[np.bool_], side: int) -> dict[str, bytes | int | float]:
+    """Return the columns of a row that `mask` reads, of cells (rows, columns) of `side` px."""
+    return {"mask": np.packbits(cells).tobytes(), "mask_cell_px": side, "masked": float(cells.mean())}
+
+
+def cut(image: Pixels, box: Box) -> Pixels:
+    """Return the box of an image (H, W) or (H, W, 3), a view."""
+    return image[box.y : box.y + box.height, box.x : box.x + box.width]
+
+
+@overload
+def there(value: Place | None) -> Place: ...
+@overload
+def there(value: Value | None) -> Value: ...
+def there(value: Any) -> Any:
+    """Return a column that is never empty for rows of this status; ValueError for a broken table."""
+    if value is None:
+        raise ValueError("a paired or aligned row lacks a value")
+    return value
+
+
+def _suggestion(pair_id: str, known: Sequence[str]) -> str:
+    if close := difflib.get_close_matches(pair_id, known, n=1, cutoff=0.3):
+        return f"did you mean {close[0]}?"
+    more = " and others" if len(known) > 3 else ""
+    return f"the table holds {', '.join(known[:3]) or 'none'}{more}."

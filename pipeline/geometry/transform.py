@@ -1,0 +1,122 @@
+"""Where points of the phone photo lie in the DSLR photo: a homography, and a smooth field for what lenses bend.
+
+The field moves a phone point by at most some px before the homography takes it to the DSLR photo:
+`dslr = homography(phone + field(phone))`. It is a polynomial in the place in the photo, so that a few numbers hold it
+and it can be read anywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dpedtool.pipeline.geometry.homographies import Box, Homography, Points, transform_points
+
+NODE_PX = 8
+"""Maps are exact at every eighth px and linear between: with transforms this smooth that is 0.002 px off at most."""
+
+Coefficients = npt.NDArray[np.float64]
+Map = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """A polynomial displacement of phone px."""
+
+    size: tuple[int, int]
+    """(width, height) of the phone photo in px."""
+    coefficients: Coefficients
+    """(K, 2) in px: x and y of the displacement for each of the terms u^i v^j of `monomials`, u and v of `relative`."""
+
+    @property
+    def degree(self) -> int:
+        """Highest total power i + j."""
+        return degree_of(len(self.coefficients))
+
+    def __call__(self, points: Points) -> Points:
+        """Return the displacement (N, 2) in px at points (N, 2)."""
+        return monomials(relative(points, self.size), self.degree) @ self.coefficients
+
+
+@dataclass(frozen=True, eq=False)
+class Transform:
+    """From upright phone px to upright DSLR px."""
+
+    homography: Homography
+    field: Field | None = None
+
+    def __call__(self, points: Points) -> Points:
+        """Return where points (N, 2) of the phone photo lie in the DSLR photo, (N, 2)."""
+        return transform_points(self.homography, points + self.field(points) if self.field else points)
+
+    def maps(self, box: Box, step: float = 1.0) -> tuple[Map, Map]:
+        """Return the DSLR x and y, (box.height, box.width) each, of the pixels of a box.
+
+        Parameters
+        ----------
+        box
+            Which pixels: of the phone photo, or of that photo reduced by `step`.
+        step
+            Phone px from one pixel to the next. Reduced pixels lie in the middle of those that they stand for.
+
+        """
+        return between_nodes(self.nodes(box, step), Box(0, 0, box.width, box.height))
+
+    def nodes(self, box: Box, step: float = 1.0) -> Map:
+        """Return the DSLR x and y at the nodes of a box, (rows, columns, 2), for `between_nodes`."""
+        # Nodes lie so that cv2.resize, which keeps the rim, interpolates to the pixels exactly; one more all round.
+        columns, rows = (np.arange(-1, -(-side // NODE_PX) + 1) for side in (box.width, box.height))
+        xs, ys = (steps * NODE_PX + (NODE_PX - 1) / 2 for steps in (columns, rows))
+        nodes = np.stack(np.meshgrid(xs + box.x, ys + box.y), axis=-1).reshape(-1, 2)
+        return self(nodes * step + (step - 1) / 2).reshape(len(ys), len(xs), 2).astype(np.float32)
+
+
+def between_nodes(nodes: Map, part: Box) -> tuple[Map, Map]:
+    """Return the DSLR x and y, (part.height, part.width) each, of a part of the box whose nodes these are.
+
+    The part's x and y count from the box's corner, and are multiples of `NODE_PX`.
+    """
+    rows = slice(part.y // NODE_PX, -(-(part.y + part.height) // NODE_PX) + 2)
+    columns = slice(part.x // NODE_PX, -(-(part.x + part.width) // NODE_PX) + 2)
+    x, y = (_between(nodes[rows, columns, axis], part) for axis in (0, 1))
+    return x, y
+
+
+def relative(points: Points, size: tuple[int, int]) -> Points:
+    """Return points (N, 2) relative to the photo's middle, in units of half its longer side."""
+    return (points - (np.array(size) - 1) / 2) / (max(size) / 2)
+
+
+def monomials(places: Points, degree: int) -> npt.NDArray[np.float64]:
+    """Return u^i v^j at places (N, 2) for all i + j <= degree, (N, K); the order is that of `powers`."""
+    u, v = (np.vander(places[:, axis], degree + 1, increasing=True) for axis in (0, 1))
+    return np.stack([u[:, i] * v[:, j] for i, j in powers(degree)], axis=1)
+
+
+def powers(degree: int) -> list[tuple[int, int]]:
+    """Return (i, j) of the terms u^i v^j, by total power, then by j."""
+    return [(total - j, j) for total in range(degree + 1) for j in range(total + 1)]
+
+
+def degree_of(terms: int) -> int:
+    """Return the degree of a polynomial in two variables with so many terms.
+
+    Raises
+    ------
+    ValueError
+        No degree has so many.
+
+    """
+    degree = int((8 * terms + 1) ** 0.5 - 3) // 2
+    if degree < 0 or len(powers(degree)) != terms:
+        raise ValueError(f"no polynomial in two variables has {terms} terms")
+    return degree
+
+
+def _between(values: Map, part: Box) -> Map:
+    size = values.shape[1] * NODE_PX, values.shape[0] * NODE_PX
+    whole = cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(whole[NODE_PX : NODE_PX + part.height, NODE_PX : NODE_PX + part.width], np.float32)

@@ -1,0 +1,1 @@
+"""What is measured on two images: registration, correlation, shifts, residuals, exposure."""

@@ -1,0 +1,252 @@
+"""Registration: SIFT keypoints, ratio test, homography by RANSAC. Photos in, transform out, or the reason why not."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dpedtool.dataset.errors import Rejection
+from dpedtool.dataset.params import AlignParams
+from dpedtool.dataset.photos.stored import Grey, ReducedGrey
+from dpedtool.pipeline.geometry.homographies import (
+    Homography,
+    Points,
+    full_from_reduced,
+    inverse,
+    is_plausible,
+    transform_points,
+)
+from dpedtool.pipeline.measure.exposure import clipped_share
+
+Descriptors = npt.NDArray[np.float32]
+
+FEWEST_OFF_PLANE = 30
+"""Fewer matches may lie on epipolar lines by chance: of wrong pairs of real photos up to 11 did."""
+MIRRORED_SPREAD = 0.6
+"""Share of the frame, across and down, that matches must spread over before a photo is called mirrored."""
+
+
+@dataclass(frozen=True, eq=False)
+class Registration:
+    """A first transform between two photos, right to a px or a few, and what it rests on."""
+
+    dslr_from_phone: Homography
+    phone_keypoints: int
+    dslr_keypoints: int
+    matches: int
+    inliers: int
+    turn_deg: float
+    """By how much the phone photo's middle is turned clockwise, -180..180."""
+    reprojection_px: float
+    """Median distance, in phone px, between the inliers' phone points and their DSLR mates brought back."""
+    off_plane: int
+    """Matches that no homography explains, but two views of one rigid scene: things nearer or farther than most."""
+
+
+@dataclass(frozen=True)
+class Keypoints:
+    """SIFT keypoints of one photo: points (N, 2) in px of the full photo, RootSIFT descriptors (N, 128)."""
+
+    points: Points
+    descriptors: Descriptors
+
+
+def register(phone: ReducedGrey, dslr: ReducedGrey, params: AlignParams) -> Registration:
+    """Find the homography from the phone photo to the DSLR photo, in px of the full photos.
+
+    Small copies are looked at first; only where these tell too little, larger ones.
+
+    Raises
+    ------
+    Rejection
+        `low_texture`, `clipped_exposure`, `few_matches`, `wrong_pair`, `mirrored_frame` or `rotated_frame`, with the
+        figures.
+
+    """
+    with contextlib.suppress(Rejection):
+        return _register(phone, dslr, params)
+    closer = dataclasses.replace(params, detect_side_px=params.retry_side_px, features=params.retry_features)
+    try:
+        return _register(phone, dslr, closer)
+    except Rejection as rejection:
+        if rejection.reason != "rotated_frame" and _is_mirrored(phone, dslr, params):
+            detail = "The phone photo matches the DSLR's when it is mirrored: flip it back."
+            raise Rejection("mirrored_frame", detail) from None
+        raise
+
+
+def _register(phone: ReducedGrey, dslr: ReducedGrey, params: AlignParams) -> Registration:
+    found = [detect(photo, params) for photo in (phone, dslr)]
+    for name, photo, keypoints in zip(("phone", "DSLR"), (phone, dslr), found, strict=True):
+        if len(keypoints.points) < params.min_inliers:
+            raise _too_plain(name, photo, len(keypoints.points), params)
+    return register_keypoints(found[0], found[1], phone.size, dslr.size, params)
+
+
+def register_keypoints(
+    phone: Keypoints, dslr: Keypoints, phone_size: tuple[int, int], dslr_size: tuple[int, int], params: AlignParams
+) -> Registration:
+    """Find the homography between photos of these sizes (width, height) whose keypoints are known.
+
+    Raises
+    ------
+    Rejection
+        `few_matches`, `wrong_pair` or `rotated_frame`.
+
+    """
+    phone_points, dslr_points = match(phone, dslr, params)
+    reduction = _reduction(dslr_size, params)
+    dslr_from_phone, inliers = fit_homography(phone_points, dslr_points, reduction, params)
+    if not is_plausible(dslr_from_phone, *phone_size):
+        raise Rejection("wrong_pair", "The best homography mirrors, folds or distorts the phone photo.")
+    turn = _turn(dslr_from_phone, phone_size)
+    if abs(turn) > params.max_turn_deg:
+        raise Rejection(
+            "rotated_frame",
+            f"The phone photo is turned by {turn:.0f} degrees against the DSLR's: turn it, or mend its EXIF tag.",
+        )
+    back = transform_points(inverse(dslr_from_phone), dslr_points[inliers])
+    return Registration(
+        dslr_from_phone=dslr_from_phone,
+        phone_keypoints=len(phone.points),
+        dslr_keypoints=len(dslr.points),
+        matches=len(phone_points),
+        inliers=int(inliers.sum()),
+        turn_deg=turn,
+        reprojection_px=float(np.median(np.linalg.norm(back - phone_points[inliers], axis=1))),
+        off_plane=_off_plane(phone_points, dslr_points, inliers, params.ransac_px / reduction),
+    )
+
+
+def detect(photo: ReducedGrey, params: AlignParams) -> Keypoints:
+    """Detect keypoints as `detect_in_grey` does, their points in px of the full photo."""
+    found = detect_in_grey(photo.image, params)
+    return Keypoints(transform_points(photo.full_from_reduced, found.points), found.descriptors)
+
+
+def detect_in_grey(grey: Grey, params: AlignParams) -> Keypoints:
+    """Detect SIFT keypoints (Lowe 2004, doi:10.1023/B:VISI.0000029664.99615.94) on the photo, reduced if it is large.
+
+    Descriptors are RootSIFT (Arandjelovic and Zisserman 2012, doi:10.1109/CVPR.2012.6248018).
+    """
+    height, width = grey.shape
+    ratio = _reduction((width, height), params)
+    size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA) if size != (width, height) else grey
+    # Without the precise upscale OpenCV's first octave is shifted by a quarter of a pixel.
+    sift = cv2.SIFT.create(nfeatures=params.features, contrastThreshold=params.contrast, enable_precise_upscale=True)
+    keypoints, descriptors = sift.detectAndCompute(small, None)
+    if descriptors is None or not len(keypoints):
+        return Keypoints(np.empty((0, 2)), np.empty((0, 128), np.float32))
+    points: Points = np.array([keypoint.pt for keypoint in keypoints]).astype(np.float64)
+    in_grey = transform_points(full_from_reduced((width, height), size), points)
+    return Keypoints(in_grey, _root_sift(descriptors.astype(np.float32)))
+
+
+def match(phone: Keypoints, dslr: Keypoints, params: AlignParams) -> tuple[Points, Points]:
+    """Return the points (N, 2) of both photos whose descriptors are each other's nearest and pass the ratio test.
+
+    Raises
+    ------
+    Rejection
+        `few_matches`.
+
+    """
+    # Squared distances of unit vectors: |a-b|^2 = 2 - 2 a.b, so nearest is largest product.
+    products = phone.descriptors @ dslr.descriptors.T
+    rows = np.arange(len(products))
+    nearest = products.argmax(axis=1)
+    second = np.partition(products, -2, axis=1)[:, -2]
+    distances = np.sqrt(np.maximum(2 - 2 * np.stack([products[rows, nearest], second]), 0))
+    mutual = products.argmax(axis=0)[nearest] == rows
+    good = mutual & (distances[0] < params.ratio * distances[1])
+    if good.sum() < params.min_inliers:
+        raise Rejection(
+            "few_matches",
+            f"{good.sum()} keypoints match; {params.min_inliers} are needed: do the photos show one scene?",
+        )
+    return phone.points[good], dslr.points[nearest[good]]
+
+
+def fit_homography(
+    phone_points: Points, dslr_points: Points, reduction: float, params: AlignParams
+) -> tuple[Homography, npt.NDArray[np.bool_]]:
+    """Fit dslr_from_phone to matches (N, 2) and tell which of them it explains.
+
+    Raises
+    ------
+    Rejection
+        `wrong_pair`.
+
+    """
+    # USAC_ACCURATE is LO-RANSAC with a final least squares; its random state is fixed inside OpenCV.
+    matrix, mask = cv2.findHomography(
+        phone_points, dslr_points, cv2.USAC_ACCURATE, params.ransac_px / reduction, maxIters=10_000, confidence=0.9999
+    )
+    inliers = np.zeros(len(phone_points), bool) if mask is None else mask.ravel().astype(bool)
+    needed = max(params.min_inliers, params.min_inlier_share * len(phone_points))
+    if matrix is None or inliers.sum() < needed:
+        raise Rejection(
+            "wrong_pair",
+            f"{inliers.sum()} of {len(phone_points)} matches agree on one transform; {needed:.0f} are needed: "
+            "the photos seem to show different scenes.",
+        )
+    return matrix / matrix[2, 2], inliers
+
+
+def _off_plane(phone_points: Points, dslr_points: Points, inliers: npt.NDArray[np.bool_], threshold_px: float) -> int:
+    """Matches beside the homography that lie on the epipolar lines of one fundamental matrix.
+
+    Hartley and Zisserman, Multiple View Geometry, 2nd ed., sections 9.2 and 11.11: a plane and parallax.
+    """
+    if (~inliers).sum() < FEWEST_OFF_PLANE:
+        return 0
+    _, mask = cv2.findFundamentalMat(phone_points, dslr_points, cv2.USAC_ACCURATE, threshold_px, 0.9999, 10_000)
+    return 0 if mask is None else int((mask.ravel().astype(bool) & ~inliers).sum())
+
+
+def _turn(dslr_from_phone: Homography, phone_size: tuple[int, int]) -> float:
+    """By how much the phone photo's middle is turned clockwise, in degrees, -180..180."""
+    centre = (np.array(phone_size) - 1) / 2
+    here, right = transform_points(dslr_from_phone, centre + np.array([[0, 0], [1, 0]]))
+    return float(np.degrees(np.arctan2(right[1] - here[1], right[0] - here[0])))
+
+
+def _is_mirrored(phone: ReducedGrey, dslr: ReducedGrey, params: AlignParams) -> bool:
+    """Whether matches all over the frame agree once the phone photo is mirrored; one print that hangs so is not enough.
+
+    Mirrored top to bottom is mirrored left to right and turned.
+    """
+    flipped = dataclasses.replace(phone, image=np.ascontiguousarray(phone.image[:, ::-1]))
+    found = [detect(photo, params) for photo in (flipped, dslr)]
+    if min(len(keypoints.points) for keypoints in found) < params.min_inliers:
+        return False
+    try:
+        points, dslr_points = match(found[0], found[1], params)
+        dslr_from_phone, inliers = fit_homography(points, dslr_points, _reduction(dslr.size, params), params)
+    except Rejection:
+        return False
+    spread = np.ptp(points[inliers], axis=0) / np.array(phone.size)
+    return is_plausible(dslr_from_phone, *phone.size) and bool(spread.min() > MIRRORED_SPREAD)
+
+
+def _too_plain(name: str, photo: ReducedGrey, keypoints: int, params: AlignParams) -> Rejection:
+    clipped = clipped_share(photo.image)
+    if clipped > params.max_clipped:
+        return Rejection("clipped_exposure", f"{clipped:.0%} of the {name} photo is burnt out or black.")
+    return Rejection("low_texture", f"The {name} photo has {keypoints} keypoints; {params.min_inliers} are needed.")
+
+
+def _reduction(size: tuple[int, int], params: AlignParams) -> float:
+    """How much smaller than a photo of this size the image is that keypoints are found on, at most 1."""
+    return min(1.0, params.detect_side_px / float(max(size)))
+
+
+def _root_sift(descriptors: npt.NDArray[np.float32]) -> Descriptors:
+    normalised: Descriptors = np.sqrt(descriptors / np.maximum(descriptors.sum(axis=1, keepdims=True), 1e-9))
+    return normalised

@@ -1,0 +1,146 @@
+"""How far two aligned images still are from each other, found by searching: independent of what aligned them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dpedtool.dataset.photos.stored import Image
+
+Grey = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.bool_]
+
+WINDOW, SEARCH, SIGMA, MIN_NCC, MIN_STD = 64, 8, 1.2, 0.9, 6.0
+STEP, MOST_WINDOWS = 32, 1000
+MOVED_PX = 1.0
+"""A window that fits better by `CLEARLY` farther off than this shows a thing that is not where it should be."""
+CLEARLY = 0.05
+ALIKE, UNLIKE = 0.7, 0.5
+"""NCC from which a window is taken to show the same thing, and below which it shows another, blur and noise allowed."""
+
+
+@dataclass(frozen=True)
+class Residual:
+    """Shifts left between two images, over the windows on which one could be measured."""
+
+    textured: int
+    """Windows with enough texture to measure a shift on."""
+    windows: int
+    """Those of them that were found: within 8 px, with an NCC above 0.9."""
+    edge: int
+    """Those whose best place lies at the edge of the search, so that the true one may lie beyond."""
+    median_px: float | None
+    """None where fewer than five windows tell."""
+    p95_px: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """What the search found for N textured windows of the phone's image, in px."""
+
+    places: npt.NDArray[np.int64]
+    """(N, 2): left column and top row."""
+    step: int
+    """From one window to the next."""
+    shifts: npt.NDArray[np.float64]
+    """(N, 2): how far off the DSLR's image shows the window best, to a fraction of a px."""
+    ncc: npt.NDArray[np.float64]
+    """(N,): zero-mean normalised cross-correlation there, -1..1."""
+    ncc_here: npt.NDArray[np.float64]
+    """(N,): at no shift."""
+    at_edge: Flags
+    """(N,): the best place lies at the edge of the search."""
+
+    @property
+    def lengths(self) -> npt.NDArray[np.float64]:
+        """Length (N,) of the shifts."""
+        return np.asarray(np.linalg.norm(self.shifts, axis=1))
+
+    @property
+    def found(self) -> Flags:
+        """(N,): the window was found, and its shift can be believed."""
+        return (self.ncc > MIN_NCC) & ~self.at_edge
+
+    @property
+    def amiss(self) -> Flags:
+        """(N,): the DSLR's image shows the window's thing clearly elsewhere, or not at all."""
+        elsewhere = (self.lengths > MOVED_PX) | self.at_edge
+        return (elsewhere & (self.ncc > ALIKE) & (self.ncc - self.ncc_here > CLEARLY)) | (self.ncc < UNLIKE)
+
+    @property
+    def right(self) -> Flags:
+        """(N,): the DSLR's image shows the window's thing where it should be."""
+        return (self.ncc_here > ALIKE) & ~self.amiss
+
+    def residual(self, chosen: Flags | None = None) -> Residual:
+        """Return the shifts' statistics over the chosen windows (N,), or all."""
+        chosen = np.ones(len(self.places), bool) if chosen is None else chosen
+        lengths = self.lengths[chosen & self.found]
+        counts = int(chosen.sum()), len(lengths), int((chosen & self.at_edge).sum())
+        if len(lengths) < 5:
+            return Residual(*counts, None, None)
+        return Residual(*counts, float(np.median(lengths)), float(np.percentile(lengths, 95)))
+
+
+def smooth_grey(image: Image) -> Grey:
+    """Return the grey image, Gaussian-smoothed with sigma 1.2 px so that noise does not pull the peak."""
+    return cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (0, 0), SIGMA).astype(np.float32)
+
+
+def search(phone: Grey, dslr: Grey) -> Search:
+    """Look for 64 px windows of the phone's image within 8 px in the DSLR's, both (H, W) of `smooth_grey`.
+
+    Windows without texture tell nothing and are left out. At most about 1000, spread evenly, are looked at.
+    """
+    step = _step(*phone.shape)
+    ys, xs = (np.arange(SEARCH, length - WINDOW - SEARCH + 1, step) for length in phone.shape)
+    found = [
+        (x, y, *_look(window, area))
+        for y in ys.tolist()
+        for x in xs.tolist()
+        for window, area in [_window_and_area(phone, dslr, x, y)]
+        if min(cv2.meanStdDev(part)[1].item() for part in (window, area)) >= MIN_STD
+    ]
+    table = np.array(found, np.float64).reshape(-1, 7)
+    return Search(
+        places=table[:, :2].astype(np.int64),
+        step=step,
+        shifts=table[:, 2:4],
+        ncc=table[:, 4],
+        ncc_here=table[:, 5],
+        at_edge=table[:, 6].astype(bool),
+    )
+
+
+def _step(height: int, width: int) -> int:
+    step = STEP
+    while (height // step) * (width // step) > MOST_WINDOWS:
+        step *= 2
+    return step
+
+
+def _window_and_area(phone: Grey, dslr: Grey, x: int, y: int) -> tuple[Grey, Grey]:
+    area = dslr[y - SEARCH : y + WINDOW + SEARCH, x - SEARCH : x + WINDOW + SEARCH]
+    return phone[y : y + WINDOW, x : x + WINDOW], area
+
+
+def _look(window: Grey, area: Grey) -> tuple[float, float, float, float, bool]:
+    """Shift x and y, NCC there, NCC at no shift, and whether the best place lies at the edge."""
+    scores = cv2.matchTemplate(area, window, cv2.TM_CCOEFF_NORMED)
+    _, peak, _, (px, py) = cv2.minMaxLoc(scores)
+    at_edge = not (0 < px < 2 * SEARCH and 0 < py < 2 * SEARCH)
+    x, y = float(px - SEARCH), float(py - SEARCH)
+    if not at_edge:
+        x, y = x + _vertex(scores[py, px - 1 : px + 2]), y + _vertex(scores[py - 1 : py + 2, px])
+    return x, y, peak, float(scores[SEARCH, SEARCH]), at_edge
+
+
+def _vertex(values: npt.NDArray[Any]) -> float:
+    """Where the parabola through three values at -1, 0, 1 has its peak."""
+    left, middle, right = (float(value) for value in values)
+    curvature = left - 2 * middle + right
+    return (left - right) / (2 * curvature) if curvature else 0.0

@@ -1,0 +1,112 @@
+"""Where windows are found to a few hundredths of a px, and how well that is known.
+
+Least squares with a gain and an offset for each window, as the alignment's own windows are measured, but on other
+windows, on the grey values as they are, and begun from where a search found the window: so it tells of a shift that
+the alignment has overlooked. Several steps, until nothing moves any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dpedtool.pipeline.geometry.homographies import Points
+from dpedtool.pipeline.measure.correlation import Corners, sample, turned
+from dpedtool.pipeline.measure.shifts import NOISE_CORRELATION, SMOOTHING, gauss_newton, gradients
+
+Grey = npt.NDArray[np.float32]
+Values = npt.NDArray[np.float64]
+
+MOST_STEPS = 4
+SETTLED_PX = 0.02
+"""A step of less is the last: what another would add is a tenth of it."""
+ASTRAY_PX = 1.5
+"""Farther from where the search found the window nothing is measured: steps are right for small shifts only."""
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Where the phone shows N windows of the DSLR's image best. NaN where it cannot be measured."""
+
+    shifts: Points
+    """(N, 2): how far to the right and below, in px."""
+    errors: Values
+    """(N,): standard error in the direction that the window tells least about, in px."""
+
+
+def locate(
+    phone: Grey, dslr: Grey, corners: tuple[Corners, Corners], side: int, found: Points, turns_deg: Values
+) -> Places:
+    """Locate N windows (side, side) of the DSLR's image in the phone's.
+
+    Parameters
+    ----------
+    phone, dslr
+        Grey, smoothed by a Gaussian of `shifts.SMOOTHING` px.
+    corners
+        (N, 2) each: x, y of the windows' top left px in the phone's and in the DSLR's image.
+    side
+        Of the windows, in px.
+    found
+        (N, 2): how far to the right and below a search found them in the phone's image, to a px.
+    turns_deg
+        (N,): how far it found them turned.
+
+    """
+    windows = _features(dslr, corners[1], side)
+    normal = windows @ windows.swapaxes(1, 2)
+    shifts, errors = found.astype(np.float64), np.full(len(found), np.nan)
+    pending = np.arange(len(found))
+    for _ in range(MOST_STEPS):
+        samples = _samples(phone, corners[0][pending] + shifts[pending], side, turns_deg[pending])
+        moments = (windows[pending] @ samples[..., None])[..., 0]
+        energy = np.einsum("ij,ij->i", samples, samples)
+        normals, *others = (sums.astype(np.float64) for sums in (normal[pending], moments, energy))
+        steps, texture, unexplained = gauss_newton(normals, others[0], others[1])
+        shifts[pending] -= [turned(step[None], turn)[0] for step, turn in zip(steps, turns_deg[pending], strict=True)]
+        errors[pending] = _largest_errors(texture, unexplained / side**2, side)
+        pending = pending[np.linalg.norm(steps, axis=1) > SETTLED_PX]
+        if not len(pending):
+            break
+    astray = ~(np.linalg.norm(shifts - found, axis=1) <= ASTRAY_PX) | ~np.isfinite(errors)
+    shifts[astray], errors[astray] = np.nan, np.nan
+    return Places(shifts, errors)
+
+
+def _features(image: Grey, corners: Corners, side: int) -> Grey:
+    """The windows of the image and of its gradients along x and y, each less its mean, (N, 3, side * side)."""
+    planes = [image, *gradients(image)]
+    cut = [[plane[y : y + side, x : x + side].ravel() for plane in planes] for x, y in corners.tolist()]
+    return _less_mean(np.array(cut, np.float32))
+
+
+def _samples(image: Grey, corners: Points, side: int, turns_deg: Values) -> Grey:
+    """Windows of the image between its px, each less its mean, (N, side * side)."""
+    windows = [_window(image, corner, side, turn) for corner, turn in zip(corners, turns_deg.tolist(), strict=True)]
+    return _less_mean(np.array(windows, np.float32).reshape(len(windows), side * side))
+
+
+def _window(image: Grey, corner: Points, side: int, turn: float) -> Grey:
+    x, y = (int(value) for value in corner)
+    inside = 0 <= x <= image.shape[1] - side and 0 <= y <= image.shape[0] - side
+    if inside and not turn and (x, y) == tuple(corner):
+        return image[y : y + side, x : x + side]
+    return sample(image, corner.tolist(), side, turn, cv2.INTER_LINEAR)
+
+
+def _less_mean(values: Grey) -> Grey:
+    return np.asarray(values - values.mean(axis=-1, keepdims=True))
+
+
+def _largest_errors(texture: npt.NDArray[np.float64], variance: Values, side: int) -> Values:
+    """Standard errors (N,) along the worst direction; infinite where there is no more texture than noise makes."""
+    # Smoothed noise has gradients too, along an edge as well, where there is nothing else: its variance over
+    # 2 SMOOTHING^2 a px. They tell of no shift, and look like texture that says there is none. Of what is unexplained
+    # half is taken for noise of the DSLR's window, the rest for the phone's.
+    noise = 0.5 * variance * side**2 / (2 * SMOOTHING**2)
+    least = np.linalg.eigvalsh(texture)[:, 0] - noise
+    squared = np.divide(variance * NOISE_CORRELATION, least, out=np.full(len(least), np.inf), where=least > 0)
+    return np.asarray(np.sqrt(squared))

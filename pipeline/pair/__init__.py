@@ -1,0 +1,1 @@
+"""Stage pair: which photos of two cameras show the same moment."""

@@ -1,0 +1,178 @@
+"""Pairs by capture time: whether what the clocks say is to be believed, and what pictures say where they leave a doubt.
+
+Pictures are asked in three cases only: several offsets explain the shots about equally well (an even rhythm), so few
+shots meet that chance may have it so, or a shot has more than one candidate (a burst).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from dpedtool.dataset.params import PairParams
+from dpedtool.dataset.places import Place
+from dpedtool.pipeline.pair.clocks import FEWEST_SHOTS, NEARLY, ClockFit, Indices, Seconds, fit_clocks
+from dpedtool.pipeline.pair.likeness import UNLIKE, Pictures
+from dpedtool.pipeline.pair.shots import Matching, Shot
+from dpedtool.pipeline.pair.ties import CLEARLY, settle
+
+FEW_SHARE = 0.8
+"""Smallest share of the shots that must find a mate where fewer than ten do."""
+SAME_NAMES = "give the two photos of each pair the same name (001.jpg in both folders)"
+SAMPLE_PAIRS = 6
+"""Pairs that are looked at under each of several offsets."""
+
+
+def read_clocks(phones: Sequence[Shot], dslrs: Sequence[Shot], params: PairParams) -> Clocks | None:
+    """Fit the capture times of the photos that have one; None where a camera has none at all."""
+    timed = [[index for index, shot in enumerate(shots) if shot.time] for shots in (phones, dslrs)]
+    if not all(timed):
+        return None
+    clocks = Clocks(phones, dslrs, timed[0], timed[1], params, ClockFit(np.empty(0), np.empty((0, 2), np.int64)))
+    fit = fit_clocks(clocks.phone_s, clocks.dslr_s, params.tolerance_s, params.max_offset_s, params.offset_s)
+    return replace(clocks, fit=fit)
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """What the capture times of two cameras say."""
+
+    phones: Sequence[Shot]
+    dslrs: Sequence[Shot]
+    timed_phones: Sequence[int]
+    """Which photos of the phone have a time; the fit counts only these."""
+    timed_dslrs: Sequence[int]
+    params: PairParams
+    fit: ClockFit
+    pictures: Pictures = field(default_factory=Pictures)
+
+    @cached_property
+    def phone_s(self) -> Seconds:
+        """Capture times on the phone's clock."""
+        return np.array([self.phones[index].seconds for index in self.timed_phones])
+
+    @cached_property
+    def dslr_s(self) -> Seconds:
+        """Capture times on the DSLR's clock."""
+        return np.array([self.dslrs[index].seconds for index in self.timed_dslrs])
+
+    def matching(self, why: str = "") -> Matching:
+        """Return the pairs, with ties settled by the pictures; `why` goes into the note."""
+        settled = settle(*self._met(), self._likeness)
+        partners = {self.timed_phones[phone]: self.timed_dslrs[dslr] for phone, dslr in settled.partners.items()}
+        how = {self.timed_phones[phone]: word for phone, word in settled.how.items()}
+        note = f"paired by capture time{why}: {self._offset_in_words()}"
+        return Matching(partners, note, "clock", how, self._offsets())
+
+    def decided(self) -> Clocks:
+        """Return these clocks by the one of several offsets whose pairs show the same, if pictures can tell."""
+        if not self.fit.rivals:
+            return self
+        fits = [replace(self.fit, rivals=()), *(self.fit.under(rival) for rival in self.fit.rivals)]
+        samples = [self._likenesses(fit.matches) for fit in fits]
+        scores = [float(np.mean(sample)) if sample else UNLIKE for sample in samples]
+        best, second = np.argsort(scores, kind="stable")[::-1][:2].tolist()
+        if scores[best] < scores[second] + CLEARLY or not _is_mostly_alike(samples[best]):
+            return self
+        return replace(self, fit=fits[best])
+
+    def doubt(self) -> str:
+        """Why the fit is not to be believed and what to do about it; empty where it is."""
+        shots = min(len(self.timed_phones), len(self.timed_dslrs))
+        # Of a burst several shots bear one time: all of them count.
+        found = len(settle(*self._met(), None).partners)
+        # Of a few shots, half meet under some offset by chance.
+        share = self.params.min_share if found >= FEWEST_SHOTS else max(self.params.min_share, FEW_SHARE)
+        if found < share * shots:
+            best = (
+                f"the best offset, {self.fit.offset_s:+.1f} s, explains {found}" if found else "no offset explains any"
+            )
+            return f"{best} of {shots} shots, and at least {share:.0%} are asked for; {self._remedy()}"
+        if self.fit.rival_offset_s is not None:
+            return (
+                f"the DSLR's clock may be {self.fit.offset_s:+.1f} s or {self.fit.rival_offset_s:+.1f} s from the "
+                f"phone's, which explain {len(self.fit.matches)} and {self.fit.rival_matches} of {shots} shots, and "
+                f"the pictures do not tell which; {SAME_NAMES}, or state the offset by pair.offset_s"
+            )
+        return self._doubt_of_few() if found < FEWEST_SHOTS and self.params.offset_s is None else ""
+
+    def against(self, names: Mapping[int, int]) -> Matching | None:
+        """Return the pairs by clock if they are about as many as those by name and contradict most; else None."""
+        if len(self.fit.matches) < max(NEARLY * len(names), FEWEST_SHOTS):
+            return None
+        if not self._contradicts(names):
+            return None
+        clocks = self.decided()
+        if not clocks._contradicts(names) or clocks.doubt():
+            return None
+        wrong, asked = clocks._wrong(names)
+        return clocks.matching(
+            f" (equal file names contradict the capture times in {wrong} of {asked} cases; pair.by=name goes by them "
+            "nevertheless)"
+        )
+
+    def _contradicts(self, names: Mapping[int, int]) -> bool:
+        wrong, asked = self._wrong(names)
+        return 2 * wrong > asked
+
+    def _wrong(self, names: Mapping[int, int]) -> tuple[int, int]:
+        """How many of the pairs by name the fit contradicts, and of how many that have times."""
+        couples = [(self.phones[phone], self.dslrs[dslr]) for phone, dslr in names.items()]
+        offsets = self._offsets()
+        errors = [clock_error(phone, dslr, offsets) for phone, dslr in couples if phone.time and dslr.time]
+        return sum(abs(error) > self.params.tolerance_s for error in errors), len(errors)
+
+    def _met(self) -> tuple[Seconds, Seconds, Indices, float]:
+        return self.phone_s + self.fit.offsets_s, self.dslr_s, self.fit.matches, self.params.tolerance_s
+
+    def _offsets(self) -> dict[Place, float]:
+        """Seconds to add to the phone's clock, for each photo with a time."""
+        offsets = self.fit.offsets_s.tolist()
+        return {self.phones[index].path: offset for index, offset in zip(self.timed_phones, offsets, strict=True)}
+
+    def _likeness(self, phone: int, dslr: int) -> float | None:
+        return self.pictures.likeness(
+            self.phones[self.timed_phones[phone]].path, self.dslrs[self.timed_dslrs[dslr]].path
+        )
+
+    def _likenesses(self, matches: Indices, most: int = SAMPLE_PAIRS) -> list[float]:
+        """Likenesses of pairs spread over the session, without those of which nobody can tell."""
+        chosen = np.unique(np.linspace(0, len(matches) - 1, min(most, len(matches))).round().astype(int))
+        found = [self._likeness(phone, dslr) for phone, dslr in matches[chosen].tolist()]
+        return [value for value in found if value is not None]
+
+    def _doubt_of_few(self) -> str:
+        likenesses = self._likenesses(self.fit.matches, FEWEST_SHOTS)
+        if not likenesses or _is_mostly_alike(likenesses):
+            return ""
+        same = sum(value >= 0 for value in likenesses)
+        return (
+            f"the best offset, {self.fit.offset_s:+.1f} s, brings photos together of which only {same} of "
+            f"{len(likenesses)} pairs show the same; {SAME_NAMES}, or state the offset by pair.offset_s"
+        )
+
+    def _remedy(self) -> str:
+        if self.params.offset_s is not None:
+            return f"{SAME_NAMES}, or correct pair.offset_s (now {self.params.offset_s:g} s)"
+        return (
+            f"{SAME_NAMES}, or set pair.max_offset_s (now {self.params.max_offset_s:g} s) above what the clocks differ "
+            f"by, or pair.min_share (now {self.params.min_share:g}) below the share of shots that both cameras took"
+        )
+
+    def _offset_in_words(self) -> str:
+        least, most = self.fit.range_s
+        if most - least <= self.params.tolerance_s:
+            return f"the DSLR's clock is {self.fit.offset_s:+.1f} s from the phone's"
+        return f"the DSLR's clock goes from {least:+.1f} to {most:+.1f} s from the phone's"
+
+
+def clock_error(phone: Shot, dslr: Shot, offsets: Mapping[Place, float]) -> float:
+    """Return what is left between the times of two photos once the offset is removed, in seconds."""
+    return dslr.seconds - phone.seconds - offsets[phone.path]
+
+
+def _is_mostly_alike(likenesses: Sequence[float]) -> bool:
+    return 2 * sum(value >= 0 for value in likenesses) > len(likenesses)

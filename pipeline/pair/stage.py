@@ -1,0 +1,245 @@
+"""Stage pair: which phone photo and which DSLR photo show the same moment, by list, file names or capture times."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.io import file_sha256
+from dpedtool.dataset.params import PairParams
+from dpedtool.dataset.photos.files import capture_time, list_photos
+from dpedtool.dataset.places import Place, answering, as_place, printable
+from dpedtool.dataset.progress import track
+from dpedtool.dataset.schema import Pair
+from dpedtool.pipeline.pair.clock_pairing import SAME_NAMES, clock_error, read_clocks
+from dpedtool.pipeline.pair.pair_list import read_pair_list
+from dpedtool.pipeline.pair.shots import Matching, Shot, is_unicode
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """The pairs of two cameras, and how they were found, in one sentence."""
+
+    rows: list[Pair]
+    note: str
+
+
+def pair_folders(phone_dir: Place, dslr_dir: Place, params: PairParams) -> Pairing:
+    """Pair the photos of two folders, by the user's list, by file name or by capture time.
+
+    Returns
+    -------
+    Pairing
+        One row for each pair and one for each photo without a mate, sorted by pair_id.
+
+    Raises
+    ------
+    DpedtoolError
+        A folder is missing, empty or of an unusable name, the user's list is wrong, or neither names nor capture times
+        tell which photos belong together.
+
+    """
+    for folder in (phone_dir, dslr_dir):
+        _check_name(folder)
+    if phone_dir.resolve() == dslr_dir.resolve():
+        raise DpedtoolError(f"{phone_dir} is given as the phone's folder and as the DSLR's: name two folders.")
+    photos = [_photos(folder) for folder in (phone_dir, dslr_dir)]
+    phones, dslrs = ([photo for photo in camera if photo.is_usable] for camera in photos)
+    for folder, usable in ((phone_dir, phones), (dslr_dir, dslrs)):
+        if not usable:
+            raise DpedtoolError(f"No photo in {folder} has a name in valid UTF-8: rename them.")
+    # Not resolved: a linked folder is known by the name that the user gave it.
+    camera = phone_dir.absolute().name or phone_dir.resolve().name
+    if params.csv is None:
+        matching = _match(phones, dslrs, params, f"The photos of {phone_dir} and {dslr_dir} cannot be paired")
+    else:
+        matching = _listed(params.csv.replace("{phone}", camera), phones, dslrs)
+    rows = _rows(camera, phones, dslrs, matching)
+    rows += [_unusable_row(camera, photo, is_phone=True) for photo in photos[0] if not photo.is_usable]
+    rows += [_unusable_row(camera, photo, is_phone=False) for photo in photos[1] if not photo.is_usable]
+    return Pairing(sorted(rows, key=lambda row: row.pair_id), matching.note)
+
+
+def pair_files(phone: Place, dslr: Place) -> Pairing:
+    """Make the one pair of two photos.
+
+    Raises
+    ------
+    DpedtoolError
+        One of the files is missing or of an unusable name.
+
+    """
+    for path in (phone, dslr):
+        _check_name(path)
+        with answering(path):
+            there = path.is_file()
+        if not there:
+            raise DpedtoolError(f"There is no photo {path}: name an existing file.")
+    photos = [Shot(path, identifier(path.stem), capture_time(path)) for path in (phone, dslr)]
+    return Pairing(_rows("phone", photos[:1], photos[1:], Matching({0: 0}, "", "name")), "one pair of photos")
+
+
+def identifier(name: str, most: int = 40) -> str:
+    """Return a name of letters, digits, '_' and '-' for files, tables and tar members; what is altered gets a digest.
+
+    With `most` characters for a photo and fewer for a camera, the file name of a patch fits the 100 bytes of a tar
+    header. It neither holds '--' nor begins or ends with '-', so that '--' joins two of them without doubt.
+    """
+    plain = re.sub(r"[^A-Za-z0-9_-]+|--+|^-|-$", "_", name)
+    if plain == name and 0 < len(plain) <= most:
+        return plain
+    return f"{plain[: most - 9]}_{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+
+
+def _photos(folder: Place) -> list[Shot]:
+    paths = list_photos(folder)
+    # IMG_1.jpg beside IMG_1.png: then the suffix tells them apart.
+    uses = Counter(identifier(path.stem).lower() for path in paths)
+    # The slash, which no file name holds, keeps these names apart from a stem that ends alike.
+    names = [path.stem if uses[identifier(path.stem).lower()] == 1 else f"{path.stem}/{path.suffix}" for path in paths]
+    return [Shot(path, identifier(name), capture_time(path)) for path, name in zip(paths, names, strict=True)]
+
+
+def _check_name(path: Place) -> None:
+    for known_as in (path.absolute(), path.resolve()):
+        if not is_unicode(known_as):
+            raise DpedtoolError(f"The name of {printable(known_as)} is not valid UTF-8: rename it.")
+
+
+def _match(phones: Sequence[Shot], dslrs: Sequence[Shot], params: PairParams, refusal: str) -> Matching:
+    """Match by names or by clocks, whichever the parameters and the photos call for; `refusal` begins each error."""
+    names = _match_names(phones, dslrs)
+    by_name = Matching(names, "paired by equal file names", "name")
+    if params.by == "name" and names:
+        return by_name
+    clocks = read_clocks(phones, dslrs, params) if params.by != "name" else None
+    # Two cameras that both count IMG_0001 upwards share some names by chance, so a few equal ones prove nothing.
+    if params.by == "auto" and names and 2 * len(names) >= min(len(phones), len(dslrs)):
+        return (clocks.against(names) if clocks else None) or by_name
+    if clocks is None:
+        if params.by == "auto" and names:
+            return by_name
+        raise _no_clue(refusal, params.by)
+    clocks = clocks.decided()
+    if doubt := clocks.doubt():
+        raise DpedtoolError(f"{refusal} by their capture times: {doubt}.")
+    return clocks.matching()
+
+
+def _listed(csv: str, phones: Sequence[Shot], dslrs: Sequence[Shot]) -> Matching:
+    path = as_place(csv)
+    if not isinstance(path, Path):
+        raise DpedtoolError(f"{csv} is a URL: only photos are read from URLs, so pair.csv must name a local file.")
+    pairs = read_pair_list(path, [phone.path for phone in phones], [dslr.path for dslr in dslrs])
+    return Matching(pairs, f"paired by the list {path}", "csv")
+
+
+def _match_names(phones: Sequence[Shot], dslrs: Sequence[Shot]) -> dict[int, int]:
+    """Phone index to DSLR index of photos with one stem, capitals apart; stems used twice in a folder do not count."""
+    places = [_unique_stems(phones), _unique_stems(dslrs)]
+    return {places[0][stem]: places[1][stem] for stem in sorted(places[0].keys() & places[1].keys())}
+
+
+def _unique_stems(photos: Sequence[Shot]) -> dict[str, int]:
+    uses = Counter(photo.path.stem.lower() for photo in photos)
+    return {photo.path.stem.lower(): index for index, photo in enumerate(photos) if uses[photo.path.stem.lower()] == 1}
+
+
+def _rows(camera: str, phones: Sequence[Shot], dslrs: Sequence[Shot], matching: Matching) -> list[Pair]:
+    couples = matching.couples(phones, dslrs)
+    return [_row(camera, *couple, matching) for couple in track(couples, "pair", len(couples))]
+
+
+def _row(camera: str, phone: Shot | None, dslr: Shot | None, how: str, matching: Matching) -> Pair:
+    sums, (reason, detail) = _sums([photo.path for photo in (phone, dslr) if photo])
+    if not reason:
+        reason, detail = _why_unpaired(phone, dslr, matching)
+    offset, error_s = _clock_columns(phone, dslr, matching)
+    return Pair(
+        pair_id=_pair_id(camera, phone, dslr),
+        phone=camera,
+        scene_id=dslr.name if dslr else None,
+        status="unpaired" if reason else "paired",
+        reason=reason,
+        detail=detail,
+        matched_by=None if reason else how,
+        phone_path=phone.path if phone else None,
+        dslr_path=dslr.path if dslr else None,
+        phone_sha256=sums.get(phone.path) if phone else None,
+        dslr_sha256=sums.get(dslr.path) if dslr else None,
+        phone_time=phone.time.isoformat() if phone and phone.time else None,
+        dslr_time=dslr.time.isoformat() if dslr and dslr.time else None,
+        clock_offset_s=offset,
+        clock_error_s=error_s,
+    )
+
+
+def _sums(paths: Sequence[Place]) -> tuple[dict[Place, str], tuple[str, str]]:
+    """SHA-256 of the files that can be read, and reason and detail of one that cannot: empty where all can."""
+    sums: dict[Place, str] = {}
+    failure = ("", "")
+    for path in paths:
+        try:
+            sums[path] = file_sha256(path)
+        except OSError as error:
+            failure = ("unreadable_photo", f"{path} cannot be read: {error.strerror or error}.")
+        except DpedtoolError as error:
+            failure = ("unreadable_photo", str(error))
+    return sums, failure
+
+
+def _unusable_row(camera: str, photo: Shot, is_phone: bool) -> Pair:
+    """A photo that the table can name only by what is left of its name."""
+    return Pair(
+        pair_id=_pair_id(camera, *((photo, None) if is_phone else (None, photo))),
+        phone=camera,
+        scene_id=None if is_phone else photo.name,
+        status="unpaired",
+        reason="unusable_name",
+        detail=f"{printable(photo.path)}: the name is not valid UTF-8; rename the photo.",
+    )
+
+
+def _pair_id(camera: str, phone: Shot | None, dslr: Shot | None) -> str:
+    return f"{identifier(camera, most=28)}--{_moment_name(phone, dslr)}"
+
+
+def _moment_name(phone: Shot | None, dslr: Shot | None) -> str:
+    if phone:
+        return phone.name
+    return f"missing--{dslr.name}" if dslr else "missing"
+
+
+def _why_unpaired(phone: Shot | None, dslr: Shot | None, matching: Matching) -> tuple[str, str]:
+    if phone and dslr:
+        return "", ""
+    there = phone or dslr
+    if there is None:
+        raise ValueError("a row needs a photo")
+    if matching.method == "csv":
+        return "not_in_csv", f"{there.path} has no mate: the list of pairs does not name it."
+    by_clock = matching.method == "clock"
+    if by_clock and there.time is None:
+        return "no_capture_time", f"{there.path} carries no EXIF capture time, and the file names do not match."
+    how = f"left that goes with its capture time {there.time}" if by_clock else f"named {there.path.stem}"
+    if phone:
+        return "no_dslr_photo", f"{phone.path} has no mate: the DSLR has no photo {how}."
+    return "no_phone_photo", f"{there.path} has no mate: the phone has no photo {how}."
+
+
+def _clock_columns(phone: Shot | None, dslr: Shot | None, matching: Matching) -> tuple[float | None, float | None]:
+    """Offset and what it leaves, in seconds; empty when matched by name, so that the table tells how it was made."""
+    if not (matching.offsets and phone and dslr):
+        return None, None
+    return matching.offsets[phone.path], clock_error(phone, dslr, matching.offsets)
+
+
+def _no_clue(refusal: str, by: str) -> DpedtoolError:
+    lacking = {"name": "no file names in common", "clock": "no capture times (EXIF)"}
+    both = "no file names in common, and not both have capture times (EXIF)"
+    return DpedtoolError(f"{refusal}: they have {lacking.get(by, both)}; {SAME_NAMES}.")

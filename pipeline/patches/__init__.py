@@ -1,0 +1,1 @@
+"""Stage patches: windows of aligned photos, kept where both show the same."""

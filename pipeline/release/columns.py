@@ -1,0 +1,108 @@
+"""The two tables of a release: every patch and every pair, and where they come from. No path of a machine is in them.
+
+Column by column they take over what `dpedtool.dataset.schema` says of patches and pairs, so that one documentation
+serves both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from dpedtool.dataset.schema import Frame, Patch, Photo, Row, arrow_schema
+
+PATCHES, PAIRS = "patches.parquet", "pairs.parquet"
+CUT_SUMS, LOOSE_SUMS = ({side: f"{side}_{kind}_sha256" for side in ("phone", "dslr")} for kind in ("image", "jpeg"))
+"""Columns of SHA-256, hex, by side: of the images as they were cut, and of the files of layout dped."""
+
+_OF_PATCH = (
+    *("pair_id", "scene_id", "mode", "size", "x", "y", "ncc", "best_ncc", "dx", "dy", "angle_deg", "second_ncc"),
+    *("residual_x", "residual_y", "residual_px", "residual_error_px", "phone_contrast", "dslr_contrast"),
+    *("phone_brightness", "dslr_brightness", "flatness", "clipped", "phone_sharpness", "dslr_sharpness", "motion"),
+    *("phone_x", "phone_y", "dslr_x", "dslr_y", "dslr_width", "dslr_height", "dslr_from_patch"),
+    *("phone_sha256", "dslr_sha256", "params_sha256"),
+)
+"""Columns of `dpedtool.dataset.schema.Patch` that a release has as they are."""
+_OF_PHOTO = ("phone_sha256", "dslr_sha256", "near_duplicate_of", "evidence", "near_minutes", "near_keypoints")
+_OF_FRAME = ("phone_width", "phone_height", "windows", "accepted")
+
+FACTS = ("pair_id", "scene_id", "x", "y", "ncc", "residual_px")
+"""Columns that stand beside the images in the layouts that can hold them; `patch_id` is there too."""
+
+
+def _field(name: str, kind: pa.DataType, meaning: str, unit: str = "", *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"unit": unit, "meaning": meaning})
+
+
+def _taken(row_type: type[Row], names: tuple[str, ...]) -> list[pa.Field]:
+    schema = arrow_schema(row_type)
+    return [_of_release(schema.field(name)) for name in names]
+
+
+def _of_release(field: pa.Field) -> pa.Field:
+    """Leave out what is said of imported data sets, which are not released."""
+    meaning = field.metadata[b"meaning"].partition(b"; imported: ")[0]
+    return field.with_metadata({**field.metadata, b"meaning": meaning})
+
+
+PATCHES_SCHEMA = pa.schema(
+    [
+        _field("patch_id", pa.string(), "the patch; unique"),
+        _field("phone", pa.string(), "phone that took the photo"),
+        _field("split", pa.string(), "train, validation or test; all patches of a scene are in one"),
+        _field(
+            "number",
+            pa.int64(),
+            "place among the patches of its phone and split, from 0: the file's name in layout dped",
+        ),
+        _field("file", pa.int64(), "number, from 0, of the tar shard or parquet file that it is in"),
+        *_taken(Patch, _OF_PATCH),
+        _field("phone_photo", pa.string(), "name of the phone's photo, without its folder"),
+        _field("dslr_photo", pa.string(), "name of the DSLR's photo, without its folder"),
+        _field("phone_image_sha256", pa.string(), "SHA-256, hex, of the phone's image file in webdataset and parquet"),
+        _field("dslr_image_sha256", pa.string(), "SHA-256, hex, of the DSLR's image file in webdataset and parquet"),
+        *(
+            _field(
+                f"{side}_jpeg_sha256", pa.string(), f"SHA-256, hex, of the {whose} file in layout dped", nullable=True
+            )
+            for side, whose in (("phone", "phone's"), ("dslr", "DSLR's"))
+        ),
+    ],
+    metadata={"dpedtool.table": "released_patches"},
+)
+"""Of `patches.parquet`: rows by phone, by split, by number; one row group for each file of the other layouts."""
+
+PAIRS_SCHEMA = pa.schema(
+    [
+        _field("pair_id", pa.string(), "one moment: the phone's photo and the DSLR's; unique"),
+        _field("phone", pa.string(), "phone that took the photo"),
+        _field("scene_id", pa.string(), "the moment: equal for all phones' photos of it"),
+        _field("group", pa.string(), "scenes that stay in one split, by the name of the earliest"),
+        _field("split", pa.string(), "train, validation or test"),
+        _field("phone_photo", pa.string(), "name of the phone's photo, without its folder"),
+        _field("dslr_photo", pa.string(), "name of the DSLR's photo, without its folder"),
+        *_taken(Photo, _OF_PHOTO),
+        *_taken(Frame, _OF_FRAME),
+        _field(
+            "minute",
+            pa.float64(),
+            "when the DSLR took it, after the earliest photo of the release; empty where not known",
+            "min",
+            nullable=True,
+        ),
+        _field(
+            "thumbnail",
+            pa.binary(),
+            "the upright DSLR photo in small and in grey, a JPEG file; empty where left out",
+            nullable=True,
+        ),
+    ],
+    metadata={"dpedtool.table": "released_pairs"},
+)
+"""Of `pairs.parquet`: one row a pair that patches are of, by phone, by split, by name."""
+
+
+def meanings(schema: pa.Schema) -> Mapping[str, tuple[str, str]]:
+    """Return unit and meaning of each column."""
+    return {field.name: (field.metadata[b"unit"].decode(), field.metadata[b"meaning"].decode()) for field in schema}

@@ -1,0 +1,204 @@
+"""What the page shows of each phone's network: the examples that the stage evaluate has left, before and after."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.io import read_json
+from dpedtool.pipeline.report.inline_pictures import PagePicture, data_uri
+from dpedtool.pipeline.report.overview.written import as_written
+from dpedtool.pipeline.report.results import METRICS, PhoneRun, Run
+
+LIST, FOLDER = "examples.json", "examples"
+"""What `dpedtool evaluate` calls them, beside its scores."""
+_AGAIN = "run `dpedtool evaluate` again"
+
+
+@dataclass(frozen=True)
+class PatchExample:
+    """A test patch before and after."""
+
+    patch_id: str
+    pair_id: str
+    phone: PagePicture
+    network: PagePicture
+    dslr: PagePicture
+    psnr_before_db: float
+    """Against the DSLR's; infinite when equal."""
+    psnr_after_db: float
+    is_worst: bool
+    """Whether it is one of those with which the network does worst beside the untouched phone."""
+
+    @property
+    def gain_db(self) -> float:
+        """What the network gains; 0 where both are perfect."""
+        gain = self.psnr_after_db - self.psnr_before_db
+        return 0.0 if math.isnan(gain) else gain
+
+    @property
+    def before(self) -> str:
+        """PSNR of the untouched patch, in dB."""
+        return f"PSNR {_decibels(self.psnr_before_db)}"
+
+    @property
+    def after(self) -> str:
+        """PSNR after the network, in dB, and what that is more."""
+        gain = f" ({self.gain_db:+.2f})" if math.isfinite(self.gain_db) else ""
+        return f"PSNR {_decibels(self.psnr_after_db)}{gain}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two pictures of one thing, equal in size, with a line on what they are."""
+
+    words: str
+    phone: PagePicture
+    network: PagePicture
+
+
+@dataclass(frozen=True)
+class PhotoExample:
+    """A whole test photo before and after."""
+
+    pair_id: str
+    note: str
+    """Why it is not shown, or what is amiss with it, as a sentence; else empty."""
+    comparisons: tuple[Comparison, ...]
+    """The whole photo and the detail, or nothing."""
+
+
+@dataclass(frozen=True)
+class PhoneNetwork:
+    """What is shown of one phone's network."""
+
+    name: str
+    note: str
+    """Why nothing is shown, as a sentence; else empty."""
+    summary: str = ""
+    """What it gains over all test patches, as a sentence."""
+    network: str = "network"
+    """What it is called below its pictures."""
+    has_pairs: bool = False
+    """Whether there are pairs, which the page lists; imported patches have none."""
+    spread: tuple[PatchExample, ...] = ()
+    """In the order of their names."""
+    worst: tuple[PatchExample, ...] = ()
+    """The worst first."""
+    photos: tuple[PhotoExample, ...] = ()
+
+
+def network_examples(run: Run) -> tuple[PhoneNetwork, ...]:
+    """Read the examples of every phone.
+
+    Raises
+    ------
+    DpedtoolError
+        Scores or examples are damaged, or a file that the list names is missing.
+
+    """
+    return tuple(_of_phone(phone) for phone in run.phones)
+
+
+def _of_phone(phone: PhoneRun) -> PhoneNetwork:
+    if phone.metrics is None:
+        return PhoneNetwork(phone.name, "The network has no scores: the stage evaluate has not run.")
+    table = phone.evaluation / LIST
+    if not table.is_file():
+        return PhoneNetwork(phone.name, f"There are no examples, since an earlier version left the scores: {_AGAIN}.")
+    trained = (phone.card or {}).get("trained", True) is not False
+    with as_written(phone.file(METRICS)):
+        summary = _summary(phone.metrics, trained)
+    if not summary:
+        return PhoneNetwork(phone.name, "There are no test patches, so there is nothing to show of the network.")
+    examples = _Examples(phone, "network" if trained else "untrained network")
+    data = read_json(table)
+    with as_written(table):
+        patches = [examples.patch(entry) for entry in data["patches"]]
+        photos = tuple(examples.photo(entry) for entry in data["photos"])
+    return PhoneNetwork(
+        phone.name,
+        "",
+        summary,
+        examples.network,
+        phone.pairs is not None,
+        spread=tuple(patch for patch in patches if not patch.is_worst),
+        worst=tuple(sorted((patch for patch in patches if patch.is_worst), key=lambda patch: patch.gain_db)),
+        photos=photos,
+    )
+
+
+def _summary(metrics: dict[str, Any], trained: bool) -> str:
+    """What the network gains in the mean; empty without test patches."""
+    image = metrics["image"]
+    if not image["pairs"]:
+        return ""
+    untrained = "" if trained else "The network is untrained, and only passes the photo on. "
+    psnr = " to ".join(_decibels(_psnr(image[f"psnr_{version}_db"])) for version in ("before", "after"))
+    ms_ssim = f"{image['ms_ssim_before']:.4f} to {image['ms_ssim_after']:.4f}"
+    mean = "1 test patch" if image["pairs"] == 1 else f"The mean of {image['pairs']:,} test patches"
+    return f"{untrained}{mean}, before to after: PSNR {psnr}, MS-SSIM {ms_ssim} (protocol image)."
+
+
+def _decibels(psnr_db: float) -> str:
+    return f"{psnr_db:.2f} dB" if math.isfinite(psnr_db) else "infinite"
+
+
+def _psnr(psnr_db: float | None) -> float:
+    """JSON has no infinity: null stands for it."""
+    return math.inf if psnr_db is None else float(psnr_db)
+
+
+class _Examples:
+    """Turns entries of one phone's list into what the page shows, and reads their files."""
+
+    def __init__(self, phone: PhoneRun, network: str) -> None:
+        self.network = network
+        self._folder = phone.evaluation / FOLDER
+        self._paths = phone.paths
+
+    def patch(self, entry: dict[str, Any]) -> PatchExample:
+        name, size = entry["patch_id"], (entry["width"], entry["height"])
+        return PatchExample(
+            name,
+            entry["pair_id"],
+            self._picture(entry["phone"], size, f"Test patch {name}: the phone's"),
+            self._picture(entry["network"], size, f"Test patch {name}: after the {self.network}"),
+            self._picture(entry["dslr"], size, f"Test patch {name}: the DSLR's"),
+            _psnr(entry["psnr_before_db"]),
+            _psnr(entry["psnr_after_db"]),
+            entry["why"] == "worst",
+        )
+
+    def photo(self, entry: dict[str, Any]) -> PhotoExample:
+        name, comparisons = entry["pair_id"], []
+        if entry["whole"]:
+            whole, detail = entry["whole"], entry["detail"]
+            size, shown = (f"{part['width']}x{part['height']} px" for part in (entry, whole))
+            reduced = f", shown at {shown}" if shown != size else ""
+            words = f"The whole photo, {size}{reduced}."
+            comparisons.append(self._comparison(whole, words, f"Phone photo of {name}"))
+            words = (
+                f"Part of it at x {detail['x']}, y {detail['y']}, {detail['width']}x{detail['height']} px, lossless."
+            )
+            comparisons.append(self._comparison(detail, words, f"Part of the phone photo of {name}"))
+        return PhotoExample(name, self._paths.shorten(entry["note"]), tuple(comparisons))
+
+    def _comparison(self, part: dict[str, Any], words: str, alt: str) -> Comparison:
+        size = part["width"], part["height"]
+        phone = self._picture(part["phone"], size, f"{alt}, untouched")
+        return Comparison(words, phone, self._picture(part["network"], size, f"{alt}, after the {self.network}"))
+
+    def _picture(self, file: str, size: tuple[int, int], alt: str) -> PagePicture:
+        path = self._folder / file
+        if path.name != file:
+            raise ValueError(f"{file!r} is no name of a file")
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DpedtoolError(
+                f"{path} cannot be read ({error.strerror}), though {LIST} names it: {_AGAIN}."
+            ) from None
+        return PagePicture(data_uri(content), int(size[0]), int(size[1]), alt)

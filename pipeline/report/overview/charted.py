@@ -1,0 +1,132 @@
+"""What the templates overview.html and run.html are told: the figures of report.json, and charts of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from dpedtool.dataset.params import Params
+from dpedtool.pipeline.report.overview.charts import Chart, colour, curves, histogram, offsets
+from dpedtool.pipeline.report.overview.published import ARXIV, SOURCE
+from dpedtool.pipeline.report.overview.training import CURVES
+
+SCORED = {
+    "before": "untouched",
+    "colour": "colour transform",
+    "oracle": "colour transform of the same photo",
+    "after": "network",
+}
+"""Versions of the test patches, as metrics.json names them, and the page."""
+CURVE_NAMES = {
+    "validation_psnr_db": ("PSNR on the validation patches", "PSNR, dB"),
+    "validation_ms_ssim": ("MS-SSIM on the validation patches", "MS-SSIM, no unit"),
+    "train_loss": ("Loss on the training patches", "loss, no unit"),
+}
+STEPS = {
+    "read": "read files, prove sums",
+    "decode": "decode in grey",
+    "register": "keypoints, matches, homography",
+    "refine": "windows, fit",
+    "check": "checks",
+    "images": "warp and write images",
+}
+BIN_NAMES = {
+    "brightness": ("Brightness", "mean of the DSLR's window, grey levels 0..255"),
+    "texture": ("Texture", "standard deviation of the DSLR's window, grey levels"),
+    "place": ("Place", "from the photo's middle, 0, to its rim, 1"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Charts:
+    """All charts of the overview; of each distribution the session's first, then a phone's each."""
+
+    offsets: list[Chart]
+    pair_residual_px: list[Chart]
+    pair_residual_p95_px: list[Chart]
+    window_residual_px: list[Chart]
+    window_ncc: list[Chart]
+    curves: list[Chart]
+
+
+def overview_content(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what overview.html names `overview`: figures, charts, and the words that go with them.
+
+    Parameters
+    ----------
+    figures
+        What `dpedtool.pipeline.report.overview.figures.figures` returned.
+
+    """
+    return {
+        "figures": figures,
+        "charts": _charts(figures),
+        "colours": {phone: colour(index) for index, phone in enumerate(figures["phones"])},
+        "scored": SCORED,
+        "bins": BIN_NAMES,
+        "source": {"title": SOURCE, "arxiv": ARXIV},
+    }
+
+
+def run_content(figures: Mapping[str, Any], params: Params) -> dict[str, Any]:
+    """Return what run.html names `run`.
+
+    Parameters
+    ----------
+    figures
+        As in `overview_content`.
+    params
+        Whose meanings are shown beside the values.
+
+    """
+    process = figures["process"]
+    meanings = {
+        section: {key: getattr(params, section).meaning(key) for key in values}
+        for section, values in process["params"].items()
+    }
+    changed = {
+        section: [key for key in values if f"{section}.{key}" in process["changed"]]
+        for section, values in process["params"].items()
+    }
+    differences: dict[str, dict[str, list[Any]]] = {}
+    for each in process["differences"]:
+        differences.setdefault(each["section"], {}).setdefault(each["key"], []).append(each)
+    return {
+        "figures": figures,
+        "process": process,
+        "steps": STEPS,
+        "meanings": meanings,
+        "changed": changed,
+        "differences": differences,
+    }
+
+
+def _charts(figures: Mapping[str, Any]) -> Charts:
+    told, clocks = figures["distributions"], figures["session"]["clocks"]
+    histories = {
+        phone: training["history"] if training else None for phone, training in figures["network"]["training"].items()
+    }
+    return Charts(
+        offsets=[
+            offsets(phone, clock, colour(index))
+            for index, (phone, clock) in enumerate(clocks.items())
+            if clock and clock["pair_hours"]
+        ],
+        pair_residual_px=_histograms(told["pair_residual_px"], ["aligned"], "median residual"),
+        pair_residual_p95_px=_histograms(told["pair_residual_p95_px"], ["aligned"], "95th percentile of the residual"),
+        window_residual_px=_histograms(told["window_residual_px"], ["accepted", "shifted"], "residual"),
+        window_ncc=_histograms(told["window_ncc"], ["accepted", "rejected"], "NCC"),
+        curves=[
+            curves(CURVE_NAMES[column][0], column, CURVE_NAMES[column][1], histories)
+            for column in CURVES
+            if any(histories.values())
+        ],
+    )
+
+
+def _histograms(told: Mapping[str, Any], parts: list[str], name: str) -> list[Chart]:
+    """The session's, and where there are several phones those of each."""
+    phones = told["phones"] if len(told["phones"]) > 1 else {}
+    whole = histogram("Session", told, told["session"], parts, name)
+    return [whole, *(histogram(phone, told, counts, parts, name) for phone, counts in phones.items())]

@@ -1,0 +1,174 @@
+"""Which windows became patches: counts and shares as selection.json has them, and how many of a pair of photos."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dpedtool.dataset.schema import Patch
+from dpedtool.pipeline.report.overview.photos_and_pairs import Reason, reasons
+from dpedtool.pipeline.report.overview.published import YIELDS, PublishedYield
+from dpedtool.pipeline.report.overview.written import as_written
+from dpedtool.pipeline.report.results import SELECTION, PhoneRun, Run
+
+
+@dataclass(frozen=True)
+class WindowCounts:
+    """Candidate windows, and those that became patches."""
+
+    windows: int
+    accepted: int
+    rejected: int
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Windows whose measure lies from `low` to below `high`, and the share 0..1 of them that was kept."""
+
+    low: float
+    high: float
+    windows: int
+    accepted: int
+    share: float | None
+    """None without windows."""
+
+
+@dataclass(frozen=True)
+class Yield:
+    """How much one phone's photos gave."""
+
+    pairs: int
+    """Pairs of photos that were to be aligned."""
+    aligned: int
+    patch_px: int
+    megapixels: float | None
+    """Of the phone's photos: median over the pairs."""
+    windows_a_pair: float | None
+    patches_a_pair: float | None
+    """Accepted patches by all pairs, as DPED's are; None without a pair."""
+    patches_an_aligned_pair: float | None
+    patches_a_megapixel: float | None
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows by phone; None where stage patches has not run. Of an imported phone each pair of patches is one."""
+
+    all: WindowCounts
+    phones: dict[str, WindowCounts | None]
+    reasons: list[Reason]
+    """Why windows were rejected."""
+    pairs_without_window: list[Reason]
+    """Why aligned pairs gave no window at all."""
+    shares: dict[str, dict[str, list[Bin]]]
+    """Share kept by brightness, texture and place, by phone: bins as in `dpedtool.pipeline.patches.selection.EDGES`."""
+    patch_px: int | None
+    """Side of the patches; None where phones have different ones."""
+    yields: dict[str, Yield | None]
+    published_yields: list[PublishedYield]
+
+
+def windows(run: Run) -> Windows:
+    """Return what became of the windows of a run.
+
+    Raises
+    ------
+    DpedtoolError
+        A file is damaged, or of another version.
+
+    """
+    counts = {phone.name: _counts(phone) for phone in run.phones}
+    known = [each for each in counts.values() if each]
+    yields = {phone.name: _yield(phone, counts[phone.name]) for phone in run.phones}
+    sides = {each.patch_px for each in yields.values() if each}
+    return Windows(
+        all=WindowCounts(*(sum(getattr(each, name) for each in known) for name in ("windows", "accepted", "rejected"))),
+        phones=counts,
+        reasons=reasons(Patch, {phone.name: _rejected(phone) for phone in run.phones}),
+        pairs_without_window=reasons(Patch, {phone.name: _without_window(phone) for phone in run.phones}),
+        shares=_shares(run.phones),
+        patch_px=sides.pop() if len(sides) == 1 else None,
+        yields=yields,
+        published_yields=list(YIELDS),
+    )
+
+
+def _told(phone: PhoneRun, name: str) -> Mapping[str, Any]:
+    """A part of selection.json; empty where there is none."""
+    if phone.selection is None:
+        return {}
+    with as_written(phone.file(SELECTION)):
+        return dict(phone.selection[name])
+
+
+def _counts(phone: PhoneRun) -> WindowCounts | None:
+    if phone.selection is None:
+        return _counted(phone)
+    with as_written(phone.file(SELECTION)):
+        found, accepted = phone.selection["windows"], phone.selection["accepted"]
+        return WindowCounts(found, accepted, found - accepted)
+
+
+def _counted(phone: PhoneRun) -> WindowCounts | None:
+    """Count the table, where nobody has: an import leaves no selection.json."""
+    rows = phone.windows(["status"])
+    if rows is None:
+        return None
+    accepted = int((rows["status"] == "accepted").sum())
+    return WindowCounts(len(rows), accepted, len(rows) - accepted)
+
+
+def _rejected(phone: PhoneRun) -> Mapping[str, int]:
+    if phone.selection is not None:
+        return _told(phone, "rejected")
+    rows = phone.windows(["reason"])
+    return {} if rows is None else Counter(rows["reason"].tolist())
+
+
+def _shares(phones: Iterable[PhoneRun]) -> dict[str, dict[str, list[Bin]]]:
+    shares: dict[str, dict[str, list[Bin]]] = {}
+    for phone in phones:
+        for measure, bins in _told(phone, "by").items():
+            with as_written(phone.file(SELECTION)):
+                shares.setdefault(measure, {})[phone.name] = [
+                    Bin(item["from"], item["to"], item["windows"], item["accepted"], item["share"]) for item in bins
+                ]
+    return shares
+
+
+def _without_window(phone: PhoneRun) -> Mapping[str, int]:
+    table = None if phone.imported else phone.patches(["reason", "x"])
+    return {} if table is None else Counter(table.loc[table["x"].isna(), "reason"].tolist())
+
+
+def _yield(phone: PhoneRun, counts: WindowCounts | None) -> Yield | None:
+    if counts is None or phone.alignments is None or phone.selection is None:
+        return None
+    rows = phone.alignments
+    aligned = sum(row.status == "aligned" for row in rows)
+    sizes = [row.phone_width * row.phone_height / 1e6 for row in rows if row.phone_width and row.phone_height]
+    megapixels = float(np.median(sizes)) if sizes else None
+    patches_a_pair = _ratio(counts.accepted, len(rows))
+    return Yield(
+        pairs=len(rows),
+        aligned=aligned,
+        patch_px=_side(phone),
+        megapixels=megapixels,
+        windows_a_pair=_ratio(counts.windows, len(rows)),
+        patches_a_pair=patches_a_pair,
+        patches_an_aligned_pair=_ratio(counts.accepted, aligned),
+        patches_a_megapixel=None if patches_a_pair is None else _ratio(patches_a_pair, megapixels),
+    )
+
+
+def _ratio(part: float, whole: float | None) -> float | None:
+    return part / whole if whole else None
+
+
+def _side(phone: PhoneRun) -> int:
+    with as_written(phone.file(SELECTION)):
+        return int(_told(phone, "params")["size_px"])

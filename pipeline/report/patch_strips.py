@@ -1,0 +1,179 @@
+"""The patches that the page shows of each phone: a sample that nobody chose, and the worst that were kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dpedtool.dataset.errors import DpedtoolError, Rejection
+from dpedtool.dataset.names import drawn
+from dpedtool.dataset.photos.files import decode_image
+from dpedtool.dataset.schema import Patch
+from dpedtool.dataset.shards import Extent, read_extent
+from dpedtool.dataset.tables import read_frame
+from dpedtool.pipeline.report.inline_pictures import PagePicture, data_uri
+from dpedtool.pipeline.report.results import PhoneRun, Run
+
+SHOWN = 12
+"""Patches of the sample, and of those that are worst by what the mode keeps patches by."""
+ALSO_SHOWN = 6
+"""Of those that are worst by the other measure."""
+_COLUMNS = ["patch_id", "pair_id", "mode", "ncc", "best_ncc", "residual_px", "residual_error_px", "shard"]
+_EXTENTS = ["phone_offset", "phone_bytes", "dslr_offset", "dslr_bytes"]
+
+
+@dataclass(frozen=True)
+class ShownPatch:
+    """A patch that was kept."""
+
+    patch_id: str
+    pair_id: str
+    phone: PagePicture
+    dslr: PagePicture
+    ncc: float | None
+    """Of the two images as they are stored; None where one has a single grey value."""
+    residual_px: float | None
+    """The shift that is left between them; None where it cannot be measured."""
+    residual_error_px: float | None
+    """Its standard error, in the direction that the window tells least about."""
+
+    @property
+    def figures(self) -> str:
+        """NCC and shift in words and px."""
+        ncc = "NCC not measured" if self.ncc is None else f"NCC {self.ncc:.3f}"
+        return f"{ncc}, {self._shift}"
+
+    @property
+    def _shift(self) -> str:
+        if self.residual_px is None:
+            return "shift not measured"
+        error = "" if self.residual_error_px is None else f" ± {self.residual_error_px:.2f}"
+        return f"shifted by {self.residual_px:.2f}{error} px"
+
+
+@dataclass(frozen=True)
+class PatchGroup:
+    """Patches that were chosen alike."""
+
+    title: str
+    words: str
+    """How they were chosen, as a sentence."""
+    patches: tuple[ShownPatch, ...]
+
+
+@dataclass(frozen=True)
+class PhonePatches:
+    """What is shown of one phone."""
+
+    name: str
+    note: str
+    """Why nothing is shown, as a sentence; else empty."""
+    has_pairs: bool
+    """Whether there are pairs, which the page lists; imported patches have none."""
+    groups: tuple[PatchGroup, ...]
+
+
+@dataclass(frozen=True)
+class _Criterion:
+    """What makes a patch the worst."""
+
+    column: str
+    ascending: bool
+    title: str
+    words: str
+
+
+_SHIFT = _Criterion(
+    "residual_px",
+    False,
+    "Worst kept: still shifted",
+    "The largest sub-pixel shifts, in px of the phone, that are left between the two images of a patch, largest first.",
+)
+_NCC = _Criterion(
+    "agreement",
+    True,
+    "Worst kept: least alike",
+    "The lowest correlations (NCC) of the two images of a patch in grey, lowest first{}.",
+)
+
+
+def patch_samples(run: Run) -> tuple[PhonePatches, ...]:
+    """Choose the patches of every phone and read their images.
+
+    Which are in the sample follows from their names alone. The worst are those with the largest shift left, and, of
+    the others, those with the lowest NCC; in mode `dped`, which keeps patches by their NCC, it is the other way round.
+
+    Raises
+    ------
+    DpedtoolError
+        A table or a shard is missing or damaged.
+
+    """
+    return tuple(_of_phone(phone) for phone in run.phones)
+
+
+def _of_phone(phone: PhoneRun) -> PhonePatches:
+    if not phone.patch_table.is_file():
+        return PhonePatches(phone.name, "No patches were cut: the stage patches has not run.", False, ())
+    kept = read_frame(phone.patch_table, Patch, [*_COLUMNS, *_EXTENTS], where={"status": "accepted"})
+    if kept.empty:
+        return PhonePatches(phone.name, "No patch was kept, so there is none to look at.", False, ())
+    kept["agreement"] = kept["ncc"].where(kept["mode"] != "dped", kept["best_ncc"])
+    groups = [
+        PatchGroup(title, words, tuple(_shown(row, phone.name) for _, row in rows.iterrows()))
+        for title, words, rows in _chosen(kept.sort_values("patch_id"))
+        if len(rows)
+    ]
+    return PhonePatches(phone.name, "", phone.pairs is not None, tuple(groups))
+
+
+def _chosen(kept: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """Title, words and rows of every group; `kept` is sorted by name."""
+    sample = kept[kept["patch_id"].isin(drawn(kept["patch_id"], SHOWN))]
+    words = f"{len(sample)} of {len(kept):,} patches that were kept, drawn by the digests of their names."
+    moved = bool((kept["mode"] == "dped").any())
+    first, second = (_NCC, _SHIFT) if moved else (_SHIFT, _NCC)
+    worst = _worst(kept, first, SHOWN)
+    also = _worst(kept.drop(worst.index), second, ALSO_SHOWN)
+    without = ", of those that are not shown above"
+    return [
+        ("A random sample", words, sample),
+        (first.title, first.words.format(""), worst),
+        (second.title, second.words.format(without), also),
+    ]
+
+
+def _worst(kept: pd.DataFrame, criterion: _Criterion, most: int) -> pd.DataFrame:
+    measured = kept.dropna(subset=[criterion.column])
+    return measured.sort_values(criterion.column, ascending=criterion.ascending, kind="stable").head(most)
+
+
+def _shown(row: pd.Series[Any], phone: str) -> ShownPatch:
+    name = row["patch_id"]
+    return ShownPatch(
+        name,
+        row["pair_id"],
+        _picture(row, "phone", f"Patch {name} as {phone} took it"),
+        _picture(row, "dslr", f"Patch {name} as the DSLR took it"),
+        *(_or_none(row[column]) for column in ("agreement", "residual_px", "residual_error_px")),
+    )
+
+
+def _or_none(value: float | None) -> float | None:
+    return None if value is None or np.isnan(value) else float(value)
+
+
+def _picture(row: pd.Series[Any], side: str, alt: str) -> PagePicture:
+    shard, extent = Path(row["shard"]), Extent(int(row[f"{side}_offset"]), int(row[f"{side}_bytes"]))
+    try:
+        content = read_extent(shard, extent)
+        height, width = decode_image(content, shard).shape[:2]
+    except (OSError, Rejection) as error:
+        raise DpedtoolError(
+            f"Patch {row['patch_id']} cannot be read from {shard} ({error}): cut the patches again."
+        ) from None
+    return PagePicture(data_uri(content), width, height, alt)

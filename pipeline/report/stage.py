@@ -1,0 +1,108 @@
+"""Stage report: the page on a whole run, its figures for machines, and the pictures of the pairs beside it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.io import write_json, write_text
+from dpedtool.dataset.params import Params
+from dpedtool.pipeline.report.before_after import network_examples
+from dpedtool.pipeline.report.overview.charted import overview_content, run_content
+from dpedtool.pipeline.report.overview.figures import figures
+from dpedtool.pipeline.report.page import FILES, PAGE, render
+from dpedtool.pipeline.report.pairs.details import remove_pairs, show_pairs
+from dpedtool.pipeline.report.pairs.inline_pairs import embedded
+from dpedtool.pipeline.report.pairs.rows import pair_rows, reason_words
+from dpedtool.pipeline.report.patch_strips import patch_samples
+from dpedtool.pipeline.report.results import Run
+
+FIGURES = "report.json"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written."""
+
+    page: Path
+    reasons: list[str]
+    """Why pairs could not be shown as they should, empty for the others; none where no pictures were asked for."""
+
+
+def write_report(
+    results: Path,
+    out: Path,
+    params: Params,
+    *,
+    pictures: bool = True,
+    single_file: bool = False,
+    workers: int = 1,
+    scheduler: str | None = None,
+    params_folder: Path | None = None,
+) -> Report:
+    """Write `out/report.html`, `out/report.json` and, beside them, the pictures that the page loads.
+
+    Parameters
+    ----------
+    results
+        Folder that holds what the stages wrote, as dvc.yaml names it: pairs/, aligned/, patches/, splits/, models/,
+        evaluations/, records/. What is not there is said to be so on the page.
+    out
+        Folder of the report. Pictures of an earlier report that are still right are kept.
+    params
+        Parameters of the run, of which the page tells.
+    pictures
+        Whether pairs can be looked at; without, the page has the figures alone, and pictures of an earlier report stay.
+    single_file
+        Whether all is put into the page, in place of the folder beside it.
+    workers, scheduler
+        As `dpedtool.pipeline.runner.run` takes them.
+    params_folder
+        Folder of the params file, to which paths in it have been made relative; None: there is none.
+
+    Raises
+    ------
+    DpedtoolError
+        There is nothing at `results`; a file is damaged; or the pictures are too large for one page.
+
+    """
+    if not results.is_dir():
+        raise DpedtoolError(f"There is no folder {results}: name the one that holds pairs/, aligned/ and the others.")
+    run = Run(results, params, params_folder)
+    told = figures(run)
+    folder = out / FILES / "pairs"
+    shown = show_pairs(run, folder, workers=workers, scheduler=scheduler) if pictures else {}
+    rows = [asdict(row) for row in pair_rows(run, shown)]
+    context = {
+        "title": _title(params, run),
+        "overview": overview_content(told),
+        "run": run_content(told, params),
+        "pairs": {
+            "rows": rows,
+            "empty": _without_pairs(run),
+            "reasons": reason_words(),
+            "has_pictures": pictures,
+            "embedded": embedded(folder, shown) if single_file else None,
+        },
+        "patches": patch_samples(run),
+        "network": network_examples(run),
+    }
+    text = render(context)
+    write_json(out / FIGURES, {**told, "pairs": rows})
+    write_text(out / PAGE, text)
+    if single_file:
+        remove_pairs(folder)
+    return Report(out / PAGE, [row.reason for row in shown.values()])
+
+
+def _without_pairs(run: Run) -> str:
+    """Why there may be nothing to list."""
+    if any(phone.imported for phone in run.phones):
+        return "There are no pairs: imported patches have no photos."
+    return "There are no pairs: no photo of this run was found, or the stage pair has not run."
+
+
+def _title(params: Params, run: Run) -> str:
+    phones = ", ".join(phone.name for phone in run.phones)
+    return f"{phones} beside {params.captures.reference}" if phones else "No phone"

@@ -1,0 +1,207 @@
+"""The verdict on an aligned pair: votes, gates and causes by hand, blur along a line measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from dpedtool.dataset.errors import Rejection
+from dpedtool.dataset.params import AlignParams
+from dpedtool.pipeline.align.verdict import blur_evenness, check_blur, judge
+from dpedtool.pipeline.measure.registration import FEWEST_OFF_PLANE, Registration
+from dpedtool.pipeline.measure.residuals import Search
+
+PARAMS = AlignParams()
+SHAPE = (336, 400)
+"""Room for windows at 8, 40, ... in both directions."""
+GOOD = Registration(
+    dslr_from_phone=np.eye(3),
+    phone_keypoints=1000,
+    dslr_keypoints=1000,
+    matches=500,
+    inliers=450,
+    turn_deg=0.0,
+    reprojection_px=0.4,
+    off_plane=0,
+)
+
+
+def windows(step: int = 32) -> Search:
+    """Windows all over the crop, every one of them right to 0.05 px."""
+    ys, xs = (np.arange(8, side - 64 - 8 + 1, step) for side in SHAPE)
+    places = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
+    count = len(places)
+    return Search(
+        places=places,
+        step=step,
+        shifts=np.tile([0.03, 0.04], (count, 1)),
+        ncc=np.full(count, 0.98),
+        ncc_here=np.full(count, 0.975),
+        at_edge=np.zeros(count, bool),
+    )
+
+
+def with_moved(chosen: np.ndarray) -> Search:
+    """The chosen windows found four px farther right."""
+    found = windows()
+    shifts, here = found.shifts.copy(), found.ncc_here.copy()
+    shifts[chosen], here[chosen] = (4.0, 0.0), 0.4
+    return replace(found, shifts=shifts, ncc_here=here)
+
+
+def reason(found: Search, registration: Registration = GOOD, params: AlignParams = PARAMS) -> str:
+    with pytest.raises(Rejection) as rejected:
+        judge(found, registration, SHAPE, params)
+    assert rejected.value.detail.endswith(".")
+    return rejected.value.reason
+
+
+# What passes
+
+
+def test_windows_at_their_place_pass_without_a_mask() -> None:
+    passed = judge(windows(), GOOD, SHAPE, PARAMS)
+    assert not passed.mask.any()
+    assert passed.mask.shape == (11, 13)  # 336 / 32 and 400 / 32, rounded up
+    assert passed.cell == 32
+    assert passed.residual.median_px == pytest.approx(0.05)
+    assert passed.residual.p95_px == pytest.approx(0.05)
+    assert passed.residual.windows == passed.residual.textured == len(windows().places)
+
+
+def test_a_thing_that_moved_is_masked_and_left_out_of_the_figures() -> None:
+    places = windows().places
+    thing = (places[:, 0] <= 72) & (places[:, 1] <= 72)
+    passed = judge(with_moved(thing), GOOD, SHAPE, PARAMS)
+    # Windows at 8, 40 and 72 lie mostly on the cells 0 to 3, and share the outer ones with windows that are right.
+    votes = np.zeros((2, 11, 13), int)
+    for (x, y), amiss in zip(places, thing, strict=True):
+        votes[int(amiss), (y + 16) // 32 : (y + 80) // 32, (x + 16) // 32 : (x + 80) // 32] += 1
+    np.testing.assert_array_equal(passed.mask, (votes[1] > 0) & (votes[1] >= votes[0]))
+    np.testing.assert_array_equal(passed.mask[:3, :3], True)
+    assert not passed.mask[4:].any()
+    assert not passed.mask[:, 4:].any()
+    assert passed.residual.p95_px == pytest.approx(0.05)
+    assert passed.residual.textured < len(places)
+
+
+def test_one_stray_window_among_right_ones_is_outvoted() -> None:
+    places = windows().places
+    stray = (places == (136, 136)).all(axis=1)
+    assert stray.sum() == 1
+    assert not judge(with_moved(stray), GOOD, SHAPE, PARAMS).mask.any()
+
+
+def test_a_window_that_shows_another_thing_counts_as_amiss() -> None:
+    found = windows()
+    ncc = found.ncc.copy()
+    thing = (found.places <= 40).all(axis=1)
+    ncc[thing] = 0.3
+    here = np.where(thing, 0.2, found.ncc_here)
+    assert judge(replace(found, ncc=ncc, ncc_here=here), GOOD, SHAPE, PARAMS).mask[:2, :2].all()
+
+
+# What does not
+
+
+def test_too_few_textured_windows_prove_nothing() -> None:
+    found = windows()
+    few = PARAMS.min_windows - 1
+    some = Search(
+        found.places[:few], found.step, found.shifts[:few], found.ncc[:few], found.ncc_here[:few], found.at_edge[:few]
+    )
+    assert reason(some) == "low_texture"
+
+
+def test_windows_too_unlike_to_measure_on_prove_nothing() -> None:
+    found = windows()
+    dim = np.full(len(found.places), 0.85)
+    assert reason(replace(found, ncc=dim, ncc_here=dim)) == "low_texture"
+
+
+@pytest.mark.parametrize(("changed", "limit"), [("median", "half"), ("p95", "5 %")])
+def test_shifts_beyond_the_limits_are_misaligned(changed: str, limit: str) -> None:
+    found = windows()
+    shifts = found.shifts.copy()
+    chosen = np.arange(len(shifts)) % (1 if changed == "median" else 10) == 0
+    shifts[chosen] = (0.95, 0.0)
+    params = replace(PARAMS, max_residual_px=0.5, max_p95_px=0.9)
+    with pytest.raises(Rejection, match=limit) as rejected:
+        judge(replace(found, shifts=shifts), GOOD, SHAPE, params)
+    assert rejected.value.reason == "misaligned"
+
+
+def test_the_cause_is_named() -> None:
+    """Too few windows are right; what the matches say tells why."""
+    found = with_moved(np.arange(len(windows().places)) % 10 < 9)
+    assert reason(found) == "moving_object"
+    assert reason(found, replace(GOOD, off_plane=200)) == "parallax"
+    assert reason(found, replace(GOOD, inliers=249)) == "wrong_pair"
+    # A few matches on epipolar lines come by chance.
+    assert reason(found, replace(GOOD, matches=60, inliers=50, off_plane=FEWEST_OFF_PLANE - 1)) == "moving_object"
+    assert reason(found, replace(GOOD, off_plane=124)) == "moving_object"
+
+
+def test_windows_that_are_neither_right_nor_amiss_are_misaligned() -> None:
+    found = windows()
+    vague = np.full(len(found.places), 0.6)
+    assert reason(replace(found, ncc=vague, ncc_here=vague)) == "misaligned"
+
+
+# Blur
+
+
+def texture(seed: int = 0) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(size=(300, 400)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 1.5)
+    return 128 + 40 * smooth / smooth.std()
+
+
+def moved_along(image: np.ndarray, length: int, angle_deg: float) -> np.ndarray:
+    """The mean of the image along a line of so many px."""
+    kernel = np.zeros((2 * length + 1, 2 * length + 1), np.float32)
+    end = length / 2 * np.array([np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))])
+    for share in np.linspace(-1, 1, 16 * length):
+        x, y = np.rint(length + share * end).astype(int)
+        kernel[y, x] += 1
+    return cv2.filter2D(image, -1, kernel / kernel.sum())
+
+
+def test_equal_images_are_blurred_evenly_whatever_their_brightness() -> None:
+    assert blur_evenness(texture(), texture()) == pytest.approx(1, abs=1e-5)
+    assert blur_evenness(texture(), 0.5 * texture() + 20) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("sigma", [1.0, 2.0, 4.0])
+def test_round_blur_is_even(sigma: float) -> None:
+    assert blur_evenness(cv2.GaussianBlur(texture(), (0, 0), sigma), texture()) > 0.85
+
+
+@pytest.mark.parametrize("angle", [0, 30, 90, 135])
+def test_blur_along_a_line_is_seen_in_either_image(angle: float) -> None:
+    sharp = texture()
+    evenness = [blur_evenness(moved_along(sharp, length, angle), sharp) for length in (3, 6, 12)]
+    assert evenness[0] > evenness[1] > evenness[2]
+    assert evenness[2] < PARAMS.min_blur_evenness
+    assert evenness[2] < 0.3
+    assert blur_evenness(sharp, moved_along(sharp, 12, angle)) == pytest.approx(evenness[2], rel=1e-6)
+
+
+def test_lines_all_in_one_direction_are_no_blur() -> None:
+    """A fence, in both photos: what one keeps of the other counts, not what there is."""
+    fence = moved_along(texture(), 12, 90)
+    assert blur_evenness(fence, fence) == pytest.approx(1, abs=1e-4)
+
+
+def test_flat_images_tell_nothing_of_blur() -> None:
+    assert blur_evenness(np.full((64, 64), 7, np.float32), np.full((64, 64), 9, np.float32)) == 1.0
+
+
+def test_the_gate_on_blur() -> None:
+    check_blur(PARAMS.min_blur_evenness, PARAMS)
+    with pytest.raises(Rejection, match="blurred along a line") as rejected:
+        check_blur(PARAMS.min_blur_evenness - 0.01, PARAMS)
+    assert rejected.value.reason == "motion_blur"

@@ -1,0 +1,102 @@
+"""What a stage says when it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dpedtool.dataset.schema import Alignment, Pair
+from dpedtool.pipeline.commands.summary import MOST_LINES, MOST_PHOTOS, say_alignments, say_pairs
+from dpedtool.pipeline.pair.synchronisation import synchronisation
+
+
+def pair(name: str, reason: str = "") -> Pair:
+    return Pair(
+        pair_id=name, phone="p", status="unpaired" if reason else "paired", reason=reason, detail=f"{name} is alone."
+    )
+
+
+def alignment(name: str, residual: float | None = None, reason: str = "", masked: float = 0) -> Alignment:
+    bad = "failed" if reason in Alignment.RETRIED else "rejected"
+    return Alignment(
+        pair_id=name,
+        phone="p",
+        scene_id="s",
+        status=bad if reason else "aligned",
+        reason=reason,
+        detail=f"{name} is {bad}." if reason else "",
+        phone_path=Path("a"),
+        dslr_path=Path("b"),
+        phone_sha256="",
+        dslr_sha256="",
+        residual_px=residual,
+        masked=None if reason else masked,
+        key="k",
+    )
+
+
+def say(rows: list[Pair], note: str) -> None:
+    say_pairs(rows, note, synchronisation(rows, 2.0))
+
+
+def test_pairs_and_those_without_a_mate(capsys: pytest.CaptureFixture[str]) -> None:
+    say([pair("a"), pair("b", "no_dslr_photo"), pair("c")], "paired by equal file names")
+    assert capsys.readouterr().out == (
+        "2 pairs, paired by equal file names.\n1 photo without a mate (1 no_dslr_photo):\n  b: b is alone.\n"
+    )
+
+
+def test_many_lone_photos_are_cut_short(capsys: pytest.CaptureFixture[str]) -> None:
+    say([pair(f"p{index:02d}", "no_dslr_photo") for index in range(MOST_PHOTOS + 3)], "paired by equal file names")
+    out = capsys.readouterr().out.splitlines()
+    assert len(out) == 2 + MOST_PHOTOS + 1
+    assert out[-1] == "  and 3 more, in the table."
+
+
+def test_one_pair_is_singular(capsys: pytest.CaptureFixture[str]) -> None:
+    say([pair("a")], "one pair of photos")
+    assert capsys.readouterr().out == "1 pair, one pair of photos.\n"
+
+
+def test_alignments_with_their_median_and_reasons_by_number(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [alignment("a", 0.2), alignment("b", 0.4), alignment("c", 9.0)]
+    rows += [alignment("e", reason="few_matches"), alignment("f", reason="parallax")]
+    rows += [alignment("g", reason="parallax"), alignment("h", reason="unreadable_photo")]
+    say_alignments(rows)
+    assert capsys.readouterr().out.splitlines() == [
+        "Aligned 3 of 7 pairs; median residual 0.40 px.",
+        "3 pairs rejected (2 parallax, 1 few_matches):",
+        "  e: e is rejected.",
+        "  f: f is rejected.",
+        "  g: g is rejected.",
+        "1 pair failed (1 unreadable_photo):",
+        "  h: h is failed.",
+    ]
+
+
+def test_pairs_with_masked_parts_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [alignment("a", 0.1, masked=0.2), alignment("b", 0.1), alignment("c", reason="parallax")]
+    say_alignments(rows)
+    assert "1 pair has masked parts, which show parallax or motion." in capsys.readouterr().out.splitlines()
+    say_alignments([*rows, alignment("d", 0.1, masked=0.01)])
+    assert "2 pairs have masked parts, which show parallax or motion." in capsys.readouterr().out.splitlines()
+    say_alignments(rows[1:])
+    assert "masked" not in capsys.readouterr().out
+
+
+def test_nothing_aligned_claims_no_residual(capsys: pytest.CaptureFixture[str]) -> None:
+    say_alignments([alignment("a", reason="worker_lost")])
+    assert capsys.readouterr().out == "Aligned 0 of 1 pair.\n1 pair failed (1 worker_lost):\n  a: a is failed.\n"
+
+
+def test_a_rejected_pairs_residual_does_not_count(capsys: pytest.CaptureFixture[str]) -> None:
+    say_alignments([alignment("a", 0.5), alignment("b", 9.0, reason="misaligned")])
+    assert "median residual 0.50 px" in capsys.readouterr().out
+
+
+def test_many_failures_are_cut_short_with_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    say_alignments([alignment(f"p{index}", reason="few_matches") for index in range(MOST_LINES + 5)])
+    out = capsys.readouterr().out.splitlines()
+    assert len(out) == 2 + MOST_LINES + 1
+    assert out[-1] == "  and 5 more, in the table."

@@ -1,0 +1,384 @@
+"""Whole photos in stripes of rows: what the network makes of them in one piece, in as much memory as was said."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dpedtool.dataset.errors import Rejection
+from dpedtool.training.enhance import memory, whole_photo
+from dpedtool.training.enhance.feature_map import FeatureMap, Scratch, open_scratch
+from dpedtool.training.enhance.memory import Need, Plan
+from dpedtool.training.enhance.streams import Chain, EachRow, Residual, Statistics, convolution
+from dpedtool.training.enhance.whole_photo import Settings, enhance_image, enhance_photo, plan
+from dpedtool.training.networks.generators import Architecture, Generator
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+CPU = torch.device("cpu")
+EXACT, HALF = Settings(CPU, "float32"), Settings(CPU, "bfloat16")
+LEVEL = 1 / 255
+SAME = 1e-4 * LEVEL
+
+KINDS = {
+    "instance norm": {},
+    "no blocks": {"blocks": 0},
+    "one channel": {"channels": 1, "blocks": 1},
+    "batch norm": {"norm": "batch"},
+    "batch norm, no blocks": {"norm": "batch", "blocks": 0},
+    "SRCNN": {"network": "srcnn"},
+}
+
+
+def generator(**fields) -> Generator:
+    """A network whose norms, unlike new ones, scale, shift and have statistics of their own."""
+    torch.manual_seed(1)
+    model = Architecture(**{"channels": 8, "blocks": 2, **fields}).build()
+    for module in model.modules():
+        if isinstance(module, nn.InstanceNorm2d | nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.uniform_(module.bias, -0.5, 0.5)
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -1, 1)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    return model.eval()
+
+
+def noise(height: int, width: int, seed: int = 0) -> Tensor:
+    return torch.rand(3, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def in_one_piece(model: Generator, image: Tensor) -> Tensor:
+    with torch.inference_mode():
+        whole: Tensor = model(image[None])[0]
+    return whole
+
+
+def rows_of(image: Tensor) -> Tensor:
+    return image.permute(1, 2, 0)
+
+
+def pushed(stream, rows: Tensor, heights: list[int]) -> Tensor:
+    """What a stream gives of rows that come in stripes of these heights."""
+    given = [stream.push(part) for part in rows.split(heights)]
+    last = stream.finish()
+    return torch.cat([part for part in (*given, last) if part is not None and len(part)])
+
+
+# Exactness
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("stripe_px", [1, 50, 170, 10**6])
+def test_in_stripes_it_is_the_same_as_in_one_piece(monkeypatch, kind: str, stripe_px: int) -> None:
+    monkeypatch.setattr(whole_photo, "STRIPE_PX", stripe_px)
+    model, image = generator(**KINDS[kind]), noise(37, 17)
+    torch.testing.assert_close(enhance_image(model, image, EXACT), in_one_piece(model, image), rtol=0, atol=SAME)
+
+
+def test_it_is_nearer_to_the_truth_than_the_usual_way() -> None:
+    """Both round, the sums of the statistics most of all, which are gathered in float64 here."""
+    model, image = generator(channels=16), noise(200, 300)
+    with torch.inference_mode():
+        truth = generator(channels=16).double()(image[None].double())[0]
+    ours = (enhance_image(model, image, EXACT) - truth).abs()
+    assert ours.max() < SAME
+    assert ours.mean() <= 1.5 * (in_one_piece(model, image) - truth).abs().mean()
+
+
+def test_tiles_would_change_the_picture() -> None:
+    """What the stripes are for: the upper half by itself is another picture than the upper half of the whole."""
+    model, image = generator(), noise(64, 64) * torch.linspace(0.1, 1, 64)[:, None]
+    alone = enhance_image(model, image[:, :32], EXACT)
+    whole = enhance_image(model, image, EXACT)[:, :32]
+    assert (alone - whole)[:, :16].abs().max() > 5 * LEVEL
+
+
+def test_a_plain_photo_is_not_drowned_by_the_rounding_of_bfloat16() -> None:
+    """Channels that lie far from 0 and hardly vary, which instance norm enlarges."""
+    model = generator(channels=16)
+    nn.init.constant_(model.blocks[0].conv1.bias, 30)
+    nn.init.constant_(model.blocks[1].conv2.bias, -30)
+    image = 0.5 + 0.01 * noise(60, 80)
+    away = enhance_image(model, image, HALF) - in_one_piece(model, image)
+    assert away.abs().max() < LEVEL
+
+
+def test_bfloat16_is_within_a_grey_level(texture) -> None:
+    model = generator(channels=16)
+    photo = texture(160, 200)
+    exact, half = (enhance_photo(model, photo, settings).astype(int) for settings in (EXACT, HALF))
+    assert np.abs(exact - half).max() == 1
+
+
+def test_where_nothing_multiplies_bfloat16_only_the_maps_are_of_it(monkeypatch, texture) -> None:
+    model, photo = generator(channels=16), texture(60, 80)
+    exact, half = (enhance_photo(model, photo, settings).astype(int) for settings in (EXACT, HALF))
+    monkeypatch.setattr(whole_photo, "has_bfloat16", lambda _: False)
+    stored = enhance_photo(model, photo, HALF).astype(int)
+    assert 0 < np.abs(stored - exact).mean() < np.abs(half - exact).mean()
+
+
+def test_a_photo_is_rounded_and_cut_to_what_files_hold() -> None:
+    model = generator()
+    nn.init.constant_(model.tail.bias, 1.2)
+    photo = np.random.default_rng(0).integers(0, 256, (31, 23, 3), np.uint8)
+    image = torch.from_numpy(photo[..., ::-1].copy()).permute(2, 0, 1).float() / 255
+    expected = in_one_piece(model, image).clamp(0, 1).mul(255).round().permute(1, 2, 0).flip(-1).numpy()
+    enhanced = enhance_photo(model, photo, EXACT)
+    assert enhanced.dtype == np.uint8
+    assert 255 in enhanced
+    # Where a value is just between two levels, rounding errors decide.
+    assert (enhanced != expected).mean() < 0.001
+
+
+def test_the_bytes_do_not_depend_on_the_memory(tmp_path: Path, texture) -> None:
+    model, photo = generator(), texture(90, 70)
+    whole = plan(model.architecture, (70, 90), HALF)
+    pieces = [Plan(whole.memory, 1, rows) for rows in (0, 1, 40, 89)]
+    with_file = replace(HALF, scratch=tmp_path)
+    expected = enhance_photo(model, photo, HALF)
+    for planned in pieces:
+        np.testing.assert_array_equal(enhance_photo(model, photo, with_file, planned), expected)
+    assert not list(tmp_path.iterdir())
+
+
+def test_progress_is_told_from_start_to_end() -> None:
+    shares: list[float] = []
+    enhance_photo(generator(), np.zeros((100, 50, 3), np.uint8), EXACT, tell=shares.append)
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < 0.3
+    assert shares[-1] == 1
+
+
+# Streams
+
+
+@pytest.mark.parametrize("channels", [3, 16])
+@pytest.mark.parametrize("side", [1, 3, 5, 9])
+@pytest.mark.parametrize("heights", [[12], [1] * 12, [1, 5, 6], [9, 3]])
+def test_a_convolution_in_stripes(channels: int, side: int, heights: list[int]) -> None:
+    torch.manual_seed(0)
+    layer = nn.Conv2d(5, channels, side, padding=side // 2)
+    image = torch.rand(5, 12, 7)
+    with torch.inference_mode():
+        made = pushed(convolution(layer, torch.float32), rows_of(image), heights)
+        torch.testing.assert_close(made, rows_of(layer(image[None])[0]), rtol=0, atol=1e-6)
+
+
+def test_a_photo_lower_than_the_kernel() -> None:
+    layer = nn.Conv2d(2, 16, 9, padding=4)
+    image = torch.rand(2, 2, 3)
+    with torch.inference_mode():
+        made = pushed(convolution(layer, torch.float32), rows_of(image), [1, 1])
+        torch.testing.assert_close(made, rows_of(layer(image[None])[0]), rtol=0, atol=1e-6)
+
+
+def test_a_residual_adds_the_row_that_belongs_there() -> None:
+    layer = nn.Conv2d(16, 16, 3, padding=1)
+    image = torch.rand(16, 9, 4)
+    with torch.inference_mode():
+        stream = Residual(Chain([convolution(layer, torch.float32), convolution(layer, torch.float32)]))
+        expected = layer(layer(image[None]))[0] + image
+        torch.testing.assert_close(pushed(stream, rows_of(image), [4, 1, 4]), rows_of(expected), rtol=0, atol=1e-6)
+
+
+def test_what_a_chain_holds_back_passes_through_the_rest_of_it() -> None:
+    chain = Chain([convolution(nn.Conv2d(1, 16, 3, padding=1), torch.float32), EachRow(lambda rows: rows * 0 + 2)])
+    with torch.inference_mode():
+        assert pushed(chain, torch.rand(5, 3, 1), [2, 3]).tolist() == torch.full((5, 3, 16), 2.0).tolist()
+
+
+def test_statistics_by_hand() -> None:
+    statistics = Statistics()
+    for row in ([1.0, 2.0], [3.0, 6.0]):
+        statistics.push(torch.tensor(row).reshape(1, 2, 1))
+    mean, variance = statistics.mean_and_variance()
+    assert (mean.item(), variance.item()) == (3.0, 3.5)
+
+
+def test_statistics_far_from_zero_keep_their_variance() -> None:
+    values = 1000 + torch.rand(40, 30, 2, generator=torch.Generator().manual_seed(0))
+    statistics = Statistics()
+    for part in values.split(7):
+        statistics.push(part)
+    mean, variance = statistics.mean_and_variance()
+    truth = values.double().flatten(0, 1)
+    torch.testing.assert_close(mean.double(), truth.mean(0), rtol=1e-7, atol=0)
+    torch.testing.assert_close(variance.double(), truth.var(0, correction=0), rtol=1e-5, atol=0)
+
+
+def test_statistics_of_nothing_are_a_mistake() -> None:
+    with pytest.raises(RuntimeError, match="no row"):
+        Statistics().mean_and_variance()
+
+
+# Feature maps
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rows", [0, 3, 10])
+def test_a_feature_map_gives_back_what_was_written(tmp_path: Path, dtype: torch.dtype, rows: int) -> None:
+    values = torch.rand(10, 4, 5).to(dtype)
+    with open_scratch(tmp_path / "made" / "if missing") as scratch:
+        one, other = (FeatureMap((10, 4, 5), dtype, rows=rows, scratch=scratch, device=CPU) for _ in range(2))
+        for start in range(0, 10, 4):
+            one.write(start, values[start : start + 4])
+            other.write(start, -values[start : start + 4].float())
+        for start, stop in ((0, 10), (2, 5), (3, 4), (9, 10), (5, 5)):
+            assert one.read(start, stop, CPU).equal(values[start:stop])
+            assert other.read(start, stop, CPU).equal(-values[start:stop])
+
+
+def test_rows_without_a_place_are_a_mistake() -> None:
+    with pytest.raises(ValueError, match="2 of 3 rows"):
+        FeatureMap((3, 1, 1), torch.float32, rows=1, scratch=None, device=CPU)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full to write to")
+def test_a_device_that_is_full_is_one_sentence(tmp_path: Path) -> None:
+    with Path("/dev/full").open("r+b", buffering=0) as full:
+        scratch = Scratch(full, tmp_path)
+        values = FeatureMap((2, 3, 4), torch.float32, rows=1, scratch=scratch, device=CPU)
+        with pytest.raises(Rejection, match=f"scratch file in {tmp_path} cannot grow .No space left") as caught:
+            values.write(0, torch.zeros(2, 3, 4))
+    assert caught.value.reason == "too_little_disk"
+
+
+@pytest.mark.skipif(resource is None, reason="this system limits no files")
+@pytest.mark.parametrize("room", [0, 100, 8000, 8192, 12_000, 16_383])
+def test_a_full_disk_is_one_sentence(tmp_path: Path, room: int) -> None:
+    """Wherever in a stripe the space ends."""
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        with pytest.raises(Rejection, match="cannot grow") as caught:
+            fill_a_scratch_file(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert caught.value.reason == "too_little_disk"
+
+
+def fill_a_scratch_file(folder: Path) -> None:
+    """Write four rows of 4096 bytes."""
+    with open_scratch(folder) as scratch:
+        values = FeatureMap((4, 64, 16), torch.float32, rows=0, scratch=scratch, device=CPU)
+        for row in range(4):
+            values.write(row, torch.zeros(1, 64, 16))
+
+
+def test_a_scratch_file_that_lost_its_end_is_one_sentence(tmp_path: Path) -> None:
+    with open_scratch(tmp_path) as scratch:
+        values = FeatureMap((2, 3, 4), torch.float32, rows=0, scratch=scratch, device=CPU)
+        values.write(0, torch.zeros(1, 3, 4))
+        with pytest.raises(Rejection, match=r"cannot be read \(its end is missing\)"):
+            values.read(0, 2, CPU)
+
+
+# Memory
+
+PROCESS = 500 * 10**6
+NEED = Need((1000, 2000), map_row=10**6, stripes=50 * 10**6)
+"""2 MP: maps of 2 GB; the network takes 68 MB beside them, a codec 42 MB; with the process 568 MB."""
+
+
+@pytest.fixture
+def much_memory(monkeypatch) -> None:
+    monkeypatch.setattr(memory, "free_memory", lambda: 10**11)
+
+
+@pytest.mark.usefixtures("much_memory")
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        (2568 * 10**6, Plan(2568 * 10**6, 0, 2000)),
+        (3000 * 10**6, Plan(2568 * 10**6, 0, 2000)),
+        (2567 * 10**6, Plan(2567 * 10**6, 1 * 10**6, 1999)),
+        (1000 * 10**6, Plan(1000 * 10**6, 1568 * 10**6, 432)),
+        (568 * 10**6, Plan(568 * 10**6, 2000 * 10**6, 0)),
+    ],
+)
+def test_what_does_not_fit_goes_to_the_scratch_file(tmp_path: Path, limit: int, expected: Plan) -> None:
+    assert NEED.plan(PROCESS, limit, tmp_path) == expected
+
+
+@pytest.mark.usefixtures("much_memory")
+@pytest.mark.parametrize(
+    ("limit", "has_file", "expected"),
+    [
+        (567 * 10**6, True, "1000x2000 px take at least 0.57 GB of memory, and --max-memory allows 0.56 GB."),
+        (
+            2567 * 10**6,
+            False,
+            "1000x2000 px take at least 2.57 GB of memory (with a scratch file 0.57 GB), "
+            "and --max-memory allows 2.56 GB.",
+        ),
+    ],
+)
+def test_too_little_memory_is_refused_with_the_least_that_would_do(
+    tmp_path: Path, limit: int, has_file: bool, expected: str
+) -> None:
+    with pytest.raises(Rejection) as caught:
+        NEED.plan(PROCESS, limit, tmp_path if has_file else None)
+    assert (caught.value.reason, caught.value.detail) == ("too_little_memory", expected)
+
+
+@pytest.mark.parametrize("limit", [None, 1500 * 10**6])
+def test_no_more_is_taken_than_is_free(tmp_path: Path, monkeypatch, limit: int | None) -> None:
+    monkeypatch.setattr(memory, "_held", lambda: 400 * 10**6)
+    monkeypatch.setattr(memory, "free_memory", lambda: 1000 * 10**6)
+    assert NEED.plan(PROCESS, limit, tmp_path) == Plan(1300 * 10**6, 1268 * 10**6, 732)
+    with pytest.raises(Rejection) as caught:
+        NEED.plan(PROCESS, limit, None)
+    assert caught.value.detail.endswith(", and 1.30 GB are free: close other programs.")
+
+
+@pytest.mark.usefixtures("much_memory")
+def test_too_little_disk_is_refused_before_anything_is_written(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(memory.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10**9})())
+    folder = tmp_path / "not yet there"
+    with pytest.raises(Rejection) as caught:
+        NEED.plan(PROCESS, 568 * 10**6, folder)
+    assert caught.value.reason == "too_little_disk"
+    assert caught.value.detail == (
+        f"1000x2000 px take 2.57 GB of memory, or a scratch file of 2.00 GB in {folder}, where 1.00 GB are free: "
+        "name another folder, or allow more memory."
+    )
+    assert not folder.exists()
+    assert NEED.plan(PROCESS, 1600 * 10**6, folder).scratch == 968 * 10**6
+
+
+@pytest.mark.usefixtures("much_memory")
+def test_maps_are_two_and_only_for_instance_norm() -> None:
+    size = (4032, 3024)
+    two_maps = 2 * 4032 * 3024 * 64
+    stripe = (8 + 8) * 4032 * 64 * 4
+    photo = PROCESS + 9 * 4032 * 3024
+    exact, half = (replace(settings, process=PROCESS) for settings in (EXACT, HALF))
+    assert plan(Architecture(), size, exact).memory == photo + 7 * stripe + two_maps * 4
+    assert plan(Architecture(), size, half).memory == photo + 7 * stripe + two_maps * 2
+    assert plan(Architecture(channels=32, blocks=2), size, half).memory == photo + 7 * stripe + two_maps
+    for other in (Architecture(blocks=0), Architecture(network="srcnn")):
+        assert plan(other, size, exact).memory == PROCESS + max(9 * 4032 * 3024 + 7 * stripe, 21 * 4032 * 3024)
+    # Without statistics to wait for, all blocks are at work at a time.
+    assert plan(Architecture(norm="batch"), size, exact).memory == photo + (7 + 12) * stripe
+
+
+def test_what_the_process_takes_is_measured_once_and_rounded_up(monkeypatch) -> None:
+    monkeypatch.setattr(memory, "_held", lambda: 445 * 10**6)
+    settings = Settings(CPU, "float32")
+    assert settings.process == 600 * 10**6
+    monkeypatch.setattr(memory, "_held", lambda: 300 * 10**6)
+    assert (settings.process, Settings(CPU, "float32").process) == (600 * 10**6, memory.PROCESS)

@@ -1,0 +1,151 @@
+"""What a row of alignments means: transforms and masks survive the table, borders lie where they should."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dpedtool.dataset.schema import Alignment
+from dpedtool.dataset.tables import read_rows, write_rows
+from dpedtool.pipeline.geometry.aligned import (
+    dslr_from_phone,
+    from_patches,
+    is_in_phone,
+    is_masked,
+    map_points,
+    mask,
+    mask_columns,
+    transform,
+    transform_columns,
+)
+from dpedtool.pipeline.geometry.homographies import Box, transform_points
+from dpedtool.pipeline.geometry.transform import Field, Transform
+
+HOMOGRAPHY = np.array([[1.8, 0.05, 12.0], [-0.04, 1.82, -7.0], [1e-5, -2e-5, 1.0]])
+POINTS = np.array([[0.0, 0.0], [319.5, 239.5], [639.0, 17.25]])
+CELLS = np.zeros((4, 5), bool)
+CELLS[1, 2] = True
+
+
+def aligned(**columns: object) -> Alignment:
+    """A crop of 150 x 120 px at (10, 20): cells of 32 px, five a row, four rows."""
+    crop = {"crop_x": 10, "crop_y": 20, "crop_width": 150, "crop_height": 120}
+    known = {"dslr_from_phone": tuple(HOMOGRAPHY.ravel().tolist()), "field": None, **mask_columns(CELLS, 32)}
+    return Alignment(
+        pair_id="a",
+        phone="phone",
+        scene_id="1",
+        status="aligned",
+        phone_path=Path("p.jpg"),
+        dslr_path=Path("d.jpg"),
+        phone_sha256="0",
+        dslr_sha256="1",
+        phone_width=640,
+        phone_height=480,
+        key="k",
+        **crop | known | columns,
+    )
+
+
+def stored(row: Alignment, folder: Path) -> Alignment:
+    write_rows(folder / "alignments.parquet", Alignment, [row])
+    return read_rows(folder / "alignments.parquet", Alignment)[0]
+
+
+# Transforms
+
+
+@pytest.mark.parametrize("terms", [None, 10, 21])
+def test_a_transform_survives_the_table(terms: int | None, tmp_path: Path) -> None:
+    coefficients = np.random.default_rng(0).normal(size=(terms, 2)) if terms else None
+    mapping = Transform(HOMOGRAPHY, Field((640, 480), coefficients) if terms else None)
+    row = stored(aligned(**transform_columns(mapping)), tmp_path)
+    again = transform(row)
+    np.testing.assert_array_equal(again.homography, HOMOGRAPHY)
+    assert (again.field is None) == (terms is None)
+    np.testing.assert_array_equal(map_points(row, POINTS), mapping(POINTS))
+    assert dslr_from_phone(row, (319.5, 239.5)) == pytest.approx(tuple(mapping(POINTS)[1]), abs=1e-12)
+
+
+def test_columns_by_hand() -> None:
+    field = Field((640, 480), np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
+    columns = transform_columns(Transform(np.eye(3), field))
+    assert columns == {"dslr_from_phone": (1, 0, 0, 0, 1, 0, 0, 0, 1), "field": (1, 2, 3, 4, 5, 6)}
+    assert transform_columns(Transform(np.eye(3)))["field"] is None
+    # At the middle of the longer side's end u = 1: the field moves by (1 + 3, 2 + 4).
+    row = aligned(**columns)
+    np.testing.assert_allclose(map_points(row, np.array([[639.5, 239.5]])), [[643.5, 245.5]], atol=1e-12)
+
+
+def test_the_rim_belongs_to_the_photo() -> None:
+    row = aligned()
+    assert is_in_phone(row, (-0.5, 479.5))
+    assert is_in_phone(row, (639.5, -0.5))
+    assert not is_in_phone(row, (639.6, 0))
+    assert not is_in_phone(row, (0, -0.6))
+
+
+# Masks
+
+
+@pytest.mark.parametrize("width", [1, 32, 33, 150, 257])
+@pytest.mark.parametrize("height", [1, 31, 64, 120])
+def test_the_bits_of_a_mask_survive_the_table(width: int, height: int, tmp_path: Path) -> None:
+    shape = -(-height // 32), -(-width // 32)
+    cells = np.random.default_rng(width + height).random(shape) < 0.4
+    columns = mask_columns(cells, 32)
+    row = stored(aligned(crop_width=width, crop_height=height, **columns), tmp_path)
+    np.testing.assert_array_equal(mask(row), cells)
+    assert row.masked == pytest.approx(cells.mean())
+    assert len(row.mask) == -(-cells.size // 8)
+
+
+def test_bits_by_hand() -> None:
+    cells = np.array([[True, False, False, True, False], [False, True, False, False, False]])
+    columns = mask_columns(cells, 16)
+    assert columns == {"mask": bytes([0b10010010, 0b00000000]), "mask_cell_px": 16, "masked": 0.3}
+
+
+# The masked cell spans x 74..105 and y 52..83 of the phone photo.
+@pytest.mark.parametrize(
+    ("box", "touches"),
+    [
+        (Box(74, 52, 32, 32), True),
+        (Box(42, 52, 32, 32), False),  # ends at 73
+        (Box(43, 52, 32, 32), True),  # ends at 74
+        (Box(105, 83, 10, 10), True),
+        (Box(106, 83, 10, 10), False),
+        (Box(105, 84, 10, 10), False),
+        (Box(74, 20, 32, 32), False),  # ends at 51
+        (Box(74, 20, 32, 33), True),
+        (Box(90, 60, 1, 1), True),
+        (Box(10, 20, 150, 120), True),
+        (Box(10, 84, 150, 56), False),
+    ],
+)
+def test_a_box_that_touches_a_masked_cell_is_masked(box: Box, touches: bool) -> None:
+    assert is_masked(aligned(), box) == touches
+
+
+def test_nothing_is_masked_without_masked_cells() -> None:
+    assert not is_masked(aligned(**mask_columns(np.zeros((4, 5), bool), 32)), Box(10, 20, 150, 120))
+
+
+def test_a_row_without_a_mask_is_a_broken_table() -> None:
+    with pytest.raises(ValueError, match="lacks a value"):
+        mask(aligned(mask=None))
+
+
+def test_a_window_gets_the_homography_that_the_transform_is_there() -> None:
+    """A homography and a linear field are one homography; a bend of 40 px over the frame is flattened to 0.05 px."""
+    linear = Field((640, 480), np.array([[0.5, -0.25], [2.0, 0.0], [0.0, 1.0]]))
+    bent = Field((640, 480), np.array([[0.5, -0.25], [2.0, 0.0], [0.0, 1.0], [3, 0], [0, 2], [1, 1]]))
+    corners, inside = np.array([[100, 40], [300, 200]]), np.array([[0.0, 0.0], [59, 59], [10, 20], [30, 59]])
+    for field, tolerance in ((None, 1e-9), (linear, 1e-9), (bent, 0.06)):
+        row = aligned(**transform_columns(Transform(HOMOGRAPHY, field)))
+        for corner, found in zip(corners, from_patches(row, corners, 60), strict=True):
+            assert found[2, 2] == 1
+            expected = map_points(row, inside + corner)
+            np.testing.assert_allclose(transform_points(found, inside), expected, atol=tolerance)

@@ -1,0 +1,124 @@
+"""The user's list of pairs: what it may look like, and what each defect of it is answered with."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.io import read_json
+from dpedtool.dataset.params import PairParams, load_params
+from dpedtool.dataset.schema import Pair
+from dpedtool.dataset.tables import read_rows
+from dpedtool.pipeline.cli import main
+from dpedtool.pipeline.pair.pair_list import read_pair_list
+from dpedtool.pipeline.pair.stage import pair_folders
+
+PHONES = [Path("phone", name) for name in ("a.jpg", "b.jpg", "c.jpg", "c.png", "é 1.jpg")]
+DSLRS = [Path("dslr", name) for name in ("x.jpg", "y.tif", "z,1.jpg")]
+
+
+def listed(folder: Path, content: str | bytes) -> dict[str, str]:
+    path = folder / "pairs.csv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return {PHONES[phone].name: DSLRS[dslr].name for phone, dslr in read_pair_list(path, PHONES, DSLRS).items()}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "phone,dslr\na.jpg,y.tif\nb.jpg,x.jpg\n",
+        "phone,dslr\r\na,y\r\nb,x",
+        b"\xef\xbb\xbfphone,dslr\na,y\nb,x\n",
+        " phone , note, dslr \n\n  a , first,  y\n , ,\nb,,x,more\n",
+        'dslr,phone\n"y.tif","a"\nx,b\n',
+    ],
+    ids=["names", "stems, CRLF", "byte order mark", "spaces, blank lines, other columns", "other order, quotes"],
+)
+def test_lists_that_say_the_same(tmp_path: Path, content: str | bytes) -> None:
+    assert listed(tmp_path, content) == {"a.jpg": "y.tif", "b.jpg": "x.jpg"}
+
+
+def test_names_with_commas_spaces_and_accents(tmp_path: Path) -> None:
+    assert listed(tmp_path, 'phone,dslr\né 1,"z,1"\nc.png,x\n') == {"é 1.jpg": "z,1.jpg", "c.png": "x.jpg"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "first line .* must name the columns phone and dslr.*holds nothing"),
+        ("Handy,dslr\na,x\n", "must name the columns .*holds Handy, dslr"),
+        ("phone;dslr\na;x\n", "separated by a comma.*holds phone;dslr"),
+        ("phone,phone,dslr\na,b,x\n", "each once"),
+        ("phone,dslr\n\n", "lists no pair"),
+        ("phone,dslr\na,x\na.jpg,y\n", "^Line 3 of .* names a.jpg, as line 2 does already"),
+        ("phone,dslr\na,x\n\nb,x.jpg\n", "^Line 4 of .* names x.jpg, as line 2 does already"),
+        ("phone,dslr\na,w.jpg\n", "^Line 2 of .* names 'w.jpg', but dslr holds no such photo"),
+        ("phone,dslr\nA.JPG,x\n", "^Line 2 of .* names 'A.JPG', but phone holds no such photo"),
+        ("phone,dslr\nc,x\n", "^Line 2 of .* names 'c', of which phone holds more than one: add the suffix"),
+        ("phone,dslr\na\n", "^Line 2 of .* names no photo in the column dslr"),
+        ("phone,dslr\n,x\n", "^Line 2 of .* names no photo in the column phone"),
+        ("phone,dslr\na,../dslr/x.jpg\n", r"^Line 2 of .* names '\.\./dslr/x\.jpg': write the file name alone"),
+        ("phone,dslr\n/etc/passwd,x\n", "^Line 2 of .* names '/etc/passwd': write the file name alone"),
+        ("phone,dslr\n..,x\n", r"^Line 2 of .* names '\.\.', but phone holds no such photo"),
+        ("phone,dslr\na,..\\x.jpg\n", "^Line 2 of .*write the file name alone"),
+        ('phone,dslr\n"a"b,x\n', "^Line 2 of .* is no line of a CSV file"),
+        ("phone,dslr\né,x\n".encode("latin-1"), "is not in UTF-8"),
+    ],
+)
+def test_each_defect_is_one_sentence(tmp_path: Path, content: str | bytes, words: str) -> None:
+    with pytest.raises(DpedtoolError, match=words) as refused:
+        listed(tmp_path, content)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_list_that_is_not_there(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.csv", tmp_path):
+        with pytest.raises(DpedtoolError, match=rf"{re.escape(str(path))} cannot be read"):
+            read_pair_list(path, PHONES, DSLRS)
+
+
+# In the stage
+
+
+def test_the_list_goes_before_names_and_the_rest_has_its_reason(tmp_path: Path, captures: Path) -> None:
+    (tmp_path / "list-phone.csv").write_text("phone,dslr\na,b\nb,a\n")
+    rows = pair_folders(captures / "phone", captures / "dslr", PairParams(csv=str(tmp_path / "list-{phone}.csv"))).rows
+    found = [(row.pair_id, row.scene_id, row.matched_by, row.reason) for row in rows]
+    assert found == [
+        ("phone--a", "b", "csv", ""),
+        ("phone--b", "a", "csv", ""),
+        ("phone--c", None, None, "not_in_csv"),
+        ("phone--d", None, None, "not_in_csv"),
+        ("phone--missing--c", "c", None, "not_in_csv"),
+        ("phone--missing--d", "d", None, "not_in_csv"),
+    ]
+
+
+def test_the_parameter_is_relative_to_the_params_file(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("pair: {csv: lists/pairs.csv}")
+    assert load_params(tmp_path / "params.yaml").pair.csv == str(tmp_path / "lists/pairs.csv")
+    assert load_params(tmp_path / "params.yaml", ("pair.csv=here.csv",)).pair.csv == "here.csv"
+    assert load_params(tmp_path / "params.yaml", ("pair.csv=null",)).pair.csv is None
+
+
+@pytest.mark.parametrize("command", [["pair"], ["align", "--no-images", "--workers", "1"]])
+def test_the_option_of_the_commands(tmp_path: Path, captures: Path, command: list[str]) -> None:
+    (tmp_path / "pairs.csv").write_text("phone,dslr\na,a\n")
+    words = [*command, captures / "phone", captures / "dslr", "--csv", tmp_path / "pairs.csv", "-o", tmp_path / "out"]
+    done = CliRunner().invoke(main, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    assert "1 pair, paired by the list" in done.output
+    assert "6 photos without a mate (6 not_in_csv)" in done.output
+    assert [row.pair_id for row in read_rows(tmp_path / "out/pairs.parquet", Pair) if row.matched_by] == ["phone--a"]
+    assert read_json(tmp_path / "out/synchronisation.json")["unpaired"] == {"not_in_csv": 6}
+
+
+def test_the_option_needs_two_folders(tmp_path: Path, captures: Path) -> None:
+    words = ["align", captures / "phone/a.jpg", captures / "dslr/a.jpg", "--csv", "x.csv", "-o", tmp_path / "out"]
+    done = CliRunner().invoke(main, [str(word) for word in words])
+    assert done.exit_code == 2
+    assert "name the two folders" in done.output

@@ -1,0 +1,126 @@
+"""Figures of a release, against small tables by hand."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from release_rig import PARAMS, figures_of
+from split_rig import frame, write_patches
+
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.io import write_json
+from dpedtool.dataset.schema import EXCLUDED, Frame, Patch, Photo
+from dpedtool.dataset.tables import read_rows, write_rows
+from dpedtool.pipeline.release.description import Description
+from dpedtool.pipeline.release.documents.card import card
+from dpedtool.pipeline.release.documents.statistics import figures
+
+SELECTION = {
+    "pairs": {
+        "all": 5,
+        "aligned": 4,
+        "rejected": 1,
+        "failed": 0,
+        "reasons": {"parallax": 1},
+        "dslr_sizes": [{"width": 900, "height": 600, "photos": 4}],
+    },
+    "params": {"mode": "strict"},
+    "by": {"brightness": [{"from": 0, "to": 50, "windows": 4, "accepted": 1}]},
+}
+
+
+def photo(one: Frame, split: str, **changes: object) -> Photo:
+    same = ("pair_id", "phone", "scene_id", "phone_path", "dslr_path", "phone_sha256", "dslr_sha256", "thumbnail")
+    facts = {name: getattr(one, name) for name in (*same, "accepted")}
+    facts |= {"group": one.scene_id, "split": split, "drawn_by": "seed 0", "near_minutes": 30.0, "near_keypoints": 12}
+    return Photo(**{**facts, **changes})
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Path:
+    """Phone a: three pairs with 2, 1 and 3 patches, the last excluded; one without; one not aligned."""
+    frames = [frame("s1"), frame("s2", accepted=1, phone_width=800), frame("s3", accepted=3), frame("s4", accepted=0)]
+    table = write_patches(tmp_path / "patches", "a", frames)
+    residuals = iter([0.05, 0.07, 1.5, 0.0, 0.0, 0.0])
+    rows = [
+        replace(row, residual_px=next(residuals), ncc=0.9) if row.status == "accepted" else row
+        for row in read_rows(table, Patch)
+    ]
+    write_rows(table, Patch, rows)
+    write_json(table.parent / "selection.json", SELECTION)
+    sides = [photo(frames[0], "train"), photo(frames[1], "train", group="s1"), photo(frames[3], "test")]
+    gone = photo(frame("s9"), "test", status="absent")
+    out = photo(frames[2], EXCLUDED, group="", reason="two_sides")
+    write_rows(Photo.table_in(tmp_path / "splits"), Photo, [*sides, gone, out])
+    return tmp_path
+
+
+def test_the_figures_are_those_counted_by_hand(tables: Path) -> None:
+    found = figures(tables / "splits", {"a": tables / "patches" / "a"})
+    phone = found["phones"]["a"]
+    assert phone["alignment"] == {"pairs": 5, "aligned": 4, "rejected": 1, "failed": 0, "reasons": {"parallax": 1}}
+    assert phone["photos"] == {
+        "phone": [{"width": 640, "height": 480, "photos": 1}, {"width": 800, "height": 480, "photos": 1}],
+        "dslr": [{"width": 900, "height": 600, "photos": 4}],
+    }
+    assert (phone["pairs"], phone["windows"], phone["accepted"], phone["released"]) == (4, 10, 6, 3)
+    assert phone["patches_a_pair"] == 1.2
+    assert phone["rejected"] == {"low_ncc": 4}
+    assert phone["residual_px"]["measured"] == 3
+    assert phone["residual_px"]["histogram"][0] == {"from": 0.0, "to": 0.1, "patches": 2}
+    assert phone["residual_px"]["histogram"][-1] == {"from": 1.0, "to": 2.0, "patches": 1}
+    assert phone["residual_px"]["quantiles"]["median"] == 0.07
+    assert phone["residual_px"]["quantiles"]["largest"] == 1.5
+    assert phone["ncc"]["5 %"] == 0.9
+    assert phone["splits"]["train"] == {"scenes": 2, "groups": 1, "pairs": 2, "patches": 3}
+    assert phone["splits"]["test"] == {"scenes": 0, "groups": 0, "pairs": 0, "patches": 0}
+    assert (phone["selection"], phone["limits"]) == (SELECTION["by"], SELECTION["params"])
+    assert found["splits"]["train"]["scenes"] == 2
+    assert found["excluded"] == {"scenes": 1, "groups": 0, "pairs": 1, "patches": 3, "reasons": {"two_sides": 1}}
+    assert found["groups"] == {"groups": 1, "of_several_scenes": 1, "most_scenes": 2}
+    assert (found["drawn_by"], found["near_minutes"], found["near_keypoints"]) == ("seed 0", 30, 12)
+
+
+def test_alignments_may_be_unknown_and_the_figures_are_json(tables: Path) -> None:
+    write_json(tables / "patches/a/selection.json", {key: SELECTION[key] for key in SELECTION if key != "pairs"})
+    found = figures(tables / "splits", {"a": tables / "patches" / "a"})
+    assert found["phones"]["a"]["alignment"] is None
+    assert found["phones"]["a"]["patches_a_pair"] == 1.5
+    assert "dslr" not in found["phones"]["a"]["photos"]
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_a_phone_without_patches_has_figures(tmp_path: Path) -> None:
+    write_patches(tmp_path, "a", [])
+    write_json(tmp_path / "a" / "selection.json", {})
+    write_rows(Photo.table_in(tmp_path / "splits"), Photo, [])
+    found = figures(tmp_path / "splits", {"a": tmp_path / "a"})
+    assert found["phones"]["a"]["residual_px"] == {
+        "measured": 0,
+        "not_measured": 0,
+        "quantiles": {},
+        "histogram": [],
+    }
+    assert found["phones"]["a"]["patches_a_pair"] is None
+    assert found["groups"]["most_scenes"] == 0
+
+
+def test_a_missing_table_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DpedtoolError, match=r"photos\.parquet"):
+        figures(tmp_path, {"a": tmp_path / "a"})
+
+
+def test_the_card_shows_these_figures_and_the_tests_others_of_the_same_form(tables: Path) -> None:
+    found = figures(tables / "splits", {"a": tables / "patches" / "a"})
+    usual = figures_of([{"phone": "a", "split": "train", "pair_id": "a-s1"}])
+    assert set(found) == set(usual) - {"cameras", "simulated"}
+    for name in ("alignment", "photos", "residual_px"):
+        assert set(found["phones"]["a"][name]) == set(usual["phones"]["a"][name])
+    assert set(found["phones"]["a"]) == set(usual["phones"]["a"])
+    counts = {"a": {"train": 3, "validation": 0, "test": 0}}
+    text = card(Description(params=PARAMS, counts=counts, figures=found, files=[], encoded=0, photos=[]))
+    assert "| a | 5 | 4 | 10 | 6 | 60.0 % | 1.2 |" in text.splitlines()
+    assert "| a | 0.052 | 0.06 | 0.07 | 0.785 | 1.214 | 1.357 | 1.471 | 1.5 | 0 |" in text.splitlines()

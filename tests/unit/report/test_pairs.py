@@ -1,0 +1,243 @@
+"""The list of pairs: every one, the worst first, with what each stage left of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dpedtool.dataset import tables
+from dpedtool.dataset.params import CapturesParams, Params
+from dpedtool.dataset.schema import Alignment, Pair, Patch, Photo, Row, Sample, Score, Shown, columns
+from dpedtool.dataset.tables import write_rows
+from dpedtool.pipeline.report import results as run_module
+from dpedtool.pipeline.report.pairs.contract import PairRow
+from dpedtool.pipeline.report.pairs.rows import pair_rows
+from dpedtool.pipeline.report.results import Run
+from dpedtool.pipeline.report.script_data import as_script_data
+
+HOSTILE = "<img src=x onerror=alert(1)>.jpg"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path / "results", Params(captures=CapturesParams(root="x", reference="dslr", phones=("p", "q"))))
+
+
+def photos(name: str = "a.jpg") -> dict[str, Any]:
+    return {
+        "phone_path": Path("/photos/p") / name,
+        "dslr_path": Path("/photos/dslr/d.jpg"),
+        "phone_sha256": "1",
+        "dslr_sha256": "2",
+    }
+
+
+def pair(pair_id: str, status: str = "paired", phone: str = "p", **more: Any) -> Pair:
+    return Pair(pair_id=pair_id, phone=phone, status=status, **{"scene_id": "scene", **photos(), **more})
+
+
+def alignment(pair_id: str, status: str = "aligned", phone: str = "p", **more: Any) -> Alignment:
+    return Alignment(pair_id=pair_id, phone=phone, scene_id="scene", status=status, key="k", **{**photos(), **more})
+
+
+def window(pair_id: str, x: int | None, status: str = "accepted", **more: Any) -> Patch:
+    return Patch(
+        patch_id=f"{pair_id}-{x}",
+        pair_id=pair_id,
+        phone="p",
+        scene_id="scene",
+        status=status,
+        x=x,
+        params_sha256="",
+        key="",
+        **photos(),
+        **more,
+    )
+
+
+def sample(pair_id: str, number: int) -> Sample:
+    places = {"phone_offset": 0, "phone_bytes": 1, "dslr_offset": 2, "dslr_bytes": 3}
+    return Sample(
+        patch_id=f"{pair_id}-{number}",
+        pair_id=pair_id,
+        phone="p",
+        scene_id="scene",
+        split="test",
+        shard=Path("/shard.tar"),
+        **places,
+    )
+
+
+def score(patch_id: str, before: float, after: float) -> Score:
+    known = {"patch_id": patch_id, "psnr_before": before, "psnr_after": after}
+    return Score(**{spec.name: known.get(spec.name, 0.5) for spec in columns(Score)})
+
+
+def photo(pair_id: str, split: str, status: str = "present") -> Photo:
+    return Photo(
+        pair_id=pair_id,
+        phone="p",
+        scene_id="scene",
+        group="scene",
+        status=status,
+        split=split,
+        thumbnail=b"",
+        accepted=1,
+        drawn_by="",
+        near_minutes=1,
+        near_keypoints=8,
+        **photos(),
+    )
+
+
+def write(run: Run, folder: str, *rows: Row) -> None:
+    write_rows(type(rows[0]).table_in(run.results / folder), type(rows[0]), rows)
+
+
+def seen(
+    pair_id: str, certain_p95_px: float | None = None, certain: int | None = None, amiss: int | None = None
+) -> Shown:
+    """What was made of a pair for the page."""
+    measured = {"certain_p95_px": certain_p95_px, "certain": certain, "amiss": amiss}
+    return Shown(pair_id=pair_id, phone="p", status="shown", pictures=3, bytes=1, key="k", **measured)
+
+
+def by_id(run: Run, *shown: Shown) -> dict[str, PairRow]:
+    found = {row.pair_id: row for row in shown}
+    return {row.id: row for row in pair_rows(Run(run.results, run.params), found)}
+
+
+def test_the_worst_come_first(run: Run) -> None:
+    names = ["good", "fair", "poor-b", "poor-a", "unmeasured", "rejected", "failed", "waiting"]
+    write(run, "pairs/p", *(pair(name) for name in names))
+    write(run, "pairs/q", pair("alone", "unpaired", "q", reason="no_dslr_photo", detail="It has no mate."))
+    write(
+        run,
+        "aligned/p",
+        alignment("good", residual_px=0.3, residual_p95_px=0.4),
+        alignment("fair", residual_px=0.1, residual_p95_px=0.7),
+        alignment("poor-b", residual_px=0.1, residual_p95_px=0.9),
+        alignment("poor-a", residual_px=0.1, residual_p95_px=0.9),
+        alignment("unmeasured"),
+        alignment("rejected", "rejected", reason="parallax", detail="Much depth.", residual_p95_px=3.0),
+        alignment("failed", "failed", reason="worker_lost", detail="Killed."),
+    )
+    rows = pair_rows(run, {})
+    order = ["failed", "rejected", "alone", "waiting", "unmeasured", "poor-a", "poor-b", "fair", "good"]
+    assert [row.id for row in rows] == order
+    assert [row.status for row in rows[:4]] == ["failed", "rejected", "unpaired", "paired"]
+    assert [(row.reason, row.detail) for row in rows[:3]] == [
+        ("worker_lost", "Killed."),
+        ("parallax", "Much depth."),
+        ("no_dslr_photo", "It has no mate."),
+    ]
+
+
+def test_what_is_certain_ranks_aligned_pairs(run: Run) -> None:
+    """A sky makes the 95th percentile of the table large; only where nothing is certain does that rank a pair."""
+    p95 = {"sky": 1.6, "shifted": 0.9, "flat": 0.5, "moved": 0.3, "good": 0.2, "plain": 0.1}
+    write(run, "pairs/p", *(pair(name) for name in p95))
+    write(run, "aligned/p", *(alignment(name, residual_px=0.1, residual_p95_px=p95[name]) for name in p95))
+    shown = [
+        seen("sky", 0.3, 100, 5),
+        seen("shifted", 0.7, 200, 0),
+        seen("flat", None, 4, 0),
+        seen("moved", 0.1, 90, 10),
+        seen("good", 0.1, 200, 0),
+        # All of its four windows that tell anything are amiss, which may be chance.
+        seen("plain", None, 0, 4),
+    ]
+    rows = by_id(run, *shown)
+    assert list(rows) == ["moved", "shifted", "flat", "sky", "good", "plain"]
+    assert [name for name, row in rows.items() if row.ranks_by_amiss] == ["moved"]
+    assert list(by_id(run)) == ["sky", "shifted", "flat", "moved", "good", "plain"]
+
+
+def test_a_row_says_what_every_stage_left(run: Run) -> None:
+    write(run, "pairs/p", pair("a", phone_path=Path("/photos/p") / HOSTILE))
+    measured = {"residual_px": 0.04, "residual_p95_px": 0.123456, "at_place": 0.9, "coverage": 0.8, "masked": 0.1}
+    row = alignment("a", **measured, note="A damaged profile.", phone_path=Path("/photos/p") / HOSTILE)
+    write(run, "aligned/p", row)
+    write(run, "patches/p", window("a", 0), window("a", 10), window("a", 20, "rejected", reason="flat"))
+    write_rows(run.results / "splits" / "p.parquet", Sample, [sample("a", 0), sample("a", 10)])
+    write(run, "splits", photo("a", "test"), photo("b", "train", "absent"))
+    write(run, "evaluations/p", score("a-0", 20.0, 24.0), score("a-10", 22.0, 25.0), score("gone", 1.0, 1.0))
+    assert by_id(run, seen("a", 0.05, 200, 3))["a"] == PairRow(
+        id="a",
+        phone="p",
+        scene="scene",
+        phone_file=HOSTILE,
+        dslr_file="d.jpg",
+        status="aligned",
+        reason="",
+        detail="A damaged profile.",
+        split="test",
+        residual_px=0.04,
+        residual_p95_px=0.1235,
+        certain_p95_px=0.05,
+        certain=200,
+        amiss=3,
+        at_place=0.9,
+        coverage=0.8,
+        masked=0.1,
+        windows=3,
+        accepted=2,
+        psnr_before_db=21.0,
+        psnr_after_db=24.5,
+        pictures=True,
+    )
+
+
+def test_equal_patches_of_infinite_psnr_have_no_say(run: Run) -> None:
+    write(run, "pairs/p", pair("a"), pair("b"))
+    write(run, "aligned/p", alignment("a"), alignment("b"))
+    write_rows(run.results / "splits" / "p.parquet", Sample, [sample("a", 0), sample("a", 1), sample("b", 0)])
+    write(run, "evaluations/p", score("a-0", math.inf, 30.0), score("a-1", 20.0, 40.0), score("b-0", math.inf, 31.0))
+    rows = by_id(run)
+    assert (rows["a"].psnr_before_db, rows["a"].psnr_after_db) == (20.0, 35.0)
+    assert (rows["b"].psnr_before_db, rows["b"].psnr_after_db) == (None, 31.0)
+    assert "Infinity" not in as_script_data([asdict(row) for row in rows.values()])
+
+
+def test_the_row_that_says_why_a_pair_gave_no_window_is_none(run: Run) -> None:
+    write(run, "pairs/p", pair("a"), pair("b"), pair("c"))
+    write(run, "aligned/p", alignment("a"), alignment("b"), alignment("c", "rejected", reason="parallax"))
+    write(run, "patches/p", window("a", None, "rejected", reason="small_crop"), window("b", 0, "rejected"))
+    rows = by_id(run)
+    assert [(rows[name].windows, rows[name].accepted) for name in "abc"] == [(0, 0), (1, 0), (None, None)]
+
+
+def test_what_is_missing_is_none(run: Run) -> None:
+    assert pair_rows(run, {}) == []
+    write(run, "pairs/p", pair("a"), pair("alone", "unpaired", phone_path=None, scene_id=None))
+    rows = by_id(run)
+    assert rows["a"].status == "paired"
+    assert (rows["a"].windows, rows["a"].psnr_before_db, rows["a"].split, rows["a"].pictures) == (None, None, "", False)
+    assert (rows["alone"].phone_file, rows["alone"].scene) == ("", "")
+    write(run, "aligned/q", alignment("only-aligned", phone="q"))
+    assert by_id(run)["only-aligned"].status == "aligned"
+    assert by_id(run)["only-aligned"].windows is None
+
+
+def test_sentences_name_photos_without_the_folders_of_the_machine(run: Run) -> None:
+    write(run, "pairs/p", pair("a", "unpaired", detail="/srv/my/captures/p/a.jpg is /home/me/b.jpg."), pair("b"))
+    write(run, "aligned/p", alignment("b", note="/srv/my/captures/p/b.jpg has a damaged profile."))
+    params = Params(captures=CapturesParams(root="/srv/my/captures", phones=("p",)))
+    details = {row.id: row.detail for row in pair_rows(Run(run.results, params), {})}
+    assert details == {"a": "p/a.jpg is b.jpg.", "b": "p/b.jpg has a damaged profile."}
+
+
+def test_the_thumbnails_of_the_split_are_not_read(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(run, "pairs/p", pair("a"))
+    write(run, "splits", photo("a", "test"))
+    read: list[Any] = []
+    whole = tables.read_frame
+    monkeypatch.setattr(run_module, "read_frame", lambda *given: read.append(given[2]) or whole(*given))
+    monkeypatch.setattr(run_module, "read_rows", lambda *given: read.append(given[1]) or tables.read_rows(*given))
+    assert [row.split for row in pair_rows(run, {})] == ["test"]
+    assert ["pair_id", "split"] in read
+    assert Photo not in read

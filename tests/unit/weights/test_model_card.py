@@ -1,0 +1,216 @@
+"""The card beside an ONNX file: what is known, nothing that is not, and no data that becomes markup."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.params import TrainParams, describe
+from dpedtool.training.networks.generators import Architecture
+from dpedtool.training.weights.checkpoint import load_model, save_model
+from dpedtool.training.weights.model_card import ModelCard, read_scores
+from dpedtool.training.weights.onnx_export import export
+
+SHA256 = "ab" * 32
+SCORES = {
+    "image": {"pairs": 3, "psnr_before_db": 17.123, "ms_ssim_before": 0.81, "ssim_before": 0.7}
+    | {"psnr_after_db": None, "ms_ssim_after": 1.0, "ssim_after": 1.0, "psnr_colour_db": None},
+    "batch": {"pairs": 3, "psnr_before_db": 15.0, "ms_ssim_before": 0.82, "ssim_before": 0.7},
+}
+
+
+def training(**params: Any) -> dict[str, Any]:
+    """What `dpedtool.training.train.stage` leaves in a card."""
+    return {
+        "params": {**describe(TrainParams()), **params},
+        "patches": 1200,
+        "validation_patches": 70,
+        "data_sha256": "cd" * 32,
+        "start_sha256": None,
+        "vgg_sha256": None,
+        "best_validation": {"iteration": 900, "psnr_db": 24.567, "ms_ssim": 0.9},
+        "precision": "float32",
+    }
+
+
+def card(known: dict[str, Any] | None = None, **fields: Any) -> ModelCard:
+    usual: dict[str, Any] = {
+        "file": "net.onnx",
+        "architecture": Architecture(),
+        "parameters": 401475,
+        "sha256": SHA256,
+        "scores": None,
+        "licence": None,
+        "clipped": True,
+        "opset": 9,
+        "difference": 2.4e-7,
+    }
+    return ModelCard(known=known or {}, **{**usual, **fields})
+
+
+def head(text: str) -> dict[str, Any]:
+    _, front, _ = text.split("---\n", 2)
+    found = yaml.safe_load(front)
+    assert isinstance(found, dict)
+    return found
+
+
+def row(text: str, name: str) -> str:
+    """The value of a row of a table of two columns."""
+    (value,) = re.findall(rf"^\| {re.escape(name)} \| (.*) \|$", text, re.MULTILINE)
+    return str(value)
+
+
+def test_a_training_is_told_by_preset_data_and_what_was_set_otherwise() -> None:
+    known = {"trained": True, "training": training(batch=4, start="/home/someone/first.safetensors", device="cuda")}
+    text = card(known).as_markdown()
+    assert row(text, "preset") == "fidelity"
+    assert row(text, "set otherwise") == "batch 4"
+    assert row(text, "training patches") == "1200"
+    assert row(text, "PSNR on validation patches") == "24.57 dB"
+    assert row(text, "SHA-256 of the data") == "cd" * 32
+    assert "/home" not in text
+    assert "someone" not in text
+
+
+def test_weights_that_were_gone_on_with_name_the_first_ones() -> None:
+    known = {"training": {**training(), "start_sha256": "ef" * 32}}
+    text = card(known, licence="MIT").as_markdown()
+    assert row(text, "SHA-256 of the first weights") == "ef" * 32
+    assert "whose terms hold as well" in text
+
+
+def test_imported_weights_are_told_by_their_files() -> None:
+    known = {"imported": {"format": "TensorFlow checkpoint V2", "files": [{"name": "iphone.index", "sha256": SHA256}]}}
+    text = card(known).as_markdown()
+    assert row(text, "iphone.index") == SHA256
+    assert card(known).notes()["preset"] == "imported"
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({}, "Nothing is known of it"),
+        (
+            {"trained": False, "reason": "there are no training patches"},
+            "**Never trained**, since there are no training",
+        ),
+        ({"training": "odd", "imported": ["odd"]}, "Nothing is known of it"),
+        ({"training": {"params": {"preset": "mine"}}}, "| preset | mine |"),
+        ({"imported": {"files": ["odd"]}}, "| not known | not known |"),
+    ],
+)
+def test_what_is_not_known_is_not_made_up(known: dict[str, Any], said: str) -> None:
+    assert said in card(known).as_markdown()
+
+
+def test_scores_stand_in_a_table_of_both_protocols() -> None:
+    text = card(scores=SCORES).as_markdown()
+    rows = [line for line in text.splitlines() if re.match(r"\| (image|batch) \|", line)]
+    assert rows == [
+        "| image | 3 | untouched phone image | 17.12 dB | 0.8100 | 0.7000 |",
+        "| image | 3 | this network | none | 1.0000 | 1.0000 |",
+        "| batch | 3 | untouched phone image | 15.00 dB | 0.8200 | 0.7000 |",
+    ]
+    assert "Not given." in card().as_markdown()
+
+
+@pytest.mark.parametrize(
+    ("licence", "expected"),
+    [
+        ("Apache-2.0", {"license": "apache-2.0"}),
+        ("LicenseRef-Mine", {"license": "other", "license_name": "LicenseRef-Mine"}),
+        (None, {}),
+    ],
+)
+def test_the_head_is_what_hubs_read(licence: str | None, expected: dict[str, str]) -> None:
+    text = card(licence=licence).as_markdown()
+    found = head(text)
+    assert {key: value for key, value in found.items() if key.startswith("license")} == expected
+    assert (found["library_name"], found["pipeline_tag"]) == ("onnx", "image-to-image")
+    assert ("None is stated." in text) == (licence is None)
+
+
+def test_only_instance_norm_forbids_tiles() -> None:
+    assert "Give it the whole photo at once" in card().as_markdown()
+    assert "overlap by 36 px" in card(architecture=Architecture(norm="batch")).as_markdown()
+    assert "overlap by 16 px" in card(architecture=Architecture("srcnn")).as_markdown()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "reach"), [(Architecture(channels=2, blocks=2, norm="batch"), 14), (Architecture("srcnn"), 8)]
+)
+def test_tiles_overlap_by_all_that_an_output_depends_on(architecture: Architecture, reach: int) -> None:
+    network = architecture.build().eval().double()
+    with torch.no_grad():
+        # Nothing is lost in a ReLU.
+        for values in network.parameters():
+            values.fill_(0.01)
+    phone = torch.zeros(1, 3, 3, 80, dtype=torch.float64, requires_grad=True)
+    network(phone)[0, 0, 1, 40].backward()
+    assert phone.grad is not None
+    used = phone.grad[0].abs().amax(dim=(0, 1)).nonzero()[:, 0]
+    assert [int(used.min()), int(used.max())] == [40 - reach, 40 + reach]
+    assert f"overlap by {2 * reach} px" in card(architecture=architecture).as_markdown()
+
+
+def test_names_from_data_are_text() -> None:
+    odd = "a|b`c`<script>[x](y)\n# head\n---\n*"
+    known = {"imported": {"format": odd, "files": [{"name": odd, "sha256": "\ud800\x1b[0m"}]}}
+    text = card(known, file=f"{odd}.onnx").as_markdown()
+    text.encode()
+    lines = text.splitlines()
+    assert [line for line in lines if line.startswith("# ")] == [r"# a\|b\`c\`\<script\>\[x\](y) \# head --- \*"]
+    assert lines.count("---") == 2
+    assert "<script>" not in "\n".join(line for line in lines if "InferenceSession" not in line)
+    assert [line.count(" | ") for line in lines if "script" in line and line.startswith("| ")] == [1]
+    card({"training": {"params": {"preset": odd + "\ud800"}}}).notes()["preset"].encode()
+
+
+@pytest.mark.parametrize("scores", [{}, {"image": {}}, {"image": 1, "batch": 2}])
+def test_other_json_is_no_scores(tmp_path: Path, scores: dict[str, Any]) -> None:
+    (tmp_path / "metrics.json").write_text(json.dumps(scores))
+    with pytest.raises(DpedtoolError, match="holds no scores"):
+        read_scores(tmp_path / "metrics.json", SHA256)
+
+
+@pytest.mark.parametrize("weights", [None, {"sha256": "00" * 32}])
+def test_scores_of_other_weights_are_refused(tmp_path: Path, weights: dict[str, str] | None) -> None:
+    (tmp_path / "metrics.json").write_text(json.dumps({**SCORES, "weights": weights}))
+    with pytest.raises(DpedtoolError, match="scores of other weights"):
+        read_scores(tmp_path / "metrics.json", SHA256)
+
+
+def test_scores_of_these_weights_and_of_a_table_are_taken(tmp_path: Path) -> None:
+    for more in ({}, {"weights": {"sha256": SHA256}}):
+        (tmp_path / "metrics.json").write_text(json.dumps({**SCORES, **more}))
+        assert read_scores(tmp_path / "metrics.json", SHA256)["image"] == SCORES["image"]
+
+
+def test_the_six_lines_of_the_card_enhance_a_photo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texture: Any
+) -> None:
+    model = Architecture(channels=4, blocks=1).build()
+    save_model(tmp_path / "net.safetensors", model, {})
+    done = export(tmp_path / "net.safetensors", tmp_path / 'it\'s "mine".onnx')
+    (code,) = re.findall(r"```python\n(.*?)```", done.card.read_text(), re.DOTALL)
+    assert len(code.splitlines()) == 6
+    monkeypatch.chdir(tmp_path)
+    photo = texture(30, 41)
+    cv2.imwrite("photo.png", photo)
+    exec(code.replace("photo.jpg", "photo.png"), {})  # noqa: S102 - the code is ours
+    phone = torch.from_numpy(photo[..., ::-1].copy()).permute(2, 0, 1)[None].float() / 255
+    with torch.inference_mode():
+        wanted = load_model(tmp_path / "net.safetensors")(phone).clamp(0, 1)[0].permute(1, 2, 0).numpy()[..., ::-1]
+    found = cv2.imread("enhanced.png")
+    assert found is not None
+    assert np.abs(found - wanted * 255).max() <= 0.51

@@ -1,0 +1,279 @@
+"""Photos from files through the network to files, one after the other; one that cannot be used stops no other."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import cv2
+import torch
+
+from dpedtool.dataset.errors import DpedtoolError, Rejection
+from dpedtool.dataset.io import lock_folder, remove_leftovers
+from dpedtool.dataset.photos.decoder_messages import collected
+from dpedtool.dataset.photos.files import PhotoFile, list_photos, open_photo
+from dpedtool.dataset.photos.metadata import Metadata, kept_metadata
+from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.writing import Format, check_size, write_photo
+from dpedtool.dataset.places import Place, answering
+from dpedtool.dataset.progress import Reach, showing
+from dpedtool.training.enhance.memory import in_gb
+from dpedtool.training.enhance.side_by_side import side_by_side
+from dpedtool.training.enhance.whole_photo import Settings, enhance_photo, plan
+from dpedtool.training.networks.generators import Generator
+
+COMPARISON = ".compare.jpg"
+Existing = Literal["refuse", "skip", "replace"]
+
+
+@dataclass(frozen=True)
+class Output:
+    """What is written, and where."""
+
+    folder: Path
+    format: Format = "png"
+    quality: int = 95
+    """Of JPEG, 1..100."""
+    metadata: bool = True
+    """Whether the results say of their photos what `kept_metadata` keeps."""
+    gps: bool = False
+    """Whether that holds the position."""
+    compare: bool = False
+    """Whether a picture of before and after is written beside each result."""
+    existing: Existing = "refuse"
+    """Where results are there already: whether nothing is done at all, their photos are left out, or they give way."""
+
+    def result(self, photo: Place) -> Path:
+        """The file of the enhanced photo."""
+        return self.folder / f"{photo.stem}.{self.format}"
+
+    def comparison(self, photo: Place) -> Path:
+        """The file of the picture of before and after."""
+        return self.folder / f"{photo.stem}{COMPARISON}"
+
+    def files(self, photo: Place) -> list[Path]:
+        """All that is written for a photo."""
+        return [self.result(photo), self.comparison(photo)] if self.compare else [self.result(photo)]
+
+
+class Counts(NamedTuple):
+    """How a run went, in photos."""
+
+    enhanced: int
+    asked: int
+    """Those that were to be enhanced."""
+    there: int
+    """Those that were left out, since their results were there."""
+
+
+def enhance_photos(model: Generator, sources: Iterable[Place], settings: Settings, output: Output) -> Counts:
+    """Enhance photos, and say on the error stream what was wrong with which.
+
+    Parameters
+    ----------
+    model
+        On `settings.device`.
+    sources
+        Photos, and folders of photos.
+    settings
+        How they are computed.
+    output
+        What is written.
+
+    Returns
+    -------
+    Counts
+        How it went.
+
+    Raises
+    ------
+    DpedtoolError
+        Before any is read: a folder holds no photos, two results would have one name, a result would replace a photo,
+        results are there and `output.existing` refuses them, or another run writes to the folder.
+    OSError
+        A result cannot be written.
+
+    """
+    photos = find_photos(sources)
+    check_results(photos, output)
+    output.folder.mkdir(parents=True, exist_ok=True)
+    lock = lock_folder(output.folder)
+    try:
+        remaining = without_existing(photos, output)
+        remove_leftovers(output.folder, below=False)
+        enhanced = 0
+        with showing("enhance", len(remaining)) as reach:
+            for index, photo in enumerate(remaining):
+                enhanced += _is_enhanced(model, photo, settings, output, partial(_reach_share, reach, index))
+    finally:
+        os.close(lock)
+    return Counts(enhanced, len(remaining), len(photos) - len(remaining))
+
+
+def _reach_share(reach: Reach, index: int, share: float) -> None:
+    reach(index + share)
+
+
+def find_photos(sources: Iterable[Place]) -> list[Place]:
+    """Return the photos, and those in the folders, in the order given; a file that is named twice once.
+
+    Raises
+    ------
+    DpedtoolError
+        As `list_photos`; a photo that is missing is another's concern.
+
+    """
+    found: dict[Place, Place] = {}
+    for source in sources:
+        with answering(source):
+            photos = list_photos(source) if source.is_dir() else [source]
+        for photo in photos:
+            found.setdefault(_whereabouts(photo), photo)
+    return list(found.values())
+
+
+def _whereabouts(photo: Place) -> Place:
+    """Return the same for all ways to one name of a file; two links to one file have names of their own."""
+    return Path(os.path.realpath(photo.parent), photo.name) if isinstance(photo, Path) else photo
+
+
+def check_results(photos: Sequence[Place], output: Output) -> None:
+    """Refuse results that would have one name, or that would replace a photo.
+
+    Names that differ in capitals alone, or in how accents are composed, are one name on many file systems.
+
+    Raises
+    ------
+    DpedtoolError
+        With both files.
+
+    """
+    owners: dict[str, Place] = {}
+    inputs = {_identity(photo): photo for photo in photos if isinstance(photo, Path)}
+    for photo in photos:
+        for file in output.files(photo):
+            other = owners.setdefault(unicodedata.normalize("NFC", file.name).casefold(), photo)
+            if other is not photo:
+                raise DpedtoolError(
+                    f"{other} and {photo} would both become {file}: rename one, or give them folders of their own."
+                )
+            if (identity := _identity(file)) and (replaced := inputs.get(identity)):
+                raise DpedtoolError(f"{file} would replace the photo {replaced}: write to another folder.")
+
+
+def without_existing(photos: Sequence[Place], output: Output) -> list[Place]:
+    """Return the photos that are to be enhanced, as `output.existing` says of those whose results are there.
+
+    A photo is left out where all its files are there: an interrupted run may have written one of two.
+
+    Raises
+    ------
+    DpedtoolError
+        With the first file that is there, where that is refused.
+
+    """
+    if output.existing == "replace":
+        return list(photos)
+    if output.existing == "skip":
+        return [photo for photo in photos if not all(os.path.lexists(file) for file in output.files(photo))]
+    there = [file for photo in photos for file in output.files(photo) if os.path.lexists(file)]
+    if there:
+        count = f"{len(there)} {'file' if len(there) == 1 else 'files'} of the results"
+        raise DpedtoolError(
+            f"{there[0]} is there already ({count} in all): name another folder, or choose --existing skip, which "
+            "leaves out photos whose results are there, or --existing replace."
+        )
+    return list(photos)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What two names of one file have in common; None where there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _is_enhanced(model: Generator, path: Place, settings: Settings, output: Output, tell: Reach) -> bool:
+    try:
+        _enhance(model, path, settings, output, tell)
+    except Rejection as rejection:
+        _say(path, rejection.detail)
+    except (MemoryError, RuntimeError, cv2.error) as error:
+        if not (lack := lack_of_memory(error)):
+            raise
+        _say(path, lack)
+    else:
+        return True
+    finally:
+        tell(1)
+    return False
+
+
+def _enhance(model: Generator, path: Place, settings: Settings, output: Output, tell: Reach) -> None:
+    _check_names(output.files(path))
+    photo = open_photo(path)
+    size = photo.size
+    check_size(size, output.format)
+    planned = plan(model.architecture, size, settings)
+    if planned.scratch:
+        _say(path, f"{in_gb(planned.scratch)} of what it takes go to a scratch file in {settings.scratch}")
+    before = _decoded(photo)
+    metadata = kept_metadata(photo, size, gps=output.gps) if output.metadata else Metadata()
+    _say(path, metadata.note)
+    after = enhance_photo(model, before, settings, planned, tell)
+    write_photo(output.result(path), after, output.format, quality=output.quality, metadata=metadata)
+    if output.compare:
+        write_photo(output.comparison(path), side_by_side(before, after), "jpg")
+
+
+def _check_names(files: Iterable[Path]) -> None:
+    """Refuse names that the file system does not hold before anything is computed for them.
+
+    Raises
+    ------
+    Rejection
+        `name_too_long`.
+
+    """
+    for file in files:
+        try:
+            file.lstat()
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                why = f"its result would be {file.name}, longer than names may be in {file.parent}: rename the photo"
+                raise Rejection("name_too_long", why) from None
+
+
+def _decoded(photo: PhotoFile) -> Image:
+    """Return the photo's pixels, and say what was amiss with it."""
+    with collected() as messages:
+        image = photo.colour()
+    _say(photo.path, photo.note)
+    _say(photo.path, f"it is damaged ({'; '.join(messages)})." if messages else "")
+    return image
+
+
+def lack_of_memory(error: Exception) -> str:
+    """Say what to do where numpy, OpenCV or torch say that no memory is left; empty where they say something else."""
+    if isinstance(error, torch.OutOfMemoryError) or "CUDA error: out of memory" in str(error):
+        return "the GPU's memory ran out: close other programs that use it, or choose --device cpu"
+    is_opencv = isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem
+    if is_opencv or isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return "the memory ran out: close other programs, or set a limit by --max-memory"
+    return ""
+
+
+def _say(path: Place, text: str) -> None:
+    """Print a sentence on a photo, if there is one, so that it names the photo and has its full stop."""
+    if text:
+        named = text if text.startswith(str(path)) else f"{path}: {text}"
+        print(f"{named.removesuffix('.')}.", file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""Stage evaluate: scores of a network, and pictures of what it does."""

@@ -1,0 +1,191 @@
+"""Stage evaluate: the network on patches that it has not seen, beside the untouched patch and a change of colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dpedtool.dataset.io import write_json
+from dpedtool.dataset.params import EvaluateParams
+from dpedtool.dataset.photos.files import save_image
+from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.progress import track
+from dpedtool.dataset.schema import Score
+from dpedtool.dataset.tables import write_rows
+from dpedtool.training.data import PatchPairs
+from dpedtool.training.evaluate.colour_transform import fit, fit_each_photo
+from dpedtool.training.evaluate.examples import (
+    ShownPatch,
+    choose_patches,
+    remove_examples,
+    show_patches,
+    write_examples,
+)
+from dpedtool.training.evaluate.scoring import Sheet, shortfall
+from dpedtool.training.inference import choose_device, enhance_patches
+from dpedtool.training.metrics import PROTOCOLS, Measures, Protocol, Scores, figures, measure_protocols
+from dpedtool.training.networks.generators import Generator
+from dpedtool.training.weights.checkpoint import load_card, load_model
+
+METRICS, PICTURE = "metrics.json", "before_after.png"
+BLANK_PX = 8
+PATCHES_AT_ONCE = 10
+"""Bounds the memory; no result depends on it, but for rounding."""
+
+Version = Literal["before", "colour", "oracle", "after"]
+"""What is scored: the untouched phone patch, a colour transform of the training patches, one of the very photo that the
+patch is of, and the network's output."""
+VERSIONS: tuple[Version, ...] = get_args(Version)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of the network and of what it is held against; without training patches there is no `colour`."""
+
+    scores: dict[Version, dict[Protocol, Scores]]
+    trained: bool = True
+    """Whether the network was ever trained."""
+
+    @property
+    def before(self) -> dict[Protocol, Scores]:
+        """Scores of the untouched phone patches."""
+        return self.scores["before"]
+
+    @property
+    def after(self) -> dict[Protocol, Scores]:
+        """Scores of the network."""
+        return self.scores["after"]
+
+    def sentence(self) -> str:
+        """Say what the network gains, and what colour alone would, under the protocol `image`."""
+        before, after = self.before["image"], self.after["image"]
+        if not after.pairs:
+            return "There are no test patches, so nothing was scored: a larger split.test, or more scenes, would help."
+        patches = "1 test patch" if after.pairs == 1 else f"{after.pairs} test patches"
+        network = "" if self.trained else "The network is untrained. "
+        return (
+            f"{network}{patches}: PSNR {before.psnr_db:.2f} to {after.psnr_db:.2f} dB, "
+            f"MS-SSIM {before.ms_ssim:.4f} to {after.ms_ssim:.4f} (protocol image).{self._beside_colour()}"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures by protocol, ready for JSON; what is not a number there is null."""
+        return {
+            protocol: {
+                "pairs": self.after[protocol].pairs,
+                **figures({version: self.scores.get(version, {}).get(protocol) for version in VERSIONS}),
+            }
+            for protocol in PROTOCOLS
+        }
+
+    def _beside_colour(self) -> str:
+        if "colour" not in self.scores:
+            return ""
+        colour, oracle, after = (self.scores[version]["image"] for version in ("colour", "oracle", "after"))
+        said = (
+            f" One colour transform of the training patches gives {colour.psnr_db:.2f} dB and {colour.ms_ssim:.4f}; "
+            f"fitted to each test photo itself, {oracle.psnr_db:.2f} dB and {oracle.ms_ssim:.4f}."
+        )
+        return f"{said} {shortfall(after, colour, 'the training patches')}".rstrip()
+
+
+class _Rivals:
+    """The versions of a test patch: what makes them of the phone's."""
+
+    def __init__(self, model: Generator, training: PatchPairs, test: PatchPairs) -> None:
+        self._model, self._photos = model, test.photos()
+        self._colour = fit(training) if len(training) and len(test) else None
+        self._oracle = fit_each_photo(test)
+
+    @property
+    def names(self) -> list[Version]:
+        """Which versions there are."""
+        return [version for version in VERSIONS if self._colour or version != "colour"]
+
+    def versions(self, indices: Sequence[int], phone: Tensor) -> dict[Version, Tensor]:
+        """Return the versions of some test patches, each (N, 3, H, W), the network's not clipped."""
+        own = [self._oracle[self._photos[index]].apply(image) for index, image in zip(indices, phone, strict=True)]
+        made: dict[Version, Tensor] = {"before": phone, "oracle": torch.stack(own)}
+        if self._colour:
+            made["colour"] = self._colour.apply(phone)
+        return {**made, "after": enhance_patches(self._model, phone, clip=False)}
+
+
+def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams) -> Evaluation:
+    """Score a model on the test samples of `table`, beside a colour transform fitted to its training samples.
+
+    Writes `out/scores.parquet`, a row a patch; `out/metrics.json`, the means under both protocols;
+    `out/before_after.png`, some patches as phone, network and DSLR; and `out/examples/` with `out/examples.json`, the
+    same and more of them as files, as `dpedtool.training.evaluate.examples` says. Without test patches the table and
+    the list of examples are empty, the means are null and the picture is blank.
+
+    Raises
+    ------
+    DpedtoolError
+        A file is missing or damaged, or `params.device` is not there.
+
+    """
+    patches = PatchPairs(table, "test")
+    model = load_model(model_dir).to(choose_device(params.device))
+    rivals = _Rivals(model, PatchPairs(table, "train"), patches)
+    measures = _measure(rivals, patches)
+    evaluation = Evaluation(
+        {
+            version: {protocol: each.scores(protocol) for protocol, each in of.items()}
+            for version, of in measures.items()
+        },
+        trained=load_card(model_dir).get("trained", True),
+    )
+    each = {version: of["image"] for version, of in measures.items()}
+    spread = patches.spread(params.pictures)
+    chosen = choose_patches(spread, each["before"], each["after"], max(1, params.pictures // 2))
+    shown = show_patches(model, patches, chosen)
+    remove_examples(out)
+    write_rows(Score.table_in(out), Score, _rows(patches.names(), each))
+    save_image(out / PICTURE, _picture([_column(patch) for patch in shown if patch.index in spread]))
+    write_json(out / METRICS, evaluation.as_json())
+    write_examples(out, model, patches, shown, {"before": each["before"], "after": each["after"]}, params.photos)
+    return evaluation
+
+
+def _measure(rivals: _Rivals, patches: PatchPairs) -> dict[Version, dict[Protocol, Measures]]:
+    """Run and measure all versions a few patches at a time."""
+    sheet = Sheet(len(patches), rivals.names)
+    starts = range(0, len(patches), PATCHES_AT_ONCE)
+    for start in track(starts, "evaluate", len(starts)):
+        indices = range(start, min(start + PATCHES_AT_ONCE, len(patches)))
+        batch = patches.read(indices)
+        for version, images in rivals.versions(indices, batch.phone).items():
+            sheet.put(version, start, measure_protocols(images, batch.dslr))
+    return sheet.measures
+
+
+def _rows(names: list[str], measures: dict[Version, Measures]) -> Iterator[Score]:
+    missing: list[float | None] = [None] * len(names)
+    columns: dict[str, list[float | None]] = {}
+    for version in VERSIONS:
+        of = measures.get(version)
+        columns[f"psnr_{version}"] = of.psnr_db().tolist() if of else missing
+        columns[f"ms_ssim_{version}"] = of.ms_ssim().tolist() if of else missing
+        columns[f"ssim_{version}"] = of.ssim.tolist() if of else missing
+    for index, name in enumerate(names):
+        yield Score(patch_id=name, **{column: values[index] for column, values in columns.items()})  # type: ignore[arg-type]
+
+
+def _column(patch: ShownPatch) -> Image:
+    """One patch: phone, network and DSLR from above, (3 H, W, 3) BGR."""
+    return np.concatenate([patch.phone, patch.network, patch.dslr])
+
+
+def _picture(columns: list[Image]) -> Image:
+    """The columns side by side, twice their size; without any a blank square, as a file is promised."""
+    if not columns:
+        return np.full((BLANK_PX, BLANK_PX, 3), 255, np.uint8)
+    picture: Image = np.concatenate(columns, axis=1).repeat(2, axis=0).repeat(2, axis=1)
+    return picture

@@ -1,0 +1,1 @@
+"""Stage train: the network of one phone, its losses and its loop."""

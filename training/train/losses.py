@@ -1,0 +1,386 @@
+"""The losses of the generator and the discriminator, in three forms, which `train.loss_form` names.
+
+``mean``
+    This project's: every term is a mean, so that another batch or patch size leaves their balance as it is.
+``paper``
+    Ignatov et al., ICCV 2017, arXiv 1704.02470.
+``released-code``
+    The training code that its authors released, which differs from the paper.
+
+In both of DPED's the colour loss is a sum over the patch's px, and the texture loss (with the discriminator's) one
+over the batch: on another crop the former changes as its area, on another batch the latter as its number of patches,
+beside terms that stay. Their weights, those of 50 patches of 100 px, fit no other size.
+
+Images are (N, 3, H, W), RGB, float, nominally 0..1. Every loss is a differentiable scalar in float32, 0 at best but
+for the texture loss of ``released-code``, which has no best.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dpedtool.dataset.params import LossForm, TrainParams
+from dpedtool.training.metrics import SCALE_WEIGHTS, WINDOW_TAPS, check_pair, combine_scales, ssim_terms
+
+# The place of each answer in the discriminator's logits, where there are two.
+FROM_DSLR, FROM_GENERATOR = 0, 1
+COLOUR_TAPS = 21
+# The released code's kernel: so many standard deviations to each side.
+COLOUR_REACH_SIGMAS = 3
+# The paper's kernel: A exp(-(dx^2 + dy^2) / (2 * 3)).
+COLOUR_PEAK, COLOUR_VARIANCE_PX2 = 0.053, 3.0
+# Below this the power of a small weight has a gradient that throws the step off.
+SMALLEST_SSIM_TERM = 1e-3
+SMALLEST_SQUARED_ERROR = 1e-4
+# The released code takes no logarithm of less; a probability below it gives no gradient.
+SMALLEST_PROBABILITY = 1e-10
+
+
+def pixel_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean absolute difference, 0..1.
+
+    Squares would let the few px on edges that are still misaligned outweigh the rest, and blur them. Charbonnier's
+    root differs from the absolute value only below its own epsilon, which is one parameter more for no gain.
+    """
+    check_pair(outputs, targets)
+    return (outputs - targets).abs().mean()
+
+
+def psnr_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return 1 - PSNR / 40 dB, averaged over the images, 0..1: the metric itself, under the protocol `image`.
+
+    The logarithm is what tells it from squared differences: a patch whose brightness nobody could have guessed does
+    not drown those that could still come closer. 1e-4 is added to the mean squared error, which bounds PSNR, and the
+    gradient of a patch that is nearly equal, at 40 dB.
+    """
+    check_pair(outputs, targets)
+    squared_error = ((outputs - targets) ** 2).mean(dim=(1, 2, 3))
+    return 1 + torch.log10(squared_error + SMALLEST_SQUARED_ERROR).mean() / -math.log10(SMALLEST_SQUARED_ERROR)
+
+
+def ms_ssim_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return 1 - MS-SSIM, averaged over the images, 0..1 (Wang et al. 2003, equation 7).
+
+    It takes as many of the five scales as leave 11 px, the window, on the shorter side, and divides their weights
+    by their sum: three at 48 px, four at 100 px. It is therefore not 1 minus the metric, which shrinks the window.
+
+    Raises
+    ------
+    ValueError
+        The shapes differ.
+
+    """
+    check_pair(outputs, targets)
+    terms = ssim_terms(outputs, targets, scales=scales_within(min(outputs.shape[2:])))
+    return 1 - combine_scales(terms, floor=SMALLEST_SSIM_TERM).mean()
+
+
+def scales_within(side_px: int) -> int:
+    """Return how many of the five scales of MS-SSIM have a side of 11 px or more; at least 1."""
+    scales = 1
+    while scales < len(SCALE_WEIGHTS) and math.ceil(side_px / 2) >= WINDOW_TAPS:
+        side_px = math.ceil(side_px / 2)
+        scales += 1
+    return scales
+
+
+def content_loss(output_features: Tensor, target_features: Tensor) -> Tensor:
+    """Return the mean squared difference of the features of VGG-19, the same in all forms.
+
+    The released code divides the sum by channels, rows, columns and batch, which is the mean. The paper divides by
+    C * H * W and is silent on the batch, which is averaged here.
+
+    Parameters
+    ----------
+    output_features, target_features
+        (N, C, h, w), what `dpedtool.training.train.vgg` makes of outputs and targets; the latter need no gradient.
+
+    """
+    return functional.mse_loss(output_features.float(), target_features.float())
+
+
+def colour_loss(outputs: Tensor, targets: Tensor, form: LossForm = "mean") -> Tensor:
+    """Return the squared difference of the blurred images (arXiv 1704.02470, "color loss").
+
+    Blind to texture and to small shifts, it sees brightness and tint.
+
+    Parameters
+    ----------
+    outputs, targets
+        (N, 3, H, W).
+    form
+        ``mean``: the mean over all values, 0..1, under the released code's kernel.
+        ``released-code``: the sum over all values divided by 2 N, which is 3 * H * W / 2 times the former (15 000
+        times at 100 px).
+        ``paper``: the sum over channels and px under the paper's kernel; averaged over the batch, on which the paper
+        is silent.
+
+    """
+    check_pair(outputs, targets)
+    # The blur is linear: that of the difference is the difference of the blurs, at half the cost. As a product with
+    # band matrices it is never in TF32, which GPUs take for convolutions of float32.
+    difference = outputs - targets
+    rows, columns = (blur_matrix(form, side, difference.device) for side in difference.shape[2:])
+    squares = (rows @ difference @ columns) ** 2
+    if form == "mean":
+        return squares.mean()
+    return squares.sum() / len(outputs) / (2 if form == "released-code" else 1)
+
+
+@functools.lru_cache(maxsize=16)
+def blur_matrix(form: LossForm, side: int, device: torch.device) -> Tensor:
+    """Return the symmetric matrix (side, side) that blurs a column of px; kept, as every step needs the same.
+
+    What lies beyond the border is 0, as in the released code, so that the outer 10 px count for less; the paper does
+    not say what lies there.
+    """
+    # A tensor made in inference mode, and kept, would be refused by the backward pass of a later step.
+    with torch.inference_mode(False):
+        taps = torch.tensor([*colour_taps(form), 0.0])
+        index = torch.arange(side)
+        distance = (index[:, None] - index[None, :]).abs().clamp_max(COLOUR_TAPS // 2 + 1)
+        return taps[COLOUR_TAPS // 2 + distance].to(device)
+
+
+def colour_taps(form: LossForm = "mean") -> list[float]:
+    """Return the 21 taps along one axis of the colour loss's kernel.
+
+    ``mean`` and ``released-code``: sum 1, standard deviation 4.34 px. The released code divides -3.17..3.17 standard
+    deviations into 21 cells, which makes one 3.32 px, and takes the square root of the cells' probabilities, which
+    widens it by sqrt(2) before the ends cut it.
+
+    ``paper``: its kernel is A exp(-(dx^2 + dy^2) / (2 * 3)) with A = 0.053. That is 1 / (2 pi 3), so the 3 is the
+    variance (standard deviation 1.73 px) and the kernel sums to 0.999; as a standard deviation it would sum to 3. How
+    far it reaches is not said: as far as the released code's.
+    """
+    if form == "paper":
+        distances = range(-(COLOUR_TAPS // 2), COLOUR_TAPS // 2 + 1)
+        peak = math.sqrt(COLOUR_PEAK)
+        return [peak * math.exp(-(distance**2) / (2 * COLOUR_VARIANCE_PX2)) for distance in distances]
+    width = (2 * COLOUR_REACH_SIGMAS + 1) / COLOUR_TAPS
+    end = COLOUR_REACH_SIGMAS + width / 2
+    edges = torch.linspace(-end, end, COLOUR_TAPS + 1, dtype=torch.float64)
+    roots = torch.special.ndtr(edges).diff().sqrt()
+    taps: list[float] = (roots / roots.sum()).tolist()
+    return taps
+
+
+def tv_loss(images: Tensor, form: LossForm = "mean") -> Tensor:
+    """Return the total variation of (N, 3, H, W): squared steps along rows and columns, 0..2 in all forms.
+
+    It makes the output smooth (arXiv 1704.02470, "total variation loss").
+
+    Parameters
+    ----------
+    images
+        (N, 3, H, W).
+    form
+        ``mean`` and ``released-code``: the mean of the squared steps along rows, plus that along columns. The latter
+        divides the sums over the batch by the steps of one image, and then by the batch.
+        ``paper``: the sums of both divided by C * H * W, of which there are one row and one column fewer steps. The
+        paper writes the norm of the gradient; its square is taken, as in the released code, and averaged over the
+        batch.
+
+    """
+    across = (images[..., :, 1:] - images[..., :, :-1]) ** 2
+    down = (images[..., 1:, :] - images[..., :-1, :]) ** 2
+    if form == "paper":
+        return (across.sum() + down.sum()) / images.numel()
+    return across.mean() + down.mean()
+
+
+def texture_loss(output_logits: Tensor, form: LossForm = "mean", processes: int = 1) -> Tensor:
+    """Return how far the discriminator is from taking enhanced patches for the DSLR's (arXiv 1704.02470).
+
+    Parameters
+    ----------
+    output_logits
+        The discriminator's answer to the generator's outputs: (N, 2), or (N, 1) of one that ends in a sigmoid.
+    form
+        ``paper``: the sum of -log D, whose gradient is large where the discriminator is sure (not saturating).
+        ``mean``: its mean.
+        ``released-code``: minus the discriminator's loss on these patches, so the sum of log(1 - D), 0 at worst and
+        -23.03 a patch at best, whose gradient fades where the discriminator is sure (saturating).
+    processes
+        Over which the batch is divided: sums are so many times those of this part, for the gradients, and the
+        values, are averaged over the processes.
+
+    """
+    odds = dslr_odds(output_logits)
+    if form == "released-code":
+        return processes * _clipped(functional.logsigmoid(-odds)).sum()
+    return _reduced(-functional.logsigmoid(odds), form, processes)
+
+
+def discriminator_loss(form: LossForm, logits: Tensor, from_dslr: Tensor, processes: int = 1) -> Tensor:
+    """Return the cross-entropy of the discriminator; log 2 a patch when it knows nothing.
+
+    Parameters
+    ----------
+    form
+        ``mean``: over the patches. ``paper``: the sum over them; the paper names the cross-entropy alone, and its
+        texture loss is a sum. ``released-code``: the sum, of probabilities not below 1e-10.
+    logits
+        Its answers: (N, 2), or (N, 1) of one that ends in a sigmoid. The generator's outputs must have been
+        detached from the generator.
+    from_dslr
+        (N,), bool: which of the patches are the DSLR's; the others are the generator's.
+    processes
+        As in `texture_loss`.
+
+    """
+    odds = dslr_odds(logits)
+    log_right = functional.logsigmoid(torch.where(from_dslr, odds, -odds))
+    if form == "released-code":
+        log_right = _clipped(log_right)
+    return _reduced(-log_right, form, processes)
+
+
+def discriminator_accuracy(logits: Tensor, from_dslr: Tensor) -> Tensor:
+    """Return the share of patches that the discriminator judges rightly, 0..1, half of it where it cannot tell.
+
+    Near 1 for long it has left the generator behind; at 0.5 it has learned nothing. The parameters are those of
+    `discriminator_loss`.
+    """
+    odds = dslr_odds(logits.detach())
+    right = torch.where(from_dslr, odds, -odds)
+    return ((torch.sign(right) + 1) / 2).mean()
+
+
+def dslr_odds(logits: Tensor) -> Tensor:
+    """Return the logarithm of the odds that a patch is the DSLR's, float32 (N,): its sigmoid is the probability.
+
+    Parameters
+    ----------
+    logits
+        (N, 2), of which a softmax would make the probabilities of both answers; or (N, 1), a sigmoid that of the
+        DSLR.
+
+    Raises
+    ------
+    ValueError
+        The shape is another.
+
+    """
+    if logits.ndim != 2 or logits.shape[1] not in (1, 2):
+        raise ValueError(f"The discriminator's logits must be of shape (N, 1) or (N, 2), not {tuple(logits.shape)}.")
+    logits = logits.float()
+    return logits[:, 0] if logits.shape[1] == 1 else logits[:, FROM_DSLR] - logits[:, FROM_GENERATOR]
+
+
+class GeneratorLoss:
+    """The weighted sum of the losses; terms of weight 0 are not computed.
+
+    Parameters
+    ----------
+    params
+        Its fields ``loss_form`` and ``*_weight`` are read.
+    vgg
+        What makes the features for the content loss, of (N, 3, H, W) RGB 0..1: `dpedtool.training.train.vgg.load_vgg`.
+        Needed where ``content_weight`` is above 0.
+    processes
+        Over which the batch is divided, each with an equal part: the mean over all of them of the total, and of
+        each term, is that of the joint batch, and so is that of the gradients.
+
+    Raises
+    ------
+    ValueError
+        There is a content loss without `vgg`.
+
+    """
+
+    def __init__(self, params: TrainParams, vgg: nn.Module | None = None, processes: int = 1) -> None:
+        weights = {
+            "pixel": params.pixel_weight,
+            "psnr": params.psnr_weight,
+            "ms_ssim": params.ms_ssim_weight,
+            "content": params.content_weight,
+            "colour": params.colour_weight,
+            "texture": params.texture_weight,
+            "tv": params.tv_weight,
+        }
+        self.form, self.vgg, self.processes = params.loss_form, vgg, processes
+        self.weights = {name: weight for name, weight in weights.items() if weight > 0}
+        if "content" in self.weights and vgg is None:
+            raise ValueError("The content loss needs a network that makes features.")
+
+    @property
+    def needs_discriminator(self) -> bool:
+        """Whether the texture loss is among the terms."""
+        return "texture" in self.weights
+
+    def __call__(
+        self, outputs: Tensor, targets: Tensor, output_logits: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Compute the loss of a batch, in float32 whatever autocast says: SSIM's variances need the digits.
+
+        Only the convolutions that make the features of the content loss follow autocast.
+
+        Parameters
+        ----------
+        outputs, targets
+            (N, 3, H, W), RGB, nominally 0..1.
+        output_logits
+            The discriminator's answer to the outputs, (N, 2) or (N, 1); needed where `needs_discriminator`.
+
+        Returns
+        -------
+        total : Tensor
+            The weighted sum, a scalar to go backward from.
+        terms : dict
+            The terms by name, before their weights, detached.
+
+        Raises
+        ------
+        ValueError
+            The shapes differ, or the logits are missing.
+
+        """
+        check_pair(outputs, targets)
+        if self.needs_discriminator and output_logits is None:
+            raise ValueError("The texture loss needs the discriminator's logits of the outputs.")
+        features = self._features(outputs, targets)
+        with torch.autocast(outputs.device.type, enabled=False):
+            functions = self._functions(outputs.float(), targets.float(), output_logits, features)
+            terms = {name: functions[name]() for name in self.weights}
+        total = torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
+        return total, {name: value.detach() for name, value in terms.items()}
+
+    def _features(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor] | None:
+        if self.vgg is None or "content" not in self.weights:
+            return None
+        with torch.no_grad():
+            of_targets = self.vgg(targets)
+        return self.vgg(outputs), of_targets
+
+    def _functions(
+        self, outputs: Tensor, targets: Tensor, logits: Tensor | None, features: tuple[Tensor, Tensor] | None
+    ) -> dict[str, Callable[[], Tensor]]:
+        functions: dict[str, Callable[[], Tensor]] = {
+            "pixel": partial(pixel_loss, outputs, targets),
+            "psnr": partial(psnr_loss, outputs, targets),
+            "ms_ssim": partial(ms_ssim_loss, outputs, targets),
+            "colour": partial(colour_loss, outputs, targets, self.form),
+            "tv": partial(tv_loss, outputs, self.form),
+        }
+        if features is not None:
+            functions["content"] = partial(content_loss, *features)
+        if logits is not None:
+            functions["texture"] = partial(texture_loss, logits, self.form, self.processes)
+        return functions
+
+
+def _reduced(values: Tensor, form: LossForm, processes: int) -> Tensor:
+    """Reduce the patches' losses (N,) as the form does with the adversarial ones."""
+    return values.mean() if form == "mean" else processes * values.sum()
+
+
+def _clipped(log_probability: Tensor) -> Tensor:
+    return log_probability.clamp_min(math.log(SMALLEST_PROBABILITY))

@@ -1,0 +1,91 @@
+"""How the weights move: the step size, the length of the gradient, and the running mean of the weights."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from dpedtool.dataset.params import TrainParams
+
+WARM_UP_SHARE = 0.05
+
+
+def learning_rate(iteration: int, params: TrainParams) -> float:
+    """Return the step size of one iteration, counted from 0.
+
+    ``constant``: `learning_rate` always. ``cosine``: a linear warm-up to it over the first twentieth of the
+    iterations, then half a cosine down to zero (Loshchilov and Hutter, arXiv 1608.03983, equation 5, one period).
+    """
+    if params.schedule == "constant":
+        return params.learning_rate
+    warm_up = max(1, round(WARM_UP_SHARE * params.iterations))
+    if iteration < warm_up:
+        return params.learning_rate * (iteration + 1) / warm_up
+    done = (iteration - warm_up) / max(1, params.iterations - warm_up)
+    return params.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor, clip_norm: float = 0.0) -> Tensor:
+    """Take a step against the gradient of `loss`.
+
+    Parameters
+    ----------
+    optimizer
+        Holds all weights that move.
+    loss
+        A scalar.
+    clip_norm
+        The gradient of all weights together is shortened to this length where it is longer; 0: never.
+
+    Returns
+    -------
+    Tensor
+        A scalar, on the weights' device: the length of the gradient before it was shortened.
+
+    """
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    norm = get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+    if clip_norm > 0:
+        clip_grads_with_norm_(weights, clip_norm, norm)
+    optimizer.step()
+    return norm
+
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class MeanWeights(Generic[Network]):
+    """The running mean of a network's weights, which varies less from step to step than they do.
+
+    After t steps, weights w_1 to w_t are averaged with shares that fall by the factor `kept` from each step to the one
+    before it, and add up to 1. The first weights of all have no share, so that the mean of a few steps is one of these
+    steps already: Adam's correction of the bias (Kingma and Ba, arXiv 1412.6980, section 3) in place of a warm-up.
+
+    Parameters
+    ----------
+    network
+        Whose weights are averaged; it stays as it is.
+    kept
+        0 or more and below 1; what is kept of the mean at each step when many have been taken.
+
+    """
+
+    def __init__(self, network: Network, kept: float) -> None:
+        self.network: Network = copy.deepcopy(network).requires_grad_(False)
+        self.kept = kept
+
+    @torch.no_grad()
+    def update(self, network: Network, step: int) -> None:
+        """Take in the weights after the step of this number, the first being 1; running statistics are copied."""
+        share = (1 - self.kept) / (1 - self.kept**step)
+        for mean, weight in zip(self.network.parameters(), network.parameters(), strict=True):
+            mean.lerp_(weight, share)
+        for copied, buffer in zip(self.network.buffers(), network.buffers(), strict=True):
+            copied.copy_(buffer)

@@ -1,0 +1,200 @@
+"""VGG-19 up to relu5_4, whose features the content loss compares, from a file that the user has.
+
+The network is that of Simonyan and Zisserman, arXiv 1409.1556, with what DPED's released code made of it: zeros around
+each convolution, and pools that round up, so that a patch of 100 px becomes 100, 50, 25, 13 and 7.
+
+Two files of its weights are known. Oxford's, as the MatConvNet project gives them away, are those of DPED: they take
+0..255 less a mean. torchvision's were trained anew and take values normalised by the mean and standard deviation of
+ImageNet; their features have another size, so that the same `content_weight` weighs otherwise than in DPED.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.io import file_sha256
+from dpedtool.training.weights.state_dicts import read_tensors
+
+# Channels of the convolutions, a row between two pools.
+BLOCKS = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)
+# What images 0..1 are multiplied with, and what is then taken off, of red, green and blue.
+_OXFORD_INPUT = (255.0, 255.0, 255.0), (123.68, 116.779, 103.939)
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_TORCHVISION_INPUT = (
+    tuple(1 / std for std in _IMAGENET_STD),
+    tuple(mean / std for mean, std in zip(_IMAGENET_MEAN, _IMAGENET_STD, strict=True)),
+)
+KNOWN_SHA256 = {
+    ".mat": "abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695",
+    ".pth": "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+}
+"""By file type; of a .safetensors file, which anybody can have converted, none is known."""
+_SOURCES = {
+    ".mat": "imagenet-vgg-verydeep-19.mat from the MatConvNet project's page of pretrained models (Oxford's VGG group)",
+    ".pth": "vgg19-dcbb9e9d.pth from torchvision's model zoo",
+}
+_WAYS_OUT = f"get {_SOURCES['.mat']} or {_SOURCES['.pth']} and set train.vgg to it, or set train.content_weight to 0"
+
+
+class Vgg19(nn.Module):
+    """VGG-19 to relu5_4, frozen.
+
+    Parameters
+    ----------
+    scale, mean
+        Of red, green and blue: images 0..1 are taken times the scale, less the mean, before the first convolution.
+
+    """
+
+    def __init__(self, scale: tuple[float, ...], mean: tuple[float, ...]) -> None:
+        super().__init__()
+        channels = [3, *(channels for block in BLOCKS for channels in block)]
+        self.convolutions = nn.ModuleList(nn.Conv2d(*pair, 3, padding=1) for pair in itertools.pairwise(channels))
+        self.scale: Tensor
+        self.mean: Tensor
+        self.register_buffer("scale", torch.tensor(scale).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.requires_grad_(False).eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features of images (N, 3, H, W), RGB, 0..1: (N, 512, h, w), each side halved 4 times, rounded up."""
+        features = images.float() * self.scale - self.mean
+        convolutions = iter(self.convolutions)
+        for number, block in enumerate(BLOCKS):
+            if number:
+                features = functional.max_pool2d(features, 2, ceil_mode=True)
+            for _ in block:
+                features = functional.relu(next(convolutions)(features), inplace=True)
+        return features
+
+
+def load_vgg(path: Path | str | None, known: Mapping[str, str] = KNOWN_SHA256) -> Vgg19:
+    """Read the weights of VGG-19; nothing is unpickled, and nothing downloaded.
+
+    Parameters
+    ----------
+    path
+        ``imagenet-vgg-verydeep-19.mat``, of which MatConvNet's folder beta16 holds another copy that is not known
+        here; torchvision's ``vgg19-dcbb9e9d.pth``; or a ``.safetensors`` file with torchvision's names and weights.
+    known
+        The SHA-256 that a file must have, by its type.
+
+    Raises
+    ------
+    DpedtoolError
+        The path is None, no file, of another type, another file than the known one, damaged, or lacks a layer; or
+        scipy, which reads the first, is not installed.
+
+    """
+    if path is None:
+        raise DpedtoolError(f"The content loss needs a file that train.vgg does not name: {_WAYS_OUT}.")
+    path = Path(path)
+    if not path.is_file():
+        raise DpedtoolError(f"train.vgg is {path}, but there is no such file: {_WAYS_OUT}.")
+    if path.suffix not in _READERS:
+        raise DpedtoolError(f"train.vgg is {path}, whose type is none of {', '.join(_READERS)}: {_WAYS_OUT}.")
+    _check_digest(path, known)
+    tensors = _READERS[path.suffix](path)
+    vgg = Vgg19(*(_OXFORD_INPUT if path.suffix == ".mat" else _TORCHVISION_INPUT))
+    for name, parameter in zip(_NAMES, vgg.parameters(), strict=True):
+        _fill(parameter, tensors.get(name), f"{path}: {name}")
+    return vgg
+
+
+def random_vgg(seed: int) -> Vgg19:
+    """Return the network with random weights (He et al. 2015, arXiv 1502.01852): for its cost and for tests."""
+    generator = torch.Generator().manual_seed(seed)
+    vgg = Vgg19(*_TORCHVISION_INPUT)
+    for parameter in vgg.parameters():
+        if parameter.ndim == 4:
+            nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=generator)
+        else:
+            nn.init.zeros_(parameter)
+    return vgg
+
+
+def read_mat(path: Path) -> dict[str, Tensor]:
+    """Read the convolutions of a MatConvNet file, in torch's order of axes and by torchvision's names.
+
+    The file has its kernels as (columns, rows, channels in, channels out).
+
+    Raises
+    ------
+    DpedtoolError
+        scipy is missing, or the file is not one of MatConvNet's.
+
+    """
+    try:
+        from scipy.io import loadmat
+        from scipy.io.matlab import MatReadError
+    except ImportError:
+        raise DpedtoolError(
+            f"{path} is read by scipy, which is not installed: pip install -e '.[vgg]', or use {_SOURCES['.pth']}."
+        ) from None
+    try:
+        layers = loadmat(path, variable_names=["layers"])["layers"].flat
+        cells = [layer["weights"].item() for layer in layers if "weights" in (layer.dtype.names or ())]
+        tensors = [torch.tensor(array) for cell in cells if cell.size == 2 for array in cell.flat]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError, MatReadError) as error:
+        raise DpedtoolError(f"{path} is no readable MatConvNet file ({error}): get {_SOURCES['.mat']}.") from None
+    in_order = [tensor.permute(3, 2, 1, 0) if tensor.ndim == 4 else tensor.flatten() for tensor in tensors]
+    # The fully connected layers follow.
+    return dict(zip(_NAMES, in_order, strict=False))
+
+
+def _read_pth(path: Path) -> dict[str, Tensor]:
+    return read_tensors(path, _NAMES)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            there = set(file.keys())
+            return {name: file.get_tensor(name) for name in _NAMES if name in there}
+    except (OSError, SafetensorError) as error:
+        raise DpedtoolError(f"{path} is not a readable safetensors file ({error}): convert it again.") from None
+
+
+def _check_digest(path: Path, known: Mapping[str, str]) -> None:
+    wanted, found = known.get(path.suffix), file_sha256(path)
+    if wanted not in (None, found):
+        raise DpedtoolError(
+            f"{path} is not the file that is known: its SHA-256 is {found}, not {wanted}; get {_SOURCES[path.suffix]}."
+        )
+
+
+def _fill(parameter: Tensor, value: Tensor | None, name: str) -> None:
+    if value is None or value.shape != parameter.shape:
+        found = "is not there" if value is None else f"has the shape {tuple(value.shape)}"
+        raise DpedtoolError(
+            f"{name} {found}, where VGG-19 has {tuple(parameter.shape)}: name its weights in train.vgg."
+        )
+    parameter.copy_(value)
+
+
+def _names() -> tuple[str, ...]:
+    """Return torchvision's names of weights and biases, in their order; it counts ReLUs and pools too."""
+    names: list[str] = []
+    index = 0
+    for block in BLOCKS:
+        for _ in block:
+            names += [f"features.{index}.weight", f"features.{index}.bias"]
+            index += 2
+        index += 1
+    return tuple(names)
+
+
+_NAMES = _names()
+_READERS: dict[str, Callable[[Path], dict[str, Tensor]]] = {
+    ".mat": read_mat,
+    ".pth": _read_pth,
+    ".safetensors": _read_safetensors,
+}

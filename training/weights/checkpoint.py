@@ -1,0 +1,176 @@
+"""Models on disk: tensors in safetensors, everything else in JSON. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.io import read_json, replacing, write_json
+from dpedtool.training.networks.generators import Architecture, Generator, count_parameters
+
+WEIGHTS, CARD, UNFINISHED = "generator.safetensors", "model.json", "unfinished.safetensors"
+_NETWORK = "network"
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], notes: dict[str, str] | None = None) -> None:
+    """Write tensors, whole or not at all.
+
+    Raises
+    ------
+    DpedtoolError
+        The disk is full or cannot be written; what the file held before, it still holds.
+
+    """
+    with replacing(path) as temporary:
+        try:
+            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, notes)
+        except SafetensorError as error:
+            raise DpedtoolError(
+                f"{path} could not be written ({error}), and is as it was: make room and run the same command again."
+            ) from None
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Read tensors onto the processor.
+
+    Raises
+    ------
+    DpedtoolError
+        The file is missing or damaged.
+
+    """
+    if not path.is_file():
+        raise DpedtoolError(f"There is no file {path}: run the stage that writes it.")
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise DpedtoolError(f"{path} is not a readable safetensors file ({error}): train again.") from None
+
+
+def read_notes(path: Path) -> dict[str, str]:
+    """Return the text that was saved beside the tensors; empty where the file is missing, unreadable or has none."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError):
+        return {}
+
+
+def save_model(path: Path, model: Generator, more: Mapping[str, Any]) -> None:
+    """Write a generator and, beside it, its card.
+
+    Parameters
+    ----------
+    path
+        A folder, for `WEIGHTS` and `CARD` in it; or a file X.safetensors, for it and X.json. The weights' file says
+        itself which network they are of, so that it can be used alone.
+    model
+        The network.
+    more
+        What else the card is to say, of any model as little as is known: `training`, how it came about; `trained`,
+        false where it never was, with a `reason`.
+
+    """
+    network = model.architecture
+    weights, card = model_files(path)
+    save_tensors(weights, model.state_dict(), {_NETWORK: json.dumps(network.as_json())})
+    about = {"name": network.name, "parameters": count_parameters(model), "input": "RGB, 0..1, (N, 3, H, W)"}
+    write_json(card, {"network": network.as_json(), **about, **more})
+
+
+def load_model(path: Path) -> Generator:
+    """Build the generator that `save_model` wrote, ready to evaluate.
+
+    Parameters
+    ----------
+    path
+        The folder or the file that it was written to; whatever else is named, what to name is said.
+
+    Raises
+    ------
+    DpedtoolError
+        A file is missing, damaged, no generator's, or holds a weight that is no number.
+
+    """
+    weights, _ = model_files(path)
+    if not weights.is_file():
+        raise DpedtoolError(f"{_what_else(path)}: {_WHAT_TO_NAME}.")
+    tensors, network = load_tensors(weights), read_notes(weights).get(_NETWORK)
+    if network is None:
+        raise DpedtoolError(f"{weights} does not say which network it is of: name a file that dpedtool wrote.")
+    try:
+        architecture = Architecture.from_json(json.loads(network))
+        _check_shapes(tensors, architecture)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DpedtoolError(f"The weights in {weights} do not fit their network ({error}): train again.") from None
+    model = architecture.build()
+    model.load_state_dict(tensors)
+    if not all(values.isfinite().all() for values in model.state_dict().values()):
+        raise DpedtoolError(f"{weights} holds weights that are no numbers: name weights of before they diverged.")
+    return model.eval()
+
+
+_WHAT_TO_NAME = (
+    "name a folder that `dpedtool train` wrote, or a file X.safetensors (`dpedtool import-weights` makes one of a "
+    "TensorFlow checkpoint)"
+)
+
+
+def _what_else(path: Path) -> str:
+    """Say what a path is that was taken for a model."""
+    if not path.exists():
+        return f"There is no {path}"
+    return f"{path} holds no {WEIGHTS}" if path.is_dir() else f"{path} is no model"
+
+
+def _check_shapes(tensors: Mapping[str, Tensor], architecture: Architecture) -> None:
+    """Refuse tensors of another network before it is built, which could take any memory."""
+    found = {name: tuple(values.shape) for name, values in tensors.items()}
+    shapes = architecture.shapes()
+    for name, shape in shapes.items():
+        if found.get(name) != shape:
+            raise ValueError(f"{name} is {found.get(name, 'missing')} where {architecture.name} has {shape}")
+    if more := sorted(set(found) - set(shapes)):
+        raise ValueError(f"{architecture.name} has no {more[0]}")
+
+
+def model_files(path: Path) -> tuple[Path, Path]:
+    """Return the files of weights and card of a model that is named by its folder or its file of weights."""
+    if path.suffix == ".safetensors":
+        return path, path.with_suffix(".json")
+    return path / WEIGHTS, path / CARD
+
+
+def load_card(path: Path) -> dict[str, Any]:
+    """Read what is known of a model.
+
+    Raises
+    ------
+    DpedtoolError
+        The file is missing or no JSON object.
+
+    """
+    return read_json(model_files(path)[1])
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return Adam's moments and step counts as named tensors."""
+    state = optimizer.state_dict()["state"]
+    return {f"{index}.{name}": value for index, values in state.items() for name, value in values.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` returned."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,322 @@
+"""The card of a published model: Markdown beside the file, whose YAML head the hubs of models read.
+
+For those who build it into an app or pass it on. It names no folder of this machine, and whatever comes from data, such
+as names in a `model.json`, is written so that it can be nothing but text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.io import read_json
+from dpedtool.dataset.licence import front_matter
+from dpedtool.dataset.markdown import Table, facts, plain, table, text
+from dpedtool.dataset.params import TrainParams, describe, load_preset, preset_names
+from dpedtool.training.metrics import PROTOCOLS
+from dpedtool.training.networks.generators import NORM_EPS, Architecture
+
+INPUT, OUTPUT = "phone", "enhanced"
+"""What the tensors in the file are called."""
+_FILES_AND_DEVICES = ("start", "vgg", "device")
+_MEASURES = ("psnr_{}_db", "ms_ssim_{}", "ssim_{}")
+_VERSIONS = {
+    "before": "untouched phone image",
+    "colour": "one quadratic colour transform of other pairs",
+    "oracle": "a colour transform fitted to each test photo itself",
+    "after": "this network",
+}
+_BEGINNING = b"---\nlibrary_name: onnx\n"
+"""Of every card."""
+
+
+def is_card(path: Path) -> bool:
+    """Whether a file begins like a card, so that another may replace it."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_BEGINNING)) == _BEGINNING
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What is to be said of an ONNX file."""
+
+    file: str
+    """Its name."""
+    architecture: Architecture
+    parameters: int
+    sha256: str
+    """Of the file of weights that it was made from."""
+    known: Mapping[str, Any]
+    """What `dpedtool.training.weights.checkpoint.load_card` gives; empty where nothing is known."""
+    scores: Mapping[str, Any] | None
+    """What `read_scores` gives."""
+    licence: str | None
+    """What `dpedtool.dataset.licence.check_licence` lets pass."""
+    clipped: bool
+    opset: int
+    difference: float
+    """The largest that was found between onnxruntime and PyTorch, of 0..1."""
+
+    def notes(self) -> dict[str, str]:
+        """Return what the file is to say of itself."""
+        preset = "imported" if "imported" in self.known else plain(self._training().get("preset", "not known"))
+        return {
+            "network": self.architecture.name,
+            "preset": preset,
+            "weights_sha256": self.sha256,
+            "licence": self.licence or "none stated",
+            "input": _TENSOR.format(INPUT),
+            "output": f"{_TENSOR.format(OUTPUT)}, {self._range()}",
+        }
+
+    def as_markdown(self) -> str:
+        """Return the card, YAML head and Markdown."""
+        parts = [
+            f"# {text(Path(self.file).stem)}",
+            "Makes photos of phones look as if taken by a better camera: a generator of DPED "
+            "([Ignatov et al., ICCV 2017](https://arxiv.org/abs/1704.02470)), exported by dpedtool "
+            f"{text(version('dpedtool'))}.",
+            "## Use",
+            self._code(),
+            "\n".join(f"- {line}" for line in self._use()),
+            "## Network",
+            facts(self._network()),
+            "## Training",
+            *self._origin(),
+            "## Scores",
+            *self._scores(),
+            "## Licence",
+            " ".join(self._licence()),
+        ]
+        return f"---\n{self._head()}---\n\n" + "\n\n".join(parts) + "\n"
+
+    def _head(self) -> str:
+        """What the hubs read."""
+        head: dict[str, Any] = {"library_name": "onnx", "pipeline_tag": "image-to-image"}
+        if self.licence:
+            head |= front_matter(self.licence)
+        head["tags"] = ["onnx", "dped", "image-enhancement", self.architecture.name]
+        return yaml.safe_dump(head, sort_keys=False, allow_unicode=False)
+
+    def _code(self) -> str:
+        """Return the fewest lines that enhance a photo; a test runs them."""
+        return "\n".join(
+            [
+                "```python",
+                "import cv2, numpy as np, onnxruntime",
+                f"session = onnxruntime.InferenceSession({self.file!r})",
+                'rgb = cv2.imread("photo.jpg")[..., ::-1].astype(np.float32) / 255',
+                f'(enhanced,) = session.run(None, {{"{INPUT}": rgb.transpose(2, 0, 1)[None]}})',
+                "bgr = np.rint(enhanced[0].clip(0, 1).transpose(1, 2, 0)[..., ::-1] * 255).astype(np.uint8)",
+                'cv2.imwrite("enhanced.png", bgr)',
+                "```",
+            ]
+        )
+
+    def _use(self) -> Iterator[str]:
+        yield f"Input `{INPUT}`: float32, (batch, 3, height, width), RGB, 0..1, sRGB, upright. Any height and width."
+        yield f"Output `{OUTPUT}`: float32, of the same shape, RGB, {self._range()}."
+        yield self._tiles()
+        yield (
+            f"Memory: about {_memory_mb(self.architecture)} MB for each megapixel in onnxruntime on a processor, "
+            "beside the 80 MB that it takes itself. `dpedtool enhance` takes less."
+        )
+        yield (
+            f"ONNX opset {self.opset}. Compared with PyTorch in onnxruntime on the processor, on small images of two "
+            f"sizes: the outputs differ by less than {_bound(self.difference):.0e} of 0..1."
+        )
+        if self._is_instance_norm():
+            yield (
+                "On whole photos they differ more, since onnxruntime sums the statistics in float32: by 4e-5, a "
+                "hundredth of a grey level, at 3 megapixels with the published dped_resnet_8_32."
+            )
+
+    def _range(self) -> str:
+        return "clipped to 0..1" if self.clipped else "within -0.08..1.08: clip it to 0..1 for a picture"
+
+    def _is_instance_norm(self) -> bool:
+        return self.architecture.network == "resnet" and self.architecture.norm == "instance"
+
+    def _tiles(self) -> str:
+        if self._is_instance_norm():
+            return (
+                "Give it the whole photo at once: instance norm takes its mean and variance over the whole photo, so "
+                "that tiles which are run separately come out in other brightness and colours, with seams. Too large "
+                "a photo is to be reduced, or enhanced by `dpedtool enhance`, which runs it in stripes exactly."
+            )
+        return (
+            f"Tiles may be run separately if they overlap by {2 * _reach(self.architecture)} px and half of that is "
+            "cut off each: nothing in this network depends on the whole photo."
+        )
+
+    def _network(self) -> Table:
+        network = self.architecture
+        rows = [("architecture", network.name), ("parameters", str(self.parameters))]
+        if network.network == "resnet":
+            norm = f"{network.norm} norm, epsilon {NORM_EPS}"
+            rows += [("channels", str(network.channels)), ("residual blocks", str(network.blocks)), ("norm", norm)]
+        return [*rows, ("SHA-256 of the weights", self.sha256)]
+
+    def _training(self) -> Mapping[str, Any]:
+        """The parameters of the training; empty where they are not known."""
+        return _within(_within(self.known, "training"), "params")
+
+    def _origin(self) -> Iterator[str]:
+        if self.known.get("trained") is False:
+            yield f"**Never trained**, since {text(self.known.get('reason', 'nobody did'))}."
+        elif training := _within(self.known, "training"):
+            yield facts([*self._preset(), *_data(training)])
+        elif imported := _within(self.known, "imported"):
+            yield f"Converted by `dpedtool import-weights` from a {text(imported.get('format', 'file'))}:"
+            files = [_as_mapping(file) for file in _as_list(imported.get("files"))]
+            yield table([("file", "SHA-256"), *((_named(file, "name"), _named(file, "sha256")) for file in files)])
+            yield "What they were trained on is told by those who published them."
+        else:
+            yield "Nothing is known of it: the weights had no card."
+
+    def _preset(self) -> Iterator[tuple[str, str]]:
+        """The preset, whose it is, and what was set otherwise; paths are left out."""
+        params = self._training()
+        name = params.get("preset")
+        if name not in preset_names():
+            yield "preset", text(name)
+            return
+        preset = load_preset(name)
+        usual = {**describe(TrainParams()), **preset.values, "preset": name}
+        others = [
+            f"{key} {text(value)}"
+            for key, value in sorted(params.items())
+            if key in usual and value != usual[key] and key not in _FILES_AND_DEVICES
+        ]
+        yield "preset", name
+        yield "whose values are from", text(preset.source)
+        yield "set otherwise", ", ".join(others) or "nothing"
+
+    def _scores(self) -> Iterator[str]:
+        if self.scores is None:
+            yield "Not given."
+            return
+        rows = [row for protocol in PROTOCOLS for row in _scored(protocol, _within(self.scores, protocol))]
+        yield "By `dpedtool evaluate`, on images that were chosen by who exported it:"
+        yield table([("protocol", "pairs", "scored", "PSNR", "MS-SSIM", "SSIM"), *rows])
+        yield (
+            "`image`: clipped, one value an image, then the mean. `batch`: one value over 50 unclipped images, as in "
+            "DPED's tables. The two are not comparable."
+        )
+
+    def _licence(self) -> Iterator[str]:
+        if self.licence:
+            yield f"`{self.licence}`, an SPDX identifier, as stated by who exported it."
+        else:
+            yield (
+                "None is stated. Weights without a licence may not be passed on, nor built into what is passed on, by "
+                "anybody but the holder of their rights."
+            )
+        if _within(self.known, "training").get("start_sha256"):
+            yield "The training began with other weights, whose terms hold as well."
+
+
+def read_scores(path: Path, sha256: str) -> Mapping[str, Any]:
+    """Read a `metrics.json` of `dpedtool evaluate`.
+
+    Parameters
+    ----------
+    path
+        The file.
+    sha256
+        Of the weights; scores of two folders say whose they are.
+
+    Raises
+    ------
+    DpedtoolError
+        It is missing, damaged, none of `dpedtool evaluate`, or of other weights.
+
+    """
+    scores = read_json(path)
+    if not all(_within(scores, protocol) for protocol in PROTOCOLS):
+        raise DpedtoolError(f"{path} holds no scores: name the metrics.json that `dpedtool evaluate` wrote.")
+    if "weights" in scores and _within(scores, "weights").get("sha256") != sha256:
+        raise DpedtoolError(f"{path} has the scores of other weights or of none: evaluate those that are exported.")
+    return scores
+
+
+def _scored(protocol: str, scores: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """A row for each thing that has a score."""
+    for name, called in _VERSIONS.items():
+        values = [_number(scores.get(measure.format(name))) for measure in _MEASURES]
+        if not all(map(math.isnan, values)):
+            shown = [_score(value, form) for value, form in zip(values, ("{:.2f} dB", "{:.4f}", "{:.4f}"), strict=True)]
+            yield protocol, _named(scores, "pairs"), called, *shown
+
+
+def _score(value: float, form: str) -> str:
+    """A score as text; evaluate writes none where it is infinite, or the protocol does not apply."""
+    return "none" if math.isnan(value) else form.format(value)
+
+
+def _data(training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a training says of its data, weights and way."""
+    best = _within(training, "best_validation")
+    yield "training patches", _named(training, "patches")
+    yield "validation patches", _named(training, "validation_patches")
+    yield "weights of iteration", _named(best, "iteration")
+    if not math.isnan(psnr := _number(best.get("psnr_db"))):
+        yield "PSNR on validation patches", f"{psnr:.2f} dB"
+    yield "SHA-256 of the data", _named(training, "data_sha256")
+    for key, said in (("start_sha256", "first weights"), ("vgg_sha256", "VGG-19")):
+        if training.get(key):
+            yield f"SHA-256 of the {said}", _named(training, key)
+    yield "precision", _named(training, "precision")
+
+
+def _memory_mb(architecture: Architecture) -> int:
+    """What onnxruntime takes for a megapixel, in MB.
+
+    Measured with onnxruntime 1.32 at 0.5 to 3 megapixels: three maps of float32 of all channels, 766 MB of 64 channels,
+    584 of 48, 383 of 32, 192 of 16; 112 of 4; 490 of SRCNN.
+    """
+    needed = 490 if architecture.network == "srcnn" else max(12 * architecture.channels, 112)
+    return math.ceil(needed / 10) * 10
+
+
+def _reach(architecture: Architecture) -> int:
+    """How many px away an input may lie that an output depends on, norms left out."""
+    return 8 if architecture.network == "srcnn" else 2 * architecture.blocks + 10
+
+
+def _bound(difference: float) -> float:
+    """The next power of ten above; what is found to the last digit would depend on the machine."""
+    return float(10.0 ** (math.floor(math.log10(max(difference, 1e-8))) + 1))
+
+
+def _within(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    return _as_mapping(data.get(key))
+
+
+def _as_mapping(value: Any) -> Mapping[str, Any]:
+    """What a file says where it should say a section; what else it says is not looked at."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _named(data: Mapping[str, Any], key: str) -> str:
+    return text(data.get(key, "not known"))
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+_TENSOR = "{}: float32, (batch, 3, height, width), RGB, 0..1"

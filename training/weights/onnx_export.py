@@ -1,0 +1,297 @@
+"""Generators as ONNX files, for apps: any height and width, checked in onnxruntime before the file has its name.
+
+The graph is written operator by operator, as `model.py` computes. What `torch.onnx.export` makes has the same
+operators, but asks for two more packages, names the axes s19 and s55, and keeps the paths of this machine in its nodes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.io import file_sha256, read_json, replacing, write_text
+from dpedtool.dataset.licence import check_licence
+from dpedtool.training.networks.generators import NORM_EPS, OUTPUT_CENTRE, OUTPUT_SCALE, Generator, count_parameters
+from dpedtool.training.weights.checkpoint import load_model, model_files
+from dpedtool.training.weights.model_card import INPUT, OUTPUT, ModelCard, is_card, read_scores
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
+
+Array = npt.NDArray[Any]
+
+SUFFIX = ".onnx"
+AXES = ("batch", 3, "height", "width")
+OPSET, IR_VERSION = 9, 4
+"""Of ONNX 1.4, of 2019: the first whose weights are no inputs of the graph too. Newer ones would change none of the
+operators used here, and shut out older runtimes."""
+MOST_BYTES = 2**31 - 2**20
+"""ONNX files hold no more than 2 GiB, a little of which is the graph."""
+
+TOLERANCE = 1e-4
+"""How far onnxruntime may be from PyTorch, of 0..1: a fortieth of a grey level."""
+CHECKED_SIZES = ((2, 48, 64), (1, 37, 51))
+"""(N, H, W) of the images that both are given."""
+_ERRORS_ONLY = 3
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written."""
+
+    onnx: Path
+    card: Path
+    network: str
+    parameters: int
+    difference: float
+    """The largest between onnxruntime and PyTorch, of 0..1."""
+
+    def sentence(self) -> str:
+        """Say in a line what was written, and how well it was checked."""
+        return (
+            f"{self.network}, {self.parameters} parameters, opset {OPSET}, in {self.onnx}: onnxruntime is within "
+            f"{self.difference:.1e} of PyTorch. Its card is {self.card}."
+        )
+
+
+def export(
+    model: Path, out: Path, *, clip: bool = True, scores: Path | None = None, licence: str | None = None
+) -> Exported:
+    """Write a model as `out`, a file X.onnx, and its card X.md; what they held is replaced.
+
+    The same model gives the same bytes. The file's one input, `phone`, and its one output, `enhanced`, are float32
+    (batch, 3, height, width), RGB, 0..1, of any batch, height and width.
+
+    Parameters
+    ----------
+    model
+        The folder or the file of weights.
+    out
+        The file to write.
+    clip
+        Cut the output to 0..1, as all want who make a picture of it; as the network gives it it is within -0.08..1.08.
+    scores
+        A `metrics.json` of `dpedtool evaluate`, for the card; None: the card says that they are not given.
+    licence
+        SPDX identifier of the weights' licence, for the card; None: the card says that there is none.
+
+    Raises
+    ------
+    DpedtoolError
+        `out` is named otherwise, or X.md is there and no card; the packages onnx and onnxruntime are not installed;
+        the model, its card or the scores are missing, damaged or of another model; the licence is no SPDX identifier;
+        or onnxruntime computes something else than PyTorch. No file is written then.
+
+    """
+    _check_installed()
+    if out.suffix != SUFFIX:
+        raise DpedtoolError(f"{out} is not named as an ONNX file: give it the suffix {SUFFIX}.")
+    about = out.with_suffix(".md")
+    if about.exists() and not is_card(about):
+        raise DpedtoolError(
+            f"{about} is no card of a model, and the card of {out.name} would replace it: give the ONNX file another "
+            "name, or another folder."
+        )
+    generator = load_model(model)
+    weights, described = model_files(model)
+    sha256 = file_sha256(weights)
+    card = ModelCard(
+        file=out.name,
+        architecture=generator.architecture,
+        parameters=count_parameters(generator),
+        sha256=sha256,
+        known=_known(described, generator),
+        scores=read_scores(scores, sha256) if scores else None,
+        licence=check_licence(licence) if licence else None,
+        clipped=clip,
+        opset=OPSET,
+        difference=math.nan,
+    )
+    content = as_onnx(generator, card.notes(), clip=clip).SerializeToString(deterministic=True)
+    difference = _write_checked(out, content, generator, clip)
+    write_text(about, replace(card, difference=difference).as_markdown())
+    return Exported(out, about, card.architecture.name, card.parameters, difference)
+
+
+def as_onnx(model: Generator, notes: Mapping[str, str], *, clip: bool) -> ModelProto:
+    """Return a generator as an ONNX model.
+
+    Parameters
+    ----------
+    model
+        Ready to evaluate.
+    notes
+        What the file is to say of itself.
+    clip
+        Cut the output to 0..1.
+
+    Raises
+    ------
+    DpedtoolError
+        The weights are more than an ONNX file can hold.
+
+    """
+    from onnx import TensorProto, checker, helper
+
+    graph = _Graph({name: values.cpu().numpy() for name, values in model.state_dict().items()})
+    if sum(values.nbytes for values in graph.weights.values()) > MOST_BYTES:
+        raise DpedtoolError(f"{model.architecture.name} is larger than 2 GiB, which is all that an ONNX file holds.")
+    graph.write(model, clip)
+    made = helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            model.architecture.name,
+            [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, AXES)],
+            [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, AXES)],
+            graph.initialisers(),
+        ),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="dpedtool",
+        producer_version=version("dpedtool"),
+    )
+    helper.set_model_props(made, dict(notes))
+    checker.check_model(made, full_check=True)
+    return made
+
+
+class _Graph:
+    """Nodes that are added one after the other, each of what the one before it gave, and the weights they use."""
+
+    def __init__(self, weights: Mapping[str, Array]) -> None:
+        self.weights = weights
+        self.nodes: list[NodeProto] = []
+        self._used: dict[str, Array] = {}
+
+    def write(self, model: Generator, clip: bool) -> None:
+        """Add all nodes of a generator; `_difference` proves that they compute what its forward does."""
+        features = self._resnet(model.architecture.blocks) if model.architecture.network == "resnet" else self._srcnn()
+        scaled = self._node("Mul", self._node("Tanh", features), self._constant("output_scale", OUTPUT_SCALE))
+        # The last node gives the graph's output its name.
+        last = {} if clip else {"output": OUTPUT}
+        shifted = self._node("Add", scaled, self._constant("output_centre", OUTPUT_CENTRE), **last)
+        if clip:
+            self._node("Clip", shifted, output=OUTPUT, min=0.0, max=1.0)
+
+    def initialisers(self) -> list[Any]:
+        """Return the weights that the nodes use, in the order of their use."""
+        from onnx import numpy_helper
+
+        return [numpy_helper.from_array(np.ascontiguousarray(value), name) for name, value in self._used.items()]
+
+    def _resnet(self, blocks: int) -> str:
+        features = self._relu(self._convolution(INPUT, "head"))
+        for number in range(blocks):
+            block, skipped = f"blocks.{number}", features
+            for place in (1, 2):
+                features = self._convolution(features, f"{block}.conv{place}")
+                features = self._relu(self._normalisation(features, f"{block}.norm{place}"))
+            features = self._node("Add", features, skipped)
+        for layer in ("body1", "body2"):
+            features = self._relu(self._convolution(features, layer))
+        return self._convolution(features, "tail")
+
+    def _srcnn(self) -> str:
+        features = self._relu(self._convolution(INPUT, "conv1"))
+        return self._convolution(self._relu(self._convolution(features, "conv2")), "conv3")
+
+    def _convolution(self, features: str, layer: str) -> str:
+        side = self.weights[f"{layer}.weight"].shape[-1]
+        weights = self._of(layer, "weight", "bias")
+        return self._node("Conv", features, *weights, kernel_shape=[side, side], pads=[side // 2] * 4)
+
+    def _normalisation(self, features: str, layer: str) -> str:
+        if f"{layer}.running_mean" not in self.weights:
+            return self._node("InstanceNormalization", features, *self._of(layer, "weight", "bias"), epsilon=NORM_EPS)
+        weights = self._of(layer, "weight", "bias", "running_mean", "running_var")
+        return self._node("BatchNormalization", features, *weights, epsilon=NORM_EPS)
+
+    def _relu(self, features: str) -> str:
+        return self._node("Relu", features)
+
+    def _of(self, layer: str, *kinds: str) -> list[str]:
+        names = [f"{layer}.{kind}" for kind in kinds]
+        self._used.update({name: self.weights[name] for name in names})
+        return names
+
+    def _constant(self, name: str, value: float) -> str:
+        self._used[name] = np.array(value, np.float32)
+        return name
+
+    def _node(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+        """Add a node and return the name of its output."""
+        from onnx import helper
+
+        name = output or f"{kind.lower()}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
+        return name
+
+
+def _known(described: Path, model: Generator) -> dict[str, Any]:
+    """What a model's card says; nothing where it has none, as weights work without."""
+    known = read_json(described) if described.is_file() else {}
+    if known and known.get("network") != model.architecture.as_json():
+        raise DpedtoolError(
+            f"{described} is the card of another network than {model.architecture.name}, which the weights beside it "
+            "are of: remove it, or put the right one there."
+        )
+    return known
+
+
+def _write_checked(out: Path, content: bytes, model: Generator, clip: bool) -> float:
+    """Write the file if onnxruntime makes of it what PyTorch makes of the model; return how far they are apart."""
+    with replacing(out) as temporary:
+        temporary.write_bytes(content)
+        difference = _difference(temporary, model, clip)
+        if not difference <= TOLERANCE:
+            raise DpedtoolError(
+                f"onnxruntime gives values {difference:.1e} from PyTorch's, more than {TOLERANCE:.0e}, so {out} is not "
+                "written: try another version of onnxruntime."
+            )
+    return difference
+
+
+def _difference(file: Path, model: Generator, clip: bool) -> float:
+    """Return how far onnxruntime is from PyTorch at most, on noise of `CHECKED_SIZES`."""
+    session = _session(file)
+    rng = np.random.default_rng(0)
+    differences = []
+    for count, height, width in CHECKED_SIZES:
+        phone = rng.random((count, 3, height, width), np.float32)
+        with torch.inference_mode():
+            wanted = model(torch.from_numpy(phone))
+        (found,) = session.run([OUTPUT], {INPUT: phone})
+        differences.append(np.abs(found - (wanted.clamp(0, 1) if clip else wanted).numpy()).max())
+    # Of Python's own functions max would pass over what is no number.
+    return float(np.max(differences))
+
+
+def _session(file: Path) -> Any:
+    """Open a file in onnxruntime, on the processor, with nothing but errors told."""
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
+    # On Windows its builds tell their maker of each model otherwise.
+    onnxruntime.disable_telemetry_events()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    # With a number of its own it pins no threads to cores, which containers may forbid.
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+
+def _check_installed() -> None:
+    missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise DpedtoolError(f"Export needs {' and '.join(missing)}: pip install -e '.[onnx]', then export again.")
