@@ -265,7 +265,10 @@ def test_a_monitors_profile_is_applied_and_left_out(kind: str) -> None:
     assert np.abs(decode_photo(result.content, file.path).astype(int) - file.colour()).mean() < 4
 
 
-@pytest.mark.parametrize("profile", [b"x", SRGB[:100], P3[:300], bytes(500), SRGB])
+# Named, since a profile holds the second at which it was made: two processes of pytest would not agree on its test.
+@pytest.mark.parametrize(
+    "profile", [b"x", SRGB[:100], P3[:300], bytes(500), SRGB], ids=["too short", "half a head", "cut", "blank", "sRGB"]
+)
 def test_profiles_that_change_nothing_are_left_out(profile: bytes) -> None:
     for kind in ("JPEG", "PNG"):
         content = taken_over(photo(kind, icc_profile=profile))
