@@ -77,3 +77,15 @@ def in_words(error: Exception) -> str:
 def printable(place: Place) -> str:
     r"""Return a place as text that can be written anywhere: bytes that are no UTF-8 as \xNN."""
     return os.fsencode(str(place)).decode("utf-8", "backslashreplace")
+
+
+def is_file(place: Place) -> bool:
+    """Whether there is a file; raises DpedtoolError where a URL does not answer."""
+    with answering(place):
+        return place.is_file()
+
+
+def is_dir(place: Place) -> bool:
+    """Whether there is a folder; raises DpedtoolError where a URL does not answer."""
+    with answering(place):
+        return place.is_dir()

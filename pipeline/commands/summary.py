@@ -12,8 +12,9 @@ import numpy as np
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import read_json
-from dpedtool.dataset.schema import Alignment, Pair, Patch
+from dpedtool.dataset.schema import Alignment, Patch
 from dpedtool.dataset.tables import read_frame
+from dpedtool.pipeline.pair.intake import FolderPairs
 from dpedtool.pipeline.patches.stage import SELECTION
 from dpedtool.pipeline.runner import LOST
 
@@ -22,15 +23,15 @@ MOST_PHOTOS = 12
 BIN_NAMES = {"brightness": "dark to bright", "texture": "plain to textured", "place": "middle to rim of the frame"}
 
 
-def say_pairs(rows: Sequence[Pair], note: str, report: Mapping[str, Any]) -> None:
+def say_pairs(found: FolderPairs) -> None:
     """Say how many photos were paired, how, which have no mate, and what `synchronisation` says of the clocks."""
-    paired = [row for row in rows if row.status == "paired"]
-    click.echo(f"{len(paired)} {_plural(len(paired), 'pair')}, {note}.")
-    lone = [row for row in rows if row.status != "paired"]
+    paired = [row for row in found.rows if row.status == "paired"]
+    click.echo(f"{len(paired)} {_plural(len(paired), 'pair')}, {found.note}.")
+    lone = [row for row in found.rows if row.status != "paired"]
     _say_failures(lone, "photo without a mate", "photos without a mate", MOST_PHOTOS)
-    if clock := report["clock"]:
-        click.echo(_clocks_in_words(clock, report["exif_resolution_s"]))
-    ties = report["ties"]
+    if clock := found.report["clock"]:
+        click.echo(_clocks_in_words(clock, found.report["exif_resolution_s"]))
+    ties = found.report["ties"]
     if count := sum(ties.values()):
         click.echo(
             f"{count} {_plural(count, 'pair')} had other candidates by time: {ties['by_picture']} settled by the "

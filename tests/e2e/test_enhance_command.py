@@ -128,7 +128,7 @@ def test_options_that_are_wrong_are_refused_before_any_photo(
     [("3GB", 3 * 10**9), ("800 mb", 8 * 10**8), ("2.5GiB", 5 * 2**29), ("512kib", 2**19), ("7B", 7), ("0.1kB", 100)],
 )
 def test_sizes_are_read_with_their_units(text: str, size: int) -> None:
-    from dpedtool.pipeline.cli import SIZE
+    from dpedtool.pipeline.commands.options import SIZE
 
     assert SIZE.convert(text, None, None) == size
 

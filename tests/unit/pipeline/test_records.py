@@ -126,7 +126,7 @@ def test_an_interrupted_command_is_not_recorded(file: Path, monkeypatch: pytest.
         raise KeyboardInterrupt
 
     dpedtool("--record", file, "params")
-    monkeypatch.setattr("dpedtool.pipeline.cli.as_yaml", interrupt)
+    monkeypatch.setattr("dpedtool.pipeline.commands.params.as_yaml", interrupt)
     assert dpedtool("--record", file, "params").exit_code == 130
     assert not file.exists()
 
@@ -162,7 +162,7 @@ def test_a_place_that_cannot_be_written_is_found_out_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr("dpedtool.pipeline.cli.as_yaml", lambda _: pytest.fail("the command has begun"))
+    monkeypatch.setattr("dpedtool.pipeline.commands.params.as_yaml", lambda _: pytest.fail("the command has begun"))
     done = dpedtool("--record", tmp_path / "file" / "record.json", "params")
     assert done.exit_code == 1
     assert "file" in done.stderr

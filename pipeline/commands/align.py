@@ -1,0 +1,117 @@
+"""The commands align, and map, which asks what it found."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+import click
+
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.params import Params
+from dpedtool.dataset.places import Place, is_dir, is_file, printable
+from dpedtool.dataset.schema import Alignment
+from dpedtool.dataset.tables import read_rows
+from dpedtool.pipeline.commands.options import (
+    FILE,
+    PHOTOS,
+    command,
+    csv_option,
+    listed,
+    out_option,
+    outcomes,
+    params_options,
+    scheduler_option,
+    workers_option,
+)
+from dpedtool.pipeline.runner import warm_up
+
+
+@command(epilog=outcomes(Alignment, "pair"))
+@click.argument("sources", nargs=-1, required=True, type=PHOTOS, metavar="PHONE DSLR | PAIRS_DIR")
+@csv_option
+@out_option
+@click.option("--images/--no-images", default=True, help="Write the aligned images, or the table alone.")
+@workers_option
+@scheduler_option
+@params_options
+def align(
+    sources: tuple[Place, ...],
+    csv_file: Path | None,
+    out: Path,
+    images: bool,
+    workers: int,
+    scheduler: str | None,
+    params: Params,
+) -> None:
+    """Align the photos of each pair. Writes OUT/alignments.parquet and OUT/{phone,dslr}/<pair_id>.png.
+
+    PHONE and DSLR are two photos, or two folders whose photos are paired first; PAIRS_DIR is what `dpedtool pair`
+    wrote. OUT/timings.parquet says how long each pair took. Of two photos OUT/overlay/<pair_id>.jpg shows both, in
+    squares.
+    """
+    if csv_file and (len(sources) != 2 or not all(is_dir(source) for source in sources)):
+        raise click.UsageError("--csv says which photos of two folders belong together: name the two folders.")
+    if len(sources) > 2:
+        raise click.UsageError("Name two photos, two folders, or one folder that `dpedtool pair` wrote.")
+    if not scheduler and is_dir(sources[0]):
+        warm_up(workers, "dpedtool.pipeline.align.stage")
+    from dpedtool.pipeline.align.overlay import remove_overlays, write_overlay
+    from dpedtool.pipeline.align.stage import OVERLAY, image_files, overlay_file
+    from dpedtool.pipeline.align.stage import align as align_pairs
+    from dpedtool.pipeline.commands.summary import check_lost, say_alignments, say_pairs
+    from dpedtool.pipeline.pair.intake import FolderPairs, take_pairs
+
+    if scheduler:
+        sources, out = tuple(source.absolute() for source in sources), out.absolute()
+    taken = take_pairs(sources, out, listed(params.pair, csv_file))
+    if isinstance(taken, FolderPairs):
+        say_pairs(taken)
+    pairs = taken.rows if isinstance(taken, FolderPairs) else taken
+    rows = align_pairs(pairs, out, params.align, images=images, workers=workers, scheduler=scheduler)
+    # They are of an earlier alignment.
+    remove_overlays(out / OVERLAY)
+    say_alignments(rows)
+    check_lost((row.reason for row in rows), Alignment.table_in(out))
+    if len(sources) == 2 and not any(row.status == "aligned" for row in rows):
+        raise DpedtoolError(f"No pair could be aligned; {Alignment.table_in(out)} holds the figures.")
+    if images and len(sources) == 2 and is_file(sources[0]):
+        (row,) = rows
+        write_overlay(overlay := overlay_file(out, row), image_files(out, row))
+        click.echo(
+            f"Look at {printable(overlay)}: squares of the phone's photo and of the DSLR's in turn; edges that break "
+            "at a border are misaligned."
+        )
+
+
+@command(name="map")
+@click.argument("aligned", type=FILE)
+@click.argument("pair_id")
+def map_points(aligned: Path, pair_id: str) -> None:
+    """Print where points of the phone photo lie in the DSLR photo. Reads them from standard input.
+
+    One point x,y a line: px of the upright photos, centres at integers. ALIGNED is what `dpedtool align` wrote.
+    """
+    from dpedtool.pipeline.geometry.aligned import dslr_from_phone, find_pair, is_in_phone
+
+    row = find_pair(read_rows(Alignment.table_in(aligned), Alignment), pair_id)
+    if sys.stdin is None:
+        raise DpedtoolError("There is no standard input: pipe points into it, one x,y a line.")
+    for number, line in enumerate(sys.stdin, start=1):
+        if text := line.strip("\ufeff \t\r\n"):
+            point = _point(text, number)
+            if not is_in_phone(row, point):
+                click.echo(f"Line {number}: {text} lies outside the phone photo; its place is extrapolated.", err=True)
+            x, y = dslr_from_phone(row, point)
+            click.echo(f"{x:.4f},{y:.4f}")
+
+
+def _point(text: str, number: int) -> tuple[float, float]:
+    try:
+        x, y = (float(part) for part in text.split(","))
+    except ValueError:
+        x = y = math.nan
+    if not (math.isfinite(x) and math.isfinite(y)):
+        raise DpedtoolError(f"Line {number} of the input is no point: {text!r}; write x,y.")
+    return x, y

@@ -1,0 +1,128 @@
+"""The command enhance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.places import Place, printable
+from dpedtool.pipeline.commands.options import FILE, PHOTOS, SIZE, Failure, Local, command, out_option
+
+_GO_ON = "with --existing skip the same command goes on from there"
+
+
+@command(
+    epilog="What is kept of a photo's EXIF: camera and lens, exposure, times, descriptions, names, copyright. Left out "
+    "are the position (unless --gps), thumbnails, which show the old picture, serial numbers, maker's notes, and all "
+    "of XMP and IPTC, since these may hold positions too."
+)
+@click.argument("photos", nargs=-1, required=True, type=PHOTOS, metavar="PHOTO...")
+@out_option
+@click.option("--weights", type=FILE, required=True, help="File of weights, or a folder that `dpedtool train` wrote.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["png", "jpg", "tiff"]),
+    default="png",
+    show_default=True,
+    help="Of the results; PNG and TIFF keep every pixel.",
+)
+@click.option("--quality", type=click.IntRange(1, 100), help="Of jpg; 95 unless given.")
+@click.option(
+    "--metadata",
+    type=click.Choice(["keep", "drop"]),
+    default="keep",
+    show_default=True,
+    help="What the photo's EXIF says, kept as far as it holds for the result, or dropped.",
+)
+@click.option("--gps", is_flag=True, help="Keep the position as well.")
+@click.option("--compare", is_flag=True, help="Write OUT/<stem>.compare.jpg too, the photo before and after.")
+@click.option(
+    "--existing",
+    type=click.Choice(["refuse", "skip", "replace"]),
+    default="refuse",
+    show_default=True,
+    help="Where results are there already: do nothing at all; leave out their photos, so that an interrupted run goes "
+    "on; or replace them. A photo that is enhanced in the same run is never replaced.",
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="auto: bfloat16 where the device has instructions for it. It may differ by a grey level.",
+)
+@click.option(
+    "--max-memory",
+    type=SIZE,
+    help="What the program may take, such as 3GB or 800MB; a photo that needs more is refused. What is free, unless "
+    "given.",
+)
+@click.option(
+    "--scratch",
+    type=Local(exists=True, file_okay=False, writable=True),
+    metavar="DIR",
+    help="Folder for a passing file of what finds no room in the memory; the folder of the results, unless given.",
+)
+@click.option("--no-scratch", is_flag=True, help="Make no such file: refuse photos that do not fit into the memory.")
+def enhance(
+    photos: tuple[Place, ...],
+    out: Path,
+    weights: Path,
+    format_: Literal["png", "jpg", "tiff"],
+    quality: int | None,
+    metadata: str,
+    gps: bool,
+    compare: bool,
+    existing: Literal["refuse", "skip", "replace"],
+    device: Literal["auto", "cpu", "cuda"],
+    precision: Literal["auto", "float32", "bfloat16"],
+    max_memory: int | None,
+    scratch: Path | None,
+    no_scratch: bool,
+) -> None:
+    """Enhance whole photos. Writes OUT/<stem>.png.
+
+    PHOTO is a photo or a folder of photos, of any size. Results are upright and in sRGB, 8 bit. A photo that cannot be
+    enhanced is named, and the others are enhanced; the exit code is 1 then. After an interruption or on a full disk the
+    same command goes on with --existing skip.
+    """
+    if gps and metadata == "drop":
+        raise click.UsageError("--gps keeps the position, and --metadata drop drops all: choose one.")
+    if quality and format_ != "jpg":
+        raise click.UsageError(f"--quality is for --format jpg: {format_} keeps every pixel.")
+    if scratch and no_scratch:
+        raise click.UsageError("--scratch and --no-scratch exclude each other: choose one.")
+    from dpedtool.training.enhance.stage import Output, enhance_photos
+    from dpedtool.training.enhance.whole_photo import Settings
+    from dpedtool.training.inference import choose_device
+    from dpedtool.training.precision import choose_precision
+    from dpedtool.training.weights.checkpoint import load_model
+
+    chosen = choose_device(device)
+    # Settings count what the process has, the model among it.
+    model = load_model(weights).to(chosen)
+    room = None if no_scratch else scratch or out
+    settings = Settings(chosen, choose_precision(precision, chosen), max_memory, room)
+    output = Output(
+        out, format_, quality or 95, metadata=metadata == "keep", gps=gps, compare=compare, existing=existing
+    )
+    try:
+        enhanced, asked, there = enhance_photos(model, photos, settings, output)
+    except KeyboardInterrupt:
+        raise Failure(f"Interrupted. What was finished is in {printable(out)}: {_GO_ON}.", 130) from None
+    except OSError as error:
+        if not error.filename or not error.strerror:
+            raise
+        place = printable(Path(error.filename))
+        raise Failure(f"{place}: {error.strerror}. What was finished is kept: mend this, and {_GO_ON}.", 1) from None
+    beside = f", {there} {'was' if there == 1 else 'were'} there already" if there else ""
+    if enhanced < asked:
+        raise DpedtoolError(
+            f"Enhanced {enhanced} of {asked} photos{beside}: what was wrong with the others is said above."
+        )
+    click.echo(f"{asked} {'photo' if asked == 1 else 'photos'} in {printable(out)}{beside}.")

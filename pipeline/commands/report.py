@@ -1,0 +1,73 @@
+"""The command report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dpedtool.dataset.params import Params
+from dpedtool.pipeline.commands.options import (
+    FILE,
+    PARAMS_FOLDER,
+    command,
+    out_option,
+    params_options,
+    scheduler_option,
+    workers_option,
+)
+from dpedtool.pipeline.runner import warm_up
+
+
+@command()
+@click.argument("results", type=FILE)
+@out_option
+@click.option("--pictures/--no-pictures", default=True, help="Let every pair be looked at, or write the figures alone.")
+@click.option(
+    "--single-file",
+    is_flag=True,
+    help="Put the pictures of all pairs into the page, to hand it on as one file; for some hundred pairs at most.",
+)
+@workers_option
+@scheduler_option
+@params_options
+def report(
+    results: Path,
+    out: Path,
+    pictures: bool,
+    single_file: bool,
+    workers: int,
+    scheduler: str | None,
+    params: Params,
+) -> None:
+    """Write one HTML page on a whole run. Writes OUT/report.html, and OUT/report.json for machines.
+
+    RESULTS is what `dvc repro` leaves; stages that have not run are said to be so. OUT/files has the pictures of the
+    pairs, which the page loads as they are looked at: hand both on together, or use --single-file. The page needs no
+    network. An interrupted report goes on where it stopped, and pictures that are still right are kept.
+    """
+    if single_file and not pictures:
+        raise click.UsageError("--single-file puts the pictures into the page, --no-pictures makes none: choose one.")
+    if pictures:
+        warm_up(workers, "dpedtool.pipeline.report.pairs.details")
+    from dpedtool.pipeline.commands.summary import check_lost
+    from dpedtool.pipeline.report.stage import write_report
+
+    if scheduler:
+        results, out = results.absolute(), out.absolute()
+    written = write_report(
+        results,
+        out,
+        params,
+        pictures=pictures,
+        single_file=single_file,
+        workers=workers,
+        scheduler=scheduler,
+        params_folder=click.get_current_context().meta[PARAMS_FOLDER],
+    )
+    if gone := sum(reason in {"unreadable_photo", "photo_changed"} for reason in written.reasons):
+        click.echo(
+            f"Of {gone} of {len(written.reasons)} pairs a photo cannot be shown; opened in the page, each says why."
+        )
+    click.echo(f"The report is {written.page}.")
+    check_lost(written.reasons, written.page)

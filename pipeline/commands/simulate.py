@@ -1,0 +1,21 @@
+"""The command simulate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dpedtool.dataset.params import Params
+from dpedtool.pipeline.commands.options import command, out_option, params_options
+
+
+@command()
+@out_option
+@params_options
+def simulate(out: Path, params: Params) -> None:
+    """Make simulated captures with known truth. As the section demo of the parameters says."""
+    from dpedtool.pipeline.rig import simulate_session
+
+    simulate_session(params.demo, out)
+    click.echo(f"Simulated captures of {params.demo.scenes} scenes in {out}.")

@@ -1,0 +1,90 @@
+"""The command split, which also verifies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.io import check_replaceable, write_json
+from dpedtool.dataset.params import Params
+from dpedtool.dataset.schema import Patch, Photo
+from dpedtool.pipeline.commands.options import FILE, FOLDER, Local, command, params_options
+from dpedtool.pipeline.commands.verdicts import NOT_PROVEN, say_verdict
+
+MOST_FAULTS = 20
+
+
+@command(
+    epilog="Exit codes of --verify: 0, proven; 1, a leak or another fault, named a line each; "
+    f"{NOT_PROVEN}, nothing was found, but nothing is proven either."
+)
+@click.argument("folder", type=FILE, metavar="PATCHES_DIR | --verify DIR")
+@click.option("-o", "--out", type=FOLDER, help="Folder for the results; made if missing.")
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Prove that no scene, frame or near-duplicate of DIR is on two sides; no table changes. DIR is an earlier "
+    "OUT; or a data set in the layout of DPED, or what was imported from one, of which files are compared, which "
+    "proves nothing.",
+)
+@click.option(
+    "--verdict",
+    type=Local(dir_okay=False),
+    metavar="FILE",
+    help="With --verify: write what was found as JSON too, with the SHA-256 of each table that was looked at.",
+)
+@params_options
+def split(folder: Path, out: Path | None, verify: bool, verdict: Path | None, params: Params) -> None:
+    """Divide the scenes of all phones. Reads PATCHES_DIR/<phone>/, writes OUT/<phone>.parquet.
+
+    Scenes that share a file or show the same view stay together: OUT/photos.parquet says which and why. Scenes that
+    OUT holds of an earlier run with the same seed and shares keep their side. OUT/test_photos.csv lists the test's
+    photos.
+    """
+    if verify:
+        if out:
+            raise click.UsageError("--verify writes no tables: leave out --out.")
+        _verify(folder, verdict)
+        return
+    if verdict:
+        raise click.UsageError("--verdict is what --verify finds: give both, or neither.")
+    if not out:
+        raise click.UsageError("Missing option '-o' / '--out'.")
+    from dpedtool.dataset.split.stage import split as split_patches
+
+    phones = params.captures.phones or _phones_below(folder)
+    done = split_patches({phone: Patch.table_in(folder / phone) for phone in phones}, out, params.split)
+    if not done.patches.to_numpy().sum():
+        click.echo("No patch was accepted, so there is nothing to split: the tables of patches name the reasons.")
+    for phone, row in done.patches.iterrows():
+        click.echo(f"{phone}: " + ", ".join(f"{count} {name}" for name, count in row.items()) + " patches.")
+    click.echo(f"{done.groups} groups of scenes: {', '.join(f'{n} {name}' for name, n in done.scenes.items())} scenes.")
+    for note in done.notes:
+        click.echo(note, err=True)
+
+
+def _verify(folder: Path, file: Path | None) -> None:
+    from dpedtool.dataset.foreign.dped_layout import verify_layout
+    from dpedtool.dataset.split.samples_alone import holds_samples, verify_samples
+    from dpedtool.dataset.split.verification import verify_split
+
+    if file:
+        check_replaceable(file, {"is_proof", "tables"}, "verdict")
+        file.unlink(missing_ok=True)
+    if Photo.table_in(folder).is_file():
+        verdict = verify_split(folder)
+    else:
+        verdict = verify_samples(folder) if holds_samples(folder) else verify_layout(folder)
+    if file:
+        write_json(file, verdict.as_json(folder))
+    say_verdict(folder, verdict, MOST_FAULTS, "mend the data, or split it anew")
+    click.echo(f"Nothing in {folder} leaks.")
+
+
+def _phones_below(folder: Path) -> tuple[str, ...]:
+    phones = tuple(sorted(table.parent.name for table in folder.glob(f"*/{Patch.TABLE}.parquet")))
+    if not phones:
+        raise DpedtoolError(f"{folder} holds no folder with a table of patches: run `dpedtool patches` first.")
+    return phones

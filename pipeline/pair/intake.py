@@ -1,0 +1,113 @@
+"""From what a user names, two photos, two folders or a table, to pairs: found, written down, and returned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.io import write_json
+from dpedtool.dataset.params import CapturesParams, PairParams
+from dpedtool.dataset.places import Place, answering, as_place, is_dir, is_file
+from dpedtool.dataset.schema import Pair
+from dpedtool.dataset.tables import read_rows, write_rows
+from dpedtool.pipeline.pair.stage import pair_files, pair_folders
+from dpedtool.pipeline.pair.synchronisation import FILE, synchronisation
+
+
+@dataclass(frozen=True)
+class FolderPairs:
+    """The pairs of two folders, as they were written down."""
+
+    rows: list[Pair]
+    note: str
+    """How they were found, as a sentence without its full stop."""
+    report: Mapping[str, Any]
+    """What `synchronisation` says of them."""
+
+
+def camera_folders(captures: CapturesParams, phone: str) -> tuple[Place, Place]:
+    """Return the folder of a phone's photos and that of the DSLR's, as the params file names them.
+
+    Raises
+    ------
+    DpedtoolError
+        A folder that the params file names is not there; the sentence lists those that are.
+
+    """
+    root = as_place(captures.root)
+    with answering(root):
+        _check_cameras(root, captures)
+    return root / phone, root / captures.reference
+
+
+def pair_into(out: Path, phone_dir: Place, dslr_dir: Place, params: PairParams) -> FolderPairs:
+    """Pair two folders, and write `out/pairs.parquet` and `out/synchronisation.json`.
+
+    Raises
+    ------
+    DpedtoolError
+        As `dpedtool.pipeline.pair.stage.pair_folders`.
+
+    """
+    pairing = pair_folders(phone_dir, dslr_dir, params)
+    report = synchronisation(pairing.rows, params.tolerance_s)
+    write_rows(Pair.table_in(out), Pair, pairing.rows)
+    write_json(out / FILE, report)
+    return FolderPairs(pairing.rows, pairing.note, report)
+
+
+def take_pairs(sources: Sequence[Place], out: Path, params: PairParams) -> list[Pair] | FolderPairs:
+    """Return the pairs that one or two places name.
+
+    Parameters
+    ----------
+    sources
+        One folder that `dpedtool pair` wrote, two photos, or two folders.
+    out
+        Where the table of the pairs of two photos or folders is written.
+    params
+        How folders are paired.
+
+    Raises
+    ------
+    DpedtoolError
+        The one folder holds no table of pairs, the two places are a photo and a folder, or two folders cannot be
+        paired.
+
+    """
+    if len(sources) == 1:
+        return _written_pairs(sources[0])
+    phone, dslr = sources
+    photos = [is_file(place) for place in (phone, dslr)]
+    if not any(photos):
+        return pair_into(out, phone, dslr, params)
+    if any(is_dir(place) for place in (phone, dslr)):
+        raise DpedtoolError(f"{phone} and {dslr} are a photo and a folder: name two photos or two folders.")
+    pairing = pair_files(phone, dslr)
+    write_rows(Pair.table_in(out), Pair, pairing.rows)
+    return pairing.rows
+
+
+def _written_pairs(folder: Place) -> list[Pair]:
+    if not isinstance(folder, Path) or not Pair.table_in(folder).is_file():
+        raise DpedtoolError(
+            f"{folder} holds no table of pairs: name the DSLR's photo or folder too, or a folder that "
+            "`dpedtool pair` wrote."
+        )
+    return read_rows(Pair.table_in(folder), Pair)
+
+
+def _check_cameras(root: Place, captures: CapturesParams) -> None:
+    """Refuse cameras that the params file names and the folder lacks: the commonest slip with photos of one's own."""
+    wanted = {captures.reference, *captures.phones}
+    if not root.is_dir():
+        raise DpedtoolError(f"There is no folder {root}: captures.root in the params file must name one.")
+    found = {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    if missing := sorted(wanted - found):
+        raise DpedtoolError(
+            f"{root} has no folder {', '.join(missing)}: it holds {', '.join(sorted(found)) or 'none'}; name the "
+            "DSLR's in captures.reference and the phones' in captures.phones of the params file."
+        )
