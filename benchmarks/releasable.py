@@ -30,7 +30,7 @@ TEXTURES = 50
 def write_split(folder: Path, count: int, suffix: str) -> Path:
     """Write `count` pairs of patches, no two of them alike, with a split by scene; return the folder of the split.
 
-    The split is not that of `dpedtool.dataset.split.stage`, whose search for near-duplicates is measured elsewhere.
+    The split is not that of `dpedtool.pipeline.split.stage`, whose search for near-duplicates is measured elsewhere.
     """
     home = folder / "patches" / PHONE
     home.mkdir(parents=True)

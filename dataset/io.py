@@ -10,7 +10,6 @@ import os
 import tempfile
 from collections.abc import Iterator, Set
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from dpedtool.dataset.errors import DpedtoolError
@@ -148,12 +147,6 @@ def file_sha256(path: Place) -> str:
     with answering(path), path.open("rb") as file:
         # Files behind URLs have readinto as well; their type does not say so.
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-
-
-def code_digest(*modules: ModuleType) -> str:
-    """Return a digest of the modules' source, so that results of other code are not taken for this code's."""
-    sources = [Path(module.__file__).read_bytes() for module in modules if module.__file__]
-    return hashlib.sha256(b"\0".join(sources)).hexdigest()
 
 
 def _umask() -> int:

@@ -1,4 +1,4 @@
-"""Names of images that belong together by name: their order, their mates, and which are held out for validation."""
+"""Names: identifiers made of them, their order, their mates, and which are held out for validation."""
 
 from __future__ import annotations
 
@@ -51,3 +51,15 @@ def choose_held_out(names: Iterable[str], share: float, seed: int) -> set[str]:
     ranked = sorted(set(names), key=lambda name: digest([seed, Path(name).stem]))
     count = max(1, round(share * len(ranked))) if share > 0 else 0
     return set(ranked[: min(count, len(ranked) - 1)])
+
+
+def identifier(name: str, most: int = 40) -> str:
+    """Return a name of letters, digits, '_' and '-' for files, tables and tar members; what is altered gets a digest.
+
+    With `most` characters for a photo and fewer for a camera, the file name of a patch fits the 100 bytes of a tar
+    header. It neither holds '--' nor begins or ends with '-', so that '--' joins two of them without doubt.
+    """
+    plain = re.sub(r"[^A-Za-z0-9_-]+|--+|^-|-$", "_", name)
+    if plain == name and 0 < len(plain) <= most:
+        return plain
+    return f"{plain[: most - 9]}_{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"

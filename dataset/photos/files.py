@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import stat
-import sys
 import warnings
 import zlib
 from collections.abc import Sequence
@@ -17,11 +16,8 @@ from typing import IO
 import cv2
 from PIL import Image as PillowImage
 
-from dpedtool.dataset import places
 from dpedtool.dataset.errors import DpedtoolError, Rejection
 from dpedtool.dataset.io import replacing
-from dpedtool.dataset.photos import decoding, profiles, stored
-from dpedtool.dataset.photos import formats as camera_formats
 from dpedtool.dataset.photos.decoding import decode_plain, open_stored
 from dpedtool.dataset.photos.formats import (
     HEIF_SUFFIXES,
@@ -44,9 +40,6 @@ from dpedtool.dataset.photos.stored import (
     upright_size,
 )
 from dpedtool.dataset.places import Place, answering
-
-CODE = (sys.modules[__name__], camera_formats, decoding, places, profiles, stored)
-"""The modules that make pixels of a photo, for digests of results."""
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"}) | HEIF_SUFFIXES | RAW_SUFFIXES
 MOST_BYTES = 2 * 10**9

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -13,25 +12,21 @@ from typing import Any
 import cv2
 import numpy as np
 
+from dpedtool.dataset.code_digest import code_digest
 from dpedtool.dataset.errors import DpedtoolError, Rejection
-from dpedtool.dataset.io import code_digest, digest
+from dpedtool.dataset.io import digest
 from dpedtool.dataset.params import AlignParams, describe
-from dpedtool.dataset.photos import files as photos
 from dpedtool.dataset.photos.files import PhotoFile, image_key, open_unchanged, save_image
 from dpedtool.dataset.photos.stored import Factor, ReducedGrey
 from dpedtool.dataset.places import Place
 from dpedtool.dataset.schema import Alignment, Pair, Timing
 from dpedtool.dataset.tables import write_rows
-from dpedtool.pipeline.align import fitting, refinement, verdict
 from dpedtool.pipeline.align.refinement import GREY_LEVELS, Refined, WarpedPair, refine
 from dpedtool.pipeline.align.verdict import blur_evenness, check_blur, judge
-from dpedtool.pipeline.geometry import aligned, transform, warping
-from dpedtool.pipeline.geometry import homographies as geometry
 from dpedtool.pipeline.geometry.aligned import cut, mask_columns, there, transform_columns
 from dpedtool.pipeline.geometry.homographies import Box, local_scale
 from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.geometry.warping import common_box, scale_at, warp_dslr
-from dpedtool.pipeline.measure import registration, residuals, shifts
 from dpedtool.pipeline.measure.exposure import clipped_share
 from dpedtool.pipeline.measure.registration import Registration, register
 from dpedtool.pipeline.measure.residuals import Residual, search
@@ -320,17 +315,4 @@ def overlay_file(out: Path, row: Alignment) -> Path:
     return out / OVERLAY / f"{row.pair_id}.jpg"
 
 
-_CODE = code_digest(
-    sys.modules[__name__],
-    aligned,
-    fitting,
-    geometry,
-    refinement,
-    registration,
-    residuals,
-    shifts,
-    transform,
-    verdict,
-    warping,
-    *photos.CODE,
-)
+_CODE = code_digest(__name__)

@@ -52,7 +52,7 @@ def split(folder: Path, out: Path | None, verify: bool, verdict: Path | None, pa
         raise click.UsageError("--verdict is what --verify finds: give both, or neither.")
     if not out:
         raise click.UsageError("Missing option '-o' / '--out'.")
-    from dpedtool.dataset.split.stage import split as split_patches
+    from dpedtool.pipeline.split.stage import split as split_patches
 
     phones = params.captures.phones or _phones_below(folder)
     done = split_patches({phone: Patch.table_in(folder / phone) for phone in phones}, out, params.split)
@@ -66,9 +66,9 @@ def split(folder: Path, out: Path | None, verify: bool, verdict: Path | None, pa
 
 
 def _verify(folder: Path, file: Path | None) -> None:
-    from dpedtool.dataset.foreign.dped_layout import verify_layout
-    from dpedtool.dataset.split.samples_alone import holds_samples, verify_samples
-    from dpedtool.dataset.split.verification import verify_split
+    from dpedtool.pipeline.foreign.dped_layout import verify_layout
+    from dpedtool.pipeline.split.samples_alone import holds_samples, verify_samples
+    from dpedtool.pipeline.split.verification import verify_split
 
     if file:
         check_replaceable(file, {"is_proof", "tables"}, "verdict")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from pathlib import Path
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256
+from dpedtool.dataset.names import identifier
 from dpedtool.dataset.params import PairParams
 from dpedtool.dataset.photos.files import capture_time, list_photos
 from dpedtool.dataset.places import Place, answering, as_place, printable
@@ -82,18 +81,6 @@ def pair_files(phone: Place, dslr: Place) -> Pairing:
             raise DpedtoolError(f"There is no photo {path}: name an existing file.")
     photos = [Shot(path, identifier(path.stem), capture_time(path)) for path in (phone, dslr)]
     return Pairing(_rows("phone", photos[:1], photos[1:], Matching({0: 0}, "", "name")), "one pair of photos")
-
-
-def identifier(name: str, most: int = 40) -> str:
-    """Return a name of letters, digits, '_' and '-' for files, tables and tar members; what is altered gets a digest.
-
-    With `most` characters for a photo and fewer for a camera, the file name of a patch fits the 100 bytes of a tar
-    header. It neither holds '--' nor begins or ends with '-', so that '--' joins two of them without doubt.
-    """
-    plain = re.sub(r"[^A-Za-z0-9_-]+|--+|^-|-$", "_", name)
-    if plain == name and 0 < len(plain) <= most:
-        return plain
-    return f"{plain[: most - 9]}_{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
 
 
 def _photos(folder: Place) -> list[Shot]:

@@ -7,7 +7,6 @@ where it correlates best, as DPED (Ignatov et al. 2017, arXiv 1704.02470, sectio
 from __future__ import annotations
 
 import math
-import sys
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -19,26 +18,21 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dpedtool.dataset import shards
+from dpedtool.dataset.code_digest import code_digest
 from dpedtool.dataset.errors import Rejection
-from dpedtool.dataset.io import code_digest, digest, replacing, write_json
+from dpedtool.dataset.io import digest, replacing, write_json
 from dpedtool.dataset.params import STRICT, PatchesParams, describe
-from dpedtool.dataset.photos import files as photos
-from dpedtool.dataset.photos import thumbnails
 from dpedtool.dataset.photos.files import PhotoFile, encode_image, open_unchanged
 from dpedtool.dataset.photos.stored import Image
 from dpedtool.dataset.photos.thumbnails import thumbnail
 from dpedtool.dataset.schema import Alignment, Frame, Patch
 from dpedtool.dataset.shards import ShardWriter
 from dpedtool.dataset.tables import TableWriter, read_frame, write_rows
-from dpedtool.pipeline.geometry import aligned, transform, warping
-from dpedtool.pipeline.geometry import homographies as geometry
+from dpedtool.pipeline.geometry import aligned
 from dpedtool.pipeline.geometry.aligned import crop_box, from_patches, is_masked, there
 from dpedtool.pipeline.geometry.homographies import Box, corners, transform_points
 from dpedtool.pipeline.geometry.warping import warp_dslr
-from dpedtool.pipeline.measure import correlation, exposure, shifts, subpixel
 from dpedtool.pipeline.measure.correlation import sample
-from dpedtool.pipeline.patches import selection, shelf, windows
 from dpedtool.pipeline.patches.selection import rejection, summary
 from dpedtool.pipeline.patches.shelf import Shelf, is_stored, store
 from dpedtool.pipeline.patches.windows import Measures, measure
@@ -308,20 +302,4 @@ def _key(alignment: Alignment, params: PatchesParams) -> str:
 UNSEEN = Patch.RETRIED
 """Reasons of pairs whose photos were not seen, so that there is no frame of them."""
 
-_CODE = code_digest(
-    sys.modules[__name__],
-    aligned,
-    correlation,
-    exposure,
-    geometry,
-    selection,
-    shards,
-    shelf,
-    shifts,
-    subpixel,
-    thumbnails,
-    transform,
-    warping,
-    windows,
-    *photos.CODE,
-)
+_CODE = code_digest(__name__)

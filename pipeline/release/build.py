@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shutil
-import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,10 +25,9 @@ import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dpedtool.dataset import shards
+from dpedtool.dataset.code_digest import code_digest
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import (
-    code_digest,
     digest,
     file_sha256,
     lock_folder,
@@ -40,13 +38,10 @@ from dpedtool.dataset.io import (
 )
 from dpedtool.dataset.licence import check_licence
 from dpedtool.dataset.params import CAMERA_NAME, ReleaseParams, describe
-from dpedtool.dataset.photos import files as photos
 from dpedtool.dataset.photos.files import decode_image, save_image
 from dpedtool.dataset.photos.stored import Image
 from dpedtool.dataset.progress import track
 from dpedtool.dataset.shards import Extent, read_extent
-from dpedtool.pipeline.release import chunks, contents, layouts, whole_photos
-from dpedtool.pipeline.release import columns as tables
 from dpedtool.pipeline.release.chunks import Chunk, Images, chunks_of, read_rows_of
 from dpedtool.pipeline.release.columns import CUT_SUMS, LOOSE_SUMS, PAIRS, PATCHES, PATCHES_SCHEMA
 from dpedtool.pipeline.release.contents import Contents, gather
@@ -69,8 +64,7 @@ from dpedtool.pipeline.release.documents.croissant import croissant
 from dpedtool.pipeline.release.documents.example_sheet import example_picture
 from dpedtool.pipeline.release.documents.licence_text import licence_text
 from dpedtool.pipeline.release.documents.statistics import figures
-from dpedtool.pipeline.release.layouts import dped, embedded, layouts_of, webdataset
-from dpedtool.pipeline.release.privacy import stripping
+from dpedtool.pipeline.release.layouts import dped, layouts_of
 from dpedtool.pipeline.release.privacy.dated_names import dated_names, dates_note
 from dpedtool.pipeline.release.privacy.private_texts import Secret
 from dpedtool.pipeline.release.privacy.scan import own_secrets, scan_file
@@ -477,8 +471,4 @@ def _naming(root: Path) -> Iterator[None]:
         raise
 
 
-_CODE = code_digest(
-    sys.modules[__name__],
-    *(chunks, contents, dped, embedded, layouts, shards, stripping, tables, webdataset, whole_photos),
-    *photos.CODE,
-)
+_CODE = code_digest(__name__)

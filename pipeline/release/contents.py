@@ -16,9 +16,9 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import replacing
 from dpedtool.dataset.places import as_place
 from dpedtool.dataset.schema import EXCLUDED, SPLITS, Frame, Patch, Photo, Sample
-from dpedtool.dataset.split.samples_alone import holds_samples
 from dpedtool.dataset.tables import holds, read_frame, read_rows
 from dpedtool.pipeline.release.columns import CUT_SUMS, LOOSE_SUMS, PAIRS_SCHEMA, PATCHES_SCHEMA
+from dpedtool.pipeline.split.samples_alone import holds_samples
 
 PLAN_SCHEMA = pa.schema(
     [

@@ -14,9 +14,9 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import read_json
 from dpedtool.dataset.params import Params
 from dpedtool.dataset.schema import Alignment, Pair, Patch, Photo, Row, Sample, Score, Timing
-from dpedtool.dataset.split.verification import VERDICT
 from dpedtool.dataset.tables import read_frame, read_rows
 from dpedtool.pipeline.report.paths import Paths
+from dpedtool.pipeline.split.verification import VERDICT
 
 RowT = TypeVar("RowT", bound=Row)
 

@@ -12,7 +12,7 @@ from split_rig import SIZE_PX, frame, write_patches
 
 from dpedtool.dataset.io import write_json
 from dpedtool.dataset.params import SplitParams
-from dpedtool.dataset.split.stage import split
+from dpedtool.pipeline.split.stage import split
 
 SAID = ("-S", "release.name=pairs", "-S", "release.licence=CC-BY-4.0")
 

@@ -19,7 +19,7 @@ import yaml
 
 from dpedtool.dataset.io import read_json
 from dpedtool.dataset.photos.files import decode_photo
-from dpedtool.dataset.split.verification import is_current
+from dpedtool.pipeline.split.verification import is_current
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PHONES = ("phone-a", "phone-b")

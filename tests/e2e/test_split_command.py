@@ -9,7 +9,7 @@ import pytest
 from split_rig import frame, jpeg, picture, write_patches
 
 from dpedtool.dataset.io import read_json
-from dpedtool.dataset.split.verification import is_current
+from dpedtool.pipeline.split.verification import is_current
 
 SCENES = [f"s{index}" for index in range(10)]
 

@@ -12,7 +12,7 @@ from real_data import real_folder
 
 from dpedtool.dataset.photos.files import load_photo
 from dpedtool.dataset.photos.thumbnails import thumbnail
-from dpedtool.dataset.split.near_duplicates import Limits, View, find_links
+from dpedtool.pipeline.split.near_duplicates import Limits, View, find_links
 
 LIMITS = Limits(minutes=30, keypoints=12)
 CAMERAS = ("iphonex", "iphonex_far", "nikon_d5500")

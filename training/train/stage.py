@@ -16,24 +16,19 @@ from typing import Any
 
 import torch
 
+from dpedtool.dataset.code_digest import code_digest
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
-from dpedtool.dataset.io import code_digest, digest, file_sha256, lock_folder, remove_leftovers, write_text
+from dpedtool.dataset.io import digest, file_sha256, lock_folder, remove_leftovers, write_text
 from dpedtool.dataset.params import TrainParams, describe
-from dpedtool.dataset.photos import files as photos
 from dpedtool.dataset.progress import track
-from dpedtool.training import data, inference, metrics, precision
-from dpedtool.training.networks import discriminator, initialisation
-from dpedtool.training.networks import generators as model
 from dpedtool.training.networks.generators import Generator
 from dpedtool.training.precision import Computation
-from dpedtool.training.train import loader, losses, optimisation, vgg
-from dpedtool.training.train import loop as run_module
+from dpedtool.training.train import vgg
 from dpedtool.training.train.distributed import Processes, join
 from dpedtool.training.train.history import HISTORY, Log, history_csv
 from dpedtool.training.train.loader import Loader, Step
 from dpedtool.training.train.loop import Run, Validation, architecture, first_network
 from dpedtool.training.train.sources import Source
-from dpedtool.training.weights import checkpoint, state_dicts
 from dpedtool.training.weights.checkpoint import UNFINISHED, load_card, load_model, model_files, save_model
 
 HELD_OUT = "held_out.txt"
@@ -268,21 +263,4 @@ def _finite(scores: dict[str, Any]) -> dict[str, Any]:
 
 
 # What the numbers of a run depend on: an interrupted run of other code is begun anew.
-_CODE = code_digest(
-    sys.modules[__name__],
-    checkpoint,
-    data,
-    discriminator,
-    inference,
-    initialisation,
-    loader,
-    losses,
-    metrics,
-    model,
-    optimisation,
-    precision,
-    run_module,
-    state_dicts,
-    vgg,
-    *photos.CODE,
-)
+_CODE = code_digest(__name__)

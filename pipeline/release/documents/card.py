@@ -18,10 +18,10 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dpedtool.dataset import markdown
-from dpedtool.dataset.foreign.dped_layout import PARTS, PATCHES_A_PAIR
 from dpedtool.dataset.licence import check_licence, front_matter, is_own
 from dpedtool.dataset.params import PatchesParams
 from dpedtool.dataset.schema import SPLITS, Alignment, Patch, Photo
+from dpedtool.pipeline.foreign.dped_layout import PARTS, PATCHES_A_PAIR
 from dpedtool.pipeline.release.columns import PAIRS_SCHEMA, PATCHES_SCHEMA, meanings
 from dpedtool.pipeline.release.description import EXAMPLES, LICENCE, SUMS, Description
 from dpedtool.pipeline.release.documents.citation import bibtex

@@ -19,10 +19,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from dpedtool.dataset.foreign.dped_layout import PARTS
 from dpedtool.dataset.licence import check_licence, is_own, text_address
 from dpedtool.dataset.markdown import plain
 from dpedtool.dataset.schema import SPLITS
+from dpedtool.pipeline.foreign.dped_layout import PARTS
 from dpedtool.pipeline.release.columns import PAIRS, PAIRS_SCHEMA, PATCHES, PATCHES_SCHEMA, meanings
 from dpedtool.pipeline.release.description import DataFile, Description
 from dpedtool.pipeline.release.documents.citation import KEYWORDS, bibtex, is_person

@@ -10,7 +10,6 @@ nothing about the split can be proven.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,25 +21,19 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from dpedtool.dataset import shards
+from dpedtool.dataset.code_digest import code_digest
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.foreign.dped_layout import BELOW
-from dpedtool.dataset.foreign.dped_pairs import Couple, Found, PairFolders, find_pairs
-from dpedtool.dataset.io import code_digest, digest, replacing, write_json
-from dpedtool.dataset.names import choose_held_out
+from dpedtool.dataset.io import digest, replacing, write_json
+from dpedtool.dataset.names import choose_held_out, identifier
 from dpedtool.dataset.params import Params, PatchesParams, SplitParams
-from dpedtool.dataset.photos import files as photos
 from dpedtool.dataset.progress import track
 from dpedtool.dataset.schema import SPLITS, Frame, Patch, Photo, Sample, columns
 from dpedtool.dataset.shards import ShardWriter
 from dpedtool.dataset.tables import TableWriter, read_frame
-from dpedtool.pipeline.geometry import homographies as geometry
-from dpedtool.pipeline.measure import correlation, exposure, shifts, subpixel
-from dpedtool.pipeline.pair.stage import identifier
-from dpedtool.pipeline.patches import shelf, windows
+from dpedtool.pipeline.foreign.dped_layout import BELOW
+from dpedtool.pipeline.foreign.dped_pairs import Couple, Found, PairFolders, find_pairs
 from dpedtool.pipeline.patches.shelf import Shelf, is_stored, store
 from dpedtool.pipeline.release.description import RELEASE
-from dpedtool.pipeline.release.importing import measured_pair
 from dpedtool.pipeline.release.importing.measured_pair import judge_pair
 from dpedtool.pipeline.resume import Finished, work_off
 from dpedtool.pipeline.runner import Lost
@@ -110,7 +103,7 @@ def import_layout(
     Raises
     ------
     DpedtoolError
-        The folder holds no pairs, or it is not clear which (`dpedtool.dataset.foreign.dped_pairs.find_pairs`); `out`
+        The folder holds no pairs, or it is not clear which (`dpedtool.pipeline.foreign.dped_pairs.find_pairs`); `out`
         holds patches that were cut from photos; another run is writing there; or work came to no end.
 
     """
@@ -348,16 +341,4 @@ def _general_notes(found: Found, out: Path) -> list[str]:
     return notes
 
 
-_CODE = code_digest(
-    sys.modules[__name__],
-    correlation,
-    exposure,
-    geometry,
-    measured_pair,
-    shards,
-    shelf,
-    shifts,
-    subpixel,
-    windows,
-    *photos.CODE,
-)
+_CODE = code_digest(__name__)

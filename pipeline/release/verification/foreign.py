@@ -1,7 +1,7 @@
 """Folders in the layout of DPED, made by whomever: leaks, found in parallel, and what else may be amiss.
 
-Leaks are what `dpedtool.dataset.foreign.dped_layout` finds. Beside them: private metadata, patches of another size than
-the others, and gaps in the numbers of the files.
+Leaks are what `dpedtool.pipeline.foreign.dped_layout` finds. Beside them: private metadata, patches of another size
+than the others, and gaps in the numbers of the files.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-from dpedtool.dataset.foreign.dped_layout import Batch, Layout, ReadBatch, layout_of, survey
-from dpedtool.dataset.split.verification import Verdict
+from dpedtool.pipeline.foreign.dped_layout import Batch, Layout, ReadBatch, layout_of, survey
 from dpedtool.pipeline.release.privacy.scan import scan
 from dpedtool.pipeline.runner import Lost, run
+from dpedtool.pipeline.split.verification import Verdict
 
 Size = tuple[int, int]
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")

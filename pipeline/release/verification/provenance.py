@@ -20,8 +20,6 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import CAMERA_NAME, SplitParams
 from dpedtool.dataset.photos.thumbnails import LONGER_SIDE_PX
 from dpedtool.dataset.schema import SPLITS
-from dpedtool.dataset.split.near_duplicates import Limits, View
-from dpedtool.dataset.split.verification import check_one_side, check_views
 from dpedtool.pipeline.release.chunks import Chunk, chunks_of
 from dpedtool.pipeline.release.columns import PAIRS, PAIRS_SCHEMA, PATCHES, PATCHES_SCHEMA
 from dpedtool.pipeline.release.description import RELEASE
@@ -30,6 +28,8 @@ from dpedtool.pipeline.release.verification.listing import one_line
 from dpedtool.pipeline.release.verification.patch_images import stored_shape
 from dpedtool.pipeline.release.verification.statement import Statement
 from dpedtool.pipeline.release.verification.values import faults_of_values
+from dpedtool.pipeline.split.near_duplicates import Limits, View
+from dpedtool.pipeline.split.verification import check_one_side, check_views
 
 _OF_PATCHES = (
     *("patch_id", "phone", "split", "number", "file", "pair_id", "scene_id", "size", "phone_photo", "dslr_photo"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dpedtool.dataset.foreign.dped_layout import PATCHES_A_PAIR
+from dpedtool.pipeline.foreign.dped_layout import PATCHES_A_PAIR
 
 SOURCE = "Ignatov et al., DSLR-Quality Photos on Mobile Devices with Deep Convolutional Networks, ICCV 2017"
 ARXIV = "1704.02470"

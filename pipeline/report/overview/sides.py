@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from dpedtool.dataset.schema import EXCLUDED, SPLITS, Photo
-from dpedtool.dataset.split.verification import is_current
 from dpedtool.pipeline.report.overview.photos_and_pairs import Reason, reasons
 from dpedtool.pipeline.report.overview.written import as_written
 from dpedtool.pipeline.report.results import Run
+from dpedtool.pipeline.split.verification import is_current
 
 _COLUMNS = ("pair_id", "phone", "scene_id", "group", "split", "reason", "accepted", "drawn_by")
 

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator, Set
 from functools import partial
 from pathlib import Path
 
 import cv2
 
+from dpedtool.dataset.code_digest import code_digest
 from dpedtool.dataset.errors import DpedtoolError, Rejection
-from dpedtool.dataset.io import code_digest, digest, remove_leftovers
-from dpedtool.dataset.photos import files as photos
+from dpedtool.dataset.io import digest, remove_leftovers
 from dpedtool.dataset.schema import Shown
 from dpedtool.dataset.tables import write_rows
-from dpedtool.pipeline.align import overlay
-from dpedtool.pipeline.geometry import aligned, transform, warping
-from dpedtool.pipeline.geometry import homographies as geometry
-from dpedtool.pipeline.measure import correlation, residuals, shifts, subpixel
-from dpedtool.pipeline.report import script_data
-from dpedtool.pipeline.report.pairs import cases, certainty, opened, spots
-from dpedtool.pipeline.report.pairs import contract as content
 from dpedtool.pipeline.report.pairs.cases import NO_WINDOWS, Case, Windows, cases_of, windows_of
 from dpedtool.pipeline.report.pairs.contract import PairDetails
 from dpedtool.pipeline.report.pairs.opened import key_of, nothing_of, open_pair, write_details
@@ -174,22 +166,4 @@ def remove_pairs(folder: Path) -> None:
         _remove_empty(place)
 
 
-_CODE = code_digest(
-    sys.modules[__name__],
-    aligned,
-    cases,
-    certainty,
-    content,
-    correlation,
-    geometry,
-    opened,
-    overlay,
-    script_data,
-    residuals,
-    shifts,
-    spots,
-    subpixel,
-    transform,
-    warping,
-    *photos.CODE,
-)
+_CODE = code_digest(__name__)

@@ -11,8 +11,8 @@ from split_rig import frame, sha
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import SplitParams
 from dpedtool.dataset.schema import Frame
-from dpedtool.dataset.split.groups import place_frames
-from dpedtool.dataset.split.near_duplicates import Link
+from dpedtool.pipeline.split.groups import place_frames
+from dpedtool.pipeline.split.near_duplicates import Link
 
 NAMES = st.sampled_from("abcdefghijkl")
 

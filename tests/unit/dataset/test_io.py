@@ -14,9 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dpedtool.dataset import errors, io
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.io import code_digest, digest, file_sha256, relative_path, replacing, write_json, write_text
+from dpedtool.dataset.io import digest, file_sha256, relative_path, replacing, write_json, write_text
 from dpedtool.dataset.schema import Alignment, Pair, Sample, Score
 from dpedtool.dataset.tables import TableWriter, read_frame, read_rows, write_rows
 
@@ -281,12 +280,6 @@ def test_the_sum_of_a_file_by_hand(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")
     # FIPS 180-4, example of SHA-256.
     assert file_sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-
-
-def test_a_digest_of_code_depends_on_which_code() -> None:
-    assert code_digest(io) == code_digest(io)
-    assert code_digest(io) != code_digest(errors)
-    assert code_digest(io, errors) != code_digest(io)
 
 
 def test_the_umask_is_put_back(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from split_rig import jpeg, picture
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.foreign.dped_layout import verify_layout
+from dpedtool.pipeline.foreign.dped_layout import verify_layout
 
 
 def patch(seed: int) -> np.ndarray:

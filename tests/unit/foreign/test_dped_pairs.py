@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.foreign.dped_pairs import Couple, find_pairs
+from dpedtool.pipeline.foreign.dped_pairs import Couple, find_pairs
 
 
 def put(folder: Path, names: Iterable[object]) -> None:

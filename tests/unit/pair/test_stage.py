@@ -13,10 +13,11 @@ import pytest
 from PIL import Image as PillowImage
 
 from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.names import identifier
 from dpedtool.dataset.params import PairParams
 from dpedtool.dataset.schema import Pair
 from dpedtool.dataset.tables import read_rows, write_rows
-from dpedtool.pipeline.pair.stage import identifier, pair_files, pair_folders
+from dpedtool.pipeline.pair.stage import pair_files, pair_folders
 
 START = datetime(2024, 5, 4, 10, 0, 0)
 RHYTHM = (0, 11, 31, 38, 80, 95, 140, 151, 200, 260)

@@ -27,12 +27,12 @@ from dpedtool.dataset.io import file_sha256, read_json, write_json
 from dpedtool.dataset.params import ReleaseParams, SplitParams
 from dpedtool.dataset.photos.files import decode_image, decode_photo
 from dpedtool.dataset.schema import Photo
-from dpedtool.dataset.split.stage import split
 from dpedtool.dataset.tables import read_rows
 from dpedtool.pipeline.release import build, room
 from dpedtool.pipeline.release.build import build_release
 from dpedtool.pipeline.release.columns import PAIRS, PAIRS_SCHEMA, PATCHES, PATCHES_SCHEMA, meanings
 from dpedtool.pipeline.release.whole_photos import WholePhoto, left_out
+from dpedtool.pipeline.split.stage import split
 
 PARAMS = ReleaseParams(
     name="pairs", licence="CC-BY-4.0", authors=("Doe, Jane",), contact="pairs@example.org", patches_a_file=3, examples=2

@@ -15,11 +15,11 @@ from split_rig import SIZE_PX, frame, write_patches
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import SplitParams
 from dpedtool.dataset.schema import Frame, Patch, Photo
-from dpedtool.dataset.split.stage import split
 from dpedtool.dataset.tables import read_rows, write_rows
 from dpedtool.pipeline.release.chunks import chunks_of, read_rows_of
 from dpedtool.pipeline.release.columns import PAIRS_SCHEMA, PATCHES_SCHEMA, meanings
 from dpedtool.pipeline.release.contents import PLAN_SCHEMA, Contents, gather
+from dpedtool.pipeline.split.stage import split
 
 SCENES = [f"s{number:02d}" for number in range(12)]
 

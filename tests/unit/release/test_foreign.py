@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from split_rig import picture
 
-from dpedtool.dataset.foreign.dped_layout import FILES_A_BATCH, find_layout, survey, verify_layout
+from dpedtool.pipeline.foreign.dped_layout import FILES_A_BATCH, find_layout, survey, verify_layout
 from dpedtool.pipeline.release.verification.verify import verify
 
 PARTS = {"training_data": 6, "validation_data/patches": 2, "test_data/patches": 3}
@@ -106,7 +106,7 @@ def test_in_plain_folders_the_two_of_a_pair_have_one_size(phone: Path) -> None:
 
 
 def test_processes_find_the_same_in_the_same_order(phone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dpedtool.dataset.foreign.dped_layout.FILES_A_BATCH", 4)
+    monkeypatch.setattr("dpedtool.pipeline.foreign.dped_layout.FILES_A_BATCH", 4)
     (phone / "training_data" / "iphone" / "3.jpg").write_text("no photo")
     shutil.copy(phone / "training_data" / "canon" / "1.jpg", phone / "test_data" / "patches" / "canon" / "0.jpg")
     first = verify(phone)

@@ -21,8 +21,8 @@ from PIL import Image
 from release_rig import PARAMS, write_release, write_sums
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.foreign.dped_layout import PARTS
 from dpedtool.dataset.io import file_sha256
+from dpedtool.pipeline.foreign.dped_layout import PARTS
 from dpedtool.pipeline.release.columns import PAIRS, PATCHES
 from dpedtool.pipeline.release.description import CARD, CITATION, CROISSANT, LICENCE, RELEASE, SUMS
 from dpedtool.pipeline.release.verification.verify import verify

@@ -35,11 +35,11 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import write_json
 from dpedtool.dataset.params import describe, load_params
 from dpedtool.dataset.schema import Patch, Sample
-from dpedtool.dataset.split.verification import tables_of
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.report.overview.distributions import bin_edges, distribution, round_step
 from dpedtool.pipeline.report.overview.figures import figures
 from dpedtool.pipeline.report.results import Run
+from dpedtool.pipeline.split.verification import tables_of
 
 
 @pytest.fixture

@@ -23,12 +23,12 @@ from dpedtool.dataset.params import (
     TrainParams,
 )
 from dpedtool.dataset.schema import Alignment, Pair, Patch, Sample
-from dpedtool.dataset.split.stage import split
 from dpedtool.dataset.tables import read_rows, write_rows
 from dpedtool.pipeline.align.stage import align
 from dpedtool.pipeline.patches.stage import cut_patches
 from dpedtool.pipeline.report.pairs import inline_pairs as embedding
 from dpedtool.pipeline.report.stage import write_report
+from dpedtool.pipeline.split.stage import split
 from dpedtool.training.evaluate.stage import evaluate
 from dpedtool.training.train.sources import from_table
 from dpedtool.training.train.stage import train

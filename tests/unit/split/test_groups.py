@@ -10,8 +10,8 @@ from split_rig import frame, sha
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import SplitParams
-from dpedtool.dataset.split.groups import Place, place_frames
-from dpedtool.dataset.split.near_duplicates import Link
+from dpedtool.pipeline.split.groups import Place, place_frames
+from dpedtool.pipeline.split.near_duplicates import Link
 
 PARAMS = SplitParams(test=0.3, validation=0.3)
 

@@ -10,7 +10,7 @@ import pytest
 from split_rig import jpeg, picture
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.split.near_duplicates import Limits, View, agreement, find_links, look_at
+from dpedtool.pipeline.split.near_duplicates import Limits, View, agreement, find_links, look_at
 
 NOON = datetime(2024, 5, 1, 12)
 LIMITS = Limits(minutes=30, keypoints=12)

@@ -13,9 +13,9 @@ from split_rig import frame, write_patches
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import SplitParams
 from dpedtool.dataset.schema import SPLITS, Frame, Photo, Sample
-from dpedtool.dataset.split.stage import recorded_sides, split
-from dpedtool.dataset.split.verification import verify_split
 from dpedtool.dataset.tables import read_rows, write_rows
+from dpedtool.pipeline.split.stage import recorded_sides, split
+from dpedtool.pipeline.split.verification import verify_split
 
 PARAMS = SplitParams(test=0.25, validation=0.25)
 SCENES = [f"s{index}" for index in range(12)]

@@ -13,9 +13,9 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256
 from dpedtool.dataset.params import SplitParams
 from dpedtool.dataset.schema import Frame, Photo, Sample
-from dpedtool.dataset.split.stage import split
-from dpedtool.dataset.split.verification import Verdict, is_current, verify_split
 from dpedtool.dataset.tables import read_rows, write_rows
+from dpedtool.pipeline.split.stage import split
+from dpedtool.pipeline.split.verification import Verdict, is_current, verify_split
 
 SCENES = [f"s{index}" for index in range(12)]
 

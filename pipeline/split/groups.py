@@ -15,7 +15,7 @@ from datetime import datetime
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import SplitParams
 from dpedtool.dataset.schema import EXCLUDED, Frame, Photo
-from dpedtool.dataset.split.near_duplicates import Link
+from dpedtool.pipeline.split.near_duplicates import Link
 
 Order = tuple[bool, datetime, str, str, str]
 Shot = Frame | Photo

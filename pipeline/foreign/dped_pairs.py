@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.foreign.dped_layout import BELOW, FULL_SIZE, PARTS, SUFFIXES, TEST, TRAINING, VALIDATION
 from dpedtool.dataset.names import by_stem, counting
 from dpedtool.dataset.places import printable
 from dpedtool.dataset.schema import SPLITS
+from dpedtool.pipeline.foreign.dped_layout import BELOW, FULL_SIZE, PARTS, SUFFIXES, TEST, TRAINING, VALIDATION
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Proof that a split does not leak: from the tables alone, without the code that made the split.
 
 What is on which side is read from the tables; scenes, files and views are gathered anew from them. Only the eye for
-near-duplicates, `dpedtool.dataset.split.near_duplicates`, is the one that the split used.
+near-duplicates, `dpedtool.pipeline.split.near_duplicates`, is the one that the split used.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256
 from dpedtool.dataset.schema import EXCLUDED, SPLITS, Photo, Sample
 from dpedtool.dataset.shards import Extent, member_name
-from dpedtool.dataset.split.near_duplicates import Limits, View, find_links
 from dpedtool.dataset.tables import holds, read_frame, read_rows
+from dpedtool.pipeline.split.near_duplicates import Limits, View, find_links
 
 TEST_PHOTOS = "test_photos.csv"
 """The photos of the test, full size, as a list for other tools."""

@@ -14,10 +14,10 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import write_text
 from dpedtool.dataset.params import SplitParams
 from dpedtool.dataset.schema import EXCLUDED, SPLITS, Frame, Patch, Photo, Sample, columns
-from dpedtool.dataset.split.groups import Place, place_frames, time_of
-from dpedtool.dataset.split.near_duplicates import Limits, View, find_links
-from dpedtool.dataset.split.verification import TEST_PHOTOS, VERDICT
 from dpedtool.dataset.tables import PathNames, holds, read_frame, read_rows, write_rows
+from dpedtool.pipeline.split.groups import Place, place_frames, time_of
+from dpedtool.pipeline.split.near_duplicates import Limits, View, find_links
+from dpedtool.pipeline.split.verification import TEST_PHOTOS, VERDICT
 
 GIANT_SHARE, GIANT_SCENES = 0.5, 10
 
