@@ -54,6 +54,12 @@ def closure(module: str, folder: Path = FOLDER) -> tuple[str, ...]:
     return tuple(sorted(_closure(module, folder)))
 
 
+def imported(module: str, folder: Path = FOLDER) -> set[str]:
+    """Return the modules of this project that a module imports itself, and the packages that these are in."""
+    names = _read(file_of(module, folder).read_bytes()).imports
+    return {name for name in names if file_of(name, folder).is_file()}
+
+
 def file_of(module: str, folder: Path = FOLDER) -> Path:
     """Return the file of a module or package of this project."""
     path = folder.joinpath(*module.split(".")[1:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from dpedtool.dataset.places import Place
 from dpedtool.dataset.schema import Alignment, Pair, Timing
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.align.refinement import GREY_LEVELS, Refined, WarpedPair, refine
-from dpedtool.pipeline.align.verdict import blur_evenness, check_blur, judge
+from dpedtool.pipeline.align.verdict import Verdict, blur_evenness, check_blur, judge
 from dpedtool.pipeline.geometry.aligned import cut, mask_columns, there, transform_columns
 from dpedtool.pipeline.geometry.homographies import Box, local_scale
 from dpedtool.pipeline.geometry.transform import Transform
@@ -32,6 +33,9 @@ from dpedtool.pipeline.measure.registration import Registration, register
 from dpedtool.pipeline.measure.residuals import Residual, search
 from dpedtool.pipeline.resume import Finished, save_aside, work_off
 from dpedtool.pipeline.runner import Lost
+
+Size = tuple[int, int]
+"""(width, height), px."""
 
 FACTORS: tuple[Factor, ...] = (1, 2, 4, 8)
 COARSEST = 1.12
@@ -94,22 +98,55 @@ def align(
 
 def align_pair(pair: Pair, params: AlignParams, images: Path | None, parts: Path) -> list[Alignment]:
     """Align one pair; the one row says how it went. Images are written below `images`, the times into `parts`."""
-    facts: dict[str, Any] = {}
+    known = _Known()
     watch = _Watch()
     try:
-        files = _open(pair, facts)
+        files = _open(pair, known)
         watch.lap("read_s")
-        mapping, box = _transform(*files, params, facts, watch)
-        row = _row(pair, params, status="aligned", **facts)
+        mapping, box = _transform(*files, params, known, watch)
+        row = _row(pair, params, status="aligned", **known.columns())
         if images:
             _write_images(files, mapping, box, image_files(images, row), row.key)
     except Rejection as rejection:
         # What was measured before it failed stays in the row: it tells why.
         status = "failed" if rejection.reason in Alignment.RETRIED else "rejected"
-        row = _row(pair, params, status=status, reason=rejection.reason, detail=rejection.detail, **facts)
+        row = _row(pair, params, status=status, reason=rejection.reason, detail=rejection.detail, **known.columns())
     watch.lap("images_s")
     save_aside(parts, row.key, Timing(pair_id=row.pair_id, key=row.key, **watch.laps))
     return [row]
+
+
+@dataclass
+class _Known:
+    """What is learnt of a pair, one after the other; None is not reached yet."""
+
+    note: str = ""
+    sizes: tuple[Size, Size] | None = None
+    """Of the phone's photo and of the DSLR's."""
+    clipped: float | None = None
+    registration: Registration | None = None
+    refined: Refined | None = None
+    coverage: float | None = None
+    box: Box | None = None
+    scale: float | None = None
+    blur_evenness: float | None = None
+    residual: Residual | None = None
+    at_place: float | None = None
+    verdict: Verdict | None = None
+
+    def columns(self) -> dict[str, Any]:
+        """All that is known, by column of `Alignment`."""
+        plain = ("note", "clipped", "coverage", "scale", "blur_evenness", "at_place")
+        return {
+            **{name: getattr(self, name) for name in plain},
+            **(_size_columns(*self.sizes) if self.sizes else {}),
+            **(_registration_columns(self.registration) if self.registration else {}),
+            # After those of the registration, whose homography it replaces.
+            **(_refinement_columns(self.refined) if self.refined else {}),
+            **(_box_columns(self.box) if self.box else {}),
+            **(_residual_columns(self.residual) if self.residual else {}),
+            **(mask_columns(self.verdict.mask, self.verdict.cell) if self.verdict else {}),
+        }
 
 
 class _Watch:
@@ -126,35 +163,34 @@ class _Watch:
         self.laps["total_s"] += passed
 
 
-def _open(pair: Pair, facts: dict[str, Any]) -> tuple[PhotoFile, PhotoFile]:
+def _open(pair: Pair, known: _Known) -> tuple[PhotoFile, PhotoFile]:
     phone = open_unchanged(there(pair.phone_path), there(pair.phone_sha256))
     dslr = open_unchanged(there(pair.dslr_path), there(pair.dslr_sha256))
-    facts["note"] = " ".join(file.note for file in (phone, dslr) if file.note)
+    known.note = " ".join(file.note for file in (phone, dslr) if file.note)
     return phone, dslr
 
 
 def _transform(
-    phone_file: PhotoFile, dslr_file: PhotoFile, params: AlignParams, facts: dict[str, Any], watch: _Watch
+    phone_file: PhotoFile, dslr_file: PhotoFile, params: AlignParams, known: _Known, watch: _Watch
 ) -> tuple[Transform, Box]:
-    """The transform and the common crop; what is learnt on the way goes into `facts`, columns of the row."""
+    """The transform and the common crop; what is learnt on the way goes into `known`."""
     phone = phone_file.grey()
     dslr = dslr_file.grey(_factor(max(dslr_file.size) / max(phone.size)))
     watch.lap("decode_s")
-    facts |= _sizes(phone, dslr) | {"clipped": max(clipped_share(photo.image) for photo in (phone, dslr))}
-    found = register(phone, dslr, params)
-    facts |= _registration_facts(found)
-    _check_exposure(facts["clipped"], params)
+    known.sizes = phone.size, dslr.size
+    known.clipped = max(clipped_share(photo.image) for photo in (phone, dslr))
+    known.registration = found = register(phone, dslr, params)
+    _check_exposure(known.clipped, params)
     watch.lap("register_s")
     scale = _scale(found, phone)
     if scale * COARSEST < dslr.full_from_reduced[0, 0]:
         # The DSLR sees more than the phone, so that it must not be reduced by as much as the sizes made one think.
         dslr = dslr_file.grey(_factor(scale))
         watch.lap("decode_s")
-    refined = refine(phone, dslr, found.dslr_from_phone, bend=params.refine)
-    facts |= _refinement_facts(refined)
+    known.refined = refined = refine(phone, dslr, found.dslr_from_phone, bend=params.refine)
     watch.lap("refine_s")
-    box = _overlap(refined.transform, facts, params)
-    _check((phone, dslr), refined.transform, box, found, params, facts)
+    box = _overlap(refined.transform, phone.size, dslr.size, params, known)
+    _check((phone, dslr), refined.transform, box, found, params, known)
     watch.lap("check_s")
     return refined.transform, box
 
@@ -169,20 +205,33 @@ def _scale(found: Registration, phone: ReducedGrey) -> float:
     return local_scale(found.dslr_from_phone, (np.array(phone.size) - 1) / 2)
 
 
-def _sizes(phone: ReducedGrey, dslr: ReducedGrey) -> dict[str, Any]:
-    sides = [*phone.size, *dslr.size]
-    return dict(zip(("phone_width", "phone_height", "dslr_width", "dslr_height"), sides, strict=True))
+def _size_columns(phone: Size, dslr: Size) -> dict[str, Any]:
+    return {"phone_width": phone[0], "phone_height": phone[1], "dslr_width": dslr[0], "dslr_height": dslr[1]}
 
 
-def _registration_facts(found: Registration) -> dict[str, Any]:
+def _registration_columns(found: Registration) -> dict[str, Any]:
     return dataclasses.asdict(found) | transform_columns(Transform(found.dslr_from_phone))
 
 
-def _refinement_facts(refined: Refined) -> dict[str, Any]:
-    facts: dict[str, Any] = transform_columns(refined.transform)
+def _refinement_columns(refined: Refined) -> dict[str, Any]:
+    columns: dict[str, Any] = transform_columns(refined.transform)
     if refined.fit:
-        facts |= {"fit_windows": refined.fit.windows, "held_out_px": refined.fit.held_out_px}
-    return facts | {"model": refined.fit.model if refined.fit else "homography"}
+        columns |= {"fit_windows": refined.fit.windows, "held_out_px": refined.fit.held_out_px}
+    return columns | {"model": refined.fit.model if refined.fit else "homography"}
+
+
+def _box_columns(box: Box) -> dict[str, Any]:
+    return {f"crop_{side}": value for side, value in dataclasses.asdict(box).items()}
+
+
+def _residual_columns(left: Residual) -> dict[str, Any]:
+    return {
+        "residual_textured": left.textured,
+        "residual_windows": left.windows,
+        "residual_edge": left.edge,
+        "residual_px": left.median_px,
+        "residual_p95_px": left.p95_px,
+    }
 
 
 def _check_exposure(clipped: float, params: AlignParams) -> None:
@@ -193,18 +242,15 @@ def _check_exposure(clipped: float, params: AlignParams) -> None:
         )
 
 
-def _overlap(transform: Transform, facts: dict[str, Any], params: AlignParams) -> Box:
-    width, height = facts["phone_width"], facts["phone_height"]
-    box = common_box((width, height), (facts["dslr_width"], facts["dslr_height"]), transform)
-    coverage = box.width * box.height / (width * height) if box else 0.0
-    facts["coverage"] = coverage
+def _overlap(transform: Transform, phone: Size, dslr: Size, params: AlignParams, known: _Known) -> Box:
+    box = common_box(phone, dslr, transform)
+    known.coverage = coverage = box.width * box.height / (phone[0] * phone[1]) if box else 0.0
     if box is None or coverage < params.min_coverage:
         raise Rejection(
             "poor_coverage",
             f"The photos share {coverage:.0%} of the phone photo; {params.min_coverage:.0%} are needed.",
         )
-    facts |= {f"crop_{side}": value for side, value in dataclasses.asdict(box).items()}
-    facts["scale"] = scale_at(transform, box)
+    known.box, known.scale = box, scale_at(transform, box)
     return box
 
 
@@ -214,30 +260,20 @@ def _check(
     box: Box,
     first: Registration,
     params: AlignParams,
-    facts: dict[str, Any],
+    known: _Known,
 ) -> None:
     """Look for what is still shifted, on the images that the transform gives."""
     # In grey levels, as anybody who looks at the written images sees them.
     pair = WarpedPair.of(*greys, first.dslr_from_phone, tones=GREY_LEVELS)
     phone, dslr = cut(pair.phone, box), cut(pair.warped(mapping), box)
-    facts["blur_evenness"] = blur_evenness(phone, dslr)
-    check_blur(facts["blur_evenness"], params)
+    known.blur_evenness = blur_evenness(phone, dslr)
+    check_blur(known.blur_evenness, params)
     found = search(phone, dslr)
-    facts |= _residual_facts(found.residual())
+    known.residual = found.residual()
     if len(found.places):
-        facts["at_place"] = float(found.right.mean())
-    passed = judge(found, first, phone.shape, params)
-    facts |= _residual_facts(passed.residual) | mask_columns(passed.mask, passed.cell)
-
-
-def _residual_facts(left: Residual) -> dict[str, Any]:
-    return {
-        "residual_textured": left.textured,
-        "residual_windows": left.windows,
-        "residual_edge": left.edge,
-        "residual_px": left.median_px,
-        "residual_p95_px": left.p95_px,
-    }
+        known.at_place = float(found.right.mean())
+    known.verdict = judge(found, first, phone.shape, params)
+    known.residual = known.verdict.residual
 
 
 def _write_images(

@@ -6,10 +6,9 @@ where it correlates best, as DPED (Ignatov et al. 2017, arXiv 1704.02470, sectio
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,7 +32,8 @@ from dpedtool.pipeline.geometry.aligned import crop_box, from_patches, is_masked
 from dpedtool.pipeline.geometry.homographies import Box, corners, transform_points
 from dpedtool.pipeline.geometry.warping import warp_dslr
 from dpedtool.pipeline.measure.correlation import sample
-from dpedtool.pipeline.patches.selection import rejection, summary
+from dpedtool.pipeline.patches.filters import Measured, rejection
+from dpedtool.pipeline.patches.selection import summary
 from dpedtool.pipeline.patches.shelf import Shelf, is_stored, store
 from dpedtool.pipeline.patches.windows import Measures, measure
 from dpedtool.pipeline.resume import Finished, save_aside, work_off
@@ -129,56 +129,87 @@ def _cut_windows(alignment: Alignment, phone: Image, dslr: Image, params: Patche
     rows = []
     with replacing(part) as temporary, ShardWriter(temporary) as shard:
         for measures in measure(greys[0], greys[1], box, params):
-            for facts in _facts(measures, alignment, params):
-                window = Box(facts["x"], facts["y"], params.size_px, params.size_px)
-                reason, detail = rejection(facts, is_masked(alignment, window), params)
-                row = _row(blank, facts, reason, detail)
+            for window in _windows(measures, alignment, params):
+                place = Box(window.x, window.y, window.size, window.size)
+                reason, detail = rejection(window.measured, is_masked(alignment, place), params)
+                row = _row(blank, window, reason, detail)
                 if not reason:
-                    top, left = window.y - box.y, window.x - box.x
-                    patch = dslr[top : top + window.height, left : left + window.width]
                     phone_bytes, dslr_bytes = (
                         encode_image(image, f".{params.format}", params.jpeg_quality)
-                        for image in (_phone_window(phone, facts, params), patch)
+                        for image in (_phone_window(phone, window), _dslr_window(dslr, window, box))
                     )
                     row = store(row, phone_bytes, dslr_bytes, shard, part)
                 rows.append(row)
     return rows
 
 
-def _facts(measures: Measures, alignment: Alignment, params: PatchesParams) -> Iterator[dict[str, Any]]:
-    """The columns of each window that say where it lies and what was measured on it."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Window:
+    """A candidate: where it lies, as columns of `Patch` of these names, and what was measured on it."""
+
+    x: int
+    y: int
+    size: int
+    phone_x: float
+    phone_y: float
+    dslr_x: float
+    dslr_y: float
+    dslr_width: float
+    dslr_height: float
+    dslr_from_patch: tuple[float, ...]
+    measured: Measured
+
+
+def _windows(measures: Measures, alignment: Alignment, params: PatchesParams) -> Iterator[_Window]:
     box, side = crop_box(alignment), params.size_px
-    windows = measures.corners + np.array([box.x, box.y])
-    phone = windows + (measures.matches.shifts if params.mode == "dped" else 0)
-    homographies = from_patches(alignment, windows, side)
-    columns = measures.columns | {"phone_x": phone[:, 0], "phone_y": phone[:, 1]} | _dslr_boxes(homographies, side)
-    names, values = list(columns), np.column_stack(list(columns.values())).tolist()
-    for (x, y), homography, known in zip(windows.tolist(), homographies, values, strict=True):
-        numbers = {name: None if math.isnan(value) else value for name, value in zip(names, known, strict=True)}
-        yield {"x": x, "y": y, "size": side, "dslr_from_patch": tuple(homography.ravel().tolist()), **numbers}
+    places = measures.corners + np.array([box.x, box.y])
+    phone = places + (measures.matches.shifts if params.mode == "dped" else 0)
+    homographies = from_patches(alignment, places, side)
+    boxes = _dslr_boxes(homographies, side)
+    columns = zip(places.tolist(), phone.tolist(), boxes.tolist(), homographies, measures.each(), strict=True)
+    for (x, y), (phone_x, phone_y), (left, top, width, height), homography, measured in columns:
+        yield _Window(
+            x=x,
+            y=y,
+            size=side,
+            phone_x=float(phone_x),
+            phone_y=float(phone_y),
+            dslr_x=left,
+            dslr_y=top,
+            dslr_width=width,
+            dslr_height=height,
+            dslr_from_patch=tuple(homography.ravel().tolist()),
+            measured=measured,
+        )
 
 
-def _dslr_boxes(homographies: npt.NDArray[np.float64], side: int) -> dict[str, npt.NDArray[np.float64]]:
-    """The boxes in the DSLR photo that windows cover, to the outer edges of their px."""
+def _dslr_boxes(homographies: npt.NDArray[np.float64], side: int) -> npt.NDArray[np.float64]:
+    """The boxes in the DSLR photo that windows cover, to the outer edges of their px: (N, 4), x, y, width, height."""
     rim = corners(side, side) + np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
     covered = np.stack([transform_points(one, rim) for one in homographies])
     low, high = covered.min(axis=1), covered.max(axis=1)
-    size = high - low
-    return {"dslr_x": low[:, 0], "dslr_y": low[:, 1], "dslr_width": size[:, 0], "dslr_height": size[:, 1]}
+    return np.column_stack([low, high - low])
 
 
-def _phone_window(phone: Image, facts: Mapping[str, Any], params: PatchesParams) -> Image:
+def _phone_window(phone: Image, window: _Window) -> Image:
     """The phone's image of a patch: its own px, or px between them where it is turned."""
-    side, place, turn = params.size_px, (facts["phone_x"], facts["phone_y"]), facts["angle_deg"]
+    side, turn = window.size, window.measured.angle_deg
     if turn:
-        return sample(phone, place, side, turn, cv2.INTER_LANCZOS4)
-    x, y = (int(value) for value in place)
+        return sample(phone, (window.phone_x, window.phone_y), side, turn, cv2.INTER_LANCZOS4)
+    x, y = int(window.phone_x), int(window.phone_y)
     return phone[y : y + side, x : x + side]
 
 
-def _row(blank: Mapping[str, Any], facts: Mapping[str, Any], reason: str, detail: str) -> Patch:
-    name = f"{blank['pair_id']}--x{facts['x']:05d}-y{facts['y']:05d}"
-    return Patch(**{**blank, **facts, "patch_id": name, "reason": reason, "detail": detail})
+def _dslr_window(dslr: Image, window: _Window, box: Box) -> Image:
+    left, top = window.x - box.x, window.y - box.y
+    return dslr[top : top + window.size, left : left + window.size]
+
+
+def _row(blank: Mapping[str, Any], window: _Window, reason: str, detail: str) -> Patch:
+    columns = asdict(window)
+    columns |= columns.pop("measured")
+    name = f"{blank['pair_id']}--x{window.x:05d}-y{window.y:05d}"
+    return Patch(**{**blank, **columns, "patch_id": name, "reason": reason, "detail": detail})
 
 
 def _frame(

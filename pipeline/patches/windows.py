@@ -18,26 +18,14 @@ import numpy.typing as npt
 from dpedtool.dataset.params import PatchesParams
 from dpedtool.pipeline.geometry.homographies import Box, Points
 from dpedtool.pipeline.measure.correlation import Corners, Matches, find, turned, turns_within
-from dpedtool.pipeline.measure.exposure import clipped
-from dpedtool.pipeline.measure.shifts import SMOOTHING, gradients
+from dpedtool.pipeline.measure.shifts import SMOOTHING
 from dpedtool.pipeline.measure.subpixel import Places, locate
+from dpedtool.pipeline.patches.filters import Grey, Measured, Values, cut_windows, details, looks
 
 Bytes = npt.NDArray[np.uint8]
-Grey = npt.NDArray[np.float32]
-Values = npt.NDArray[np.float64]
 
 MARGIN_PX = 8
 """Beyond a window and its search: what smoothing by `shifts.SMOOTHING` and interpolation reach for."""
-DETAIL = 1.5
-"""Grey levels a px, of smoothed images: noise changes by less, detail by more."""
-REDUCTION = 4
-"""Motion is looked for on images so much smaller: blur in one of them, and a residual shift, are none."""
-CELL_SHARE, LEAST_CELL = 5, 3
-"""Parts that are looked at for motion: a fifth of a window's side, and at least 3 px of the reduced images."""
-CELL_CONTRAST, CELL_CONTRAST_SHARE = 5.0, 0.35
-"""Standard deviation, in grey levels and as a share of the window's, above which a part has enough detail for its NCC
-to mean something: in the sky beside a house, sharpening and shading differ from camera to camera."""
-FEWEST_CELLS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +42,17 @@ class Measures:
     looks: Mapping[str, Values]
     """(N,) each: brightness, contrast, clipping, flatness, sharpness and motion, by column."""
 
+    def each(self) -> Iterator[Measured]:
+        """Yield what was measured on one window after the other."""
+        columns = self.columns
+        for values in np.column_stack(list(columns.values())).tolist():
+            named = zip(columns, values, strict=True)
+            known: dict[str, Any] = {name: None if math.isnan(value) else value for name, value in named}
+            yield Measured(**known)
+
     @property
     def columns(self) -> dict[str, Values]:
-        """All that was measured, (N,) each, by the column of `dpedtool.dataset.schema.Patch` that it goes into."""
+        """All that was measured, (N,) each, by field of `Measured`."""
         return {
             **self.looks,
             "ncc": self.matches.ncc_here,
@@ -114,7 +110,7 @@ def measure_row(phone: Bytes, dslr: Bytes, box: Box, corners: Corners, params: P
     theirs = _Strip.of(phone, box.y + top - beyond, box.y + top + side + beyond)
     here, there = ours.within(corners), theirs.within(corners + np.array([box.x, box.y]))
     scored = [strip.blurred(params.blur_px) for strip in (ours, theirs)]
-    matches = find(_cut(scored[0], here, side), scored[1], there, params.search_px, turns)
+    matches = find(cut_windows(scored[0], here, side), scored[1], there, params.search_px, turns)
     smooth = [strip.blurred(SMOOTHING) for strip in (ours, theirs)]
     places = locate(smooth[1], smooth[0], (there, here), side, matches.shifts, matches.turns_deg)
     applied = matches.shifts if moves else np.zeros_like(matches.shifts)
@@ -127,7 +123,7 @@ def measure_row(phone: Bytes, dslr: Bytes, box: Box, corners: Corners, params: P
         matches=matches,
         places=places,
         residuals=_unturned(applied - places.shifts, matches.turns_deg),
-        looks=_looks(*pairs[0], here, side) | _details(*pairs[1], here, side),
+        looks=looks(*pairs[0], here, side) | details(*pairs[1], here, side),
     )
 
 
@@ -151,84 +147,6 @@ class _Strip:
     def blurred(self, sigma: float) -> Grey:
         """The strip, Gaussian-smoothed."""
         return cv2.GaussianBlur(self.image, (0, 0), sigma) if sigma else self.image  # type: ignore[return-value]
-
-
-def _looks(phone: Grey, dslr: Grey, corners: Corners, side: int) -> dict[str, Values]:
-    """Brightness, contrast and clipping of windows of both images."""
-    columns: dict[str, Values] = {}
-    worst = np.zeros(len(corners))
-    for name, image in (("phone", phone), ("dslr", dslr)):
-        moments = np.array([cv2.meanStdDev(window) for window in _cut(image, corners, side)]).reshape(-1, 2)
-        columns[f"{name}_brightness"], columns[f"{name}_contrast"] = moments.T
-        dead = clipped(image)
-        worst = np.maximum(worst, [window.mean() for window in _cut(dead, corners, side)])
-    return columns | {"clipped": worst}
-
-
-def _details(phone: Grey, dslr: Grey, corners: Corners, side: int) -> dict[str, Values]:
-    """Flatness, sharpness and motion of windows of two smoothed images."""
-    plain = np.logical_and(*(_slope(image) < DETAIL for image in (phone, dslr)))
-    flatness = np.array([window.mean() for window in _cut(plain, corners, side)])
-    return {
-        "flatness": flatness,
-        "phone_sharpness": _sharpness(phone, corners, side),
-        "dslr_sharpness": _sharpness(dslr, corners, side),
-        "motion": _motion(phone, dslr, corners, side),
-    }
-
-
-def _sharpness(image: Grey, corners: Corners, side: int) -> Values:
-    """How curved grey values are against how much they vary; of smoothed windows, as noise is curved most of all."""
-    curved = _cut(cv2.Laplacian(image, cv2.CV_32F), corners, side)
-    rms = np.array([cv2.norm(window) for window in curved]) / side
-    spread = np.array([cv2.meanStdDev(window)[1].item() for window in _cut(image, corners, side)])
-    return np.asarray(np.divide(rms, spread, out=np.full_like(rms, np.nan), where=spread > 0))
-
-
-def _slope(image: Grey) -> Grey:
-    return cv2.magnitude(*gradients(image))  # type: ignore[return-value]
-
-
-def _motion(phone: Grey, dslr: Grey, corners: Corners, side: int) -> Values:
-    """How far the NCC of the worst part of each window falls below the median of its parts; NaN where they are few."""
-    size = max(1, dslr.shape[1] // REDUCTION), max(1, dslr.shape[0] // REDUCTION)
-    small_phone, small_dslr = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (phone, dslr))
-    cell = max(LEAST_CELL, side // CELL_SHARE // REDUCTION)
-    scores, contrasts = _cells(small_phone, small_dslr, cell)
-    # Parts overlap by half, and lie wholly in the window.
-    steps = np.arange(cell // 2, side // REDUCTION - (cell - 1) // 2, max(1, cell // 2))
-    if not len(steps):
-        return np.full(len(corners), np.nan)
-    rows, columns = (corners[:, axis, None] // REDUCTION + steps for axis in (1, 0))
-    places = np.minimum(rows, size[1] - 1)[:, :, None], np.minimum(columns, size[0] - 1)[:, None, :]
-    parts = scores[places].reshape(len(corners), -1)
-    enough = np.zeros(parts.shape, bool)
-    for image, contrast in zip((phone, dslr), contrasts, strict=True):
-        whole = np.array([cv2.meanStdDev(window)[1][0] for window in _cut(image, corners, side)])
-        enough |= contrast[places].reshape(parts.shape) >= np.maximum(CELL_CONTRAST, CELL_CONTRAST_SHARE * whole)
-    parts = np.sort(np.where(enough, parts, np.inf), axis=1)
-    counts, each = enough.sum(axis=1), np.arange(len(parts))
-    medians = (parts[each, np.maximum(counts - 1, 0) // 2] + parts[each, counts // 2]) / 2
-    told = counts >= FEWEST_CELLS
-    return np.where(told, np.where(told, medians, 0) - np.where(told, parts[:, 0], 0), np.nan)
-
-
-def _cells(phone: Any, dslr: Any, cell: int) -> tuple[Grey, tuple[Grey, Grey]]:
-    """NCC of the (cell, cell) surroundings of every px, and their standard deviations, (H, W) each."""
-
-    def mean(image: Any) -> Any:
-        return cv2.blur(image, (cell, cell))
-
-    means = mean(phone), mean(dslr)
-    variances = [np.maximum(mean(i * i) - m * m, 0) for i, m in zip((phone, dslr), means, strict=True)]
-    covariance = mean(phone * dslr) - means[0] * means[1]
-    # Detail in one image alone is a low score, not none; a little is added so that noise alone makes none.
-    scores = covariance / np.sqrt((variances[0] + 1) * (variances[1] + 1))
-    return np.asarray(scores, np.float32), (np.sqrt(variances[0]), np.sqrt(variances[1]))
-
-
-def _cut(image: Any, corners: Corners, side: int) -> list[Any]:
-    return [image[y : y + side, x : x + side] for x, y in corners.tolist()]
 
 
 def _unturned(shifts: Points, turns_deg: Values) -> Points:

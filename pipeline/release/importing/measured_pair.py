@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -87,8 +87,8 @@ def measure_pair(phone: Image, dslr: Image, params: PatchesParams) -> dict[str, 
     ours, theirs = (np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) for image in (phone, dslr))
     corner = np.array([[(width - side) // 2, (height - side) // 2]])
     measures = measure_row(ours, theirs, Box(0, 0, width, height), corner, _unmoved(params, side, reach))
-    values = {name: float(found[0]) for name, found in measures.columns.items()}
-    return {name: None if np.isnan(value) else value for name, value in values.items()}
+    (measured,) = measures.each()
+    return asdict(measured)
 
 
 @lru_cache(64)

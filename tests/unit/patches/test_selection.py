@@ -4,79 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import pytest
 
-from dpedtool.dataset.params import PatchesParams
-from dpedtool.dataset.schema import Patch
-from dpedtool.pipeline.patches.selection import rejection, summary
-
-GOOD = {
-    "ncc": 0.97,
-    "best_ncc": 0.97,
-    "second_ncc": None,
-    "residual_px": 0.05,
-    "residual_error_px": 0.03,
-    "phone_contrast": 30.0,
-    "dslr_contrast": 28.0,
-    "flatness": 0.2,
-    "clipped": 0.0,
-    "phone_sharpness": 0.8,
-    "dslr_sharpness": 0.9,
-    "motion": 0.05,
-}
-STRICT, DPED = PatchesParams(), PatchesParams(mode="dped")
-
-
-@pytest.mark.parametrize("params", [STRICT, DPED])
-def test_nothing_speaks_against_a_good_window(params: PatchesParams) -> None:
-    assert rejection(GOOD, masked=False, params=params) == ("", "")
-
-
-@pytest.mark.parametrize(
-    ("changed", "reason", "figures"),
-    [
-        ({"ncc": 0.85, "best_ncc": 0.85}, "low_ncc", "0.850"),
-        ({"residual_px": 0.6}, "shifted", "0.60 px"),
-        ({"ncc": 0.7, "residual_px": 1.2}, "shifted", "1.20 px"),
-        ({"ncc": 0.7, "best_ncc": 0.8, "residual_px": 1.2}, "low_ncc", "0.700"),
-        ({"residual_error_px": 0.13}, "uncertain", "0.13 px"),
-        ({"residual_px": None, "residual_error_px": None}, "uncertain", "No sub-pixel"),
-        ({"phone_contrast": 1.5}, "flat", "1.5 grey levels"),
-        ({"dslr_contrast": 1.5}, "flat", "1.5 grey levels"),
-        ({"ncc": None, "best_ncc": None}, "flat", "single grey value"),
-        ({"clipped": 0.4}, "clipped", "40%"),
-        ({"motion": 0.5}, "motion", "0.50"),
-        ({"second_ncc": 0.95}, "repetitive", "0.950"),
-        ({"dslr_sharpness": 0.3}, "unsharp", "0.30"),
-    ],
-)
-def test_strict_rejects_each_fault_by_its_name(changed: dict, reason: str, figures: str) -> None:
-    found, detail = rejection(GOOD | changed, masked=False, params=STRICT)
-    assert (found, figures in detail) == (reason, True), detail
-    assert reason in Patch.REASONS
-
-
-def test_dped_looks_at_the_best_correlation_alone() -> None:
-    faults = {"residual_px": 3.0, "residual_error_px": None, "clipped": 0.9, "motion": 1.0, "second_ncc": 0.96}
-    assert rejection(GOOD | faults | {"ncc": 0.2}, masked=True, params=DPED) == ("", "")
-    assert rejection(GOOD | {"best_ncc": 0.89}, masked=False, params=DPED)[0] == "low_ncc"
-
-
-def test_a_limit_that_is_given_holds_in_both_modes() -> None:
-    for mode in ("strict", "dped"):
-        params = PatchesParams(mode=mode, max_clipped=0.5, max_residual_px=2, reject_masked=True)
-        assert rejection(GOOD | {"clipped": 0.4}, masked=False, params=params)[0] == ""
-        assert rejection(GOOD | {"clipped": 0.6}, masked=False, params=params)[0] == "clipped"
-        assert rejection(GOOD | {"residual_px": 1.0}, masked=False, params=params)[0] == ""
-        assert rejection(GOOD | {"residual_px": 2.5}, masked=False, params=params)[0] == "shifted"
-        assert rejection(GOOD, masked=True, params=params)[0] == "masked"
-    allowed = PatchesParams(reject_masked=False)
-    assert rejection(GOOD, masked=True, params=allowed)[0] == ""
-
-
-def test_filters_that_are_off_by_default_can_be_set() -> None:
-    assert rejection(GOOD, False, PatchesParams(max_flatness=0.1))[0] == "flat"
-    assert rejection(GOOD, False, PatchesParams(min_sharpness=1.0))[0] == "unsharp"
+from dpedtool.pipeline.patches.selection import summary
 
 
 def test_the_summary_counts_kept_and_all_by_bins() -> None:

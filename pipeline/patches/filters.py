@@ -1,0 +1,223 @@
+"""Which windows become patches: what is measured on each of them, and what of it speaks against a window.
+
+A filter is a measure (a field of `Measured`, a column of `dpedtool.dataset.schema.Patch` of the same name), a limit in
+`dpedtool.dataset.params.PatchesParams`, and an objection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dpedtool.dataset.params import PatchesParams
+from dpedtool.pipeline.measure.correlation import Corners
+from dpedtool.pipeline.measure.exposure import clipped
+from dpedtool.pipeline.measure.shifts import gradients
+
+Grey = npt.NDArray[np.float32]
+Values = npt.NDArray[np.float64]
+
+DETAIL = 1.5
+"""Grey levels a px, of smoothed images: noise changes by less, detail by more."""
+REDUCTION = 4
+"""Motion is looked for on images so much smaller: blur in one of them, and a residual shift, are none."""
+CELL_SHARE, LEAST_CELL = 5, 3
+"""Parts that are looked at for motion: a fifth of a window's side, and at least 3 px of the reduced images."""
+CELL_CONTRAST, CELL_CONTRAST_SHARE = 5.0, 0.35
+"""Standard deviation, in grey levels and as a share of the window's, above which a part has enough detail for its NCC
+to mean something: in the sky beside a house, sharpening and shading differ from camera to camera."""
+FEWEST_CELLS = 6
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """What was measured on one window: the columns of `Patch` of these names. None where there is nothing to say."""
+
+    ncc: float | None
+    best_ncc: float | None
+    dx: float
+    dy: float
+    angle_deg: float
+    second_ncc: float | None
+    residual_x: float | None
+    residual_y: float | None
+    residual_px: float | None
+    residual_error_px: float | None
+    phone_contrast: float
+    dslr_contrast: float
+    phone_brightness: float
+    dslr_brightness: float
+    flatness: float
+    clipped: float
+    phone_sharpness: float | None
+    dslr_sharpness: float | None
+    motion: float | None
+
+
+def rejection(window: Measured, masked: bool, params: PatchesParams) -> tuple[str, str]:
+    """Return reason and detail of what speaks against a window first; empty where nothing does.
+
+    Parameters
+    ----------
+    window
+        What was measured on it.
+    masked
+        Whether the alignment masks the place.
+    params
+        Mode and limits.
+
+    """
+    return next(_objections(window, masked, params), ("", ""))
+
+
+def _objections(window: Measured, masked: bool, params: PatchesParams) -> Iterator[tuple[str, str]]:
+    """What speaks against a window, the cause before its effects."""
+    if masked and params.limit("reject_masked"):
+        yield "masked", "Parallax or motion: the alignment masks it."
+    yield from _dullness(window, params)
+    score = window.best_ncc if params.mode == "dped" else window.ncc
+    left, error = window.residual_px, window.residual_error_px
+    most, most_error = params.limit("max_residual_px"), params.limit("max_residual_error_px")
+    is_found = window.best_ncc is not None and window.best_ncc >= params.min_ncc
+    if most is not None and left is not None and left > most and is_found:
+        yield "shifted", f"The photos are {left:.2f} px apart here; at most {most:g} px are allowed."
+    if score is None or score < params.min_ncc:
+        yield "low_ncc", f"NCC {_shown(score)} is below {params.min_ncc:g}."
+    if most is not None and left is None:
+        yield "uncertain", "No sub-pixel shift can be measured."
+    if most_error is not None and error is not None and error > most_error:
+        yield "uncertain", f"The shift left is known to {error:.2f} px only; {most_error:g} px are asked for."
+    yield from _differences(window, params)
+
+
+def _dullness(window: Measured, params: PatchesParams) -> Iterator[tuple[str, str]]:
+    contrast = min(window.phone_contrast, window.dslr_contrast)
+    least = params.limit("min_contrast")
+    if least is not None and contrast < least:
+        yield "flat", f"A window's contrast is {contrast:.1f} grey levels; at least {least:g} are asked for."
+    if window.ncc is None and window.best_ncc is None:
+        yield "flat", "One of the windows has a single grey value."
+    if window.flatness > params.max_flatness:
+        yield "flat", f"{window.flatness:.0%} of the window show no detail."
+    most = params.limit("max_clipped")
+    if most is not None and window.clipped > most:
+        yield "clipped", f"{window.clipped:.0%} of a window are burnt out or black; at most {most:.0%} are allowed."
+
+
+def _differences(window: Measured, params: PatchesParams) -> Iterator[tuple[str, str]]:
+    motion, most = window.motion, params.limit("max_motion")
+    if most is not None and motion is not None and motion > most:
+        yield "motion", f"The NCC of a part falls {motion:.2f} below its surroundings; at most {most:g} is allowed."
+    second, best, most = window.second_ncc, window.best_ncc, params.limit("max_repetition")
+    if most is not None and second is not None and second > most * best:
+        yield "repetitive", f"Another shift has NCC {second:.3f}, the best {best:.3f}: the window repeats itself."
+    sharpness, least = window.dslr_sharpness, params.min_sharpness
+    if sharpness is not None and sharpness < least:
+        yield "unsharp", f"The DSLR's sharpness {sharpness:.2f} is below {least:g}."
+    ratio = params.limit("min_sharpness_ratio")
+    if ratio is not None and sharpness is not None and sharpness < ratio * (window.phone_sharpness or 0):
+        yield "unsharp", f"The DSLR's sharpness {sharpness:.2f} is below {ratio:g} times the phone's."
+
+
+def _shown(score: float | None) -> str:
+    return "unknown" if score is None else f"{score:.3f}"
+
+
+def looks(phone: Grey, dslr: Grey, corners: Corners, side: int) -> dict[str, Values]:
+    """Measure brightness, contrast and clipping of windows.
+
+    Parameters
+    ----------
+    phone, dslr
+        (H, W) grey, 0..255, the two strips, px by px in register.
+    corners
+        (N, 2): x, y of the top left px of the windows.
+    side
+        Of the windows, in px.
+
+    Returns
+    -------
+    dict
+        (N,) each, by field of `Measured`.
+
+    """
+    columns: dict[str, Values] = {}
+    worst = np.zeros(len(corners))
+    for name, image in (("phone", phone), ("dslr", dslr)):
+        moments = np.array([cv2.meanStdDev(window) for window in cut_windows(image, corners, side)]).reshape(-1, 2)
+        columns[f"{name}_brightness"], columns[f"{name}_contrast"] = moments.T
+        dead = clipped(image)
+        worst = np.maximum(worst, [window.mean() for window in cut_windows(dead, corners, side)])
+    return columns | {"clipped": worst}
+
+
+def details(phone: Grey, dslr: Grey, corners: Corners, side: int) -> dict[str, Values]:
+    """Measure flatness, sharpness and motion of windows of two smoothed strips; otherwise as `looks`."""
+    plain = np.logical_and(*(_slope(image) < DETAIL for image in (phone, dslr)))
+    flatness = np.array([window.mean() for window in cut_windows(plain, corners, side)])
+    return {
+        "flatness": flatness,
+        "phone_sharpness": _sharpness(phone, corners, side),
+        "dslr_sharpness": _sharpness(dslr, corners, side),
+        "motion": _motion(phone, dslr, corners, side),
+    }
+
+
+def _sharpness(image: Grey, corners: Corners, side: int) -> Values:
+    """How curved grey values are against how much they vary; of smoothed windows, as noise is curved most of all."""
+    curved = cut_windows(cv2.Laplacian(image, cv2.CV_32F), corners, side)
+    rms = np.array([cv2.norm(window) for window in curved]) / side
+    spread = np.array([cv2.meanStdDev(window)[1].item() for window in cut_windows(image, corners, side)])
+    return np.asarray(np.divide(rms, spread, out=np.full_like(rms, np.nan), where=spread > 0))
+
+
+def _slope(image: Grey) -> Grey:
+    return cv2.magnitude(*gradients(image))  # type: ignore[return-value]
+
+
+def _motion(phone: Grey, dslr: Grey, corners: Corners, side: int) -> Values:
+    """How far the NCC of the worst part of each window falls below the median of its parts; NaN where they are few."""
+    size = max(1, dslr.shape[1] // REDUCTION), max(1, dslr.shape[0] // REDUCTION)
+    small_phone, small_dslr = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (phone, dslr))
+    cell = max(LEAST_CELL, side // CELL_SHARE // REDUCTION)
+    scores, contrasts = _cells(small_phone, small_dslr, cell)
+    # Parts overlap by half, and lie wholly in the window.
+    steps = np.arange(cell // 2, side // REDUCTION - (cell - 1) // 2, max(1, cell // 2))
+    if not len(steps):
+        return np.full(len(corners), np.nan)
+    rows, columns = (corners[:, axis, None] // REDUCTION + steps for axis in (1, 0))
+    places = np.minimum(rows, size[1] - 1)[:, :, None], np.minimum(columns, size[0] - 1)[:, None, :]
+    parts = scores[places].reshape(len(corners), -1)
+    enough = np.zeros(parts.shape, bool)
+    for image, contrast in zip((phone, dslr), contrasts, strict=True):
+        whole = np.array([cv2.meanStdDev(window)[1][0] for window in cut_windows(image, corners, side)])
+        enough |= contrast[places].reshape(parts.shape) >= np.maximum(CELL_CONTRAST, CELL_CONTRAST_SHARE * whole)
+    parts = np.sort(np.where(enough, parts, np.inf), axis=1)
+    counts, each = enough.sum(axis=1), np.arange(len(parts))
+    medians = (parts[each, np.maximum(counts - 1, 0) // 2] + parts[each, counts // 2]) / 2
+    told = counts >= FEWEST_CELLS
+    return np.where(told, np.where(told, medians, 0) - np.where(told, parts[:, 0], 0), np.nan)
+
+
+def _cells(phone: Any, dslr: Any, cell: int) -> tuple[Grey, tuple[Grey, Grey]]:
+    """NCC of the (cell, cell) surroundings of every px, and their standard deviations, (H, W) each."""
+
+    def mean(image: Any) -> Any:
+        return cv2.blur(image, (cell, cell))
+
+    means = mean(phone), mean(dslr)
+    variances = [np.maximum(mean(i * i) - m * m, 0) for i, m in zip((phone, dslr), means, strict=True)]
+    covariance = mean(phone * dslr) - means[0] * means[1]
+    # Detail in one image alone is a low score, not none; a little is added so that noise alone makes none.
+    scores = covariance / np.sqrt((variances[0] + 1) * (variances[1] + 1))
+    return np.asarray(scores, np.float32), (np.sqrt(variances[0]), np.sqrt(variances[1]))
+
+
+def cut_windows(image: Any, corners: Corners, side: int) -> list[Any]:
+    """Return the windows of an image (H, W) at corners (N, 2), of this side, as views."""
+    return [image[y : y + side, x : x + side] for x, y in corners.tolist()]
