@@ -11,6 +11,7 @@
 #   make bench-enhance  seconds and memory of whole photos, to benchmarks/enhance.md; BENCH=--quick likewise
 #   make bench-release  time and memory of releases of DPED's size, to benchmarks/release.md; BENCH=--quick likewise
 #   make bench-report  the report's list of 6000 pairs in Chromium, to benchmarks/report.md; BENCH=--quick likewise
+#   make wheel    the package as one file, into dist/
 #   make clean    remove .venv and the working copies of the results; DVC's cache and records stay
 #
 # PYTHON=python3.12 picks an interpreter, TORCH_INDEX=URL another build of torch (a GPU's, say).
@@ -32,9 +33,11 @@ endif
 ifneq ($(shell command -v uv 2>/dev/null),)
 MAKE_VENV = uv venv --quiet --clear --python $(PYTHON) $(VENV)
 INSTALL = uv pip install --quiet --python $(BIN)/python
+MAKE_WHEEL = uv build --quiet --wheel --out-dir dist
 else
 MAKE_VENV = $(PYTHON) -m venv --clear $(VENV)
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+MAKE_WHEEL = $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 endif
 
 # Another interpreter or build of torch than last time asks for a new .venv; this file remembers which it was.
@@ -50,7 +53,7 @@ ln -s ../../benchmarks . && cd dpedtool && \
 ln -s ../../../dpedtool/*.py ../../../pipeline ../../../dataset ../../../training .
 endef
 
-.PHONY: repro test lint format docs bench-align bench-patches bench-train bench-enhance bench-release bench-report clean
+.PHONY: repro test lint format docs bench-align bench-patches bench-train bench-enhance bench-release bench-report wheel clean
 .DELETE_ON_ERROR:
 
 repro: $(VENV)/repro.stamp
@@ -91,6 +94,13 @@ bench-release: $(VENV)/dev.stamp
 
 bench-report: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.report $(BENCH)
+
+# setuptools would take over what an earlier build has left in build/.
+wheel: $(VENV)/python.stamp
+	@rm -rf build
+	@$(MAKE_WHEEL)
+	@rm -rf build
+	@ls dist/*.whl
 
 clean:
 	rm -rf $(VENV) .venv.choices results demo/captures

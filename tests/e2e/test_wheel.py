@@ -1,0 +1,86 @@
+"""The package as others install it: whole, and out of the way of a user's own modules."""
+
+from __future__ import annotations
+
+import os
+import site
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+FOLDERS = ("dataset", "pipeline", "training")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of a copy of the checkout: a build leaves files beside the code."""
+    copy, out = tmp_path_factory.mktemp("checkout"), tmp_path_factory.mktemp("dist")
+    files = ["pyproject.toml", "setup.py", "README.md", "dpedtool", *FOLDERS]
+    tracked = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *files]
+    names = subprocess.run(tracked, cwd=CHECKOUT, capture_output=True, check=True, text=True).stdout.split("\0")
+    for name in filter(None, names):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_bytes((CHECKOUT / name).read_bytes())
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", out, copy]
+    subprocess.run(command, check=True)
+    (made,) = out.glob("*.whl")
+    return made
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment that has the wheel, and the packages of this one but the checkout."""
+    folder = tmp_path_factory.mktemp("environment") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    # What a .pth file names is searched, but .pth files in it, such as that of the checkout, are not read.
+    borrowed = [*site.getsitepackages(), *(line for path in sys.path if (line := path).endswith("site-packages"))]
+    (packages / "borrowed.pth").write_text("\n".join(dict.fromkeys(borrowed)))
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(packages)
+    return folder / "bin" / "python"
+
+
+@pytest.fixture
+def work_folder(tmp_path: Path) -> Path:
+    """A researcher's folder, which has modules of the names of ours."""
+    for name in FOLDERS:
+        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('{name}.py of the user was imported')\n")
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "__init__.py").write_text("raise SystemExit('training/ of the user was imported')\n")
+    return tmp_path
+
+
+def run(python: Path, folder: Path, *arguments: str | Path, **environment: str) -> str:
+    # The path of this run of the tests, which has the checkout, is not that of the environment.
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [str(word) for word in (python, *arguments)]
+    done = subprocess.run(
+        command, cwd=folder, env=clean | environment, capture_output=True, check=False, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_wheel_has_all_files_of_the_packages_and_no_other(wheel: Path) -> None:
+    tracked = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "dpedtool", *FOLDERS]
+    files = subprocess.run(tracked, cwd=CHECKOUT, capture_output=True, check=True, text=True).stdout.split("\0")
+    wanted = {name if name.startswith("dpedtool/") else f"dpedtool/{name}" for name in filter(None, files)}
+    with zipfile.ZipFile(wheel) as archive:
+        found = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert found == wanted
+
+
+@pytest.mark.parametrize("path", ["", "."])
+def test_a_user_s_own_modules_are_in_nobody_s_way(python: Path, work_folder: Path, captures: Path, path: str) -> None:
+    options = {"PYTHONPATH": path} if path else {}
+    where = run(python, work_folder, "-c", "import dpedtool.pipeline.cli as cli; print(cli.__file__)", **options)
+    assert Path(where.strip()).is_relative_to(python.parents[1])
+    folders = captures / "phone", captures / "dslr"
+    said = run(python, work_folder, "-m", "dpedtool", "align", *folders, "-o", "out", "--workers", "2", **options)
+    assert "Aligned 3 of 4 pairs" in said
+    assert "preset: " in run(python, work_folder, "-m", "dpedtool", "params", "-S", "train.preset=paper", **options)
