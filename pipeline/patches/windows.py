@@ -19,11 +19,11 @@ from dpedtool.dataset.params import PatchesParams
 from dpedtool.pipeline.geometry.homographies import Box, Points
 from dpedtool.pipeline.measure.correlation import Corners, Matches, find, turned, turns_within
 from dpedtool.pipeline.measure.exposure import clipped
+from dpedtool.pipeline.measure.grey_values import GreyValues
 from dpedtool.pipeline.measure.shifts import SMOOTHING, gradients
 from dpedtool.pipeline.measure.subpixel import Places, locate
 
 Bytes = npt.NDArray[np.uint8]
-Grey = npt.NDArray[np.float32]
 Values = npt.NDArray[np.float64]
 
 MARGIN_PX = 8
@@ -135,7 +135,7 @@ def measure_row(phone: Bytes, dslr: Bytes, box: Box, corners: Corners, params: P
 class _Strip:
     """Some rows of an image as float32."""
 
-    image: Grey
+    image: GreyValues
     top: int
 
     @staticmethod
@@ -148,12 +148,12 @@ class _Strip:
         """Corners (N, 2) of the image in px of the strip."""
         return np.asarray(corners - np.array([0, self.top]))
 
-    def blurred(self, sigma: float) -> Grey:
+    def blurred(self, sigma: float) -> GreyValues:
         """The strip, Gaussian-smoothed."""
         return cv2.GaussianBlur(self.image, (0, 0), sigma) if sigma else self.image  # type: ignore[return-value]
 
 
-def _looks(phone: Grey, dslr: Grey, corners: Corners, side: int) -> dict[str, Values]:
+def _looks(phone: GreyValues, dslr: GreyValues, corners: Corners, side: int) -> dict[str, Values]:
     """Brightness, contrast and clipping of windows of both images."""
     columns: dict[str, Values] = {}
     worst = np.zeros(len(corners))
@@ -165,7 +165,7 @@ def _looks(phone: Grey, dslr: Grey, corners: Corners, side: int) -> dict[str, Va
     return columns | {"clipped": worst}
 
 
-def _details(phone: Grey, dslr: Grey, corners: Corners, side: int) -> dict[str, Values]:
+def _details(phone: GreyValues, dslr: GreyValues, corners: Corners, side: int) -> dict[str, Values]:
     """Flatness, sharpness and motion of windows of two smoothed images."""
     plain = np.logical_and(*(_slope(image) < DETAIL for image in (phone, dslr)))
     flatness = np.array([window.mean() for window in _cut(plain, corners, side)])
@@ -177,7 +177,7 @@ def _details(phone: Grey, dslr: Grey, corners: Corners, side: int) -> dict[str, 
     }
 
 
-def _sharpness(image: Grey, corners: Corners, side: int) -> Values:
+def _sharpness(image: GreyValues, corners: Corners, side: int) -> Values:
     """How curved grey values are against how much they vary; of smoothed windows, as noise is curved most of all."""
     curved = _cut(cv2.Laplacian(image, cv2.CV_32F), corners, side)
     rms = np.array([cv2.norm(window) for window in curved]) / side
@@ -185,11 +185,11 @@ def _sharpness(image: Grey, corners: Corners, side: int) -> Values:
     return np.asarray(np.divide(rms, spread, out=np.full_like(rms, np.nan), where=spread > 0))
 
 
-def _slope(image: Grey) -> Grey:
+def _slope(image: GreyValues) -> GreyValues:
     return cv2.magnitude(*gradients(image))  # type: ignore[return-value]
 
 
-def _motion(phone: Grey, dslr: Grey, corners: Corners, side: int) -> Values:
+def _motion(phone: GreyValues, dslr: GreyValues, corners: Corners, side: int) -> Values:
     """How far the NCC of the worst part of each window falls below the median of its parts; NaN where they are few."""
     size = max(1, dslr.shape[1] // REDUCTION), max(1, dslr.shape[0] // REDUCTION)
     small_phone, small_dslr = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (phone, dslr))
@@ -213,7 +213,7 @@ def _motion(phone: Grey, dslr: Grey, corners: Corners, side: int) -> Values:
     return np.where(told, np.where(told, medians, 0) - np.where(told, parts[:, 0], 0), np.nan)
 
 
-def _cells(phone: Any, dslr: Any, cell: int) -> tuple[Grey, tuple[Grey, Grey]]:
+def _cells(phone: Any, dslr: Any, cell: int) -> tuple[GreyValues, tuple[GreyValues, GreyValues]]:
     """NCC of the (cell, cell) surroundings of every px, and their standard deviations, (H, W) each."""
 
     def mean(image: Any) -> Any:
