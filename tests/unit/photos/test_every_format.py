@@ -17,7 +17,7 @@ from photo_samples import sample
 from dpedtool.dataset.errors import DpedtoolError, Rejection
 from dpedtool.dataset.photos.files import SUFFIXES, PhotoFile, capture_time, list_photos
 from dpedtool.dataset.photos.formats import other
-from dpedtool.dataset.photos.formats.input_format import HEAD, InputFormat
+from dpedtool.dataset.photos.formats.input_format import HEAD, EncodedAgain, InputFormat
 from dpedtool.dataset.photos.formats.table import CODE, FORMATS, format_of, format_of_bytes, format_of_suffix
 from dpedtool.dataset.photos.metadata import exif_block, kept_metadata
 from dpedtool.dataset.photos.tiff_fields import Field, TiffReader
@@ -181,6 +181,11 @@ def test_a_release_tells_nothing_but_its_pixels(format_: InputFormat, orientatio
     if result.lossless or result.suffix == ".png":
         np.testing.assert_array_equal(shown.colour(), file.colour())
     assert shown.size == file.size
+    if isinstance(format_.released, EncodedAgain):
+        assert result.note.startswith(format_.released.why)
+    else:
+        assert result.suffix == format_.released.suffix
+        assert (result.note == "") == (orientation == 1)
     assert result.lossless or result.note
 
 
