@@ -16,11 +16,11 @@ from dpedtool.dataset.photos.files import load_photo
 from dpedtool.dataset.places import Place
 from dpedtool.pipeline.measure.correlation import find, ncc_surfaces, search_area
 
-Grey = NDArray[Any]
+AnyGrey = NDArray[Any]
 """(H, W), uint8 or float32, 0..255."""
 Values = NDArray[np.float64]
 Corners = NDArray[np.int64]
-Scores = Callable[[Grey, Grey], Values]
+Scores = Callable[[AnyGrey, AnyGrey], Values]
 """Takes a window (S, S) and a search area (S + 2R, S + 2R) to the NCC at each place, (2R + 1, 2R + 1)."""
 
 SIZE_PX = 2048, 1536
@@ -38,8 +38,8 @@ SINGLE_GREY = 1e-4
 class Greys:
     """A photo as two cameras might take it, (H, W) uint8 each."""
 
-    phone: Grey
-    dslr: Grey
+    phone: AnyGrey
+    dslr: AnyGrey
 
     def corners(self) -> Corners:
         """Return x, y of the top left px of windows side by side, (N, 2)."""
@@ -53,7 +53,7 @@ class Method:
 
     name: str
     pixels: type[np.generic]
-    search: Callable[[Grey, Grey, Corners, Sequence[float]], Values]
+    search: Callable[[AnyGrey, AnyGrey, Corners, Sequence[float]], Values]
     """Takes both photos, the windows' corners (N, 2) and turns to the highest NCC of each window, (N,)."""
     scores: Scores
 
@@ -89,7 +89,7 @@ def speed(method: Method, photo: Greys, turns: Sequence[float]) -> float:
     return len(corners) / (time.process_time() - start)
 
 
-def reference(window: Grey, area: Grey) -> Values:
+def reference(window: AnyGrey, area: AnyGrey) -> Values:
     """NCC by its definition, in float64; NaN where the window or the place has a single grey value."""
     places = np.lib.stride_tricks.sliding_window_view(area.astype(np.float64), window.shape)
     centred = places - places.mean(axis=(2, 3), keepdims=True)
@@ -137,24 +137,24 @@ def _note(figures: SearchFigures, found: Values, exact: Values) -> None:
     figures.changed_side += sides[0] != sides[1]
 
 
-def _ours(phone: Grey, dslr: Grey, corners: Corners, turns: Sequence[float]) -> Values:
+def _ours(phone: AnyGrey, dslr: AnyGrey, corners: Corners, turns: Sequence[float]) -> Values:
     windows = [_cut(image, corner) for image in (dslr.astype(np.float32),) for corner in corners]
     return find(windows, phone.astype(np.float32), corners, REACH, turns).ncc
 
 
-def _our_scores(window: Grey, area: Grey) -> Values:
+def _our_scores(window: AnyGrey, area: AnyGrey) -> Values:
     return np.asarray(ncc_surfaces(window, [area])[0])
 
 
-def _template_8_bit(phone: Grey, dslr: Grey, corners: Corners, turns: Sequence[float]) -> Values:
+def _template_8_bit(phone: AnyGrey, dslr: AnyGrey, corners: Corners, turns: Sequence[float]) -> Values:
     return np.array([_best(areas, _cut(dslr, corner)) for corner, areas in _areas(phone, corners, turns)])
 
 
-def _template_float(phone: Grey, dslr: Grey, corners: Corners, turns: Sequence[float]) -> Values:
+def _template_float(phone: AnyGrey, dslr: AnyGrey, corners: Corners, turns: Sequence[float]) -> Values:
     return _template_8_bit(phone.astype(np.float32), dslr.astype(np.float32), corners, turns)
 
 
-def _areas(phone: Grey, corners: Corners, turns: Sequence[float]) -> Iterator[tuple[Corners, list[Grey]]]:
+def _areas(phone: AnyGrey, corners: Corners, turns: Sequence[float]) -> Iterator[tuple[Corners, list[AnyGrey]]]:
     """The search areas of each window, as a loop of one's own would cut them."""
     length = SIDE + 2 * REACH
     for corner in corners:
@@ -170,15 +170,15 @@ def _areas(phone: Grey, corners: Corners, turns: Sequence[float]) -> Iterator[tu
         yield corner, areas
 
 
-def _best(areas: Sequence[Grey], window: Grey) -> float:
+def _best(areas: Sequence[AnyGrey], window: AnyGrey) -> float:
     return max(cv2.minMaxLoc(cv2.matchTemplate(area, window, cv2.TM_CCOEFF_NORMED))[1] for area in areas)
 
 
-def _template_scores(window: Grey, area: Grey) -> Values:
+def _template_scores(window: AnyGrey, area: AnyGrey) -> Values:
     return cv2.matchTemplate(area, window, cv2.TM_CCOEFF_NORMED).astype(np.float64)
 
 
-def _cut(image: Grey, corner: Corners) -> Grey:
+def _cut(image: AnyGrey, corner: Corners) -> AnyGrey:
     x, y = corner.tolist()
     return image[y : y + SIDE, x : x + SIDE]
 

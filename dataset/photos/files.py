@@ -14,20 +14,13 @@ from pathlib import Path
 from typing import IO
 
 import cv2
-from PIL import Image as PillowImage
 
 from dpedtool.dataset.errors import DpedtoolError, Rejection
 from dpedtool.dataset.io import replacing
 from dpedtool.dataset.photos.decoding import decode_plain, open_stored
-from dpedtool.dataset.photos.formats import (
-    HEIF_SUFFIXES,
-    RAW_SUFFIXES,
-    heif_exif,
-    is_heif,
-    is_raw,
-    missing_extra,
-    raw_time,
-)
+from dpedtool.dataset.photos.formats import jpeg
+from dpedtool.dataset.photos.formats.input_format import HEAD, InputFormat
+from dpedtool.dataset.photos.formats.table import SUFFIXES, format_of, format_of_suffix
 from dpedtool.dataset.photos.profiles import to_srgb
 from dpedtool.dataset.photos.stored import (
     DAMAGED,
@@ -41,12 +34,8 @@ from dpedtool.dataset.photos.stored import (
 )
 from dpedtool.dataset.places import Place, answering
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"}) | HEIF_SUFFIXES | RAW_SUFFIXES
 MOST_BYTES = 2 * 10**9
 """Of a photo's file: 250 megapixels of 16 bit RGB, more than which are refused, are 1.5 GB as they are."""
-_JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
-
-_EXIF_IFD, _DATE_TIME, _DATE_TIME_ORIGINAL, _SUBSEC_ORIGINAL = 0x8769, 306, 36867, 37521
 
 
 def list_photos(folder: Place) -> list[Place]:
@@ -69,8 +58,9 @@ def list_photos(folder: Place) -> list[Place]:
         found = f"only files with {', '.join(others)}" if others else "nothing"
         raise DpedtoolError(f"{folder} holds no photos ({found}): put JPEG, PNG, TIFF, HEIC or camera raw files there.")
     kept = _without_doubles(photos)
-    if all(missing_extra(path) for path in kept):
-        raise DpedtoolError(f"None of the photos in {folder} can be read: {missing_extra(kept[0])}.")
+    missing = [format_of_suffix(path).missing_extra for path in kept]
+    if all(missing):
+        raise DpedtoolError(f"None of the photos in {folder} can be read: {missing[0]}.")
     return kept
 
 
@@ -85,9 +75,8 @@ def _files_in(folder: Place) -> list[Place]:
 
 def _without_doubles(photos: Sequence[Place]) -> list[Place]:
     """Leave out HEIC and raw files that stand beside a JPEG of the same stem, capitals apart."""
-    jpegs = {path.stem.lower() for path in photos if path.suffix.lower() in _JPEG_SUFFIXES}
-    doubled = HEIF_SUFFIXES | RAW_SUFFIXES
-    return [path for path in photos if path.suffix.lower() not in doubled or path.stem.lower() not in jpegs]
+    jpegs = {path.stem.lower() for path in photos if format_of_suffix(path) is jpeg.FORMAT}
+    return [path for path in photos if not format_of_suffix(path).is_beside_jpeg or path.stem.lower() not in jpegs]
 
 
 @dataclass(frozen=True)
@@ -100,6 +89,11 @@ class PhotoFile:
 
     path: Place
     content: bytes = field(repr=False)
+
+    @property
+    def format(self) -> InputFormat:
+        """The format that its bytes are of, whatever its name is; only raw files are told by that."""
+        return format_of(self.content, self.path)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -311,28 +305,5 @@ def _read_time(file: IO[bytes], path: Place) -> datetime | None:
 
 
 def _time_in(file: IO[bytes], path: Place) -> datetime | None:
-    if is_raw(path):
-        return raw_time(file.read(), path)
-    head = file.read(12)
-    if is_heif(head):
-        exif = PillowImage.Exif()
-        exif.load(heif_exif(head + file.read()))
-        return _exif_time(exif)
-    file.seek(0)
-    with PillowImage.open(file) as photo:
-        return _exif_time(photo.getexif())
-
-
-def _exif_time(exif: PillowImage.Exif) -> datetime | None:
-    details = exif.get_ifd(_EXIF_IFD)
-    text = details.get(_DATE_TIME_ORIGINAL) or exif.get(_DATE_TIME)
-    return _parse_exif_time(text, details.get(_SUBSEC_ORIGINAL))
-
-
-def _parse_exif_time(text: object, fraction: object) -> datetime | None:
-    try:
-        moment = datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S")
-    except ValueError:
-        return None
-    digits = str(fraction or "").strip("\0 ")
-    return moment.replace(microsecond=int(f"{digits:0<6}"[:6])) if digits.isdecimal() else moment
+    head = file.read(HEAD)
+    return format_of(head, path).time(head, file, path)

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from PIL import Image as PillowImage
-
 from dpedtool.dataset.photos.files import PhotoFile
-from dpedtool.dataset.photos.formats import heif_exif, is_heif, is_raw
-from dpedtool.dataset.photos.stored import DAMAGED
 from dpedtool.dataset.photos.tiff_fields import (
     HEADER,
     UNDEFINED,
@@ -115,11 +109,11 @@ def kept_metadata(photo: PhotoFile, size: tuple[int, int], *, gps: bool = False)
     """
     block = exif_block(photo)
     if not block:
-        return Metadata(note=_WITHOUT_EXIF if is_raw(photo.path) else "")
+        return Metadata(note=_WITHOUT_EXIF if photo.format.has_other_metadata else "")
     try:
         reader = TiffReader(block)
     except ValueError:
-        unknown = is_raw(photo.path) or block.startswith((b"II+", b"MM\0+"))
+        unknown = photo.format.has_other_metadata or block.startswith((b"II+", b"MM\0+"))
         return Metadata(note=_WITHOUT_EXIF if unknown else _DAMAGED)
     main = reader.first(_KEPT | {EXIF, GPS, _WIDTH, _HEIGHT})
     pointers = {tag: main.pop(tag, None) for tag in (EXIF, GPS)}
@@ -151,50 +145,10 @@ def _fit(metadata: Metadata, size: tuple[int, int]) -> Metadata:
 
 def exif_block(photo: PhotoFile) -> bytes:
     """Return the photo's EXIF block from its TIFF header on; of TIFF and raw files all that there is."""
-    content = photo.content
-    if is_raw(photo.path) or content.startswith((b"II", b"MM")):
-        return content
-    block = heif_exif(content) if is_heif(content) else _stored_block(content)
+    block = photo.format.exif(photo.content)
     while block.startswith(_PREFIX):
         block = block[len(_PREFIX) :]
     return block
 
 
 _PREFIX = b"Exif\0\0"
-_PNG, _RAW_PROFILE = b"\x89PNG\r\n\x1a\n", "Raw profile type exif"
-
-
-def _stored_block(content: bytes) -> bytes:
-    try:
-        with warnings.catch_warnings():
-            # Pillow warns of what is damaged and of large headers; whoever decodes the photo checks both.
-            warnings.simplefilter("ignore")
-            with PillowImage.open(io.BytesIO(content)) as photo:
-                info = photo.info
-    except DAMAGED:
-        return b""
-    if content.startswith(_PNG):
-        return _png_chunk(content, b"eXIf") or _from_text(info.get(_RAW_PROFILE))
-    block = info.get("exif")
-    return block if isinstance(block, bytes) else b""
-
-
-def _png_chunk(content: bytes, name: bytes) -> bytes:
-    """Return the data of a PNG file's first chunk of a name; Pillow decodes the picture to see those behind it."""
-    place = len(_PNG)
-    while place + 8 <= len(content):
-        length = int.from_bytes(content[place : place + 4], "big")
-        if content[place + 4 : place + 8] == name:
-            return content[place + 8 : place + 8 + length]
-        place += length + 12
-    return b""
-
-
-def _from_text(profile: object) -> bytes:
-    """Return a block as ImageMagick writes it into PNG files: name, length and hexadecimal digits, by lines."""
-    if not isinstance(profile, str):
-        return b""
-    try:
-        return bytes.fromhex("".join(profile.split("\n")[3:]))
-    except ValueError:
-        return b"damaged"

@@ -24,7 +24,7 @@ from dpedtool.dataset.places import Place
 
 Image = npt.NDArray[np.uint8]
 """(height, width, 3), BGR, 0..255."""
-Grey = npt.NDArray[np.uint8]
+GreyPhoto = npt.NDArray[np.uint8]
 """(height, width), 0..255."""
 Factor = Literal[1, 2, 4, 8]
 
@@ -38,12 +38,15 @@ DAMAGED = (
 """What Pillow and pillow_heif raise of files that are damaged: they take what a header says for granted, so that a
 number of the wrong kind, or none, is an error of Python. MemoryError is not among it: that is no file's fault."""
 
+NO_PHOTO = "it is no complete JPEG, PNG, TIFF or HEIC file"
+"""Why nothing can be decoded, as a clause."""
+
 
 @dataclass(frozen=True, eq=False)
 class ReducedGrey:
     """A grey photo, upright, reduced by a whole factor."""
 
-    image: Grey
+    image: GreyPhoto
     """(height, width); each side is that of the full photo over the factor, rounded up."""
     full_from_reduced: npt.NDArray[np.float64]
     """(3, 3) homography from px of `image` to px of the full photo, exact also where the factor divides no side."""
@@ -71,7 +74,7 @@ class Stored(abc.ABC):
     def colour(self) -> Image:
         """Decode the stored rows to BGR uint8, (H, W, 3), in the photo's own colour space."""
 
-    def grey(self, factor: Factor) -> Grey:
+    def grey(self, factor: Factor) -> GreyPhoto:
         """Decode the stored rows to grey; pixel 0 of a reduced row stands for the full pixels 0..factor-1."""
         return means(np.asarray(cv2.cvtColor(self.colour(), cv2.COLOR_BGR2GRAY), np.uint8), factor)
 
@@ -147,7 +150,7 @@ def _full_from_reduced(size: tuple[int, int], turn: int, factor: int) -> npt.NDA
     return matrix
 
 
-def means(grey: Grey, factor: int) -> Grey:
+def means(grey: GreyPhoto, factor: int) -> GreyPhoto:
     """Reduce by means over squares; a last part of a square is filled up with its own rim."""
     if factor == 1:
         return grey

@@ -14,7 +14,8 @@ from dpedtool.pipeline.align.fitting import Fit, Model, fit
 from dpedtool.pipeline.geometry.homographies import Box, Homography, inverse, local_scale
 from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.geometry.warping import prefilter_sigma
-from dpedtool.pipeline.measure.shifts import SMOOTHING, WINDOW, Grey, Shifts, even_detail, measure
+from dpedtool.pipeline.measure.grey_values import GreyValues
+from dpedtool.pipeline.measure.shifts import SMOOTHING, WINDOW, Shifts, even_detail, measure
 
 COARSE_SIDE = 512
 """Longer side in px that the first step is done at: wide reach, little time."""
@@ -68,9 +69,9 @@ def refine(phone: ReducedGrey, dslr: ReducedGrey, dslr_from_phone: Homography, *
 class WarpedPair:
     """Both photos smoothed alike for measuring at one resolution: full, or reduced by a whole factor."""
 
-    phone: Grey
+    phone: GreyValues
     """(H, W) on the phone's grid, reduced by `factor`."""
-    dslr: Grey
+    dslr: GreyValues
     dslr_from_full: Homography
     dslr_size: tuple[int, int]
     """(width, height) of the full DSLR photo."""
@@ -83,7 +84,7 @@ class WarpedPair:
         dslr: ReducedGrey,
         dslr_from_phone: Homography,
         factor: int = 1,
-        tones: Grey = LIGHT,
+        tones: GreyValues = LIGHT,
     ) -> WarpedPair:
         """Reduce and smooth both; the homography only tells how the scales compare, `tones` (256,) what grey means."""
         centre = (np.array(phone.size) - 1) / 2
@@ -99,10 +100,10 @@ class WarpedPair:
         return cls(own, other, small_from_full, dslr.size, factor)  # type: ignore[arg-type]
 
     @cached_property
-    def _phone_detail(self) -> Grey:
+    def _phone_detail(self) -> GreyValues:
         return even_detail(self.phone)
 
-    def warped(self, transform: Transform) -> Grey:
+    def warped(self, transform: Transform) -> GreyValues:
         """Return the DSLR's image on the phone's grid, (H, W); its rim is repeated where it shows nothing."""
         height, width = self.phone.shape
         inner = Transform(self.dslr_from_full @ transform.homography, transform.field)
@@ -124,7 +125,7 @@ class WarpedPair:
         return scaled.where(seen)
 
 
-def _reduced(image: npt.NDArray[np.uint8], factor: int, tones: Grey) -> tuple[Grey, Homography]:
+def _reduced(image: npt.NDArray[np.uint8], factor: int, tones: GreyValues) -> tuple[GreyValues, Homography]:
     """The mean of each factor x factor px, and reduced_from_image; rows and columns left over are cut off."""
     matrix = np.diag([1 / factor, 1 / factor, 1.0])
     matrix[:2, 2] = -(factor - 1) / 2 / factor

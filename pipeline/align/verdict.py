@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.params import AlignParams
+from dpedtool.pipeline.measure.grey_values import GreyValues
 from dpedtool.pipeline.measure.registration import FEWEST_OFF_PLANE, Registration
-from dpedtool.pipeline.measure.residuals import WINDOW, Grey, Residual, Search
+from dpedtool.pipeline.measure.residuals import WINDOW, Residual, Search
 
 Mask = npt.NDArray[np.bool_]
 
@@ -77,7 +78,7 @@ def judge(found: Search, registration: Registration, shape: tuple[int, int], par
     return Verdict(left, mask, found.step)
 
 
-def blur_evenness(phone: Grey, dslr: Grey) -> float:
+def blur_evenness(phone: GreyValues, dslr: GreyValues) -> float:
     """Return how evenly one of two aligned images (H, W) is blurred against the other, 0..1.
 
     The share of gradient energy that one image keeps of the other's is compared between the direction in which it is
@@ -107,7 +108,7 @@ def check_blur(evenness: float, params: AlignParams) -> None:
         )
 
 
-def _structure(image: Grey) -> npt.NDArray[np.float64]:
+def _structure(image: GreyValues) -> npt.NDArray[np.float64]:
     small = cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA)
     x, y = (cv2.Scharr(small, cv2.CV_32F, *order).ravel() for order in ((1, 0), (0, 1)))
     cross = float(np.dot(x, y))

@@ -26,13 +26,14 @@ import numpy.typing as npt
 
 from dpedtool.dataset.errors import DpedtoolError, Rejection
 from dpedtool.dataset.photos.files import decode_photo
-from dpedtool.dataset.photos.stored import Grey
+from dpedtool.dataset.photos.formats.table import FORMATS
+from dpedtool.dataset.photos.stored import GreyPhoto
 from dpedtool.dataset.progress import showing
 from dpedtool.pipeline.split.verification import Verdict
 
 Floats = npt.NDArray[np.float32]
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+SUFFIXES = frozenset(suffix for format_ in FORMATS if not format_.extra for suffix in format_.suffixes)
 TRAINING, VALIDATION, TEST = "training_data", "validation_data", "test_data"
 PATCHES, FULL_SIZE = "patches", "full_size_test_images"
 PARTS = {"train": TRAINING, "validation": f"{VALIDATION}/{PATCHES}", "test": f"{TEST}/{PATCHES}"}
@@ -320,7 +321,7 @@ def _see(path: Path, content: bytes) -> Seen:
 
 def _read_detail(path: Path) -> Floats:
     """What of an image, known to be readable, is finer than `DETAIL_PX`: (9, N), each part of mean 0 and length 1."""
-    grey: Grey = np.asarray(cv2.cvtColor(decode_photo(path.read_bytes(), path), cv2.COLOR_BGR2GRAY), np.uint8)
+    grey: GreyPhoto = np.asarray(cv2.cvtColor(decode_photo(path.read_bytes(), path), cv2.COLOR_BGR2GRAY), np.uint8)
     small = cv2.resize(grey.astype(np.float32), (DETAIL_SIDE_PX, DETAIL_SIDE_PX), interpolation=cv2.INTER_AREA)
     detail = small - cv2.GaussianBlur(small, (0, 0), DETAIL_PX)
     third = DETAIL_SIDE_PX // 3

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dpedtool.pipeline.geometry.homographies import Points
+from dpedtool.pipeline.measure.grey_values import GreyValues
 
-Grey = npt.NDArray[np.float32]
 Values = npt.NDArray[np.float64]
 Corners = npt.NDArray[np.int64]
 Pixels = TypeVar("Pixels", npt.NDArray[np.uint8], npt.NDArray[np.float32])
@@ -53,7 +53,7 @@ def turns_within(largest_deg: float, step_deg: float) -> tuple[float, ...]:
 
 
 def find(
-    windows: Sequence[Grey], photo: Grey, corners: Corners, reach: int, turns: Sequence[float] = (0.0,)
+    windows: Sequence[GreyValues], photo: GreyValues, corners: Corners, reach: int, turns: Sequence[float] = (0.0,)
 ) -> Matches:
     """Search a photo for windows, each around where it should be.
 
@@ -82,7 +82,7 @@ def find(
     return _matches(surfaces, np.array(turns))
 
 
-def search_area(photo: Grey, corner: Sequence[int], side: int, reach: int, turn: float = 0.0) -> Grey:
+def search_area(photo: GreyValues, corner: Sequence[int], side: int, reach: int, turn: float = 0.0) -> GreyValues:
     """Return the search area (side + 2 reach, both ways) around a place, turned about its middle; mirrored outside."""
     length = side + 2 * reach
     x, y = corner[0] - reach, corner[1] - reach
@@ -109,7 +109,7 @@ def sample(photo: Pixels, corner: Sequence[float], length: int, turn: float, int
     return cv2.warpAffine(photo, matrix, (length, length), flags=flags, borderMode=cv2.BORDER_REFLECT_101)  # type: ignore[return-value]
 
 
-def ncc_surfaces(window: Grey, areas: Sequence[Grey]) -> Values:
+def ncc_surfaces(window: GreyValues, areas: Sequence[GreyValues]) -> Values:
     """Return the NCC of a window (S, S) at all places of each of K areas (S + 2R, S + 2R), as (K, 2R + 1, 2R + 1).
 
     NaN where the window or the place is flat.
@@ -138,7 +138,7 @@ def turned(points: Points, turn: float) -> Points:
     return np.asarray(points @ np.array([[cos, sin], [-sin, cos]]))
 
 
-def _centred(image: Grey, mean: float, precision: Any, length: int | None = None) -> Any:
+def _centred(image: GreyValues, mean: float, precision: Any, length: int | None = None) -> Any:
     """The image less its mean, zero beyond, in a size that an area of this length is transformed fast in."""
     padded = -(-(length or len(image)) // 16) * 16
     whole = np.zeros((padded, padded), precision)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.params import AlignParams
-from dpedtool.dataset.photos.stored import Grey, ReducedGrey
+from dpedtool.dataset.photos.stored import GreyPhoto, ReducedGrey
 from dpedtool.pipeline.geometry.homographies import (
     Homography,
     Points,
@@ -129,7 +129,7 @@ def detect(photo: ReducedGrey, params: AlignParams) -> Keypoints:
     return Keypoints(transform_points(photo.full_from_reduced, found.points), found.descriptors)
 
 
-def detect_in_grey(grey: Grey, params: AlignParams) -> Keypoints:
+def detect_in_grey(grey: GreyPhoto, params: AlignParams) -> Keypoints:
     """Detect SIFT keypoints (Lowe 2004, doi:10.1023/B:VISI.0000029664.99615.94) on the photo, reduced if it is large.
 
     Descriptors are RootSIFT (Arandjelovic and Zisserman 2012, doi:10.1109/CVPR.2012.6248018).

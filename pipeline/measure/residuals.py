@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dpedtool.dataset.photos.stored import Image
+from dpedtool.pipeline.measure.grey_values import GreyValues
 
-Grey = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
 WINDOW, SEARCH, SIGMA, MIN_NCC, MIN_STD = 64, 8, 1.2, 0.9, 6.0
@@ -86,12 +86,12 @@ class Search:
         return Residual(*counts, float(np.median(lengths)), float(np.percentile(lengths, 95)))
 
 
-def smooth_grey(image: Image) -> Grey:
+def smooth_grey(image: Image) -> GreyValues:
     """Return the grey image, Gaussian-smoothed with sigma 1.2 px so that noise does not pull the peak."""
     return cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (0, 0), SIGMA).astype(np.float32)
 
 
-def search(phone: Grey, dslr: Grey) -> Search:
+def search(phone: GreyValues, dslr: GreyValues) -> Search:
     """Look for 64 px windows of the phone's image within 8 px in the DSLR's, both (H, W) of `smooth_grey`.
 
     Windows without texture tell nothing and are left out. At most about 1000, spread evenly, are looked at.
@@ -123,12 +123,12 @@ def _step(height: int, width: int) -> int:
     return step
 
 
-def _window_and_area(phone: Grey, dslr: Grey, x: int, y: int) -> tuple[Grey, Grey]:
+def _window_and_area(phone: GreyValues, dslr: GreyValues, x: int, y: int) -> tuple[GreyValues, GreyValues]:
     area = dslr[y - SEARCH : y + WINDOW + SEARCH, x - SEARCH : x + WINDOW + SEARCH]
     return phone[y : y + WINDOW, x : x + WINDOW], area
 
 
-def _look(window: Grey, area: Grey) -> tuple[float, float, float, float, bool]:
+def _look(window: GreyValues, area: GreyValues) -> tuple[float, float, float, float, bool]:
     """Shift x and y, NCC there, NCC at no shift, and whether the best place lies at the edge."""
     scores = cv2.matchTemplate(area, window, cv2.TM_CCOEFF_NORMED)
     _, peak, _, (px, py) = cv2.minMaxLoc(scores)

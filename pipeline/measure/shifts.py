@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dpedtool.pipeline.geometry.homographies import Points
+from dpedtool.pipeline.measure.grey_values import GreyValues
 
-Grey = npt.NDArray[np.float32]
 Sums = npt.NDArray[np.float64]
 
 BLOCK = 32
@@ -60,7 +60,7 @@ class Shifts:
         return Shifts(self.centres[chosen], self.shifts[chosen], self.information[chosen], self.ncc[chosen], self.side)
 
 
-def even_detail(image: Grey) -> Grey:
+def even_detail(image: GreyValues) -> GreyValues:
     """Return the fine detail of a smoothed grey image (H, W), mean 0, its contrast the same all over."""
     detail = image - _broad_mean(image, DETAIL)
     contrast = np.sqrt(_broad_mean(detail * detail, EVEN) + np.float32(1.0))
@@ -73,7 +73,7 @@ def window_centres(height: int, width: int) -> Points:
     return np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2).astype(np.float64)
 
 
-def measure(phone: Grey, dslr: Grey) -> Shifts:
+def measure(phone: GreyValues, dslr: GreyValues) -> Shifts:
     """Measure all windows of two images (H, W) of `even_detail`, in their px; none where no window fits in."""
     centres = window_centres(*phone.shape)
     if not len(centres):
@@ -86,7 +86,7 @@ def measure(phone: Grey, dslr: Grey) -> Shifts:
     return Shifts(centres, shifts, information, ncc)
 
 
-def gradients(image: Grey) -> tuple[Grey, Grey]:
+def gradients(image: GreyValues) -> tuple[GreyValues, GreyValues]:
     """Return the gradients of an image (H, W) along x and y, (H, W) each, in grey levels a px."""
     # Scharr's kernels weigh 32 px in all.
     x, y = (cv2.Scharr(image, cv2.CV_32F, *order, scale=1 / 32) for order in ((1, 0), (0, 1)))
@@ -119,7 +119,7 @@ def gauss_newton(normal: Sums, moments: Sums, energy: Sums) -> tuple[Points, Sum
     return solved[:, 1:] / gain[:, None], texture, left / gain**2
 
 
-def _centred_sums(parts: Sequence[Grey], phone: Grey) -> tuple[Sums, Sums, Sums]:
+def _centred_sums(parts: Sequence[GreyValues], phone: GreyValues) -> tuple[Sums, Sums, Sums]:
     """Covariances, times the number of px, of each window: of the parts (N, K, K), with the phone (N, K), its own (N,).
 
     Every product is summed over blocks before the next is made, so that one image's worth of memory is enough.
@@ -143,7 +143,7 @@ def _window_sums(image: npt.NDArray[np.float32] | cv2.typing.MatLike) -> Sums:
     return windows.ravel()
 
 
-def _broad_mean(image: Grey, sigma: int) -> Grey:
+def _broad_mean(image: GreyValues, sigma: int) -> GreyValues:
     """A wide Gaussian mean; computed on a reduced image, which changes nothing that matters and takes a tenth."""
     height, width = image.shape
     factor = max(1, sigma // 2)

@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from dpedtool.pipeline.geometry.homographies import Points
 from dpedtool.pipeline.measure.correlation import Corners, sample, turned
+from dpedtool.pipeline.measure.grey_values import GreyValues
 from dpedtool.pipeline.measure.shifts import NOISE_CORRELATION, SMOOTHING, gauss_newton, gradients
 
-Grey = npt.NDArray[np.float32]
 Values = npt.NDArray[np.float64]
 
 MOST_STEPS = 4
@@ -38,7 +38,7 @@ class Places:
 
 
 def locate(
-    phone: Grey, dslr: Grey, corners: tuple[Corners, Corners], side: int, found: Points, turns_deg: Values
+    phone: GreyValues, dslr: GreyValues, corners: tuple[Corners, Corners], side: int, found: Points, turns_deg: Values
 ) -> Places:
     """Locate N windows (side, side) of the DSLR's image in the phone's.
 
@@ -76,20 +76,20 @@ def locate(
     return Places(shifts, errors)
 
 
-def _features(image: Grey, corners: Corners, side: int) -> Grey:
+def _features(image: GreyValues, corners: Corners, side: int) -> GreyValues:
     """The windows of the image and of its gradients along x and y, each less its mean, (N, 3, side * side)."""
     planes = [image, *gradients(image)]
     cut = [[plane[y : y + side, x : x + side].ravel() for plane in planes] for x, y in corners.tolist()]
     return _less_mean(np.array(cut, np.float32))
 
 
-def _samples(image: Grey, corners: Points, side: int, turns_deg: Values) -> Grey:
+def _samples(image: GreyValues, corners: Points, side: int, turns_deg: Values) -> GreyValues:
     """Windows of the image between its px, each less its mean, (N, side * side)."""
     windows = [_window(image, corner, side, turn) for corner, turn in zip(corners, turns_deg.tolist(), strict=True)]
     return _less_mean(np.array(windows, np.float32).reshape(len(windows), side * side))
 
 
-def _window(image: Grey, corner: Points, side: int, turn: float) -> Grey:
+def _window(image: GreyValues, corner: Points, side: int, turn: float) -> GreyValues:
     x, y = (int(value) for value in corner)
     inside = 0 <= x <= image.shape[1] - side and 0 <= y <= image.shape[0] - side
     if inside and not turn and (x, y) == tuple(corner):
@@ -97,7 +97,7 @@ def _window(image: Grey, corner: Points, side: int, turn: float) -> Grey:
     return sample(image, corner.tolist(), side, turn, cv2.INTER_LINEAR)
 
 
-def _less_mean(values: Grey) -> Grey:
+def _less_mean(values: GreyValues) -> GreyValues:
     return np.asarray(values - values.mean(axis=-1, keepdims=True))
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.params import AlignParams
 from dpedtool.dataset.photos.files import PhotoFile, open_photo
-from dpedtool.dataset.photos.stored import Factor, Grey
+from dpedtool.dataset.photos.stored import Factor, GreyPhoto
 from dpedtool.dataset.places import Place
 from dpedtool.pipeline.geometry.homographies import is_plausible
 from dpedtool.pipeline.measure.registration import Keypoints, detect_in_grey, fit_homography, match
@@ -70,7 +70,7 @@ def _sketch(path: Place) -> _Sketch | None:
     return _Sketch(detect_in_grey(grey, SKETCH), grey.shape[1], grey.shape[0])
 
 
-def _small_grey(photo: PhotoFile) -> Grey:
+def _small_grey(photo: PhotoFile) -> GreyPhoto:
     """The photo in grey, decoded at the smallest size that is not below the sketch's."""
     smallest = photo.grey(8)
     fitting: list[Factor] = [factor for factor in FACTORS if max(smallest.size) >= factor * SKETCH.detect_side_px]

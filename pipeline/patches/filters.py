@@ -17,13 +17,13 @@ import numpy.typing as npt
 from dpedtool.dataset.params import PatchesParams
 from dpedtool.pipeline.measure.correlation import Corners
 from dpedtool.pipeline.measure.exposure import clipped
+from dpedtool.pipeline.measure.grey_values import GreyValues
 from dpedtool.pipeline.measure.shifts import gradients
 
-Grey = npt.NDArray[np.float32]
 Values = npt.NDArray[np.float64]
 
 DETAIL = 1.5
-"""Grey levels a px, of smoothed images: noise changes by less, detail by more."""
+"""GreyValues levels a px, of smoothed images: noise changes by less, detail by more."""
 REDUCTION = 4
 """Motion is looked for on images so much smaller: blur in one of them, and a residual shift, are none."""
 CELL_SHARE, LEAST_CELL = 5, 3
@@ -128,7 +128,7 @@ def _shown(score: float | None) -> str:
     return "unknown" if score is None else f"{score:.3f}"
 
 
-def looks(phone: Grey, dslr: Grey, corners: Corners, side: int) -> dict[str, Values]:
+def looks(phone: GreyValues, dslr: GreyValues, corners: Corners, side: int) -> dict[str, Values]:
     """Measure brightness, contrast and clipping of windows.
 
     Parameters
@@ -156,7 +156,7 @@ def looks(phone: Grey, dslr: Grey, corners: Corners, side: int) -> dict[str, Val
     return columns | {"clipped": worst}
 
 
-def details(phone: Grey, dslr: Grey, corners: Corners, side: int) -> dict[str, Values]:
+def details(phone: GreyValues, dslr: GreyValues, corners: Corners, side: int) -> dict[str, Values]:
     """Measure flatness, sharpness and motion of windows of two smoothed strips; otherwise as `looks`."""
     plain = np.logical_and(*(_slope(image) < DETAIL for image in (phone, dslr)))
     flatness = np.array([window.mean() for window in cut_windows(plain, corners, side)])
@@ -168,7 +168,7 @@ def details(phone: Grey, dslr: Grey, corners: Corners, side: int) -> dict[str, V
     }
 
 
-def _sharpness(image: Grey, corners: Corners, side: int) -> Values:
+def _sharpness(image: GreyValues, corners: Corners, side: int) -> Values:
     """How curved grey values are against how much they vary; of smoothed windows, as noise is curved most of all."""
     curved = cut_windows(cv2.Laplacian(image, cv2.CV_32F), corners, side)
     rms = np.array([cv2.norm(window) for window in curved]) / side
@@ -176,11 +176,11 @@ def _sharpness(image: Grey, corners: Corners, side: int) -> Values:
     return np.asarray(np.divide(rms, spread, out=np.full_like(rms, np.nan), where=spread > 0))
 
 
-def _slope(image: Grey) -> Grey:
+def _slope(image: GreyValues) -> GreyValues:
     return cv2.magnitude(*gradients(image))  # type: ignore[return-value]
 
 
-def _motion(phone: Grey, dslr: Grey, corners: Corners, side: int) -> Values:
+def _motion(phone: GreyValues, dslr: GreyValues, corners: Corners, side: int) -> Values:
     """How far the NCC of the worst part of each window falls below the median of its parts; NaN where they are few."""
     size = max(1, dslr.shape[1] // REDUCTION), max(1, dslr.shape[0] // REDUCTION)
     small_phone, small_dslr = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (phone, dslr))
@@ -204,7 +204,7 @@ def _motion(phone: Grey, dslr: Grey, corners: Corners, side: int) -> Values:
     return np.where(told, np.where(told, medians, 0) - np.where(told, parts[:, 0], 0), np.nan)
 
 
-def _cells(phone: Any, dslr: Any, cell: int) -> tuple[Grey, tuple[Grey, Grey]]:
+def _cells(phone: Any, dslr: Any, cell: int) -> tuple[GreyValues, tuple[GreyValues, GreyValues]]:
     """NCC of the (cell, cell) surroundings of every px, and their standard deviations, (H, W) each."""
 
     def mean(image: Any) -> Any:

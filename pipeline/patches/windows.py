@@ -18,9 +18,10 @@ import numpy.typing as npt
 from dpedtool.dataset.params import PatchesParams
 from dpedtool.pipeline.geometry.homographies import Box, Points
 from dpedtool.pipeline.measure.correlation import Corners, Matches, find, turned, turns_within
+from dpedtool.pipeline.measure.grey_values import GreyValues
 from dpedtool.pipeline.measure.shifts import SMOOTHING
 from dpedtool.pipeline.measure.subpixel import Places, locate
-from dpedtool.pipeline.patches.filters import Grey, Measured, Values, cut_windows, details, looks
+from dpedtool.pipeline.patches.filters import Measured, Values, cut_windows, details, looks
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -131,7 +132,7 @@ def measure_row(phone: Bytes, dslr: Bytes, box: Box, corners: Corners, params: P
 class _Strip:
     """Some rows of an image as float32."""
 
-    image: Grey
+    image: GreyValues
     top: int
 
     @staticmethod
@@ -144,7 +145,7 @@ class _Strip:
         """Corners (N, 2) of the image in px of the strip."""
         return np.asarray(corners - np.array([0, self.top]))
 
-    def blurred(self, sigma: float) -> Grey:
+    def blurred(self, sigma: float) -> GreyValues:
         """The strip, Gaussian-smoothed."""
         return cv2.GaussianBlur(self.image, (0, 0), sigma) if sigma else self.image  # type: ignore[return-value]
 

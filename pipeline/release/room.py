@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import ReleaseParams
+from dpedtool.dataset.photos.formats.input_format import TakenOver
+from dpedtool.dataset.photos.formats.table import format_of_suffix
 from dpedtool.dataset.places import Place
 from dpedtool.pipeline.release.whole_photos import Wanted
 
@@ -57,7 +59,7 @@ def check_room(root: Path, plan: pa.Table, photos: Sequence[Wanted], params: Rel
 
 def _size(path: Place) -> int:
     """What a photo may take: those that are stored as PNG take several times as much as before."""
-    return int(path.stat().st_size) * (1 if path.suffix.lower() in (".jpg", ".jpeg", ".png") else _PNG_TIMES)
+    return int(path.stat().st_size) * (1 if isinstance(format_of_suffix(path).released, TakenOver) else _PNG_TIMES)
 
 
 def loose_files_notes(counts: Mapping[str, Mapping[str, int]], params: ReleaseParams) -> list[str]:

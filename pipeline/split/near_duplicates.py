@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.photos.stored import Grey
+from dpedtool.dataset.photos.stored import GreyPhoto
 from dpedtool.dataset.progress import track
 
 Floats = npt.NDArray[np.float32]
@@ -263,7 +263,7 @@ def _span(points: npt.NDArray[np.complex64]) -> float:
     return cv2.contourArea(hull)
 
 
-def _decode(view: View) -> Grey:
+def _decode(view: View) -> GreyPhoto:
     grey = cv2.imdecode(np.frombuffer(view.thumbnail, np.uint8), cv2.IMREAD_GRAYSCALE) if view.thumbnail else None
     if grey is None:
         raise DpedtoolError(f"The thumbnail of {view.name} cannot be decoded: run `dpedtool patches` again.")
@@ -298,7 +298,7 @@ def _hashes(looks: Sequence[Look]) -> Floats:
     return counts
 
 
-def _layout(grey: Grey) -> Floats:
+def _layout(grey: GreyPhoto) -> Floats:
     small = cv2.resize(grey.astype(np.float32), (LAYOUT_SIDE, LAYOUT_SIDE), interpolation=cv2.INTER_AREA).ravel()
     small = small - small.mean()
     # What varies by less than half a grey level is noise, and is like nothing.

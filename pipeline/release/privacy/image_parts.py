@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from dpedtool.dataset.photos.files import png_chunk
+from dpedtool.dataset.photos.formats import jpeg, png
 
-JPEG, PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
+JPEG, PNG = jpeg.MAGIC, png.MAGIC
 """How such files begin."""
 
 SOI, EOI, SOS, DRI, COM = 0xD8, 0xD9, 0xDA, 0xDD, 0xFE

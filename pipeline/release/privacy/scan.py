@@ -19,14 +19,11 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from dpedtool.dataset.photos.files import MOST_BYTES
+from dpedtool.dataset.photos.formats.table import format_of_bytes
 from dpedtool.pipeline.release.privacy.private_images import is_image, scan_image
 from dpedtool.pipeline.release.privacy.private_texts import Host, Login, Secret, is_said, private_texts
 
 _KINDS = {
-    b"RIFF": "a WebP file",
-    b"II*\0": "a TIFF file",
-    b"MM\0*": "a TIFF file",
-    b"BM": "a BMP file",
     b"GIF8": "a GIF file",
     b"PAR1": "a parquet file",
     b"PK\x03\x04": "an archive",
@@ -170,6 +167,8 @@ def _too_large(name: str, size: int) -> str:
 def _kind_of(content: bytes) -> str:
     if content[4:8] == b"ftyp":
         return "a HEIC, AVIF or video file"
+    if known := format_of_bytes(content):
+        return f"a {known.name} file"
     return next((kind for start, kind in _KINDS.items() if content.startswith(start)), "a file of an unknown kind")
 
 

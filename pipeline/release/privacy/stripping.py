@@ -21,11 +21,10 @@ from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.photos.decoder_messages import collected
 from dpedtool.dataset.photos.decoding import open_stored
 from dpedtool.dataset.photos.files import PhotoFile, decode_photo, encode_image
-from dpedtool.dataset.photos.formats import is_heif, is_raw
+from dpedtool.dataset.photos.formats.input_format import EncodedAgain
+from dpedtool.dataset.photos.formats.losses import CONVERTED, OPAQUE, ROUNDED, applied_profile
 from dpedtool.dataset.photos.metadata import exif_block
-from dpedtool.dataset.photos.profiles import to_srgb
 from dpedtool.dataset.photos.stored import Image, Stored
-from dpedtool.dataset.photos.tiff_fields import TiffReader
 from dpedtool.pipeline.release.privacy.exif_names import names_in
 from dpedtool.pipeline.release.privacy.image_parts import (
     APP,
@@ -33,7 +32,6 @@ from dpedtool.pipeline.release.privacy.image_parts import (
     EOI,
     JPEG,
     PALETTE,
-    PNG,
     SOS,
     Chunk,
     Segment,
@@ -96,10 +94,11 @@ def strip_photo(photo: PhotoFile, jpeg_quality: int) -> Stripped:
 
     """
     pixels = photo.colour()
-    if is_raw(photo.path) or not photo.content.startswith((JPEG, PNG)):
-        return _as_png(photo, pixels)
     stored = open_stored(photo.content, photo.path)
-    suffix = ".jpg" if photo.content.startswith(JPEG) else ".png"
+    released = photo.format.released
+    if isinstance(released, EncodedAgain):
+        return _encoded(pixels, ".png", 0, [released.why], released.losses(stored))
+    suffix = released.suffix
     reasons = _reasons(stored)
     if not reasons:
         content = _without_metadata(stored, suffix)
@@ -124,18 +123,13 @@ def told(photo: PhotoFile) -> frozenset[str]:
 def _reasons(stored: Stored) -> list[str]:
     """Return why the pixels cannot stay as they lie in the file."""
     turned = ["its EXIF block, which is left out, said how to turn it upright"] * (stored.turn != 1)
-    profile = _applied_profile(stored)
+    profile = applied_profile(stored)
     odd = ["its colour profile is of no well-known space, and may tell of a device or a person"]
     return turned + odd * bool(profile and not plain_profile(profile))
 
 
-def _applied_profile(stored: Stored) -> bytes:
-    """Return the colour profile if decoding applies it, which it does not to sRGB and to what is damaged."""
-    return stored.profile if to_srgb(stored.profile).transform else b""
-
-
 def _without_metadata(stored: Stored, suffix: str) -> bytes:
-    applied = _applied_profile(stored)
+    applied = applied_profile(stored)
     profile = plain_profile(applied) if applied else b""
     if suffix == ".jpg":
         return _jpeg_without_metadata(stored.content, profile)
@@ -225,9 +219,6 @@ def _encoded(
     return Stripped(content, suffix, lossless=not losses, note="; ".join((*reasons, *losses)))
 
 
-_CONVERTED = "its colours were converted to sRGB"
-_ROUNDED = "its 16 bit were rounded to 8"
-_OPAQUE = "its transparency was dropped"
 _PNG_COLOUR_TYPE, _PNG_DEPTH = 25, 24
 """Places in a PNG file."""
 
@@ -235,39 +226,5 @@ _PNG_COLOUR_TYPE, _PNG_DEPTH = 25, 24
 def _losses_of_png(stored: Stored) -> list[str]:
     chunks = {chunk.name for chunk in read_png(stored.content).chunks}
     is_transparent = bool(stored.content[_PNG_COLOUR_TYPE] & 4) or b"tRNS" in chunks
-    found = {_CONVERTED: bool(_applied_profile(stored)), _ROUNDED: stored.content[_PNG_DEPTH] == 16}
-    return [loss for loss, is_so in (found | {_OPAQUE: is_transparent}).items() if is_so]
-
-
-_FORMATS = {b"II": "TIFF", b"MM": "TIFF", b"RI": "WebP", b"BM": "BMP"}
-_BITS, _EXTRA = 258, 338
-
-
-def _as_png(photo: PhotoFile, pixels: Image) -> Stripped:
-    if is_raw(photo.path):
-        return _encoded(pixels, ".png", 0, ["it is a camera's raw file"], ["it was developed to sRGB of 8 bit"])
-    if is_heif(photo.content):
-        return _encoded(pixels, ".png", 0, ["it is a HEIC file"], ["it was decoded to sRGB of 8 bit"])
-    kind = _FORMATS.get(photo.content[:2], "file of another kind")
-    losses = [_CONVERTED] * bool(_applied_profile(open_stored(photo.content, photo.path)))
-    return _encoded(pixels, ".png", 0, [f"it is a {kind} file"], losses + _losses_of(kind, photo.content))
-
-
-def _losses_of(kind: str, content: bytes) -> list[str]:
-    if kind == "TIFF":
-        return _losses_of_tiff(content)
-    # Flag of an extended WebP file (RFC 9649, 2.7); in one without loss alpha is a bit behind the sizes.
-    has_alpha = kind == "WebP" and (
-        (content[12:16] == b"VP8X" and content[20] & 0x10) or (content[12:16] == b"VP8L" and content[24] & 0x10)
-    )
-    return [_OPAQUE] * bool(has_alpha)
-
-
-def _losses_of_tiff(content: bytes) -> list[str]:
-    try:
-        reader = TiffReader(content)
-    except ValueError:
-        return ["it was decoded to 8 bit"]
-    tags = reader.first({_BITS, _EXTRA})
-    bits = np.frombuffer(tags[_BITS].data, f"{reader.order}u2") if _BITS in tags else np.ones(1)
-    return [_ROUNDED] * bool(bits.max() > 8) + [_OPAQUE] * (_EXTRA in tags)
+    found = {CONVERTED: bool(applied_profile(stored)), ROUNDED: stored.content[_PNG_DEPTH] == 16}
+    return [loss for loss, is_so in (found | {OPAQUE: is_transparent}).items() if is_so]

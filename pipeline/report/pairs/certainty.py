@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dpedtool.pipeline.measure.residuals import WINDOW, Grey, Search
+from dpedtool.pipeline.measure.grey_values import GreyValues
+from dpedtool.pipeline.measure.residuals import WINDOW, Search
 from dpedtool.pipeline.measure.subpixel import locate
 
 MOST_ERROR_PX = 0.25
@@ -14,7 +15,7 @@ RIM_PX = 2
 """What the gradients of a window and its interpolation reach for beyond it."""
 
 
-def shift_errors(phone: Grey, dslr: Grey, found: Search) -> npt.NDArray[np.float64]:
+def shift_errors(phone: GreyValues, dslr: GreyValues, found: Search) -> npt.NDArray[np.float64]:
     """Return the standard errors (N,) of the shifts of a search, in px, in the direction that a window tells least of.
 
     NaN where the window was not found, or where the shift is known no better than `MOST_ERROR_PX`.
@@ -37,7 +38,7 @@ def shift_errors(phone: Grey, dslr: Grey, found: Search) -> npt.NDArray[np.float
 
 
 def _errors_in_row(
-    phone: Grey, dslr: Grey, found: Search, chosen: npt.NDArray[np.int64], y: int
+    phone: GreyValues, dslr: GreyValues, found: Search, chosen: npt.NDArray[np.int64], y: int
 ) -> npt.NDArray[np.float64]:
     shifts = np.rint(found.shifts[chosen])
     beyond = RIM_PX + int(np.abs(shifts[:, 1]).max())

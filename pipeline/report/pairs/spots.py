@@ -12,7 +12,8 @@ import numpy.typing as npt
 from dpedtool.dataset.photos.stored import Image
 from dpedtool.pipeline.geometry.aligned import cut
 from dpedtool.pipeline.geometry.homographies import Box
-from dpedtool.pipeline.measure.residuals import WINDOW, Flags, Grey, Search
+from dpedtool.pipeline.measure.grey_values import GreyValues
+from dpedtool.pipeline.measure.residuals import WINDOW, Flags, Search
 
 SPOT_PX = 96
 """Side of the squares: a window of the search and what is around it."""
@@ -32,7 +33,7 @@ class Choice:
     index: int
 
 
-def choose(found: Search, errors: Values, usable: Flags, phone: Grey) -> list[Choice]:
+def choose(found: Search, errors: Values, usable: Flags, phone: GreyValues) -> list[Choice]:
     """Return up to four windows by which a person can judge the alignment, none of them twice.
 
     Parameters
@@ -83,7 +84,7 @@ def _amiss(found: Search, usable: Flags) -> Iterator[Choice]:
         yield Choice(f"Not found where it should be: NCC {found.ncc_here[worst]:.2f}", worst)
 
 
-def _middle(found: Search, errors: Values, usable: Flags, phone: Grey) -> Iterator[Choice]:
+def _middle(found: Search, errors: Values, usable: Flags, phone: GreyValues) -> Iterator[Choice]:
     """The window with most contrast in the middle of the image, which good pairs have as well."""
     middles = (found.places + WINDOW / 2) / np.array(phone.shape[::-1])
     central = np.flatnonzero(usable & (np.abs(middles - 0.5) <= MIDDLE_SHARE / 2).all(axis=1))
@@ -94,5 +95,5 @@ def _middle(found: Search, errors: Values, usable: Flags, phone: Grey) -> Iterat
         yield Choice(f"Most contrast near the middle: {shift}", best)
 
 
-def _contrast(image: Grey, x: int, y: int) -> float:
+def _contrast(image: GreyValues, x: int, y: int) -> float:
     return cv2.meanStdDev(image[y : y + WINDOW, x : x + WINDOW])[1].item()

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import pillow_heif
 import pytest
-import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from photo_samples import dng, mosaic
 from PIL import Image as PillowImage
 
 from dpedtool.dataset.errors import DpedtoolError, Rejection
@@ -22,6 +22,7 @@ from dpedtool.dataset.photos.files import PhotoFile, capture_time, list_photos, 
 
 WHEN = "2024:05:04 10:12:07"
 MOMENT = datetime(2024, 5, 4, 10, 12, 7)
+MOMENT_OF_RAW = datetime(2024, 5, 6, 7, 8, 9)
 
 
 def quarters() -> np.ndarray:
@@ -116,36 +117,6 @@ def test_heic_of_high_dynamic_range_is_refused() -> None:
 # Raw
 
 
-def dng(cfa: np.ndarray, orientation: int = 1) -> bytes:
-    """A Bayer mosaic of 16 bit as the least DNG that LibRaw reads (DNG 1.4): RGGB, white balance 2, 1, 2."""
-    byte, text, short, long, rational, signed = 1, 2, 3, 4, 5, 10
-    colour = [6488, -1000, -400, -4000, 12000, 2000, -500, 1800, 6000]
-    tags = [
-        (274, short, 1, orientation, True),
-        (306, text, 0, WHEN, True),
-        (33421, short, 2, (2, 2), True),  # CFARepeatPatternDim
-        (33422, byte, 4, bytes([0, 1, 1, 2]), True),  # CFAPattern
-        (50706, byte, 4, bytes([1, 4, 0, 0]), True),  # DNGVersion
-        (50708, text, 0, "Test camera", True),
-        (50714, long, 1, 0, True),  # BlackLevel
-        (50717, long, 1, 65535, True),  # WhiteLevel
-        (50721, signed, 9, tuple(part for value in colour for part in (value, 10000)), True),  # ColorMatrix1
-        (50728, rational, 3, (1, 2, 1, 1, 1, 2), True),  # AsShotNeutral
-        (50778, short, 1, 21, True),  # CalibrationIlluminant1: D65
-    ]
-    out = io.BytesIO()
-    tifffile.imwrite(out, cfa, photometric=32803, extratags=tags, metadata=None, datetime=None, software="test")
-    return out.getvalue()
-
-
-def mosaic(grey: np.ndarray) -> np.ndarray:
-    """What the sensor counts of a neutral scene: red and blue half as much as green, which the balance undoes."""
-    counts = grey.astype(float).copy()
-    counts[::2, ::2] /= 2
-    counts[1::2, 1::2] /= 2
-    return np.rint(counts).astype(np.uint16)
-
-
 def raw(content: bytes) -> PhotoFile:
     return PhotoFile(Path("some.dng"), content)
 
@@ -200,7 +171,7 @@ def centroid(image: np.ndarray, above: float = 120) -> np.ndarray:
 def test_raw_has_its_time_to_the_second(tmp_path: Path) -> None:
     (tmp_path / "a.DNG").write_bytes(dng(np.zeros((40, 40), np.uint16)))
     (tmp_path / "b.cr2").write_text("text")
-    assert capture_time(tmp_path / "a.DNG") == MOMENT
+    assert capture_time(tmp_path / "a.DNG") == MOMENT_OF_RAW
     assert capture_time(tmp_path / "b.cr2") is None
 
 

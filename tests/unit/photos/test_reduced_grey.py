@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
 from dpedtool.dataset.errors import Rejection
-from dpedtool.dataset.photos.decoding import Factor
 from dpedtool.dataset.photos.files import PhotoFile, open_photo, open_unchanged
+from dpedtool.dataset.photos.stored import Factor
 
 ORIENTATION = 0x0112
 # From the photo as seen to the stored rows (EXIF 2.32, 4.6.4 A, Orientation).

@@ -1,0 +1,121 @@
+"""Headers by Pillow: sizes, colour profiles and EXIF blocks. Each format is opened by its own plugin alone."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import IO
+
+from PIL import Image as PillowImage
+from PIL.ImageFile import ImageFile
+
+from dpedtool.dataset.photos.formats.by_opencv import ByOpencv
+from dpedtool.dataset.photos.stored import DAMAGED, MAX_PIXELS, NO_PHOTO, Stored, turn_of, unreadable
+from dpedtool.dataset.places import Place
+
+# Pillow refuses more than twice this by itself, which by its own measure is less than phones have: 200 megapixels.
+PillowImage.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
+
+_EXIF_IFD, _DATE_TIME, _DATE_TIME_ORIGINAL, _SUBSEC_ORIGINAL = 0x8769, 306, 36867, 37521
+_ORIENTATION, _INTEROPERABILITY, _INDEX = 0x0112, 0xA005, 1
+_ADOBE_RGB = "R03"
+"""DCF optional file, of Adobe RGB (EXIF 2.32, annex on interoperability)."""
+
+
+@dataclass(frozen=True)
+class ByPillow:
+    """Reads a format by Pillow; its methods are what an `InputFormat` asks for."""
+
+    plugin: type[ImageFile] | None
+    """The one that is tried; None: all that Pillow has."""
+    kind: type[Stored] = ByOpencv
+    """What decodes the pixels."""
+
+    def open(self, content: bytes, path: Place) -> Stored:
+        """Read a photo's header."""
+        with self.header(content, path) as photo:
+            orientation, interoperability = _exif_says(photo)
+            return self.kind(
+                content=content,
+                path=path,
+                size=photo.size,
+                turn=turn_of(orientation),
+                profile=profile_of(photo),
+                is_adobe_rgb=interoperability == _ADOBE_RGB,
+            )
+
+    @contextlib.contextmanager
+    def header(self, content: bytes, path: Place) -> Iterator[PillowImage.Image]:
+        """Open a photo for its header, and refuse what is damaged, too large or of colours that are not read."""
+        try:
+            with self.opened(io.BytesIO(content)) as photo:
+                if photo.mode in ("CMYK", "LAB"):
+                    raise unreadable(path, f"its colours are {photo.mode}, not RGB: export it as RGB")
+                yield photo
+        except PillowImage.DecompressionBombError:
+            raise unreadable(path, f"its header claims more than {MAX_PIXELS // 10**6} megapixels") from None
+        except DAMAGED:
+            raise unreadable(path, NO_PHOTO) from None
+
+    @contextlib.contextmanager
+    def opened(self, file: IO[bytes]) -> Iterator[PillowImage.Image]:
+        """Open a photo as Pillow does, and raise what Pillow raises."""
+        plugins = (str(self.plugin.format),) if self.plugin else None
+        with warnings.catch_warnings():
+            # Pillow warns of damaged EXIF blocks and of large headers; whoever opens a photo checks both.
+            warnings.simplefilter("ignore")
+            with PillowImage.open(file, formats=plugins) as photo:
+                yield photo
+
+    def info(self, content: bytes) -> dict[str | tuple[int, int], object] | None:
+        """Return what Pillow finds beside the picture; None where the file is damaged."""
+        try:
+            with self.opened(io.BytesIO(content)) as photo:
+                return dict(photo.info)
+        except DAMAGED:
+            return None
+
+    def exif(self, content: bytes) -> bytes:
+        """Return the EXIF block; empty where there is none, or the file is damaged."""
+        block = (self.info(content) or {}).get("exif")
+        return block if isinstance(block, bytes) else b""
+
+    def time(self, _: bytes, file: IO[bytes], __: Place) -> datetime | None:
+        """Return the capture time; of a file no more is read than the header."""
+        file.seek(0)
+        with self.opened(file) as photo:
+            return exif_time(photo.getexif())
+
+
+def profile_of(photo: PillowImage.Image) -> bytes:
+    """Return the embedded ICC profile; empty where there is none."""
+    return photo.info.get("icc_profile") or b""
+
+
+def _exif_says(photo: PillowImage.Image) -> tuple[object, object]:
+    """Orientation and interoperability index; a damaged block says nothing."""
+    try:
+        exif = photo.getexif()
+        return exif.get(_ORIENTATION), exif.get_ifd(_INTEROPERABILITY).get(_INDEX)
+    except DAMAGED:
+        return None, None
+
+
+def exif_time(exif: PillowImage.Exif) -> datetime | None:
+    """Return when the photo was taken, else when its file was changed; None where neither is said."""
+    details = exif.get_ifd(_EXIF_IFD)
+    text = details.get(_DATE_TIME_ORIGINAL) or exif.get(_DATE_TIME)
+    return _parse_exif_time(text, details.get(_SUBSEC_ORIGINAL))
+
+
+def _parse_exif_time(text: object, fraction: object) -> datetime | None:
+    try:
+        moment = datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S")
+    except ValueError:
+        return None
+    digits = str(fraction or "").strip("\0 ")
+    return moment.replace(microsecond=int(f"{digits:0<6}"[:6])) if digits.isdecimal() else moment

@@ -1,0 +1,106 @@
+"""HEIC and HEIF, by libheif, which needs the extra `heic` (pillow-heif)."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import IO, Any
+
+import cv2
+import numpy as np
+from PIL import Image as PillowImage
+
+from dpedtool.dataset.photos.formats.by_pillow import exif_time
+from dpedtool.dataset.photos.formats.input_format import EncodedAgain, Extra, InputFormat
+from dpedtool.dataset.photos.stored import DAMAGED, Image, Stored, unreadable
+from dpedtool.dataset.places import Place
+
+_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_EXTRA = Extra("heic", "pillow_heif", "HEIC")
+_PQ, _HLG = 16, 18
+"""Transfer characteristics of high dynamic range (ITU-T H.273, table 3)."""
+
+
+def _is_heif(content: bytes) -> bool:
+    """Whether a file begins as a HEIC or HEIF photo (ISO/IEC 23008-12, annex B)."""
+    return content[4:8] == b"ftyp" and content[8:12] in _BRANDS
+
+
+def _open(content: bytes, path: Place) -> Stored:
+    _EXTRA.check(path)
+    with _errors(path):
+        photo = _heif(content)
+        nclx = photo.info.get("nclx_profile") or {}
+        profile = photo.info.get("icc_profile") or b""
+        size = photo.size
+    if not profile and nclx.get("transfer_characteristics") in (_PQ, _HLG):
+        raise unreadable(path, "it is of high dynamic range (HDR): set the camera or phone to standard photos")
+    return _Heif(content=content, path=path, size=size, profile=profile)
+
+
+def _exif(content: bytes) -> bytes:
+    if not _EXTRA.is_installed:
+        return b""
+    try:
+        return bytes(_heif(content).info.get("exif") or b"")
+    except DAMAGED:
+        return b""
+
+
+def _time(head: bytes, file: IO[bytes], _: Place) -> datetime | None:
+    exif = PillowImage.Exif()
+    exif.load(_exif(head + file.read()))
+    return exif_time(exif)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Heif(Stored):
+    """HEIC; libheif turns it upright by the file's own transforms, and the EXIF orientation beside them is void.
+
+    ISO/IEC 23008-12, A.2.3 says so of the orientation. Deeper photos are reduced to 8 bit.
+    """
+
+    def colour(self) -> Image:
+        with _errors(self.path):
+            pixels = np.asarray(_heif(self.content), np.uint8)
+        if pixels.ndim == 2:
+            return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), np.uint8)
+        return np.ascontiguousarray(pixels[..., :3])
+
+
+def _heif(content: bytes) -> Any:
+    import pillow_heif
+
+    return pillow_heif.open_heif(io.BytesIO(content), convert_hdr_to_8bit=True, bgr_mode=True)
+
+
+@contextlib.contextmanager
+def _errors(path: Place) -> Iterator[None]:
+    try:
+        yield
+    except (LookupError, TypeError):
+        # It stumbled over what the file lacks; what Python says of that is of no use to anybody.
+        raise unreadable(path, "it is no complete HEIC file") from None
+    except DAMAGED as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise unreadable(path, f"it is no complete HEIC file ({reason})") from None
+
+
+def _losses(_: Stored) -> list[str]:
+    return ["it was decoded to sRGB of 8 bit"]
+
+
+FORMAT = InputFormat(
+    name="HEIC",
+    suffixes=frozenset({".heic", ".heif", ".hif"}),
+    is_known=_is_heif,
+    open=_open,
+    exif=_exif,
+    time=_time,
+    extra=_EXTRA,
+    is_beside_jpeg=True,
+    released=EncodedAgain("it is a HEIC file", _losses),
+)

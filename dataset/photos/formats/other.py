@@ -1,0 +1,23 @@
+"""Files of no format of the table, such as AVIF under the name of a JPEG: what Pillow and OpenCV both know is read."""
+
+from __future__ import annotations
+
+from dpedtool.dataset.photos.formats.by_pillow import ByPillow
+from dpedtool.dataset.photos.formats.input_format import EncodedAgain, InputFormat
+
+_READER = ByPillow(None)
+
+
+def _is_other(_: bytes) -> bool:
+    return True
+
+
+FORMAT = InputFormat(
+    name="file of another kind",
+    suffixes=frozenset(),
+    is_known=_is_other,
+    open=_READER.open,
+    exif=_READER.exif,
+    time=_READER.time,
+    released=EncodedAgain("it is a file of another kind"),
+)

@@ -1,0 +1,126 @@
+"""Camera raw files, developed by LibRaw, which needs the extra `raw` (rawpy)."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import IO, TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from dpedtool.dataset.errors import Rejection
+from dpedtool.dataset.photos.formats.input_format import EncodedAgain, Extra, InputFormat
+from dpedtool.dataset.photos.stored import Factor, GreyPhoto, Image, Stored, means, turn_of, unreadable
+from dpedtool.dataset.places import Place
+
+if TYPE_CHECKING:
+    import rawpy
+
+_EXTRA = Extra("raw", "rawpy", "camera raw")
+_TURN_OF_FLIP = {0: 1, 1: 2, 2: 4, 3: 3, 4: 5, 5: 8, 6: 6, 7: 7}
+"""LibRaw's flip (1: columns, 2: rows, 4: both axes swapped first) as EXIF orientation."""
+
+
+def _open(content: bytes, path: Place) -> Stored:
+    _EXTRA.check(path)
+    with _raw(content, path) as raw:
+        sizes = raw.sizes
+        if sizes.pixel_aspect != 1:
+            raise unreadable(path, "its pixels are not square: develop it to JPEG or TIFF first")
+        pattern = raw.raw_pattern
+        return _Raw(
+            content=content,
+            path=path,
+            size=(sizes.width, sizes.height),
+            turn=turn_of(_TURN_OF_FLIP.get(sizes.flip)),
+            is_bayer=pattern is not None and pattern.shape == (2, 2),
+        )
+
+
+def _exif(content: bytes) -> bytes:
+    """Return the file as it is: most raw files are TIFF files, whose directories are those of an EXIF block."""
+    return content
+
+
+def _time(head: bytes, file: IO[bytes], path: Place) -> datetime | None:
+    """Return the capture time to the second; None where there is none, or nothing that reads it."""
+    if not _EXTRA.is_installed:
+        return None
+    try:
+        with _raw(head + file.read(), path) as raw:
+            moment: datetime | None = raw.other.timestamp
+    except Rejection:
+        return None
+    # LibRaw counts from 1970, and gives that where it found no time.
+    return moment if moment and moment.year > 1970 else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Raw(Stored):
+    """A raw file, developed by LibRaw: camera white balance, no automatic brightness, sRGB with its own curve."""
+
+    is_bayer: bool
+
+    def colour(self) -> Image:
+        return self._develop(half_size=False)
+
+    def grey(self, factor: Factor) -> GreyPhoto:
+        """Decode to grey; reduced, one of a Bayer pattern is its green, each 2 x 2 square at a time.
+
+        The two greens of a square lie around its centre, as the pixel of the reduced photo must; red and blue do not.
+        """
+        if factor == 1 or not self.is_bayer:
+            return super().grey(factor)
+        green = self.checked(self._develop(half_size=True)[..., 1], 2)
+        return means(np.ascontiguousarray(green), factor // 2)
+
+    def _develop(self, *, half_size: bool) -> Image:
+        import rawpy
+
+        with _raw(self.content, self.path) as raw:
+            pixels = raw.postprocess(
+                use_camera_wb=True,
+                no_auto_bright=True,
+                # Camera colours keep the channels apart; sRGB mixes them.
+                output_color=rawpy.ColorSpace.raw if half_size else rawpy.ColorSpace.sRGB,
+                gamma=(2.4, 12.92),
+                output_bps=8,
+                user_flip=0,
+                half_size=half_size,
+            )
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), np.uint8)
+
+
+@contextlib.contextmanager
+def _raw(content: bytes, path: Place) -> Iterator[rawpy.RawPy]:
+    import rawpy
+
+    try:
+        with rawpy.imread(io.BytesIO(content)) as raw:
+            yield raw
+    except rawpy.LibRawError as error:
+        reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
+        raise unreadable(path, f"it cannot be developed ({reason})") from None
+
+
+def _losses(_: Stored) -> list[str]:
+    return ["it was developed to sRGB of 8 bit"]
+
+
+FORMAT = InputFormat(
+    name="camera raw",
+    suffixes=frozenset({".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"}),
+    # Most raw files look like TIFF files inside.
+    is_known=None,
+    open=_open,
+    exif=_exif,
+    time=_time,
+    extra=_EXTRA,
+    is_beside_jpeg=True,
+    has_other_metadata=True,
+    released=EncodedAgain("it is a camera's raw file", _losses),
+)
