@@ -22,8 +22,7 @@ from dpedtool.dataset.params import TrainParams, describe
 from dpedtool.dataset.photos import files as photos
 from dpedtool.dataset.progress import track
 from dpedtool.training import data, inference, metrics, precision
-from dpedtool.training.networks import discriminator, initialisation
-from dpedtool.training.networks import generators as model
+from dpedtool.training.networks import discriminator, generators, initialisation
 from dpedtool.training.networks.generators import Generator
 from dpedtool.training.precision import Computation
 from dpedtool.training.train import loader, losses, optimisation, vgg
@@ -147,11 +146,9 @@ def load_start(params: TrainParams) -> Generator | None:
         return None
     start = load_model(Path(params.start))
     found, wanted = start.architecture, architecture(params)
-    # The name has all that matters; SRCNN has no channels, blocks or norm to choose.
-    if found.name != wanted.name:
-        fields = found.as_json() if found.network == "resnet" else {"network": found.network}
-        differ = [name for name, value in fields.items() if value != wanted.as_json()[name]]
-        settings = " and ".join(f"train.{name}={fields[name]}" for name in differ)
+    if found.settings() != wanted.settings():
+        differ = {name: value for name, value in found.settings().items() if value != wanted.as_json()[name]}
+        settings = " and ".join(f"train.{name}={value}" for name, value in differ.items())
         raise ParamsError(f"{params.start} is a {found.name}, and train.* asks for a {wanted.name}: set {settings}.")
     return start
 
@@ -278,11 +275,11 @@ _CODE = code_digest(
     loader,
     losses,
     metrics,
-    model,
     optimisation,
     precision,
     run_module,
     state_dicts,
     vgg,
+    *generators.CODE,
     *photos.CODE,
 )
