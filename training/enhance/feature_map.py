@@ -148,3 +148,36 @@ class FeatureMap:
 
     def _place(self, row: int) -> int:
         return self._offset + (row - len(self._held)) * self._row_bytes
+
+
+class Store:
+    """Writes the rows that pass into a feature map, from its first row on."""
+
+    def __init__(self, feature_map: FeatureMap) -> None:
+        self._map = feature_map
+        self._next = 0
+
+    def push(self, rows: Tensor) -> Tensor:
+        """Write the next rows and pass them on."""
+        self._map.write(self._next, rows)
+        self._next += len(rows)
+        return rows
+
+    def finish(self) -> None:
+        """Nothing is held back."""
+
+
+class Plus:
+    """Adds to the rows that pass those of a feature map, from its first row on."""
+
+    def __init__(self, feature_map: FeatureMap) -> None:
+        self._map = feature_map
+        self._next = 0
+
+    def push(self, rows: Tensor) -> Tensor:
+        """Add to the next rows, in place."""
+        start, self._next = self._next, self._next + len(rows)
+        return rows.add_(self._map.read(start, self._next, rows.device))
+
+    def finish(self) -> None:
+        """Nothing is held back."""

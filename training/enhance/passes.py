@@ -6,28 +6,18 @@ map in between. Everything between two such norms is one pass; networks without 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import torch
-from torch import nn
 
-from dpedtool.training.enhance.feature_map import FeatureMap
-from dpedtool.training.enhance.streams import (
-    Chain,
-    EachRow,
-    Norm,
-    Normalised,
-    Plus,
-    Residual,
-    Statistics,
-    Store,
-    Stream,
-    convolution,
-    trained_statistics,
-)
-from dpedtool.training.networks.generators import SRCNN, Architecture, Generator, ResidualBlock, ResNet
+from dpedtool.training.enhance.feature_map import FeatureMap, Plus, Store
+from dpedtool.training.networks.generators import Generator
+from dpedtool.training.networks.layers import Layer, Normalisation, Residual, leaves
+from dpedtool.training.networks.streams import Chain, EachRow, Statistics, Stream
+
+LEAST_HELD = 4
+"""Stripes that are counted of any pass, however few its convolutions are: norms and statistics keep some, too."""
 
 
 @dataclass(frozen=True)
@@ -37,39 +27,52 @@ class Dtypes:
     maps: torch.dtype
     """Of the feature maps that wait for statistics."""
     convolutions: torch.dtype
-    """Of the convolutions of the blocks.
+    """Of the convolutions in front of norms.
 
     Norms, sums and the other convolutions are always computed in float32: their rounding would not be taken off again
     by a norm. On photos bfloat16 everywhere was twice as far from float32, and a quarter faster."""
 
 
-@dataclass(frozen=True)
-class Maps:
-    """The feature maps that wait for statistics."""
+def map_channels(layers: Sequence[Layer]) -> tuple[int, ...]:
+    """Return the channels of each feature map of the whole photo that a network needs at a time.
 
-    skip: FeatureMap
-    """What a block adds to its result."""
-    inner: FeatureMap
-    """What its convolutions make."""
+    Returns
+    -------
+    tuple[int, ...]
+        Of what waits for the statistics of a norm; then of what residuals will add: the outermost one's, that of one
+        within it, and so on. Empty where nothing waits.
+
+    Raises
+    ------
+    ValueError
+        A map would have other channels in one pass than in another.
+
+    """
+    waiting = {part.norm.channels for part in _parts(layers) if part.norm}
+    skips: dict[int, set[int]] = {}
+    for step in _steps(layers):
+        if isinstance(step, _Keep):
+            skips.setdefault(step.depth, set()).add(step.channels)
+    maps = [waiting, *skips.values()] if waiting else []
+    if uneven := [channels for channels in maps if len(channels) > 1]:
+        raise ValueError(f"a feature map that waits for statistics cannot have {sorted(uneven[0])} channels in turn")
+    return tuple(channels.pop() for channels in maps)
 
 
-def count_maps(architecture: Architecture) -> int:
-    """Return how many feature maps of the whole photo a network needs at a time."""
-    waits = architecture.network == "resnet" and architecture.norm == "instance" and architecture.blocks > 0
-    return 2 if waits else 0
-
-
-def count_held(architecture: Architecture) -> int:
+def count_held(layers: Sequence[Layer]) -> int:
     """Return how many stripes the layers of one pass keep at most, beside the one that is under way."""
-    if architecture.network == "srcnn" or count_maps(architecture) or not architecture.blocks:
-        return 4
-    # Each convolution joins its rows; each block has rows of its own that wait.
-    return 4 + 3 * architecture.blocks
+    held = (sum(step.held for step in part.steps if isinstance(step, Layer)) for part in _parts(layers))
+    return max(LEAST_HELD, *held)
 
 
-def count_passes(architecture: Architecture) -> int:
+def count_kept_rows(layers: Sequence[Layer]) -> int:
+    """Return how many rows the largest kernel keeps."""
+    return max(2 * layer.reach for layer in leaves(layers))
+
+
+def count_passes(layers: Sequence[Layer]) -> int:
     """Return how many times all rows are gone over."""
-    return 1 + 2 * architecture.blocks if count_maps(architecture) else 1
+    return len(_parts(layers))
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,10 @@ class Pass:
     chain: Chain
 
 
-def passes(model: Generator, dtypes: Dtypes, maps: Maps | None) -> Iterator[Pass]:
+def passes(model: Generator, dtypes: Dtypes, maps: Sequence[FeatureMap]) -> Iterator[Pass]:
     """Yield what is to be done; each pass must be over before the next is asked for, which needs its statistics.
+
+    Each pass but the last ends before a norm; the next one reads what it left and begins with that norm.
 
     Parameters
     ----------
@@ -91,7 +96,7 @@ def passes(model: Generator, dtypes: Dtypes, maps: Maps | None) -> Iterator[Pass
     dtypes
         How it is computed.
     maps
-        As many as `count_maps` says, or None where that is 0.
+        As `map_channels` says.
 
     Yields
     ------
@@ -99,54 +104,77 @@ def passes(model: Generator, dtypes: Dtypes, maps: Maps | None) -> Iterator[Pass
         In order; the last one gives the rows of the enhanced photo, RGB, (h, W, 3) float32.
 
     """
-    if isinstance(model, ResNet) and maps:
-        yield from _by_statistics(model, dtypes, maps)
-    elif isinstance(model, ResNet):
-        blocks = [Residual(Chain(list(_block(block, dtypes)))) for block in _blocks(model)]
-        yield Pass(None, Chain([convolution(model.head, torch.float32, relu=True), *blocks, *_tail(model)]))
-    elif isinstance(model, SRCNN):
-        hidden = [convolution(layer, torch.float32, relu=True) for layer in (model.conv1, model.conv2)]
-        yield Pass(None, Chain([*hidden, *_to_colours(model, model.conv3)]))
-    else:
-        raise TypeError(f"{type(model).__name__} is not known here")
-
-
-def _by_statistics(model: ResNet, dtypes: Dtypes, maps: Maps) -> Iterator[Pass]:
-    """Each pass but the last ends before a norm; the next one reads what it left and begins with that norm."""
     source: FeatureMap | None = None
-    streams = [convolution(model.head, torch.float32, relu=True)]
-    for block in _blocks(model):
-        streams.append(Store(maps.skip))
-        for layer, norm in _layers(block):
+    first: list[Stream] = []
+    parts = _parts(model.layers)
+    for part, following in zip(parts, [*parts[1:], _Part(None)], strict=True):
+        streams = [*first, *_streams(part, following.norm, model, dtypes, maps)]
+        if following.norm is None:
+            yield Pass(source, Chain([*streams, EachRow(model.squash)]))
+        else:
             statistics = Statistics()
-            convolved = convolution(layer, dtypes.convolutions, centred=True)
-            yield Pass(source, Chain([*streams, convolved, statistics, Store(maps.inner)]))
-            source = maps.inner
-            streams = [Normalised(norm, *statistics.mean_and_variance())]
-        streams.append(Plus(maps.skip))
-    yield Pass(source, Chain([*streams, *_tail(model)]))
+            yield Pass(source, Chain([*streams, statistics, Store(maps[0])]))
+            first = [following.norm.stream_with(model, *statistics.mean_and_variance())]
+            source = maps[0]
 
 
-def _block(block: ResidualBlock, dtypes: Dtypes) -> Iterator[Stream]:
-    """A block whose norms have their statistics from the training."""
-    for layer, norm in _layers(block):
-        yield convolution(layer, dtypes.convolutions)
-        yield Normalised(norm, *trained_statistics(norm))
+@dataclass(frozen=True)
+class _Keep:
+    """The beginning of a residual with norms that wait: the rows go to a feature map as well."""
+
+    depth: int
+    """How many such residuals it is within."""
+    channels: int
 
 
-def _blocks(model: ResNet) -> list[ResidualBlock]:
-    return cast("list[ResidualBlock]", list(model.blocks))
+@dataclass(frozen=True)
+class _Add:
+    """The end of that residual: the rows of the feature map are added."""
+
+    depth: int
 
 
-def _layers(block: ResidualBlock) -> Iterator[tuple[nn.Conv2d, Norm]]:
-    yield block.conv1, cast("Norm", block.norm1)
-    yield block.conv2, cast("Norm", block.norm2)
+_Step = Layer | _Keep | _Add
 
 
-def _tail(model: ResNet) -> list[Stream]:
-    body = [convolution(layer, torch.float32, relu=True) for layer in (model.body1, model.body2)]
-    return [*body, *_to_colours(model, model.tail)]
+@dataclass(frozen=True)
+class _Part:
+    """What one pass computes."""
+
+    norm: Normalisation | None
+    """What it begins with, whose statistics are known by then; None: it begins with the photo."""
+    steps: list[_Step] = field(default_factory=list)
 
 
-def _to_colours(model: Generator, layer: nn.Conv2d) -> list[Stream]:
-    return [convolution(layer, torch.float32), EachRow(model.squash)]
+def _steps(layers: Sequence[Layer], depth: int = 0) -> Iterator[_Step]:
+    """Yield the layers in the order of their computation, those of a residual that waits between `_Keep` and `_Add`."""
+    for layer in layers:
+        if isinstance(layer, Residual) and layer.waits:
+            yield _Keep(depth, layer.channels_out)
+            yield from _steps(layer.inner, depth + 1)
+            yield _Add(depth)
+        else:
+            yield layer
+
+
+def _parts(layers: Sequence[Layer]) -> list[_Part]:
+    parts = [_Part(None)]
+    for step in _steps(layers):
+        if isinstance(step, Normalisation) and step.waits:
+            parts.append(_Part(step))
+        else:
+            parts[-1].steps.append(step)
+    return parts
+
+
+def _streams(
+    part: _Part, norm: Normalisation | None, model: Generator, dtypes: Dtypes, maps: Sequence[FeatureMap]
+) -> Iterator[Stream]:
+    """Yield the steps of a part, with the norm that the next one begins with, but for the norm of its own."""
+    for step, behind in zip(part.steps, [*part.steps[1:], norm], strict=False):
+        if isinstance(step, _Keep):
+            yield Store(maps[1 + step.depth])
+        elif isinstance(step, _Add):
+            yield Plus(maps[1 + step.depth])
+        else:
+            yield step.stream(model, dtypes.convolutions, behind if isinstance(behind, Layer) else None)

@@ -15,19 +15,28 @@ from torch import Tensor
 from dpedtool.dataset.photos.stored import Image
 from dpedtool.training.enhance.feature_map import FeatureMap, Scratch, open_scratch
 from dpedtool.training.enhance.memory import Need, Plan, process_memory
-from dpedtool.training.enhance.passes import Dtypes, Maps, Pass, count_held, count_maps, count_passes, passes
+from dpedtool.training.enhance.passes import (
+    Dtypes,
+    Pass,
+    count_held,
+    count_kept_rows,
+    count_passes,
+    map_channels,
+    passes,
+)
 from dpedtool.training.networks.generators import Architecture, Generator
+from dpedtool.training.networks.layers import widest
 from dpedtool.training.precision import Computation, has_bfloat16
 
 Precision = Literal["float32", "bfloat16"]
 
 STRIPE_PX = 1 << 15
 """A stripe has about so many px, whatever the memory: rounding follows from the stripes, and so the result's bytes."""
-HALO = 8
-"""Rows that the largest kernel keeps."""
 IN_HAND = 3
 """How many stripes of feature maps in float32 are under way at most: what a layer is given, what it makes, and what
 the one behind it makes of that."""
+LEAST_CHANNELS = 64
+"""Channels that are counted of a stripe, however few it has: other things are not smaller then."""
 
 
 @dataclass(frozen=True)
@@ -159,10 +168,10 @@ def _run(
 ) -> None:
     """Make all passes; what each gives but the last is in a feature map by then."""
     planned = planned or plan(model.architecture, ends.size, settings)
-    dtypes, count = _dtypes(settings), count_passes(model.architecture)
+    dtypes, count = _dtypes(settings), count_passes(model.layers)
     repeatable = Computation(settings.device, dtypes.convolutions).repeatable()
     with torch.inference_mode(), repeatable, _scratch(planned, settings) as scratch:
-        maps = _maps(model.architecture, ends.size, dtypes.maps, planned, scratch, settings.device)
+        maps = _maps(model, ends.size, dtypes.maps, planned, scratch, settings.device)
         for number, each in enumerate(passes(model, dtypes, maps)):
             for start, made, share in _rows(each, ends, settings.device):
                 if number == count - 1:
@@ -189,19 +198,16 @@ def _rows(each: Pass, ends: _Ends, device: torch.device) -> Iterator[tuple[int, 
 
 
 def _maps(
-    architecture: Architecture,
+    model: Generator,
     size: tuple[int, int],
     dtype: torch.dtype,
     planned: Plan,
     scratch: Scratch | None,
     device: torch.device,
-) -> Maps | None:
-    if not count_maps(architecture):
-        return None
-    shape = (size[1], size[0], architecture.channels)
+) -> list[FeatureMap]:
     home = device if planned.on_device else torch.device("cpu")
-    skip, inner = (FeatureMap(shape, dtype, rows=planned.rows, scratch=scratch, device=home) for _ in range(2))
-    return Maps(skip, inner)
+    shapes = [(size[1], size[0], channels) for channels in map_channels(model.layers)]
+    return [FeatureMap(shape, dtype, rows=planned.rows, scratch=scratch, device=home) for shape in shapes]
 
 
 def _scratch(planned: Plan, settings: Settings) -> AbstractContextManager[Scratch | None]:
@@ -218,12 +224,12 @@ def _dtypes(settings: Settings) -> Dtypes:
 
 def _need(architecture: Architecture, size: tuple[int, int], settings: Settings) -> Need:
     width, _ = size
-    value = _dtypes(settings).maps.itemsize
-    rows = max(1, STRIPE_PX // width) + HALO
+    value, layers = _dtypes(settings).maps.itemsize, architecture.layers
+    rows = max(1, STRIPE_PX // width) + count_kept_rows(layers)
     return Need(
         size,
-        map_row=width * architecture.channels * value * count_maps(architecture),
-        stripes=(IN_HAND + count_held(architecture)) * rows * width * max(architecture.channels, 64) * 4,
+        map_row=width * value * sum(map_channels(layers)),
+        stripes=(IN_HAND + count_held(layers)) * rows * width * max(widest(layers), LEAST_CHANNELS) * 4,
     )
 
 

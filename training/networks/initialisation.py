@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from dpedtool.dataset.params import Initialisation
-from dpedtool.training.networks.generators import ResNet
+from dpedtool.training.networks.generators import Generator
+from dpedtool.training.networks.layers import Convolution, Normalisation, Residual
 
 # First scale of the norm that ends a residual block, where the picture is passed through.
 BLOCK_START = 0.03
@@ -27,8 +28,8 @@ def initialise(module: nn.Module, generator: torch.Generator, scheme: Initialisa
         The source of every random number.
     scheme
         ``pass-through``: normal with standard deviation sqrt(2 / inputs of a neuron) and bias 0 (He et al. 2015,
-        arXiv 1502.01852, equation 10), a tenth of that in the last layer; and a `ResNet` of 3
-        channels or more returns nearly its input. On real pairs (2 blocks of 16 channels, 8 crops of 48 px a step)
+        arXiv 1502.01852, equation 10), a tenth of that in the last layer; and a generator that
+        `passes_colours` returns nearly its input. On real pairs (2 blocks of 16 channels, 8 crops of 48 px a step)
         it scored more after 50 steps than a random start, of either kind, after 300.
         ``released-code``: normal with standard deviation 0.01, cut at two of them, and bias 0.01.
 
@@ -42,7 +43,7 @@ def initialise(module: nn.Module, generator: torch.Generator, scheme: Initialisa
     for norm in module.modules():
         if isinstance(norm, nn.InstanceNorm2d | nn.BatchNorm2d):
             norm.reset_parameters()
-    if scheme == "pass-through" and isinstance(module, ResNet) and module.head.out_channels >= 3:
+    if scheme == "pass-through" and isinstance(module, Generator) and module.architecture.description.passes_colours:
         _pass_through(module)
 
 
@@ -60,18 +61,20 @@ def _fan_in_normal(layer: nn.Conv2d | nn.Linear, generator: torch.Generator, gai
 
 
 @torch.no_grad()
-def _pass_through(network: ResNet) -> None:
+def _pass_through(network: Generator) -> None:
     """Let the first three feature maps carry red, green and blue from end to end."""
-    for conv in (network.head, network.body1, network.body2):
+    *hidden, tail = (layer.module(network) for layer in network.layers if isinstance(layer, Convolution))
+    for conv in hidden:
         conv.weight[:3] = 0
         _connect_colours(conv, 1.0)
-    for block in network.blocks:
+    last_of_residuals = (layer.inner[-1] for layer in network.layers if isinstance(layer, Residual))
+    for norm in (layer.module(network) for layer in last_of_residuals if isinstance(layer, Normalisation)):
         # Noise beside contrasts of 0.1, but not 0: there ReLU has no gradient, and the block would stay dead.
-        nn.init.constant_(block.get_submodule("norm2").get_parameter("weight"), BLOCK_START)
+        nn.init.constant_(norm.weight, BLOCK_START)
     # 0.58 tanh(2 x - 1) + 0.5 is within 0.06 of x on 0..1.
-    nn.init.zeros_(network.tail.weight)
-    _connect_colours(network.tail, 2.0)
-    nn.init.constant_(network.tail.get_parameter("bias"), -1.0)
+    nn.init.zeros_(tail.weight)
+    _connect_colours(tail, 2.0)
+    nn.init.constant_(tail.get_parameter("bias"), -1.0)
 
 
 def _connect_colours(conv: nn.Conv2d, weight: float) -> None:

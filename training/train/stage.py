@@ -142,11 +142,9 @@ def load_start(params: TrainParams) -> Generator | None:
         return None
     start = load_model(Path(params.start))
     found, wanted = start.architecture, architecture(params)
-    # The name has all that matters; SRCNN has no channels, blocks or norm to choose.
-    if found.name != wanted.name:
-        fields = found.as_json() if found.network == "resnet" else {"network": found.network}
-        differ = [name for name, value in fields.items() if value != wanted.as_json()[name]]
-        settings = " and ".join(f"train.{name}={fields[name]}" for name in differ)
+    if found.settings() != wanted.settings():
+        differ = {name: value for name, value in found.settings().items() if value != wanted.as_json()[name]}
+        settings = " and ".join(f"train.{name}={value}" for name, value in differ.items())
         raise ParamsError(f"{params.start} is a {found.name}, and train.* asks for a {wanted.name}: set {settings}.")
     return start
 

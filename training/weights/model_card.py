@@ -21,7 +21,8 @@ from dpedtool.dataset.licence import front_matter
 from dpedtool.dataset.markdown import Table, facts, plain, table, text
 from dpedtool.dataset.params import TrainParams, describe, load_preset, preset_names
 from dpedtool.training.metrics import PROTOCOLS
-from dpedtool.training.networks.generators import NORM_EPS, Architecture
+from dpedtool.training.networks.generators import Architecture
+from dpedtool.training.networks.layers import NORM_EPS, reach
 
 INPUT, OUTPUT = "phone", "enhanced"
 """What the tensors in the file are called."""
@@ -33,6 +34,12 @@ _VERSIONS = {
     "oracle": "a colour transform fitted to each test photo itself",
     "after": "this network",
 }
+_SETTINGS = {
+    "channels": ("channels", "{}"),
+    "blocks": ("residual blocks", "{}"),
+    "norm": ("norm", f"{{}} norm, epsilon {NORM_EPS}"),
+}
+"""What fields of an architecture are called, and how their values are told."""
 _BEGINNING = b"---\nlibrary_name: onnx\n"
 """Of every card."""
 
@@ -127,7 +134,7 @@ class ModelCard:
         yield f"Output `{OUTPUT}`: float32, of the same shape, RGB, {self._range()}."
         yield self._tiles()
         yield (
-            f"Memory: about {_memory_mb(self.architecture)} MB for each megapixel in onnxruntime on a processor, "
+            f"Memory: about {self._memory_mb()} MB for each megapixel in onnxruntime on a processor, "
             "beside the 80 MB that it takes itself. `dpedtool enhance` takes less."
         )
         yield (
@@ -143,8 +150,13 @@ class ModelCard:
     def _range(self) -> str:
         return "clipped to 0..1" if self.clipped else "within -0.08..1.08: clip it to 0..1 for a picture"
 
+    def _memory_mb(self) -> int:
+        return math.ceil(self.architecture.description.onnx_megabytes / 10) * 10
+
     def _is_instance_norm(self) -> bool:
-        return self.architecture.network == "resnet" and self.architecture.norm == "instance"
+        # The norm that was chosen counts, also where there is no block to have it.
+        chosen = self.architecture.settings().get("norm") == "instance"
+        return chosen or any(layer.waits for layer in self.architecture.layers)
 
     def _tiles(self) -> str:
         if self._is_instance_norm():
@@ -153,17 +165,16 @@ class ModelCard:
                 "that tiles which are run separately come out in other brightness and colours, with seams. Too large "
                 "a photo is to be reduced, or enhanced by `dpedtool enhance`, which runs it in stripes exactly."
             )
+        overlap = 2 * reach(self.architecture.layers)
         return (
-            f"Tiles may be run separately if they overlap by {2 * _reach(self.architecture)} px and half of that is "
+            f"Tiles may be run separately if they overlap by {overlap} px and half of that is "
             "cut off each: nothing in this network depends on the whole photo."
         )
 
     def _network(self) -> Table:
-        network = self.architecture
-        rows = [("architecture", network.name), ("parameters", str(self.parameters))]
-        if network.network == "resnet":
-            norm = f"{network.norm} norm, epsilon {NORM_EPS}"
-            rows += [("channels", str(network.channels)), ("residual blocks", str(network.blocks)), ("norm", norm)]
+        settings = self.architecture.settings()
+        chosen = [(name, said.format(settings[key])) for key, (name, said) in _SETTINGS.items() if key in settings]
+        rows = [("architecture", self.architecture.name), ("parameters", str(self.parameters)), *chosen]
         return [*rows, ("SHA-256 of the weights", self.sha256)]
 
     def _training(self) -> Mapping[str, Any]:
@@ -276,21 +287,6 @@ def _data(training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if training.get(key):
             yield f"SHA-256 of the {said}", _named(training, key)
     yield "precision", _named(training, "precision")
-
-
-def _memory_mb(architecture: Architecture) -> int:
-    """What onnxruntime takes for a megapixel, in MB.
-
-    Measured with onnxruntime 1.32 at 0.5 to 3 megapixels: three maps of float32 of all channels, 766 MB of 64 channels,
-    584 of 48, 383 of 32, 192 of 16; 112 of 4; 490 of SRCNN.
-    """
-    needed = 490 if architecture.network == "srcnn" else max(12 * architecture.channels, 112)
-    return math.ceil(needed / 10) * 10
-
-
-def _reach(architecture: Architecture) -> int:
-    """How many px away an input may lie that an output depends on, norms left out."""
-    return 8 if architecture.network == "srcnn" else 2 * architecture.blocks + 10
 
 
 def _bound(difference: float) -> float:

@@ -1,6 +1,6 @@
 """Generators as ONNX files, for apps: any height and width, checked in onnxruntime before the file has its name.
 
-The graph is written operator by operator, as `model.py` computes. What `torch.onnx.export` makes has the same
+The graph is written operator by operator, as the layers of the network say. What `torch.onnx.export` makes has the same
 operators, but asks for two more packages, names the axes s19 and s55, and keeps the paths of this machine in its nodes.
 """
 
@@ -21,7 +21,8 @@ import torch
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256, read_json, replacing, write_text
 from dpedtool.dataset.licence import check_licence
-from dpedtool.training.networks.generators import NORM_EPS, OUTPUT_CENTRE, OUTPUT_SCALE, Generator, count_parameters
+from dpedtool.training.networks.generators import OUTPUT_CENTRE, OUTPUT_SCALE, Generator, count_parameters
+from dpedtool.training.networks.layers import nodes
 from dpedtool.training.weights.checkpoint import load_model, model_files
 from dpedtool.training.weights.model_card import INPUT, OUTPUT, ModelCard, is_card, read_scores
 
@@ -143,9 +144,10 @@ def as_onnx(model: Generator, notes: Mapping[str, str], *, clip: bool) -> ModelP
     """
     from onnx import TensorProto, checker, helper
 
-    graph = _Graph({name: values.cpu().numpy() for name, values in model.state_dict().items()})
-    if sum(values.nbytes for values in graph.weights.values()) > MOST_BYTES:
+    weights = {name: values.cpu().numpy() for name, values in model.state_dict().items()}
+    if sum(values.nbytes for values in weights.values()) > MOST_BYTES:
         raise DpedtoolError(f"{model.architecture.name} is larger than 2 GiB, which is all that an ONNX file holds.")
+    graph = _Graph(weights)
     graph.write(model, clip)
     made = helper.make_model(
         helper.make_graph(
@@ -169,19 +171,19 @@ class _Graph:
     """Nodes that are added one after the other, each of what the one before it gave, and the weights they use."""
 
     def __init__(self, weights: Mapping[str, Array]) -> None:
-        self.weights = weights
+        self._weights = weights
         self.nodes: list[NodeProto] = []
         self._used: dict[str, Array] = {}
 
     def write(self, model: Generator, clip: bool) -> None:
         """Add all nodes of a generator; `_difference` proves that they compute what its forward does."""
-        features = self._resnet(model.architecture.blocks) if model.architecture.network == "resnet" else self._srcnn()
-        scaled = self._node("Mul", self._node("Tanh", features), self._constant("output_scale", OUTPUT_SCALE))
+        squashed = self.node("Tanh", nodes(model.layers, self, INPUT))
+        scaled = self.node("Mul", squashed, self._constant("output_scale", OUTPUT_SCALE))
         # The last node gives the graph's output its name.
         last = {} if clip else {"output": OUTPUT}
-        shifted = self._node("Add", scaled, self._constant("output_centre", OUTPUT_CENTRE), **last)
+        shifted = self.node("Add", scaled, self._constant("output_centre", OUTPUT_CENTRE), **last)
         if clip:
-            self._node("Clip", shifted, output=OUTPUT, min=0.0, max=1.0)
+            self.node("Clip", shifted, output=OUTPUT, min=0.0, max=1.0)
 
     def initialisers(self) -> list[Any]:
         """Return the weights that the nodes use, in the order of their use."""
@@ -189,46 +191,17 @@ class _Graph:
 
         return [numpy_helper.from_array(np.ascontiguousarray(value), name) for name, value in self._used.items()]
 
-    def _resnet(self, blocks: int) -> str:
-        features = self._relu(self._convolution(INPUT, "head"))
-        for number in range(blocks):
-            block, skipped = f"blocks.{number}", features
-            for place in (1, 2):
-                features = self._convolution(features, f"{block}.conv{place}")
-                features = self._relu(self._normalisation(features, f"{block}.norm{place}"))
-            features = self._node("Add", features, skipped)
-        for layer in ("body1", "body2"):
-            features = self._relu(self._convolution(features, layer))
-        return self._convolution(features, "tail")
-
-    def _srcnn(self) -> str:
-        features = self._relu(self._convolution(INPUT, "conv1"))
-        return self._convolution(self._relu(self._convolution(features, "conv2")), "conv3")
-
-    def _convolution(self, features: str, layer: str) -> str:
-        side = self.weights[f"{layer}.weight"].shape[-1]
-        weights = self._of(layer, "weight", "bias")
-        return self._node("Conv", features, *weights, kernel_shape=[side, side], pads=[side // 2] * 4)
-
-    def _normalisation(self, features: str, layer: str) -> str:
-        if f"{layer}.running_mean" not in self.weights:
-            return self._node("InstanceNormalization", features, *self._of(layer, "weight", "bias"), epsilon=NORM_EPS)
-        weights = self._of(layer, "weight", "bias", "running_mean", "running_var")
-        return self._node("BatchNormalization", features, *weights, epsilon=NORM_EPS)
-
-    def _relu(self, features: str) -> str:
-        return self._node("Relu", features)
-
-    def _of(self, layer: str, *kinds: str) -> list[str]:
-        names = [f"{layer}.{kind}" for kind in kinds]
-        self._used.update({name: self.weights[name] for name in names})
+    def weights(self, module: str, *kinds: str) -> list[str]:
+        """As `dpedtool.training.networks.layers.Graph.weights`."""
+        names = [f"{module}.{kind}" for kind in kinds]
+        self._used.update({name: self._weights[name] for name in names})
         return names
 
     def _constant(self, name: str, value: float) -> str:
         self._used[name] = np.array(value, np.float32)
         return name
 
-    def _node(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+    def node(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
         """Add a node and return the name of its output."""
         from onnx import helper
 

@@ -8,8 +8,8 @@ a checkpoint is of follows from the names and shapes alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from torch import Tensor
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256
-from dpedtool.training.networks.generators import LARGEST, Architecture, Generator
+from dpedtool.training.networks.generators import NETWORKS, Architecture, Generator
+from dpedtool.training.networks.layers import Convolution, Normalisation, leaves
 from dpedtool.training.weights.checkpoint import model_files, save_model
 from dpedtool.training.weights.tensorflow_checkpoint import Checkpoint, read_checkpoint
 
@@ -72,13 +73,14 @@ def generator_of(checkpoint: Checkpoint) -> Generator:
         for name, values in checkpoint.tensors.items()
         if re.fullmatch(f"{_SCOPE}[^/]+", name)
     }
-    architecture = _architecture(variables)
-    tensors = _tensors(architecture, variables) if architecture else None
-    if architecture is None or tensors is None:
+    known = ((architecture, _tensors(architecture, variables)) for architecture in _architectures(variables))
+    found = next(((architecture, tensors) for architecture, tensors in known if tensors), None)
+    if found is None:
+        names = ", ".join(kind.published.names for kind in NETWORKS.values() if kind.published)
         raise DpedtoolError(
-            f"{checkpoint.files[0]} is of no network that is known: a DPED generator has generator/W1, b1, ... and "
-            f"generator/Variable, ..., SRCNN generator/w1, b1, ...; found {_found(checkpoint)}."
+            f"{checkpoint.files[0]} is of no network that is known: {names}; found {_found(checkpoint)}."
         )
+    architecture, tensors = found
     if not all(values.isfinite().all() for values in tensors.values()):
         raise DpedtoolError(f"{checkpoint.files[0]} holds weights that are no numbers: name one of before it diverged.")
     generator = architecture.build()
@@ -86,25 +88,21 @@ def generator_of(checkpoint: Checkpoint) -> Generator:
     return generator.eval()
 
 
-def _architecture(variables: Mapping[str, Array]) -> Architecture | None:
-    """The network that these variables may be of; the number of its layers and channels, not more, is looked at."""
-    if "w1" in variables:
-        return Architecture("srcnn")
-    convolutions = sum(re.fullmatch(r"W\d+", name) is not None for name in variables)
-    first = variables.get("W1")
-    if first is None or first.ndim != 4 or convolutions < 4 or convolutions % 2 or not 1 <= first.shape[3] <= LARGEST:
-        return None
-    return Architecture("resnet", channels=first.shape[3], blocks=(convolutions - 4) // 2)
+def _architectures(variables: Mapping[str, Array]) -> Iterator[Architecture]:
+    """The networks that these variables may be of."""
+    shapes = {name: values.shape for name, values in variables.items()}
+    for network, kind in NETWORKS.items():
+        if found := kind.of_published(shapes):
+            yield Architecture(network, **asdict(found))
 
 
 def _names(architecture: Architecture) -> dict[str, str]:
-    """Their name of each tensor of ours, without the scope."""
-    if architecture.network == "srcnn":
-        return _convolutions("w", ["conv1", "conv2", "conv3"])
-    blocks = [f"blocks.{block}" for block in range(architecture.blocks)]
-    inner = [f"{block}.conv{place}" for block in blocks for place in (1, 2)]
-    norms = [f"{block}.norm{place}" for block in blocks for place in (1, 2)]
-    return _convolutions("W", ["head", *inner, "body1", "body2", "tail"]) | {
+    """Their name of each tensor of ours, without the scope; none where nothing of the network is published."""
+    published, layers = architecture.description.published, list(leaves(architecture.layers))
+    if published is None:
+        return {}
+    norms = [layer.name for layer in layers if isinstance(layer, Normalisation)]
+    return _convolutions(published.kernel, [layer.name for layer in layers if isinstance(layer, Convolution)]) | {
         f"{norm}.{kind}": _variable(2 * number + (kind == "weight"))
         for number, norm in enumerate(norms)
         for kind in ("bias", "weight")

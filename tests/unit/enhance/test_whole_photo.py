@@ -15,9 +15,9 @@ from dpedtool.dataset.errors import Rejection
 from dpedtool.training.enhance import memory, whole_photo
 from dpedtool.training.enhance.feature_map import FeatureMap, Scratch, open_scratch
 from dpedtool.training.enhance.memory import Need, Plan
-from dpedtool.training.enhance.streams import Chain, EachRow, Residual, Statistics, convolution
 from dpedtool.training.enhance.whole_photo import Settings, enhance_image, enhance_photo, plan
 from dpedtool.training.networks.generators import Architecture, Generator
+from dpedtool.training.networks.streams import Chain, EachRow, Residual, Statistics, convolution
 
 try:
     import resource
@@ -108,8 +108,8 @@ def test_tiles_would_change_the_picture() -> None:
 def test_a_plain_photo_is_not_drowned_by_the_rounding_of_bfloat16() -> None:
     """Channels that lie far from 0 and hardly vary, which instance norm enlarges."""
     model = generator(channels=16)
-    nn.init.constant_(model.blocks[0].conv1.bias, 30)
-    nn.init.constant_(model.blocks[1].conv2.bias, -30)
+    nn.init.constant_(model.get_parameter("blocks.0.conv1.bias"), 30)
+    nn.init.constant_(model.get_parameter("blocks.1.conv2.bias"), -30)
     image = 0.5 + 0.01 * noise(60, 80)
     away = enhance_image(model, image, HALF) - in_one_piece(model, image)
     assert away.abs().max() < LEVEL

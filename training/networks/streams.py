@@ -15,9 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dpedtool.training.enhance.feature_map import FeatureMap
-from dpedtool.training.networks.generators import NORM_EPS
-
 Norm = nn.InstanceNorm2d | nn.BatchNorm2d
 
 FEW_CHANNELS = 8
@@ -244,18 +241,23 @@ def trained_statistics(layer: Norm) -> tuple[Tensor, Tensor]:
 
 
 class Normalised:
-    """A norm with known statistics, in float32, and the ReLU behind it; a stripe that it gives holds until the next."""
+    """A norm with known statistics, in float32; then ReLU where it is asked for.
 
-    def __init__(self, layer: Norm, mean: Tensor, variance: Tensor) -> None:
-        scale = layer.weight.detach().double() / (variance.double() + NORM_EPS).sqrt()
+    A stripe that it gives holds until the next.
+    """
+
+    def __init__(self, layer: Norm, mean: Tensor, variance: Tensor, *, relu: bool) -> None:
+        scale = layer.weight.detach().double() / (variance.double() + layer.eps).sqrt()
         self._scale = scale.float()
         self._shift = (layer.bias.detach().double() - mean.double() * scale).float()
+        self._relu = relu
         self._buffer = _Buffer()
 
     def push(self, rows: Tensor) -> Tensor:
         """Normalise the next rows."""
         values = self._buffer.like(rows, len(rows), torch.float32).copy_(rows)
-        return values.mul_(self._scale).add_(self._shift).relu_()
+        values.mul_(self._scale).add_(self._shift)
+        return values.relu_() if self._relu else values
 
     def finish(self) -> None:
         """Nothing is held back."""
@@ -284,40 +286,8 @@ class Residual:
         first = self._waiting[: len(made)]
         # A copy, so that the few rows that wait on do not keep the others in memory.
         self._waiting = self._waiting[len(made) :].clone()
-        return made + first
-
-
-class Store:
-    """Writes the rows that pass into a feature map, from its first row on."""
-
-    def __init__(self, feature_map: FeatureMap) -> None:
-        self._map = feature_map
-        self._next = 0
-
-    def push(self, rows: Tensor) -> Tensor:
-        """Write the next rows and pass them on."""
-        self._map.write(self._next, rows)
-        self._next += len(rows)
-        return rows
-
-    def finish(self) -> None:
-        """Nothing is held back."""
-
-
-class Plus:
-    """Adds to the rows that pass those of a feature map, from its first row on."""
-
-    def __init__(self, feature_map: FeatureMap) -> None:
-        self._map = feature_map
-        self._next = 0
-
-    def push(self, rows: Tensor) -> Tensor:
-        """Add to the next rows, in place."""
-        start, self._next = self._next, self._next + len(rows)
-        return rows.add_(self._map.read(start, self._next, rows.device))
-
-    def finish(self) -> None:
-        """Nothing is held back."""
+        # A chain that gives none may give them in the channels of a layer within.
+        return made + first if len(made) else made
 
 
 def as_image(rows: Tensor) -> Tensor:

@@ -1,0 +1,161 @@
+"""Layers in orders that no known network has: in stripes, as ONNX and in plans they are what their forward is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dpedtool.training.enhance import whole_photo
+from dpedtool.training.enhance.passes import count_held, count_kept_rows, count_passes, map_channels
+from dpedtool.training.enhance.whole_photo import Settings, enhance_image
+from dpedtool.training.networks.description import Description
+from dpedtool.training.networks.generators import NETWORKS, Architecture, Generator
+from dpedtool.training.networks.layers import Convolution, Layer, Normalisation, Residual, add_modules, reach, widest
+from dpedtool.training.weights.onnx_export import as_onnx
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+WIDE = 9
+"""More channels than `FEW_CHANNELS`."""
+
+
+def conv(name: str, *, inputs: int = WIDE, outputs: int = WIDE, side: int = 3, relu: bool = True) -> Convolution:
+    return Convolution(name, inputs, outputs, side, relu)
+
+
+FIRST, LAST = conv("first", inputs=3), conv("last", outputs=3, side=5, relu=False)
+
+
+def norm(name: str, kind="instance", *, relu: bool = True) -> Normalisation:
+    return Normalisation(name, WIDE, kind, relu)
+
+
+ORDERS: dict[str, tuple[Layer, ...]] = {
+    "norm of the photo": (Normalisation("norm", 3, "instance", relu=False), FIRST, LAST),
+    "norms without a residual": (FIRST, conv("a", relu=False), norm("b"), norm("c", relu=False), LAST),
+    "residuals within residuals": (
+        FIRST,
+        Residual(
+            (
+                norm("r.a"),
+                Residual((conv("r.b.a", relu=False), norm("r.b.b", relu=False), Residual((conv("r.b.c"),)))),
+                conv("r.c"),
+            )
+        ),
+        Residual((conv("s.a"), norm("s.b"), conv("s.c", relu=False))),
+        LAST,
+    ),
+    "norms of both kinds": (
+        Normalisation("batch", 3, "batch"),
+        FIRST,
+        Residual((conv("r.a", relu=False), norm("r.b", "batch", relu=False), conv("r.c"))),
+        Residual((conv("s.a", relu=False), norm("s.b", "batch"), conv("s.c", relu=False), norm("s.d"))),
+        Residual((norm("t.a", "batch"),)),
+        LAST,
+    ),
+    "a residual of the photo": (Residual((conv("a", inputs=3), conv("b", outputs=3, relu=False))),),
+}
+
+every = pytest.mark.parametrize("layers", ORDERS.values(), ids=ORDERS)
+
+
+@pytest.fixture
+def made(monkeypatch, layers: tuple[Layer, ...]) -> Generator:
+    @dataclass(frozen=True)
+    class Made(Description):
+        @property
+        def name(self) -> str:
+            return "dped_made"
+
+        def layers(self) -> tuple[Layer, ...]:
+            return layers
+
+    monkeypatch.setitem(NETWORKS, "srcnn", Made)
+    torch.manual_seed(3)
+    model = Architecture("srcnn").build()
+    for module in model.modules():
+        if isinstance(module, nn.InstanceNorm2d | nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.uniform_(module.bias, -0.5, 0.5)
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.5, 0.5)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    return model.eval()
+
+
+def noise() -> Tensor:
+    return torch.rand(3, 29, 17, generator=torch.Generator().manual_seed(0))
+
+
+def in_one_piece(model: Generator) -> Tensor:
+    with torch.inference_mode():
+        whole: Tensor = model(noise()[None])[0]
+    return whole
+
+
+@every
+@pytest.mark.parametrize("stripe_px", [1, 60, 10**6])
+def test_stripes_give_what_the_whole_gives(monkeypatch, made: Generator, stripe_px: int) -> None:
+    monkeypatch.setattr(whole_photo, "STRIPE_PX", stripe_px)
+    striped = enhance_image(made, noise(), Settings(torch.device("cpu"), "float32"))
+    torch.testing.assert_close(striped, in_one_piece(made), rtol=0, atol=1e-5)
+
+
+@every
+def test_bfloat16_moves_nothing_but_digits(monkeypatch, made: Generator) -> None:
+    """A convolution is shifted for the rounding only where the norm behind it takes the shift off again."""
+    monkeypatch.setattr(whole_photo, "has_bfloat16", lambda _: True)
+    for module in made.modules():
+        if isinstance(module, nn.Conv2d) and module.out_channels == WIDE:
+            nn.init.constant_(module.bias, 0.5)
+    striped = enhance_image(made, noise(), Settings(torch.device("cpu"), "bfloat16"))
+    torch.testing.assert_close(striped, in_one_piece(made), rtol=0, atol=0.03)
+
+
+@every
+def test_onnx_gives_what_the_network_gives(tmp_path: Path, made: Generator) -> None:
+    file = tmp_path / "made.onnx"
+    file.write_bytes(as_onnx(made, {}, clip=False).SerializeToString())
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    (enhanced,) = session.run(None, {"phone": noise()[None].numpy()})
+    np.testing.assert_allclose(enhanced[0], in_one_piece(made).numpy(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("order", "passes", "maps", "held"),
+    [
+        ("norm of the photo", 2, (3,), 4),
+        ("norms without a residual", 3, (WIDE,), 4),
+        ("residuals within residuals", 4, (WIDE, WIDE, WIDE), 4),
+        ("norms of both kinds", 2, (WIDE, WIDE), 6),
+        ("a residual of the photo", 1, (), 4),
+    ],
+)
+def test_plans_by_hand(order: str, passes: int, maps: tuple[int, ...], held: int) -> None:
+    layers = ORDERS[order]
+    assert (count_passes(layers), map_channels(layers), count_held(layers)) == (passes, maps, held)
+
+
+def test_sizes_by_hand() -> None:
+    layers = (FIRST, Residual((conv("a", side=7), conv("b"))), LAST)
+    assert (reach(layers), widest(layers), count_kept_rows(layers)) == (1 + 3 + 1 + 2, WIDE, 6)
+
+
+def test_maps_that_would_change_their_channels_are_refused() -> None:
+    layers = (FIRST, norm("a"), conv("b", outputs=5, relu=False), Normalisation("c", 5, "instance"), LAST)
+    with pytest.raises(ValueError, match=r"cannot have \[5, 9\] channels in turn"):
+        map_channels(layers)
+
+
+def test_dotted_names_lead_from_module_to_module() -> None:
+    network = nn.Module()
+    add_modules(network, [conv("a"), Residual((conv("b.0.c"), norm("b.0.d"))), conv("b.1.c")])
+    assert [name for name, _ in network.named_parameters()][::2] == [
+        f"{name}.weight" for name in ("a", "b.0.c", "b.0.d", "b.1.c")
+    ]

@@ -1,0 +1,70 @@
+"""What a kind of network says of itself; all that is computed, planned and told of a network follows from it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from dpedtool.training.networks.layers import Layer, widest
+
+LARGEST = 4096
+"""Of the sizes of networks in files; it bounds the memory that one may ask for."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """How the checkpoints that DPED's authors published name the variables of a network.
+
+    In the order of the layers, kernels are W1, W2, ..., their biases b1, b2, ..., and the shifts and scales of norms
+    Variable, Variable_1, ...
+    """
+
+    kernel: str
+    """What stands before the number of a kernel."""
+    names: str
+    """Whose names they are and which, for a message."""
+
+
+@dataclass(frozen=True)
+class Description(ABC):
+    """A kind of network; its fields are those of `Architecture` that matter to it."""
+
+    published: ClassVar[Published | None] = None
+    """None: its authors published no weights."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The field's name for the network in this size."""
+
+    @abstractmethod
+    def layers(self) -> tuple[Layer, ...]:
+        """Return the layers from (N, 3, H, W), RGB, 0..1, to the 3 channels that `Generator.squash` makes colours."""
+
+    @property
+    def passes_colours(self) -> bool:
+        """Whether `initialise` can let three channels carry red, green and blue from end to end.
+
+        All layers but the last must be convolutions to 3 channels or more with ReLU, or residuals that end in a norm.
+        """
+        return False
+
+    @property
+    def onnx_megabytes(self) -> int:
+        """What onnxruntime takes for a megapixel, in MB.
+
+        Measured with onnxruntime 1.32 at 0.5 to 3 megapixels: three maps of float32 of all channels, 766 MB of 64
+        channels, 584 of 48, 383 of 32, 192 of 16; 112 of 4.
+        """
+        return max(3 * 4 * widest(self.layers()), 112)
+
+    @classmethod
+    def of_published(cls, shapes: Mapping[str, tuple[int, ...]]) -> Self | None:
+        """Return the network that published variables of these names and shapes may be of, or None.
+
+        The number of its layers and channels, not more, is looked at.
+        """
+        del shapes
+        return None

@@ -1,0 +1,299 @@
+"""The kinds of layers that networks are described with.
+
+A network is a sequence of them. Each kind says in one place how it is computed, on whole images, on stripes of rows and
+as ONNX, and what follows for plans and cards: how far it sees, what it holds back, whether it waits. A layer has no
+weights itself but the names of the modules of a network that have them.
+
+Features are (N, channels, H, W), float.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dpedtool.dataset.params import Norm
+from dpedtool.training.networks import streams
+from dpedtool.training.networks.streams import Stream
+
+NORM_EPS = 1e-3
+NORMS: Mapping[Norm, type[nn.InstanceNorm2d | nn.BatchNorm2d]] = {
+    "instance": nn.InstanceNorm2d,
+    "batch": nn.BatchNorm2d,
+}
+
+
+class Graph(Protocol):
+    """An ONNX graph that is being written; values have names."""
+
+    def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        """Add an operator and return the name of its output."""
+
+    def weights(self, module: str, *kinds: str) -> list[str]:
+        """Return the names of a module's tensors, such as weight and bias, which the graph then holds."""
+
+
+class Layer(ABC):
+    """One step of a network, from features to features."""
+
+    @property
+    @abstractmethod
+    def channels_out(self) -> int:
+        """Channels of what it gives."""
+
+    @property
+    def reach(self) -> int:
+        """How many px away an input may lie that an output depends on, a norm's statistics left out."""
+        return 0
+
+    @property
+    def held(self) -> int:
+        """How many stripes its stream holds back, beside the one that is under way."""
+        return 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether it needs something of the whole photo before it can give a single row."""
+        return False
+
+    def leaves(self) -> Iterator[Layer]:
+        """Yield the layers within, or the layer itself where there are none."""
+        yield self
+
+    def modules(self) -> Iterator[tuple[str, nn.Module]]:
+        """Yield new modules for its weights by their names, whose dots lead from one module into another."""
+        yield from ()
+
+    @abstractmethod
+    def forward(self, network: nn.Module, features: Tensor) -> Tensor:
+        """Compute the layer with a network's weights."""
+
+    @abstractmethod
+    def stream(self, network: nn.Module, dtype: torch.dtype, behind: Layer | None) -> Stream:
+        """Return the layer for stripes of rows, with a network's weights.
+
+        Parameters
+        ----------
+        network
+            Ready to evaluate.
+        dtype
+            What is computed in whose rounding a norm takes off again; all else is computed in float32.
+        behind
+            The layer that takes what this one gives; None: another thing does.
+
+        """
+
+    @abstractmethod
+    def nodes(self, graph: Graph, features: str) -> str:
+        """Add the layer to an ONNX graph behind a value, and return the name of what it gives."""
+
+
+@dataclass(frozen=True)
+class Convolution(Layer):
+    """A convolution of stride 1 with a bias, zeros around the image so that it keeps its size; then ReLU or not."""
+
+    name: str
+    inputs: int
+    outputs: int
+    side: int
+    """Of the kernel, in px; odd."""
+    relu: bool = True
+
+    @property
+    def channels_out(self) -> int:
+        """As `Layer.channels_out`."""
+        return self.outputs
+
+    @property
+    def reach(self) -> int:
+        """As `Layer.reach`."""
+        return self.side // 2
+
+    @property
+    def held(self) -> int:
+        """As `Layer.held`: the rows that came are joined with those that the kernel still sees."""
+        return 1
+
+    def modules(self) -> Iterator[tuple[str, nn.Module]]:
+        """As `Layer.modules`."""
+        yield self.name, nn.Conv2d(self.inputs, self.outputs, self.side, padding=self.reach)
+
+    def forward(self, network: nn.Module, features: Tensor) -> Tensor:
+        """As `Layer.forward`."""
+        convolved: Tensor = network.get_submodule(self.name)(features)
+        return functional.relu(convolved) if self.relu else convolved
+
+    def stream(self, network: nn.Module, dtype: torch.dtype, behind: Layer | None) -> Stream:
+        """As `Layer.stream`: in `dtype`, and centred, as the norm behind it allows."""
+        if self.relu or not isinstance(behind, Normalisation):
+            return streams.convolution(self.module(network), torch.float32, relu=self.relu)
+        return streams.convolution(self.module(network), dtype, centred=behind.waits)
+
+    def nodes(self, graph: Graph, features: str) -> str:
+        """As `Layer.nodes`."""
+        weights = graph.weights(self.name, "weight", "bias")
+        convolved = graph.node("Conv", features, *weights, kernel_shape=[self.side, self.side], pads=[self.reach] * 4)
+        return graph.node("Relu", convolved) if self.relu else convolved
+
+    def module(self, network: nn.Module) -> nn.Conv2d:
+        """Return the module of a network that has the weights."""
+        return cast("nn.Conv2d", network.get_submodule(self.name))
+
+
+@dataclass(frozen=True)
+class Normalisation(Layer):
+    """A norm with a scale and a shift a channel, over one image or over the batch; then ReLU or not."""
+
+    name: str
+    channels: int
+    kind: Norm
+    relu: bool = True
+
+    @property
+    def channels_out(self) -> int:
+        """As `Layer.channels_out`."""
+        return self.channels
+
+    @property
+    def waits(self) -> bool:
+        """As `Layer.waits`: instance norm takes its statistics from the photo, batch norm from the training."""
+        return self.kind == "instance"
+
+    def modules(self) -> Iterator[tuple[str, nn.Module]]:
+        """As `Layer.modules`."""
+        yield self.name, normalisation(self.kind, self.channels)
+
+    def forward(self, network: nn.Module, features: Tensor) -> Tensor:
+        """As `Layer.forward`."""
+        normed: Tensor = network.get_submodule(self.name)(features)
+        return functional.relu(normed) if self.relu else normed
+
+    def stream(self, network: nn.Module, dtype: torch.dtype, behind: Layer | None) -> Stream:
+        """As `Layer.stream`, with the statistics of the training."""
+        del dtype, behind
+        return self.stream_with(network, *streams.trained_statistics(self.module(network)))
+
+    def stream_with(self, network: nn.Module, mean: Tensor, variance: Tensor) -> Stream:
+        """Return the layer for stripes, with known statistics of every channel, (channels,) each."""
+        return streams.Normalised(self.module(network), mean, variance, relu=self.relu)
+
+    def nodes(self, graph: Graph, features: str) -> str:
+        """As `Layer.nodes`."""
+        trained = () if self.waits else ("running_mean", "running_var")
+        kind = "InstanceNormalization" if self.waits else "BatchNormalization"
+        weights = graph.weights(self.name, "weight", "bias", *trained)
+        normed = graph.node(kind, features, *weights, epsilon=NORM_EPS)
+        return graph.node("Relu", normed) if self.relu else normed
+
+    def module(self, network: nn.Module) -> streams.Norm:
+        """Return the module of a network that has the weights."""
+        return cast("streams.Norm", network.get_submodule(self.name))
+
+
+@dataclass(frozen=True)
+class Residual(Layer):
+    """Layers one behind the other, to whose result their input is added."""
+
+    inner: tuple[Layer, ...]
+    """At least one; they give as many channels as they take."""
+
+    @property
+    def channels_out(self) -> int:
+        """As `Layer.channels_out`."""
+        return self.inner[-1].channels_out
+
+    @property
+    def reach(self) -> int:
+        """As `Layer.reach`."""
+        return reach(self.inner)
+
+    @property
+    def held(self) -> int:
+        """As `Layer.held`: its input waits, too."""
+        return 1 + sum(layer.held for layer in self.inner)
+
+    @property
+    def waits(self) -> bool:
+        """As `Layer.waits`."""
+        return any(layer.waits for layer in self.inner)
+
+    def leaves(self) -> Iterator[Layer]:
+        """As `Layer.leaves`."""
+        yield from leaves(self.inner)
+
+    def modules(self) -> Iterator[tuple[str, nn.Module]]:
+        """As `Layer.modules`."""
+        for layer in self.inner:
+            yield from layer.modules()
+
+    def forward(self, network: nn.Module, features: Tensor) -> Tensor:
+        """As `Layer.forward`."""
+        return forward(self.inner, network, features) + features
+
+    def stream(self, network: nn.Module, dtype: torch.dtype, behind: Layer | None) -> Stream:
+        """As `Layer.stream`."""
+        del behind
+        pairs = zip(self.inner, (*self.inner[1:], None), strict=True)
+        return streams.Residual(streams.Chain([layer.stream(network, dtype, after) for layer, after in pairs]))
+
+    def nodes(self, graph: Graph, features: str) -> str:
+        """As `Layer.nodes`."""
+        return graph.node("Add", nodes(self.inner, graph, features), features)
+
+
+def forward(layers: Sequence[Layer], network: nn.Module, features: Tensor) -> Tensor:
+    """Compute layers one behind the other with a network's weights."""
+    for layer in layers:
+        features = layer.forward(network, features)
+    return features
+
+
+def nodes(layers: Sequence[Layer], graph: Graph, features: str) -> str:
+    """Add layers one behind the other to an ONNX graph, and return the name of what they give."""
+    for layer in layers:
+        features = layer.nodes(graph, features)
+    return features
+
+
+def leaves(layers: Sequence[Layer]) -> Iterator[Layer]:
+    """Yield all layers that hold no others, in the order of their computation."""
+    for layer in layers:
+        yield from layer.leaves()
+
+
+def reach(layers: Sequence[Layer]) -> int:
+    """Return how many px away an input may lie that an output of all layers depends on, statistics left out."""
+    return sum(layer.reach for layer in layers)
+
+
+def widest(layers: Sequence[Layer]) -> int:
+    """Return how many channels any of the layers gives at most."""
+    return max(layer.channels_out for layer in leaves(layers))
+
+
+def add_modules(network: nn.Module, layers: Sequence[Layer]) -> None:
+    """Give a network new modules for the weights of layers, in their order."""
+    for layer in layers:
+        for name, module in layer.modules():
+            scope, _, last = name.rpartition(".")
+            _scope(network, scope).add_module(last, module)
+
+
+def normalisation(norm: Norm, channels: int) -> nn.Module:
+    """Return a normalisation of (N, channels, H, W) with a scale and a shift a channel."""
+    return NORMS[norm](channels, eps=NORM_EPS, affine=True)
+
+
+def _scope(network: nn.Module, name: str) -> nn.Module:
+    """The module within a network that a dotted name leads to, made where it is missing."""
+    for part in name.split(".") if name else ():
+        if part not in dict(network.named_children()):
+            network.add_module(part, nn.Module())
+        network = network.get_submodule(part)
+    return network

@@ -1,0 +1,42 @@
+"""SRCNN, the net of Dong et al., "Image Super-Resolution Using Deep Convolutional Networks", arXiv 1501.00092.
+
+It is of the size that DPED compares with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dpedtool.training.networks.description import Description, Published
+from dpedtool.training.networks.layers import Convolution, Layer
+
+
+@dataclass(frozen=True)
+class SRCNN(Description):
+    """Three convolutions, 9x9 to 64 maps, 5x5 to 32, 5x5 to the colours, with ReLU between them and no norm."""
+
+    published = Published("w", "SRCNN generator/w1, b1, ...")
+
+    @property
+    def name(self) -> str:
+        """As `Description.name`."""
+        return "dped_srcnn"
+
+    def layers(self) -> tuple[Layer, ...]:
+        """As `Description.layers`."""
+        return (
+            Convolution("conv1", 3, 64, 9),
+            Convolution("conv2", 64, 32, 5),
+            Convolution("conv3", 32, 3, 5, relu=False),
+        )
+
+    @property
+    def onnx_megabytes(self) -> int:
+        """As `Description.onnx_megabytes`, and measured as there."""
+        return 490
+
+    @classmethod
+    def of_published(cls, shapes: Mapping[str, tuple[int, ...]]) -> SRCNN | None:
+        """As `Description.of_published`."""
+        return cls() if "w1" in shapes else None
