@@ -120,7 +120,7 @@ def test_a_process_that_fails_ends_all_with_its_message(two_processes: tuple[Pat
 KILLED = """
 import os, signal, sys
 from dpedtool.pipeline.cli import main
-from training.run import Run
+from dpedtool.training.train.loop import Run
 real = Run._step_discriminator
 def killed(run, *arguments):
     # In the midst of a step: the generator has taken its part, the discriminator has not.

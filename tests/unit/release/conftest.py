@@ -1,0 +1,32 @@
+"""A whole release, and copies of it that tests damage."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from release_damage import COUNTS
+from release_rig import write_release
+
+from dpedtool.pipeline.split import near_duplicates
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _each_view_is_looked_at_once() -> Iterator[None]:
+    """Keep how a thumbnail looks: that takes most of the time, and follows from its bytes, which are few."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(near_duplicates, "look_at", functools.cache(near_duplicates.look_at))
+        yield
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_release(tmp_path_factory.mktemp("whole") / "release", ("iphone",), COUNTS)
+
+
+@pytest.fixture
+def release(whole: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(whole, tmp_path / "release")
