@@ -16,11 +16,10 @@ from typing import Any, Literal, TypeVar
 import click
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.io import check_replaceable, write_json
 from dpedtool.dataset.params import PairParams, Params, as_yaml, load_params, load_preset, preset_names
 from dpedtool.dataset.places import Place, answering, as_place, is_url, printable
 from dpedtool.dataset.schema import SPLITS, Alignment, Pair, Patch, Photo, Row, columns
-from dpedtool.dataset.split.verification import Verdict
+from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.dataset.tables import read_frame, read_rows, write_rows
 from dpedtool.pipeline.records import make_room, recording
 from dpedtool.pipeline.runner import WORKER_MEMORY, default_workers, warm_up
@@ -404,14 +403,14 @@ def _verify(folder: Path, file: Path | None) -> None:
     from dpedtool.dataset.split.verification import verify_split
 
     if file:
-        check_replaceable(file, {"is_proof", "tables"}, "verdict")
+        Verdict.check_replaceable(file, "verdict")
         file.unlink(missing_ok=True)
     if Photo.table_in(folder).is_file():
         verdict = verify_split(folder)
     else:
         verdict = verify_samples(folder) if holds_samples(folder) else verify_layout(folder)
     if file:
-        write_json(file, verdict.as_json(folder))
+        verdict.seen_from(folder).write(file)
     _say_verdict(folder, verdict, MOST_FAULTS, "mend the data, or split it anew")
     click.echo(f"Nothing in {folder} leaks.")
 
@@ -565,7 +564,9 @@ def _evaluate_folders(
     comparison = compare(phone, dslr, weights, params.evaluate, read_names(names) if names else None, lpips)
     if out:
         comparison.write(out)
-    click.echo(json.dumps(comparison.as_json(), indent=2, allow_nan=False) if as_json else comparison.as_text())
+    click.echo(
+        json.dumps(comparison.metrics().as_json(), indent=2, allow_nan=False) if as_json else comparison.as_text()
+    )
 
 
 _GO_ON = "with --existing skip the same command goes on from there"
@@ -906,12 +907,12 @@ def _pair_folders(phone_dir: Place, dslr_dir: Place, out: Path, params: PairPara
     """Pair two folders, write the table and the report of the synchronisation, and say how it went."""
     from dpedtool.pipeline.commands.summary import say_pairs
     from dpedtool.pipeline.pair.stage import pair_folders
-    from dpedtool.pipeline.pair.synchronisation import FILE, synchronisation
+    from dpedtool.pipeline.pair.synchronisation import synchronisation
 
     pairing = pair_folders(phone_dir, dslr_dir, params)
     report = synchronisation(pairing.rows, params.tolerance_s)
     write_rows(Pair.table_in(out), Pair, pairing.rows)
-    write_json(out / FILE, report)
+    report.write(report.file_in(out))
     say_pairs(pairing.rows, pairing.note, report)
     return pairing.rows
 

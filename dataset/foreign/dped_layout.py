@@ -28,7 +28,7 @@ from dpedtool.dataset.errors import DpedtoolError, Rejection
 from dpedtool.dataset.photos.files import decode_photo
 from dpedtool.dataset.photos.stored import Grey
 from dpedtool.dataset.progress import showing
-from dpedtool.dataset.split.verification import Verdict
+from dpedtool.dataset.sidecars.verdict import Verdict
 
 Floats = npt.NDArray[np.float32]
 

@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 
 from dpedtool.dataset.foreign.dped_layout import Batch, Layout, ReadBatch, layout_of, survey
-from dpedtool.dataset.split.verification import Verdict
+from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.pipeline.release.privacy.scan import scan
 from dpedtool.pipeline.runner import Lost, run
 

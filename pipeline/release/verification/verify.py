@@ -13,7 +13,7 @@ from typing import Any
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import LayoutName, ReleaseParams
 from dpedtool.dataset.progress import track
-from dpedtool.dataset.split.verification import Verdict
+from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.pipeline.release.chunks import Chunk
 from dpedtool.pipeline.release.columns import PAIRS, PATCHES
 from dpedtool.pipeline.release.description import (
