@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 
 from benchmarks.feeding import processors, texture
-from dpedtool.dataset.io import write_json
 from dpedtool.dataset.photos.files import encode_image
 from dpedtool.dataset.photos.stored import Image
 from dpedtool.dataset.schema import Frame, Patch, Photo, Row, Sample, columns
 from dpedtool.dataset.shards import ShardWriter
+from dpedtool.dataset.sidecars.selection import Selection
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.patches.shelf import store
 
@@ -41,7 +41,9 @@ def write_split(folder: Path, count: int, suffix: str) -> Path:
     frames = [_frame(scene, count) for scene in range(-(-count // PATCHES_A_PAIR))]
     write_rows(Patch.table_in(home), Patch, rows)
     write_rows(Frame.table_in(home), Frame, frames)
-    write_json(home / "selection.json", {})
+    Selection(windows=count, accepted=count, rejected={}, by={}, params={}, params_sha256="").write(
+        Selection.file_in(home)
+    )
     write_rows(folder / "splits" / f"{PHONE}.parquet", Sample, map(_sample, rows))
     write_rows(Photo.table_in(folder / "splits"), Photo, map(_placed, frames))
     return folder / "splits"

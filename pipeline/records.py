@@ -16,7 +16,8 @@ from pathlib import Path
 
 import psutil
 
-from dpedtool.dataset.io import check_replaceable, replacing, write_json
+from dpedtool.dataset.io import replacing
+from dpedtool.dataset.sidecars.command_record import CommandRecord
 from dpedtool.pipeline.runner import cool_down, default_workers
 
 PACKAGES = {
@@ -28,7 +29,6 @@ PACKAGES = {
     "pandas": ("pandas",),
 }
 """What a record tells the versions of, each with the names under which it may be installed."""
-_KEYS = frozenset({"command", "wall_s", "cpu_s", "versions"})
 _WHAT = "record of a command"
 
 
@@ -44,7 +44,7 @@ def make_room(file: Path) -> None:
 
     """
     if _is_first():
-        check_replaceable(file, _KEYS, _WHAT)
+        CommandRecord.check_replaceable(file, _WHAT)
         with replacing(file) as trial:
             trial.write_text("{}", encoding="utf-8")
         file.unlink()
@@ -75,22 +75,20 @@ def recording(file: Path | None, command: str) -> Iterator[None]:
         yield
         return
     yield
-    check_replaceable(file, _KEYS, _WHAT)
+    CommandRecord.check_replaceable(file, _WHAT)
     # The system counts what children took only when they have been waited for.
     cool_down()
-    write_json(
-        file,
-        {
-            "command": command,
-            "wall_s": round(_age_s(), 2),
-            "cpu_s": round(_cpu_s(), 2),
-            "memory_mb": round(_memory_bytes() / 1e6),
-            "processors": default_workers(),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "versions": _versions(),
-            "platform": f"{platform.system()} {platform.machine()}",
-        },
+    record = CommandRecord(
+        command=command,
+        wall_s=round(_age_s(), 2),
+        cpu_s=round(_cpu_s(), 2),
+        memory_mb=round(_memory_bytes() / 1e6),
+        processors=default_workers(),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=_versions(),
+        platform=f"{platform.system()} {platform.machine()}",
     )
+    record.write(file)
 
 
 def _is_first() -> bool:

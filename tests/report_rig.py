@@ -140,16 +140,44 @@ def selection(windows: int, accepted: int, rejected: dict[str, int], **params: A
         "rejected": rejected,
         "by": {"brightness": bins},
         "params": {"size_px": 100, "max_residual_px": 0.5, "min_ncc": 0.9} | params,
+        "params_sha256": "s",
     }
 
 
 def card(**changes: Any) -> dict[str, Any]:
     training = {
+        "key": "k",
         "params": {"iterations": 20, "batch": 8, "preset": "fidelity"},
         "patches": 291,
-        "best_validation": {"iteration": 10, "psnr_db": 20.123456789012345},
+        "validation_patches": 40,
+        "data_sha256": "d",
+        "start_sha256": None,
+        "vgg_sha256": None,
+        "best_validation": {"iteration": 10, "psnr_db": 20.123456789012345, "ms_ssim": 0.9},
+        "precision": "float32",
+        "torch": "2.6.0",
     }
-    return {"name": "dped_resnet_12_16", "parameters": 31251, "trained": True, "training": training} | changes
+    return untrained() | {"trained": True, "training": training} | changes
+
+
+def untrained(**changes: Any) -> dict[str, Any]:
+    network = {"network": "resnet", "channels": 16, "blocks": 4, "norm": "instance"}
+    about = {"name": "dped_resnet_12_16", "parameters": 31251, "input": "RGB", "network": network}
+    return about | {"trained": False} | changes
+
+
+def imported(**changes: Any) -> dict[str, Any]:
+    """imported.json."""
+    return {
+        "patches": {"train": 2, "validation": 1, "test": 1},
+        "held_out": 0,
+        "rejected": {},
+        "first_rejected": "",
+        "stored_as_png": 0,
+        "residual_px": {"measured": 0, "median": None, "p90": None, "p95": None},
+        "params": {"mode": "imported"},
+        "params_sha256": "s",
+    } | changes
 
 
 def scores(pairs: int = 2, **changes: Any) -> dict[str, Any]:
@@ -157,7 +185,7 @@ def scores(pairs: int = 2, **changes: Any) -> dict[str, Any]:
     found = {}
     for base, protocol in ((20.0, "batch"), (21.0, "image")):
         found[protocol] = {"pairs": pairs}
-        for place, version in enumerate(VERSIONS):
+        for place, version in enumerate(("before", "colour", "oracle", "after")):
             found[protocol] |= {
                 f"psnr_{version}_db": base + place + 0.123456789,
                 f"ms_ssim_{version}": 0.9 + (base + place) / 1000,

@@ -6,12 +6,14 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from dpedtool.dataset.schema import Frame, Patch
 from dpedtool.dataset.shards import ShardWriter
+from dpedtool.dataset.sidecars.selection import Selection
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.patches.shelf import store
 
@@ -98,3 +100,8 @@ def _patches(frames: Iterable[Frame], path: Path, shard: ShardWriter, images: Co
             if index < one.accepted:
                 row = replace(store(row, *images(row.patch_id), shard, path), reason="")
             yield row
+
+
+def selection(**changes: Any) -> Selection:
+    facts: dict[str, Any] = {"windows": 0, "accepted": 0, "rejected": {}, "by": {}, "params": {}, "params_sha256": ""}
+    return Selection(**facts | changes)

@@ -16,14 +16,16 @@ Images are torch tensors (N, 3, H, W), RGB, float, nominally 0..1; the computati
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal, TypeVar, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from dpedtool.dataset.sidecars.metrics import NOT_SCORED, VersionScores
 
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 WINDOW_TAPS = 11
@@ -37,7 +39,6 @@ TILE_WINDOWS = 118
 
 Protocol = Literal["image", "batch"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
-Name = TypeVar("Name", bound=str)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,27 +191,11 @@ def score(outputs: Tensor, targets: Tensor, protocol: Protocol) -> Scores:
     return Measures.joined([measure(*batch) for batch in batches]).scores(protocol)
 
 
-def figures(scores: Mapping[Name, Scores | None]) -> dict[str, float | int | None]:
-    """Return scores of one set of pairs side by side, ready for JSON.
-
-    Parameters
-    ----------
-    scores
-        By what was scored, such as before and after; None where there are none.
-
-    Returns
-    -------
-    dict
-        For each name `psnr_NAME_db`, `ms_ssim_NAME`, `ssim_NAME` and `infinite_psnr_NAME`; what is no number is None.
-
-    """
-    found: dict[str, float | int | None] = {}
-    for name, values in scores.items():
-        found[f"psnr_{name}_db"] = _finite(values.psnr_db) if values else None
-        found[f"ms_ssim_{name}"] = _finite(values.ms_ssim) if values else None
-        found[f"ssim_{name}"] = _finite(values.ssim) if values else None
-        found[f"infinite_psnr_{name}"] = values.infinite_psnr if values else None
-    return found
+def recorded(scores: Scores | None) -> VersionScores:
+    """Return scores as a file holds them: what is no number, or not there, is None."""
+    if scores is None:
+        return NOT_SCORED
+    return VersionScores(_finite(scores.psnr_db), _finite(scores.ms_ssim), _finite(scores.ssim), scores.infinite_psnr)
 
 
 def psnr_each(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -81,4 +81,6 @@ def _evaluate_folders(
     comparison = compare(phone, dslr, weights, params.evaluate, read_names(names) if names else None, lpips)
     if out:
         comparison.write(out)
-    click.echo(json.dumps(comparison.as_json(), indent=2, allow_nan=False) if as_json else comparison.as_text())
+    click.echo(
+        json.dumps(comparison.metrics().as_json(), indent=2, allow_nan=False) if as_json else comparison.as_text()
+    )

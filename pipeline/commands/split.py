@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.io import check_replaceable, write_json
 from dpedtool.dataset.params import Params
 from dpedtool.dataset.schema import Patch, Photo
+from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.pipeline.commands.options import FILE, FOLDER, Local, command, params_options
 from dpedtool.pipeline.commands.verdicts import NOT_PROVEN, say_verdict
 
@@ -71,14 +71,14 @@ def _verify(folder: Path, file: Path | None) -> None:
     from dpedtool.pipeline.split.verification import verify_split
 
     if file:
-        check_replaceable(file, {"is_proof", "tables"}, "verdict")
+        Verdict.check_replaceable(file, "verdict")
         file.unlink(missing_ok=True)
     if Photo.table_in(folder).is_file():
         verdict = verify_split(folder)
     else:
         verdict = verify_samples(folder) if holds_samples(folder) else verify_layout(folder)
     if file:
-        write_json(file, verdict.as_json(folder))
+        verdict.seen_from(folder).write(file)
     say_verdict(folder, verdict, MOST_FAULTS, "mend the data, or split it anew")
     click.echo(f"Nothing in {folder} leaks.")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,11 @@ import click
 import numpy as np
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.io import read_json
 from dpedtool.dataset.schema import Alignment, Patch
+from dpedtool.dataset.sidecars.selection import Selection
+from dpedtool.dataset.sidecars.synchronisation import Clocks, TimeSteps
 from dpedtool.dataset.tables import read_frame
 from dpedtool.pipeline.pair.intake import FolderPairs
-from dpedtool.pipeline.patches.stage import SELECTION
 from dpedtool.pipeline.runner import LOST
 
 MOST_LINES = 20
@@ -24,34 +24,33 @@ BIN_NAMES = {"brightness": "dark to bright", "texture": "plain to textured", "pl
 
 
 def say_pairs(found: FolderPairs) -> None:
-    """Say how many photos were paired, how, which have no mate, and what `synchronisation` says of the clocks."""
+    """Say how many photos were paired, how, which have no mate, and how the clocks relate."""
     paired = [row for row in found.rows if row.status == "paired"]
     click.echo(f"{len(paired)} {_plural(len(paired), 'pair')}, {found.note}.")
     lone = [row for row in found.rows if row.status != "paired"]
     _say_failures(lone, "photo without a mate", "photos without a mate", MOST_PHOTOS)
-    if clock := found.report["clock"]:
-        click.echo(_clocks_in_words(clock, found.report["exif_resolution_s"]))
-    ties = found.report["ties"]
-    if count := sum(ties.values()):
+    if found.report.clock:
+        click.echo(_clocks_in_words(found.report.clock, found.report.exif_resolution_s))
+    ties = found.report.ties
+    if count := ties.by_picture + ties.by_order:
         click.echo(
-            f"{count} {_plural(count, 'pair')} had other candidates by time: {ties['by_picture']} settled by the "
-            f"pictures, {ties['by_order']} by the order of the shots."
+            f"{count} {_plural(count, 'pair')} had other candidates by time: {ties.by_picture} settled by the "
+            f"pictures, {ties.by_order} by the order of the shots."
         )
 
 
-def _clocks_in_words(clock: Mapping[str, Any], resolution: Mapping[str, float]) -> str:
-    start, end = clock["offset_start_s"], clock["offset_end_s"]
-    words = [f"DSLR minus phone {start:+.1f} s at the start, {end:+.1f} s at the end"]
-    if clock["drift_s_per_day"] is not None:
-        error = clock["drift_standard_error_s_per_day"]
-        words.append(f"drift {clock['drift_s_per_day']:+.1f} s a day, standard error {error:.1f}")
-    if clock["pieces"] > 1:
-        words.append(f"set anew {clock['pieces'] - 1} times" if clock["pieces"] > 2 else "set anew once")
-    if clock["stray_pairs"]:
-        words.append(f"{clock['stray_pairs']} {_plural(clock['stray_pairs'], 'pair')} at other offsets")
-    left = clock["error_s"]
-    words.append(f"left: median {left['median']:.1f} s, 95 % {left['p95']:.1f} s, at most {left['max']:.1f} s")
-    return f"Clocks: {'; '.join(words)}; EXIF steps {resolution['phone']:g} s (phone), {resolution['dslr']:g} s (DSLR)."
+def _clocks_in_words(clock: Clocks, steps: TimeSteps) -> str:
+    words = [f"DSLR minus phone {clock.offset_start_s:+.1f} s at the start, {clock.offset_end_s:+.1f} s at the end"]
+    if clock.drift_s_per_day is not None:
+        error = clock.drift_standard_error_s_per_day
+        words.append(f"drift {clock.drift_s_per_day:+.1f} s a day, standard error {error:.1f}")
+    if clock.pieces > 1:
+        words.append(f"set anew {clock.pieces - 1} times" if clock.pieces > 2 else "set anew once")
+    if clock.stray_pairs:
+        words.append(f"{clock.stray_pairs} {_plural(clock.stray_pairs, 'pair')} at other offsets")
+    left = clock.error_s
+    words.append(f"left: median {left.median:.1f} s, 95 % {left.p95:.1f} s, at most {left.max:.1f} s")
+    return f"Clocks: {'; '.join(words)}; EXIF steps {steps.phone:g} s (phone), {steps.dslr:g} s (DSLR)."
 
 
 def say_alignments(rows: Sequence[Alignment]) -> None:
@@ -72,14 +71,14 @@ def say_alignments(rows: Sequence[Alignment]) -> None:
 
 def say_patches(table: Path) -> None:
     """Say how many windows were accepted, of what kind, why the others were not, and which pairs gave no window."""
-    told = read_json(table.parent / SELECTION)
-    reasons = sorted(told["rejected"].items(), key=lambda item: (-item[1], item[0]))
+    told = Selection.read(Selection.file_in(table.parent))
+    reasons = sorted(told.rejected.items(), key=lambda item: (-item[1], item[0]))
     rejected = f"; rejected: {', '.join(f'{count} {reason}' for reason, count in reasons)}" if reasons else ""
-    click.echo(f"Accepted {told['accepted']} of {told['windows']} windows{rejected}.")
-    if told["accepted"]:
+    click.echo(f"Accepted {told.accepted} of {told.windows} windows{rejected}.")
+    if told.accepted:
         click.echo("Accepted share, from the first to the last bin of selection.json:")
-        for name, bins in told["by"].items():
-            shares = [f"{item['share']:.0%}" if item["windows"] else "-" for item in bins]
+        for name, bins in told.by.items():
+            shares = ["-" if item.share is None else f"{item.share:.0%}" for item in bins]
             click.echo(f"  {BIN_NAMES[name]}: {', '.join(shares)}")
     frame = read_frame(table, Patch, ["pair_id", "status", "reason", "detail", "x"])
     failed = frame[frame["x"].isna()]

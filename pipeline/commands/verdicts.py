@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.pipeline.commands.options import Failure
-from dpedtool.pipeline.split.verification import Verdict
 
 NOT_PROVEN = 3
 """Exit code of a folder in which no leak was found, but that cannot be verified."""

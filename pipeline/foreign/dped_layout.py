@@ -29,7 +29,7 @@ from dpedtool.dataset.photos.files import decode_photo
 from dpedtool.dataset.photos.formats.table import FORMATS
 from dpedtool.dataset.photos.stored import GreyPhoto
 from dpedtool.dataset.progress import showing
-from dpedtool.pipeline.split.verification import Verdict
+from dpedtool.dataset.sidecars.verdict import Verdict
 
 Floats = npt.NDArray[np.float32]
 

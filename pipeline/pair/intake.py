@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.io import write_json
 from dpedtool.dataset.params import CapturesParams, PairParams
 from dpedtool.dataset.places import Place, answering, as_place, is_dir, is_file
 from dpedtool.dataset.schema import Pair
+from dpedtool.dataset.sidecars.synchronisation import Synchronisation
 from dpedtool.dataset.tables import read_rows, write_rows
 from dpedtool.pipeline.pair.stage import pair_files, pair_folders
-from dpedtool.pipeline.pair.synchronisation import FILE, synchronisation
+from dpedtool.pipeline.pair.synchronisation import synchronisation
 
 
 @dataclass(frozen=True)
@@ -24,8 +23,7 @@ class FolderPairs:
     rows: list[Pair]
     note: str
     """How they were found, as a sentence without its full stop."""
-    report: Mapping[str, Any]
-    """What `synchronisation` says of them."""
+    report: Synchronisation
 
 
 def camera_folders(captures: CapturesParams, phone: str) -> tuple[Place, Place]:
@@ -55,7 +53,7 @@ def pair_into(out: Path, phone_dir: Place, dslr_dir: Place, params: PairParams) 
     pairing = pair_folders(phone_dir, dslr_dir, params)
     report = synchronisation(pairing.rows, params.tolerance_s)
     write_rows(Pair.table_in(out), Pair, pairing.rows)
-    write_json(out / FILE, report)
+    report.write(report.file_in(out))
     return FolderPairs(pairing.rows, pairing.note, report)
 
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 
 from dpedtool.dataset.schema import Pair
+from dpedtool.dataset.sidecars.synchronisation import ClockErrors, Clocks, Shots, Synchronisation, Ties, TimeSteps
 from dpedtool.pipeline.pair.clocks import DRIFT, FEWEST_SHOTS, Indices, Seconds
 
-FILE = "synchronisation.json"
 FEWEST_OF_PIECE = 3
 """Fewer pairs at an offset of their own are stray ones, not a clock that was set anew."""
 RESOLUTIONS_S = (1.0, 0.1, 0.01, 0.001)
 
 
-def synchronisation(rows: Sequence[Pair], tolerance_s: float) -> dict[str, Any]:
+def synchronisation(rows: Sequence[Pair], tolerance_s: float) -> Synchronisation:
     """Sum up a table of pairs.
 
     Parameters
@@ -28,35 +27,21 @@ def synchronisation(rows: Sequence[Pair], tolerance_s: float) -> dict[str, Any]:
     tolerance_s
         What shots of one moment may be apart by their times, in seconds.
 
-    Returns
-    -------
-    dict
-        Ready for JSON. `shots` a camera, `paired` and by what, `unpaired` with their reasons, `ties` (pairs that had
-        other candidates) by what settled them, `exif_resolution_s` a camera (None without times), and `clock`: None
-        without times, else `offset_start_s` and `offset_end_s` (DSLR clock minus phone clock), `drift_s_per_day` and
-        its standard error (None for fewer than ten pairs; a drift below twice its error is left out of the offsets),
-        `pieces` between which a clock was set anew, `stray_pairs`
-        that lie in none of these, and `error_s`, what is left of the pairs' times: median, 95th percentile, largest.
-
     """
     paired = [row for row in rows if row.status == "paired"]
     by = Counter(str(row.matched_by) for row in paired)
-    return {
-        "shots": {
-            "phone": sum(_is_of_phone(row) for row in rows),
-            "dslr": sum(row.scene_id is not None for row in rows),
-        },
-        "paired": len(paired),
-        "matched_by": dict(by),
-        "ties": {"by_picture": by["picture"], "by_order": by["order"]},
-        "unpaired": dict(Counter(row.reason for row in rows if row.reason)),
-        "unpaired_photos": {row.pair_id: row.reason for row in rows if row.reason},
-        "exif_resolution_s": {
-            "phone": _resolution([row.phone_time for row in rows]),
-            "dslr": _resolution([row.dslr_time for row in rows]),
-        },
-        "clock": _clock(paired, tolerance_s),
-    }
+    return Synchronisation(
+        shots=Shots(phone=sum(_is_of_phone(row) for row in rows), dslr=sum(row.scene_id is not None for row in rows)),
+        paired=len(paired),
+        matched_by=dict(by),
+        ties=Ties(by_picture=by["picture"], by_order=by["order"]),
+        unpaired=dict(Counter(row.reason for row in rows if row.reason)),
+        unpaired_photos={row.pair_id: row.reason for row in rows if row.reason},
+        exif_resolution_s=TimeSteps(
+            phone=_resolution([row.phone_time for row in rows]), dslr=_resolution([row.dslr_time for row in rows])
+        ),
+        clock=_clock(paired, tolerance_s),
+    )
 
 
 def _is_of_phone(row: Pair) -> bool:
@@ -72,7 +57,7 @@ def _resolution(times: Sequence[str | None]) -> float | None:
     return next((step for step in RESOLUTIONS_S if not any(micro % round(step * 1e6) for micro in micros)), 1e-6)
 
 
-def _clock(paired: Sequence[Pair], tolerance_s: float) -> dict[str, Any] | None:
+def _clock(paired: Sequence[Pair], tolerance_s: float) -> Clocks | None:
     timed = [row for row in paired if row.phone_time and row.dslr_time]
     if not timed:
         return None
@@ -86,15 +71,15 @@ def _clock(paired: Sequence[Pair], tolerance_s: float) -> dict[str, Any] | None:
     # Of pairs by clock what the fit that found them leaves, which follows a drift that changes too.
     left = fitted if len(fitted) == len(timed) else [error for piece in pieces for error in line.errors(piece)]
     stray = len(timed) - sum(len(piece) for piece in pieces)
-    return {
-        "offset_start_s": round(line.at(pieces[0], 0), 3),
-        "offset_end_s": round(line.at(pieces[-1], -1), 3),
-        "drift_s_per_day": None if drift is None else round(drift * 86_400, 4),
-        "drift_standard_error_s_per_day": None if drift_error is None else round(drift_error * 86_400, 4),
-        "pieces": len(pieces),
-        "stray_pairs": stray,
-        "error_s": _figures(np.abs(left)),
-    }
+    return Clocks(
+        offset_start_s=round(line.at(pieces[0], 0), 3),
+        offset_end_s=round(line.at(pieces[-1], -1), 3),
+        drift_s_per_day=None if drift is None else round(drift * 86_400, 4),
+        drift_standard_error_s_per_day=None if drift_error is None else round(drift_error * 86_400, 4),
+        pieces=len(pieces),
+        stray_pairs=stray,
+        error_s=_figures(np.abs(left)),
+    )
 
 
 def _seconds(times: Sequence[str | None]) -> Seconds:
@@ -157,6 +142,6 @@ class _Line:
         return drifted + float(np.median(self._difference_s[piece] - drifted))
 
 
-def _figures(errors: Seconds) -> dict[str, float]:
-    p95 = float(np.percentile(errors, 95))
-    return {"median": round(float(np.median(errors)), 3), "p95": round(p95, 3), "max": round(float(errors.max()), 3)}
+def _figures(errors: Seconds) -> ClockErrors:
+    figures = np.median(errors), np.percentile(errors, 95), errors.max()
+    return ClockErrors(*(round(float(value), 3) for value in figures))

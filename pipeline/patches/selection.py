@@ -7,10 +7,16 @@ in the data set any more, so it is said in figures.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+
+from dpedtool.dataset.io import digest
+from dpedtool.dataset.schema import Alignment
+from dpedtool.dataset.sidecars.selection import AlignedPairs, Bin, PhotoSize, Selection
+from dpedtool.pipeline.geometry.aligned import there
 
 EDGES: Mapping[str, tuple[float, ...]] = {
     "brightness": (0, 50, 100, 150, 200, 256),
@@ -21,8 +27,10 @@ EDGES: Mapping[str, tuple[float, ...]] = {
 from the photo's, as a share of the way to the rim, across or down, whichever is farther."""
 
 
-def summary(patches: pd.DataFrame, frames: pd.DataFrame) -> dict[str, Any]:
-    """Return how many windows there were and how many were kept: in all, by reason, by brightness, texture and place.
+def summary(
+    patches: pd.DataFrame, frames: pd.DataFrame, alignments: Sequence[Alignment], params: dict[str, Any]
+) -> Selection:
+    """Return what became of the pairs, and how many windows were kept: in all, by reason, brightness, texture, place.
 
     Parameters
     ----------
@@ -30,6 +38,10 @@ def summary(patches: pd.DataFrame, frames: pd.DataFrame) -> dict[str, Any]:
         Columns pair_id, status, reason, x, y, size, dslr_brightness and dslr_contrast of the table of patches.
     frames
         Columns pair_id, phone_width and phone_height of the table of frames.
+    alignments
+        All pairs, aligned or not.
+    params
+        The parameters that decided, ready for JSON.
 
     """
     windows = patches[patches["x"].notna()].merge(frames, on="pair_id", how="left")
@@ -40,13 +52,30 @@ def summary(patches: pd.DataFrame, frames: pd.DataFrame) -> dict[str, Any]:
         "texture": windows["dslr_contrast"],
         "place": _off_middle(windows),
     }
-    return {
-        "pairs": int(windows["pair_id"].nunique()),
-        "windows": len(windows),
-        "accepted": int(kept.sum()),
-        "rejected": {reason: int(reasons[reason]) for reason in sorted(reasons.index)},
-        "by": {name: _bins(values, kept, EDGES[name]) for name, values in measures.items()},
-    }
+    return Selection(
+        windows=len(windows),
+        accepted=int(kept.sum()),
+        rejected={reason: int(reasons[reason]) for reason in sorted(reasons.index)},
+        by={name: _bins(values, kept, EDGES[name]) for name, values in measures.items()},
+        params=params,
+        params_sha256=digest(params),
+        pairs=_pairs(alignments),
+    )
+
+
+def _pairs(alignments: Sequence[Alignment]) -> AlignedPairs:
+    """How many pairs have which status and reason, and how many of the aligned ones which size of the DSLR's photo."""
+    statuses = Counter(row.status for row in alignments)
+    reasons = Counter(row.reason for row in alignments if row.reason)
+    sizes = Counter((there(row.dslr_width), there(row.dslr_height)) for row in alignments if row.status == "aligned")
+    return AlignedPairs(
+        all=len(alignments),
+        aligned=statuses["aligned"],
+        rejected=statuses["rejected"],
+        failed=statuses["failed"],
+        reasons=dict(reasons),
+        dslr_sizes=[PhotoSize(*size, photos) for size, photos in sizes.most_common()],
+    )
 
 
 def _off_middle(windows: pd.DataFrame) -> pd.Series[float]:
@@ -58,12 +87,12 @@ def _off_middle(windows: pd.DataFrame) -> pd.Series[float]:
     return across.where(across > down, down)
 
 
-def _bins(values: pd.Series[float], kept: pd.Series[bool], edges: tuple[float, ...]) -> list[dict[str, Any]]:
+def _bins(values: pd.Series[float], kept: pd.Series[bool], edges: tuple[float, ...]) -> list[Bin]:
     """One item for each bin, from its lower edge to below its upper one."""
     found = []
     for low, high in itertools.pairwise(edges):
         inside = (values >= low) & ((values < high) | ((high == edges[-1]) & (values == high)))
         count, accepted = int(inside.sum()), int((inside & kept).sum())
         share = round(accepted / count, 4) if count else None
-        found.append({"from": low, "to": high, "windows": count, "accepted": accepted, "share": share})
+        found.append(Bin(low=low, high=high, windows=count, accepted=accepted, share=share))
     return found

@@ -6,7 +6,6 @@ where it correlates best, as DPED (Ignatov et al. 2017, arXiv 1704.02470, sectio
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -19,13 +18,14 @@ import numpy.typing as npt
 
 from dpedtool.dataset.code_digest import code_digest
 from dpedtool.dataset.errors import Rejection
-from dpedtool.dataset.io import digest, replacing, write_json
+from dpedtool.dataset.io import digest, replacing
 from dpedtool.dataset.params import STRICT, PatchesParams, describe
 from dpedtool.dataset.photos.files import PhotoFile, encode_image, open_unchanged
 from dpedtool.dataset.photos.stored import Image
 from dpedtool.dataset.photos.thumbnails import thumbnail
 from dpedtool.dataset.schema import Alignment, Frame, Patch
 from dpedtool.dataset.shards import ShardWriter
+from dpedtool.dataset.sidecars.selection import Selection
 from dpedtool.dataset.tables import TableWriter, read_frame, write_rows
 from dpedtool.pipeline.geometry import aligned
 from dpedtool.pipeline.geometry.aligned import crop_box, from_patches, is_masked, there
@@ -38,8 +38,6 @@ from dpedtool.pipeline.patches.shelf import Shelf, is_stored, store
 from dpedtool.pipeline.patches.windows import Measures, measure
 from dpedtool.pipeline.resume import Finished, save_aside, work_off
 from dpedtool.pipeline.runner import Lost
-
-SELECTION = "selection.json"
 
 RowT = TypeVar("RowT", Patch, Frame)
 
@@ -263,21 +261,7 @@ def _write_summary(out: Path, alignments: Sequence[Alignment], params: PatchesPa
     looks = ["pair_id", "status", "reason", "x", "y", "size", "dslr_brightness", "dslr_contrast"]
     patches = read_frame(Patch.table_in(out), Patch, looks)
     frames = read_frame(Frame.table_in(out), Frame, ["pair_id", "phone_width", "phone_height"])
-    told = {"pairs": _pairs(alignments), "params": _telling(params), "params_sha256": params_sha256(params)}
-    write_json(out / SELECTION, summary(patches, frames) | told)
-
-
-def _pairs(alignments: Sequence[Alignment]) -> dict[str, Any]:
-    """How many pairs have which status and reason, and how many of the aligned ones which size of the DSLR's photo."""
-    statuses = Counter(row.status for row in alignments)
-    reasons = Counter(row.reason for row in alignments if row.reason)
-    sizes = Counter((row.dslr_width, row.dslr_height) for row in alignments if row.status == "aligned")
-    return {
-        "all": len(alignments),
-        **{status: statuses[status] for status in Alignment.STATUSES},
-        "reasons": dict(reasons),
-        "dslr_sizes": [{"width": w, "height": h, "photos": count} for (w, h), count in sizes.most_common()],
-    }
+    summary(patches, frames, alignments, _telling(params)).write(Selection.file_in(out))
 
 
 def _at_home(row: RowT, alignment: Alignment) -> RowT:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.io import read_json
+from dpedtool.dataset.sidecars import examples as listed
+from dpedtool.dataset.sidecars.examples import Examples
+from dpedtool.dataset.sidecars.metrics import Metrics, PatchScores
 from dpedtool.pipeline.report.inline_pictures import PagePicture, data_uri
 from dpedtool.pipeline.report.overview.written import as_written
-from dpedtool.pipeline.report.results import METRICS, PhoneRun, Run
+from dpedtool.pipeline.report.results import PhoneRun, Run
 
-LIST, FOLDER = "examples.json", "examples"
-"""What `dpedtool evaluate` calls them, beside its scores."""
 _AGAIN = "run `dpedtool evaluate` again"
 
 
@@ -105,19 +104,17 @@ def network_examples(run: Run) -> tuple[PhoneNetwork, ...]:
 def _of_phone(phone: PhoneRun) -> PhoneNetwork:
     if phone.metrics is None:
         return PhoneNetwork(phone.name, "The network has no scores: the stage evaluate has not run.")
-    table = phone.evaluation / LIST
-    if not table.is_file():
+    if phone.examples is None:
         return PhoneNetwork(phone.name, f"There are no examples, since an earlier version left the scores: {_AGAIN}.")
-    trained = (phone.card or {}).get("trained", True) is not False
-    with as_written(phone.file(METRICS)):
-        summary = _summary(phone.metrics, trained)
+    trained = phone.card is None or phone.card.is_trained
+    with as_written(phone.file(Metrics.FILE)):
+        summary = _summary(phone.metrics.image, trained)
     if not summary:
         return PhoneNetwork(phone.name, "There are no test patches, so there is nothing to show of the network.")
     examples = _Examples(phone, "network" if trained else "untrained network")
-    data = read_json(table)
-    with as_written(table):
-        patches = [examples.patch(entry) for entry in data["patches"]]
-        photos = tuple(examples.photo(entry) for entry in data["photos"])
+    with as_written(phone.file(Examples.FILE)):
+        patches = [examples.patch(entry) for entry in phone.examples.patches]
+        photos = tuple(examples.photo(entry) for entry in phone.examples.photos)
     return PhoneNetwork(
         phone.name,
         "",
@@ -130,15 +127,15 @@ def _of_phone(phone: PhoneRun) -> PhoneNetwork:
     )
 
 
-def _summary(metrics: dict[str, Any], trained: bool) -> str:
+def _summary(image: PatchScores, trained: bool) -> str:
     """What the network gains in the mean; empty without test patches."""
-    image = metrics["image"]
-    if not image["pairs"]:
+    if not image.pairs:
         return ""
     untrained = "" if trained else "The network is untrained, and only passes the photo on. "
-    psnr = " to ".join(_decibels(_psnr(image[f"psnr_{version}_db"])) for version in ("before", "after"))
-    ms_ssim = f"{image['ms_ssim_before']:.4f} to {image['ms_ssim_after']:.4f}"
-    mean = "1 test patch" if image["pairs"] == 1 else f"The mean of {image['pairs']:,} test patches"
+    before, after = image.before, image.after
+    psnr = " to ".join(_decibels(_psnr(scores.psnr_db)) for scores in (before, after))
+    ms_ssim = f"{before.ms_ssim:.4f} to {after.ms_ssim:.4f}"
+    mean = "1 test patch" if image.pairs == 1 else f"The mean of {image.pairs:,} test patches"
     return f"{untrained}{mean}, before to after: PSNR {psnr}, MS-SSIM {ms_ssim} (protocol image)."
 
 
@@ -156,40 +153,38 @@ class _Examples:
 
     def __init__(self, phone: PhoneRun, network: str) -> None:
         self.network = network
-        self._folder = phone.evaluation / FOLDER
+        self._folder = phone.evaluation / listed.FOLDER
         self._paths = phone.paths
 
-    def patch(self, entry: dict[str, Any]) -> PatchExample:
-        name, size = entry["patch_id"], (entry["width"], entry["height"])
+    def patch(self, entry: listed.PatchExample) -> PatchExample:
+        name, size = entry.patch_id, (entry.width, entry.height)
         return PatchExample(
             name,
-            entry["pair_id"],
-            self._picture(entry["phone"], size, f"Test patch {name}: the phone's"),
-            self._picture(entry["network"], size, f"Test patch {name}: after the {self.network}"),
-            self._picture(entry["dslr"], size, f"Test patch {name}: the DSLR's"),
-            _psnr(entry["psnr_before_db"]),
-            _psnr(entry["psnr_after_db"]),
-            entry["why"] == "worst",
+            entry.pair_id,
+            self._picture(entry.phone, size, f"Test patch {name}: the phone's"),
+            self._picture(entry.network, size, f"Test patch {name}: after the {self.network}"),
+            self._picture(entry.dslr, size, f"Test patch {name}: the DSLR's"),
+            _psnr(entry.psnr_before_db),
+            _psnr(entry.psnr_after_db),
+            entry.why == "worst",
         )
 
-    def photo(self, entry: dict[str, Any]) -> PhotoExample:
-        name, comparisons = entry["pair_id"], []
-        if entry["whole"]:
-            whole, detail = entry["whole"], entry["detail"]
-            size, shown = (f"{part['width']}x{part['height']} px" for part in (entry, whole))
+    def photo(self, entry: listed.PhotoExample) -> PhotoExample:
+        name, comparisons = entry.pair_id, []
+        if entry.whole and entry.detail:
+            whole, detail = entry.whole, entry.detail
+            size, shown = (f"{part.width}x{part.height} px" for part in (entry, whole))
             reduced = f", shown at {shown}" if shown != size else ""
             words = f"The whole photo, {size}{reduced}."
             comparisons.append(self._comparison(whole, words, f"Phone photo of {name}"))
-            words = (
-                f"Part of it at x {detail['x']}, y {detail['y']}, {detail['width']}x{detail['height']} px, lossless."
-            )
+            words = f"Part of it at x {detail.x}, y {detail.y}, {detail.width}x{detail.height} px, lossless."
             comparisons.append(self._comparison(detail, words, f"Part of the phone photo of {name}"))
-        return PhotoExample(name, self._paths.shorten(entry["note"]), tuple(comparisons))
+        return PhotoExample(name, self._paths.shorten(entry.note), tuple(comparisons))
 
-    def _comparison(self, part: dict[str, Any], words: str, alt: str) -> Comparison:
-        size = part["width"], part["height"]
-        phone = self._picture(part["phone"], size, f"{alt}, untouched")
-        return Comparison(words, phone, self._picture(part["network"], size, f"{alt}, after the {self.network}"))
+    def _comparison(self, part: listed.PhotoPart, words: str, alt: str) -> Comparison:
+        size = part.width, part.height
+        phone = self._picture(part.phone, size, f"{alt}, untouched")
+        return Comparison(words, phone, self._picture(part.network, size, f"{alt}, after the {self.network}"))
 
     def _picture(self, file: str, size: tuple[int, int], alt: str) -> PagePicture:
         path = self._folder / file
@@ -199,6 +194,6 @@ class _Examples:
             content = path.read_bytes()
         except OSError as error:
             raise DpedtoolError(
-                f"{path} cannot be read ({error.strerror}), though {LIST} names it: {_AGAIN}."
+                f"{path} cannot be read ({error.strerror}), though {Examples.FILE} names it: {_AGAIN}."
             ) from None
-        return PagePicture(data_uri(content), int(size[0]), int(size[1]), alt)
+        return PagePicture(data_uri(content), *size, alt)

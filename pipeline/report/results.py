@@ -6,35 +6,43 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pandas as pd
 
-from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.io import read_json
 from dpedtool.dataset.params import Params
 from dpedtool.dataset.schema import Alignment, Pair, Patch, Photo, Row, Sample, Score, Timing
+from dpedtool.dataset.sidecars.command_record import CommandRecord
+from dpedtool.dataset.sidecars.examples import Examples
+from dpedtool.dataset.sidecars.history import HISTORY
+from dpedtool.dataset.sidecars.imported_patches import ImportedPatches
+from dpedtool.dataset.sidecars.json_objects import Sidecar
+from dpedtool.dataset.sidecars.metrics import Metrics
+from dpedtool.dataset.sidecars.model_info import ModelInfo
+from dpedtool.dataset.sidecars.selection import Selection
+from dpedtool.dataset.sidecars.synchronisation import Synchronisation
+from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.dataset.tables import read_frame, read_rows
 from dpedtool.pipeline.report.paths import Paths
-from dpedtool.pipeline.split.verification import VERDICT
 
 RowT = TypeVar("RowT", bound=Row)
+SidecarT = TypeVar("SidecarT", bound=Sidecar)
 
 STAGES = ("pair", "align", "patches", "split", "train", "evaluate")
 """The stages that a report tells of, in their order."""
-SYNCHRONISATION, SELECTION, IMPORTED = "synchronisation.json", "selection.json", "imported.json"
-RECORDS = "records"
-CARD, HISTORY, METRICS = "model.json", "history.csv", "metrics.json"
+PAIRS, ALIGNED, PATCHES, SPLITS, MODELS = "pairs", "aligned", "patches", "splits", "models"
+EVALUATIONS, RECORDS = "evaluations", "records"
+"""Folders below the results, as dvc.yaml names them."""
 _FOLDERS = {
-    SYNCHRONISATION: "pairs",
-    SELECTION: "patches",
-    IMPORTED: "patches",
-    CARD: "models",
-    HISTORY: "models",
-    METRICS: "evaluations",
+    Synchronisation.FILE: PAIRS,
+    Selection.FILE: PATCHES,
+    ImportedPatches.FILE: PATCHES,
+    ModelInfo.FILE: MODELS,
+    HISTORY: MODELS,
+    Metrics.FILE: EVALUATIONS,
+    Examples.FILE: EVALUATIONS,
 }
-"""Below the results, by what stages leave there of each phone beside their tables. Written here anew, since a report
-that imported the stages would be made anew whenever their code changes."""
+"""Where stages leave which file of each phone, beside their tables."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +55,21 @@ class PhoneRun:
     """What shortens the paths in the sentences of its tables."""
 
     def file(self, name: str) -> Path:
-        """Return where a file of this phone is, by one of the names above."""
+        """Return where a file of this phone is, by one of the names in `_FOLDERS`."""
         return self.results / _FOLDERS[name] / self.name / name
+
+    def _read(self, kind: type[SidecarT]) -> SidecarT | None:
+        return _sidecar(self.file(kind.FILE), kind)
 
     @cached_property
     def pairs(self) -> list[Pair] | None:
         """Pairs and lone photos."""
-        return _rows(Pair.table_in(self.results / "pairs" / self.name), Pair)
+        return _rows(Pair.table_in(self.results / PAIRS / self.name), Pair)
 
     @cached_property
-    def synchronisation(self) -> dict[str, Any] | None:
-        """synchronisation.json, as `dpedtool.pipeline.pair.synchronisation.synchronisation` describes it."""
-        return _json(self.file(SYNCHRONISATION))
+    def synchronisation(self) -> Synchronisation | None:
+        """How the photos were paired, and how the clocks relate."""
+        return self._read(Synchronisation)
 
     @cached_property
     def alignments(self) -> list[Alignment] | None:
@@ -80,7 +91,7 @@ class PhoneRun:
 
     @cached_property
     def _aligned(self) -> list[Alignment] | None:
-        return _rows(Alignment.table_in(self.results / "aligned" / self.name), Alignment)
+        return _rows(Alignment.table_in(self.results / ALIGNED / self.name), Alignment)
 
     @cached_property
     def _paired(self) -> frozenset[str]:
@@ -89,7 +100,7 @@ class PhoneRun:
     @cached_property
     def timings(self) -> list[Timing] | None:
         """Processor time of the pairs."""
-        return _rows(Timing.table_in(self.results / "aligned" / self.name), Timing)
+        return _rows(Timing.table_in(self.results / ALIGNED / self.name), Timing)
 
     def patches(self, only: Sequence[str]) -> pd.DataFrame | None:
         """Return these columns of the table of windows, kept and rejected; millions of rows for a large session.
@@ -110,17 +121,17 @@ class PhoneRun:
     @property
     def patch_table(self) -> Path:
         """Where the table of windows is; the shards lie beside it."""
-        return Patch.table_in(self.results / "patches" / self.name)
+        return Patch.table_in(self.results / PATCHES / self.name)
 
     @cached_property
-    def selection(self) -> dict[str, Any] | None:
-        """selection.json: how many windows were kept, by what they show."""
-        return _json(self.file(SELECTION))
+    def selection(self) -> Selection | None:
+        """How many windows were kept, by what they show."""
+        return self._read(Selection)
 
     @cached_property
-    def imported(self) -> dict[str, Any] | None:
-        """imported.json: what `dpedtool release import` made the patches with, of which no photos are known."""
-        return None if self.selection else _json(self.file(IMPORTED))
+    def imported(self) -> ImportedPatches | None:
+        """What `dpedtool release import` made the patches with, of which no photos are known."""
+        return None if self.selection else self._read(ImportedPatches)
 
     def samples(self, only: Sequence[str]) -> pd.DataFrame | None:
         """Return these columns of the table of accepted patches and their split."""
@@ -128,34 +139,27 @@ class PhoneRun:
 
     @property
     def _sample_table(self) -> Path:
-        return self.results / "splits" / f"{self.name}.parquet"
+        return self.results / SPLITS / f"{self.name}.parquet"
 
     @cached_property
-    def card(self) -> dict[str, Any] | None:
-        """model.json: the network and how it was trained."""
-        return _json(self.file(CARD))
-
-    @cached_property
-    def history(self) -> pd.DataFrame | None:
-        """history.csv: a row a validation; None for a network that was not trained here."""
-        path = self.file(HISTORY)
-        if not path.is_file():
-            return None
-        try:
-            # As text first: not every pandas reads numbers to their last digit.
-            return pd.read_csv(path, dtype=str).astype(float)
-        except (OSError, ValueError) as error:
-            raise DpedtoolError(f"{path} cannot be read ({error}): train again.") from None
+    def card(self) -> ModelInfo | None:
+        """The network and how it was trained."""
+        return self._read(ModelInfo)
 
     @property
     def evaluation(self) -> Path:
         """Folder of the scores and of the examples."""
-        return self.results / "evaluations" / self.name
+        return self.results / EVALUATIONS / self.name
 
     @cached_property
-    def metrics(self) -> dict[str, Any] | None:
-        """metrics.json: mean scores by protocol, as `dvc metrics` shows them."""
-        return _json(self.file(METRICS))
+    def metrics(self) -> Metrics | None:
+        """Mean scores by protocol."""
+        return self._read(Metrics)
+
+    @cached_property
+    def examples(self) -> Examples | None:
+        """Patches and photos before and after the network."""
+        return self._read(Examples)
 
     @cached_property
     def scores(self) -> pd.DataFrame | None:
@@ -166,12 +170,12 @@ class PhoneRun:
     def missing(self) -> tuple[str, ...]:
         """Name the stages that have left nothing of this phone; what is imported needs no photos."""
         tables = {
-            "pair": Pair.table_in(self.results / "pairs" / self.name),
-            "align": Alignment.table_in(self.results / "aligned" / self.name),
+            "pair": Pair.table_in(self.results / PAIRS / self.name),
+            "align": Alignment.table_in(self.results / ALIGNED / self.name),
             "patches": self.patch_table,
             "split": self._sample_table,
-            "train": self.file(CARD),
-            "evaluate": self.file(METRICS),
+            "train": self.file(ModelInfo.FILE),
+            "evaluate": self.file(Metrics.FILE),
         }
         needless = ("pair", "align") if self.imported else ()
         return tuple(stage for stage, table in tables.items() if stage not in needless and not table.is_file())
@@ -202,20 +206,20 @@ class Run:
 
         Column by column, since the thumbnails of a large session are hundreds of megabytes.
         """
-        return _frame(Photo.table_in(self.results / "splits"), Photo, only, where={"status": "present"})
+        return _frame(Photo.table_in(self.splits), Photo, only, where={"status": "present"})
 
     @cached_property
-    def verdict(self) -> dict[str, Any] | None:
+    def verdict(self) -> Verdict | None:
         """What `dpedtool split --verify --verdict` wrote."""
-        return _json(self.verdict_file)
+        return _sidecar(Verdict.file_in(self.splits), Verdict)
 
     @property
-    def verdict_file(self) -> Path:
-        """Where the recipe has it written."""
-        return self.results / "splits" / VERDICT
+    def splits(self) -> Path:
+        """Folder of the split."""
+        return self.results / SPLITS
 
     @cached_property
-    def records(self) -> dict[str, dict[str, Any]]:
+    def records(self) -> dict[str, CommandRecord]:
         """What `dpedtool --record` wrote of each command, by the file's stem: 'split', 'align.phone-a'.
 
         Those of phones that are not of this run any more are left out.
@@ -223,11 +227,7 @@ class Run:
         phones = {phone.name for phone in self.phones}
         files = sorted((self.results / RECORDS).glob("*.json"))
         known = [path for path in files if path.stem.partition(".")[2] in {"", *phones}]
-        return {path.stem: read_json(path) for path in known}
-
-    def record_file(self, name: str) -> Path:
-        """Return where the recipe has the record of this name written."""
-        return self.results / RECORDS / f"{name}.json"
+        return {path.stem: CommandRecord.read(path) for path in known}
 
     @cached_property
     def is_simulated(self) -> bool:
@@ -245,10 +245,10 @@ def _frame(
     return read_frame(path, row_type, only, where) if path.is_file() else None
 
 
-def _json(path: Path) -> dict[str, Any] | None:
-    return read_json(path) if path.is_file() else None
+def _sidecar(path: Path, kind: type[SidecarT]) -> SidecarT | None:
+    return kind.read(path) if path.is_file() else None
 
 
 def _found(results: Path) -> tuple[str, ...]:
-    folders = (path for stage in ("pairs", "aligned", "patches") for path in (results / stage).glob("*/"))
+    folders = (path for stage in (PAIRS, ALIGNED, PATCHES) for path in (results / stage).glob("*/"))
     return tuple(sorted({path.name for path in folders}))

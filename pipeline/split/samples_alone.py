@@ -15,8 +15,9 @@ import pandas as pd
 from dpedtool.dataset.progress import track
 from dpedtool.dataset.schema import SPLITS, Photo, Sample
 from dpedtool.dataset.shards import Extent, read_extent
+from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.dataset.tables import holds
-from dpedtool.pipeline.split.verification import Verdict, check_extents, read_samples, tables_of
+from dpedtool.pipeline.split.verification import check_extents, read_samples, tables_of
 
 
 def holds_samples(folder: Path) -> bool:

@@ -14,10 +14,11 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import write_text
 from dpedtool.dataset.params import SplitParams
 from dpedtool.dataset.schema import EXCLUDED, SPLITS, Frame, Patch, Photo, Sample, columns
+from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.dataset.tables import PathNames, holds, read_frame, read_rows, write_rows
 from dpedtool.pipeline.split.groups import Place, place_frames, time_of
 from dpedtool.pipeline.split.near_duplicates import Limits, View, find_links
-from dpedtool.pipeline.split.verification import TEST_PHOTOS, VERDICT
+from dpedtool.pipeline.split.verification import TEST_PHOTOS
 
 GIANT_SHARE, GIANT_SCENES = 0.5, 10
 
@@ -66,7 +67,7 @@ def split(patches: Mapping[str, Path], out: Path, params: SplitParams) -> Split:
     places = place_frames(frames, links, recorded_sides(frames, record), params, gone)
     sides = {place.frame.pair_id: place.split for place in places}
     samples = {phone: _samples(_accepted(table), sides, table) for phone, table in patches.items()}
-    (out / VERDICT).unlink(missing_ok=True)
+    Verdict.file_in(out).unlink(missing_ok=True)
     # The decision first: what an interruption leaves undone, the next run does as decided.
     write_rows(Photo.table_in(out), Photo, [*(_photo(place, params) for place in places), *gone])
     for phone, rows in samples.items():

@@ -7,9 +7,7 @@ near-duplicates, `dpedtool.pipeline.split.near_duplicates`, is the one that the 
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,41 +18,15 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256
 from dpedtool.dataset.schema import EXCLUDED, SPLITS, Photo, Sample
 from dpedtool.dataset.shards import Extent, member_name
+from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.dataset.tables import holds, read_frame, read_rows
 from dpedtool.pipeline.split.near_duplicates import Limits, View, find_links
 
 TEST_PHOTOS = "test_photos.csv"
 """The photos of the test, full size, as a list for other tools."""
-VERDICT = "verdict.json"
-"""What `dvc repro` keeps of the verdict on a split, in its folder; a new split removes it."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What a check of a split found."""
-
-    faults: Sequence[str]
-    """Leaks and what else is amiss, a line each."""
-    said: Sequence[str]
-    """What was looked at and found right, a line each; where it is no proof, why not."""
-    is_proof: bool
-    """Whether nothing leaks where there are no faults."""
-    tables: Mapping[str, str] = field(default_factory=dict)
-    """SHA-256, hex, of the tables that were looked at, by their names in the folder; the shards are not among them."""
-
-    def as_json(self, folder: Path) -> dict[str, Any]:
-        """Return all of it for a file; lines name files as seen from `folder`, the one that was checked."""
-        # Names begin a word: what merely ends like the folder is another.
-        prefix = re.compile(rf"(?<!\S){re.escape(str(folder))}/")
-        return {
-            "is_proof": self.is_proof,
-            "said": [prefix.sub("", line) for line in self.said],
-            "faults": [prefix.sub("", line) for line in self.faults],
-            "tables": dict(self.tables),
-        }
-
-
-def is_current(folder: Path, verdict: Mapping[str, Any]) -> bool:
+def is_current(folder: Path, verdict: Verdict) -> bool:
     """Return whether a verdict is on the tables that are in a folder now.
 
     Parameters
@@ -62,14 +34,14 @@ def is_current(folder: Path, verdict: Mapping[str, Any]) -> bool:
     folder
         As it was given to `dpedtool split --verify`.
     verdict
-        What --verdict wrote, as `dpedtool.dataset.io.read_json` reads it.
+        What --verdict wrote.
 
     """
     try:
         tables = tables_of(folder)
     except DpedtoolError:
         return False  # a table is damaged now, and no verdict is on such
-    return bool(tables) and tables == verdict.get("tables")
+    return bool(tables) and tables == verdict.tables
 
 
 def tables_of(folder: Path) -> dict[str, str]:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 from release_rig import patch_images, write_release
-from split_rig import SIZE_PX, frame, write_patches
+from split_rig import SIZE_PX, frame, selection, write_patches
 
-from dpedtool.dataset.io import write_json
 from dpedtool.dataset.params import SplitParams
 from dpedtool.pipeline.split.stage import split
 
@@ -26,7 +25,7 @@ def splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return made.phone, made.dslr
 
     table = write_patches(folder / "patches", "a", [frame(f"s{number}") for number in range(6)], images)
-    write_json(table.parent / "selection.json", {})
+    selection().write(table.parent / "selection.json")
     split({"a": table}, folder / "splits", SplitParams(test=0.3, validation=0.2))
     return folder / "splits"
 

@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from dpedtool.dataset.io import read_json
 from dpedtool.dataset.photos.files import decode_photo
+from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.pipeline.split.verification import is_current
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -155,9 +155,9 @@ def test_every_stage_leaves_a_record_of_what_it_took(done):
 
 
 def test_the_proof_is_kept_and_is_of_the_tables_that_are_there(done):
-    verdict = read_json(done.results / "splits" / "verdict.json")
-    assert verdict["is_proof"]
-    assert verdict["faults"] == []
+    verdict = Verdict.read(done.results / "splits" / "verdict.json")
+    assert verdict.is_proof
+    assert verdict.faults == []
     assert is_current(done.results / "splits", verdict)
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from split_rig import frame, jpeg, picture, write_patches
 
-from dpedtool.dataset.io import read_json
+from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.pipeline.split.verification import is_current
 
 SCENES = [f"s{index}" for index in range(10)]
@@ -109,10 +109,10 @@ def test_the_options_exclude_each_other(out: Path, dpedtool) -> None:
 def test_the_verdict_is_written_as_json_too(out: Path, dpedtool, content) -> None:
     file = out / "verdict.json"
     said = dpedtool("split", "--verify", out, "--verdict", file).out.splitlines()
-    verdict = read_json(file)
-    assert verdict["is_proof"]
-    assert verdict["faults"] == []
-    assert verdict["said"] == said[:-1]
+    verdict = Verdict.read(file)
+    assert verdict.is_proof
+    assert verdict.faults == []
+    assert verdict.said == said[:-1]
     assert is_current(out, verdict)
     before = content(out)
     dpedtool("split", "--verify", out, "--verdict", file)
@@ -122,7 +122,7 @@ def test_the_verdict_is_written_as_json_too(out: Path, dpedtool, content) -> Non
 def test_the_verdict_is_written_of_what_has_faults_too(out: Path, dpedtool) -> None:
     (out / "test_photos.csv").unlink()
     dpedtool("split", "--verify", out, "--verdict", out.parent / "verdict.json", code=1)
-    (fault,) = read_json(out.parent / "verdict.json")["faults"]
+    (fault,) = Verdict.read(out.parent / "verdict.json").faults
     assert fault == "test_photos.csv is missing: run `dpedtool split` again."
 
 
@@ -132,9 +132,9 @@ def test_the_verdict_on_a_folder_of_others_names_no_tables_and_no_folder(tmp_pat
     test.write_bytes((folder / "training_data" / "canon" / "2.jpg").read_bytes())
     (folder / "training_data" / "iphone" / "1.jpg").write_bytes(b"no photo")
     dpedtool("split", "--verify", folder, "--verdict", file, code=1)
-    verdict = read_json(file)
-    assert (verdict["is_proof"], verdict["tables"]) == (False, {})
-    assert len(verdict["faults"]) == 2
+    verdict = Verdict.read(file)
+    assert (verdict.is_proof, verdict.tables) == (False, {})
+    assert len(verdict.faults) == 2
     assert str(tmp_path) not in file.read_text()
 
 

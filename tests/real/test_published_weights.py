@@ -52,9 +52,9 @@ def test_the_network_is_told_from_the_names(tmp_path: Path, name: str, network: 
     imported = import_weights(published_checkpoint(name), tmp_path / "weights.safetensors")
     assert imported.generator.architecture.name == network
     card = load_card(imported.weights)
-    assert card["name"] == network
-    assert card["trained"]
-    assert [file["name"] for file in card["imported"]["files"]] == [f"{name}.index", f"{name}.data-00000-of-00001"]
+    assert card.name == network
+    assert card.trained
+    assert [file.name for file in card.imported.files] == [f"{name}.index", f"{name}.data-00000-of-00001"]
 
 
 @pytest.mark.parametrize("name", MODELS)

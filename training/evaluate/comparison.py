@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -12,20 +12,21 @@ import torch
 from torch import Tensor
 
 from dpedtool.dataset.errors import DpedtoolError, Rejection
-from dpedtool.dataset.io import file_sha256, write_json, write_text
+from dpedtool.dataset.io import file_sha256, write_text
 from dpedtool.dataset.params import EvaluateParams
 from dpedtool.dataset.progress import track
+from dpedtool.dataset.sidecars.metrics import FittedPairs, FolderMetrics, FolderScores, ScoredWeights
 from dpedtool.training.data import Batch, FolderPairs, Pairs
 from dpedtool.training.enhance.whole_photo import Settings, enhance_image
 from dpedtool.training.evaluate.colour_transform import MOST_FITTED, ColourTransform, fit
 from dpedtool.training.evaluate.lpips import SMALLEST_PX, Lpips, load_lpips
 from dpedtool.training.evaluate.scoring import Sheet, shortfall
 from dpedtool.training.inference import choose_device, enhance_patches
-from dpedtool.training.metrics import BATCH_PAIRS, PROTOCOLS, Measures, Protocol, Scores, figures, measure_protocols
+from dpedtool.training.metrics import BATCH_PAIRS, PROTOCOLS, Measures, Protocol, Scores, measure_protocols, recorded
 from dpedtool.training.networks.generators import Generator
 from dpedtool.training.weights.checkpoint import load_model, model_files
 
-METRICS, SCORES = "metrics.json", "scores.csv"
+SCORES = "scores.csv"
 
 Version = Literal["before", "colour", "after"]
 """What is scored: the untouched phone images, a colour transform of them fitted to other pairs, and the network's."""
@@ -37,15 +38,6 @@ PX_AT_ONCE = 160_000
 
 
 @dataclass(frozen=True)
-class Weights:
-    """Which network it was."""
-
-    file: Path
-    sha256: str
-    network: str
-
-
-@dataclass(frozen=True)
 class Yardstick:
     """A colour transform of pairs that are not scored, or why there is none."""
 
@@ -54,10 +46,6 @@ class Yardstick:
     """How many it was fitted to."""
     reason: str = ""
     """Why there is none, a subordinate clause; empty where there is one."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return how many pairs it was fitted to, ready for JSON, and where there is none the reason."""
-        return {"pairs": self.pairs, **({"reason": self.reason} if self.reason else {})}
 
     def as_text(self) -> str:
         """Return the same as a line to read."""
@@ -73,7 +61,7 @@ class Comparison:
 
     phone: Path
     dslr: Path
-    weights: Weights | None
+    weights: ScoredWeights | None
     yardstick: Yardstick
     names: list[str]
     sizes: list[tuple[int, int]]
@@ -100,22 +88,23 @@ class Comparison:
                 return f"The protocol batch takes {BATCH_PAIRS} images of one size together, but {one} and {other}."
         return ""
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the figures by protocol and what they are of, ready for JSON; what is not a number there is null."""
-        weights = self.weights
-        found: dict[str, Any] = {
-            "phone": str(self.phone),
-            "dslr": str(self.dslr),
-            "pairs": len(self.names),
-            "weights": weights and {"file": str(weights.file), "sha256": weights.sha256, "network": weights.network},
-            "colour_transform": self.yardstick.as_json(),
+    def metrics(self) -> FolderMetrics:
+        """Return the scores by protocol and what they are of, for their file."""
+        return FolderMetrics(
+            phone=str(self.phone),
+            dslr=str(self.dslr),
+            pairs=len(self.names),
+            weights=self.weights,
+            colour_transform=FittedPairs(self.yardstick.pairs, self.yardstick.reason or None),
+            image=self._recorded("image", {name: float(values.mean()) for name, values in self.lpips.items()}),
+            batch=self._recorded("batch", {}),
+        )
+
+    def _recorded(self, protocol: Protocol, lpips: Mapping[Version, float]) -> FolderScores:
+        versions = {
+            name: replace(recorded(scores), lpips=lpips.get(name)) for name, scores in self.scores(protocol).items()
         }
-        for protocol in PROTOCOLS:
-            found[protocol] = {"pairs": len(self.names), **figures(self.scores(protocol))}
-            if reason := self.reason(protocol):
-                found[protocol]["reason"] = reason
-        found["image"].update({f"lpips_{name}": float(values.mean()) for name, values in self.lpips.items()})
-        return found
+        return FolderScores(pairs=len(self.names), reason=self.reason(protocol) or None, **versions)
 
     def as_text(self) -> str:
         """Return the figures as a table to read, a line a protocol and version; then what the network lacks."""
@@ -132,7 +121,7 @@ class Comparison:
         return "\n".join([*lines, *filter(None, [*map(self.reason, PROTOCOLS), self._shortfall()])])
 
     def write(self, out: Path) -> None:
-        """Write `out/metrics.json`, what `as_json` returns, and `out/scores.csv`, a row a pair (protocol image)."""
+        """Write `out/metrics.json`, what `metrics` returns, and `out/scores.csv`, a row a pair (protocol image)."""
         columns: dict[str, Any] = {"name": self.names}
         for name, measures in self.measures.items():
             image = measures["image"]
@@ -141,7 +130,7 @@ class Comparison:
             columns[f"ssim_{name}"] = image.ssim.tolist()
         columns.update({f"lpips_{name}": values.tolist() for name, values in self.lpips.items()})
         write_text(out / SCORES, pd.DataFrame(columns).to_csv(index=False))
-        write_json(out / METRICS, self.as_json())
+        self.metrics().write(FolderMetrics.file_in(out))
 
     def _shortfall(self) -> str:
         scores = self.scores("image")
@@ -292,11 +281,11 @@ def _joined(batches: list[Batch]) -> Batch:
     return Batch(torch.cat([batch.phone for batch in batches]), torch.cat([batch.dslr for batch in batches]))
 
 
-def _weights(path: Path | None, model: Generator | None) -> Weights | None:
+def _weights(path: Path | None, model: Generator | None) -> ScoredWeights | None:
     if path is None or model is None:
         return None
     file, _ = model_files(path)
-    return Weights(file, file_sha256(file), model.architecture.name)
+    return ScoredWeights(str(file), file_sha256(file), model.architecture.name)
 
 
 def _line(protocol: Protocol, image: str, scores: Scores) -> str:

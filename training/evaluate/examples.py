@@ -1,14 +1,10 @@
-"""What a network does, to be looked at: test patches and whole photos before and after, as files beside the scores.
-
-`examples.json` says what the files in the folder `examples` show: a list `patches` of `PatchExample`, sorted by
-`patch_id`, and a list `photos` of `PhotoExample`, sorted by `pair_id`, both as JSON.
-"""
+"""What a network does, to be looked at: test patches and whole photos before and after, as files beside the scores."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -18,7 +14,6 @@ import torch
 from torch import Tensor
 
 from dpedtool.dataset.errors import Rejection
-from dpedtool.dataset.io import write_json
 from dpedtool.dataset.names import drawn
 from dpedtool.dataset.photos.decoder_messages import collected
 from dpedtool.dataset.photos.files import open_unchanged, save_image
@@ -27,6 +22,7 @@ from dpedtool.dataset.photos.writing import write_photo
 from dpedtool.dataset.places import Place, as_place
 from dpedtool.dataset.progress import Reach, showing
 from dpedtool.dataset.schema import Frame
+from dpedtool.dataset.sidecars.examples import FOLDER, Examples, PatchExample, PhotoExample, PhotoPart, Why
 from dpedtool.dataset.tables import read_frame
 from dpedtool.training.data import PatchPairs, as_rgb
 from dpedtool.training.enhance.side_by_side import choose_details, resized
@@ -37,17 +33,12 @@ from dpedtool.training.metrics import Measures
 from dpedtool.training.networks.generators import Generator
 from dpedtool.training.precision import choose_precision
 
-FOLDER, LIST = "examples", "examples.json"
 SHOWN_PX = 1600
 """Longer side of a whole photo as it is shown, at most."""
 JPEG_QUALITY = 88
 DETAIL_PX = (400, 300)
 """(width, height) of the detail of a photo that is shown in full resolution."""
 _PATTERNS = ("*.phone.png", "*.network.png", "*.dslr.png", "*.phone.jpg", "*.network.jpg")
-
-Why = Literal["spread", "worst"]
-"""Why a patch is shown: it is one of those spread evenly over the test, or of those with which the network does worst
-beside the untouched phone, by PSNR; a patch that is both is `worst`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,57 +50,6 @@ class ShownPatch:
     phone: Image
     network: Image
     dslr: Image
-
-
-@dataclass(frozen=True)
-class PatchExample:
-    """A test patch as its three files, in the folder `examples`."""
-
-    patch_id: str
-    pair_id: str
-    why: Why
-    width: int
-    """Of each image, in px."""
-    height: int
-    psnr_before_db: float | None
-    """Of the untouched phone's against the DSLR's; None: infinite, since they are equal."""
-    psnr_after_db: float | None
-    """Of the network's, clipped to 0..1."""
-    ms_ssim_before: float | None
-    ms_ssim_after: float | None
-    phone: str
-    network: str
-    dslr: str
-
-
-@dataclass(frozen=True)
-class Part:
-    """A photo, or a part of one, as two files of the folder `examples`: before and after."""
-
-    x: int
-    """First column that is shown, in px of the upright phone photo."""
-    y: int
-    width: int
-    """Of each file, in px."""
-    height: int
-    phone: str
-    network: str
-
-
-@dataclass(frozen=True)
-class PhotoExample:
-    """A whole phone photo of the test, before and after."""
-
-    pair_id: str
-    note: str = ""
-    """Why it is not shown, as a sentence, or what is amiss with it; else empty."""
-    width: int | None = None
-    """Of the upright phone photo, in px; None where it is not shown."""
-    height: int | None = None
-    whole: Part | None = None
-    """All of it, its longer side shrunk to `SHOWN_PX` where it is more."""
-    detail: Part | None = None
-    """The part that tells most, by the phone's photo alone, in full resolution."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +98,7 @@ def _as_image(output: Tensor) -> Image:
 
 def remove_examples(out: Path) -> None:
     """Remove the examples that an earlier run has left, but no other file of their folder."""
-    (out / LIST).unlink(missing_ok=True)
+    Examples.file_in(out).unlink(missing_ok=True)
     for pattern in _PATTERNS:
         for path in (out / FOLDER).glob(pattern):
             path.unlink()
@@ -202,13 +142,8 @@ def write_examples(
     folder.mkdir(parents=True, exist_ok=True)
     of_patches = [_write_patch(folder, patches, each, measures) for each in shown]
     of_photos = _write_photos(folder, model, patches, drawn(patches.photos(), photos))
-    write_json(
-        out / LIST,
-        {
-            "patches": [asdict(each) for each in sorted(of_patches, key=lambda each: each.patch_id)],
-            "photos": [asdict(each) for each in of_photos],
-        },
-    )
+    listed = Examples(sorted(of_patches, key=lambda each: each.patch_id), of_photos)
+    listed.write(Examples.file_in(out))
 
 
 def _write_patch(
@@ -292,9 +227,9 @@ def _write_known(
     after = enhance_photo(model, before, settings, planned, tell)
     height, width = before.shape[:2]
     (box,) = choose_details(before, DETAIL_PX, 1)
-    detail = Part(box.x, box.y, box.width, box.height, *_names(f"{pair_id}.detail", "png"))
+    detail = PhotoPart(box.x, box.y, box.width, box.height, *_names(f"{pair_id}.detail", "png"))
     size = _shown_size(width, height)
-    whole = Part(0, 0, *size, *_names(pair_id, "jpg"))
+    whole = PhotoPart(0, 0, *size, *_names(pair_id, "jpg"))
     for image, in_small, in_full in ((before, whole.phone, detail.phone), (after, whole.network, detail.network)):
         write_photo(folder / in_small, resized(image, size), "jpg", quality=JPEG_QUALITY)
         save_image(folder / in_full, box.of(image))

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dpedtool.dataset.io import write_json
 from dpedtool.dataset.params import EvaluateParams
 from dpedtool.dataset.photos.files import save_image
 from dpedtool.dataset.photos.stored import Image
 from dpedtool.dataset.progress import track
 from dpedtool.dataset.schema import Score
+from dpedtool.dataset.sidecars.metrics import Metrics, PatchScores
 from dpedtool.dataset.tables import write_rows
 from dpedtool.training.data import PatchPairs
 from dpedtool.training.evaluate.colour_transform import fit, fit_each_photo
@@ -29,11 +29,11 @@ from dpedtool.training.evaluate.examples import (
 )
 from dpedtool.training.evaluate.scoring import Sheet, shortfall
 from dpedtool.training.inference import choose_device, enhance_patches
-from dpedtool.training.metrics import PROTOCOLS, Measures, Protocol, Scores, figures, measure_protocols
+from dpedtool.training.metrics import Measures, Protocol, Scores, measure_protocols, recorded
 from dpedtool.training.networks.generators import Generator
 from dpedtool.training.weights.checkpoint import load_card, load_model
 
-METRICS, PICTURE = "metrics.json", "before_after.png"
+PICTURE = "before_after.png"
 BLANK_PX = 8
 PATCHES_AT_ONCE = 10
 """Bounds the memory; no result depends on it, but for rounding."""
@@ -74,15 +74,13 @@ class Evaluation:
             f"MS-SSIM {before.ms_ssim:.4f} to {after.ms_ssim:.4f} (protocol image).{self._beside_colour()}"
         )
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the figures by protocol, ready for JSON; what is not a number there is null."""
-        return {
-            protocol: {
-                "pairs": self.after[protocol].pairs,
-                **figures({version: self.scores.get(version, {}).get(protocol) for version in VERSIONS}),
-            }
-            for protocol in PROTOCOLS
-        }
+    def metrics(self) -> Metrics:
+        """Return the scores by protocol, for their file."""
+        return Metrics(image=self._recorded("image"), batch=self._recorded("batch"))
+
+    def _recorded(self, protocol: Protocol) -> PatchScores:
+        versions = {version: recorded(self.scores.get(version, {}).get(protocol)) for version in VERSIONS}
+        return PatchScores(pairs=self.after[protocol].pairs, **versions)
 
     def _beside_colour(self) -> str:
         if "colour" not in self.scores:
@@ -140,7 +138,7 @@ def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams) ->
             version: {protocol: each.scores(protocol) for protocol, each in of.items()}
             for version, of in measures.items()
         },
-        trained=load_card(model_dir).get("trained", True),
+        trained=load_card(model_dir).is_trained,
     )
     each = {version: of["image"] for version, of in measures.items()}
     spread = patches.spread(params.pictures)
@@ -149,7 +147,7 @@ def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams) ->
     remove_examples(out)
     write_rows(Score.table_in(out), Score, _rows(patches.names(), each))
     save_image(out / PICTURE, _picture([_column(patch) for patch in shown if patch.index in spread]))
-    write_json(out / METRICS, evaluation.as_json())
+    evaluation.metrics().write(Metrics.file_in(out))
     write_examples(out, model, patches, shown, {"before": each["before"], "after": each["after"]}, params.photos)
     return evaluation
 

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import importlib
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.io import write_text
-
-HISTORY = "history.csv"
-SCORE_COLUMNS = ("validation_psnr_db", "validation_ms_ssim")
-
-Row = Mapping[str, float]
-
-
-def history_csv(rows: Sequence[Row]) -> str:
-    """Return rows as CSV, a row a validation, every number with all its digits: read back, it is the same number."""
-    text = io.StringIO()
-    columns = list(rows[0]) if rows else ["iteration", *SCORE_COLUMNS, "train_loss"]
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: repr(value) for name, value in row.items()} for row in rows)
-    return text.getvalue()
+from dpedtool.dataset.sidecars.history import HISTORY, Row, write_history
 
 
 class Log:
@@ -54,7 +37,7 @@ class Log:
 
     def write(self, rows: Sequence[Row]) -> None:
         """Write all rows, of which the last is new."""
-        write_text(self._path, history_csv(rows))
+        write_history(self._path, rows)
         if self._board and rows:
             for name, value in rows[-1].items():
                 if name != "iteration":

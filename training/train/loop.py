@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
 from dpedtool.dataset.params import TrainParams
+from dpedtool.dataset.sidecars.history import SCORE_COLUMNS
 from dpedtool.training.data import Batch, Pairs
 from dpedtool.training.inference import enhance_patches
 from dpedtool.training.metrics import score
@@ -28,7 +29,6 @@ from dpedtool.training.networks.generators import Architecture, Generator
 from dpedtool.training.networks.initialisation import initialise
 from dpedtool.training.precision import Computation
 from dpedtool.training.train.distributed import Processes
-from dpedtool.training.train.history import SCORE_COLUMNS
 from dpedtool.training.train.loader import Step
 from dpedtool.training.train.losses import GeneratorLoss, discriminator_accuracy, discriminator_loss
 from dpedtool.training.train.optimisation import MeanWeights, descend, learning_rate

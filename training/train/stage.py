@@ -10,9 +10,8 @@ import math
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -21,11 +20,13 @@ from dpedtool.dataset.errors import DpedtoolError, ParamsError
 from dpedtool.dataset.io import digest, file_sha256, lock_folder, remove_leftovers, write_text
 from dpedtool.dataset.params import TrainParams, describe
 from dpedtool.dataset.progress import track
+from dpedtool.dataset.sidecars.history import HISTORY, write_history
+from dpedtool.dataset.sidecars.model_info import BestValidation, TrainingInfo
 from dpedtool.training.networks.generators import Generator
 from dpedtool.training.precision import Computation
 from dpedtool.training.train import vgg
 from dpedtool.training.train.distributed import Processes, join
-from dpedtool.training.train.history import HISTORY, Log, history_csv
+from dpedtool.training.train.history import Log
 from dpedtool.training.train.loader import Loader, Step
 from dpedtool.training.train.loop import Run, Validation, architecture, first_network
 from dpedtool.training.train.sources import Source
@@ -200,30 +201,33 @@ def _finished(out: Path, key: str) -> Outcome | None:
     weights, card = model_files(out)
     if not (weights.is_file() and card.is_file() and (out / HISTORY).is_file()) or (out / UNFINISHED).exists():
         return None
-    training = load_card(out).get("training", {})
-    if training.get("key") != key:
+    try:
+        training = load_card(out).training
+    except DpedtoolError:
+        return None  # damaged or of another version: this run writes it again
+    if training is None or training.key != key:
         return None
-    best: dict[str, Any] = training["best_validation"]
-    scores = {name: math.nan if value is None else value for name, value in best.items() if name != "iteration"}
-    return Outcome(training["params"]["iterations"], Validation(best["iteration"], **scores), is_old=True)
+    best = training.best_validation
+    scores = (math.nan if value is None else value for value in (best.psnr_db, best.ms_ssim))
+    return Outcome(training.params["iterations"], Validation(best.iteration, *scores), is_old=True)
 
 
 def _finish(run: Run, source: Source, out: Path, inputs: _Inputs) -> None:
     # Also where nothing was left to do but this.
-    write_text(out / HISTORY, history_csv(run.history))
-    card = {
-        "key": inputs.key,
-        "params": describe(run.params),
-        "patches": len(source.training),
-        "validation_patches": len(source.validation),
-        "data_sha256": inputs.data,
-        "start_sha256": inputs.start,
-        "vgg_sha256": inputs.vgg,
-        "best_validation": _finite(asdict(run.best)),
-        "precision": run.computation.precision,
-        "torch": torch.__version__,
-    }
-    save_model(out, run.best_model(), {"trained": True, "training": card})
+    write_history(out / HISTORY, run.history)
+    training = TrainingInfo(
+        key=inputs.key,
+        params=describe(run.params),
+        patches=len(source.training),
+        validation_patches=len(source.validation),
+        data_sha256=inputs.data,
+        start_sha256=inputs.start,
+        vgg_sha256=inputs.vgg,
+        best_validation=_recorded(run.best),
+        precision=run.computation.precision,
+        torch=torch.__version__,
+    )
+    save_model(out, run.best_model(), {"trained": True, "training": training})
     # That of another run must not be taken for this one's.
     (out / HELD_OUT).unlink(missing_ok=True)
     if source.held_out:
@@ -234,7 +238,7 @@ def _finish(run: Run, source: Source, out: Path, inputs: _Inputs) -> None:
 def _keep_untrained(out: Path, params: TrainParams, processes: Processes) -> Outcome:
     """Write the network as it begins: the stages after this one find their files."""
     if processes.is_first:
-        write_text(out / HISTORY, history_csv([]))
+        write_history(out / HISTORY, [])
         save_model(out, first_network(params, load_start(params)), {"trained": False, "reason": NO_PATCHES})
         (out / UNFINISHED).unlink(missing_ok=True)
     return processes.of_first(Outcome(0, Validation(0, math.nan, math.nan), NO_PATCHES))
@@ -255,9 +259,10 @@ def _sole_writer(out: Path, processes: Processes) -> Iterator[None]:
         os.close(lock)
 
 
-def _finite(scores: dict[str, Any]) -> dict[str, Any]:
-    """The scores ready for JSON, which has no number that is not one."""
-    return {name: value if math.isfinite(value) else None for name, value in scores.items()}
+def _recorded(best: Validation) -> BestValidation:
+    """A validation as a file holds it, which has no number that is not one."""
+    psnr_db, ms_ssim = (value if math.isfinite(value) else None for value in (best.psnr_db, best.ms_ssim))
+    return BestValidation(iteration=best.iteration, psnr_db=psnr_db, ms_ssim=ms_ssim)
 
 
 # What the numbers of a run depend on: an interrupted run of other code is begun anew.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,10 +12,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.io import read_json, replacing, write_json
+from dpedtool.dataset.io import replacing
+from dpedtool.dataset.sidecars.model_info import ModelInfo, Origin
 from dpedtool.training.networks.generators import Architecture, Generator, count_parameters
 
-WEIGHTS, CARD, UNFINISHED = "generator.safetensors", "model.json", "unfinished.safetensors"
+WEIGHTS, UNFINISHED = "generator.safetensors", "unfinished.safetensors"
 _NETWORK = "network"
 
 
@@ -64,26 +64,31 @@ def read_notes(path: Path) -> dict[str, str]:
         return {}
 
 
-def save_model(path: Path, model: Generator, more: Mapping[str, Any]) -> None:
+def save_model(path: Path, model: Generator, origin: Origin) -> None:
     """Write a generator and, beside it, its card.
 
     Parameters
     ----------
     path
-        A folder, for `WEIGHTS` and `CARD` in it; or a file X.safetensors, for it and X.json. The weights' file says
+        A folder, for `WEIGHTS` and model.json in it; or a file X.safetensors, for it and X.json. The weights' file says
         itself which network they are of, so that it can be used alone.
     model
         The network.
-    more
-        What else the card is to say, of any model as little as is known: `training`, how it came about; `trained`,
-        false where it never was, with a `reason`.
+    origin
+        What the card is to say of its weights, as little as is known.
 
     """
     network = model.architecture
     weights, card = model_files(path)
     save_tensors(weights, model.state_dict(), {_NETWORK: json.dumps(network.as_json())})
-    about = {"name": network.name, "parameters": count_parameters(model), "input": "RGB, 0..1, (N, 3, H, W)"}
-    write_json(card, {"network": network.as_json(), **about, **more})
+    info = ModelInfo(
+        name=network.name,
+        parameters=count_parameters(model),
+        input="RGB, 0..1, (N, 3, H, W)",
+        network=network.as_json(),
+        **origin,
+    )
+    info.write(card)
 
 
 def load_model(path: Path) -> Generator:
@@ -146,19 +151,19 @@ def model_files(path: Path) -> tuple[Path, Path]:
     """Return the files of weights and card of a model that is named by its folder or its file of weights."""
     if path.suffix == ".safetensors":
         return path, path.with_suffix(".json")
-    return path / WEIGHTS, path / CARD
+    return path / WEIGHTS, ModelInfo.file_in(path)
 
 
-def load_card(path: Path) -> dict[str, Any]:
+def load_card(path: Path) -> ModelInfo:
     """Read what is known of a model.
 
     Raises
     ------
     DpedtoolError
-        The file is missing or no JSON object.
+        The file is missing, damaged, or of another version.
 
     """
-    return read_json(model_files(path)[1])
+    return ModelInfo.read(model_files(path)[1])
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

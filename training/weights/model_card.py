@@ -16,18 +16,24 @@ from typing import Any
 import yaml
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.io import read_json
 from dpedtool.dataset.licence import front_matter
 from dpedtool.dataset.markdown import Table, facts, plain, table, text
 from dpedtool.dataset.params import TrainParams, describe, load_preset, preset_names
-from dpedtool.training.metrics import PROTOCOLS
+from dpedtool.dataset.sidecars.metrics import (
+    NOT_SCORED,
+    FolderMetrics,
+    FolderScores,
+    Metrics,
+    PatchScores,
+    read_metrics,
+)
+from dpedtool.dataset.sidecars.model_info import ModelInfo, TrainingInfo
 from dpedtool.training.networks.generators import Architecture
 from dpedtool.training.networks.layers import NORM_EPS, reach
 
 INPUT, OUTPUT = "phone", "enhanced"
 """What the tensors in the file are called."""
 _FILES_AND_DEVICES = ("start", "vgg", "device")
-_MEASURES = ("psnr_{}_db", "ms_ssim_{}", "ssim_{}")
 _VERSIONS = {
     "before": "untouched phone image",
     "colour": "one quadratic colour transform of other pairs",
@@ -62,9 +68,9 @@ class ModelCard:
     parameters: int
     sha256: str
     """Of the file of weights that it was made from."""
-    known: Mapping[str, Any]
-    """What `dpedtool.training.weights.checkpoint.load_card` gives; empty where nothing is known."""
-    scores: Mapping[str, Any] | None
+    known: ModelInfo | None
+    """What `dpedtool.training.weights.checkpoint.load_card` gives; None where nothing is known."""
+    scores: Metrics | FolderMetrics | None
     """What `read_scores` gives."""
     licence: str | None
     """What `dpedtool.dataset.licence.check_licence` lets pass."""
@@ -75,7 +81,8 @@ class ModelCard:
 
     def notes(self) -> dict[str, str]:
         """Return what the file is to say of itself."""
-        preset = "imported" if "imported" in self.known else plain(self._training().get("preset", "not known"))
+        known = self.known
+        preset = "imported" if known and known.imported else plain(self._params().get("preset", "not known"))
         return {
             "network": self.architecture.name,
             "preset": preset,
@@ -177,26 +184,31 @@ class ModelCard:
         rows = [("architecture", self.architecture.name), ("parameters", str(self.parameters)), *chosen]
         return [*rows, ("SHA-256 of the weights", self.sha256)]
 
-    def _training(self) -> Mapping[str, Any]:
+    @property
+    def _training(self) -> TrainingInfo | None:
+        return self.known.training if self.known else None
+
+    def _params(self) -> Mapping[str, Any]:
         """The parameters of the training; empty where they are not known."""
-        return _within(_within(self.known, "training"), "params")
+        return self._training.params if self._training else {}
 
     def _origin(self) -> Iterator[str]:
-        if self.known.get("trained") is False:
-            yield f"**Never trained**, since {text(self.known.get('reason', 'nobody did'))}."
-        elif training := _within(self.known, "training"):
-            yield facts([*self._preset(), *_data(training)])
-        elif imported := _within(self.known, "imported"):
-            yield f"Converted by `dpedtool import-weights` from a {text(imported.get('format', 'file'))}:"
-            files = [_as_mapping(file) for file in _as_list(imported.get("files"))]
-            yield table([("file", "SHA-256"), *((_named(file, "name"), _named(file, "sha256")) for file in files)])
+        known = self.known
+        if known and not known.is_trained:
+            yield f"**Never trained**, since {text(known.reason or 'nobody did')}."
+        elif known and known.training:
+            yield facts([*self._preset(), *_data(known.training)])
+        elif known and known.imported:
+            yield f"Converted by `dpedtool import-weights` from a {text(known.imported.format)}:"
+            files = [(text(file.name), text(file.sha256)) for file in known.imported.files]
+            yield table([("file", "SHA-256"), *files])
             yield "What they were trained on is told by those who published them."
         else:
             yield "Nothing is known of it: the weights had no card."
 
     def _preset(self) -> Iterator[tuple[str, str]]:
         """The preset, whose it is, and what was set otherwise; paths are left out."""
-        params = self._training()
+        params = self._params()
         name = params.get("preset")
         if name not in preset_names():
             yield "preset", text(name)
@@ -216,7 +228,7 @@ class ModelCard:
         if self.scores is None:
             yield "Not given."
             return
-        rows = [row for protocol in PROTOCOLS for row in _scored(protocol, _within(self.scores, protocol))]
+        rows = [*_scored("image", self.scores.image), *_scored("batch", self.scores.batch)]
         yield "By `dpedtool evaluate`, on images that were chosen by who exported it:"
         yield table([("protocol", "pairs", "scored", "PSNR", "MS-SSIM", "SSIM"), *rows])
         yield (
@@ -232,11 +244,11 @@ class ModelCard:
                 "None is stated. Weights without a licence may not be passed on, nor built into what is passed on, by "
                 "anybody but the holder of their rights."
             )
-        if _within(self.known, "training").get("start_sha256"):
+        if self._training and self._training.start_sha256:
             yield "The training began with other weights, whose terms hold as well."
 
 
-def read_scores(path: Path, sha256: str) -> Mapping[str, Any]:
+def read_scores(path: Path, sha256: str) -> Metrics | FolderMetrics:
     """Read a `metrics.json` of `dpedtool evaluate`.
 
     Parameters
@@ -252,67 +264,44 @@ def read_scores(path: Path, sha256: str) -> Mapping[str, Any]:
         It is missing, damaged, none of `dpedtool evaluate`, or of other weights.
 
     """
-    scores = read_json(path)
-    if not all(_within(scores, protocol) for protocol in PROTOCOLS):
-        raise DpedtoolError(f"{path} holds no scores: name the metrics.json that `dpedtool evaluate` wrote.")
-    if "weights" in scores and _within(scores, "weights").get("sha256") != sha256:
+    scores = read_metrics(path)
+    if isinstance(scores, FolderMetrics) and (scores.weights is None or scores.weights.sha256 != sha256):
         raise DpedtoolError(f"{path} has the scores of other weights or of none: evaluate those that are exported.")
     return scores
 
 
-def _scored(protocol: str, scores: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+def _scored(protocol: str, scores: PatchScores | FolderScores) -> Iterator[tuple[str, ...]]:
     """A row for each thing that has a score."""
     for name, called in _VERSIONS.items():
-        values = [_number(scores.get(measure.format(name))) for measure in _MEASURES]
-        if not all(map(math.isnan, values)):
-            shown = [_score(value, form) for value, form in zip(values, ("{:.2f} dB", "{:.4f}", "{:.4f}"), strict=True)]
-            yield protocol, _named(scores, "pairs"), called, *shown
+        of = getattr(scores, name, NOT_SCORED)
+        if of != NOT_SCORED:
+            shown = _score(of.psnr_db, "{:.2f} dB"), _score(of.ms_ssim, "{:.4f}"), _score(of.ssim, "{:.4f}")
+            yield protocol, str(scores.pairs), called, *shown
 
 
-def _score(value: float, form: str) -> str:
+def _score(value: float | None, form: str) -> str:
     """A score as text; evaluate writes none where it is infinite, or the protocol does not apply."""
-    return "none" if math.isnan(value) else form.format(value)
+    return "none" if value is None else form.format(value)
 
 
-def _data(training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _data(training: TrainingInfo) -> Iterator[tuple[str, str]]:
     """What a training says of its data, weights and way."""
-    best = _within(training, "best_validation")
-    yield "training patches", _named(training, "patches")
-    yield "validation patches", _named(training, "validation_patches")
-    yield "weights of iteration", _named(best, "iteration")
-    if not math.isnan(psnr := _number(best.get("psnr_db"))):
-        yield "PSNR on validation patches", f"{psnr:.2f} dB"
-    yield "SHA-256 of the data", _named(training, "data_sha256")
-    for key, said in (("start_sha256", "first weights"), ("vgg_sha256", "VGG-19")):
-        if training.get(key):
-            yield f"SHA-256 of the {said}", _named(training, key)
-    yield "precision", _named(training, "precision")
+    best = training.best_validation
+    yield "training patches", str(training.patches)
+    yield "validation patches", str(training.validation_patches)
+    yield "weights of iteration", str(best.iteration)
+    if best.psnr_db is not None:
+        yield "PSNR on validation patches", f"{best.psnr_db:.2f} dB"
+    yield "SHA-256 of the data", text(training.data_sha256)
+    for sha256, said in ((training.start_sha256, "first weights"), (training.vgg_sha256, "VGG-19")):
+        if sha256:
+            yield f"SHA-256 of the {said}", text(sha256)
+    yield "precision", text(training.precision)
 
 
 def _bound(difference: float) -> float:
     """The next power of ten above; what is found to the last digit would depend on the machine."""
     return float(10.0 ** (math.floor(math.log10(max(difference, 1e-8))) + 1))
-
-
-def _within(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    return _as_mapping(data.get(key))
-
-
-def _as_mapping(value: Any) -> Mapping[str, Any]:
-    """What a file says where it should say a section; what else it says is not looked at."""
-    return value if isinstance(value, Mapping) else {}
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _named(data: Mapping[str, Any], key: str) -> str:
-    return text(data.get(key, "not known"))
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else math.nan
 
 
 _TENSOR = "{}: float32, (batch, 3, height, width), RGB, 0..1"

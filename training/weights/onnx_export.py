@@ -19,8 +19,9 @@ import numpy.typing as npt
 import torch
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.io import file_sha256, read_json, replacing, write_text
+from dpedtool.dataset.io import file_sha256, replacing, write_text
 from dpedtool.dataset.licence import check_licence
+from dpedtool.dataset.sidecars.model_info import ModelInfo
 from dpedtool.training.networks.generators import OUTPUT_CENTRE, OUTPUT_SCALE, Generator, count_parameters
 from dpedtool.training.networks.layers import nodes
 from dpedtool.training.weights.checkpoint import load_model, model_files
@@ -210,10 +211,10 @@ class _Graph:
         return name
 
 
-def _known(described: Path, model: Generator) -> dict[str, Any]:
+def _known(described: Path, model: Generator) -> ModelInfo | None:
     """What a model's card says; nothing where it has none, as weights work without."""
-    known = read_json(described) if described.is_file() else {}
-    if known and known.get("network") != model.architecture.as_json():
+    known = ModelInfo.read(described) if described.is_file() else None
+    if known and known.network != model.architecture.as_json():
         raise DpedtoolError(
             f"{described} is the card of another network than {model.architecture.name}, which the weights beside it "
             "are of: remove it, or put the right one there."

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256
+from dpedtool.dataset.sidecars.model_info import ImportedWeights, SourceFile
 from dpedtool.training.networks.generators import NETWORKS, Architecture, Generator
 from dpedtool.training.networks.layers import Convolution, Normalisation, leaves
 from dpedtool.training.weights.checkpoint import model_files, save_model
@@ -151,9 +152,9 @@ def _found(checkpoint: Checkpoint) -> str:
     return ", ".join(named[:_MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _origin(checkpoint: Checkpoint) -> dict[str, Any]:
-    return {
-        "format": "TensorFlow checkpoint V2",
-        "files": [{"name": file.name, "sha256": file_sha256(file)} for file in checkpoint.files],
-        "tensors": list(checkpoint.tensors),
-    }
+def _origin(checkpoint: Checkpoint) -> ImportedWeights:
+    return ImportedWeights(
+        format="TensorFlow checkpoint V2",
+        files=[SourceFile(file.name, file_sha256(file)) for file in checkpoint.files],
+        tensors=list(checkpoint.tensors),
+    )

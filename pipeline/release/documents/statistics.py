@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from dpedtool.dataset.io import read_json
 from dpedtool.dataset.schema import EXCLUDED, SPLITS, Alignment, Frame, Patch, Photo
+from dpedtool.dataset.sidecars.json_objects import plain
+from dpedtool.dataset.sidecars.selection import AlignedPairs, Selection
 from dpedtool.dataset.tables import read_frame
 
 Key = TypeVar("Key", str, tuple[int, ...])
@@ -85,16 +86,16 @@ def _phone(phone: str, folder: Path, placed: pd.DataFrame) -> dict[str, Any]:
     mine = placed[placed["phone"] == phone]
     frames = read_frame(Frame.table_in(folder), Frame, ["pair_id", "phone_width", "phone_height", "windows"])
     windows = read_frame(Patch.table_in(folder), Patch, _OF_PATCHES)
-    chosen = read_json(folder / "selection.json")
+    chosen = Selection.read(Selection.file_in(folder))
     accepted = windows[windows["status"] == "accepted"]
     released = accepted[accepted["pair_id"].isin(mine["pair_id"])]
-    alignment = _alignment(chosen["pairs"]) if "pairs" in chosen else None
+    alignment = _alignment(chosen.pairs) if chosen.pairs else None
     pairs = alignment["pairs"] if alignment else len(frames)
     return {
         "alignment": alignment,
         "photos": {
             "phone": _phone_sizes(frames[frames["pair_id"].isin(mine["pair_id"])]),
-            **({"dslr": chosen["pairs"]["dslr_sizes"]} if alignment else {}),
+            **({"dslr": plain(chosen.pairs.dslr_sizes)} if chosen.pairs else {}),
         },
         "pairs": len(frames),
         "windows": int(frames["windows"].sum()),
@@ -104,15 +105,15 @@ def _phone(phone: str, folder: Path, placed: pd.DataFrame) -> dict[str, Any]:
         "patches_a_pair": round(len(accepted) / pairs, 2) if pairs else None,
         "residual_px": _residuals(released["residual_px"].dropna().to_numpy(float), len(released)),
         "ncc": _quantiles(released["ncc"].dropna().to_numpy(float), 4),
-        "selection": chosen.get("by", {}),
-        "limits": chosen.get("params", {}),
+        "selection": plain(chosen.by),
+        "limits": chosen.params,
         "splits": {split: _extent(mine[mine["split"] == split]) for split in SPLITS},
     }
 
 
-def _alignment(pairs: Mapping[str, Any]) -> dict[str, Any]:
-    counts = {status: pairs[status] for status in Alignment.STATUSES}
-    return {"pairs": pairs["all"], **counts, "reasons": _by_frequency(pairs["reasons"])}
+def _alignment(pairs: AlignedPairs) -> dict[str, Any]:
+    counts = {status: getattr(pairs, status) for status in Alignment.STATUSES}
+    return {"pairs": pairs.all, **counts, "reasons": _by_frequency(pairs.reasons)}
 
 
 def _phone_sizes(frames: pd.DataFrame) -> list[dict[str, int]]:

@@ -23,12 +23,13 @@ import pandas as pd
 
 from dpedtool.dataset.code_digest import code_digest
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.io import digest, replacing, write_json
+from dpedtool.dataset.io import digest, replacing
 from dpedtool.dataset.names import choose_held_out, identifier
 from dpedtool.dataset.params import Params, PatchesParams, SplitParams
 from dpedtool.dataset.progress import track
 from dpedtool.dataset.schema import SPLITS, Frame, Patch, Photo, Sample, columns
 from dpedtool.dataset.shards import ShardWriter
+from dpedtool.dataset.sidecars.imported_patches import ImportedPatches, MeasuredShifts
 from dpedtool.dataset.tables import TableWriter, read_frame
 from dpedtool.pipeline.foreign.dped_layout import BELOW
 from dpedtool.pipeline.foreign.dped_pairs import Couple, Found, PairFolders, find_pairs
@@ -38,8 +39,6 @@ from dpedtool.pipeline.release.importing.measured_pair import judge_pair
 from dpedtool.pipeline.resume import Finished, work_off
 from dpedtool.pipeline.runner import Lost
 
-IMPORTED = "imported.json"
-"""What an import was made with and what it left out, beside the table of patches."""
 MODE = "imported"
 BATCH = 500
 """Pairs that one process works on at a time."""
@@ -118,7 +117,7 @@ def import_layout(
         )
         for phone in phones
     }
-    counts = pd.DataFrame.from_dict({phone: told["patches"] for phone, told in done.items()}, orient="index")
+    counts = pd.DataFrame.from_dict({phone: told.patches for phone, told in done.items()}, orient="index")
     notes = [note for phone, told in done.items() for note in _notes(phone, told)]
     return Imported(counts.reindex(columns=list(SPLITS)), [*notes, *_general_notes(found, out)])
 
@@ -183,7 +182,7 @@ class _Import:
         self._samples = out / "splits" / f"{phone}.parquet"
         self._held_out = _held_out(folders, params.split)
 
-    def run(self, workers: int, scheduler: str | None) -> dict[str, Any]:
+    def run(self, workers: int, scheduler: str | None) -> ImportedPatches:
         """Import, and return what `imported.json` says."""
         batches = {batch.key: batch for folders in self._folders for batch in _batches(folders, self._params.patches)}
         with Finished(self._table, Patch) as finished:
@@ -201,7 +200,7 @@ class _Import:
             self._collect(batches, finished)
             finished.clear()
         told = self._told()
-        write_json(self._table.with_name(IMPORTED), told)
+        told.write(told.file_in(self._table.parent))
         return told
 
     def _collect(self, batches: Mapping[str, Batch], finished: Finished[Patch]) -> None:
@@ -221,23 +220,23 @@ class _Import:
         known = {spec.name: getattr(row, spec.name) for spec in columns(Sample) if spec.name != "split"}
         return Sample(**known, split="validation" if row.patch_id in self._held_out else split)
 
-    def _told(self) -> dict[str, Any]:
+    def _told(self) -> ImportedPatches:
         """Count what the tables hold."""
         rows = read_frame(self._table, Patch, ["status", "reason", "detail", "residual_px"])
         accepted, rejected = rows[rows["status"] == "accepted"], rows[rows["status"] == "rejected"]
         splits = Counter(read_frame(self._samples, Sample, ["split"])["split"])
         measured = accepted["residual_px"].dropna()
         params = _telling(self._params.patches)
-        return {
-            "patches": {name: splits[name] for name in SPLITS},
-            "held_out": len(self._held_out),
-            "rejected": dict(Counter(rejected["reason"])),
-            "first_rejected": next(iter(rejected["detail"]), ""),
-            "stored_as_png": int((accepted["detail"] != "").sum()),
-            "residual_px": {"measured": len(measured), **_quantiles(measured.to_numpy())},
-            "params": params,
-            "params_sha256": digest(params),
-        }
+        return ImportedPatches(
+            patches={name: splits[name] for name in SPLITS},
+            held_out=len(self._held_out),
+            rejected=dict(Counter(rejected["reason"])),
+            first_rejected=next(iter(rejected["detail"]), ""),
+            stored_as_png=int((accepted["detail"] != "").sum()),
+            residual_px=_shifts(measured.to_numpy()),
+            params=params,
+            params_sha256=digest(params),
+        )
 
 
 def _batches(folders: PairFolders, params: PatchesParams) -> Iterator[Batch]:
@@ -298,35 +297,35 @@ def _check_out(out: Path, phones: Sequence[str]) -> None:
         raise DpedtoolError("A phone is called photos, as a table of the split is: give its folder another name.")
 
 
-def _quantiles(values: Any) -> dict[str, float | None]:
-    names = {"median": 50, "p90": 90, "p95": 95}
-    return {name: round(float(np.percentile(values, q)), 6) if len(values) else None for name, q in names.items()}
+def _shifts(values: Any) -> MeasuredShifts:
+    quantiles = {"median": 50, "p90": 90, "p95": 95}
+    found = {name: round(float(np.percentile(values, q)), 6) if len(values) else None for name, q in quantiles.items()}
+    return MeasuredShifts(measured=len(values), **found)
 
 
-def _notes(phone: str, told: Mapping[str, Any]) -> list[str]:
+def _notes(phone: str, told: ImportedPatches) -> list[str]:
     """What is to be said of one phone."""
-    kept, notes = sum(told["patches"].values()), []
-    if left_out := sum(told["rejected"].values()):
-        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(told["rejected"].items()))
+    kept, notes = sum(told.patches.values()), []
+    if left_out := sum(told.rejected.values()):
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(told.rejected.items()))
         notes.append(
-            f"{phone}: {left_out} of {left_out + kept} pairs are left out ({reasons}), the first: "
-            f"{told['first_rejected']}"
+            f"{phone}: {left_out} of {left_out + kept} pairs are left out ({reasons}), the first: {told.first_rejected}"
         )
-    if told["stored_as_png"]:
+    if told.stored_as_png:
         notes.append(
-            f"{phone}: {told['stored_as_png']} pairs have a file that is stored anew, as PNG, pixel for pixel; the "
+            f"{phone}: {told.stored_as_png} pairs have a file that is stored anew, as PNG, pixel for pixel; the "
             "column detail says which."
         )
-    if told["held_out"]:
+    if told.held_out:
         notes.append(
-            f"{phone}: nothing is marked for validation, so {told['held_out']} of the training pairs are held out for "
+            f"{phone}: nothing is marked for validation, so {told.held_out} of the training pairs are held out for "
             "it, by digest (split.validation, split.seed); the same scene may be on both sides."
         )
-    if told["residual_px"]["measured"]:
-        found = told["residual_px"]
+    found = told.residual_px
+    if found.measured:
         notes.append(
-            f"{phone}: the shift between the two images could be measured on {found['measured']} of {kept} pairs: "
-            f"median {found['median']:.2f} px, 90th percentile {found['p90']:.2f} px; dx and dy tell of all, to a px."
+            f"{phone}: the shift between the two images could be measured on {found.measured} of {kept} pairs: "
+            f"median {found.median:.2f} px, 90th percentile {found.p90:.2f} px; dx and dy tell of all, to a px."
         )
     return notes
 

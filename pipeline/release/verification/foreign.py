@@ -13,10 +13,10 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
+from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.pipeline.foreign.dped_layout import Batch, Layout, ReadBatch, layout_of, survey
 from dpedtool.pipeline.release.privacy.scan import scan
 from dpedtool.pipeline.runner import Lost, run
-from dpedtool.pipeline.split.verification import Verdict
 
 Size = tuple[int, int]
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")

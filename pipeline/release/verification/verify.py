@@ -13,6 +13,7 @@ from typing import Any
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import LayoutName, ReleaseParams
 from dpedtool.dataset.progress import track
+from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.pipeline.release.chunks import Chunk
 from dpedtool.pipeline.release.columns import PAIRS, PATCHES
 from dpedtool.pipeline.release.description import (
@@ -39,7 +40,6 @@ from dpedtool.pipeline.release.verification.provenance import (
 )
 from dpedtool.pipeline.release.verification.statement import Statement, check_documents, read_statement
 from dpedtool.pipeline.runner import Lost, run, warm_up
-from dpedtool.pipeline.split.verification import Verdict
 
 FILES_A_BATCH = 500
 _TOPMOST = frozenset({CARD, LICENCE, CITATION, CROISSANT, STATISTICS, RELEASE, PATCHES, PAIRS})

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dpedtool.dataset.sidecars.selection import Selection
 from dpedtool.pipeline.report.overview.written import as_written
-from dpedtool.pipeline.report.results import SELECTION, PhoneRun, Run
+from dpedtool.pipeline.report.results import PhoneRun, Run
 
 MOST_BINS = 30
 LEFT_OUT, LEFT_OUT_NCC = 0.01, 0.05
@@ -216,6 +217,6 @@ def _common_limit(run: Run, name: str) -> float | None:
     limits = set()
     for phone in run.phones:
         if phone.selection:
-            with as_written(phone.file(SELECTION)):
-                limits.add(phone.selection["params"][name])
+            with as_written(phone.file(Selection.FILE)):
+                limits.add(phone.selection.params[name])
     return limits.pop() if len(limits) == 1 else None

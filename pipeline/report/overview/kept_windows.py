@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
 from dpedtool.dataset.schema import Patch
+from dpedtool.dataset.sidecars.selection import Bin, Selection
 from dpedtool.pipeline.report.overview.photos_and_pairs import Reason, reasons
 from dpedtool.pipeline.report.overview.published import YIELDS, PublishedYield
 from dpedtool.pipeline.report.overview.written import as_written
-from dpedtool.pipeline.report.results import SELECTION, PhoneRun, Run
+from dpedtool.pipeline.report.results import PhoneRun, Run
 
 
 @dataclass(frozen=True)
@@ -23,18 +24,6 @@ class WindowCounts:
     windows: int
     accepted: int
     rejected: int
-
-
-@dataclass(frozen=True)
-class Bin:
-    """Windows whose measure lies from `low` to below `high`, and the share 0..1 of them that was kept."""
-
-    low: float
-    high: float
-    windows: int
-    accepted: int
-    share: float | None
-    """None without windows."""
 
 
 @dataclass(frozen=True)
@@ -97,20 +86,11 @@ def windows(run: Run) -> Windows:
     )
 
 
-def _told(phone: PhoneRun, name: str) -> Mapping[str, Any]:
-    """A part of selection.json; empty where there is none."""
-    if phone.selection is None:
-        return {}
-    with as_written(phone.file(SELECTION)):
-        return dict(phone.selection[name])
-
-
 def _counts(phone: PhoneRun) -> WindowCounts | None:
     if phone.selection is None:
         return _counted(phone)
-    with as_written(phone.file(SELECTION)):
-        found, accepted = phone.selection["windows"], phone.selection["accepted"]
-        return WindowCounts(found, accepted, found - accepted)
+    found, accepted = phone.selection.windows, phone.selection.accepted
+    return WindowCounts(found, accepted, found - accepted)
 
 
 def _counted(phone: PhoneRun) -> WindowCounts | None:
@@ -124,7 +104,7 @@ def _counted(phone: PhoneRun) -> WindowCounts | None:
 
 def _rejected(phone: PhoneRun) -> Mapping[str, int]:
     if phone.selection is not None:
-        return _told(phone, "rejected")
+        return phone.selection.rejected
     rows = phone.windows(["reason"])
     return {} if rows is None else Counter(rows["reason"].tolist())
 
@@ -132,11 +112,8 @@ def _rejected(phone: PhoneRun) -> Mapping[str, int]:
 def _shares(phones: Iterable[PhoneRun]) -> dict[str, dict[str, list[Bin]]]:
     shares: dict[str, dict[str, list[Bin]]] = {}
     for phone in phones:
-        for measure, bins in _told(phone, "by").items():
-            with as_written(phone.file(SELECTION)):
-                shares.setdefault(measure, {})[phone.name] = [
-                    Bin(item["from"], item["to"], item["windows"], item["accepted"], item["share"]) for item in bins
-                ]
+        for measure, bins in phone.selection.by.items() if phone.selection else ():
+            shares.setdefault(measure, {})[phone.name] = bins
     return shares
 
 
@@ -156,7 +133,7 @@ def _yield(phone: PhoneRun, counts: WindowCounts | None) -> Yield | None:
     return Yield(
         pairs=len(rows),
         aligned=aligned,
-        patch_px=_side(phone),
+        patch_px=_side(phone.selection, phone.file(Selection.FILE)),
         megapixels=megapixels,
         windows_a_pair=_ratio(counts.windows, len(rows)),
         patches_a_pair=patches_a_pair,
@@ -169,6 +146,6 @@ def _ratio(part: float, whole: float | None) -> float | None:
     return part / whole if whole else None
 
 
-def _side(phone: PhoneRun) -> int:
-    with as_written(phone.file(SELECTION)):
-        return int(_told(phone, "params")["size_px"])
+def _side(selection: Selection, path: Path) -> int:
+    with as_written(path):
+        return int(selection.params["size_px"])

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dpedtool.dataset.schema import Alignment, Pair, Row
-from dpedtool.pipeline.report.overview.written import as_written
-from dpedtool.pipeline.report.results import SYNCHRONISATION, PhoneRun, Run
+from dpedtool.dataset.sidecars.synchronisation import Clocks, Ties, TimeSteps
+from dpedtool.pipeline.report.results import PhoneRun, Run
 
 
 @dataclass(frozen=True)
@@ -58,32 +58,13 @@ class Photos:
     """Pairs by what told that they belong together, as column matched_by of the table of pairs says."""
 
 
-@dataclass(frozen=True)
-class Left:
-    """What the fit of the clocks leaves of the pairs' times, in seconds."""
+@dataclass(frozen=True, kw_only=True)
+class Clock(Clocks):
+    """The clocks of one phone and the DSLR, as synchronisation.json says, and the times that this follows from."""
 
-    median: float
-    p95: float
-    max: float
-
-
-@dataclass(frozen=True)
-class Clock:
-    """The clocks of one phone and the DSLR, as synchronisation.json says; offsets are DSLR minus phone."""
-
-    offset_start_s: float
-    offset_end_s: float
-    drift_s_per_day: float | None
-    """None for fewer than ten pairs."""
-    drift_standard_error_s_per_day: float | None
-    pieces: int
-    """Between them a clock was set anew."""
-    stray_pairs: int
-    """Pairs that lie in none of these."""
-    error_s: Left
-    ties: dict[str, int]
+    ties: Ties
     """Pairs that had other candidates by time, by what settled them."""
-    exif_resolution_s: dict[str, float | None]
+    exif_resolution_s: TimeSteps
     """Step of the times in the photos, by camera: phone, dslr."""
     pair_hours: list[float]
     """When each pair was taken, in hours since the session's first: on the DSLR's clock."""
@@ -179,12 +160,16 @@ def _photos(phone: PhoneRun) -> Photos | None:
     told = phone.synchronisation
     if told is None:
         return None
-    with as_written(phone.file(SYNCHRONISATION)):
-        shots, unpaired = told["shots"], sum(told["unpaired"].values())
-        by_phone, by_dslr = _lone_photos(phone.pairs or ())
-        return Photos(
-            shots["phone"], shots["dslr"], told["paired"], unpaired, by_phone, by_dslr, dict(told["matched_by"])
-        )
+    by_phone, by_dslr = _lone_photos(phone.pairs or ())
+    return Photos(
+        told.shots.phone,
+        told.shots.dslr,
+        told.paired,
+        sum(told.unpaired.values()),
+        by_phone,
+        by_dslr,
+        told.matched_by,
+    )
 
 
 def _lone_photos(rows: Iterable[Pair]) -> tuple[int, int]:
@@ -196,8 +181,7 @@ def _lone_photos(rows: Iterable[Pair]) -> tuple[int, int]:
 
 
 def _unpaired(phone: PhoneRun) -> Mapping[str, int]:
-    counts: Mapping[str, int] = phone.synchronisation["unpaired"] if phone.synchronisation else {}
-    return counts
+    return phone.synchronisation.unpaired if phone.synchronisation else {}
 
 
 def _cameras(run: Run, photos: Mapping[str, Photos | None]) -> list[Camera]:
@@ -223,30 +207,16 @@ def _sizes(phones: Iterable[PhoneRun], side: str = "phone") -> list[PhotoSize]:
 
 def _clock(phone: PhoneRun, first: datetime | None) -> Clock | None:
     told = phone.synchronisation
-    if told is None or first is None:
+    if told is None or told.clock is None or first is None:
         return None
-    with as_written(phone.file(SYNCHRONISATION)):
-        if told["clock"] is None:
-            return None
-        timed = sorted((dslr, dslr - phone_time) for dslr, phone_time in _times(phone))
-        return Clock(
-            **{name: told["clock"][name] for name in _CLOCK},
-            error_s=Left(**told["clock"]["error_s"]),
-            ties=dict(told["ties"]),
-            exif_resolution_s=dict(told["exif_resolution_s"]),
-            pair_hours=[round((time - first).total_seconds() / 3600, 6) for time, _ in timed],
-            pair_offset_s=[round(offset.total_seconds(), 6) for _, offset in timed],
-        )
-
-
-_CLOCK = (
-    "offset_start_s",
-    "offset_end_s",
-    "drift_s_per_day",
-    "drift_standard_error_s_per_day",
-    "pieces",
-    "stray_pairs",
-)
+    timed = sorted((dslr, dslr - phone_time) for dslr, phone_time in _times(phone))
+    return Clock(
+        **vars(told.clock),
+        ties=told.ties,
+        exif_resolution_s=told.exif_resolution_s,
+        pair_hours=[round((time - first).total_seconds() / 3600, 6) for time, _ in timed],
+        pair_offset_s=[round(offset.total_seconds(), 6) for _, offset in timed],
+    )
 
 
 def _times(phone: PhoneRun) -> list[tuple[datetime, datetime]]:

@@ -12,8 +12,8 @@ from typing import Any
 from dpedtool.dataset.params import FILES, STRICT, Params, describe
 from dpedtool.dataset.places import as_place, is_url
 from dpedtool.dataset.schema import Timing
-from dpedtool.pipeline.report.overview.written import as_written
-from dpedtool.pipeline.report.results import CARD, SELECTION, STAGES, PhoneRun, Run
+from dpedtool.dataset.sidecars.command_record import CommandRecord
+from dpedtool.pipeline.report.results import STAGES, PhoneRun, Run
 
 SECTIONS = ("captures", *STAGES)
 """Sections of the parameters that made what the report shows; dvc.yaml has the same, so that it is made anew."""
@@ -95,7 +95,7 @@ def process(run: Run) -> Process:
         A file is damaged, or of another version.
 
     """
-    records = [_record(run, name, record) for name, record in sorted(run.records.items(), key=_in_order)]
+    records = [_record(name, record) for name, record in sorted(run.records.items(), key=_in_order)]
     versions = _versions(run)
     return Process(
         records=records,
@@ -121,33 +121,26 @@ def _in_order(item: tuple[str, Any]) -> tuple[int, str]:
     return (_ORDER.index(stage) if stage in _ORDER else len(_ORDER), item[0])
 
 
-def _record(run: Run, name: str, record: Mapping[str, Any]) -> Record:
+def _record(name: str, record: CommandRecord) -> Record:
     stage, _, phone = name.partition(".")
-    with as_written(run.record_file(name)):
-        numbers = {key: record[key] for key in ("wall_s", "cpu_s", "memory_mb", "processors")}
-        for number in numbers.values():
-            if number is not None:
-                number + 0
-        return Record(
-            stage=stage,
-            phone=phone,
-            command=_as_text(record["command"]),
-            **numbers,
-            finished=str(record["finished"]),
-            platform=str(record["platform"]),
-        )
-
-
-def _as_text(command: Any) -> str:
-    return command if isinstance(command, str) else " ".join(map(str, command))
+    return Record(
+        stage=stage,
+        phone=phone,
+        command=record.command,
+        wall_s=record.wall_s,
+        cpu_s=record.cpu_s,
+        memory_mb=record.memory_mb,
+        processors=record.processors,
+        finished=record.finished,
+        platform=record.platform,
+    )
 
 
 def _versions(run: Run) -> list[Version]:
     found: dict[tuple[str, str], list[str]] = {}
     for name, record in sorted(run.records.items(), key=_in_order):
-        with as_written(run.record_file(name)):
-            for package, version in record["versions"].items():
-                found.setdefault((str(package), str(version)), []).append(name)
+        for package, version in record.versions.items():
+            found.setdefault((package, version), []).append(name)
     return [Version(*key, used_by) for key, used_by in sorted(found.items())]
 
 
@@ -200,15 +193,12 @@ def _of_patches(phone: PhoneRun, params: Params) -> Iterator[Difference]:
     if phone.selection is not None:
         # With the limits of the mode in place of null, as the stage records them.
         now = describe(params.patches) | {name: params.patches.limit(name) for name in STRICT}
-        with as_written(phone.file(SELECTION)):
-            yield from _differing("patches", phone.name, phone.selection["params"], now)
+        yield from _differing("patches", phone.name, phone.selection.params, now)
 
 
 def _of_training(phone: PhoneRun, params: Params) -> Iterator[Difference]:
-    if phone.card is not None and "training" in phone.card:
-        with as_written(phone.file(CARD)):
-            recorded = phone.card["training"]["params"]
-            yield from _differing("train", phone.name, recorded, describe(params.train))
+    if phone.card and phone.card.training:
+        yield from _differing("train", phone.name, phone.card.training.params, describe(params.train))
 
 
 def _differing(section: str, phone: str, recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:

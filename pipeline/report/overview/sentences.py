@@ -148,7 +148,7 @@ def _clock(name: str, clock: Clock) -> Iterator[Sentence]:
         yield Sentence(
             "warn", f"At other clock offsets than the rest of {name}'s: {counted(clock.stray_pairs, 'pair')}."
         )
-    if by_order := clock.ties["by_order"]:
+    if by_order := clock.ties.by_order:
         yield Sentence(
             "plain", f"Told from others by the order of the shots alone: {counted(by_order, 'pair')} of {name}."
         )

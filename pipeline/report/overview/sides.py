@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from dpedtool.dataset.schema import EXCLUDED, SPLITS, Photo
 from dpedtool.pipeline.report.overview.photos_and_pairs import Reason, reasons
-from dpedtool.pipeline.report.overview.written import as_written
 from dpedtool.pipeline.report.results import Run
 from dpedtool.pipeline.split.verification import is_current
 
@@ -130,13 +128,7 @@ def _samples(table: pd.DataFrame | None) -> dict[str, int] | None:
 
 
 def _proof(run: Run) -> Proof | None:
-    verdict: dict[str, Any] | None = run.verdict
+    verdict = run.verdict
     if verdict is None:
         return None
-    with as_written(run.verdict_file):
-        return Proof(
-            is_current(run.verdict_file.parent, verdict),
-            bool(verdict["is_proof"]),
-            list(verdict["said"]),
-            list(verdict["faults"]),
-        )
+    return Proof(is_current(run.splits, verdict), verdict.is_proof, verdict.said, verdict.faults)

@@ -140,7 +140,7 @@ def test_photos_that_do_not_fit_into_the_memory_end_it_in_a_sentence(
 
 
 def test_without_weights_the_phone_alone_is_scored(folder: Path) -> None:
-    found = compared(folder, None).as_json()
+    found = compared(folder, None).metrics().as_json()
     assert found["weights"] is None
     for protocol in ("image", "batch"):
         assert found[protocol]["psnr_before_db"] is not None
@@ -149,7 +149,7 @@ def test_without_weights_the_phone_alone_is_scored(folder: Path) -> None:
 
 
 def test_the_weights_are_named_with_their_digest(folder: Path, weights: Path) -> None:
-    found = compared(folder, weights).as_json()
+    found = compared(folder, weights).metrics().as_json()
     assert found["weights"] == {
         "file": str(weights),
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
@@ -167,7 +167,7 @@ def test_where_sizes_differ_within_a_batch_that_protocol_has_a_reason(
 ) -> None:
     write(tmp_path, texture, [(24, 20), (20, 24), (24, 20)])
     comparison = compared(tmp_path, weights)
-    found = comparison.as_json()
+    found = comparison.metrics().as_json()
     assert found["image"]["pairs"] == 3
     assert found["image"]["psnr_after_db"] is not None
     assert "reason" not in found["image"]
@@ -190,11 +190,11 @@ def test_sizes_may_differ_between_batches(tmp_path: Path, texture: Any) -> None:
 def test_equal_images_are_counted_and_no_infinity_is_written(tmp_path: Path, texture: Any) -> None:
     write(tmp_path, texture, [(16, 16)] * 2)
     (tmp_path / "phone" / "2.png").write_bytes((tmp_path / "dslr" / "2.png").read_bytes())
-    found = compared(tmp_path, None).as_json()["image"]
+    found = compared(tmp_path, None).metrics().as_json()["image"]
     assert found["infinite_psnr_before"] == 1
     assert found["psnr_before_db"] < 60
     (tmp_path / "phone" / "1.png").write_bytes((tmp_path / "dslr" / "1.png").read_bytes())
-    found = compared(tmp_path, None).as_json()["image"]
+    found = compared(tmp_path, None).metrics().as_json()["image"]
     assert (found["infinite_psnr_before"], found["psnr_before_db"], found["ssim_before"]) == (2, None, 1)
 
 
@@ -208,7 +208,7 @@ def test_a_colour_transform_of_the_pairs_that_are_not_listed_is_scored(
     transform = fit(FolderPairs(*sides, [str(number) for number in range(1, 54) if number not in (3, 50)]))
     batch = FolderPairs(*sides, ["50", "3"]).read([0, 1])
     comparison = compared(folder, weights, ["50", "3"])
-    found = comparison.as_json()
+    found = comparison.metrics().as_json()
     for protocol in PROTOCOLS:
         expected = score(transform.apply(batch.phone), batch.dslr, protocol)
         assert agree(comparison.scores(protocol)["colour"], expected)
@@ -245,14 +245,14 @@ def test_without_pairs_to_fit_to_the_reason_is_said(tmp_path: Path, texture: Any
     for names in (None, ["2", "1"]):
         comparison = compared(tmp_path, None, names)
         assert comparison.scores("image")["colour"] is None
-        assert comparison.as_json()["colour_transform"] == {"pairs": 0, "reason": reason}
+        assert comparison.metrics().as_json()["colour_transform"] == {"pairs": 0, "reason": reason}
         assert f"\ncolour: not scored, since {reason}\n" in comparison.as_text()
 
 
 def test_a_damaged_pair_that_is_not_listed_costs_the_transform_alone(tmp_path: Path, texture: Any) -> None:
     write(tmp_path, texture, [(24, 24)] * 2)
     (tmp_path / "phone" / "2.png").write_text("no image")
-    found = compared(tmp_path, None, ["1"]).as_json()
+    found = compared(tmp_path, None, ["1"]).metrics().as_json()
     assert "cannot be fitted to: " in found["colour_transform"]["reason"]
     assert "2.png" in found["colour_transform"]["reason"]
     assert found["image"]["psnr_colour_db"] is None
@@ -299,12 +299,12 @@ def test_missing_weights_of_lpips_are_named(folder: Path) -> None:
 
 def test_the_command_prints_one_json_object_and_nothing_else(folder: Path, weights: Path) -> None:
     done = run("--weights", weights, *folders(folder), "--json", "-S", "evaluate.device=cpu")
-    assert json.loads(done.stdout) == compared(folder, weights).as_json()
+    assert json.loads(done.stdout) == compared(folder, weights).metrics().as_json()
 
 
 def test_the_command_prints_a_table(folder: Path, weights: Path) -> None:
     lines = run("--weights", weights, *folders(folder)).stdout.splitlines()
-    found = compared(folder, weights).as_json()
+    found = compared(folder, weights).metrics().as_json()
     assert lines[0] == f"53 pairs of {folder / 'phone'} and {folder / 'dslr'}"
     assert found["weights"]["sha256"] in lines[1]
     assert lines[2].startswith("colour: not scored, since every pair is scored")

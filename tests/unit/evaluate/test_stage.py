@@ -19,12 +19,13 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import EvaluateParams
 from dpedtool.dataset.photos.files import load_photo
 from dpedtool.dataset.schema import Sample, Score
+from dpedtool.dataset.sidecars.metrics import NOT_SCORED, Metrics, PatchScores, VersionScores
 from dpedtool.dataset.tables import read_rows, write_rows
 from dpedtool.training.data import PatchPairs
 from dpedtool.training.evaluate.colour_transform import fit, fit_each_photo
 from dpedtool.training.evaluate.stage import VERSIONS, Evaluation, evaluate
 from dpedtool.training.inference import enhance_patches
-from dpedtool.training.metrics import Scores, figures, ms_ssim_each, psnr_each, score
+from dpedtool.training.metrics import Scores, ms_ssim_each, psnr_each, score
 from dpedtool.training.networks.generators import Architecture
 from dpedtool.training.networks.initialisation import initialise
 from dpedtool.training.weights.checkpoint import load_model, save_model
@@ -256,10 +257,9 @@ def test_without_test_patches_every_file_is_written_and_says_so(
     assert "no test patches" in evaluation.sentence()
     assert read_rows(tmp_path / "out" / "scores.parquet", Score) == []
     assert (load_photo(tmp_path / "out" / "before_after.png") == 255).all()
-    written = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    nothing = figures(dict.fromkeys(VERSIONS))
-    nothing |= {f"infinite_psnr_{version}": 0 for version in VERSIONS if version != "colour"}
-    assert written["image"] == written["batch"] == {"pairs": 0, **nothing}
+    written = Metrics.read(tmp_path / "out" / "metrics.json")
+    nothing = dict.fromkeys(VERSIONS, VersionScores(None, None, None, 0)) | {"colour": NOT_SCORED}
+    assert written.image == written.batch == PatchScores(pairs=0, **nothing)
 
 
 def test_an_untrained_network_is_called_so(tmp_path: Path, table: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from dpedtool.dataset.io import digest
+from dpedtool.dataset.sidecars.selection import AlignedPairs
 from dpedtool.pipeline.patches.selection import summary
 
 
@@ -23,22 +25,23 @@ def test_the_summary_counts_kept_and_all_by_bins() -> None:
         }
     )
     frames = pd.DataFrame({"pair_id": ["a", "b"], "phone_width": [400, 50], "phone_height": [200, 50]})
-    told = summary(patches, frames)
-    assert (told["pairs"], told["windows"], told["accepted"], told["rejected"]) == (1, 2, 1, {"low_ncc": 1})
+    told = summary(patches, frames, [], {"size_px": 100})
+    assert (told.windows, told.accepted, told.rejected) == (2, 1, {"low_ncc": 1})
+    assert (told.params, told.params_sha256) == ({"size_px": 100}, digest({"size_px": 100}))
 
     def counts(name: str) -> list[tuple[int, int]]:
-        return [(one["windows"], one["accepted"]) for one in told["by"][name]]
+        return [(one.windows, one.accepted) for one in told.by[name]]
 
     assert counts("brightness") == [(1, 0), (1, 1), (0, 0), (0, 0), (0, 0)]
     assert counts("texture")[0] == (1, 0)
     assert sum(windows for windows, _ in counts("texture")) == 2
     # Middles at (50, 50) and (200, 100): three quarters of the way to the left rim, and none.
     assert counts("place") == [(1, 1), (0, 0), (0, 0), (1, 0)]
-    assert [one["share"] for one in told["by"]["place"]] == [1.0, None, None, 0.0]
+    assert [one.share for one in told.by["place"]] == [1.0, None, None, 0.0]
 
 
 def test_the_summary_of_nothing_says_so() -> None:
     none = pd.DataFrame(columns=["pair_id", "status", "reason", "x", "y", "size", "dslr_brightness", "dslr_contrast"])
-    told = summary(none, pd.DataFrame(columns=["pair_id", "phone_width", "phone_height"]))
-    assert (told["pairs"], told["windows"], told["accepted"]) == (0, 0, 0)
-    assert {one["share"] for bins in told["by"].values() for one in bins} == {None}
+    told = summary(none, pd.DataFrame(columns=["pair_id", "phone_width", "phone_height"]), [], {})
+    assert (told.windows, told.accepted, told.pairs) == (0, 0, AlignedPairs(0, 0, 0, 0, {}, []))
+    assert {one.share for bins in told.by.values() for one in bins} == {None}

@@ -12,11 +12,12 @@ import pytest
 import webdataset
 
 import dpedtool.pipeline.patches.stage
-from dpedtool.dataset.io import digest, read_json
+from dpedtool.dataset.io import digest
 from dpedtool.dataset.params import AlignParams, PatchesParams
 from dpedtool.dataset.photos.files import decode_photo, load_photo
 from dpedtool.dataset.schema import Alignment, Frame, Pair, Patch
 from dpedtool.dataset.shards import Extent, read_extent
+from dpedtool.dataset.sidecars.selection import Selection
 from dpedtool.dataset.tables import read_rows
 from dpedtool.pipeline.align.stage import align
 from dpedtool.pipeline.geometry.aligned import crop_box, cut, map_points, mask, mask_columns, transform
@@ -179,13 +180,13 @@ def test_frames_hold_one_row_a_pair_with_the_scene_in_small(out: Path, alignment
 
 
 def test_the_summary_counts_what_the_table_holds(out: Path) -> None:
-    rows, told = rows_in(out), read_json(out / "selection.json")
+    rows, told = rows_in(out), Selection.read(out / "selection.json")
     accepted = sum(row.status == "accepted" for row in rows)
-    assert (told["windows"], told["accepted"]) == (len(rows), accepted)
-    assert sum(told["rejected"].values()) == len(rows) - accepted
-    for bins in told["by"].values():
-        assert (sum(one["windows"] for one in bins), sum(one["accepted"] for one in bins)) == (len(rows), accepted)
-    assert told["params_sha256"] == digest(told["params"])
+    assert (told.windows, told.accepted) == (len(rows), accepted)
+    assert sum(told.rejected.values()) == len(rows) - accepted
+    for bins in told.by.values():
+        assert (sum(one.windows for one in bins), sum(one.accepted for one in bins)) == (len(rows), accepted)
+    assert told.params_sha256 == digest(told.params)
 
 
 def test_shards_hold_as_many_patches_as_asked_and_a_tar_reader_finds_them(out: Path) -> None:

@@ -12,6 +12,7 @@ from dpedtool.dataset.code_digest import FOLDER, imported
 ROOTS = ("dataset", "pipeline", "training")
 ORDER = (
     "dataset",
+    "dataset.sidecars",
     "dataset.photos",
     "training.networks",
     "training",

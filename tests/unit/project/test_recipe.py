@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from dpedtool.dataset.code_digest import closure
+from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.pipeline.report.overview.process import SECTIONS
 from dpedtool.pipeline.report.results import STAGES as RUN_STAGES
-from dpedtool.pipeline.split.verification import VERDICT
 
 ROOT = Path(__file__).parents[3]
 RECORDS = "results/records"
@@ -98,7 +98,7 @@ def test_the_report_alone_depends_on_records() -> None:
 
 
 def test_the_proof_is_kept_beside_the_split() -> None:
-    assert shlex.split(stages()["split"]["cmd"][-1])[-2:] == ["--verdict", f"results/splits/{VERDICT}"]
+    assert shlex.split(stages()["split"]["cmd"][-1])[-2:] == ["--verdict", f"results/splits/{Verdict.FILE}"]
 
 
 def test_the_report_is_made_anew_when_a_parameter_that_it_shows_changes() -> None:

@@ -20,13 +20,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image as PillowImage
 from release_rig import patch_images
-from split_rig import SIZE_PX, frame, picture, write_patches
+from split_rig import SIZE_PX, frame, picture, selection, write_patches
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.io import file_sha256, read_json, write_json
+from dpedtool.dataset.io import file_sha256, read_json
 from dpedtool.dataset.params import ReleaseParams, SplitParams
 from dpedtool.dataset.photos.files import decode_image, decode_photo
 from dpedtool.dataset.schema import Photo
+from dpedtool.dataset.sidecars.selection import AlignedPairs, PhotoSize
 from dpedtool.dataset.tables import read_rows
 from dpedtool.pipeline.release import build, room
 from dpedtool.pipeline.release.build import build_release
@@ -55,14 +56,12 @@ def write_split(folder: Path, phones: tuple[str, ...] = ("a", "b")) -> Path:
         frames = [frame(scene, phone, phone_path=photos / f"{scene}.jpg") for scene in SCENES]
         frames = [replace(one, phone_sha256=photo(one.phone_path, one.scene_id)) for one in frames]
         tables[phone] = write_patches(folder / "patches", phone, frames, images)
-        write_json(folder / "patches" / phone / "selection.json", selection())
+        SELECTION.write(folder / "patches" / phone / "selection.json")
     split(tables, folder / "splits", SplitParams(test=0.3, validation=0.2))
     return folder / "splits"
 
 
-def selection() -> dict[str, Any]:
-    pairs = {"all": 9, "aligned": 8, "rejected": 1, "failed": 0, "reasons": {"parallax": 1}}
-    return {"pairs": {**pairs, "dslr_sizes": [{"width": 900, "height": 600, "photos": 8}]}}
+SELECTION = selection(pairs=AlignedPairs(9, 8, 1, 0, {"parallax": 1}, [PhotoSize(900, 600, 8)]))
 
 
 def photo(path: Path, scene: str) -> str:
@@ -165,7 +164,7 @@ def test_patches_that_were_cut_as_jpeg_are_taken_over_as_they_are(tmp_path: Path
         return next(made), next(made)
 
     table = write_patches(tmp_path / "patches", "a", [frame("s01")], jpegs)
-    write_json(table.parent / "selection.json", selection())
+    SELECTION.write(table.parent / "selection.json")
     split({"a": table}, tmp_path / "splits", SplitParams(test=0, validation=0))
     build_release(tmp_path / "splits", tmp_path / "release", PARAMS)
     (first, *_) = pq.read_table(tmp_path / "release" / PATCHES).to_pylist()
@@ -283,7 +282,7 @@ def test_private_data_in_a_patch_ends_the_build(tmp_path: Path) -> None:
         return phone, dslr[:2] + b"\xff\xfe\x00\x0ahello xy" + dslr[2:]
 
     table = write_patches(tmp_path / "patches", "a", [frame("s01")], with_comment)
-    write_json(table.parent / "selection.json", selection())
+    SELECTION.write(table.parent / "selection.json")
     split({"a": table}, tmp_path / "splits", SplitParams(test=0, validation=0))
     with pytest.raises(DpedtoolError, match="Nothing is released"):
         build_release(tmp_path / "splits", tmp_path / "release", replace(PARAMS, layouts=("webdataset",)))
@@ -442,7 +441,7 @@ def test_photos_that_become_png_may_take_several_times_as_much(tmp_path: Path) -
 
 def test_names_that_tell_a_day_are_said(tmp_path: Path) -> None:
     table = write_patches(tmp_path / "patches", "a", [frame("PXL_20230511_142231"), frame("s02")], images)
-    write_json(table.parent / "selection.json", selection())
+    SELECTION.write(table.parent / "selection.json")
     split({"a": table}, tmp_path / "splits", SplitParams(test=0, validation=0))
     built = build_release(tmp_path / "splits", tmp_path / "release", PARAMS)
     assert built.notes[0].startswith("1 name of a photo tells when it was taken, such as PXL_20230511_142231.jpg. ")

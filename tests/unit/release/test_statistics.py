@@ -19,6 +19,10 @@ from dpedtool.pipeline.release.documents.card import card
 from dpedtool.pipeline.release.documents.statistics import figures
 
 SELECTION = {
+    "windows": 10,
+    "accepted": 6,
+    "rejected": {"low_ncc": 4},
+    "params_sha256": "s",
     "pairs": {
         "all": 5,
         "aligned": 4,
@@ -28,7 +32,7 @@ SELECTION = {
         "dslr_sizes": [{"width": 900, "height": 600, "photos": 4}],
     },
     "params": {"mode": "strict"},
-    "by": {"brightness": [{"from": 0, "to": 50, "windows": 4, "accepted": 1}]},
+    "by": {"brightness": [{"from": 0, "to": 50, "windows": 4, "accepted": 1, "share": 0.25}]},
 }
 
 
@@ -95,7 +99,7 @@ def test_alignments_may_be_unknown_and_the_figures_are_json(tables: Path) -> Non
 
 def test_a_phone_without_patches_has_figures(tmp_path: Path) -> None:
     write_patches(tmp_path, "a", [])
-    write_json(tmp_path / "a" / "selection.json", {})
+    write_json(tmp_path / "a" / "selection.json", SELECTION | {"pairs": None})
     write_rows(Photo.table_in(tmp_path / "splits"), Photo, [])
     found = figures(tmp_path / "splits", {"a": tmp_path / "a"})
     assert found["phones"]["a"]["residual_px"] == {

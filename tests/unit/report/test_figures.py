@@ -14,6 +14,7 @@ import pytest
 from report_rig import (
     alignment,
     card,
+    imported,
     pair,
     photo,
     record,
@@ -22,6 +23,7 @@ from report_rig import (
     scores,
     selection,
     synchronisation,
+    untrained,
     whole_run,
     window,
     write_alignments,
@@ -315,13 +317,12 @@ def test_a_run_in_which_all_was_rejected_says_so(tmp_path: Path) -> None:
     write_alignments(run, [alignment(name, status="rejected", reason="wrong_pair") for name in ("one", "two")])
     write_windows(run, [], selection(0, 0, {}))
     write_splits(run, [], [])
-    untrained = {"name": "dped_resnet_12_16", "parameters": 31251, "trained": False, "reason": "nothing is there"}
     none = {
         key.format(version): None
         for version in ("before", "colour", "oracle", "after")
         for key in ("psnr_{}_db", "ms_ssim_{}", "ssim_{}")
     }
-    write_network(run, untrained, scores(0, **none))
+    write_network(run, untrained(reason="nothing is there"), scores(0, **none))
     sentences = said(run)
     assert sentences[0] == "No pair of a was aligned: 2 wrong pair."
     assert "a: Not trained, since nothing is there." in sentences
@@ -411,7 +412,7 @@ def imported_run(root: Path) -> Run:
     rows = [window(number, x=None, y=None, ncc=0.9 + number / 100, residual_px=number / 10) for number in range(4)]
     rows.append(window(4, "unreadable_photo", x=None, y=None))
     write_rows(Patch.table_in(run.results / "patches/a"), Patch, rows)
-    write_json(run.results / "patches/a/imported.json", {"rejected": {"unreadable_photo": 1}})
+    write_json(run.results / "patches/a/imported.json", imported(rejected={"unreadable_photo": 1}))
     sides = ("train", "train", "validation", "test")
     write_rows(run.results / "splits/a.parquet", Sample, [sample(*each) for each in enumerate(sides)])
     return run

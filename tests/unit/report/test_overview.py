@@ -14,6 +14,7 @@ from report_rig import (
     HOSTILE,
     alignment,
     card,
+    imported,
     pair,
     record,
     render_part,
@@ -227,7 +228,6 @@ def test_simulated_photos_are_called_so(run: Run) -> None:
 
 CARDS: list[dict[str, Any]] = [
     {"name": HOSTILE},
-    {"parameters": HOSTILE},
     {"trained": False, "reason": f"`{HOSTILE}`"},
 ]
 
@@ -298,7 +298,7 @@ def test_cards_of_stages_that_have_not_run_say_so(tmp_path: Path) -> None:
 def test_an_imported_set_is_said_to_be_one(tmp_path: Path) -> None:
     run = run_of(tmp_path)
     write_rows(Patch.table_in(run.results / "patches/a"), Patch, [window(0, x=None, y=None, ncc=0.95)])
-    write_json(run.results / "patches/a/imported.json", {"rejected": {}})
+    write_json(run.results / "patches/a/imported.json", imported())
     write_rows(run.results / "splits/a.parquet", Sample, [sample(0, "train")])
     text = rendered(run)
     assert cards(text)[:4] == [

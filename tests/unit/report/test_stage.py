@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from report_rig import imported
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
 from dpedtool.dataset.io import write_json
@@ -249,7 +250,8 @@ def test_imported_patches_are_said_to_have_no_photos(results: Path, params: Para
     for stage in ("pair", "align", "train", "evaluate"):
         shutil.rmtree(results / LEFT_BY[stage])
     (results / "splits/photos.parquet").unlink()
-    (results / "patches/phone/selection.json").rename(results / "patches/phone/imported.json")
+    (results / "patches/phone/selection.json").unlink()
+    write_json(results / "patches/phone/imported.json", imported())
     text = page(results, params)
     assert "There are no pairs: imported patches have no photos." in text
     assert page(results, params) == text

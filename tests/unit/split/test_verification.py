@@ -161,7 +161,7 @@ def test_patches_that_were_cut_anew_since_are_found(tmp_path: Path, out: Path) -
 
 
 def test_a_verdict_names_the_tables_that_it_is_on(out: Path) -> None:
-    tables = verify_split(out).as_json(out)["tables"]
+    tables = verify_split(out).tables
     assert tables == {name: file_sha256(out / name) for name in ("photos.parquet", "a.parquet", "b.parquet")} | {
         "test_photos.csv": file_sha256(out / "test_photos.csv")
     }
@@ -179,15 +179,14 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_verdict_is_current_until_a_table_changes(out: Path, name: str) -> None:
-    verdict = verify_split(out).as_json(out)
+    verdict = verify_split(out).seen_from(out)
     assert is_current(out, verdict)
     CHANGES[name](out)
     assert not is_current(out, verdict)
 
 
 def test_a_verdict_on_no_tables_is_never_current(tmp_path: Path) -> None:
-    assert not is_current(tmp_path, Verdict([], [], is_proof=False).as_json(tmp_path))
-    assert not is_current(tmp_path, {})
+    assert not is_current(tmp_path, Verdict([], [], is_proof=False))
 
 
 def test_a_new_split_removes_the_verdict_on_the_old_one(tmp_path: Path, out: Path) -> None:
@@ -199,8 +198,8 @@ def test_a_new_split_removes_the_verdict_on_the_old_one(tmp_path: Path, out: Pat
 def test_the_lines_of_a_verdict_name_files_as_seen_from_its_folder(tmp_path: Path, out: Path) -> None:
     change_samples(out, lambda row: replace(row, phone_offset=10**9))
     (out / "test_photos.csv").unlink()
-    shard, *_, listed = verify_split(out).as_json(out)["faults"]
+    shard, *_, listed = verify_split(out).seen_from(out).faults
     assert shard.startswith("../a/patches-00000.tar ends before")
     assert listed.startswith("test_photos.csv is missing")
-    here = Verdict([f"a/x and b{tmp_path}/x are {tmp_path}/x."], [], is_proof=False).as_json(tmp_path)
-    assert here["faults"] == [f"a/x and b{tmp_path}/x are x."]
+    here = Verdict([f"a/x and b{tmp_path}/x are {tmp_path}/x."], [], is_proof=False).seen_from(tmp_path)
+    assert here.faults == [f"a/x and b{tmp_path}/x are x."]

@@ -17,13 +17,14 @@ import torch
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
 from dpedtool.dataset.params import TrainParams
+from dpedtool.dataset.sidecars.history import HISTORY
+from dpedtool.dataset.sidecars.model_info import ModelInfo
 from dpedtool.training.networks.generators import Architecture
 from dpedtool.training.train import distributed
 from dpedtool.training.train.distributed import Processes
-from dpedtool.training.train.history import HISTORY
 from dpedtool.training.train.sources import from_table
 from dpedtool.training.train.stage import train
-from dpedtool.training.weights.checkpoint import CARD, UNFINISHED, WEIGHTS, load_tensors
+from dpedtool.training.weights.checkpoint import UNFINISHED, WEIGHTS, load_tensors
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -94,7 +95,7 @@ def test_two_processes_train_what_one_does_with_the_joint_batch(
     said = done.stdout.splitlines()
     assert len(said) == len(FORMS), done.stderr
     assert said[FORMS.index(form)] == outcome.sentence()
-    assert sorted(path.name for path in (folder / form).iterdir()) == sorted([WEIGHTS, CARD, HISTORY])
+    assert sorted(path.name for path in (folder / form).iterdir()) == sorted([WEIGHTS, ModelInfo.FILE, HISTORY])
     one, two = (load_tensors(place / WEIGHTS) for place in (tmp_path, folder / form))
     # A norm takes its mean off again, so that these biases have no gradient but rounding, which Adam takes at its word.
     without_effect = {"blocks.0.conv1.bias", "blocks.0.conv2.bias"}

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.training.train.history import HISTORY, Log, history_csv
+from dpedtool.dataset.sidecars.history import HISTORY, history_csv
+from dpedtool.training.train.history import Log
 
 
 def read(text: str) -> list[dict[str, float]]:

@@ -21,18 +21,18 @@ import dpedtool.training.train.stage
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
 from dpedtool.dataset.io import file_sha256, lock_folder
 from dpedtool.dataset.params import TrainParams, load_params
+from dpedtool.dataset.sidecars.history import HISTORY
+from dpedtool.dataset.sidecars.model_info import BestValidation, ModelInfo
 from dpedtool.training.data import Batch, PatchPairs
 from dpedtool.training.inference import choose_device, enhance_patches
 from dpedtool.training.metrics import psnr_each
 from dpedtool.training.networks.generators import Architecture
 from dpedtool.training.networks.initialisation import initialise
-from dpedtool.training.train.history import HISTORY
 from dpedtool.training.train.loader import Loader, Step
 from dpedtool.training.train.loop import Run, Validation
 from dpedtool.training.train.sources import from_table
 from dpedtool.training.train.stage import NO_PATCHES, Outcome
 from dpedtool.training.weights.checkpoint import (
-    CARD,
     UNFINISHED,
     WEIGHTS,
     load_card,
@@ -90,17 +90,17 @@ def interrupt_at(patched: pytest.MonkeyPatch, steps: int) -> None:
 
 def test_a_run_writes_model_card_and_history(tmp_path: Path, table: Path) -> None:
     best = train(table, tmp_path, PARAMS).best
-    assert sorted(files(tmp_path)) == sorted([WEIGHTS, CARD, HISTORY])
+    assert sorted(files(tmp_path)) == sorted([WEIGHTS, ModelInfo.FILE, HISTORY])
     rows = history(tmp_path)
     assert [row["iteration"] for row in rows] == [2, 4, 6]
     assert best.psnr_db == max(row["validation_psnr_db"] for row in rows)
     card = load_card(tmp_path)
-    assert card["trained"] is True
-    assert card["network"] == {"network": "resnet", "channels": 4, "blocks": 1, "norm": "instance"}
-    assert card["training"]["patches"] == 5
-    assert card["training"]["params"]["learning_rate"] == 2e-3
-    assert card["training"]["best_validation"]["iteration"] == best.iteration
-    assert card["parameters"] == sum(value.numel() for value in load_tensors(tmp_path / WEIGHTS).values())
+    assert card.trained is True
+    assert card.network == {"network": "resnet", "channels": 4, "blocks": 1, "norm": "instance"}
+    assert card.training.patches == 5
+    assert card.training.params["learning_rate"] == 2e-3
+    assert card.training.best_validation.iteration == best.iteration
+    assert card.parameters == sum(value.numel() for value in load_tensors(tmp_path / WEIGHTS).values())
 
 
 def test_training_brings_the_phones_patches_nearer_to_the_dslrs(tmp_path: Path, table: Path) -> None:
@@ -187,7 +187,7 @@ def test_an_interrupted_run_in_another_precision_is_no_start(
     train(table, tmp_path / "halted", auto)
     train(table, tmp_path / "whole", auto)
     assert files(tmp_path / "halted") == files(tmp_path / "whole")
-    assert load_card(tmp_path / "whole")["training"]["precision"] == "float32"
+    assert load_card(tmp_path / "whole").training.precision == "float32"
 
 
 def test_a_damaged_unfinished_run_is_begun_anew(tmp_path: Path, table: Path) -> None:
@@ -230,11 +230,9 @@ def test_without_validation_patches_the_last_weights_are_kept(tmp_path: Path, ma
     assert outcome.sentence() == "Kept the weights after 6 of 6 iterations: not validated."
     assert best.iteration == PARAMS.iterations
     assert math.isnan(best.psnr_db)
-    assert load_card(tmp_path / "out")["training"]["best_validation"] == {
-        "iteration": PARAMS.iterations,
-        "psnr_db": None,
-        "ms_ssim": None,
-    }
+    assert load_card(tmp_path / "out").training.best_validation == BestValidation(
+        iteration=PARAMS.iterations, psnr_db=None, ms_ssim=None
+    )
     longer = train(table, tmp_path / "again", replace(PARAMS, validate_every=6)).best
     assert longer.iteration == PARAMS.iterations
     assert files(tmp_path / "out")[WEIGHTS] == files(tmp_path / "again")[WEIGHTS]
@@ -276,11 +274,11 @@ def test_without_training_patches_an_untrained_network_is_kept_and_says_so(
     (tmp_path / "out" / UNFINISHED).write_bytes(b"of an earlier run")
     outcome = train(table, tmp_path / "out", PARAMS)
     assert outcome.sentence().startswith("Not trained, since there are no training patches")
-    assert sorted(files(tmp_path / "out")) == sorted([WEIGHTS, CARD, HISTORY])
+    assert sorted(files(tmp_path / "out")) == sorted([WEIGHTS, ModelInfo.FILE, HISTORY])
     card = load_card(tmp_path / "out")
-    assert card["trained"] is False
-    assert card["reason"] == NO_PATCHES
-    assert "training" not in card
+    assert card.trained is False
+    assert card.reason == NO_PATCHES
+    assert card.training is None
     assert (tmp_path / "out" / HISTORY).read_text().startswith("iteration,validation_psnr_db,")
     assert history(tmp_path / "out") == []
     photo = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(0))
@@ -375,7 +373,7 @@ def test_a_run_starts_from_the_weights_it_is_given(
     kept, given = load_tensors(tmp_path / "out" / WEIGHTS), load_tensors(start)
     assert kept.keys() == given.keys()
     assert all(torch.equal(kept[name], given[name]) for name in given)
-    assert load_card(tmp_path / "out")["training"]["start_sha256"] == file_sha256(start)
+    assert load_card(tmp_path / "out").training.start_sha256 == file_sha256(start)
 
 
 @pytest.mark.parametrize(
@@ -396,7 +394,7 @@ def test_a_start_of_another_network_says_what_to_set(
 def test_an_srcnn_starts_from_one_whatever_its_unused_channels(tmp_path: Path, table: Path) -> None:
     start = start_file(tmp_path, Architecture("srcnn"))
     train(table, tmp_path / "out", replace(PARAMS, iterations=1, network="srcnn", channels=7, start=str(start)))
-    assert load_card(tmp_path / "out")["name"] == "dped_srcnn"
+    assert load_card(tmp_path / "out").name == "dped_srcnn"
 
 
 def test_other_weights_in_the_same_file_are_another_run(
@@ -516,7 +514,7 @@ def test_two_runs_do_not_write_to_one_folder(tmp_path: Path, table: Path) -> Non
     os.close(lock)
     (tmp_path / ".x.dpedtool-part").write_bytes(b"of a killed run")
     train(table, tmp_path, PARAMS)
-    assert sorted(files(tmp_path)) == sorted([WEIGHTS, CARD, HISTORY])
+    assert sorted(files(tmp_path)) == sorted([WEIGHTS, ModelInfo.FILE, HISTORY])
 
 
 def test_bfloat16_trains_weights_that_stay_float32(tmp_path: Path, table: Path) -> None:
@@ -544,7 +542,7 @@ def test_the_content_loss_is_among_the_losses(tmp_path: Path, table: Path, monke
     (tmp_path / "vgg").write_bytes(b"weights")
     train(table, tmp_path / "out", replace(PARAMS, content_weight=1.0, vgg=str(tmp_path / "vgg")))
     assert history(tmp_path / "out")[0]["train_content"] > 0
-    assert load_card(tmp_path / "out")["training"]["vgg_sha256"] == file_sha256(tmp_path / "vgg")
+    assert load_card(tmp_path / "out").training.vgg_sha256 == file_sha256(tmp_path / "vgg")
 
 
 def test_what_is_trained_already_is_left_as_it_is(tmp_path: Path, table: Path) -> None:

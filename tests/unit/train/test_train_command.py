@@ -41,8 +41,8 @@ def test_the_help_names_every_preset_with_its_source() -> None:
 def test_two_folders_are_trained_on(folders: tuple[Path, Path], tmp_path: Path) -> None:
     done = train("--phone", folders[0], "--dslr", folders[1], "-o", tmp_path / "out", "-S", "train.held_out=0.25")
     assert (done.exit_code, done.stdout.count("Kept the weights after")) == (0, 1), done.output
-    training = load_card(tmp_path / "out")["training"]
-    assert (training["patches"], training["validation_patches"]) == (3, 1)
+    training = load_card(tmp_path / "out").training
+    assert (training.patches, training.validation_patches) == (3, 1)
 
 
 def test_a_table_is_trained_on_and_names_choose_among_folders(
@@ -55,8 +55,8 @@ def test_a_table_is_trained_on_and_names_choose_among_folders(
     (tmp_path / "names.txt").write_text("1.png\n3.png\n")
     sides = "--phone", folders[0], "--dslr", folders[1]
     assert train(*sides, "--names", tmp_path / "names.txt", "-o", tmp_path / "names").exit_code == 0
-    training = load_card(tmp_path / "names")["training"]
-    assert (training["patches"], training["validation_patches"]) == (1, 1)
+    training = load_card(tmp_path / "names").training
+    assert (training.patches, training.validation_patches) == (1, 1)
 
 
 @pytest.mark.parametrize("words", [[], ["x", "--phone", "y", "--dslr", "z"], ["--phone", "y"], ["x", "--names", "n"]])

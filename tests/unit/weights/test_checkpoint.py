@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.sidecars.model_info import ImportedWeights, ModelInfo
 from dpedtool.training.networks.generators import Architecture, Generator
 from dpedtool.training.networks.initialisation import initialise
 from dpedtool.training.weights.checkpoint import (
-    CARD,
     WEIGHTS,
     load_card,
     load_model,
@@ -46,16 +46,22 @@ def test_a_model_comes_back_ready_to_evaluate(tmp_path: Path) -> None:
     assert not loaded.training
     images = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     assert torch.equal(loaded(images), model.eval()(images))
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([WEIGHTS, CARD])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([WEIGHTS, ModelInfo.FILE])
 
 
 def test_the_card_names_the_network_and_holds_what_else_is_known(tmp_path: Path) -> None:
-    save_model(tmp_path, generator(), {"training": {"patches": 7}})
+    save_model(
+        tmp_path, generator(), {"trained": True, "imported": ImportedWeights(format="odd", files=[], tensors=[])}
+    )
     card = load_card(tmp_path)
-    assert card["network"] == {"network": "resnet", "channels": 4, "blocks": 1, "norm": "instance"}
-    assert card["name"] == "dped_resnet_6_4"
-    assert card["parameters"] == sum(value.numel() for value in load_tensors(tmp_path / WEIGHTS).values())
-    assert card["training"] == {"patches": 7}
+    assert card.network == {"network": "resnet", "channels": 4, "blocks": 1, "norm": "instance"}
+    assert card.name == "dped_resnet_6_4"
+    assert card.parameters == sum(value.numel() for value in load_tensors(tmp_path / WEIGHTS).values())
+    assert card.imported == ImportedWeights(format="odd", files=[], tensors=[])
+    assert card.is_trained
+    assert json.loads((tmp_path / ModelInfo.FILE).read_text()).keys() == {
+        *("name", "parameters", "input", "network", "trained", "imported")
+    }
 
 
 @pytest.mark.parametrize("architecture", [Architecture("srcnn"), Architecture(channels=4, blocks=2, norm="batch")])
@@ -142,9 +148,9 @@ def test_weights_that_do_not_say_of_what_are_refused(tmp_path: Path) -> None:
     assert "does not say which network" in refused(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", "\udcff"])
+@pytest.mark.parametrize("text", ["", "{", "[1]", "\udcff", "{}", '{"name": 3}'])
 def test_what_is_no_card_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / CARD).write_bytes(text.encode("utf-8", "surrogateescape"))
+    (tmp_path / ModelInfo.FILE).write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(DpedtoolError, match=r"model\.json"):
         load_card(tmp_path)
 

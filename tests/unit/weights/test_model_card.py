@@ -15,34 +15,78 @@ import yaml
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import TrainParams, describe
+from dpedtool.dataset.sidecars.metrics import (
+    NOT_SCORED,
+    FittedPairs,
+    FolderMetrics,
+    FolderScores,
+    Metrics,
+    PatchScores,
+    ScoredWeights,
+    VersionScores,
+)
+from dpedtool.dataset.sidecars.model_info import (
+    BestValidation,
+    ImportedWeights,
+    ModelInfo,
+    Origin,
+    SourceFile,
+    TrainingInfo,
+)
 from dpedtool.training.networks.generators import Architecture
 from dpedtool.training.weights.checkpoint import load_model, save_model
 from dpedtool.training.weights.model_card import ModelCard, read_scores
 from dpedtool.training.weights.onnx_export import export
 
 SHA256 = "ab" * 32
-SCORES = {
-    "image": {"pairs": 3, "psnr_before_db": 17.123, "ms_ssim_before": 0.81, "ssim_before": 0.7}
-    | {"psnr_after_db": None, "ms_ssim_after": 1.0, "ssim_after": 1.0, "psnr_colour_db": None},
-    "batch": {"pairs": 3, "psnr_before_db": 15.0, "ms_ssim_before": 0.82, "ssim_before": 0.7},
+SCORES: dict[str, dict[str, VersionScores]] = {
+    "image": {
+        "before": VersionScores(17.123, 0.81, 0.7, 0),
+        "colour": NOT_SCORED,
+        "after": VersionScores(None, 1.0, 1.0, 3),
+    },
+    "batch": {"before": VersionScores(15.0, 0.82, 0.7, 0), "colour": NOT_SCORED, "after": NOT_SCORED},
 }
+OF_PATCHES = Metrics(
+    **{protocol: PatchScores(pairs=3, oracle=NOT_SCORED, **versions) for protocol, versions in SCORES.items()}
+)
 
 
-def training(**params: Any) -> dict[str, Any]:
+def of_folders(weights: str | None) -> FolderMetrics:
+    """Scores of two folders, by weights of this digest."""
+    return FolderMetrics(
+        phone="phone",
+        dslr="dslr",
+        pairs=3,
+        weights=ScoredWeights("net.safetensors", weights, "dped_resnet_12_64") if weights else None,
+        colour_transform=FittedPairs(0, "there are no others"),
+        **{protocol: FolderScores(pairs=3, **versions) for protocol, versions in SCORES.items()},
+    )
+
+
+def training(start_sha256: str | None = None, **params: Any) -> TrainingInfo:
     """What `dpedtool.training.train.stage` leaves in a card."""
-    return {
-        "params": {**describe(TrainParams()), **params},
-        "patches": 1200,
-        "validation_patches": 70,
-        "data_sha256": "cd" * 32,
-        "start_sha256": None,
-        "vgg_sha256": None,
-        "best_validation": {"iteration": 900, "psnr_db": 24.567, "ms_ssim": 0.9},
-        "precision": "float32",
-    }
+    return TrainingInfo(
+        key="k",
+        params={**describe(TrainParams()), **params},
+        patches=1200,
+        validation_patches=70,
+        data_sha256="cd" * 32,
+        start_sha256=start_sha256,
+        vgg_sha256=None,
+        best_validation=BestValidation(iteration=900, psnr_db=24.567, ms_ssim=0.9),
+        precision="float32",
+        torch="2.6.0",
+    )
 
 
-def card(known: dict[str, Any] | None = None, **fields: Any) -> ModelCard:
+def imported(name: str, sha256: str = SHA256, **fields: Any) -> ImportedWeights:
+    """What `dpedtool import-weights` leaves in a card."""
+    usual: dict[str, Any] = {"format": "TensorFlow checkpoint V2", "tensors": []}
+    return ImportedWeights(files=[SourceFile(name, sha256)], **usual | fields)
+
+
+def card(known: Origin | None = None, **fields: Any) -> ModelCard:
     usual: dict[str, Any] = {
         "file": "net.onnx",
         "architecture": Architecture(),
@@ -54,7 +98,8 @@ def card(known: dict[str, Any] | None = None, **fields: Any) -> ModelCard:
         "opset": 9,
         "difference": 2.4e-7,
     }
-    return ModelCard(known=known or {}, **{**usual, **fields})
+    info = None if known is None else ModelInfo(name="net", parameters=401475, input="RGB", network={}, **known)
+    return ModelCard(known=info, **{**usual, **fields})
 
 
 def head(text: str) -> dict[str, Any]:
@@ -71,7 +116,10 @@ def row(text: str, name: str) -> str:
 
 
 def test_a_training_is_told_by_preset_data_and_what_was_set_otherwise() -> None:
-    known = {"trained": True, "training": training(batch=4, start="/home/someone/first.safetensors", device="cuda")}
+    known: Origin = {
+        "trained": True,
+        "training": training(batch=4, start="/home/someone/first.safetensors", device="cuda"),
+    }
     text = card(known).as_markdown()
     assert row(text, "preset") == "fidelity"
     assert row(text, "set otherwise") == "batch 4"
@@ -83,14 +131,13 @@ def test_a_training_is_told_by_preset_data_and_what_was_set_otherwise() -> None:
 
 
 def test_weights_that_were_gone_on_with_name_the_first_ones() -> None:
-    known = {"training": {**training(), "start_sha256": "ef" * 32}}
-    text = card(known, licence="MIT").as_markdown()
+    text = card({"training": training("ef" * 32)}, licence="MIT").as_markdown()
     assert row(text, "SHA-256 of the first weights") == "ef" * 32
     assert "whose terms hold as well" in text
 
 
 def test_imported_weights_are_told_by_their_files() -> None:
-    known = {"imported": {"format": "TensorFlow checkpoint V2", "files": [{"name": "iphone.index", "sha256": SHA256}]}}
+    known: Origin = {"imported": imported("iphone.index")}
     text = card(known).as_markdown()
     assert row(text, "iphone.index") == SHA256
     assert card(known).notes()["preset"] == "imported"
@@ -99,22 +146,21 @@ def test_imported_weights_are_told_by_their_files() -> None:
 @pytest.mark.parametrize(
     ("known", "said"),
     [
+        (None, "Nothing is known of it"),
         ({}, "Nothing is known of it"),
         (
             {"trained": False, "reason": "there are no training patches"},
             "**Never trained**, since there are no training",
         ),
-        ({"training": "odd", "imported": ["odd"]}, "Nothing is known of it"),
-        ({"training": {"params": {"preset": "mine"}}}, "| preset | mine |"),
-        ({"imported": {"files": ["odd"]}}, "| not known | not known |"),
+        ({"training": training(preset="mine")}, "| preset | mine |"),
     ],
 )
-def test_what_is_not_known_is_not_made_up(known: dict[str, Any], said: str) -> None:
+def test_what_is_not_known_is_not_made_up(known: Origin | None, said: str) -> None:
     assert said in card(known).as_markdown()
 
 
 def test_scores_stand_in_a_table_of_both_protocols() -> None:
-    text = card(scores=SCORES).as_markdown()
+    text = card(scores=OF_PATCHES).as_markdown()
     rows = [line for line in text.splitlines() if re.match(r"\| (image|batch) \|", line)]
     assert rows == [
         "| image | 3 | untouched phone image | 17.12 dB | 0.8100 | 0.7000 |",
@@ -165,7 +211,7 @@ def test_tiles_overlap_by_all_that_an_output_depends_on(architecture: Architectu
 
 def test_names_from_data_are_text() -> None:
     odd = "a|b`c`<script>[x](y)\n# head\n---\n*"
-    known = {"imported": {"format": odd, "files": [{"name": odd, "sha256": "\ud800\x1b[0m"}]}}
+    known: Origin = {"imported": imported(odd, "\ud800\x1b[0m", format=odd)}
     text = card(known, file=f"{odd}.onnx").as_markdown()
     text.encode()
     lines = text.splitlines()
@@ -173,7 +219,7 @@ def test_names_from_data_are_text() -> None:
     assert lines.count("---") == 2
     assert "<script>" not in "\n".join(line for line in lines if "InferenceSession" not in line)
     assert [line.count(" | ") for line in lines if "script" in line and line.startswith("| ")] == [1]
-    card({"training": {"params": {"preset": odd + "\ud800"}}}).notes()["preset"].encode()
+    card({"training": training(preset=odd + "\ud800")}).notes()["preset"].encode()
 
 
 @pytest.mark.parametrize("scores", [{}, {"image": {}}, {"image": 1, "batch": 2}])
@@ -183,17 +229,17 @@ def test_other_json_is_no_scores(tmp_path: Path, scores: dict[str, Any]) -> None
         read_scores(tmp_path / "metrics.json", SHA256)
 
 
-@pytest.mark.parametrize("weights", [None, {"sha256": "00" * 32}])
-def test_scores_of_other_weights_are_refused(tmp_path: Path, weights: dict[str, str] | None) -> None:
-    (tmp_path / "metrics.json").write_text(json.dumps({**SCORES, "weights": weights}))
+@pytest.mark.parametrize("weights", [None, "00" * 32])
+def test_scores_of_other_weights_are_refused(tmp_path: Path, weights: str | None) -> None:
+    of_folders(weights).write(tmp_path / "metrics.json")
     with pytest.raises(DpedtoolError, match="scores of other weights"):
         read_scores(tmp_path / "metrics.json", SHA256)
 
 
 def test_scores_of_these_weights_and_of_a_table_are_taken(tmp_path: Path) -> None:
-    for more in ({}, {"weights": {"sha256": SHA256}}):
-        (tmp_path / "metrics.json").write_text(json.dumps({**SCORES, **more}))
-        assert read_scores(tmp_path / "metrics.json", SHA256)["image"] == SCORES["image"]
+    for scores in (OF_PATCHES, of_folders(SHA256)):
+        scores.write(tmp_path / "metrics.json")
+        assert read_scores(tmp_path / "metrics.json", SHA256) == scores
 
 
 def test_the_six_lines_of_the_card_enhance_a_photo(

@@ -15,6 +15,7 @@ from tensorflow_writer import data_file, index_file, write_checkpoint
 from torch import Tensor
 
 from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.sidecars.model_info import SourceFile
 from dpedtool.pipeline.cli import main
 from dpedtool.training.networks.generators import Architecture, Generator
 from dpedtool.training.weights.checkpoint import load_card, load_model
@@ -142,13 +143,13 @@ def test_a_checkpoint_becomes_a_file_of_weights_and_its_card(tmp_path: Path) -> 
     images = torch.rand(1, 3, 20, 20, generator=torch.Generator().manual_seed(0))
     assert torch.equal(loaded(images), imported.generator(images))
     card = load_card(imported.weights)
-    assert card["trained"] is True
-    assert card["name"] == "dped_resnet_6_4"
+    assert card.trained is True
+    assert card.name == "dped_resnet_6_4"
     files = [index_file(tmp_path / "net"), *(data_file(tmp_path / "net", shard, 2) for shard in (0, 1))]
-    assert card["imported"]["files"] == [
-        {"name": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()} for file in files
+    assert card.imported.files == [
+        SourceFile(file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files
     ]
-    assert card["imported"]["tensors"] == sorted(resnet())
+    assert card.imported.tensors == sorted(resnet())
 
 
 @pytest.mark.parametrize("name", ["net", "net.index", "net.data-00000-of-00001"])

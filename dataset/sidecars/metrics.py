@@ -1,0 +1,155 @@
+"""metrics.json: mean scores of a network and of what it is held against, by protocol, as `dvc metrics` shows them.
+
+Of the protocol `image` each pair has a value, of `batch` each 50 pairs have one, as in DPED's tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.io import read_json
+from dpedtool.dataset.sidecars.json_objects import WHERE_KNOWN, JsonObject, Sidecar
+
+
+@dataclass(frozen=True)
+class VersionScores(JsonObject):
+    """Mean scores of one version of the images; None where it is no number, or nothing was scored."""
+
+    psnr_db: float | None
+    ms_ssim: float | None
+    """0..1; 1 for identical images."""
+    ssim: float | None
+    """-1..1; 1 for identical images."""
+    infinite_psnr: int | None
+    """Pairs, or batches, without any difference, left out of `psnr_db`."""
+    lpips: float | None = field(default=None, metadata=WHERE_KNOWN)
+    """None where it was not asked for."""
+
+
+NOT_SCORED = VersionScores(None, None, None, None)
+_VERSIONS = ("before", "colour", "oracle", "after")
+_KEYS = {
+    "psnr_db": "psnr_{}_db",
+    "ms_ssim": "ms_ssim_{}",
+    "ssim": "ssim_{}",
+    "infinite_psnr": "infinite_psnr_{}",
+    "lpips": "lpips_{}",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtocolScores(JsonObject):
+    """Mean scores under one protocol. In the file the keys of a version's scores have its name: `psnr_before_db`."""
+
+    pairs: int
+    """How many were scored."""
+    before: VersionScores
+    """Of the untouched phone images."""
+    colour: VersionScores
+    """Of these after one colour transform, fitted to other pairs."""
+    after: VersionScores
+    """Of the network."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all scores, ready for JSON: the pairs, the versions one after the other, the reason, LPIPS."""
+        nested = super().as_json()
+        versions = {name: nested.pop(name) for name in _VERSIONS if name in nested}
+        pairs = {"pairs": nested.pop("pairs")}
+        lpips = {_KEYS["lpips"].format(name): of.pop("lpips") for name, of in versions.items() if "lpips" in of}
+        flat = {_KEYS[score].format(name): value for name, of in versions.items() for score, value in of.items()}
+        return pairs | flat | nested | lpips
+
+    @classmethod
+    def from_json(cls, data: Any, place: str = "") -> Self:
+        """Return the scores that `as_json` gave; ValueError where one is missing or is none."""
+        if not isinstance(data, Mapping):
+            return super().from_json(data, place)
+        versions = {
+            name: {score: data[key.format(name)] for score, key in _KEYS.items() if key.format(name) in data}
+            for name in _VERSIONS
+        }
+        return super().from_json({**data, **versions}, place)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchScores(ProtocolScores):
+    """Of test patches."""
+
+    oracle: VersionScores
+    """Of the untouched phone patches after a colour transform that was fitted to the very photo they are of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderScores(ProtocolScores):
+    """Of the images of two folders."""
+
+    reason: str | None = field(default=None, metadata=WHERE_KNOWN)
+    """Why the protocol does not apply to them, as a sentence; None where it does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics(Sidecar):
+    """Scores of the test patches of one phone."""
+
+    FILE: ClassVar[str] = "metrics.json"
+
+    image: PatchScores
+    batch: PatchScores
+
+
+@dataclass(frozen=True)
+class ScoredWeights(JsonObject):
+    """Which network was scored."""
+
+    file: str
+    sha256: str
+    """Hex."""
+    network: str
+    """Name of its architecture."""
+
+
+@dataclass(frozen=True)
+class FittedPairs(JsonObject):
+    """What the colour transform was fitted to."""
+
+    pairs: int
+    reason: str | None = field(default=None, metadata=WHERE_KNOWN)
+    """Why there is no transform, a subordinate clause; None where there is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderMetrics(Sidecar):
+    """Scores of two folders of images of equal names."""
+
+    FILE: ClassVar[str] = Metrics.FILE
+
+    phone: str
+    """Folder."""
+    dslr: str
+    pairs: int
+    weights: ScoredWeights | None
+    """None: no network was scored."""
+    colour_transform: FittedPairs
+    image: FolderScores
+    batch: FolderScores
+
+
+def read_metrics(path: Path) -> Metrics | FolderMetrics:
+    """Read either kind, whichever it is.
+
+    Raises
+    ------
+    DpedtoolError
+        The file is missing, damaged, or holds no scores.
+
+    """
+    data = read_json(path)
+    kind = FolderMetrics if {spec.name for spec in fields(FolderMetrics)} <= data.keys() else Metrics
+    try:
+        return kind.from_json(data)
+    except ValueError:
+        raise DpedtoolError(f"{path} holds no scores: name the metrics.json that `dpedtool evaluate` wrote.") from None

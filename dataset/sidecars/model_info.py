@@ -1,0 +1,96 @@
+"""model.json: which network the weights beside it are of, and how they came about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypedDict
+
+from dpedtool.dataset.sidecars.json_objects import WHERE_KNOWN, JsonObject, Sidecar
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestValidation(JsonObject):
+    """The validation whose weights were kept; scores are None without validation patches."""
+
+    iteration: int
+    psnr_db: float | None
+    ms_ssim: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingInfo(JsonObject):
+    """How `dpedtool train` made the weights."""
+
+    key: str
+    """Digest of all that they depend on."""
+    params: dict[str, Any]
+    """The section train of the parameters, by name."""
+    patches: int
+    """Patches to train on."""
+    validation_patches: int
+    data_sha256: str
+    """Of the patches, hex."""
+    start_sha256: str | None
+    """Of the first weights; None: drawn."""
+    vgg_sha256: str | None
+    """Of VGG-19; None: not used."""
+    best_validation: BestValidation
+    precision: str
+    """What was computed in, such as "float32"."""
+    torch: str
+    """Version of PyTorch."""
+
+
+@dataclass(frozen=True)
+class SourceFile(JsonObject):
+    """A file that weights were read from."""
+
+    name: str
+    sha256: str
+    """Hex."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportedWeights(JsonObject):
+    """What `dpedtool import-weights` made the weights of."""
+
+    format: str
+    files: list[SourceFile]
+    tensors: list[str]
+    """Names of those in the files."""
+
+
+class Origin(TypedDict, total=False):
+    """What is known of weights: fields of `ModelInfo`; nothing of those that somebody else trained."""
+
+    trained: bool
+    reason: str
+    training: TrainingInfo
+    imported: ImportedWeights
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo(Sidecar):
+    """A network, and what is known of its weights."""
+
+    FILE: ClassVar[str] = "model.json"
+
+    name: str
+    """Of its architecture."""
+    parameters: int
+    """How many."""
+    input: str
+    """Colour space, range and shape of the images that it takes."""
+    network: dict[str, Any]
+    """The fields of `dpedtool.training.networks.generators.Architecture`."""
+    trained: bool | None = field(default=None, metadata=WHERE_KNOWN)
+    """None: nobody says that it was not."""
+    reason: str | None = field(default=None, metadata=WHERE_KNOWN)
+    """Why it was never trained, a subordinate clause."""
+    training: TrainingInfo | None = field(default=None, metadata=WHERE_KNOWN)
+    imported: ImportedWeights | None = field(default=None, metadata=WHERE_KNOWN)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the weights were ever trained, as far as is known."""
+        return self.trained is not False

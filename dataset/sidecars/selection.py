@@ -1,0 +1,64 @@
+"""selection.json: what became of the pairs and windows of one phone, beside its table of patches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from dpedtool.dataset.sidecars.json_objects import WHERE_KNOWN, JsonObject, Sidecar, keyed
+
+
+@dataclass(frozen=True)
+class Bin(JsonObject):
+    """Windows whose measure lies from `low` to below `high`, and the share 0..1 of them that was kept."""
+
+    low: float = field(metadata=keyed("from"))
+    high: float = field(metadata=keyed("to"))
+    windows: int
+    accepted: int
+    share: float | None
+    """None without windows."""
+
+
+@dataclass(frozen=True)
+class PhotoSize(JsonObject):
+    """How many photos have one size."""
+
+    width: int
+    """In px."""
+    height: int
+    photos: int
+
+
+@dataclass(frozen=True)
+class AlignedPairs(JsonObject):
+    """What the stage before made of the pairs."""
+
+    all: int
+    aligned: int
+    rejected: int
+    failed: int
+    reasons: dict[str, int]
+    """Pairs that are not aligned, by reasons of `dpedtool.dataset.schema.Alignment`."""
+    dslr_sizes: list[PhotoSize]
+    """Of the DSLR's photos of the aligned pairs, the most frequent first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection(Sidecar):
+    """How many windows there were, which share of them was kept, and by which parameters."""
+
+    FILE: ClassVar[str] = "selection.json"
+
+    windows: int
+    accepted: int
+    rejected: dict[str, int]
+    """Windows by reasons of `dpedtool.dataset.schema.Patch`."""
+    by: dict[str, list[Bin]]
+    """By brightness, texture and place: bins as in `dpedtool.pipeline.patches.selection.EDGES`."""
+    params: dict[str, Any]
+    """The parameters that decide on windows and images, by name, with the limits that held."""
+    params_sha256: str
+    """SHA-256 of `params`, hex, as the table of patches has it."""
+    pairs: AlignedPairs | None = field(default=None, metadata=WHERE_KNOWN)
+    """None where an earlier version has left it out."""

@@ -1,0 +1,77 @@
+"""synchronisation.json: how one phone's photos and the DSLR's belong together, beside the table of pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from dpedtool.dataset.sidecars.json_objects import JsonObject, Sidecar
+
+
+@dataclass(frozen=True)
+class Shots(JsonObject):
+    """How many photos there are of either camera."""
+
+    phone: int
+    dslr: int
+
+
+@dataclass(frozen=True)
+class Ties(JsonObject):
+    """Pairs that had other candidates by time, by what settled them."""
+
+    by_picture: int
+    by_order: int
+
+
+@dataclass(frozen=True)
+class TimeSteps(JsonObject):
+    """The coarsest step of the times in the photos' EXIF, in seconds; None where there are none."""
+
+    phone: float | None
+    dslr: float | None
+
+
+@dataclass(frozen=True)
+class ClockErrors(JsonObject):
+    """What the fit of the clocks leaves of the pairs' times, in seconds."""
+
+    median: float
+    p95: float
+    max: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clocks(JsonObject):
+    """How the two clocks relate; offsets are DSLR minus phone."""
+
+    offset_start_s: float
+    offset_end_s: float
+    drift_s_per_day: float | None
+    """None for fewer than ten pairs; one below twice its error is left out of the offsets."""
+    drift_standard_error_s_per_day: float | None
+    pieces: int
+    """Between them a clock was set again."""
+    stray_pairs: int
+    """Pairs that lie in none of these."""
+    error_s: ClockErrors
+
+
+@dataclass(frozen=True, kw_only=True)
+class Synchronisation(Sidecar):
+    """How many photos were paired and by what, why the others were not, and how sure the pairs are."""
+
+    FILE: ClassVar[str] = "synchronisation.json"
+
+    shots: Shots
+    paired: int
+    matched_by: dict[str, int]
+    """Pairs by what told that they belong together, as column matched_by of the table of pairs says."""
+    ties: Ties
+    unpaired: dict[str, int]
+    """Photos without a mate, by reasons of `dpedtool.dataset.schema.Pair`."""
+    unpaired_photos: dict[str, str]
+    """The reason of each, by pair_id."""
+    exif_resolution_s: TimeSteps
+    clock: Clocks | None
+    """None without times."""
