@@ -24,7 +24,7 @@ from dpedtool.dataset.schema import Alignment, Patch
 from dpedtool.dataset.shards import Extent, read_extent
 from dpedtool.dataset.tables import read_rows, write_rows
 from dpedtool.pipeline.align.stage import align
-from dpedtool.pipeline.geometry.aligned import crop_box, mask, mask_columns, there, transform
+from dpedtool.pipeline.geometry.aligned import crop_box, mask, mask_columns, required, transform
 from dpedtool.pipeline.geometry.homographies import translation
 from dpedtool.pipeline.pair.stage import pair_folders
 from dpedtool.pipeline.patches.stage import cut_patches
@@ -65,8 +65,8 @@ def costs(photos: PhotoSet, rows: Sequence[Alignment], work: Path, repeats: int)
 
 
 def _cost(photos: PhotoSet, rows: Sequence[Alignment], mode: str, suffix: str) -> CostFigures:
-    width, height = there(rows[0].phone_width), there(rows[0].phone_height)
-    dslr = there(rows[0].dslr_width), there(rows[0].dslr_height)
+    width, height = required(rows[0].phone_width), required(rows[0].phone_height)
+    dslr = required(rows[0].dslr_width), required(rows[0].dslr_height)
     return CostFigures(photos.title, (width, height), dslr, mode, suffix, windows=0, accepted=0)
 
 
@@ -109,7 +109,8 @@ def images(row: Patch) -> tuple[Image, Image]:
     extents = (row.phone_offset, row.phone_bytes), (row.dslr_offset, row.dslr_bytes)
     if (shard := row.shard) is None:
         raise ValueError(f"{row.patch_id} was not accepted, so it has no images")
-    phone, dslr = (decode_photo(read_extent(shard, Extent(there(at), there(length))), shard) for at, length in extents)
+    places = (Extent(required(at), required(length)) for at, length in extents)
+    phone, dslr = (decode_photo(read_extent(shard, place), shard) for place in places)
     return phone, dslr
 
 
@@ -129,7 +130,7 @@ def shifted(row: Alignment, x: float, y: float) -> Alignment:
 
     The crop loses what would have come from beyond the DSLR's photo; the mask stays where it is.
     """
-    crop, side = crop_box(row), there(row.mask_cell_px)
+    crop, side = crop_box(row), required(row.mask_cell_px)
     left, top, right, bottom = (max(0, math.ceil(room)) for room in (-x, -y, x, y))
     px = np.repeat(np.repeat(mask(row), side, axis=0), side, axis=1)[: crop.height, : crop.width]
     px = px[top : crop.height - bottom, left : crop.width - right]

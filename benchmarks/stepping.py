@@ -20,7 +20,7 @@ from dpedtool.dataset.photos.stored import Image
 from dpedtool.training.data import Pairs
 from dpedtool.training.precision import Computation
 from dpedtool.training.train.loader import Loader, Step
-from dpedtool.training.train.loop import Run
+from dpedtool.training.train.loop import TrainingRun
 
 PATCH_PX = 100
 _COUNTED = 2
@@ -114,11 +114,11 @@ class Task:
                 run.step(step)
         return float(counter.get_total_flops()) * self.params.batch / _COUNTED
 
-    def begin(self, computation: Computation) -> Run:
+    def begin(self, computation: Computation) -> TrainingRun:
         """Return a training that has not begun."""
-        return Run(self.params, computation, min(self.pairs.images(0)[0].shape[:2]), vgg=self.vgg)
+        return TrainingRun(self.params, computation, min(self.pairs.images(0)[0].shape[:2]), vgg=self.vgg)
 
-    def given(self, params: TrainParams, run: Run, count: int) -> list[Step]:
+    def given(self, params: TrainParams, run: TrainingRun, count: int) -> list[Step]:
         """Return what the next steps are computed on."""
         loader = Loader(self.pairs, params, second_batch=run.needs_second_batch)
         return list(loader.steps(run.iteration, run.iteration + count))

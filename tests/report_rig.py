@@ -11,7 +11,7 @@ from dpedtool.dataset.params import CapturesParams, Params
 from dpedtool.dataset.schema import Alignment, Pair, Patch, Photo, Sample, Timing
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.report.page import environment
-from dpedtool.pipeline.report.results import Run
+from dpedtool.pipeline.report.results import RunResults
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 VERSIONS = ("before", "colour", "oracle", "after")
@@ -21,10 +21,10 @@ HISTORY = (
 )
 
 
-def run_of(root: Path, *phones: str) -> Run:
+def run_of(root: Path, *phones: str) -> RunResults:
     """The run in a folder, of a phone `a` unless others are named."""
     captures = CapturesParams(root=str(root / "captures"), phones=phones or ("a",))
-    return Run(root / "results", Params(captures=captures))
+    return RunResults(root / "results", Params(captures=captures))
 
 
 def pair(name: str, phone: str = "a", **changes: Any) -> Pair:
@@ -209,38 +209,38 @@ def record(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def write_pairs(run: Run, rows: Sequence[Pair], told: dict[str, Any], phone: str = "a") -> None:
+def write_pairs(run: RunResults, rows: Sequence[Pair], told: dict[str, Any], phone: str = "a") -> None:
     folder = run.results / "pairs" / phone
     write_rows(Pair.table_in(folder), Pair, rows)
     write_json(folder / "synchronisation.json", told)
 
 
-def write_alignments(run: Run, rows: Sequence[Alignment], phone: str = "a") -> None:
+def write_alignments(run: RunResults, rows: Sequence[Alignment], phone: str = "a") -> None:
     folder = run.results / "aligned" / phone
     write_rows(Alignment.table_in(folder), Alignment, rows)
     times = [Timing(pair_id=row.pair_id, key="k", read_s=0.25, total_s=1.5) for row in rows]
     write_rows(Timing.table_in(folder), Timing, times)
 
 
-def write_windows(run: Run, rows: Sequence[Patch], told: dict[str, Any], phone: str = "a") -> None:
+def write_windows(run: RunResults, rows: Sequence[Patch], told: dict[str, Any], phone: str = "a") -> None:
     folder = run.results / "patches" / phone
     write_rows(Patch.table_in(folder), Patch, rows)
     write_json(folder / "selection.json", told)
 
 
-def write_splits(run: Run, photos: Sequence[Photo], samples: Sequence[Sample], phone: str = "a") -> None:
+def write_splits(run: RunResults, photos: Sequence[Photo], samples: Sequence[Sample], phone: str = "a") -> None:
     write_rows(Photo.table_in(run.results / "splits"), Photo, photos)
     write_rows(run.results / "splits" / f"{phone}.parquet", Sample, samples)
 
 
-def write_network(run: Run, told: dict[str, Any], metrics: dict[str, Any], phone: str = "a") -> None:
+def write_network(run: RunResults, told: dict[str, Any], metrics: dict[str, Any], phone: str = "a") -> None:
     folder = run.results / "models" / phone
     write_json(folder / "model.json", told)
     (folder / "history.csv").write_text(HISTORY)
     write_json(run.results / "evaluations" / phone / "metrics.json", metrics)
 
 
-def whole_run(root: Path) -> Run:
+def whole_run(root: Path) -> RunResults:
     """A small run with some of everything: 4 photos, 3 pairs, 2 aligned, 6 windows, 4 patches."""
     run = run_of(root)
     times = [(f"2026-05-01T10:0{minute}:00", f"2026-05-01T10:0{minute}:{36 + minute}") for minute in range(3)]

@@ -126,7 +126,7 @@ class Measures:
         return torch.tensor(sizes, dtype=torch.float64)
 
 
-def measure(outputs: Tensor, targets: Tensor) -> Measures:
+def measure_pairs(outputs: Tensor, targets: Tensor) -> Measures:
     """Measure some pairs, on the processor from then on.
 
     Parameters
@@ -157,10 +157,10 @@ def measure_protocols(outputs: Tensor, targets: Tensor) -> dict[Protocol, Measur
         The shapes differ or hold no images.
 
     """
-    as_given = measure(outputs, targets)
+    as_given = measure_pairs(outputs, targets)
     clipped = outputs.clamp(0, 1), targets.clamp(0, 1)
     unchanged = torch.equal(clipped[0], outputs) and torch.equal(clipped[1], targets)
-    return {"image": as_given if unchanged else measure(*clipped), "batch": as_given}
+    return {"image": as_given if unchanged else measure_pairs(*clipped), "batch": as_given}
 
 
 def score(outputs: Tensor, targets: Tensor, protocol: Protocol) -> Scores:
@@ -188,7 +188,7 @@ def score(outputs: Tensor, targets: Tensor, protocol: Protocol) -> Scores:
     if protocol == "image":
         outputs, targets = outputs.clamp(0, 1), targets.clamp(0, 1)
     batches = zip(torch.split(outputs, BATCH_PAIRS), torch.split(targets, BATCH_PAIRS), strict=True)
-    return Measures.joined([measure(*batch) for batch in batches]).scores(protocol)
+    return Measures.joined([measure_pairs(*batch) for batch in batches]).scores(protocol)
 
 
 def recorded(scores: Scores | None) -> VersionScores:

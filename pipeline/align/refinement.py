@@ -15,7 +15,7 @@ from dpedtool.pipeline.geometry.homographies import Box, Homography, inverse, lo
 from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.geometry.warping import prefilter_sigma
 from dpedtool.pipeline.measure.grey_values import GreyValues
-from dpedtool.pipeline.measure.shifts import SMOOTHING, WINDOW, Shifts, even_detail, measure
+from dpedtool.pipeline.measure.shifts import SMOOTHING, WINDOW, Shifts, even_detail, measure_shifts
 
 COARSE_SIDE = 512
 """Longer side in px that the first step is done at: wide reach, little time."""
@@ -114,7 +114,7 @@ class WarpedPair:
 
     def shifts(self, transform: Transform) -> Shifts:
         """Measure the windows that lie in both photos, in px of the full phone photo."""
-        found = measure(self._phone_detail, even_detail(self.warped(transform)))
+        found = measure_shifts(self._phone_detail, even_detail(self.warped(transform)))
         centres = found.centres * self.factor + (self.factor - 1) / 2
         seen = np.ones(len(centres), bool)
         for corner in np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * WINDOW / 2 * self.factor:

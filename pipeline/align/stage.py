@@ -24,7 +24,7 @@ from dpedtool.dataset.schema import Alignment, Pair, Timing
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.align.refinement import GREY_LEVELS, Refined, WarpedPair, refine
 from dpedtool.pipeline.align.verdict import Verdict, blur_evenness, check_blur, judge
-from dpedtool.pipeline.geometry.aligned import cut, mask_columns, there, transform_columns
+from dpedtool.pipeline.geometry.aligned import cut, mask_columns, required, transform_columns
 from dpedtool.pipeline.geometry.homographies import Box, local_scale
 from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.geometry.warping import common_box, scale_at, warp_dslr
@@ -81,7 +81,7 @@ def align(
             partial(_lost, params=params),
             finished,
             usable=partial(_has_images, out) if images else lambda _: True,
-            reads=[there(path) for pair in whole for path in (pair.phone_path, pair.dslr_path)],
+            reads=[required(path) for pair in whole for path in (pair.phone_path, pair.dslr_path)],
             workers=workers,
             scheduler=scheduler,
             label="align",
@@ -164,8 +164,8 @@ class _Watch:
 
 
 def _open(pair: Pair, known: _Known) -> tuple[PhotoFile, PhotoFile]:
-    phone = open_unchanged(there(pair.phone_path), there(pair.phone_sha256))
-    dslr = open_unchanged(there(pair.dslr_path), there(pair.dslr_sha256))
+    phone = open_unchanged(required(pair.phone_path), required(pair.phone_sha256))
+    dslr = open_unchanged(required(pair.dslr_path), required(pair.dslr_sha256))
     known.note = " ".join(file.note for file in (phone, dslr) if file.note)
     return phone, dslr
 
@@ -224,13 +224,13 @@ def _box_columns(box: Box) -> dict[str, Any]:
     return {f"crop_{side}": value for side, value in dataclasses.asdict(box).items()}
 
 
-def _residual_columns(left: Residual) -> dict[str, Any]:
+def _residual_columns(residual: Residual) -> dict[str, Any]:
     return {
-        "residual_textured": left.textured,
-        "residual_windows": left.windows,
-        "residual_edge": left.edge,
-        "residual_px": left.median_px,
-        "residual_p95_px": left.p95_px,
+        "residual_textured": residual.textured,
+        "residual_windows": residual.windows,
+        "residual_edge": residual.edge,
+        "residual_px": residual.median_px,
+        "residual_p95_px": residual.p95_px,
     }
 
 
@@ -288,11 +288,11 @@ def _row(pair: Pair, params: AlignParams, **facts: Any) -> Alignment:
     return Alignment(
         pair_id=pair.pair_id,
         phone=pair.phone,
-        scene_id=there(pair.scene_id),
-        phone_path=there(pair.phone_path),
-        dslr_path=there(pair.dslr_path),
-        phone_sha256=there(pair.phone_sha256),
-        dslr_sha256=there(pair.dslr_sha256),
+        scene_id=required(pair.scene_id),
+        phone_path=required(pair.phone_path),
+        dslr_path=required(pair.dslr_path),
+        phone_sha256=required(pair.phone_sha256),
+        dslr_sha256=required(pair.dslr_sha256),
         key=_key(pair, params),
         **facts,
     )
@@ -309,7 +309,7 @@ def _key(pair: Pair, params: AlignParams) -> str:
 
 def _at_home(row: Alignment, pair: Pair) -> Alignment:
     """The same photos may have moved since an earlier run: the paths are those of today."""
-    return dataclasses.replace(row, phone_path=there(pair.phone_path), dslr_path=there(pair.dslr_path))
+    return dataclasses.replace(row, phone_path=required(pair.phone_path), dslr_path=required(pair.dslr_path))
 
 
 def _has_images(out: Path, rows: Sequence[Alignment]) -> bool:
@@ -322,7 +322,7 @@ def _check_image_folders(pairs: Iterable[Pair], out: Path) -> None:
     """Refuse to write aligned images, or their overlay, among the photos that they are made from."""
     ours = {(out / name).resolve() for name in ("phone", "dslr", OVERLAY)}
     folders: Mapping[Place, None] = dict.fromkeys(
-        there(path).parent for pair in pairs for path in (pair.phone_path, pair.dslr_path)
+        required(path).parent for pair in pairs for path in (pair.phone_path, pair.dslr_path)
     )
     for folder in folders:
         if folder.resolve() in ours:

@@ -61,21 +61,21 @@ def judge(found: Search, registration: Registration, shape: tuple[int, int], par
             registration,
             found,
         )
-    left = found.residual(~_masked(found, mask))
-    if left.median_px is None or left.p95_px is None:
+    residual = found.residual(~_masked(found, mask))
+    if residual.median_px is None or residual.p95_px is None:
         raise Rejection(
-            "low_texture", f"{left.windows} windows correlate well enough to measure a shift on; 5 are needed."
+            "low_texture", f"{residual.windows} windows correlate well enough to measure a shift on; 5 are needed."
         )
-    limits = ("half", left.median_px, params.max_residual_px), ("5 %", left.p95_px, params.max_p95_px)
+    limits = ("half", residual.median_px, params.max_residual_px), ("5 %", residual.p95_px, params.max_p95_px)
     for name, value, most in limits:
         if value > most:
             raise _refused(
-                f"{name} of {left.windows} windows are still shifted by more than {value:.1f} px; at most {most:g} px "
-                "are allowed",
+                f"{name} of {residual.windows} windows are still shifted by more than {value:.1f} px; at most "
+                f"{most:g} px are allowed",
                 registration,
                 found,
             )
-    return Verdict(left, mask, found.step)
+    return Verdict(residual, mask, found.step)
 
 
 def blur_evenness(phone: GreyValues, dslr: GreyValues) -> float:

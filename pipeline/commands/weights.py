@@ -19,7 +19,7 @@ def import_weights(checkpoint: Path, out: Path) -> None:
     common, such as iphone_orig, or one of the files. Its CRCs are verified.
     """
     from dpedtool.training.networks.generators import count_parameters
-    from dpedtool.training.weights.published import import_weights as convert
+    from dpedtool.training.weights.published_weights import import_weights as convert
 
     imported = convert(checkpoint, out)
     network = imported.generator

@@ -56,13 +56,13 @@ def map_points(row: Alignment, points: Points) -> Points:
 
 def is_in_phone(row: Alignment, point: tuple[float, float]) -> bool:
     """Whether a point (x, y) lies in the upright phone photo, its rim included."""
-    width, height = there(row.phone_width), there(row.phone_height)
+    width, height = required(row.phone_width), required(row.phone_height)
     return -0.5 <= point[0] <= width - 0.5 and -0.5 <= point[1] <= height - 0.5
 
 
 def crop_box(row: Alignment) -> Box:
     """Return the common crop of an aligned row, in the phone photo."""
-    return Box(there(row.crop_x), there(row.crop_y), there(row.crop_width), there(row.crop_height))
+    return Box(required(row.crop_x), required(row.crop_y), required(row.crop_width), required(row.crop_height))
 
 
 def aligned_images(row: Alignment) -> tuple[Image, Image]:
@@ -82,10 +82,10 @@ def aligned_images(row: Alignment) -> tuple[Image, Image]:
 
 def transform(row: Alignment) -> Transform:
     """Return the transform of an aligned row."""
-    homography = np.array(there(row.dslr_from_phone), np.float64).reshape(3, 3)
+    homography = np.array(required(row.dslr_from_phone), np.float64).reshape(3, 3)
     if row.field is None:
         return Transform(homography)
-    size = there(row.phone_width), there(row.phone_height)
+    size = required(row.phone_width), required(row.phone_height)
     return Transform(homography, Field(size, np.array(row.field, np.float64).reshape(-1, 2)))
 
 
@@ -132,7 +132,7 @@ def is_masked(row: Alignment, box: Box) -> bool:
     if not row.masked:
         return False
     cells = mask(row)
-    side, crop = there(row.mask_cell_px), crop_box(row)
+    side, crop = required(row.mask_cell_px), crop_box(row)
     left, top = (box.x - crop.x) // side, (box.y - crop.y) // side
     right, bottom = (box.x - crop.x + box.width - 1) // side, (box.y - crop.y + box.height - 1) // side
     return bool(cells[top : bottom + 1, left : right + 1].any())
@@ -140,9 +140,9 @@ def is_masked(row: Alignment, box: Box) -> bool:
 
 def mask(row: Alignment) -> npt.NDArray[np.bool_]:
     """Return the cells (rows, columns) of the common crop of an aligned row; true: not to be used."""
-    side, crop = there(row.mask_cell_px), crop_box(row)
+    side, crop = required(row.mask_cell_px), crop_box(row)
     rows, columns = -(-crop.height // side), -(-crop.width // side)
-    bits = np.unpackbits(np.frombuffer(there(row.mask), np.uint8), count=rows * columns)
+    bits = np.unpackbits(np.frombuffer(required(row.mask), np.uint8), count=rows * columns)
     return bits.reshape(rows, columns).astype(bool)
 
 
@@ -157,10 +157,10 @@ def cut(image: Pixels, box: Box) -> Pixels:
 
 
 @overload
-def there(value: Place | None) -> Place: ...
+def required(value: Place | None) -> Place: ...
 @overload
-def there(value: Value | None) -> Value: ...
-def there(value: Any) -> Any:
+def required(value: Value | None) -> Value: ...
+def required(value: Any) -> Any:
     """Return a column that is never empty for rows of this status; ValueError for a broken table."""
     if value is None:
         raise ValueError("a paired or aligned row lacks a value")

@@ -25,7 +25,7 @@ WINDOW = 2 * BLOCK
 SMOOTHING = 1.2
 """Gaussian, in px of the phone: at least this much, so that noise does not pull, and so that linear
 interpolation moves nothing by 0.01 px."""
-DETAIL, EVEN = 8, 24
+DETAIL_PX, EVEN_PX = 8, 24
 """Detail coarser than about 8 px is removed (shading that one lens has and the other not would pull), and the contrast
 of what is left is evened out over about 24 px."""
 NOISE_CORRELATION = 4 * np.pi * SMOOTHING**2
@@ -62,18 +62,18 @@ class Shifts:
 
 def even_detail(image: GreyValues) -> GreyValues:
     """Return the fine detail of a smoothed grey image (H, W), mean 0, its contrast the same all over."""
-    detail = image - _broad_mean(image, DETAIL)
-    contrast = np.sqrt(_broad_mean(detail * detail, EVEN) + np.float32(1.0))
+    detail = image - _broad_mean(image, DETAIL_PX)
+    contrast = np.sqrt(_broad_mean(detail * detail, EVEN_PX) + np.float32(1.0))
     return np.asarray(detail / contrast, np.float32)
 
 
 def window_centres(height: int, width: int) -> Points:
-    """Return the centres (N, 2) of the windows of an image, row by row, in the order of `measure`."""
+    """Return the centres (N, 2) of the windows of an image, row by row, in the order of `measure_shifts`."""
     ys, xs = (np.arange(length // BLOCK - 1) * BLOCK + (WINDOW - 1) / 2 for length in (height, width))
     return np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2).astype(np.float64)
 
 
-def measure(phone: GreyValues, dslr: GreyValues) -> Shifts:
+def measure_shifts(phone: GreyValues, dslr: GreyValues) -> Shifts:
     """Measure all windows of two images (H, W) of `even_detail`, in their px; none where no window fits in."""
     centres = window_centres(*phone.shape)
     if not len(centres):

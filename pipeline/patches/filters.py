@@ -22,7 +22,7 @@ from dpedtool.pipeline.measure.shifts import gradients
 
 Values = npt.NDArray[np.float64]
 
-DETAIL = 1.5
+LEAST_SLOPE = 1.5
 """GreyValues levels a px, of smoothed images: noise changes by less, detail by more."""
 REDUCTION = 4
 """Motion is looked for on images so much smaller: blur in one of them, and a residual shift, are none."""
@@ -81,14 +81,14 @@ def _objections(window: Measured, masked: bool, params: PatchesParams) -> Iterat
         yield "masked", "Parallax or motion: the alignment masks it."
     yield from _dullness(window, params)
     score = window.best_ncc if params.mode == "dped" else window.ncc
-    left, error = window.residual_px, window.residual_error_px
+    residual, error = window.residual_px, window.residual_error_px
     most, most_error = params.limit("max_residual_px"), params.limit("max_residual_error_px")
     is_found = window.best_ncc is not None and window.best_ncc >= params.min_ncc
-    if most is not None and left is not None and left > most and is_found:
-        yield "shifted", f"The photos are {left:.2f} px apart here; at most {most:g} px are allowed."
+    if most is not None and residual is not None and residual > most and is_found:
+        yield "shifted", f"The photos are {residual:.2f} px apart here; at most {most:g} px are allowed."
     if score is None or score < params.min_ncc:
         yield "low_ncc", f"NCC {_shown(score)} is below {params.min_ncc:g}."
-    if most is not None and left is None:
+    if most is not None and residual is None:
         yield "uncertain", "No sub-pixel shift can be measured."
     if most_error is not None and error is not None and error > most_error:
         yield "uncertain", f"The shift left is known to {error:.2f} px only; {most_error:g} px are asked for."
@@ -158,7 +158,7 @@ def looks(phone: GreyValues, dslr: GreyValues, corners: Corners, side: int) -> d
 
 def details(phone: GreyValues, dslr: GreyValues, corners: Corners, side: int) -> dict[str, Values]:
     """Measure flatness, sharpness and motion of windows of two smoothed strips; otherwise as `looks`."""
-    plain = np.logical_and(*(_slope(image) < DETAIL for image in (phone, dslr)))
+    plain = np.logical_and(*(_slope(image) < LEAST_SLOPE for image in (phone, dslr)))
     flatness = np.array([window.mean() for window in cut_windows(plain, corners, side)])
     return {
         "flatness": flatness,

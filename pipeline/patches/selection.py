@@ -16,7 +16,7 @@ import pandas as pd
 from dpedtool.dataset.io import digest
 from dpedtool.dataset.schema import Alignment
 from dpedtool.dataset.sidecars.selection import AlignedPairs, Bin, PhotoSize, Selection
-from dpedtool.pipeline.geometry.aligned import there
+from dpedtool.pipeline.geometry.aligned import required
 
 EDGES: Mapping[str, tuple[float, ...]] = {
     "brightness": (0, 50, 100, 150, 200, 256),
@@ -67,7 +67,8 @@ def _pairs(alignments: Sequence[Alignment]) -> AlignedPairs:
     """How many pairs have which status and reason, and how many of the aligned ones which size of the DSLR's photo."""
     statuses = Counter(row.status for row in alignments)
     reasons = Counter(row.reason for row in alignments if row.reason)
-    sizes = Counter((there(row.dslr_width), there(row.dslr_height)) for row in alignments if row.status == "aligned")
+    aligned = [row for row in alignments if row.status == "aligned"]
+    sizes = Counter((required(row.dslr_width), required(row.dslr_height)) for row in aligned)
     return AlignedPairs(
         all=len(alignments),
         aligned=statuses["aligned"],

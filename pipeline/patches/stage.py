@@ -28,14 +28,14 @@ from dpedtool.dataset.shards import ShardWriter
 from dpedtool.dataset.sidecars.selection import Selection
 from dpedtool.dataset.tables import TableWriter, read_frame, write_rows
 from dpedtool.pipeline.geometry import aligned
-from dpedtool.pipeline.geometry.aligned import crop_box, from_patches, is_masked, there
+from dpedtool.pipeline.geometry.aligned import crop_box, from_patches, is_masked, required
 from dpedtool.pipeline.geometry.homographies import Box, corners, transform_points
 from dpedtool.pipeline.geometry.warping import warp_dslr
 from dpedtool.pipeline.measure.correlation import sample
 from dpedtool.pipeline.patches.filters import Measured, rejection
 from dpedtool.pipeline.patches.selection import summary
 from dpedtool.pipeline.patches.shelf import Shelf, is_stored, store
-from dpedtool.pipeline.patches.windows import Measures, measure
+from dpedtool.pipeline.patches.windows import Measures, measure_windows
 from dpedtool.pipeline.resume import Finished, save_aside, work_off
 from dpedtool.pipeline.runner import Lost
 
@@ -126,7 +126,7 @@ def _cut_windows(alignment: Alignment, phone: Image, dslr: Image, params: Patche
     greys = [np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) for image in (phone, dslr)]
     rows = []
     with replacing(part) as temporary, ShardWriter(temporary) as shard:
-        for measures in measure(greys[0], greys[1], box, params):
+        for measures in measure_windows(greys[0], greys[1], box, params):
             for window in _windows(measures, alignment, params):
                 place = Box(window.x, window.y, window.size, window.size)
                 reason, detail = rejection(window.measured, is_masked(alignment, place), params)
@@ -222,8 +222,8 @@ def _frame(
         dslr_path=alignment.dslr_path,
         phone_sha256=alignment.phone_sha256,
         dslr_sha256=alignment.dslr_sha256,
-        phone_width=there(alignment.phone_width),
-        phone_height=there(alignment.phone_height),
+        phone_width=required(alignment.phone_width),
+        phone_height=required(alignment.phone_height),
         phone_time=phone_time,
         dslr_time=dslr_time,
         thumbnail=small,

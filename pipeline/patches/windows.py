@@ -75,7 +75,7 @@ def window_corners(height: int, width: int, params: PatchesParams) -> Corners:
     return np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
 
 
-def measure(phone: Bytes, dslr: Bytes, box: Box, params: PatchesParams) -> Iterator[Measures]:
+def measure_windows(phone: Bytes, dslr: Bytes, box: Box, params: PatchesParams) -> Iterator[Measures]:
     """Measure all windows of an aligned pair, and yield what is known of each row of windows.
 
     Parameters
@@ -92,13 +92,13 @@ def measure(phone: Bytes, dslr: Bytes, box: Box, params: PatchesParams) -> Itera
     """
     corners = window_corners(dslr.shape[0], dslr.shape[1], params)
     for y in np.unique(corners[:, 1]):
-        yield measure_row(phone, dslr, box, corners[corners[:, 1] == y], params)
+        yield measure_row_of_windows(phone, dslr, box, corners[corners[:, 1] == y], params)
 
 
-def measure_row(phone: Bytes, dslr: Bytes, box: Box, corners: Corners, params: PatchesParams) -> Measures:
-    """Measure the windows at these corners, (N, 2) in px of the DSLR's image and all of one y; otherwise as `measure`.
+def measure_row_of_windows(phone: Bytes, dslr: Bytes, box: Box, corners: Corners, params: PatchesParams) -> Measures:
+    """Measure the windows at these corners, (N, 2) in px of the DSLR's image and all of one y.
 
-    What of the search reaches beyond the phone's image does not count.
+    Otherwise as `measure_windows`. What of the search reaches beyond the phone's image does not count.
     """
     moves = params.mode == "dped"
     turns = turns_within(params.max_angle_deg, params.angle_step_deg) if moves else (0.0,)

@@ -11,7 +11,7 @@ from dpedtool.dataset.sidecars.examples import Examples
 from dpedtool.dataset.sidecars.metrics import Metrics, PatchScores
 from dpedtool.pipeline.report.inline_pictures import PagePicture, data_uri
 from dpedtool.pipeline.report.overview.written import as_written
-from dpedtool.pipeline.report.results import PhoneRun, Run
+from dpedtool.pipeline.report.results import PhoneResults, RunResults
 
 _AGAIN = "run `dpedtool evaluate` again"
 
@@ -89,7 +89,7 @@ class PhoneNetwork:
     photos: tuple[PhotoExample, ...] = ()
 
 
-def network_examples(run: Run) -> tuple[PhoneNetwork, ...]:
+def network_examples(run: RunResults) -> tuple[PhoneNetwork, ...]:
     """Read the examples of every phone.
 
     Raises
@@ -101,7 +101,7 @@ def network_examples(run: Run) -> tuple[PhoneNetwork, ...]:
     return tuple(_of_phone(phone) for phone in run.phones)
 
 
-def _of_phone(phone: PhoneRun) -> PhoneNetwork:
+def _of_phone(phone: PhoneResults) -> PhoneNetwork:
     if phone.metrics is None:
         return PhoneNetwork(phone.name, "The network has no scores: the stage evaluate has not run.")
     if phone.examples is None:
@@ -151,7 +151,7 @@ def _psnr(psnr_db: float | None) -> float:
 class _Examples:
     """Turns entries of one phone's list into what the page shows, and reads their files."""
 
-    def __init__(self, phone: PhoneRun, network: str) -> None:
+    def __init__(self, phone: PhoneResults, network: str) -> None:
         self.network = network
         self._folder = phone.evaluation / listed.FOLDER
         self._paths = phone.paths

@@ -16,7 +16,7 @@ from dpedtool.dataset.schema import Patch
 from dpedtool.dataset.shards import Extent, read_extent
 from dpedtool.dataset.tables import read_frame
 from dpedtool.pipeline.report.inline_pictures import PagePicture, data_uri
-from dpedtool.pipeline.report.results import PhoneRun, Run
+from dpedtool.pipeline.report.results import PhoneResults, RunResults
 
 SHOWN = 12
 """Patches of the sample, and of those that are worst by what the mode keeps patches by."""
@@ -101,7 +101,7 @@ _NCC = _Criterion(
 )
 
 
-def patch_samples(run: Run) -> tuple[PhonePatches, ...]:
+def patch_samples(run: RunResults) -> tuple[PhonePatches, ...]:
     """Choose the patches of every phone and read their images.
 
     Which are in the sample follows from their names alone. The worst are those with the largest shift left, and, of
@@ -116,7 +116,7 @@ def patch_samples(run: Run) -> tuple[PhonePatches, ...]:
     return tuple(_of_phone(phone) for phone in run.phones)
 
 
-def _of_phone(phone: PhoneRun) -> PhonePatches:
+def _of_phone(phone: PhoneResults) -> PhonePatches:
     if not phone.patch_table.is_file():
         return PhonePatches(phone.name, "No patches were cut: the stage patches has not run.", False, ())
     kept = read_frame(phone.patch_table, Patch, [*_COLUMNS, *_EXTENTS], where={"status": "accepted"})

@@ -46,7 +46,7 @@ _FOLDERS = {
 
 
 @dataclass(frozen=True)
-class PhoneRun:
+class PhoneResults:
     """What the stages left of one phone. Reading raises DpedtoolError where a file is damaged; None: not there."""
 
     results: Path
@@ -182,7 +182,7 @@ class PhoneRun:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunResults:
     """A whole run: its phones, and what they share."""
 
     results: Path
@@ -191,10 +191,10 @@ class Run:
     """Which paths in the parameters have been made relative to; None: to none."""
 
     @cached_property
-    def phones(self) -> tuple[PhoneRun, ...]:
+    def phones(self) -> tuple[PhoneResults, ...]:
         """The phones that the params file names; without such, those that any stage has left something of."""
         names = self.params.captures.phones or _found(self.results)
-        return tuple(PhoneRun(self.results, name, self.paths) for name in names)
+        return tuple(PhoneResults(self.results, name, self.paths) for name in names)
 
     @cached_property
     def paths(self) -> Paths:

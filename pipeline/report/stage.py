@@ -16,7 +16,7 @@ from dpedtool.pipeline.report.pairs.details import remove_pairs, show_pairs
 from dpedtool.pipeline.report.pairs.inline_pairs import embedded
 from dpedtool.pipeline.report.pairs.rows import pair_rows, reason_words
 from dpedtool.pipeline.report.patch_strips import patch_samples
-from dpedtool.pipeline.report.results import Run
+from dpedtool.pipeline.report.results import RunResults
 
 FIGURES = "report.json"
 
@@ -69,7 +69,7 @@ def write_report(
     """
     if not results.is_dir():
         raise DpedtoolError(f"There is no folder {results}: name the one that holds pairs/, aligned/ and the others.")
-    run = Run(results, params, params_folder)
+    run = RunResults(results, params, params_folder)
     told = figures(run)
     folder = out / FILES / "pairs"
     shown = show_pairs(run, folder, workers=workers, scheduler=scheduler) if pictures else {}
@@ -96,13 +96,13 @@ def write_report(
     return Report(out / PAGE, [row.reason for row in shown.values()])
 
 
-def _without_pairs(run: Run) -> str:
+def _without_pairs(run: RunResults) -> str:
     """Why there may be nothing to list."""
     if any(phone.imported for phone in run.phones):
         return "There are no pairs: imported patches have no photos."
     return "There are no pairs: no photo of this run was found, or the stage pair has not run."
 
 
-def _title(params: Params, run: Run) -> str:
+def _title(params: Params, run: RunResults) -> str:
     phones = ", ".join(phone.name for phone in run.phones)
     return f"{phones} beside {params.captures.reference}" if phones else "No phone"

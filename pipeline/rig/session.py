@@ -15,9 +15,9 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import DemoParams
 from dpedtool.dataset.progress import track
 from dpedtool.pipeline.rig.camera import Camera, Files, Look, Vector, colour_matrix
+from dpedtool.pipeline.rig.camera_files import save_photo
 from dpedtool.pipeline.rig.capture import capture
 from dpedtool.pipeline.rig.collage import single_print, wall_of_prints
-from dpedtool.pipeline.rig.files import save_photo
 from dpedtool.pipeline.rig.scene import Layer, Panel, Scene, hang
 from dpedtool.pipeline.rig.truth import Truth
 

@@ -70,7 +70,7 @@ class Link:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class Appearance:
     """How a thumbnail looks."""
 
     area: float
@@ -138,7 +138,7 @@ def find_links(views: Sequence[View], limits: Limits, sides: Mapping[str, str] |
     return sorted(found, key=lambda link: (link.one, link.two))
 
 
-def look_at(view: View) -> Look:
+def look_at(view: View) -> Appearance:
     """Return how a photo's thumbnail looks.
 
     SIFT (Lowe 2004, doi:10.1023/B:VISI.0000029664.99615.94), RootSIFT (Arandjelovic and Zisserman 2012,
@@ -159,10 +159,10 @@ def look_at(view: View) -> Look:
     points = np.array([complex(*keypoint.pt) for keypoint in keypoints], np.complex64)
     angles = np.deg2rad([keypoint.angle for keypoint in keypoints])
     vectors = np.array([keypoint.size for keypoint in keypoints]) * np.exp(1j * angles)
-    return Look(grey.size, points, vectors.astype(np.complex64), descriptors, _cells(descriptors), _layout(grey))
+    return Appearance(grey.size, points, vectors.astype(np.complex64), descriptors, _cells(descriptors), _layout(grey))
 
 
-def agreement(one: Look, two: Look) -> Agreement:
+def agreement(one: Appearance, two: Appearance) -> Agreement:
     """Return how far the keypoints of two photos agree on one affine between them."""
     first, second = _matches(one, two)
     p, q = one.points[first], two.points[second]
@@ -188,7 +188,7 @@ def agreement(one: Look, two: Look) -> Agreement:
     return Agreement(len(places), max(spans))
 
 
-def _evidence(one: Look, two: Look, keypoints: int, *, close: bool) -> str:
+def _evidence(one: Appearance, two: Appearance, keypoints: int, *, close: bool) -> str:
     """What shows that two photos are of one view; empty where nothing does."""
     found = agreement(one, two)
     if found.keypoints >= keypoints and found.coverage >= MIN_COVERAGE:
@@ -210,7 +210,7 @@ def seconds_apart(one: datetime | None, two: datetime | None) -> float | None:
     return None if one is None or two is None else abs((one - two).total_seconds())
 
 
-def _candidates(views: Sequence[View], looks: Sequence[Look], minutes: float) -> Iterator[tuple[int, int, bool]]:
+def _candidates(views: Sequence[View], looks: Sequence[Appearance], minutes: float) -> Iterator[tuple[int, int, bool]]:
     """Yield two indices, the lower first, that are worth matching, and whether they lie within the minutes."""
     counts = np.array([len(look.points) for look in looks])
     plain = counts < FEW_KEYPOINTS
@@ -236,7 +236,7 @@ def _candidates(views: Sequence[View], looks: Sequence[Look], minutes: float) ->
                     yield start + int(i), other + int(j), bool(close[i, j])
 
 
-def _matches(one: Look, two: Look) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def _matches(one: Appearance, two: Appearance) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Keypoints that are each other's nearest and clearly nearer than the next; indices into both."""
     if min(len(one.points), len(two.points)) < WEAK:
         return np.zeros(0, np.intp), np.zeros(0, np.intp)
@@ -291,7 +291,7 @@ def _cells(descriptors: Floats) -> npt.NDArray[np.uint8]:
     return np.minimum(counts, 255).astype(np.uint8)
 
 
-def _hashes(looks: Sequence[Look]) -> Floats:
+def _hashes(looks: Sequence[Appearance]) -> Floats:
     """(len(looks), TABLES << BITS), rows of length 1; square roots, so that a texture that repeats counts less."""
     counts: Floats = np.sqrt(np.stack([look.cells for look in looks]), dtype=np.float32)
     counts /= np.maximum(np.linalg.norm(counts, axis=1, keepdims=True), 1e-9)
@@ -305,5 +305,5 @@ def _layout(grey: GreyPhoto) -> Floats:
     return np.asarray(small / max(float(np.linalg.norm(small)), LAYOUT_SIDE / 2), np.float32)
 
 
-def _layouts(looks: Sequence[Look]) -> Floats:
+def _layouts(looks: Sequence[Appearance]) -> Floats:
     return np.stack([look.layout for look in looks])

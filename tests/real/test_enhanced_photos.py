@@ -19,7 +19,7 @@ from dpedtool.dataset.photos.writing import write_photo
 from dpedtool.pipeline.cli import main
 from dpedtool.training.enhance.whole_photo import Settings, enhance_image
 from dpedtool.training.weights.checkpoint import load_model
-from dpedtool.training.weights.published import import_weights
+from dpedtool.training.weights.published_weights import import_weights
 
 MAKE, MODEL, DATE_TIME, TAKEN, EXPOSURE, APERTURE, FOCAL_LENGTH = 0x10F, 0x110, 0x132, 0x9003, 0x829A, 0x829D, 0x920A
 GPS, EXIF, WIDTH, MAKER_NOTE = 0x8825, 0x8769, 0xA002, 0x927C

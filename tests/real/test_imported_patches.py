@@ -17,7 +17,7 @@ from dpedtool.dataset.schema import Patch
 from dpedtool.dataset.tables import read_frame
 from dpedtool.pipeline.cli import main
 from dpedtool.pipeline.release.importing.layout import import_layout
-from dpedtool.training.weights.published import import_weights
+from dpedtool.training.weights.published_weights import import_weights
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from dpedtool.dataset.photos.files import load_photo
 from dpedtool.pipeline.cli import main
 from dpedtool.training.weights.checkpoint import load_card, load_model
 from dpedtool.training.weights.onnx_export import export
-from dpedtool.training.weights.published import import_weights
+from dpedtool.training.weights.published_weights import import_weights
 
 REFERENCES = {"image": "image_mean_clipped", "batch": "batch50_unclipped"}
 """How the file of reference scores calls the protocols."""

@@ -28,10 +28,10 @@ from dpedtool.training.weights.checkpoint import load_model, model_files
 
 SCORES = "scores.csv"
 
-Version = Literal["before", "colour", "after"]
+Variant = Literal["before", "colour", "after"]
 """What is scored: the untouched phone images, a colour transform of them fitted to other pairs, and the network's."""
-VERSIONS: tuple[Version, ...] = get_args(Version)
-_CALLED: dict[Version, str] = {"before": "phone", "colour": "colour", "after": "network"}
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
+_CALLED: dict[Variant, str] = {"before": "phone", "colour": "colour", "after": "network"}
 
 PX_AT_ONCE = 160_000
 """Images of one size are run together up to so many px, DPED's network taking 1 kB a px; larger ones in stripes."""
@@ -66,14 +66,14 @@ class Comparison:
     names: list[str]
     sizes: list[tuple[int, int]]
     """(height, width) in px of every pair."""
-    measures: Mapping[Version, Mapping[Protocol, Measures]]
-    lpips: Mapping[Version, Tensor]
+    measures: Mapping[Variant, Mapping[Protocol, Measures]]
+    lpips: Mapping[Variant, Tensor]
     """(N,), by what was scored, of clipped images; empty where it was not asked for."""
 
-    def scores(self, protocol: Protocol) -> dict[Version, Scores | None]:
+    def scores(self, protocol: Protocol) -> dict[Variant, Scores | None]:
         """Return the mean scores by what was scored; None where it is not there, or the protocol does not apply."""
         scored = {} if self.reason(protocol) else self.measures
-        return {name: scored[name][protocol].scores(protocol) if name in scored else None for name in VERSIONS}
+        return {name: scored[name][protocol].scores(protocol) if name in scored else None for name in VARIANTS}
 
     def reason(self, protocol: Protocol) -> str:
         """Say why a protocol does not apply to these images; empty where it does."""
@@ -100,11 +100,11 @@ class Comparison:
             batch=self._recorded("batch", {}),
         )
 
-    def _recorded(self, protocol: Protocol, lpips: Mapping[Version, float]) -> FolderScores:
-        versions = {
+    def _recorded(self, protocol: Protocol, lpips: Mapping[Variant, float]) -> FolderScores:
+        variants = {
             name: replace(recorded(scores), lpips=lpips.get(name)) for name, scores in self.scores(protocol).items()
         }
-        return FolderScores(pairs=len(self.names), reason=self.reason(protocol) or None, **versions)
+        return FolderScores(pairs=len(self.names), reason=self.reason(protocol) or None, **variants)
 
     def as_text(self) -> str:
         """Return the figures as a table to read, a line a protocol and version; then what the network lacks."""
@@ -146,14 +146,14 @@ class _Rivals:
     model: Generator | None
 
     @property
-    def names(self) -> list[Version]:
+    def names(self) -> list[Variant]:
         """Which versions there are."""
         there = (True, self.colour, self.model)
-        return [version for version, made in zip(VERSIONS, there, strict=True) if made]
+        return [variant for variant, made in zip(VARIANTS, there, strict=True) if made]
 
-    def versions(self, phone: Tensor) -> dict[Version, Tensor]:
+    def variants(self, phone: Tensor) -> dict[Variant, Tensor]:
         """Return the versions of the phone's images (N, 3, H, W), the network's not clipped."""
-        made: dict[Version, Tensor] = {"before": phone}
+        made: dict[Variant, Tensor] = {"before": phone}
         if self.colour:
             made["colour"] = self.colour.apply(phone)
         if self.model:
@@ -175,13 +175,13 @@ def _enhanced(model: Generator, phone: Tensor) -> Tensor:
 class _Record:
     """What is kept of every pair: its size and its measures, in the order of the pairs."""
 
-    def __init__(self, count: int, versions: list[Version], lpips: Lpips | None) -> None:
+    def __init__(self, count: int, variants: list[Variant], lpips: Lpips | None) -> None:
         self._distance = lpips
-        self.sheet = Sheet(count, versions)
-        self.lpips = {name: torch.full((count,), torch.nan) for name in versions if lpips}
+        self.sheet = Sheet(count, variants)
+        self.lpips = {name: torch.full((count,), torch.nan) for name in variants if lpips}
         self.sizes: list[tuple[int, int]] = []
 
-    def add(self, images: Mapping[Version, Tensor], dslr: Tensor) -> None:
+    def add(self, images: Mapping[Variant, Tensor], dslr: Tensor) -> None:
         """Measure the next pairs: all versions of the phone's images, and the DSLR's, each (N, 3, H, W)."""
         start, (count, _, height, width) = len(self.sizes), dslr.shape
         if self._distance and min(height, width) < SMALLEST_PX:
@@ -234,7 +234,7 @@ def compare(
     rivals = _Rivals(yardstick.transform, model)
     record = _Record(len(pairs), rivals.names, distance)
     for batch in _batches(pairs):
-        record.add(rivals.versions(batch.phone), batch.dslr)
+        record.add(rivals.variants(batch.phone), batch.dslr)
     return Comparison(
         phone,
         dslr,

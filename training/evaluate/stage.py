@@ -38,17 +38,17 @@ BLANK_PX = 8
 PATCHES_AT_ONCE = 10
 """Bounds the memory; no result depends on it, but for rounding."""
 
-Version = Literal["before", "colour", "oracle", "after"]
+Variant = Literal["before", "colour", "oracle", "after"]
 """What is scored: the untouched phone patch, a colour transform of the training patches, one of the very photo that the
 patch is of, and the network's output."""
-VERSIONS: tuple[Version, ...] = get_args(Version)
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """Scores of the network and of what it is held against; without training patches there is no `colour`."""
 
-    scores: dict[Version, dict[Protocol, Scores]]
+    scores: dict[Variant, dict[Protocol, Scores]]
     trained: bool = True
     """Whether the network was ever trained."""
 
@@ -79,13 +79,13 @@ class Evaluation:
         return Metrics(image=self._recorded("image"), batch=self._recorded("batch"))
 
     def _recorded(self, protocol: Protocol) -> PatchScores:
-        versions = {version: recorded(self.scores.get(version, {}).get(protocol)) for version in VERSIONS}
-        return PatchScores(pairs=self.after[protocol].pairs, **versions)
+        variants = {variant: recorded(self.scores.get(variant, {}).get(protocol)) for variant in VARIANTS}
+        return PatchScores(pairs=self.after[protocol].pairs, **variants)
 
     def _beside_colour(self) -> str:
         if "colour" not in self.scores:
             return ""
-        colour, oracle, after = (self.scores[version]["image"] for version in ("colour", "oracle", "after"))
+        colour, oracle, after = (self.scores[variant]["image"] for variant in ("colour", "oracle", "after"))
         said = (
             f" One colour transform of the training patches gives {colour.psnr_db:.2f} dB and {colour.ms_ssim:.4f}; "
             f"fitted to each test photo itself, {oracle.psnr_db:.2f} dB and {oracle.ms_ssim:.4f}."
@@ -102,14 +102,14 @@ class _Rivals:
         self._oracle = fit_each_photo(test)
 
     @property
-    def names(self) -> list[Version]:
+    def names(self) -> list[Variant]:
         """Which versions there are."""
-        return [version for version in VERSIONS if self._colour or version != "colour"]
+        return [variant for variant in VARIANTS if self._colour or variant != "colour"]
 
-    def versions(self, indices: Sequence[int], phone: Tensor) -> dict[Version, Tensor]:
+    def variants(self, indices: Sequence[int], phone: Tensor) -> dict[Variant, Tensor]:
         """Return the versions of some test patches, each (N, 3, H, W), the network's not clipped."""
         own = [self._oracle[self._photos[index]].apply(image) for index, image in zip(indices, phone, strict=True)]
-        made: dict[Version, Tensor] = {"before": phone, "oracle": torch.stack(own)}
+        made: dict[Variant, Tensor] = {"before": phone, "oracle": torch.stack(own)}
         if self._colour:
             made["colour"] = self._colour.apply(phone)
         return {**made, "after": enhance_patches(self._model, phone, clip=False)}
@@ -135,12 +135,12 @@ def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams) ->
     measures = _measure(rivals, patches)
     evaluation = Evaluation(
         {
-            version: {protocol: each.scores(protocol) for protocol, each in of.items()}
-            for version, of in measures.items()
+            variant: {protocol: each.scores(protocol) for protocol, each in of.items()}
+            for variant, of in measures.items()
         },
         trained=load_card(model_dir).is_trained,
     )
-    each = {version: of["image"] for version, of in measures.items()}
+    each = {variant: of["image"] for variant, of in measures.items()}
     spread = patches.spread(params.pictures)
     chosen = choose_patches(spread, each["before"], each["after"], max(1, params.pictures // 2))
     shown = show_patches(model, patches, chosen)
@@ -152,26 +152,26 @@ def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams) ->
     return evaluation
 
 
-def _measure(rivals: _Rivals, patches: PatchPairs) -> dict[Version, dict[Protocol, Measures]]:
+def _measure(rivals: _Rivals, patches: PatchPairs) -> dict[Variant, dict[Protocol, Measures]]:
     """Run and measure all versions a few patches at a time."""
     sheet = Sheet(len(patches), rivals.names)
     starts = range(0, len(patches), PATCHES_AT_ONCE)
     for start in track(starts, "evaluate", len(starts)):
         indices = range(start, min(start + PATCHES_AT_ONCE, len(patches)))
         batch = patches.read(indices)
-        for version, images in rivals.versions(indices, batch.phone).items():
-            sheet.put(version, start, measure_protocols(images, batch.dslr))
+        for variant, images in rivals.variants(indices, batch.phone).items():
+            sheet.put(variant, start, measure_protocols(images, batch.dslr))
     return sheet.measures
 
 
-def _rows(names: list[str], measures: dict[Version, Measures]) -> Iterator[Score]:
+def _rows(names: list[str], measures: dict[Variant, Measures]) -> Iterator[Score]:
     missing: list[float | None] = [None] * len(names)
     columns: dict[str, list[float | None]] = {}
-    for version in VERSIONS:
-        of = measures.get(version)
-        columns[f"psnr_{version}"] = of.psnr_db().tolist() if of else missing
-        columns[f"ms_ssim_{version}"] = of.ms_ssim().tolist() if of else missing
-        columns[f"ssim_{version}"] = of.ssim.tolist() if of else missing
+    for variant in VARIANTS:
+        of = measures.get(variant)
+        columns[f"psnr_{variant}"] = of.psnr_db().tolist() if of else missing
+        columns[f"ms_ssim_{variant}"] = of.ms_ssim().tolist() if of else missing
+        columns[f"ssim_{variant}"] = of.ssim.tolist() if of else missing
     for index, name in enumerate(names):
         yield Score(patch_id=name, **{column: values[index] for column, values in columns.items()})  # type: ignore[arg-type]
 

@@ -98,7 +98,7 @@ class Learner(Generic[Network]):
                 moments[name] = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
 
 
-class Run:
+class TrainingRun:
     """Everything that changes while training; `iteration` counts the steps done.
 
     Parameters

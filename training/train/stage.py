@@ -28,7 +28,7 @@ from dpedtool.training.train import vgg
 from dpedtool.training.train.distributed import Processes, join
 from dpedtool.training.train.history import Log
 from dpedtool.training.train.loader import Loader, Step
-from dpedtool.training.train.loop import Run, Validation, architecture, first_network
+from dpedtool.training.train.loop import TrainingRun, Validation, architecture, first_network
 from dpedtool.training.train.sources import Source
 from dpedtool.training.weights.checkpoint import UNFINISHED, load_card, load_model, model_files, save_model
 
@@ -150,14 +150,14 @@ def load_start(params: TrainParams) -> Generator | None:
     return start
 
 
-def _begin(source: Source, params: TrainParams, computation: Computation, processes: Processes) -> Run:
+def _begin(source: Source, params: TrainParams, computation: Computation, processes: Processes) -> TrainingRun:
     start = load_start(params)
     features = vgg.load_vgg(params.vgg) if params.content_weight > 0 else None
     patch_px = min(source.training.images(0)[0].shape[:2])
-    return Run(params, computation, patch_px, start=start, vgg=features, processes=processes)
+    return TrainingRun(params, computation, patch_px, start=start, vgg=features, processes=processes)
 
 
-def _restore(run: Run, unfinished: Path, key: str) -> None:
+def _restore(run: TrainingRun, unfinished: Path, key: str) -> None:
     """Go on with what an interrupted run has left, where it is of this run; say so."""
     found, processes = run.restore(unfinished, key), run.processes
     if processes.of_first(run.iteration) != run.iteration:
@@ -171,7 +171,7 @@ def _restore(run: Run, unfinished: Path, key: str) -> None:
         print("train: what is there of an unfinished run is of another one, so this one begins anew", file=sys.stderr)
 
 
-def _work(run: Run, source: Source, out: Path, key: str, board: Path | None) -> None:
+def _work(run: TrainingRun, source: Source, out: Path, key: str, board: Path | None) -> None:
     """Take the steps that are left; validate, save and write the history now and then."""
     params, processes = run.params, run.processes
     log = Log(out, run.history, board) if processes.is_first else None
@@ -191,7 +191,7 @@ def _work(run: Run, source: Source, out: Path, key: str, board: Path | None) -> 
         log.close()
 
 
-def _tracked(steps: Iterator[Step], run: Run) -> Iterator[Step]:
+def _tracked(steps: Iterator[Step], run: TrainingRun) -> Iterator[Step]:
     left = run.params.iterations - run.iteration
     return track(steps, "train", left) if run.processes.is_first else steps
 
@@ -212,7 +212,7 @@ def _finished(out: Path, key: str) -> Outcome | None:
     return Outcome(training.params["iterations"], Validation(best.iteration, *scores), is_old=True)
 
 
-def _finish(run: Run, source: Source, out: Path, inputs: _Inputs) -> None:
+def _finish(run: TrainingRun, source: Source, out: Path, inputs: _Inputs) -> None:
     # Also where nothing was left to do but this.
     write_history(out / HISTORY, run.history)
     training = TrainingInfo(

@@ -22,7 +22,7 @@ from dpedtool.dataset.params import PatchesParams
 from dpedtool.dataset.photos.files import PhotoFile, decode_image, encode_image, open_photo
 from dpedtool.dataset.photos.stored import Image
 from dpedtool.pipeline.geometry.homographies import Box
-from dpedtool.pipeline.patches.windows import measure_row
+from dpedtool.pipeline.patches.windows import measure_row_of_windows
 
 GUARD_PX = 2
 """Beyond the search: what the sub-pixel steps, of up to `subpixel.ASTRAY_PX`, reach for."""
@@ -86,7 +86,7 @@ def measure_pair(phone: Image, dslr: Image, params: PatchesParams) -> dict[str, 
         return {}
     ours, theirs = (np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) for image in (phone, dslr))
     corner = np.array([[(width - side) // 2, (height - side) // 2]])
-    measures = measure_row(ours, theirs, Box(0, 0, width, height), corner, _unmoved(params, side, reach))
+    measures = measure_row_of_windows(ours, theirs, Box(0, 0, width, height), corner, _unmoved(params, side, reach))
     (measured,) = measures.each()
     return asdict(measured)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from dpedtool.dataset.params import Params
 from dpedtool.pipeline.report.overview.charts import Chart, colour, curves, histogram, offsets
-from dpedtool.pipeline.report.overview.published import ARXIV, SOURCE
+from dpedtool.pipeline.report.overview.published_scores import ARXIV, SOURCE
 from dpedtool.pipeline.report.overview.training import CURVES
 
 SCORED = {

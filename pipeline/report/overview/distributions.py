@@ -12,7 +12,7 @@ import pandas as pd
 
 from dpedtool.dataset.sidecars.selection import Selection
 from dpedtool.pipeline.report.overview.written import as_written
-from dpedtool.pipeline.report.results import PhoneRun, Run
+from dpedtool.pipeline.report.results import PhoneResults, RunResults
 
 MOST_BINS = 30
 LEFT_OUT, LEFT_OUT_NCC = 0.01, 0.05
@@ -74,7 +74,7 @@ class Distributions:
     """NCC of the windows as they stand; parts `accepted`, `rejected` and `all`."""
 
 
-def distributions(run: Run) -> Distributions:
+def distributions(run: RunResults) -> Distributions:
     """Return the distributions of a run; without bins where a stage has not run.
 
     Raises
@@ -188,7 +188,7 @@ def _together(values: list[Values]) -> Values:
     return np.concatenate(values) if values else np.empty(0)
 
 
-def _of_pairs(run: Run, measure: str, limit: float) -> Distribution:
+def _of_pairs(run: RunResults, measure: str, limit: float) -> Distribution:
     phones = {
         phone.name: {
             "aligned": np.array(
@@ -200,7 +200,7 @@ def _of_pairs(run: Run, measure: str, limit: float) -> Distribution:
     return distribution(measure, "pairs", "px", phones, limit=limit)
 
 
-def _window_parts(phone: PhoneRun) -> dict[str, Parts]:
+def _window_parts(phone: PhoneResults) -> dict[str, Parts]:
     windows = phone.windows(WINDOW_COLUMNS)
     if windows is None:
         windows = pd.DataFrame({name: [] for name in WINDOW_COLUMNS})
@@ -212,7 +212,7 @@ def _window_parts(phone: PhoneRun) -> dict[str, Parts]:
     }
 
 
-def _common_limit(run: Run, name: str) -> float | None:
+def _common_limit(run: RunResults, name: str) -> float | None:
     """A limit that the windows of all phones were held against."""
     limits = set()
     for phone in run.phones:

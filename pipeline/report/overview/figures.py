@@ -18,7 +18,7 @@ from dpedtool.pipeline.report.overview.process import Process, process
 from dpedtool.pipeline.report.overview.sentences import Found, Sentence, sentences
 from dpedtool.pipeline.report.overview.sides import Sides, sides
 from dpedtool.pipeline.report.overview.training import Network, network
-from dpedtool.pipeline.report.results import Run
+from dpedtool.pipeline.report.results import RunResults
 
 FORMAT = "dpedtool report 1"
 
@@ -46,7 +46,7 @@ class Figures:
     process: Process
 
 
-def figures(run: Run) -> dict[str, Any]:
+def figures(run: RunResults) -> dict[str, Any]:
     """Return the figures of a run as plain data, ready for JSON: `Figures` and what is in it, by name.
 
     Raises

@@ -12,9 +12,9 @@ import numpy as np
 from dpedtool.dataset.schema import Patch
 from dpedtool.dataset.sidecars.selection import Bin, Selection
 from dpedtool.pipeline.report.overview.photos_and_pairs import Reason, reasons
-from dpedtool.pipeline.report.overview.published import YIELDS, PublishedYield
+from dpedtool.pipeline.report.overview.published_scores import YIELDS, PublishedYield
 from dpedtool.pipeline.report.overview.written import as_written
-from dpedtool.pipeline.report.results import PhoneRun, Run
+from dpedtool.pipeline.report.results import PhoneResults, RunResults
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Windows:
     published_yields: list[PublishedYield]
 
 
-def windows(run: Run) -> Windows:
+def windows(run: RunResults) -> Windows:
     """Return what became of the windows of a run.
 
     Raises
@@ -86,14 +86,14 @@ def windows(run: Run) -> Windows:
     )
 
 
-def _counts(phone: PhoneRun) -> WindowCounts | None:
+def _counts(phone: PhoneResults) -> WindowCounts | None:
     if phone.selection is None:
         return _counted(phone)
     found, accepted = phone.selection.windows, phone.selection.accepted
     return WindowCounts(found, accepted, found - accepted)
 
 
-def _counted(phone: PhoneRun) -> WindowCounts | None:
+def _counted(phone: PhoneResults) -> WindowCounts | None:
     """Count the table, where nobody has: an import leaves no selection.json."""
     rows = phone.windows(["status"])
     if rows is None:
@@ -102,14 +102,14 @@ def _counted(phone: PhoneRun) -> WindowCounts | None:
     return WindowCounts(len(rows), accepted, len(rows) - accepted)
 
 
-def _rejected(phone: PhoneRun) -> Mapping[str, int]:
+def _rejected(phone: PhoneResults) -> Mapping[str, int]:
     if phone.selection is not None:
         return phone.selection.rejected
     rows = phone.windows(["reason"])
     return {} if rows is None else Counter(rows["reason"].tolist())
 
 
-def _shares(phones: Iterable[PhoneRun]) -> dict[str, dict[str, list[Bin]]]:
+def _shares(phones: Iterable[PhoneResults]) -> dict[str, dict[str, list[Bin]]]:
     shares: dict[str, dict[str, list[Bin]]] = {}
     for phone in phones:
         for measure, bins in phone.selection.by.items() if phone.selection else ():
@@ -117,12 +117,12 @@ def _shares(phones: Iterable[PhoneRun]) -> dict[str, dict[str, list[Bin]]]:
     return shares
 
 
-def _without_window(phone: PhoneRun) -> Mapping[str, int]:
+def _without_window(phone: PhoneResults) -> Mapping[str, int]:
     table = None if phone.imported else phone.patches(["reason", "x"])
     return {} if table is None else Counter(table.loc[table["x"].isna(), "reason"].tolist())
 
 
-def _yield(phone: PhoneRun, counts: WindowCounts | None) -> Yield | None:
+def _yield(phone: PhoneResults, counts: WindowCounts | None) -> Yield | None:
     if counts is None or phone.alignments is None or phone.selection is None:
         return None
     rows = phone.alignments

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from dpedtool.dataset.schema import Alignment, Pair, Row
 from dpedtool.dataset.sidecars.synchronisation import Clocks, Ties, TimeSteps
-from dpedtool.pipeline.report.results import PhoneRun, Run
+from dpedtool.pipeline.report.results import PhoneResults, RunResults
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class PhotoSize:
 
 
 @dataclass(frozen=True)
-class Camera:
+class CameraPhotos:
     """One camera: its photos, and the sizes of those that were read."""
 
     name: str
@@ -88,7 +88,7 @@ class PairCounts:
 class Session:
     """What was photographed, paired and aligned; by phone, None where the stage has not run."""
 
-    cameras: list[Camera]
+    cameras: list[CameraPhotos]
     photos: dict[str, Photos | None]
     unpaired_reasons: list[Reason]
     clocks: dict[str, Clock | None]
@@ -98,7 +98,7 @@ class Session:
     pair_reasons: list[Reason]
 
 
-def session(run: Run) -> Session:
+def session(run: RunResults) -> Session:
     """Return what became of the photos of a run.
 
     Raises
@@ -156,7 +156,7 @@ def reasons(row_type: type[Row], counts: Mapping[str, Mapping[str, int]]) -> lis
     ]
 
 
-def _photos(phone: PhoneRun) -> Photos | None:
+def _photos(phone: PhoneResults) -> Photos | None:
     told = phone.synchronisation
     if told is None:
         return None
@@ -180,22 +180,22 @@ def _lone_photos(rows: Iterable[Pair]) -> tuple[int, int]:
     return len(lone) - of_dslr, of_dslr
 
 
-def _unpaired(phone: PhoneRun) -> Mapping[str, int]:
+def _unpaired(phone: PhoneResults) -> Mapping[str, int]:
     return phone.synchronisation.unpaired if phone.synchronisation else {}
 
 
-def _cameras(run: Run, photos: Mapping[str, Photos | None]) -> list[Camera]:
+def _cameras(run: RunResults, photos: Mapping[str, Photos | None]) -> list[CameraPhotos]:
     phones = [
-        Camera(phone.name, True, counts.phone_photos if (counts := photos[phone.name]) else None, _sizes([phone]))
+        CameraPhotos(phone.name, True, counts.phone_photos if (counts := photos[phone.name]) else None, _sizes([phone]))
         for phone in run.phones
     ]
     # All phones' photos are paired with the same ones of the DSLR.
     known = [counts.dslr_photos for counts in photos.values() if counts]
-    dslr = Camera(run.params.captures.reference, False, max(known, default=None), _sizes(run.phones, "dslr"))
+    dslr = CameraPhotos(run.params.captures.reference, False, max(known, default=None), _sizes(run.phones, "dslr"))
     return [dslr, *phones]
 
 
-def _sizes(phones: Iterable[PhoneRun], side: str = "phone") -> list[PhotoSize]:
+def _sizes(phones: Iterable[PhoneResults], side: str = "phone") -> list[PhotoSize]:
     """Sizes of the photos that were aligned or looked at; one of the DSLR counts once, whatever phones it serves."""
     rows = [row for phone in phones for row in phone.alignments or ()]
     sizes = {
@@ -205,7 +205,7 @@ def _sizes(phones: Iterable[PhoneRun], side: str = "phone") -> list[PhotoSize]:
     return [PhotoSize(*size, photos) for size, photos in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
 
 
-def _clock(phone: PhoneRun, first: datetime | None) -> Clock | None:
+def _clock(phone: PhoneResults, first: datetime | None) -> Clock | None:
     told = phone.synchronisation
     if told is None or told.clock is None or first is None:
         return None
@@ -219,7 +219,7 @@ def _clock(phone: PhoneRun, first: datetime | None) -> Clock | None:
     )
 
 
-def _times(phone: PhoneRun) -> list[tuple[datetime, datetime]]:
+def _times(phone: PhoneResults) -> list[tuple[datetime, datetime]]:
     """Capture times of the DSLR and of the phone, pair by pair."""
     return [
         (datetime.fromisoformat(row.dslr_time), datetime.fromisoformat(row.phone_time))
@@ -228,5 +228,5 @@ def _times(phone: PhoneRun) -> list[tuple[datetime, datetime]]:
     ]
 
 
-def _first_time(phones: Iterable[PhoneRun]) -> datetime | None:
+def _first_time(phones: Iterable[PhoneResults]) -> datetime | None:
     return min((dslr for phone in phones for dslr, _ in _times(phone)), default=None)

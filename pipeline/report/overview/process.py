@@ -13,7 +13,7 @@ from dpedtool.dataset.params import FILES, STRICT, Params, describe
 from dpedtool.dataset.places import as_place, is_url
 from dpedtool.dataset.schema import Timing
 from dpedtool.dataset.sidecars.command_record import CommandRecord
-from dpedtool.pipeline.report.results import STAGES, PhoneRun, Run
+from dpedtool.pipeline.report.results import STAGES, PhoneResults, RunResults
 
 SECTIONS = ("captures", *STAGES)
 """Sections of the parameters that made what the report shows; dvc.yaml has the same, so that it is made anew."""
@@ -38,7 +38,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Version:
+class SoftwareVersion:
     """One version of a program or package, and the commands that ran with it."""
 
     name: str
@@ -75,7 +75,7 @@ class Process:
     """Sum of all that are recorded; None where nothing is."""
     cpu_s: float | None
     align_times: dict[str, PairTimes | None]
-    versions: list[Version]
+    versions: list[SoftwareVersion]
     is_of_one_version: bool
     """Whether all commands ran with the same versions."""
     params: dict[str, dict[str, Any]]
@@ -86,7 +86,7 @@ class Process:
     """What the stages patches and train ran with, where it was another; the others leave no record of it."""
 
 
-def process(run: Run) -> Process:
+def process(run: RunResults) -> Process:
     """Return how a run was made.
 
     Raises
@@ -136,15 +136,15 @@ def _record(name: str, record: CommandRecord) -> Record:
     )
 
 
-def _versions(run: Run) -> list[Version]:
+def _versions(run: RunResults) -> list[SoftwareVersion]:
     found: dict[tuple[str, str], list[str]] = {}
     for name, record in sorted(run.records.items(), key=_in_order):
         for package, version in record.versions.items():
             found.setdefault((package, version), []).append(name)
-    return [Version(*key, used_by) for key, used_by in sorted(found.items())]
+    return [SoftwareVersion(*key, used_by) for key, used_by in sorted(found.items())]
 
 
-def _times(phone: PhoneRun) -> PairTimes | None:
+def _times(phone: PhoneResults) -> PairTimes | None:
     rows = phone.timings
     if rows is None:
         return None
@@ -156,7 +156,7 @@ def _sections(params: Params) -> dict[str, dict[str, Any]]:
     return {name: describe(getattr(params, name)) for name in SECTIONS}
 
 
-def _published(run: Run) -> dict[str, dict[str, Any]]:
+def _published(run: RunResults) -> dict[str, dict[str, Any]]:
     """The parameters of `SECTIONS`, without the folders of this machine."""
     sections = _sections(run.params)
     for section, key in FILES:
@@ -173,7 +173,7 @@ def _file_name(file: str, folder: Path | None) -> str:
     return path.name if ".." in within.parts else str(within)
 
 
-def _changed(run: Run) -> list[str]:
+def _changed(run: RunResults) -> list[str]:
     usual, own = _sections(Params()), _sections(run.params)
     return [
         f"{section}.{key}"
@@ -189,14 +189,14 @@ def _is_usual_file(section: str, key: str, value: Any, folder: Path | None) -> b
     return (section, key) in FILES and bool(usual and folder) and value == str(as_place(usual, folder))
 
 
-def _of_patches(phone: PhoneRun, params: Params) -> Iterator[Difference]:
+def _of_patches(phone: PhoneResults, params: Params) -> Iterator[Difference]:
     if phone.selection is not None:
         # With the limits of the mode in place of null, as the stage records them.
         now = describe(params.patches) | {name: params.patches.limit(name) for name in STRICT}
         yield from _differing("patches", phone.name, phone.selection.params, now)
 
 
-def _of_training(phone: PhoneRun, params: Params) -> Iterator[Difference]:
+def _of_training(phone: PhoneResults, params: Params) -> Iterator[Difference]:
     if phone.card and phone.card.training:
         yield from _differing("train", phone.name, phone.card.training.params, describe(params.train))
 

@@ -13,7 +13,7 @@ from dpedtool.pipeline.report.overview.process import Difference, Process
 from dpedtool.pipeline.report.overview.sides import Sides
 from dpedtool.pipeline.report.overview.training import Network
 from dpedtool.pipeline.report.overview.words import SPACE, counted, number, plainly, share, value
-from dpedtool.pipeline.report.results import STAGES, Run
+from dpedtool.pipeline.report.results import STAGES, RunResults
 
 Tone = Literal["bad", "warn", "good", "plain"]
 TONES: tuple[Tone, ...] = ("bad", "warn", "good", "plain")
@@ -40,7 +40,7 @@ class Sentence:
 class Found:
     """What the sentences are made of."""
 
-    run: Run
+    run: RunResults
     session: Session
     windows: Windows
     distributions: Distributions
@@ -69,7 +69,7 @@ def sentences(found: Found) -> list[Sentence]:
     return sorted(plain, key=lambda sentence: TONES.index(sentence.tone))
 
 
-def _missing(run: Run) -> Iterator[Sentence]:
+def _missing(run: RunResults) -> Iterator[Sentence]:
     """Phones for which the same stages have not run make one sentence."""
     names: dict[tuple[str, ...], list[str]] = {}
     for phone in run.phones:
@@ -79,7 +79,7 @@ def _missing(run: Run) -> Iterator[Sentence]:
         yield Sentence("warn", f"Not run yet for {_listed(phones)}: {_listed(stages)}.")
 
 
-def _imported(run: Run) -> Iterator[Sentence]:
+def _imported(run: RunResults) -> Iterator[Sentence]:
     names = [phone.name for phone in run.phones if phone.imported]
     if names:
         yield Sentence(
@@ -89,7 +89,7 @@ def _imported(run: Run) -> Iterator[Sentence]:
         )
 
 
-def _older(run: Run) -> Iterator[Sentence]:
+def _older(run: RunResults) -> Iterator[Sentence]:
     """Pairs that were paired anew after they had been aligned."""
     for phone in run.phones:
         gone = [f"{counted(phone.gone, 'pair')} that it looked at no longer there"] if phone.gone else []

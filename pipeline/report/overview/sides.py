@@ -9,7 +9,7 @@ import pandas as pd
 
 from dpedtool.dataset.schema import EXCLUDED, SPLITS, Photo
 from dpedtool.pipeline.report.overview.photos_and_pairs import Reason, reasons
-from dpedtool.pipeline.report.results import Run
+from dpedtool.pipeline.report.results import RunResults
 from dpedtool.pipeline.split.verification import is_current
 
 _COLUMNS = ("pair_id", "phone", "scene_id", "group", "split", "reason", "accepted", "drawn_by")
@@ -61,7 +61,7 @@ class Sides:
     """None: nothing was verified."""
 
 
-def sides(run: Run) -> Sides | None:
+def sides(run: RunResults) -> Sides | None:
     """Return the split of a run; None where it has not run.
 
     Raises
@@ -89,7 +89,7 @@ def sides(run: Run) -> Sides | None:
     )
 
 
-def _of_samples(run: Run) -> Sides | None:
+def _of_samples(run: RunResults) -> Sides | None:
     """Count the tables of samples, which are all that an import leaves."""
     samples = {phone.name: _samples(phone.samples(["split"])) for phone in run.phones}
     known = [counts for counts in samples.values() if counts]
@@ -127,7 +127,7 @@ def _samples(table: pd.DataFrame | None) -> dict[str, int] | None:
     return None if table is None else {name: int((table["split"] == name).sum()) for name in SPLITS}
 
 
-def _proof(run: Run) -> Proof | None:
+def _proof(run: RunResults) -> Proof | None:
     verdict = run.verdict
     if verdict is None:
         return None

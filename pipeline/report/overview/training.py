@@ -7,10 +7,10 @@ from typing import Any
 
 from dpedtool.dataset.sidecars.history import HISTORY, SCORE_COLUMNS, read_history
 from dpedtool.dataset.sidecars.model_info import ModelInfo
-from dpedtool.pipeline.report.overview.published import SCORES, PublishedScore
+from dpedtool.pipeline.report.overview.published_scores import SCORES, PublishedScore
 from dpedtool.pipeline.report.overview.words import counted
 from dpedtool.pipeline.report.overview.written import as_written, finite
-from dpedtool.pipeline.report.results import PhoneRun, Run
+from dpedtool.pipeline.report.results import PhoneResults, RunResults
 
 CURVES = (*SCORE_COLUMNS, "train_loss")
 """Columns of history.csv that are drawn."""
@@ -42,7 +42,7 @@ class Network:
     """On other photos, so that they cannot be compared as such."""
 
 
-def network(run: Run) -> Network:
+def network(run: RunResults) -> Network:
     """Return training and scores of a run.
 
     Raises
@@ -58,7 +58,7 @@ def network(run: Run) -> Network:
     )
 
 
-def _training(phone: PhoneRun) -> Training | None:
+def _training(phone: PhoneResults) -> Training | None:
     card = phone.card
     if card is None:
         return None
@@ -83,6 +83,6 @@ def _in_words(card: ModelInfo) -> str:
     )
 
 
-def _history(phone: PhoneRun) -> dict[str, list[float | None]]:
+def _history(phone: PhoneResults) -> dict[str, list[float | None]]:
     table = read_history(phone.file(HISTORY))
     return {str(name): [finite(value) for value in table[name]] for name in table.columns}

@@ -14,7 +14,7 @@ from dpedtool.dataset.places import Place
 from dpedtool.dataset.schema import Alignment, Pair
 from dpedtool.pipeline.report.pairs.contract import PairStatus
 from dpedtool.pipeline.report.paths import Paths
-from dpedtool.pipeline.report.results import PhoneRun
+from dpedtool.pipeline.report.results import PhoneResults
 
 Numbers = npt.NDArray[np.float64]
 
@@ -68,7 +68,7 @@ class Windows:
 NO_WINDOWS = Windows()
 
 
-def cases_of(phone: PhoneRun) -> list[Case]:
+def cases_of(phone: PhoneResults) -> list[Case]:
     """Return all pairs and lone photos of a phone in the order of their table; none where no stage has run."""
     rows = {row.pair_id: row for row in phone.alignments or ()}
     if phone.pairs is None:
@@ -76,7 +76,7 @@ def cases_of(phone: PhoneRun) -> list[Case]:
     return [_case(pair, rows.get(pair.pair_id), phone.paths) for pair in phone.pairs]
 
 
-def windows_of(phone: PhoneRun) -> dict[str, Windows]:
+def windows_of(phone: PhoneResults) -> dict[str, Windows]:
     """Return the windows of each pair of a phone that stage patches has looked at; empty where it has not run."""
     columns = ["pair_id", "reason", "size", "ncc", "residual_px", "phone_x", "phone_y"]
     frame = phone.patches(columns)

@@ -17,7 +17,7 @@ from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.report.pairs.cases import NO_WINDOWS, Case, Windows, cases_of, windows_of
 from dpedtool.pipeline.report.pairs.contract import PairDetails
 from dpedtool.pipeline.report.pairs.opened import key_of, nothing_of, open_pair, write_details
-from dpedtool.pipeline.report.results import PhoneRun, Run
+from dpedtool.pipeline.report.results import PhoneResults, RunResults
 from dpedtool.pipeline.resume import Finished, work_off
 from dpedtool.pipeline.runner import Lost
 
@@ -27,7 +27,7 @@ _OURS = re.compile(r"(thumbnail|phone|dslr)\.jpg|spot-\d+-(phone|dslr)\.png|deta
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def show_pairs(run: Run, folder: Path, *, workers: int = 1, scheduler: str | None = None) -> dict[str, Shown]:
+def show_pairs(run: RunResults, folder: Path, *, workers: int = 1, scheduler: str | None = None) -> dict[str, Shown]:
     """Write `folder/<pair_id>/` for every pair and lone photo of all phones, and the table `folder/shown.parquet`.
 
     Each has details.js, which calls `dpedtool.details` with a `PairDetails`, and the pictures that this names beside
@@ -90,7 +90,7 @@ def _lost(item: Item, lost: Lost, folder: Path) -> list[Shown]:
     return [_row(item, place, details, 0, lost)]
 
 
-def _items(phone: PhoneRun) -> Iterator[Item]:
+def _items(phone: PhoneResults) -> Iterator[Item]:
     windows = windows_of(phone)
     for case in cases_of(phone):
         if not _NAME.fullmatch(case.pair_id):

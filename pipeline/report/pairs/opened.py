@@ -19,7 +19,7 @@ from dpedtool.dataset.photos.stored import Image
 from dpedtool.dataset.places import Place
 from dpedtool.dataset.schema import Alignment, Patch
 from dpedtool.pipeline.align.overlay import shrunk
-from dpedtool.pipeline.geometry.aligned import aligned_images, crop_box, is_masked, mask, there
+from dpedtool.pipeline.geometry.aligned import aligned_images, crop_box, is_masked, mask, required
 from dpedtool.pipeline.geometry.homographies import Box
 from dpedtool.pipeline.measure.residuals import WINDOW, Flags, Search, search, smooth_grey
 from dpedtool.pipeline.report.pairs.cases import Case, Windows
@@ -206,7 +206,7 @@ def _masked_boxes(row: Alignment, box: Box) -> list[tuple[int, int, int, int]]:
     """The masked cells, joined along rows, and where rows are alike, down; none of pairs that have no mask."""
     if not row.masked:
         return []
-    cells, side = mask(row), there(row.mask_cell_px)
+    cells, side = mask(row), required(row.mask_cell_px)
     return [
         (left * side, top * side, min(right * side, box.width) - left * side, min(end * side, box.height) - top * side)
         for left, right, top, end in _joined(cells)

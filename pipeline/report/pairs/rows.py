@@ -13,7 +13,7 @@ from dpedtool.dataset.schema import Alignment, Pair, Patch, Shown
 from dpedtool.pipeline.report.overview.words import plainly
 from dpedtool.pipeline.report.pairs.cases import Case, cases_of
 from dpedtool.pipeline.report.pairs.contract import PairRow, PairStatus
-from dpedtool.pipeline.report.results import PhoneRun, Run
+from dpedtool.pipeline.report.results import PhoneResults, RunResults
 
 WORST_FIRST: tuple[PairStatus, ...] = ("failed", "rejected", "unpaired", "paired", "aligned")
 MOST_AMISS = 1 / 20
@@ -28,7 +28,7 @@ def reason_words() -> dict[str, dict[str, str]]:
     return {"pair": pair, "patch": patch, "names": {name: plainly(name) for name in (*pair, *patch)}}
 
 
-def pair_rows(run: Run, shown: Mapping[str, Shown]) -> list[PairRow]:
+def pair_rows(run: RunResults, shown: Mapping[str, Shown]) -> list[PairRow]:
     """Return a row for every pair and lone photo of all phones.
 
     Failed ones come first, then rejected, unpaired, and such as align has not looked at; then the aligned ones. Of
@@ -68,7 +68,7 @@ class _Figures:
     """Before and after, in dB."""
 
 
-def _figures(phone: PhoneRun) -> _Figures:
+def _figures(phone: PhoneResults) -> _Figures:
     frame = phone.windows(["pair_id", "status"])
     if frame is None:
         return _Figures(None, {}, _psnr(phone))
@@ -80,7 +80,7 @@ def _counts(names: pd.Series[str]) -> dict[str, int]:
     return {str(name): int(count) for name, count in names.value_counts(sort=False).items()}
 
 
-def _psnr(phone: PhoneRun) -> dict[str, tuple[float | None, float | None]]:
+def _psnr(phone: PhoneResults) -> dict[str, tuple[float | None, float | None]]:
     """Mean PSNR of the test patches of each pair; equal patches, of infinite PSNR, have no say."""
     samples = phone.samples(["patch_id", "pair_id"])
     if phone.scores is None or samples is None:

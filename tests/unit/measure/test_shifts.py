@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dpedtool.pipeline.measure.shifts import SMOOTHING, WINDOW, Shifts, even_detail, measure, window_centres
+from dpedtool.pipeline.measure.shifts import SMOOTHING, WINDOW, Shifts, even_detail, measure_shifts, window_centres
 
 HEIGHT, WIDTH = 320, 384
 SHIFTS = [(0.0, 0.0), (0.1, 0.0), (0.25, -0.1), (0.5, 0.5), (-0.37, 0.8), (0.9, -0.63)]
@@ -50,7 +50,7 @@ def found_shift(phone: np.ndarray, dslr: np.ndarray, passes: int = 4) -> np.ndar
     for _ in range(passes):
         maps = x + np.float32(total[0]), y + np.float32(total[1])
         warped = cv2.remap(wide, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        total = total + inner(measure(plain, even_detail(warped))).shifts.mean(axis=0)
+        total = total + inner(measure_shifts(plain, even_detail(warped))).shifts.mean(axis=0)
     return total
 
 
@@ -95,7 +95,7 @@ def test_windows_know_how_good_they_are(grain: float, noise: float) -> None:
         rng = np.random.default_rng(seed)
         texture = cv2.GaussianBlur(rng.normal(size=(HEIGHT, WIDTH)), (0, 0), grain)
         both = [128 + 30 * texture / texture.std() + rng.normal(0, noise, texture.shape) for _ in range(2)]
-        shifts = measure(*(even_detail(smooth(image)) for image in both))
+        shifts = measure_shifts(*(even_detail(smooth(image)) for image in both))
         squared.append(np.einsum("ni,nij,nj->n", shifts.shifts, shifts.information, shifts.shifts))
     assert 0.75 < np.concatenate(squared).mean() < 2.0
 
@@ -105,7 +105,7 @@ def test_an_edge_tells_of_one_direction_only() -> None:
     step[:, 90:] = 100
     rng = np.random.default_rng(0)
     both = [even_detail(smooth(step + rng.normal(0, 1, step.shape))) for _ in range(2)]
-    shifts = measure(*both)
+    shifts = measure_shifts(*both)
     middle = shifts.where((np.abs(shifts.centres - 95.5) < 20).all(axis=1))
     assert len(middle) == 1
     across, along = middle.information[0, 0, 0], middle.information[0, 1, 1]
@@ -115,10 +115,10 @@ def test_an_edge_tells_of_one_direction_only() -> None:
 
 def test_equal_images_are_not_shifted_and_other_images_are_unlike() -> None:
     first, second = (even_detail(smooth(picture(seed))) for seed in (0, 1))
-    equal = measure(first, first)
+    equal = measure_shifts(first, first)
     np.testing.assert_allclose(equal.shifts, 0, atol=1e-6)
     np.testing.assert_allclose(equal.ncc, 1, atol=1e-5)
-    assert np.abs(measure(first, second).ncc).max() < 0.5
+    assert np.abs(measure_shifts(first, second).ncc).max() < 0.5
 
 
 def test_centres_by_hand() -> None:
@@ -126,13 +126,13 @@ def test_centres_by_hand() -> None:
     xs, ys = [31.5, 63.5, 95.5], [31.5, 63.5]
     np.testing.assert_array_equal(window_centres(97, 130), [[x, y] for y in ys for x in xs])
     image = np.random.default_rng(0).normal(size=(97, 130)).astype(np.float32)
-    np.testing.assert_array_equal(measure(image, image).centres, window_centres(97, 130))
+    np.testing.assert_array_equal(measure_shifts(image, image).centres, window_centres(97, 130))
 
 
 @pytest.mark.parametrize("shape", [(WINDOW - 1, 500), (500, WINDOW - 1), (40, 40)])
 def test_an_image_without_room_for_a_window_has_none(shape: tuple[int, int]) -> None:
     image = np.zeros(shape, np.float32)
-    shifts = measure(image, image)
+    shifts = measure_shifts(image, image)
     assert len(shifts) == 0
     assert shifts.shifts.shape == (0, 2)
     assert shifts.information.shape == (0, 2, 2)
@@ -141,7 +141,7 @@ def test_an_image_without_room_for_a_window_has_none(shape: tuple[int, int]) -> 
 def test_a_flat_image_tells_nothing() -> None:
     flat, image = np.zeros((HEIGHT, WIDTH), np.float32), even_detail(smooth(picture()))
     for pair in ((flat, flat), (image, flat), (flat, image)):
-        shifts = measure(*pair)
+        shifts = measure_shifts(*pair)
         assert np.isfinite(shifts.shifts).all()
         assert np.abs(shifts.ncc).max() < 0.5
         assert shifts.information.max() < 0.05  # a standard deviation of 4 px or more
@@ -160,7 +160,7 @@ def test_shading_and_contrast_are_evened_out() -> None:
 
 
 def test_chosen_windows_keep_all_that_belongs_to_them() -> None:
-    shifts = measure(*(even_detail(smooth(picture(seed))) for seed in (0, 1)))
+    shifts = measure_shifts(*(even_detail(smooth(picture(seed))) for seed in (0, 1)))
     chosen = np.arange(len(shifts)) % 3 == 1
     some = shifts.where(chosen)
     assert len(some) == chosen.sum()

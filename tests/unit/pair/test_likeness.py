@@ -20,7 +20,7 @@ from dpedtool.dataset.schema import Pair
 from dpedtool.pipeline.pair.likeness import UNLIKE, Pictures
 from dpedtool.pipeline.pair.stage import pair_folders
 from dpedtool.pipeline.rig import Camera, Files
-from dpedtool.pipeline.rig.files import save_photo
+from dpedtool.pipeline.rig.camera_files import save_photo
 
 START = datetime(2024, 5, 4, 10, 0, 0)
 PHONE = Camera(name="phone", width=240, height=180, focal_px=200)

@@ -8,7 +8,7 @@ import pytest
 
 from dpedtool.dataset.params import PatchesParams
 from dpedtool.pipeline.geometry.homographies import Box
-from dpedtool.pipeline.patches.windows import Measures, measure, window_corners
+from dpedtool.pipeline.patches.windows import Measures, measure_windows, window_corners
 
 PARAMS = PatchesParams(size_px=60, stride_px=60)
 BOX = Box(10, 20, 190, 140)
@@ -25,7 +25,7 @@ def crop(phone: np.ndarray) -> np.ndarray:
 
 def measured(phone: np.ndarray, dslr: np.ndarray, params: PatchesParams = PARAMS) -> dict[str, np.ndarray]:
     """All columns of all windows."""
-    rows = list(measure(phone, dslr, BOX, params))
+    rows = list(measure_windows(phone, dslr, BOX, params))
     columns = {name: np.concatenate([row.columns[name] for row in rows]) for name in rows[0].columns}
 
     def joined(of: str, name: str) -> np.ndarray:
@@ -154,9 +154,9 @@ def test_a_window_is_measured_alike_whatever_other_windows_there_are() -> None:
     """A crop of one window, and a photo that ends with it: only its own surroundings count."""
     phone = texture()
     dslr = cv2.GaussianBlur(crop(phone), (0, 0), 0.8)
-    (one,) = measure(phone, dslr, BOX, PatchesParams(size_px=100, stride_px=100))
+    (one,) = measure_windows(phone, dslr, BOX, PatchesParams(size_px=100, stride_px=100))
     assert isinstance(one, Measures)
-    dense = list(measure(phone, dslr, BOX, PatchesParams(size_px=100, stride_px=20)))
+    dense = list(measure_windows(phone, dslr, BOX, PatchesParams(size_px=100, stride_px=20)))
     np.testing.assert_allclose(dense[0].residuals[0], one.residuals[0], atol=1e-6)
     assert dense[0].matches.ncc[0] == one.matches.ncc[0]
     for name, values in one.columns.items():
@@ -180,7 +180,7 @@ def test_a_wide_blur_sees_as_far_as_it_reaches() -> None:
     dslr = np.clip(phone[20:-20, 10:-10] + 0.5 * np.roll(phone, 60, axis=1)[20:-20, 10:-10], 0, 255).astype(np.uint8)
     box, sigma, side = Box(10, 20, dslr.shape[1], dslr.shape[0]), 8.0, 40
     params = PatchesParams(size_px=side, stride_px=side, blur_px=sigma)
-    rows = list(measure(phone, dslr, box, params))
+    rows = list(measure_windows(phone, dslr, box, params))
     row = rows[len(rows) // 2]
     theirs, ours = (cv2.GaussianBlur(image.astype(np.float32), (0, 0), sigma) for image in (phone, dslr))
     (x, y), score = row.corners[2], row.matches.ncc_here[2]

@@ -23,7 +23,7 @@ from dpedtool.dataset.photos.files import save_image
 from dpedtool.dataset.schema import Frame, Pair
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.report.before_after import PhoneNetwork, network_examples
-from dpedtool.pipeline.report.results import Run
+from dpedtool.pipeline.report.results import RunResults
 from dpedtool.training.evaluate.stage import evaluate
 from dpedtool.training.networks.generators import Architecture
 from dpedtool.training.networks.initialisation import initialise
@@ -57,7 +57,7 @@ def score(results: Path) -> None:
 
 
 def shown(results: Path) -> PhoneNetwork:
-    run = Run(results, Params(captures=CapturesParams(phones=("a",))))
+    run = RunResults(results, Params(captures=CapturesParams(phones=("a",))))
     (phone,) = network_examples(run)
     return phone
 

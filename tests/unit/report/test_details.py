@@ -28,13 +28,13 @@ from dpedtool.pipeline.patches.stage import cut_patches
 from dpedtool.pipeline.report.pairs import details, opened
 from dpedtool.pipeline.report.pairs.certainty import shift_errors
 from dpedtool.pipeline.report.pairs.details import show_pairs
-from dpedtool.pipeline.report.results import Run
+from dpedtool.pipeline.report.results import RunResults
 
 PARAMS = PatchesParams(size_px=60, stride_px=60)
 HOSTILE = "</script><script>alert(1)</script><!-- <img src=x onerror=alert(1)> & '"
 A, B, C, D = (f"phone--{name}" for name in "abcd")
 
-Stage = Callable[..., Run]
+Stage = Callable[..., RunResults]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def patches(tmp_path_factory: pytest.TempPathFactory, alignments: list[Alignment
 def stage(tmp_path: Path, pairs: list[Pair], alignments: list[Alignment], patches: list[Patch]) -> Stage:
     """Return a function that writes the tables of a run, those given instead of the finished ones."""
 
-    def make(aligned: Any = alignments, paired: Any = pairs, cut: Any = patches) -> Run:
+    def make(aligned: Any = alignments, paired: Any = pairs, cut: Any = patches) -> RunResults:
         results = tmp_path / "results"
         for folder, row_type, rows in (
             ("pairs", Pair, paired),
@@ -60,7 +60,7 @@ def stage(tmp_path: Path, pairs: list[Pair], alignments: list[Alignment], patche
             ("patches", Patch, cut),
         ):
             write_rows(row_type.table_in(results / folder / "phone"), row_type, rows)
-        return Run(results, Params(captures=CapturesParams(root="x", reference="dslr", phones=("phone",))))
+        return RunResults(results, Params(captures=CapturesParams(root="x", reference="dslr", phones=("phone",))))
 
     return make
 
@@ -479,5 +479,5 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(stage: Stage, out: Path)
 
 
 def test_without_any_result_there_is_nothing_to_show(tmp_path: Path, out: Path) -> None:
-    assert show_pairs(Run(tmp_path, Params()), out) == {}
+    assert show_pairs(RunResults(tmp_path, Params()), out) == {}
     assert details.Shown.table_in(out).is_file()

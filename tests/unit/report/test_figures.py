@@ -40,26 +40,26 @@ from dpedtool.dataset.schema import Patch, Sample
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.report.overview.distributions import bin_edges, distribution, round_step
 from dpedtool.pipeline.report.overview.figures import figures
-from dpedtool.pipeline.report.results import Run
+from dpedtool.pipeline.report.results import RunResults
 from dpedtool.pipeline.split.verification import tables_of
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run(tmp_path: Path) -> RunResults:
     return whole_run(tmp_path)
 
 
-def said(run: Run) -> list[str]:
+def said(run: RunResults) -> list[str]:
     return [sentence["text"] for sentence in figures(run)["said"]]
 
 
-def test_scores_are_those_of_metrics_json_to_the_last_digit(run: Run) -> None:
+def test_scores_are_those_of_metrics_json_to_the_last_digit(run: RunResults) -> None:
     written = json.loads((run.results / "evaluations/a/metrics.json").read_text())
     assert figures(run)["network"]["scores"]["a"] == written
     assert written == scores()
 
 
-def test_curves_are_those_of_history_csv_to_the_last_digit(run: Run) -> None:
+def test_curves_are_those_of_history_csv_to_the_last_digit(run: RunResults) -> None:
     with (run.results / "models/a/history.csv").open() as file:
         rows = list(csv.DictReader(file))
     found = figures(run)["network"]["training"]["a"]["history"]
@@ -69,7 +69,7 @@ def test_curves_are_those_of_history_csv_to_the_last_digit(run: Run) -> None:
         assert found[name] == [None if math.isnan(value) else value for value in values]
 
 
-def test_windows_are_those_of_selection_json(run: Run) -> None:
+def test_windows_are_those_of_selection_json(run: RunResults) -> None:
     written = json.loads((run.results / "patches/a/selection.json").read_text())
     found = figures(run)["windows"]
     assert found["phones"]["a"] == {"windows": 6, "accepted": 4, "rejected": 2} == found["all"]
@@ -82,7 +82,7 @@ def test_windows_are_those_of_selection_json(run: Run) -> None:
     assert [(reason["reason"], reason["all"]) for reason in found["pairs_without_window"]] == [("small_crop", 1)]
 
 
-def test_clocks_are_those_of_synchronisation_json(run: Run) -> None:
+def test_clocks_are_those_of_synchronisation_json(run: RunResults) -> None:
     written = json.loads((run.results / "pairs/a/synchronisation.json").read_text())
     found = figures(run)["session"]
     for name, value in written["clock"].items():
@@ -108,7 +108,7 @@ def test_a_photo_without_a_mate_is_its_own_cameras(tmp_path: Path) -> None:
     assert (photos["unpaired"], photos["phone_unpaired"], photos["dslr_unpaired"]) == (3, 1, 2)
 
 
-def test_the_clock_offset_of_each_pair_is_dslr_minus_phone_over_the_hours(run: Run) -> None:
+def test_the_clock_offset_of_each_pair_is_dslr_minus_phone_over_the_hours(run: RunResults) -> None:
     clock = figures(run)["session"]["clocks"]["a"]
     assert clock["pair_offset_s"] == [-36.0, -37.0, -38.0]
     assert clock["pair_hours"] == pytest.approx([0, 1 / 60, 2 / 60], abs=1e-6)
@@ -123,7 +123,7 @@ def test_hours_begin_with_the_first_pair_of_all_phones(tmp_path: Path) -> None:
     assert (clocks["a"]["pair_hours"], clocks["b"]["pair_hours"]) == ([2.0], [0.0])
 
 
-def test_pairs_are_counted_by_status_and_reason(run: Run) -> None:
+def test_pairs_are_counted_by_status_and_reason(run: RunResults) -> None:
     session = figures(run)["session"]
     assert session["pairs"] == session["pairs_by_phone"]["a"]
     assert session["pairs"] == {"pairs": 3, "aligned": 2, "rejected": 1, "failed": 0, "with_masked_parts": 1}
@@ -140,7 +140,7 @@ def test_a_photo_of_the_dslr_that_serves_two_phones_counts_once(tmp_path: Path) 
     assert phone_a["sizes"] == [{"width_px": 2000, "height_px": 1000, "photos": 1}]
 
 
-def test_residuals_of_aligned_pairs_have_their_quantiles(run: Run) -> None:
+def test_residuals_of_aligned_pairs_have_their_quantiles(run: RunResults) -> None:
     found = figures(run)["distributions"]["pair_residual_px"]
     part = found["session"]["aligned"]
     assert (part["measured"], part["not_measured"]) == (2, 0)
@@ -150,7 +150,7 @@ def test_residuals_of_aligned_pairs_have_their_quantiles(run: Run) -> None:
     assert (found["edges"][0], found["edges"][-1], found["limit"]) == (0.0, 0.3, 0.5)
 
 
-def test_windows_are_told_apart_by_what_became_of_them(run: Run) -> None:
+def test_windows_are_told_apart_by_what_became_of_them(run: RunResults) -> None:
     found = figures(run)["distributions"]
     residual, ncc = found["window_residual_px"]["session"], found["window_ncc"]["session"]
     assert (residual["accepted"]["measured"], residual["accepted"]["not_measured"]) == (3, 1)
@@ -205,7 +205,7 @@ def test_bins_go_up_from_zero_or_down_from_the_highest() -> None:
     assert bin_edges(np.array([0.0, 0.0]))[0] == 0.0
 
 
-def test_the_yield_stands_beside_the_published_one(run: Run) -> None:
+def test_the_yield_stands_beside_the_published_one(run: RunResults) -> None:
     found = figures(run)["windows"]
     assert found["yields"]["a"] == {
         "pairs": 3,
@@ -222,7 +222,7 @@ def test_the_yield_stands_beside_the_published_one(run: Run) -> None:
     assert found["published_yields"][1]["patches_a_megapixel"] == pytest.approx(28 / (2.048 * 1.536))
 
 
-def test_the_sides_of_the_split_are_counted(run: Run) -> None:
+def test_the_sides_of_the_split_are_counted(run: RunResults) -> None:
     sides = figures(run)["sides"]
     assert {name: (side["scenes"], side["pairs"], side["patches"]) for name, side in sides["sides"].items()} == {
         "train": (1, 1, 3),
@@ -244,7 +244,7 @@ def test_what_is_only_remembered_is_on_no_side(tmp_path: Path) -> None:
     assert (sides["groups_of_several_scenes"], sides["largest_group_scenes"]) == (1, 2)
 
 
-def verdict(run: Run, **changes: Any) -> dict[str, Any]:
+def verdict(run: RunResults, **changes: Any) -> dict[str, Any]:
     tables = tables_of(run.results / "splits")
     return {"is_proof": True, "said": ["No scene is on two sides."], "faults": [], "tables": tables} | changes
 
@@ -258,22 +258,22 @@ def verdict(run: Run, **changes: Any) -> dict[str, Any]:
         ({"tables": {}}, "has changed since"),
     ],
 )
-def test_the_proof_is_told_as_it_was_found(run: Run, changes: dict[str, Any], words: str) -> None:
+def test_the_proof_is_told_as_it_was_found(run: RunResults, changes: dict[str, Any], words: str) -> None:
     write_json(run.results / "splits/verdict.json", verdict(run, **changes))
     assert sum(words in sentence for sentence in said(run)) == 1
 
 
-def test_without_a_proof_that_is_said(run: Run) -> None:
+def test_without_a_proof_that_is_said(run: RunResults) -> None:
     assert any("`dpedtool split --verify` does it" in sentence for sentence in said(run))
     assert figures(run)["sides"]["proof"] is None
 
 
-def test_times_are_summed_and_versions_named_by_command(run: Run) -> None:
+def test_times_are_summed_and_versions_named_by_command(run: RunResults) -> None:
     write_json(
         run.results / "records/split.json",
         record(wall_s=1.25, cpu_s=None, versions={"dpedtool": "0.8.0", "numpy": "2.2.0"}),
     )
-    process = figures(Run(run.results, run.params))["process"]
+    process = figures(RunResults(run.results, run.params))["process"]
     assert [(each["stage"], each["phone"]) for each in process["records"]] == [("align", "a"), ("split", "")]
     assert (process["wall_s"], process["cpu_s"]) == (13.75, 20.25)
     assert process["is_of_one_version"] is False
@@ -295,7 +295,7 @@ def test_a_run_of_nothing_says_so(tmp_path: Path) -> None:
     assert found["missing"]["a"] == ["pair", "align", "patches", "split", "train", "evaluate"]
     assert found["sides"] is None
     assert found["distributions"]["window_ncc"]["edges"] == []
-    assert figures(Run(tmp_path / "none", run_of(tmp_path).params))["session"]["pairs"]["pairs"] == 0
+    assert figures(RunResults(tmp_path / "none", run_of(tmp_path).params))["session"]["pairs"]["pairs"] == 0
 
 
 def test_a_session_without_a_pair_says_so(tmp_path: Path) -> None:
@@ -330,7 +330,7 @@ def test_a_run_in_which_all_was_rejected_says_so(tmp_path: Path) -> None:
     assert figures(run)["distributions"]["pair_residual_px"]["session"]["aligned"]["median"] is None
 
 
-def test_a_test_without_patches_says_so(run: Run) -> None:
+def test_a_test_without_patches_says_so(run: RunResults) -> None:
     write_network(run, card(), scores(0))
     assert "a: nothing was scored, since there are no test patches." in said(run)
 
@@ -343,7 +343,7 @@ def test_a_test_without_patches_says_so(run: Run) -> None:
         (30.0, "good", "7.88 dB more"),
     ],
 )
-def test_what_the_network_gains_is_judged(run: Run, after: float, tone: str, words: str) -> None:
+def test_what_the_network_gains_is_judged(run: RunResults, after: float, tone: str, words: str) -> None:
     write_network(run, card(), scores(psnr_after_db=after, psnr_before_db=21.0, psnr_colour_db=22.123456789))
     found = [sentence for sentence in figures(run)["said"] if sentence["text"].startswith("a: ")]
     assert [sentence["tone"] for sentence in found] == [tone]
@@ -359,7 +359,7 @@ def test_what_is_amiss_comes_first(tmp_path: Path) -> None:
     assert said(run)[0] == "No pair of b was aligned: 1 worker lost."
 
 
-def test_a_network_of_somebody_else_has_no_curve(run: Run) -> None:
+def test_a_network_of_somebody_else_has_no_curve(run: RunResults) -> None:
     foreign = {key: value for key, value in card().items() if key != "training"}
     write_json(run.results / "models/a/model.json", foreign)
     (run.results / "models/a/history.csv").unlink()
@@ -382,31 +382,31 @@ SPOILT = [
 
 
 @pytest.mark.parametrize(("name", "content"), SPOILT)
-def test_a_file_of_another_version_names_itself(run: Run, name: str, content: dict[str, Any]) -> None:
+def test_a_file_of_another_version_names_itself(run: RunResults, name: str, content: dict[str, Any]) -> None:
     write_json(run.results / name, content)
     with pytest.raises(DpedtoolError, match=f"{re.escape(name)} is not as this version writes it"):
         figures(run)
 
 
-def test_a_history_that_is_missing_names_itself(run: Run) -> None:
+def test_a_history_that_is_missing_names_itself(run: RunResults) -> None:
     (run.results / "models/a/history.csv").unlink()
     with pytest.raises(DpedtoolError, match=r"history\.csv is missing: train again"):
         figures(run)
 
 
-def test_a_history_without_its_columns_names_itself(run: Run) -> None:
+def test_a_history_without_its_columns_names_itself(run: RunResults) -> None:
     (run.results / "models/a/history.csv").write_text("step\n1\n")
     with pytest.raises(DpedtoolError, match=r"history\.csv is not as this version writes it"):
         figures(run)
 
 
-def test_figures_are_json_that_every_reader_takes(run: Run) -> None:
+def test_figures_are_json_that_every_reader_takes(run: RunResults) -> None:
     (run.results / "models/a/history.csv").write_text("iteration,validation_psnr_db,validation_ms_ssim\n1,inf,nan\n")
     text = json.dumps(figures(run), allow_nan=False)
     assert '"validation_psnr_db": [null]' in text
 
 
-def imported_run(root: Path) -> Run:
+def imported_run(root: Path) -> RunResults:
     """What `dpedtool release import` leaves: patches with their sides, and nothing of photos."""
     run = run_of(root)
     rows = [window(number, x=None, y=None, ncc=0.9 + number / 100, residual_px=number / 10) for number in range(4)]
@@ -446,7 +446,7 @@ def test_an_imported_set_is_said_to_be_one_of_which_nothing_can_be_proven(tmp_pa
     ]
 
 
-def test_a_table_of_patches_without_selection_json_is_counted(run: Run) -> None:
+def test_a_table_of_patches_without_selection_json_is_counted(run: RunResults) -> None:
     (run.results / "patches/a/selection.json").unlink()
     found = figures(run)["windows"]
     assert found["all"] == {"windows": 6, "accepted": 4, "rejected": 2}
@@ -471,7 +471,7 @@ def test_what_the_stages_ran_with_is_held_against_the_params_file(tmp_path: Path
     ]
 
 
-def test_a_limit_that_is_the_modes_own_is_no_difference(run: Run) -> None:
+def test_a_limit_that_is_the_modes_own_is_no_difference(run: RunResults) -> None:
     told = selection(6, 4, {}, **describe(run.params.patches) | {"max_residual_px": 0.5, "min_contrast": 2.0})
     write_json(run.results / "patches/a/selection.json", told)
     differing = [each["key"] for each in figures(run)["process"]["differences"] if each["section"] == "patches"]
@@ -480,7 +480,7 @@ def test_a_limit_that_is_the_modes_own_is_no_difference(run: Run) -> None:
     assert "max_motion" in differing
 
 
-def test_many_differences_are_named_in_part(run: Run) -> None:
+def test_many_differences_are_named_in_part(run: RunResults) -> None:
     told = card()
     told["training"]["params"] = describe(run.params.train) | {
         "seed": 1,
@@ -495,9 +495,9 @@ def test_many_differences_are_named_in_part(run: Run) -> None:
     assert text.endswith(" and 1 more.")
 
 
-def test_alignments_of_pairs_that_are_gone_do_not_count(run: Run) -> None:
+def test_alignments_of_pairs_that_are_gone_do_not_count(run: RunResults) -> None:
     write_pairs(run, [pair("one"), pair("new")], synchronisation())
-    found = figures(Run(run.results, run.params))
+    found = figures(RunResults(run.results, run.params))
     assert found["session"]["pairs"]["pairs"] == 1
     assert found["session"]["pair_reasons"] == []
     assert found["distributions"]["pair_residual_px"]["session"]["aligned"]["measured"] == 1
@@ -507,7 +507,7 @@ def test_alignments_of_pairs_that_are_gone_do_not_count(run: Run) -> None:
     ) in [sentence["text"] for sentence in found["said"]]
 
 
-def test_the_quantile_over_pairs_is_not_taken_for_that_within_them(run: Run) -> None:
+def test_the_quantile_over_pairs_is_not_taken_for_that_within_them(run: RunResults) -> None:
     sentence = next(text for text in said(run) if "pairs aligned" in text)
     # The pairs' medians are 0.1 and 0.3 px; their own 95th percentiles are 0.2 and 0.6 px.
     assert sentence == (
@@ -516,12 +516,12 @@ def test_the_quantile_over_pairs_is_not_taken_for_that_within_them(run: Run) -> 
     )
 
 
-def test_no_folder_of_the_machine_is_published(run: Run) -> None:
+def test_no_folder_of_the_machine_is_published(run: RunResults) -> None:
     root = run.params.captures.root
     told = {"is_proof": False, "said": [f"{root}/a/one.jpg is looked at"], "faults": ["/srv/b.jpg"], "tables": {}}
     write_json(run.results / "splits/verdict.json", told)
     for folder in (None, run.results, Path(root).parent):
-        found = figures(Run(run.results, run.params, folder))
+        found = figures(RunResults(run.results, run.params, folder))
         assert str(Path(root).parent) not in json.dumps(found)
         assert found["process"]["params"]["captures"]["root"] == "captures"
         assert (found["sides"]["proof"]["said"], found["sides"]["proof"]["faults"]) == (
@@ -533,7 +533,8 @@ def test_no_folder_of_the_machine_is_published(run: Run) -> None:
 def test_a_default_that_is_relative_to_the_params_file_is_not_changed(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("{}")
     params = load_params(tmp_path / "params.yaml")
-    told = figures(Run(tmp_path / "results", params, tmp_path))["process"]
+    told = figures(RunResults(tmp_path / "results", params, tmp_path))["process"]
     assert told["changed"] == []
     assert told["params"]["captures"]["root"] == "demo/captures"
-    assert figures(Run(tmp_path / "results", params, tmp_path / "other"))["process"]["changed"] == ["captures.root"]
+    told = figures(RunResults(tmp_path / "results", params, tmp_path / "other"))["process"]
+    assert told["changed"] == ["captures.root"]

@@ -37,15 +37,15 @@ from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.report.overview.charted import overview_content, run_content
 from dpedtool.pipeline.report.overview.figures import figures
 from dpedtool.pipeline.report.overview.words import number, signed
-from dpedtool.pipeline.report.results import Run
+from dpedtool.pipeline.report.results import RunResults
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run(tmp_path: Path) -> RunResults:
     return whole_run(tmp_path)
 
 
-def rendered(run: Run) -> str:
+def rendered(run: RunResults) -> str:
     """Both parts of the page, alone."""
     found = figures(run)
     parts = {"overview": overview_content(found), "run": run_content(found, run.params)}
@@ -85,7 +85,7 @@ def read(text: str) -> Reader:
     return reader
 
 
-def test_scores_on_the_page_are_those_of_metrics_json(run: Run) -> None:
+def test_scores_on_the_page_are_those_of_metrics_json(run: RunResults) -> None:
     written = json.loads((run.results / "evaluations/a/metrics.json").read_text())
     cells = read(rendered(run)).cells
     for protocol in ("image", "batch"):
@@ -98,7 +98,7 @@ def test_scores_on_the_page_are_those_of_metrics_json(run: Run) -> None:
         assert cells[start + 1] == "2"
 
 
-def test_windows_on_the_page_are_those_of_selection_json(run: Run) -> None:
+def test_windows_on_the_page_are_those_of_selection_json(run: RunResults) -> None:
     cells = [cell.strip() for cell in read(rendered(run)).cells]
     start = cells.index("share kept")
     assert cells[start + 2 : start + 7] == ["a", "6", "4", "67\u00a0%", "2"]
@@ -106,7 +106,7 @@ def test_windows_on_the_page_are_those_of_selection_json(run: Run) -> None:
     assert "no windows" in cells
 
 
-def test_clocks_on_the_page_are_those_of_synchronisation_json(run: Run) -> None:
+def test_clocks_on_the_page_are_those_of_synchronisation_json(run: RunResults) -> None:
     clock = json.loads((run.results / "pairs/a/synchronisation.json").read_text())["clock"]
     cells = read(rendered(run)).cells
     start = cells.index("pieces and ties") + 1
@@ -127,7 +127,7 @@ def test_a_lone_photo_of_the_dslr_stands_in_its_row(tmp_path: Path) -> None:
     assert [(cells[0], cells[4]) for cells in own[:3]] == [("dslr the DSLR", "1 at a, 0 at b"), ("a", "0"), ("b", "0")]
 
 
-def test_scores_of_a_phone_are_a_group_of_rows(run: Run) -> None:
+def test_scores_of_a_phone_are_a_group_of_rows(run: RunResults) -> None:
     reader = read(rendered(run))
     groups = [of for tag, of in reader.elements if tag == "th" and of.get("scope") == "rowgroup"]
     assert groups == [{"scope": "rowgroup", "rowspan": "2"}]
@@ -136,13 +136,13 @@ def test_scores_of_a_phone_are_a_group_of_rows(run: Run) -> None:
     assert heads[start - 1 : start + 3] == ["Phone", "protocol", "patches", "measure"]
 
 
-def test_times_are_said_to_be_of_the_last_runs(run: Run) -> None:
+def test_times_are_said_to_be_of_the_last_runs(run: RunResults) -> None:
     text = rendered(run)
     assert "Each time is of the last run of its command" in text
     assert '<th scope="row">sum of the last runs</th>' in text
 
 
-def test_the_sentence_of_the_training_and_its_curves_are_there(run: Run) -> None:
+def test_the_sentence_of_the_training_and_its_curves_are_there(run: RunResults) -> None:
     text = rendered(run)
     assert "20 iterations of 8 patches each on 291 patches" in text
     # The second validation is no number, so that the curve of the PSNR is one point.
@@ -150,7 +150,7 @@ def test_the_sentence_of_the_training_and_its_curves_are_there(run: Run) -> None
     assert 'aria-label="PSNR on the validation patches. PSNR, dB over the iterations: a from 20.12 to 20.12.' in text
 
 
-def test_what_is_published_stands_beside_and_is_said_to_be_of_other_photos(run: Run) -> None:
+def test_what_is_published_stands_beside_and_is_said_to_be_of_other_photos(run: RunResults) -> None:
     cells = [cell.strip() for cell in read(rendered(run)).cells]
     start = cells.index("DPED")
     assert cells[start : start + 4] == ["DPED", "iPhone", "20.08\u00a0dB", "0.9201"]
@@ -161,7 +161,7 @@ def test_what_is_published_stands_beside_and_is_said_to_be_of_other_photos(run: 
     assert "A larger photo has room for more patches" in text
 
 
-def test_times_versions_and_parameters_are_there(run: Run) -> None:
+def test_times_versions_and_parameters_are_there(run: RunResults) -> None:
     write_json(run.results / "records/split.json", record(wall_s=3725.0, versions={"numpy": "2.2.0"}))
     reader, text = read(rendered(run)), rendered(run)
     assert "1\u00a0h 2\u00a0min" in [cell.strip() for cell in reader.cells]
@@ -171,13 +171,13 @@ def test_times_versions_and_parameters_are_there(run: Run) -> None:
     assert '<th scope="row" class="set"><code>phones</code></th><td class="set"><code>[&#34;a&#34;]</code>' in text
 
 
-def test_infinite_psnr_is_a_word(run: Run) -> None:
+def test_infinite_psnr_is_a_word(run: RunResults) -> None:
     write_network(run, card(), scores(psnr_after_db=None, infinite_psnr_after=2))
     text = rendered(run)
     assert "infinite<br>0.9240<small>2 infinite PSNR left out</small>" in text
 
 
-def test_an_untrained_network_has_no_gain(run: Run) -> None:
+def test_an_untrained_network_has_no_gain(run: RunResults) -> None:
     write_network(run, card(trained=False, reason="nothing is there"), scores())
     text = rendered(run)
     assert "Not trained, since nothing is there." in text
@@ -195,7 +195,7 @@ def test_a_run_of_nothing_has_a_page(tmp_path: Path) -> None:
 
 def test_a_run_without_a_single_camera_has_a_page(tmp_path: Path) -> None:
     run = run_of(tmp_path)
-    nobody = Run(run.results, type(run.params)())
+    nobody = RunResults(run.results, type(run.params)())
     assert "No stage has left anything in" in rendered(nobody)
 
 
@@ -218,12 +218,12 @@ def test_a_run_in_which_all_was_rejected_has_a_page(tmp_path: Path) -> None:
     assert "none aligned" in text
 
 
-def test_simulated_photos_are_called_so(run: Run) -> None:
+def test_simulated_photos_are_called_so(run: RunResults) -> None:
     assert "Simulated captures" not in rendered(run)
     root = Path(run.params.captures.root)
     root.mkdir()
     (root / "truth.json").write_text("{}")
-    assert "Simulated captures" in rendered(Run(run.results, run.params))
+    assert "Simulated captures" in rendered(RunResults(run.results, run.params))
 
 
 CARDS: list[dict[str, Any]] = [
@@ -233,7 +233,7 @@ CARDS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("changes", CARDS)
-def test_a_hostile_model_card_is_only_text(run: Run, changes: dict[str, Any]) -> None:
+def test_a_hostile_model_card_is_only_text(run: RunResults, changes: dict[str, Any]) -> None:
     write_json(run.results / "models/a/model.json", card(**changes))
     text = rendered(run)
     assert HOSTILE not in text
@@ -241,7 +241,7 @@ def test_a_hostile_model_card_is_only_text(run: Run, changes: dict[str, Any]) ->
     assert not [tag for tag, _ in read(text).elements if tag in ("img", "script")]
 
 
-def test_hostile_records_and_verdicts_are_only_text(run: Run) -> None:
+def test_hostile_records_and_verdicts_are_only_text(run: RunResults) -> None:
     write_json(
         run.results / "records/split.json", record(finished=HOSTILE, platform=HOSTILE, versions={HOSTILE: HOSTILE})
     )
@@ -252,12 +252,12 @@ def test_hostile_records_and_verdicts_are_only_text(run: Run) -> None:
     assert text.count("&lt;img src=x onerror=alert(1)&gt;") == 6
 
 
-def test_nothing_in_the_page_has_a_style_or_a_handler_of_its_own(run: Run) -> None:
+def test_nothing_in_the_page_has_a_style_or_a_handler_of_its_own(run: RunResults) -> None:
     for _, attributes in read(rendered(run)).elements:
         assert not [name for name in attributes if name == "style" or name.startswith("on")]
 
 
-def test_headings_are_in_order_and_charts_have_words(run: Run) -> None:
+def test_headings_are_in_order_and_charts_have_words(run: RunResults) -> None:
     reader = read(rendered(run))
     assert reader.headings[0] == "h2"
     levels = [int(heading[1]) for heading in reader.headings]
@@ -287,7 +287,7 @@ def test_cards_of_stages_that_have_not_run_say_so(tmp_path: Path) -> None:
         "Scenes to train, validate, test none the stage has not run",
     ]
     write_alignments(run, [alignment("one", 0.1)])
-    assert cards(rendered(Run(run.results, run.params)))[:3] == [
+    assert cards(rendered(RunResults(run.results, run.params)))[:3] == [
         "Pairs aligned 1 of 1 0 rejected, 0 failed",
         "Residual of the pairs 0.10\u00a0px median of the pairs' medians; 95 % of these are below 0.10\u00a0px. The "
         "pairs' own 95th percentile: 0.20\u00a0px in the median".replace("\u00a0", " "),
@@ -313,7 +313,7 @@ def test_an_imported_set_is_said_to_be_one(tmp_path: Path) -> None:
     assert "dpedtool split --verify" not in text
 
 
-def test_a_parameter_that_was_another_one_stands_beside_that_of_now(run: Run) -> None:
+def test_a_parameter_that_was_another_one_stands_beside_that_of_now(run: RunResults) -> None:
     text = rendered(run)
     assert "Parameters, as the params file says now" in text
     assert "<code>2000</code><small>a ran with <code>20</code></small></td>" in text

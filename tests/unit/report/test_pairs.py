@@ -16,15 +16,16 @@ from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.report import results as run_module
 from dpedtool.pipeline.report.pairs.contract import PairRow
 from dpedtool.pipeline.report.pairs.rows import pair_rows
-from dpedtool.pipeline.report.results import Run
+from dpedtool.pipeline.report.results import RunResults
 from dpedtool.pipeline.report.script_data import as_script_data
 
 HOSTILE = "<img src=x onerror=alert(1)>.jpg"
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return Run(tmp_path / "results", Params(captures=CapturesParams(root="x", reference="dslr", phones=("p", "q"))))
+def run(tmp_path: Path) -> RunResults:
+    captures = CapturesParams(root="x", reference="dslr", phones=("p", "q"))
+    return RunResults(tmp_path / "results", Params(captures=captures))
 
 
 def photos(name: str = "a.jpg") -> dict[str, Any]:
@@ -94,7 +95,7 @@ def photo(pair_id: str, split: str, status: str = "present") -> Photo:
     )
 
 
-def write(run: Run, folder: str, *rows: Row) -> None:
+def write(run: RunResults, folder: str, *rows: Row) -> None:
     write_rows(type(rows[0]).table_in(run.results / folder), type(rows[0]), rows)
 
 
@@ -106,12 +107,12 @@ def seen(
     return Shown(pair_id=pair_id, phone="p", status="shown", pictures=3, bytes=1, key="k", **measured)
 
 
-def by_id(run: Run, *shown: Shown) -> dict[str, PairRow]:
+def by_id(run: RunResults, *shown: Shown) -> dict[str, PairRow]:
     found = {row.pair_id: row for row in shown}
-    return {row.id: row for row in pair_rows(Run(run.results, run.params), found)}
+    return {row.id: row for row in pair_rows(RunResults(run.results, run.params), found)}
 
 
-def test_the_worst_come_first(run: Run) -> None:
+def test_the_worst_come_first(run: RunResults) -> None:
     names = ["good", "fair", "poor-b", "poor-a", "unmeasured", "rejected", "failed", "waiting"]
     write(run, "pairs/p", *(pair(name) for name in names))
     write(run, "pairs/q", pair("alone", "unpaired", "q", reason="no_dslr_photo", detail="It has no mate."))
@@ -137,7 +138,7 @@ def test_the_worst_come_first(run: Run) -> None:
     ]
 
 
-def test_what_is_certain_ranks_aligned_pairs(run: Run) -> None:
+def test_what_is_certain_ranks_aligned_pairs(run: RunResults) -> None:
     """A sky makes the 95th percentile of the table large; only where nothing is certain does that rank a pair."""
     p95 = {"sky": 1.6, "shifted": 0.9, "flat": 0.5, "moved": 0.3, "good": 0.2, "plain": 0.1}
     write(run, "pairs/p", *(pair(name) for name in p95))
@@ -157,7 +158,7 @@ def test_what_is_certain_ranks_aligned_pairs(run: Run) -> None:
     assert list(by_id(run)) == ["sky", "shifted", "flat", "moved", "good", "plain"]
 
 
-def test_a_row_says_what_every_stage_left(run: Run) -> None:
+def test_a_row_says_what_every_stage_left(run: RunResults) -> None:
     write(run, "pairs/p", pair("a", phone_path=Path("/photos/p") / HOSTILE))
     measured = {"residual_px": 0.04, "residual_p95_px": 0.123456, "at_place": 0.9, "coverage": 0.8, "masked": 0.1}
     row = alignment("a", **measured, note="A damaged profile.", phone_path=Path("/photos/p") / HOSTILE)
@@ -192,7 +193,7 @@ def test_a_row_says_what_every_stage_left(run: Run) -> None:
     )
 
 
-def test_equal_patches_of_infinite_psnr_have_no_say(run: Run) -> None:
+def test_equal_patches_of_infinite_psnr_have_no_say(run: RunResults) -> None:
     write(run, "pairs/p", pair("a"), pair("b"))
     write(run, "aligned/p", alignment("a"), alignment("b"))
     write_rows(run.results / "splits" / "p.parquet", Sample, [sample("a", 0), sample("a", 1), sample("b", 0)])
@@ -203,7 +204,7 @@ def test_equal_patches_of_infinite_psnr_have_no_say(run: Run) -> None:
     assert "Infinity" not in as_script_data([asdict(row) for row in rows.values()])
 
 
-def test_the_row_that_says_why_a_pair_gave_no_window_is_none(run: Run) -> None:
+def test_the_row_that_says_why_a_pair_gave_no_window_is_none(run: RunResults) -> None:
     write(run, "pairs/p", pair("a"), pair("b"), pair("c"))
     write(run, "aligned/p", alignment("a"), alignment("b"), alignment("c", "rejected", reason="parallax"))
     write(run, "patches/p", window("a", None, "rejected", reason="small_crop"), window("b", 0, "rejected"))
@@ -211,7 +212,7 @@ def test_the_row_that_says_why_a_pair_gave_no_window_is_none(run: Run) -> None:
     assert [(rows[name].windows, rows[name].accepted) for name in "abc"] == [(0, 0), (1, 0), (None, None)]
 
 
-def test_what_is_missing_is_none(run: Run) -> None:
+def test_what_is_missing_is_none(run: RunResults) -> None:
     assert pair_rows(run, {}) == []
     write(run, "pairs/p", pair("a"), pair("alone", "unpaired", phone_path=None, scene_id=None))
     rows = by_id(run)
@@ -223,15 +224,15 @@ def test_what_is_missing_is_none(run: Run) -> None:
     assert by_id(run)["only-aligned"].windows is None
 
 
-def test_sentences_name_photos_without_the_folders_of_the_machine(run: Run) -> None:
+def test_sentences_name_photos_without_the_folders_of_the_machine(run: RunResults) -> None:
     write(run, "pairs/p", pair("a", "unpaired", detail="/srv/my/captures/p/a.jpg is /home/me/b.jpg."), pair("b"))
     write(run, "aligned/p", alignment("b", note="/srv/my/captures/p/b.jpg has a damaged profile."))
     params = Params(captures=CapturesParams(root="/srv/my/captures", phones=("p",)))
-    details = {row.id: row.detail for row in pair_rows(Run(run.results, params), {})}
+    details = {row.id: row.detail for row in pair_rows(RunResults(run.results, params), {})}
     assert details == {"a": "p/a.jpg is b.jpg.", "b": "p/b.jpg has a damaged profile."}
 
 
-def test_the_thumbnails_of_the_split_are_not_read(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_thumbnails_of_the_split_are_not_read(run: RunResults, monkeypatch: pytest.MonkeyPatch) -> None:
     write(run, "pairs/p", pair("a"))
     write(run, "splits", photo("a", "test"))
     read: list[Any] = []

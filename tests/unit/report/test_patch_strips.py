@@ -21,7 +21,7 @@ from dpedtool.dataset.photos.files import decode_image, encode_image
 from dpedtool.dataset.schema import Pair, Patch
 from dpedtool.dataset.tables import read_rows, write_rows
 from dpedtool.pipeline.report.patch_strips import ALSO_SHOWN, SHOWN, PatchGroup, PhonePatches, patch_samples
-from dpedtool.pipeline.report.results import Run
+from dpedtool.pipeline.report.results import RunResults
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 SIZE_PX = 20
@@ -33,11 +33,11 @@ def images(name: str) -> tuple[bytes, bytes]:
     return encode_image(phone, ".png"), encode_image(phone[:, ::-1] + 100, ".jpg")
 
 
-def run_of(results: Path) -> Run:
-    return Run(results, Params(captures=CapturesParams(phones=("a",))))
+def run_of(results: Path) -> RunResults:
+    return RunResults(results, Params(captures=CapturesParams(phones=("a",))))
 
 
-def cut(results: Path, changes: Sequence[dict[str, Any]]) -> Run:
+def cut(results: Path, changes: Sequence[dict[str, Any]]) -> RunResults:
     """A phone with as many kept patches as there are changes of their rows, and a rejected one."""
     table = write_patches(results / "patches", "a", [frame("s", accepted=len(changes))], images)
     rows = read_rows(table, Patch)
@@ -46,7 +46,7 @@ def cut(results: Path, changes: Sequence[dict[str, Any]]) -> Run:
     return run_of(results)
 
 
-def groups(run: Run) -> tuple[PatchGroup, ...]:
+def groups(run: RunResults) -> tuple[PatchGroup, ...]:
     (phone,) = patch_samples(run)
     assert phone.note == ""
     return phone.groups

@@ -121,14 +121,14 @@ def test_a_process_that_fails_ends_all_with_its_message(two_processes: tuple[Pat
 KILLED = """
 import os, signal, sys
 from dpedtool.pipeline.cli import main
-from dpedtool.training.train.loop import Run
-real = Run._step_discriminator
+from dpedtool.training.train.loop import TrainingRun
+real = TrainingRun._step_discriminator
 def killed(run, *arguments):
     # In the midst of a step: the generator has taken its part, the discriminator has not.
     if run.iteration == 5:
         os.kill(os.getpid(), signal.SIGKILL)
     return real(run, *arguments)
-Run._step_discriminator = killed
+TrainingRun._step_discriminator = killed
 main(sys.argv[1:])
 """
 

@@ -14,7 +14,7 @@ from dpedtool.dataset.params import TrainParams
 from dpedtool.training.data import Batch, PatchPairs
 from dpedtool.training.precision import Computation
 from dpedtool.training.train.loader import Loader, Step
-from dpedtool.training.train.loop import Run
+from dpedtool.training.train.loop import TrainingRun
 from dpedtool.training.weights.checkpoint import UNFINISHED
 
 PARAMS = TrainParams(
@@ -45,12 +45,12 @@ def pairs(tmp_path_factory: pytest.TempPathFactory, make_samples) -> PatchPairs:
     return PatchPairs(table, "train")
 
 
-def steps(pairs: PatchPairs, params: TrainParams, run: Run, count: int) -> list[Step]:
+def steps(pairs: PatchPairs, params: TrainParams, run: TrainingRun, count: int) -> list[Step]:
     loader = Loader(pairs, params, second_batch=run.needs_second_batch)
     return list(loader.steps(run.iteration, run.iteration + count))
 
 
-def weights(run: Run) -> dict[str, torch.Tensor]:
+def weights(run: TrainingRun) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in run.generator.network.state_dict().items()}
 
 
@@ -60,7 +60,7 @@ def test_a_restored_run_goes_on_with_the_same_bits_and_order_in_memory(
     tmp_path: Path, pairs: PatchPairs, kind: type[Computation], loss_form: Any
 ) -> None:
     params = replace(PARAMS, loss_form=loss_form)
-    one, other = (Run(params, kind(torch.device("cpu"), torch.float32), 40) for _ in range(2))
+    one, other = (TrainingRun(params, kind(torch.device("cpu"), torch.float32), 40) for _ in range(2))
     for step in steps(pairs, params, one, 2):
         one.step(step)
     one.validate(pairs)
@@ -80,7 +80,7 @@ def test_a_restored_run_goes_on_with_the_same_bits_and_order_in_memory(
 
 
 def test_each_network_learns_from_its_own_loss(pairs: PatchPairs) -> None:
-    run = Run(PARAMS, ON_CPU, 40)
+    run = TrainingRun(PARAMS, ON_CPU, 40)
     assert run.discriminator
     judge = run.discriminator.network
     before = [weight.detach().clone() for weight in judge.parameters()]
@@ -95,7 +95,7 @@ def test_each_network_learns_from_its_own_loss(pairs: PatchPairs) -> None:
 
 
 def test_the_discriminator_sees_both_images_of_a_patch(pairs: PatchPairs) -> None:
-    run = Run(PARAMS, ON_CPU, 40)
+    run = TrainingRun(PARAMS, ON_CPU, 40)
     (step,) = steps(pairs, PARAMS, run, 1)
     batch = run.computation.batch(step.batch)
     images, from_dslr = run._shown(step, batch, batch.phone)
@@ -107,7 +107,7 @@ def test_the_discriminator_of_the_released_code_sees_one_image_of_each_patch_of_
     pairs: PatchPairs,
 ) -> None:
     params = replace(PARAMS, loss_form="released-code", batch=8)
-    run = Run(params, ON_CPU, 40)
+    run = TrainingRun(params, ON_CPU, 40)
     (step,) = steps(pairs, params, run, 1)
     assert step.second
     assert step.swaps is not None
@@ -124,7 +124,7 @@ def test_the_discriminator_of_the_released_code_sees_one_image_of_each_patch_of_
 
 def test_patches_too_small_for_the_discriminator_are_refused() -> None:
     with pytest.raises(ParamsError, match=r"train\.texture_weight is above 0, but: .* needs patches of 17 px or more"):
-        Run(PARAMS, ON_CPU, 16)
+        TrainingRun(PARAMS, ON_CPU, 16)
 
 
 def with_side(step: Step, side: int, *, second: bool) -> Step:
@@ -138,7 +138,7 @@ def test_patches_that_the_discriminator_is_not_made_for_are_refused(
     pairs: PatchPairs, second: bool, side: int, smallest: int
 ) -> None:
     params = replace(PARAMS, loss_form="released-code")
-    run = Run(params, ON_CPU, 40)
+    run = TrainingRun(params, ON_CPU, 40)
     (step,) = steps(pairs, params, run, 1)
     with pytest.raises(DpedtoolError, match=rf"{side}.* px .*: set train\.crop_px to {smallest} or less"):
         run.step(with_side(step, side, second=second))
@@ -146,6 +146,6 @@ def test_patches_that_the_discriminator_is_not_made_for_are_refused(
 
 
 def test_a_run_without_texture_loss_has_no_discriminator_and_no_second_batch() -> None:
-    run = Run(replace(PARAMS, texture_weight=0.0, loss_form="released-code"), ON_CPU, 40)
+    run = TrainingRun(replace(PARAMS, texture_weight=0.0, loss_form="released-code"), ON_CPU, 40)
     assert run.discriminator is None
     assert not run.needs_second_batch

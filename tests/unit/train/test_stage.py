@@ -29,7 +29,7 @@ from dpedtool.training.metrics import psnr_each
 from dpedtool.training.networks.generators import Architecture
 from dpedtool.training.networks.initialisation import initialise
 from dpedtool.training.train.loader import Loader, Step
-from dpedtool.training.train.loop import Run, Validation
+from dpedtool.training.train.loop import TrainingRun, Validation
 from dpedtool.training.train.sources import from_table
 from dpedtool.training.train.stage import NO_PATCHES, Outcome
 from dpedtool.training.weights.checkpoint import (
@@ -77,15 +77,15 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def interrupt_at(patched: pytest.MonkeyPatch, steps: int) -> None:
     """Raise in the step after so many."""
-    real, taken = Run.step, []
+    real, taken = TrainingRun.step, []
 
-    def interrupted(run: Run, step: Step) -> None:
+    def interrupted(run: TrainingRun, step: Step) -> None:
         if len(taken) == steps:
             raise KeyboardInterrupt
         taken.append(1)
         real(run, step)
 
-    patched.setattr(Run, "step", interrupted)
+    patched.setattr(TrainingRun, "step", interrupted)
 
 
 def test_a_run_writes_model_card_and_history(tmp_path: Path, table: Path) -> None:
@@ -241,7 +241,7 @@ def test_without_validation_patches_the_last_weights_are_kept(tmp_path: Path, ma
 def scores(patched: pytest.MonkeyPatch, values: list[float]) -> None:
     """Let the validations find these PSNRs in turn."""
     left = list(values)
-    patched.setattr(Run, "_score", lambda run, _: Validation(run.iteration, left.pop(0), 0.5))
+    patched.setattr(TrainingRun, "_score", lambda run, _: Validation(run.iteration, left.pop(0), 0.5))
 
 
 def test_the_best_weights_are_kept_and_not_the_last(
@@ -416,13 +416,13 @@ def test_the_mean_of_the_weights_is_what_is_validated_and_kept(
     tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[dict[str, torch.Tensor]] = []
-    real = Run.step
+    real = TrainingRun.step
 
-    def remembering(run: Run, step: Step) -> None:
+    def remembering(run: TrainingRun, step: Step) -> None:
         real(run, step)
         seen.append({name: value.clone() for name, value in run.generator.network.state_dict().items()})
 
-    monkeypatch.setattr(Run, "step", remembering)
+    monkeypatch.setattr(TrainingRun, "step", remembering)
     outcome = train(table, tmp_path, replace(PARAMS, iterations=3, validate_every=3, ema=0.5))
     kept = load_tensors(tmp_path / WEIGHTS)
     for name, value in kept.items():

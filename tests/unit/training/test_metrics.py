@@ -14,7 +14,7 @@ from dpedtool.training.metrics import (
     combine_scales,
     convolve_separable,
     gaussian_taps,
-    measure,
+    measure_pairs,
     measure_protocols,
     ms_ssim_each,
     psnr_each,
@@ -120,7 +120,7 @@ def test_measures_of_parts_add_up_to_those_of_the_whole(protocol):
 
 
 def test_measures_are_a_few_numbers_a_pair():
-    measures = measure(photos(3), photos(3, seed=1))
+    measures = measure_pairs(photos(3), photos(3, seed=1))
     assert (measures.squared_error.shape, measures.ssim_terms.shape) == ((3,), (5, 3))
     assert len(measures) == 3
     assert measures.psnr_db().tolist() == psnr_each(photos(3), photos(3, seed=1)).tolist()
@@ -134,7 +134,7 @@ def test_ssim_is_that_of_scikit_image(size):
     targets, outputs = images[:1], (0.7 * images[:1] + 0.3 * images[1:]) ** 1.5
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
     expected = structural_similarity(outputs[0].numpy(), targets[0].numpy(), channel_axis=0, **options)
-    assert measure(outputs, targets).ssim.item() == pytest.approx(expected, abs=1e-12)
+    assert measure_pairs(outputs, targets).ssim.item() == pytest.approx(expected, abs=1e-12)
 
 
 def test_ssim_of_constant_images_is_their_luminance():
@@ -148,7 +148,7 @@ def test_mean_ssim_of_a_short_last_batch_counts_by_its_pairs():
     targets = photos(53, side=16)
     outputs = torch.cat([targets[:50], photos(3, side=16, seed=1)])
     scores = [score(outputs, targets, protocol).ssim for protocol in ("image", "batch")]
-    each = measure(outputs, targets).ssim
+    each = measure_pairs(outputs, targets).ssim
     assert scores == pytest.approx([each.mean().item()] * 2)
     assert each[:50].tolist() == pytest.approx([1.0] * 50)
 

@@ -19,7 +19,7 @@ from dpedtool.dataset.sidecars.model_info import SourceFile
 from dpedtool.pipeline.cli import main
 from dpedtool.training.networks.generators import Architecture, Generator
 from dpedtool.training.weights.checkpoint import load_card, load_model
-from dpedtool.training.weights.published import generator_of, import_weights
+from dpedtool.training.weights.published_weights import generator_of, import_weights
 from dpedtool.training.weights.tensorflow_checkpoint import Checkpoint
 
 Tensors = dict[str, np.ndarray]
