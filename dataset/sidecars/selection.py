@@ -55,7 +55,7 @@ class Selection(Sidecar):
     rejected: dict[str, int]
     """Windows by reasons of `dpedtool.dataset.schema.Patch`."""
     by: dict[str, list[Bin]]
-    """By brightness, texture and place: bins as in `dpedtool.pipeline.patches.selection.EDGES`."""
+    """By brightness, texture and place: bins as in `dpedtool.pipeline.patches.selection_figures.EDGES`."""
     params: dict[str, Any]
     """The parameters that decide on windows and images, by name, with the limits that held."""
     params_sha256: str

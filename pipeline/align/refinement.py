@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpedtool.dataset.photos.stored import ReducedGrey
-from dpedtool.pipeline.align.fitting import Fit, Model, fit
+from dpedtool.pipeline.align.shift_models import Fit, Model, fit
 from dpedtool.pipeline.geometry.homographies import Box, Homography, inverse, local_scale
 from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.geometry.warping import prefilter_sigma

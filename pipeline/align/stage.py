@@ -29,7 +29,7 @@ from dpedtool.pipeline.geometry.homographies import Box, local_scale
 from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.geometry.warping import common_box, scale_at, warp_dslr
 from dpedtool.pipeline.measure.exposure import clipped_share
-from dpedtool.pipeline.measure.registration import Registration, register
+from dpedtool.pipeline.measure.keypoint_homography import Registration, register
 from dpedtool.pipeline.measure.residuals import Residual, search
 from dpedtool.pipeline.resume import Finished, save_aside, work_off
 from dpedtool.pipeline.runner import Lost

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.params import AlignParams
 from dpedtool.pipeline.measure.grey_values import GreyValues
-from dpedtool.pipeline.measure.registration import FEWEST_OFF_PLANE, Registration
+from dpedtool.pipeline.measure.keypoint_homography import FEWEST_OFF_PLANE, Registration
 from dpedtool.pipeline.measure.residuals import WINDOW, Residual, Search
 
 Mask = npt.NDArray[np.bool_]

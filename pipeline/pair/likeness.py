@@ -22,7 +22,7 @@ from dpedtool.dataset.photos.files import PhotoFile, open_photo
 from dpedtool.dataset.photos.stored import Factor, GreyPhoto
 from dpedtool.dataset.places import Place
 from dpedtool.pipeline.geometry.homographies import is_plausible
-from dpedtool.pipeline.measure.registration import Keypoints, detect_in_grey, fit_homography, match
+from dpedtool.pipeline.measure.keypoint_homography import Keypoints, detect_in_grey, fit_homography, match
 
 UNLIKE = -1.0
 """Likeness of photos that show different things."""

@@ -23,7 +23,7 @@ from dpedtool.pipeline.measure.shifts import gradients
 Values = npt.NDArray[np.float64]
 
 LEAST_SLOPE = 1.5
-"""GreyValues levels a px, of smoothed images: noise changes by less, detail by more."""
+"""Grey levels a px, of smoothed images: noise changes by less, detail by more."""
 REDUCTION = 4
 """Motion is looked for on images so much smaller: blur in one of them, and a residual shift, are none."""
 CELL_SHARE, LEAST_CELL = 5, 3

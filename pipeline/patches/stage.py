@@ -33,7 +33,7 @@ from dpedtool.pipeline.geometry.homographies import Box, corners, transform_poin
 from dpedtool.pipeline.geometry.warping import warp_dslr
 from dpedtool.pipeline.measure.correlation import sample
 from dpedtool.pipeline.patches.filters import Measured, rejection
-from dpedtool.pipeline.patches.selection import summary
+from dpedtool.pipeline.patches.selection_figures import summary
 from dpedtool.pipeline.patches.shelf import Shelf, is_stored, store
 from dpedtool.pipeline.patches.windows import Measures, measure_windows
 from dpedtool.pipeline.resume import Finished, save_aside, work_off

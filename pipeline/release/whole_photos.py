@@ -12,7 +12,7 @@ from dpedtool.dataset.errors import DpedtoolError, Rejection
 from dpedtool.dataset.names import drawn
 from dpedtool.dataset.params import ReleaseParams
 from dpedtool.dataset.photos.files import open_photo, open_unchanged
-from dpedtool.dataset.photos.metadata import kept_metadata
+from dpedtool.dataset.photos.kept_metadata import kept_metadata
 from dpedtool.dataset.places import Place
 from dpedtool.dataset.schema import Photo
 from dpedtool.pipeline.release.layouts.dped import full_size_folder

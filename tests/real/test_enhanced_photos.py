@@ -14,7 +14,7 @@ from PIL.ExifTags import IFD
 from real_data import published_checkpoint, real_folder
 
 from dpedtool.dataset.photos.files import open_photo
-from dpedtool.dataset.photos.metadata import kept_metadata
+from dpedtool.dataset.photos.kept_metadata import kept_metadata
 from dpedtool.dataset.photos.writing import write_photo
 from dpedtool.pipeline.cli import main
 from dpedtool.training.enhance.whole_photo import Settings, enhance_image

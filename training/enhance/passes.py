@@ -13,7 +13,7 @@ import torch
 
 from dpedtool.training.enhance.feature_map import FeatureMap, Plus, Store
 from dpedtool.training.networks.generators import Generator
-from dpedtool.training.networks.layers import Layer, Normalisation, Residual, leaves
+from dpedtool.training.networks.layer_kinds import Layer, Normalisation, Residual, leaves
 from dpedtool.training.networks.streams import Chain, EachRow, Statistics, Stream
 
 LEAST_HELD = 4

@@ -25,7 +25,7 @@ from dpedtool.training.enhance.passes import (
     passes,
 )
 from dpedtool.training.networks.generators import Architecture, Generator
-from dpedtool.training.networks.layers import widest
+from dpedtool.training.networks.layer_kinds import widest
 from dpedtool.training.precision import Computation, has_bfloat16
 
 Precision = Literal["float32", "bfloat16"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from dpedtool.training.networks.layers import Layer, widest
+from dpedtool.training.networks.layer_kinds import Layer, widest
 
 LARGEST = 4096
 """Of the sizes of networks in files; it bounds the memory that one may ask for."""

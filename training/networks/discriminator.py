@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dpedtool.dataset.params import LossForm, Norm
-from dpedtool.training.networks.layers import normalisation
+from dpedtool.training.networks.layer_kinds import normalisation
 
 LEAK = 0.2
 # ITU-R BT.601 luma, in the four digits that TensorFlow's rgb_to_grayscale uses.

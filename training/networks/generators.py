@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from dpedtool.dataset.params import Network, Norm
-from dpedtool.training.networks import layers as kinds
+from dpedtool.training.networks import layer_kinds as kinds
 from dpedtool.training.networks.description import LARGEST, Description
-from dpedtool.training.networks.layers import Layer
+from dpedtool.training.networks.layer_kinds import Layer
 from dpedtool.training.networks.resnet import ResNet
 from dpedtool.training.networks.srcnn import SRCNN
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from dpedtool.dataset.params import Initialisation
 from dpedtool.training.networks.generators import Generator
-from dpedtool.training.networks.layers import Convolution, Normalisation, Residual
+from dpedtool.training.networks.layer_kinds import Convolution, Normalisation, Residual
 
 # First scale of the norm that ends a residual block, where the picture is passed through.
 BLOCK_START = 0.03

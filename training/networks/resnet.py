@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from dpedtool.dataset.params import Norm
 from dpedtool.training.networks.description import LARGEST, Description, Published
-from dpedtool.training.networks.layers import Convolution, Layer, Normalisation, Residual
+from dpedtool.training.networks.layer_kinds import Convolution, Layer, Normalisation, Residual
 
 
 @dataclass(frozen=True)

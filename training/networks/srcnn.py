@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dpedtool.training.networks.description import Description, Published
-from dpedtool.training.networks.layers import Convolution, Layer
+from dpedtool.training.networks.layer_kinds import Convolution, Layer
 
 
 @dataclass(frozen=True)

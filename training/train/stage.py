@@ -1,6 +1,6 @@
 """Stage train: fit the generator to one phone's patches, and keep the weights that validate best.
 
-`run.py` has what a step does, `loader.py` what it is given, `losses.py` what it lowers.
+`loop.py` has what a step does, `loader.py` what it is given, `losses.py` what it lowers.
 """
 
 from __future__ import annotations

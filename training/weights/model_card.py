@@ -29,7 +29,7 @@ from dpedtool.dataset.sidecars.metrics import (
 )
 from dpedtool.dataset.sidecars.model_info import ModelInfo, TrainingInfo
 from dpedtool.training.networks.generators import Architecture
-from dpedtool.training.networks.layers import NORM_EPS, reach
+from dpedtool.training.networks.layer_kinds import NORM_EPS, reach
 
 INPUT, OUTPUT = "phone", "enhanced"
 """What the tensors in the file are called."""

@@ -23,7 +23,7 @@ from dpedtool.dataset.io import file_sha256, replacing, write_text
 from dpedtool.dataset.licence import check_licence
 from dpedtool.dataset.sidecars.model_info import ModelInfo
 from dpedtool.training.networks.generators import OUTPUT_CENTRE, OUTPUT_SCALE, Generator, count_parameters
-from dpedtool.training.networks.layers import nodes
+from dpedtool.training.networks.layer_kinds import nodes
 from dpedtool.training.weights.checkpoint import load_model, model_files
 from dpedtool.training.weights.model_card import INPUT, OUTPUT, ModelCard, is_card, read_scores
 
@@ -193,7 +193,7 @@ class _Graph:
         return [numpy_helper.from_array(np.ascontiguousarray(value), name) for name, value in self._used.items()]
 
     def weights(self, module: str, *kinds: str) -> list[str]:
-        """As `dpedtool.training.networks.layers.Graph.weights`."""
+        """As `dpedtool.training.networks.layer_kinds.Graph.weights`."""
         names = [f"{module}.{kind}" for kind in kinds]
         self._used.update({name: self._weights[name] for name in names})
         return names

@@ -22,7 +22,7 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256
 from dpedtool.dataset.sidecars.model_info import ImportedWeights, SourceFile
 from dpedtool.training.networks.generators import NETWORKS, Architecture, Generator
-from dpedtool.training.networks.layers import Convolution, Normalisation, leaves
+from dpedtool.training.networks.layer_kinds import Convolution, Normalisation, leaves
 from dpedtool.training.weights.checkpoint import model_files, save_model
 from dpedtool.training.weights.tensorflow_checkpoint import Checkpoint, read_checkpoint
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Literal
 
-from dpedtool.dataset.photos.formats.losses import conversion
+from dpedtool.dataset.photos.formats.conversion_losses import conversion
 from dpedtool.dataset.photos.stored import Stored, unreadable
 from dpedtool.dataset.places import Place
 

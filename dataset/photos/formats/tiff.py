@@ -12,8 +12,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from dpedtool.dataset.photos.formats.by_opencv import ByOpencv
 from dpedtool.dataset.photos.formats.by_pillow import ByPillow, profile_of
+from dpedtool.dataset.photos.formats.conversion_losses import OPAQUE, ROUNDED, conversion
 from dpedtool.dataset.photos.formats.input_format import EncodedAgain, InputFormat
-from dpedtool.dataset.photos.formats.losses import OPAQUE, ROUNDED, conversion
 from dpedtool.dataset.photos.stored import DAMAGED, NO_PHOTO, Image, Stored, unreadable
 from dpedtool.dataset.photos.tiff_fields import TiffReader
 from dpedtool.dataset.places import Place

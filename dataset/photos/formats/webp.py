@@ -5,8 +5,8 @@ from __future__ import annotations
 from PIL.WebPImagePlugin import WebPImageFile
 
 from dpedtool.dataset.photos.formats.by_pillow import ByPillow
+from dpedtool.dataset.photos.formats.conversion_losses import OPAQUE, conversion
 from dpedtool.dataset.photos.formats.input_format import EncodedAgain, InputFormat
-from dpedtool.dataset.photos.formats.losses import OPAQUE, conversion
 from dpedtool.dataset.photos.stored import Stored
 
 _READER = ByPillow(WebPImageFile)

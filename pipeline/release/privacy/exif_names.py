@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dpedtool.dataset.photos.metadata import EXIF, GPS
+from dpedtool.dataset.photos.kept_metadata import EXIF, GPS
 from dpedtool.dataset.photos.tiff_fields import ASCII, Field, TiffReader
 
 _KINDS: Mapping[int, str] = {

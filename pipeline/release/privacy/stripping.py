@@ -21,9 +21,9 @@ from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.photos.decoder_messages import collected
 from dpedtool.dataset.photos.decoding import open_stored
 from dpedtool.dataset.photos.files import PhotoFile, decode_photo, encode_image
+from dpedtool.dataset.photos.formats.conversion_losses import CONVERTED, OPAQUE, ROUNDED, applied_profile
 from dpedtool.dataset.photos.formats.input_format import EncodedAgain
-from dpedtool.dataset.photos.formats.losses import CONVERTED, OPAQUE, ROUNDED, applied_profile
-from dpedtool.dataset.photos.metadata import exif_block
+from dpedtool.dataset.photos.kept_metadata import exif_block
 from dpedtool.dataset.photos.stored import Image, Stored
 from dpedtool.pipeline.release.privacy.exif_names import names_in
 from dpedtool.pipeline.release.privacy.image_parts import (

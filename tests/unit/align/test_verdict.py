@@ -11,7 +11,7 @@ import pytest
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.params import AlignParams
 from dpedtool.pipeline.align.verdict import blur_evenness, check_blur, judge
-from dpedtool.pipeline.measure.registration import FEWEST_OFF_PLANE, Registration
+from dpedtool.pipeline.measure.keypoint_homography import FEWEST_OFF_PLANE, Registration
 from dpedtool.pipeline.measure.residuals import Search
 
 PARAMS = AlignParams()

@@ -22,7 +22,7 @@ from dpedtool.training.enhance.whole_photo import Settings, enhance_image, plan
 from dpedtool.training.evaluate.stage import evaluate
 from dpedtool.training.networks.generators import NETWORKS, Architecture, Generator
 from dpedtool.training.networks.initialisation import initialise
-from dpedtool.training.networks.layers import reach
+from dpedtool.training.networks.layer_kinds import reach
 from dpedtool.training.train.sources import from_table
 from dpedtool.training.train.stage import train
 from dpedtool.training.weights.checkpoint import load_card, load_model, model_files, save_model, save_tensors

@@ -21,7 +21,7 @@ from dpedtool.dataset.photos.files import SUFFIXES, PhotoFile, capture_time, lis
 from dpedtool.dataset.photos.formats import other
 from dpedtool.dataset.photos.formats.input_format import HEAD, EncodedAgain, InputFormat
 from dpedtool.dataset.photos.formats.table import FORMATS, format_of, format_of_bytes, format_of_suffix
-from dpedtool.dataset.photos.metadata import exif_block, kept_metadata
+from dpedtool.dataset.photos.kept_metadata import exif_block, kept_metadata
 from dpedtool.dataset.photos.tiff_fields import Field, TiffReader
 from dpedtool.pipeline.release.privacy.scan import scan
 from dpedtool.pipeline.release.privacy.stripping import strip_photo, told

@@ -16,7 +16,15 @@ from dpedtool.training.enhance.passes import count_held, count_kept_rows, count_
 from dpedtool.training.enhance.whole_photo import Settings, enhance_image
 from dpedtool.training.networks.description import Description
 from dpedtool.training.networks.generators import NETWORKS, Architecture, Generator
-from dpedtool.training.networks.layers import Convolution, Layer, Normalisation, Residual, add_modules, reach, widest
+from dpedtool.training.networks.layer_kinds import (
+    Convolution,
+    Layer,
+    Normalisation,
+    Residual,
+    add_modules,
+    reach,
+    widest,
+)
 from dpedtool.training.weights.onnx_export import as_onnx
 
 pytestmark = pytest.mark.usefixtures("one_thread")

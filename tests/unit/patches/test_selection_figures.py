@@ -7,7 +7,7 @@ import pandas as pd
 
 from dpedtool.dataset.io import digest
 from dpedtool.dataset.sidecars.selection import AlignedPairs
-from dpedtool.pipeline.patches.selection import summary
+from dpedtool.pipeline.patches.selection_figures import summary
 
 
 def test_the_summary_counts_kept_and_all_by_bins() -> None:

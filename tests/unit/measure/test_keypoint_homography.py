@@ -13,7 +13,7 @@ from dpedtool.dataset.params import AlignParams
 from dpedtool.dataset.photos.stored import ReducedGrey
 from dpedtool.pipeline.geometry.homographies import full_from_reduced, transform_points
 from dpedtool.pipeline.measure.exposure import clipped_share
-from dpedtool.pipeline.measure.registration import Keypoints, detect, fit_homography, match, register
+from dpedtool.pipeline.measure.keypoint_homography import Keypoints, detect, fit_homography, match, register
 from dpedtool.pipeline.rig import Camera, Look, simulate_pair
 
 PARAMS = AlignParams()
