@@ -54,7 +54,8 @@ class Windows:
     pairs_without_window: list[Reason]
     """Why aligned pairs gave no window at all."""
     shares: dict[str, dict[str, list[Bin]]]
-    """Share kept by brightness, texture and place, by phone: bins as in `dpedtool.pipeline.patches.selection_figures.EDGES`."""
+    """Share kept by brightness, texture and place, by phone: bins as in
+    `dpedtool.pipeline.patches.selection_figures.EDGES`."""
     patch_px: int | None
     """Side of the patches; None where phones have different ones."""
     yields: dict[str, Yield | None]
