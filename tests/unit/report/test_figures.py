@@ -371,6 +371,8 @@ def test_a_network_of_somebody_else_has_no_curve(run: RunResults) -> None:
 SPOILT = [
     ("models/a/model.json", {"training": {}}),
     ("models/a/model.json", {"parameters": 3}),
+    ("models/a/model.json", card(parameters="many")),
+    ("patches/a/selection.json", selection(6, 4, {"low_ncc": "two"})),
     ("evaluations/a/metrics.json", {"image": 3}),
     ("evaluations/a/metrics.json", {}),
     ("pairs/a/synchronisation.json", {"shots": {}}),

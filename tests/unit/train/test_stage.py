@@ -161,6 +161,17 @@ def test_an_interrupted_run_ends_with_the_bytes_of_an_uninterrupted_one(
     assert files(tmp_path / "halted") == whole(params)
 
 
+@pytest.mark.parametrize("text", ["{", "{}", '{"training": {"key": 3}}'])
+def test_a_card_that_is_damaged_or_of_another_version_does_not_stop_a_training(
+    tmp_path: Path, table: Path, text: str
+) -> None:
+    train(table, tmp_path / "out", PARAMS)
+    before = files(tmp_path / "out")
+    (tmp_path / "out" / ModelInfo.FILE).write_text(text)
+    assert not train(table, tmp_path / "out", PARAMS).is_old
+    assert files(tmp_path / "out") == before
+
+
 def test_an_interrupted_run_of_other_parameters_is_no_start(
     tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
