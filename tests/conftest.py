@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,8 +48,12 @@ class Shots:
 
     def greys(self, factor: int = 1) -> tuple[ReducedGrey, ReducedGrey]:
         """Both in grey as the stage align reads them, the DSLR's reduced by a factor."""
-        phone, dslr = (PhotoFile(Path("some"), encode_image(photo, ".png")) for photo in (self.phone, self.dslr))
+        phone, dslr = self._files
         return phone.grey(), dslr.grey(factor)
+
+    @cached_property
+    def _files(self) -> list[PhotoFile]:
+        return [PhotoFile(Path("some"), encode_image(photo, ".png")) for photo in (self.phone, self.dslr)]
 
     def coarse(self, most_px: float, seed: int = 0) -> np.ndarray:
         """The homography nearest to the truth, its corners then moved by up to so many px of the phone."""
@@ -78,6 +83,12 @@ class Shots:
 
 def draw_texture(height: int, width: int, seed: int = 0) -> np.ndarray:
     """Detail of three sizes everywhere, BGR uint8; no two seeds alike."""
+    return _drawn(height, width, seed).copy()
+
+
+# Large ones take a second, and many tests look at the same.
+@lru_cache(maxsize=64)
+def _drawn(height: int, width: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     layers = [cv2.GaussianBlur(rng.normal(size=(height, width, 3)), (0, 0), sigma) for sigma in (1.5, 4, 10)]
     total = sum(layer / layer.std() for layer in layers)

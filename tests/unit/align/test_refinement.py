@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import cv2
 import numpy as np
@@ -129,15 +130,27 @@ def wall(picture: np.ndarray, left: int, top: int, right: int, bottom: int) -> n
     return np.clip(128 + np.linspace(0, 30, 1550)[None, :, None] + detail + grain, 0, 255).astype(np.uint8)
 
 
+@pytest.fixture(scope="module")
+def nearly_plain(take, texture):
+    """Return a function that photographs a `wall`: (its thing, seed) to `Shots`."""
+
+    @cache
+    def photograph(thing: tuple[int, int, int, int], seed: int):
+        clean = Look(shot_noise=0.0005, read_noise=0.002)
+        picture = wall(texture(1150, 1550, seed), *thing)
+        return take(picture, replace(PHONE, look=clean), replace(DSLR, look=clean), seed)
+
+    return photograph
+
+
 @pytest.mark.parametrize("most_px", [0, 2])
 @pytest.mark.parametrize("seed", [3, 4])
 @pytest.mark.parametrize("thing", [(300, 430, 700, 780), (0, 770, 1550, 1150)], ids=["thing", "ground"])
 def test_where_nothing_is_to_be_seen_no_motion_is_invented(
-    take, texture, thing: tuple[int, int, int, int], seed: int, most_px: float
+    nearly_plain, thing: tuple[int, int, int, int], seed: int, most_px: float
 ) -> None:
     """One thing on a plain wall, or the lower third of the photo alone."""
-    clean = Look(shot_noise=0.0005, read_noise=0.002)
-    shots = take(wall(texture(1150, 1550, seed), *thing), replace(PHONE, look=clean), replace(DSLR, look=clean), seed)
+    shots = nearly_plain(thing, seed)
     found = refine(*shots.greys(), shots.coarse(most_px, seed))
     assert found.fit.model == "homography"
     assert shots.errors(found.transform).mean() <= 0.15
