@@ -23,7 +23,11 @@ from dpedtool.training.networks.resnet import ResNet
 from dpedtool.training.networks.srcnn import SRCNN
 
 NETWORKS: Mapping[Network, type[Description]] = {"resnet": ResNet, "srcnn": SRCNN}
-"""Every network that is known."""
+"""Every network that is known.
+
+Another one is a file with its description, a line here, and its name in `dpedtool.dataset.params.Network`;
+`tests/unit/networks/test_every_network.py` then tests it.
+"""
 CODE = (sys.modules[__name__], descriptions, kinds, *(sys.modules[kind.__module__] for kind in NETWORKS.values()))
 """The modules that say what a generator computes, for digests of results."""
 
