@@ -21,7 +21,12 @@ from dpedtool.training.networks.resnet import ResNet
 from dpedtool.training.networks.srcnn import SRCNN
 
 NETWORKS: Mapping[Network, type[Description]] = {"resnet": ResNet, "srcnn": SRCNN}
-"""Every network that is known."""
+"""Every network that is known.
+
+Another one is a file with its description, a line here, and its name in `dpedtool.dataset.params.Network`;
+`tests/unit/networks/test_every_network.py` then tests it.
+"""
+
 
 OUTPUT_SCALE, OUTPUT_CENTRE = 0.58, 0.5
 
