@@ -9,28 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-import torch
-
 from dpedtool.training.enhance.feature_map import FeatureMap, Plus, Store
 from dpedtool.training.networks.generators import Generator
 from dpedtool.training.networks.layer_kinds import Layer, Normalisation, Residual, leaves
-from dpedtool.training.networks.streams import Chain, EachRow, Statistics, Stream
+from dpedtool.training.networks.streams import Chain, Dtypes, EachRow, Statistics, Stream
 
 LEAST_HELD = 4
 """Stripes that are counted of any pass, however few its convolutions are: norms and statistics keep some, too."""
-
-
-@dataclass(frozen=True)
-class Dtypes:
-    """Of what things are."""
-
-    maps: torch.dtype
-    """Of the feature maps that wait for statistics."""
-    convolutions: torch.dtype
-    """Of the convolutions in front of norms.
-
-    Norms, sums and the other convolutions are always computed in float32: their rounding would not be taken off again
-    by a norm. On photos bfloat16 everywhere was twice as far from float32, and a quarter faster."""
 
 
 def map_channels(layers: Sequence[Layer]) -> tuple[int, ...]:
@@ -177,4 +162,4 @@ def _streams(
         elif isinstance(step, _Add):
             yield Plus(maps[1 + step.depth])
         else:
-            yield step.stream(model, dtypes.convolutions, behind if isinstance(behind, Layer) else None)
+            yield step.stream(model, dtypes, behind if isinstance(behind, Layer) else None)

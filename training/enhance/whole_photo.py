@@ -16,7 +16,6 @@ from dpedtool.dataset.photos.stored import Image
 from dpedtool.training.enhance.feature_map import FeatureMap, Scratch, open_scratch
 from dpedtool.training.enhance.memory import Need, Plan, process_memory
 from dpedtool.training.enhance.passes import (
-    Dtypes,
     Pass,
     count_held,
     count_kept_rows,
@@ -26,6 +25,7 @@ from dpedtool.training.enhance.passes import (
 )
 from dpedtool.training.networks.generators import Architecture, Generator
 from dpedtool.training.networks.layer_kinds import widest
+from dpedtool.training.networks.streams import Dtypes
 from dpedtool.training.precision import Computation, has_bfloat16
 
 Precision = Literal["float32", "bfloat16"]

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from dpedtool.dataset.params import Norm
 from dpedtool.training.networks import streams
-from dpedtool.training.networks.streams import Stream
+from dpedtool.training.networks.streams import Dtypes, Stream
 
 NORM_EPS = 1e-3
 NORMS: Mapping[Norm, type[nn.InstanceNorm2d | nn.BatchNorm2d]] = {
@@ -75,15 +75,15 @@ class Layer(ABC):
         """Compute the layer with a network's weights."""
 
     @abstractmethod
-    def stream(self, network: nn.Module, dtype: torch.dtype, behind: Layer | None) -> Stream:
+    def stream(self, network: nn.Module, dtypes: Dtypes, behind: Layer | None) -> Stream:
         """Return the layer for stripes of rows, with a network's weights.
 
         Parameters
         ----------
         network
             Ready to evaluate.
-        dtype
-            What is computed in whose rounding a norm takes off again; all else is computed in float32.
+        dtypes
+            Of what is computed in front of norms, whose rounding they take off again, and of what waits for them.
         behind
             The layer that takes what this one gives; None: another thing does.
 
@@ -129,11 +129,12 @@ class Convolution(Layer):
         convolved: Tensor = self.module(network)(features)
         return functional.relu(convolved) if self.relu else convolved
 
-    def stream(self, network: nn.Module, dtype: torch.dtype, behind: Layer | None) -> Stream:
-        """As `Layer.stream`: in `dtype`, and centred, as the norm behind it allows."""
+    def stream(self, network: nn.Module, dtypes: Dtypes, behind: Layer | None) -> Stream:
+        """As `Layer.stream`: centred where the norm behind it allows."""
         if self.relu or not isinstance(behind, Normalisation):
             return streams.convolution(self.module(network), torch.float32, relu=self.relu)
-        return streams.convolution(self.module(network), dtype, centred=behind.waits)
+        is_rounded = dtypes.maps != torch.float32
+        return streams.convolution(self.module(network), dtypes.convolutions, centred=behind.waits and is_rounded)
 
     def nodes(self, graph: Graph, features: str) -> str:
         """As `Layer.nodes`."""
@@ -174,9 +175,9 @@ class Normalisation(Layer):
         normed: Tensor = self.module(network)(features)
         return functional.relu(normed) if self.relu else normed
 
-    def stream(self, network: nn.Module, dtype: torch.dtype, behind: Layer | None) -> Stream:
+    def stream(self, network: nn.Module, dtypes: Dtypes, behind: Layer | None) -> Stream:
         """As `Layer.stream`, with the statistics of the training."""
-        del dtype, behind
+        del dtypes, behind
         return self.stream_with(network, *streams.trained_statistics(self.module(network)))
 
     def stream_with(self, network: nn.Module, mean: Tensor, variance: Tensor) -> Stream:
@@ -236,11 +237,11 @@ class Residual(Layer):
         """As `Layer.forward`."""
         return forward(self.inner, network, features) + features
 
-    def stream(self, network: nn.Module, dtype: torch.dtype, behind: Layer | None) -> Stream:
+    def stream(self, network: nn.Module, dtypes: Dtypes, behind: Layer | None) -> Stream:
         """As `Layer.stream`."""
         del behind
         pairs = zip(self.inner, (*self.inner[1:], None), strict=True)
-        return streams.Residual(streams.Chain([layer.stream(network, dtype, after) for layer, after in pairs]))
+        return streams.Residual(streams.Chain([layer.stream(network, dtypes, after) for layer, after in pairs]))
 
     def nodes(self, graph: Graph, features: str) -> str:
         """As `Layer.nodes`."""

@@ -105,8 +105,12 @@ def test_tiles_would_change_the_picture() -> None:
     assert (alone - whole)[:, :16].abs().max() > 5 * LEVEL
 
 
-def test_a_plain_photo_is_not_drowned_by_the_rounding_of_bfloat16() -> None:
-    """Channels that lie far from 0 and hardly vary, which instance norm enlarges."""
+@pytest.mark.parametrize("multiplies", [True, False])
+def test_a_plain_photo_is_not_drowned_by_the_rounding_of_bfloat16(
+    monkeypatch: pytest.MonkeyPatch, multiplies: bool
+) -> None:
+    """Channels that lie far from 0 and hardly vary, which instance norm enlarges; on processors of both kinds."""
+    monkeypatch.setattr(whole_photo, "has_bfloat16", lambda _: multiplies)
     model = generator(channels=16)
     nn.init.constant_(model.get_parameter("blocks.0.conv1.bias"), 30)
     nn.init.constant_(model.get_parameter("blocks.1.conv2.bias"), -30)
@@ -124,6 +128,7 @@ def test_bfloat16_is_within_a_grey_level(texture) -> None:
 
 def test_where_nothing_multiplies_bfloat16_only_the_maps_are_of_it(monkeypatch, texture) -> None:
     model, photo = generator(channels=16), texture(60, 80)
+    monkeypatch.setattr(whole_photo, "has_bfloat16", lambda _: True)
     exact, half = (enhance_photo(model, photo, settings).astype(int) for settings in (EXACT, HALF))
     monkeypatch.setattr(whole_photo, "has_bfloat16", lambda _: False)
     stored = enhance_photo(model, photo, HALF).astype(int)

@@ -176,7 +176,7 @@ def test_weights_come_back_with_their_network(tmp_path: Path, architecture: Arch
     loaded = load_model(tmp_path / "net.safetensors")
     assert loaded.architecture == architecture
     assert loaded(images).equal(model(images))
-    assert load_card(tmp_path / "net.safetensors")["name"] == architecture.name
+    assert load_card(tmp_path / "net.safetensors").name == architecture.name
 
 
 @every

@@ -101,7 +101,8 @@ def test_two_processes_train_what_one_does_with_the_joint_batch(
     without_effect = {"blocks.0.conv1.bias", "blocks.0.conv2.bias"}
     assert one.keys() == two.keys() > without_effect
     for name in one.keys() - without_effect:
-        torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=2e-5)
+        # Processors round in other places: 3e-5 was seen of one weight among 972, where steps are of 1e-3 and more.
+        torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=5e-5)
     columns = [(place / HISTORY).read_text().splitlines() for place in (tmp_path, folder / form)]
     assert columns[0][0] == columns[1][0]
     for line, other in zip(columns[0][1:], columns[1][1:], strict=True):
