@@ -2,6 +2,7 @@
 #
 #   make repro    photo pairs to an evaluated network, as params.yaml says (the demo, at first)
 #   make test     every test; TESTS=tests/unit/align a part of them
+#   make check    lint and unit tests, but for those that are slow by nature: within three minutes
 #   make lint     ruff and mypy
 #   make format   let ruff rewrite the code
 #   make docs     docs/tables.md from the schemas, docs/presets.md from the presets
@@ -23,6 +24,7 @@ TESTS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PINS := constraints.txt
+PYTEST = $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8 --dist=loadfile
 TORCH := $(shell grep '^torch==' $(PINS))
 
 # uv looks for local wheels under a name of its own.
@@ -53,15 +55,21 @@ ln -s ../../benchmarks . && cd dpedtool && \
 ln -s ../../../dpedtool/*.py ../../../pipeline ../../../dataset ../../../training .
 endef
 
-.PHONY: repro test lint format docs bench-align bench-patches bench-train bench-enhance bench-release bench-report wheel clean
+.PHONY: repro test check lint format docs bench-align bench-patches bench-train bench-enhance bench-release bench-report wheel clean
 .DELETE_ON_ERROR:
 
 repro: $(VENV)/repro.stamp
 	@PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 	@echo "The report is $(CURDIR)/results/report/report.html"
 
+# Each process of pytest has a processor of its own, on which more threads would only wait for each other.
+test check: export OMP_NUM_THREADS = 1
+
 test: $(VENV)/dev.stamp
-	@$(BIN)/python -m pytest $(TESTS) --numprocesses=logical --maxprocesses=8 --dist=loadfile
+	@$(PYTEST) $(TESTS)
+
+check: lint
+	@$(PYTEST) tests/unit -m "not slow"
 
 lint: $(VENV)/dev.stamp
 	@$(BIN)/ruff check .

@@ -23,6 +23,8 @@ from dpedtool.training.train.loader import Loader, Step
 from dpedtool.training.train.loop import TrainingRun
 
 PATCH_PX = 100
+PRODUCTS = {"cuda": (8192, 10), "cpu": (2048, 3)}
+"""Side of the matrices whose product is timed, and how often."""
 _COUNTED = 2
 """Patches of the step whose operations are counted; they grow with the patches."""
 
@@ -156,7 +158,7 @@ def measure(task: Task, way: Way, computation: Ordered) -> StepFigures:
 
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
     """Return the best rate of a large matrix product, in operations a second."""
-    side, repeats = (8192, 10) if device.type == "cuda" else (2048, 3)
+    side, repeats = PRODUCTS["cuda" if device.type == "cuda" else "cpu"]
     left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     best = math.inf
     for _ in range(repeats):

@@ -16,6 +16,8 @@ from dpedtool.pipeline.geometry.homographies import transform_points
 from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.rig import Camera, Look
 
+pytestmark = pytest.mark.slow
+
 UNLIKE = Look(shot_noise=0.001, read_noise=0.004, vignetting=0.4, gamma=(1.8, 2.0, 2.2), contrast=0.3)
 PHONE = Camera(name="phone", width=800, height=600, focal_px=700, rotation=(0.01, -0.015, 0.02), look=UNLIKE)
 DSLR = Camera(name="dslr", width=1500, height=1125, focal_px=1200, position_m=(0.07, 0.02, 0.0))

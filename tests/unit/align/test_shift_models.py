@@ -10,6 +10,8 @@ from dpedtool.pipeline.geometry.homographies import transform_points
 from dpedtool.pipeline.geometry.transform import Field, monomials, relative
 from dpedtool.pipeline.measure.shifts import Shifts, window_centres
 
+pytestmark = pytest.mark.slow
+
 SIZE = (1200, 900)
 CENTRES = window_centres(SIZE[1], SIZE[0])
 NOISE_PX = 0.03

@@ -20,6 +20,8 @@ from benchmarks.yardstick import Residual, TruthError, grid, patch_shift, residu
 from dpedtool.dataset.photos.files import encode_image
 from dpedtool.pipeline.measure.residuals import search, smooth_grey
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def photos(tmp_path: Path, shots) -> PhotoSet:

@@ -23,6 +23,8 @@ from dpedtool.training.networks.generators import Architecture, Generator
 from dpedtool.training.networks.initialisation import initialise
 from dpedtool.training.weights.checkpoint import save_model
 
+pytestmark = pytest.mark.slow
+
 SMALL = Architecture(channels=4, blocks=2)
 DONE = Usage(0, 1.0, 1.0, 300_000_000, "")
 SIZE = (120, 90)

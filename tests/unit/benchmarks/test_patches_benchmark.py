@@ -22,6 +22,8 @@ from dpedtool.pipeline.align.stage import align
 from dpedtool.pipeline.geometry.aligned import crop_box, map_points, mask, mask_columns
 from dpedtool.pipeline.geometry.homographies import Box
 
+pytestmark = pytest.mark.slow
+
 SET = PhotoSet("walls", Path("phone"), Path("dslr"))
 
 

@@ -14,6 +14,8 @@ from benchmarks.stepping import Noise, Ordered, StepFigures, Task, released_code
 from dpedtool.dataset.params import TrainParams
 from dpedtool.training.data import PatchPairs
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 SMALL = TrainParams(channels=3, blocks=1, batch=4, crop_px=32, device="cpu")
 
@@ -47,7 +49,9 @@ def test_every_way_is_computed_in_its_own_order() -> None:
         assert (last, computation.compiled) == (way == "channels_last", way == "compile")
 
 
-def test_a_step_is_measured_in_each_precision() -> None:
+def test_a_step_is_measured_in_each_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Processors without instructions for bfloat16 take minutes for a large product of it.
+    monkeypatch.setattr(stepping, "PRODUCTS", {"cpu": (256, 3)})
     task = Task(SMALL, None, Noise(4, side=32), steps=1)
     for dtype in (torch.float32, torch.bfloat16):
         figures = stepping.measure(task, "plain", Ordered(CPU, dtype))

@@ -181,6 +181,7 @@ def test_a_network_that_adds_nothing_to_colour_is_called_worse(psnr_db: float, m
     assert not worse or f"The network is worse than that transform of the training patches in {worse}:" in sentence
 
 
+@pytest.mark.slow
 def test_a_long_evaluation_takes_little_more_memory_than_its_images(tmp_path: Path, make_samples) -> None:
     """150 patches of 100 px, which take 75 MB; they took 280 once, and more the longer it went on."""
     table = make_samples(tmp_path, {"test": 150}, size_px=100)

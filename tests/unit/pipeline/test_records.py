@@ -20,6 +20,8 @@ from dpedtool.pipeline.cli import main
 from dpedtool.pipeline.records import make_room, recording
 from dpedtool.pipeline.runner import default_workers
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 FIELDS = {"command", "wall_s", "cpu_s", "memory_mb", "processors", "finished", "versions", "platform"}
 SPIN_S = 0.5

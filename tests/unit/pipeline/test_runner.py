@@ -25,6 +25,8 @@ from dpedtool.dataset.places import as_place
 from dpedtool.pipeline import runner
 from dpedtool.pipeline.runner import Lost, default_workers, run, warm_up
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Iterator[tuple[Any, Any]]]
 
 
