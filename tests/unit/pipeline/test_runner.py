@@ -329,7 +329,7 @@ def test_a_cluster_without_dpedtool_is_told(tmp_path: Path) -> None:
 SCHEDULER_WITHOUT_US = """
 import sys, time
 from pathlib import Path
-sys.modules["pipeline"] = None
+sys.modules["dpedtool"] = None
 from distributed import LocalCluster
 cluster = LocalCluster(n_workers=0, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address="127.0.0.1:0")
 half = Path(sys.argv[1] + ".half")
