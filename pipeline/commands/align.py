@@ -12,7 +12,6 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import Params
 from dpedtool.dataset.places import Place, is_dir, is_file, printable
 from dpedtool.dataset.schema import Alignment
-from dpedtool.dataset.tables import read_rows
 from dpedtool.pipeline.commands.options import (
     FILE,
     PHOTOS,
@@ -93,6 +92,7 @@ def map_points(aligned: Path, pair_id: str) -> None:
 
     One point x,y a line: px of the upright photos, centres at integers. ALIGNED is what `dpedtool align` wrote.
     """
+    from dpedtool.dataset.tables import read_rows
     from dpedtool.pipeline.geometry.aligned import dslr_from_phone, find_pair, is_in_phone
 
     row = find_pair(read_rows(Alignment.table_in(aligned), Alignment), pair_id)

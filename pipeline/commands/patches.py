@@ -8,7 +8,6 @@ import click
 
 from dpedtool.dataset.params import Params
 from dpedtool.dataset.schema import Alignment, Patch
-from dpedtool.dataset.tables import read_frame, read_rows
 from dpedtool.pipeline.commands.options import (
     FILE,
     command,
@@ -37,6 +36,7 @@ def patches(aligned: Path, out: Path, workers: int, scheduler: str | None, param
     """
     if not scheduler:
         warm_up(workers, "dpedtool.pipeline.patches.stage")
+    from dpedtool.dataset.tables import read_frame, read_rows
     from dpedtool.pipeline.commands.summary import check_lost, say_patches
     from dpedtool.pipeline.patches.stage import cut_patches
 
