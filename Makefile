@@ -122,7 +122,7 @@ $(VENV)/python.stamp: .venv.choices
 	@touch $@
 
 # Make says what it does here: the first time it takes minutes.
-$(VENV)/%.stamp: $(VENV)/python.stamp pyproject.toml $(PINS)
+$(VENV)/%.stamp: $(VENV)/python.stamp pyproject.toml setup.py $(PINS)
 	@echo "Installing into $(VENV) ($(EXTRAS)) ..."
 	@$(INSTALL) --constraint $(PINS) --editable '.[$(EXTRAS)]'
 	@touch $@

@@ -1,7 +1,8 @@
 """What code results were made with, so that results of other code are not taken for this code's.
 
 The digest of a module covers all that it imports of this project, and what that imports: no list is kept by hand. It
-covers what the interpreter does, not how it is written: comments, docstrings and layout change nothing.
+covers what the interpreter does, not how it is written: comments, docstrings and layout change nothing, nor does the
+meaning that is given of a column.
 """
 
 from __future__ import annotations
@@ -18,10 +19,9 @@ FOLDER = Path(__file__).parents[1]
 """Holds the folders dataset, pipeline and training: the checkout, or the installed package."""
 
 WITHOUT_EFFECT: Mapping[str, str] = {
-    "dpedtool.dataset.code_digest": "it makes the digest, and nothing that the digest speaks of",
+    "dpedtool.dataset.code_digest": "it computes the digest, and no row",
     "dpedtool.dataset.params": "the parameters that a stage is given are a part of each key, value by value",
     "dpedtool.dataset.progress": "it says how far the work is",
-    "dpedtool.dataset.schema": "it names the columns: a table with other columns is not taken over in any case",
     "dpedtool.dataset.sections": "it reads and checks parameters, whose values are a part of each key",
     "dpedtool.pipeline.resume": "it keeps finished rows and hands out the others",
     "dpedtool.pipeline.runner": "it decides in which process the work is done",
@@ -111,6 +111,8 @@ def describe_syntax(tree: ast.Module) -> str:
 def _describe(node: ast.AST, parts: list[str]) -> None:
     parts.append(type(node).__name__)
     for name in node._fields:
+        if name == "args" and _is_column(node):
+            continue
         value = getattr(node, name, None)
         if isinstance(value, ast.AST):
             parts.append(name)
@@ -125,6 +127,11 @@ def _describe(node: ast.AST, parts: list[str]) -> None:
             parts += ["]"] if value else []
         elif value is not None:
             parts.append(f"{name}={value!r}")
+
+
+def _is_column(node: ast.AST) -> bool:
+    """Whether a call declares a column of a table; its positional arguments are meaning and unit."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "column"
 
 
 def _is_text_alone(node: ast.AST) -> bool:

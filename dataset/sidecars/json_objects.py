@@ -1,7 +1,7 @@
 """Dataclasses as JSON objects: written field by field, read with the type of every value checked.
 
-A field is a key of its own name, unless its metadata are `keyed`. One with a default may be missing in the file, one of
-the metadata `WHERE_KNOWN` is so where it is None. Keys that no field has are passed over, as a newer version may have
+A field is a key of its own name, unless its metadata are `keyed`. A field with a default may be missing in the file. A
+`WHERE_KNOWN` field that is None is not written. Keys that no field has are passed over, as a newer version may have
 written them. Whole numbers are numbers too, and stay whole: what is read and written again is the same text.
 """
 

@@ -84,7 +84,7 @@ class ModelInfo(Sidecar):
     network: dict[str, Any]
     """The fields of `dpedtool.training.networks.generators.Architecture`."""
     trained: bool | None = field(default=None, metadata=WHERE_KNOWN)
-    """None: nobody says that it was not."""
+    """None: not known."""
     reason: str | None = field(default=None, metadata=WHERE_KNOWN)
     """Why it was never trained, a subordinate clause."""
     training: TrainingInfo | None = field(default=None, metadata=WHERE_KNOWN)

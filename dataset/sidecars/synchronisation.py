@@ -48,7 +48,7 @@ class Clocks(JsonObject):
     offset_start_s: float
     offset_end_s: float
     drift_s_per_day: float | None
-    """None for fewer than ten pairs; one below twice its error is left out of the offsets."""
+    """None for fewer than ten pairs; a drift below twice its error is not used in the offsets."""
     drift_standard_error_s_per_day: float | None
     pieces: int
     """Between them a clock was set again."""

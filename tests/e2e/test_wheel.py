@@ -25,8 +25,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in filter(None, names):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         (copy / name).write_bytes((CHECKOUT / name).read_bytes())
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", out, copy]
-    subprocess.run(command, check=True)
+    # As pip and uv call it, of which a .venv need not have either.
+    build = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", build, out], cwd=copy, check=True, capture_output=True)
     (made,) = out.glob("*.whl")
     return made
 
@@ -38,7 +39,7 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     (packages,) = folder.glob("lib/python*/site-packages")
     # What a .pth file names is searched, but .pth files in it, such as that of the checkout, are not read.
-    borrowed = [*site.getsitepackages(), *(line for path in sys.path if (line := path).endswith("site-packages"))]
+    borrowed = [*site.getsitepackages(), *(path for path in sys.path if path.endswith("site-packages"))]
     (packages / "borrowed.pth").write_text("\n".join(dict.fromkeys(borrowed)))
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(packages)

@@ -155,7 +155,7 @@ def _parts(layers: Sequence[Layer]) -> list[_Part]:
 def _streams(
     part: _Part, norm: Normalisation | None, model: Generator, dtypes: Dtypes, maps: Sequence[FeatureMap]
 ) -> Iterator[Stream]:
-    """Yield the steps of a part, with the norm that the next one begins with, but for the norm of its own."""
+    """Yield the steps of a part, with the norm that the next one begins with. Its own first norm is left out."""
     for step, behind in zip(part.steps, [*part.steps[1:], norm], strict=False):
         if isinstance(step, _Keep):
             yield Store(maps[1 + step.depth])

@@ -14,7 +14,7 @@ Variant = TypeVar("Variant", bound=str)
 
 
 class Sheet(Generic[Variant]):
-    """What is kept of every pair, by version and protocol, in room that is taken at the start; NaN until it is put.
+    """What is kept of every pair, by variant and protocol, in room that is taken at the start; NaN until it is put.
 
     Small tensors that are kept from each batch would lie scattered between its large ones in the C library's heap, so
     that the next large ones find no room there: a long evaluation would take gigabytes for nothing.

@@ -24,7 +24,7 @@ class Published:
     kernel: str
     """What stands before the number of a kernel."""
     names: str
-    """Whose names they are and which, for a message."""
+    """The names, in words, for an error message."""
 
 
 @dataclass(frozen=True)

@@ -300,7 +300,7 @@ class Residual:
         first = self._waiting[: len(made)]
         # A copy, so that the few rows that wait on do not keep the others in memory.
         self._waiting = self._waiting[len(made) :].clone()
-        # A chain that gives none may give them in the channels of a layer within.
+        # An empty result may have the channels of a layer within.
         return made + first if len(made) else made
 
 

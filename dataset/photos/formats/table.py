@@ -16,7 +16,7 @@ from dpedtool.dataset.photos.formats.input_format import InputFormat
 from dpedtool.dataset.places import Place
 
 _MODULES = (heif, jpeg, png, tiff, webp, bmp, raw)
-"""One for each format; files are asked whether they begin so in this order."""
+"""One for each format. The first whose `is_known` accepts a file wins."""
 
 FORMATS: tuple[InputFormat, ...] = tuple(module.FORMAT for module in _MODULES)
 """All formats of photos that folders are searched for."""

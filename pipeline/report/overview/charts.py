@@ -264,7 +264,7 @@ def offsets(phone: str, clock: Mapping[str, Any], series: int) -> Chart:
     phone
         Whose clock it is.
     clock
-        A `session.Clock`, as plain data.
+        A `photos_and_pairs.Clock`, as plain data.
     series
         Colour of the points.
 
