@@ -23,7 +23,7 @@ from dpedtool.dataset.sidecars.metrics import NOT_SCORED, Metrics, PatchScores, 
 from dpedtool.dataset.tables import read_rows, write_rows
 from dpedtool.training.data import PatchPairs
 from dpedtool.training.evaluate.colour_transform import fit, fit_each_photo
-from dpedtool.training.evaluate.stage import VERSIONS, Evaluation, evaluate
+from dpedtool.training.evaluate.stage import VARIANTS, Evaluation, evaluate
 from dpedtool.training.inference import enhance_patches
 from dpedtool.training.metrics import Scores, ms_ssim_each, psnr_each, score
 from dpedtool.training.networks.generators import Architecture
@@ -259,7 +259,7 @@ def test_without_test_patches_every_file_is_written_and_says_so(
     assert read_rows(tmp_path / "out" / "scores.parquet", Score) == []
     assert (load_photo(tmp_path / "out" / "before_after.png") == 255).all()
     written = Metrics.read(tmp_path / "out" / "metrics.json")
-    nothing = dict.fromkeys(VERSIONS, VersionScores(None, None, None, 0)) | {"colour": NOT_SCORED}
+    nothing = dict.fromkeys(VARIANTS, VersionScores(None, None, None, 0)) | {"colour": NOT_SCORED}
     assert written.image == written.batch == PatchScores(pairs=0, **nothing)
 
 
