@@ -59,7 +59,8 @@ def test_published_weights_in_stripes_are_exact(name: str, tmp_path: Path) -> No
     with torch.inference_mode():
         whole = model(image[None])[0]
         truth = model.double()(image[None].double())[0]
-    assert (exact - whole).abs().max() < 2e-4 / 255
+    # How PyTorch itself rounds depends on its threads: 2.05e-4 was seen with one.
+    assert (exact - whole).abs().max() < 2.5e-4 / 255
     assert (exact - truth).abs().max() < 1.5e-4 / 255
     assert (half - truth).abs().max() < 1 / 255
 
