@@ -2,7 +2,7 @@
 #
 #   make repro    photo pairs to an evaluated network, as params.yaml says (the demo, at first)
 #   make test     every test; TESTS=tests/unit/align a part of them
-#   make check    lint and unit tests, but for those that are slow by nature: within three minutes
+#   make check    lint and unit tests, but for those that are slow by nature
 #   make lint     ruff and mypy
 #   make format   let ruff rewrite the code
 #   make docs     docs/tables.md from the schemas, docs/presets.md from the presets
