@@ -55,7 +55,7 @@ class PhotoExample(JsonObject):
 
     pair_id: str
     note: str = ""
-    """Why it is not shown, as a sentence, or what is amiss with it; else empty."""
+    """Why it is not shown, as a sentence, or what is wrong with it; else empty."""
     width: int | None = None
     """Of the upright phone photo, in px; None where it is not shown."""
     height: int | None = None

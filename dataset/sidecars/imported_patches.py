@@ -21,7 +21,7 @@ class MeasuredShifts(JsonObject):
 
 @dataclass(frozen=True, kw_only=True)
 class ImportedPatches(Sidecar):
-    """The patches of one phone that `dpedtool release import` took over, of which no photos are known."""
+    """The patches of one phone that `dpedtool release import` took over. Their photos are not known."""
 
     FILE: ClassVar[str] = "imported.json"
 

@@ -60,14 +60,16 @@ def align(
     from dpedtool.pipeline.align.stage import OVERLAY, image_files, overlay_file
     from dpedtool.pipeline.align.stage import align as align_pairs
     from dpedtool.pipeline.commands.summary import check_lost, say_alignments, say_pairs
-    from dpedtool.pipeline.pair.intake import FolderPairs, take_pairs
+    from dpedtool.pipeline.pair.intake import PairedFolders, take_pairs
 
     if scheduler:
         sources, out = tuple(source.absolute() for source in sources), out.absolute()
     taken = take_pairs(sources, out, listed(params.pair, csv_file))
-    if isinstance(taken, FolderPairs):
+    if isinstance(taken, PairedFolders):
         say_pairs(taken)
-    pairs = taken.rows if isinstance(taken, FolderPairs) else taken
+        pairs = taken.rows
+    else:
+        pairs = taken
     rows = align_pairs(pairs, out, params.align, images=images, workers=workers, scheduler=scheduler)
     # They are of an earlier alignment.
     remove_overlays(out / OVERLAY)

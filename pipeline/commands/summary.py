@@ -15,7 +15,7 @@ from dpedtool.dataset.schema import Alignment, Patch
 from dpedtool.dataset.sidecars.selection import Selection
 from dpedtool.dataset.sidecars.synchronisation import Clocks, TimeSteps
 from dpedtool.dataset.tables import read_frame
-from dpedtool.pipeline.pair.intake import FolderPairs
+from dpedtool.pipeline.pair.intake import PairedFolders
 from dpedtool.pipeline.runner import LOST
 
 MOST_LINES = 20
@@ -23,7 +23,7 @@ MOST_PHOTOS = 12
 BIN_NAMES = {"brightness": "dark to bright", "texture": "plain to textured", "place": "middle to rim of the frame"}
 
 
-def say_pairs(found: FolderPairs) -> None:
+def say_pairs(found: PairedFolders) -> None:
     """Say how many photos were paired, how, which have no mate, and how the clocks relate."""
     paired = [row for row in found.rows if row.status == "paired"]
     click.echo(f"{len(paired)} {_plural(len(paired), 'pair')}, {found.note}.")

@@ -17,7 +17,7 @@ from dpedtool.pipeline.pair.synchronisation import synchronisation
 
 
 @dataclass(frozen=True)
-class FolderPairs:
+class PairedFolders:
     """The pairs of two folders, as they were written down."""
 
     rows: list[Pair]
@@ -41,7 +41,7 @@ def camera_folders(captures: CapturesParams, phone: str) -> tuple[Place, Place]:
     return root / phone, root / captures.reference
 
 
-def pair_into(out: Path, phone_dir: Place, dslr_dir: Place, params: PairParams) -> FolderPairs:
+def pair_into(out: Path, phone_dir: Place, dslr_dir: Place, params: PairParams) -> PairedFolders:
     """Pair two folders, and write `out/pairs.parquet` and `out/synchronisation.json`.
 
     Raises
@@ -54,10 +54,10 @@ def pair_into(out: Path, phone_dir: Place, dslr_dir: Place, params: PairParams) 
     report = synchronisation(pairing.rows, params.tolerance_s)
     write_rows(Pair.table_in(out), Pair, pairing.rows)
     report.write(report.file_in(out))
-    return FolderPairs(pairing.rows, pairing.note, report)
+    return PairedFolders(pairing.rows, pairing.note, report)
 
 
-def take_pairs(sources: Sequence[Place], out: Path, params: PairParams) -> list[Pair] | FolderPairs:
+def take_pairs(sources: Sequence[Place], out: Path, params: PairParams) -> list[Pair] | PairedFolders:
     """Return the pairs that one or two places name.
 
     Parameters

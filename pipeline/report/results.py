@@ -130,7 +130,7 @@ class PhoneResults:
 
     @cached_property
     def imported(self) -> ImportedPatches | None:
-        """What `dpedtool release import` made the patches with, of which no photos are known."""
+        """What `dpedtool release import` made the patches with. Their photos are not known."""
         return None if self.selection else self._read(ImportedPatches)
 
     def samples(self, only: Sequence[str]) -> pd.DataFrame | None:

@@ -25,7 +25,7 @@ class Extra:
     module: str
     """As Python imports it."""
     files: str
-    """Of which kind the files are that need it, as in `HEIC files`."""
+    """The kind of files that need it, as in `HEIC files`."""
 
     @property
     def is_installed(self) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from dpedtool.dataset.schema import Alignment, Pair
 from dpedtool.pipeline.commands.summary import MOST_LINES, MOST_PHOTOS, say_alignments, say_pairs
-from dpedtool.pipeline.pair.intake import FolderPairs
+from dpedtool.pipeline.pair.intake import PairedFolders
 from dpedtool.pipeline.pair.synchronisation import synchronisation
 
 
@@ -38,7 +38,7 @@ def alignment(name: str, residual: float | None = None, reason: str = "", masked
 
 
 def say(rows: list[Pair], note: str) -> None:
-    say_pairs(FolderPairs(rows, note, synchronisation(rows, 2.0)))
+    say_pairs(PairedFolders(rows, note, synchronisation(rows, 2.0)))
 
 
 def test_pairs_and_those_without_a_mate(capsys: pytest.CaptureFixture[str]) -> None:

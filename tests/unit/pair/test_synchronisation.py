@@ -13,7 +13,7 @@ import pytest
 from dpedtool.dataset.schema import Pair
 from dpedtool.dataset.sidecars.synchronisation import ClockErrors, Shots, Ties, TimeSteps
 from dpedtool.pipeline.commands.summary import say_pairs
-from dpedtool.pipeline.pair.intake import FolderPairs
+from dpedtool.pipeline.pair.intake import PairedFolders
 from dpedtool.pipeline.pair.synchronisation import synchronisation
 
 DAY = 86_400.0
@@ -116,7 +116,7 @@ def test_the_resolution_is_the_step_that_all_times_have() -> None:
 def test_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     moments = np.arange(40) * 3600.0
     rows = session(moments, moments + np.where(moments < 10 * 3600, 37, 97), matched_by="picture")
-    say_pairs(FolderPairs(rows, "paired by capture time", synchronisation(rows, 2.0)))
+    say_pairs(PairedFolders(rows, "paired by capture time", synchronisation(rows, 2.0)))
     assert capsys.readouterr().out.splitlines()[1:] == [
         "Clocks: DSLR minus phone +37.0 s at the start, +97.0 s at the end; drift +0.0 s a day, standard error 0.0; "
         "set anew once; left: median 0.0 s, 95 % 0.0 s, at most 0.0 s; EXIF steps 1 s (phone), 1 s (DSLR).",
