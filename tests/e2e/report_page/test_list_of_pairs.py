@@ -294,6 +294,17 @@ def test_nothing_jumps_when_pictures_arrive(visit: Open) -> None:
     assert [value for time, value in found if any(start <= time <= end for start, end in spans)] == []
 
 
+def test_nothing_jumps_while_a_slow_machine_starts_the_page(visit: Open, report: Path) -> None:
+    context = visit().context
+    page = context.new_page()
+    context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 10})
+    page.goto(report.as_uri())
+    page.wait_for_function(ALL_THERE)
+    page.evaluate(SHIFTS)
+    page.evaluate(NOW)
+    assert page.evaluate("window.shifted.map(entry => entry.value)") == []
+
+
 # Keyboard and screen reader
 
 FAR = 4 * 66 + 20 * 66
