@@ -42,7 +42,7 @@ class ClockErrors(JsonObject):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clocks(JsonObject):
+class ClockFigures(JsonObject):
     """How the two clocks relate; offsets are DSLR minus phone."""
 
     offset_start_s: float
@@ -73,5 +73,5 @@ class Synchronisation(Sidecar):
     unpaired_photos: dict[str, str]
     """The reason of each, by pair_id."""
     exif_resolution_s: TimeSteps
-    clock: Clocks | None
+    clock: ClockFigures | None
     """None without times."""

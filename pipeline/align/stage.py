@@ -23,7 +23,7 @@ from dpedtool.dataset.places import Place
 from dpedtool.dataset.schema import Alignment, Pair, Timing
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.align.refinement import GREY_LEVELS, Refined, WarpedPair, refine
-from dpedtool.pipeline.align.verdict import Verdict, blur_evenness, check_blur, judge
+from dpedtool.pipeline.align.verdict import PairVerdict, blur_evenness, check_blur, judge
 from dpedtool.pipeline.geometry.aligned import cut, mask_columns, required, transform_columns
 from dpedtool.pipeline.geometry.homographies import Box, local_scale
 from dpedtool.pipeline.geometry.transform import Transform
@@ -132,7 +132,7 @@ class _Known:
     blur_evenness: float | None = None
     residual: Residual | None = None
     at_place: float | None = None
-    verdict: Verdict | None = None
+    verdict: PairVerdict | None = None
 
     def columns(self) -> dict[str, Any]:
         """All that is known, by column of `Alignment`."""

@@ -27,7 +27,7 @@ CHANGED_SHARE = 0.15
 
 
 @dataclass(frozen=True, eq=False)
-class Verdict:
+class PairVerdict:
     """What was measured of a pair that passed."""
 
     residual: Residual
@@ -37,7 +37,7 @@ class Verdict:
     cell: int
 
 
-def judge(found: Search, registration: Registration, shape: tuple[int, int], params: AlignParams) -> Verdict:
+def judge(found: Search, registration: Registration, shape: tuple[int, int], params: AlignParams) -> PairVerdict:
     """Judge the windows of an aligned pair whose common crop is of this shape (height, width).
 
     Raises
@@ -75,7 +75,7 @@ def judge(found: Search, registration: Registration, shape: tuple[int, int], par
                 registration,
                 found,
             )
-    return Verdict(residual, mask, found.step)
+    return PairVerdict(residual, mask, found.step)
 
 
 def blur_evenness(phone: GreyValues, dslr: GreyValues) -> float:

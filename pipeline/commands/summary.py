@@ -13,7 +13,7 @@ import numpy as np
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.schema import Alignment, Patch
 from dpedtool.dataset.sidecars.selection import Selection
-from dpedtool.dataset.sidecars.synchronisation import Clocks, TimeSteps
+from dpedtool.dataset.sidecars.synchronisation import ClockFigures, TimeSteps
 from dpedtool.dataset.tables import read_frame
 from dpedtool.pipeline.pair.intake import PairedFolders
 from dpedtool.pipeline.runner import LOST
@@ -39,7 +39,7 @@ def say_pairs(found: PairedFolders) -> None:
         )
 
 
-def _clocks_in_words(clock: Clocks, steps: TimeSteps) -> str:
+def _clocks_in_words(clock: ClockFigures, steps: TimeSteps) -> str:
     words = [f"DSLR minus phone {clock.offset_start_s:+.1f} s at the start, {clock.offset_end_s:+.1f} s at the end"]
     if clock.drift_s_per_day is not None:
         error = clock.drift_standard_error_s_per_day

@@ -51,7 +51,7 @@ ALIKE = 0.95
 SAME_DETAIL = 0.6
 """Correlation of their detail that makes them nearly the same: the third lowest of 3 x 3 parts, since a straight edge
 at the same place may be felt in six of them."""
-DETAIL_PX = 3.0
+BLUR_PX = 3.0
 """What is finer than this Gaussian is detail."""
 MIN_CONTRAST = 4.0
 """Patches of a smaller standard deviation, in grey levels, all look alike."""
@@ -320,10 +320,10 @@ def _see(path: Path, content: bytes) -> Seen:
 
 
 def _read_detail(path: Path) -> Floats:
-    """What of an image, known to be readable, is finer than `DETAIL_PX`: (9, N), each part of mean 0 and length 1."""
+    """What of an image, known to be readable, is finer than `BLUR_PX`: (9, N), each part of mean 0 and length 1."""
     grey: GreyPhoto = np.asarray(cv2.cvtColor(decode_photo(path.read_bytes(), path), cv2.COLOR_BGR2GRAY), np.uint8)
     small = cv2.resize(grey.astype(np.float32), (DETAIL_SIDE_PX, DETAIL_SIDE_PX), interpolation=cv2.INTER_AREA)
-    detail = small - cv2.GaussianBlur(small, (0, 0), DETAIL_PX)
+    detail = small - cv2.GaussianBlur(small, (0, 0), BLUR_PX)
     third = DETAIL_SIDE_PX // 3
     return np.stack([_unit(detail[y : y + third, x : x + third].ravel()) for y in _THIRDS for x in _THIRDS])
 

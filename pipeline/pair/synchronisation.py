@@ -9,7 +9,7 @@ from datetime import datetime
 import numpy as np
 
 from dpedtool.dataset.schema import Pair
-from dpedtool.dataset.sidecars.synchronisation import ClockErrors, Clocks, Shots, Synchronisation, Ties, TimeSteps
+from dpedtool.dataset.sidecars.synchronisation import ClockErrors, ClockFigures, Shots, Synchronisation, Ties, TimeSteps
 from dpedtool.pipeline.pair.clocks import DRIFT, FEWEST_SHOTS, Indices, Seconds
 
 FEWEST_OF_PIECE = 3
@@ -57,7 +57,7 @@ def _resolution(times: Sequence[str | None]) -> float | None:
     return next((step for step in RESOLUTIONS_S if not any(micro % round(step * 1e6) for micro in micros)), 1e-6)
 
 
-def _clock(paired: Sequence[Pair], tolerance_s: float) -> Clocks | None:
+def _clock(paired: Sequence[Pair], tolerance_s: float) -> ClockFigures | None:
     timed = [row for row in paired if row.phone_time and row.dslr_time]
     if not timed:
         return None
@@ -71,7 +71,7 @@ def _clock(paired: Sequence[Pair], tolerance_s: float) -> Clocks | None:
     # Of pairs by clock what the fit that found them leaves, which follows a drift that changes too.
     left = fitted if len(fitted) == len(timed) else [error for piece in pieces for error in line.errors(piece)]
     stray = len(timed) - sum(len(piece) for piece in pieces)
-    return Clocks(
+    return ClockFigures(
         offset_start_s=round(line.at(pieces[0], 0), 3),
         offset_end_s=round(line.at(pieces[-1], -1), 3),
         drift_s_per_day=None if drift is None else round(drift * 86_400, 4),

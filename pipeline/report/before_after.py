@@ -17,7 +17,7 @@ _AGAIN = "run `dpedtool evaluate` again"
 
 
 @dataclass(frozen=True)
-class PatchExample:
+class PatchBeforeAfter:
     """A test patch before and after."""
 
     patch_id: str
@@ -59,7 +59,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class PhotoExample:
+class PhotoBeforeAfter:
     """A whole test photo before and after."""
 
     pair_id: str
@@ -82,11 +82,11 @@ class PhoneNetwork:
     """What it is called below its pictures."""
     has_pairs: bool = False
     """Whether there are pairs, which the page lists; imported patches have none."""
-    spread: tuple[PatchExample, ...] = ()
+    spread: tuple[PatchBeforeAfter, ...] = ()
     """In the order of their names."""
-    worst: tuple[PatchExample, ...] = ()
+    worst: tuple[PatchBeforeAfter, ...] = ()
     """The worst first."""
-    photos: tuple[PhotoExample, ...] = ()
+    photos: tuple[PhotoBeforeAfter, ...] = ()
 
 
 def network_examples(run: RunResults) -> tuple[PhoneNetwork, ...]:
@@ -156,9 +156,9 @@ class _Examples:
         self._folder = phone.evaluation / listed.FOLDER
         self._paths = phone.paths
 
-    def patch(self, entry: listed.PatchExample) -> PatchExample:
+    def patch(self, entry: listed.PatchExample) -> PatchBeforeAfter:
         name, size = entry.patch_id, (entry.width, entry.height)
-        return PatchExample(
+        return PatchBeforeAfter(
             name,
             entry.pair_id,
             self._picture(entry.phone, size, f"Test patch {name}: the phone's"),
@@ -169,7 +169,7 @@ class _Examples:
             entry.why == "worst",
         )
 
-    def photo(self, entry: listed.PhotoExample) -> PhotoExample:
+    def photo(self, entry: listed.PhotoExample) -> PhotoBeforeAfter:
         name, comparisons = entry.pair_id, []
         if entry.whole and entry.detail:
             whole, detail = entry.whole, entry.detail
@@ -179,7 +179,7 @@ class _Examples:
             comparisons.append(self._comparison(whole, words, f"Phone photo of {name}"))
             words = f"Part of it at x {detail.x}, y {detail.y}, {detail.width}x{detail.height} px, lossless."
             comparisons.append(self._comparison(detail, words, f"Part of the phone photo of {name}"))
-        return PhotoExample(name, self._paths.shorten(entry.note), tuple(comparisons))
+        return PhotoBeforeAfter(name, self._paths.shorten(entry.note), tuple(comparisons))
 
     def _comparison(self, part: listed.PhotoPart, words: str, alt: str) -> Comparison:
         size = part.width, part.height

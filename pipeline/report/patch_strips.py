@@ -27,7 +27,7 @@ _EXTENTS = ["phone_offset", "phone_bytes", "dslr_offset", "dslr_bytes"]
 
 
 @dataclass(frozen=True)
-class ShownPatch:
+class StripPatch:
     """A patch that was kept."""
 
     patch_id: str
@@ -62,7 +62,7 @@ class PatchGroup:
     title: str
     words: str
     """How they were chosen, as a sentence."""
-    patches: tuple[ShownPatch, ...]
+    patches: tuple[StripPatch, ...]
 
 
 @dataclass(frozen=True)
@@ -152,9 +152,9 @@ def _worst(kept: pd.DataFrame, criterion: _Criterion, most: int) -> pd.DataFrame
     return measured.sort_values(criterion.column, ascending=criterion.ascending, kind="stable").head(most)
 
 
-def _shown(row: pd.Series[Any], phone: str) -> ShownPatch:
+def _shown(row: pd.Series[Any], phone: str) -> StripPatch:
     name = row["patch_id"]
-    return ShownPatch(
+    return StripPatch(
         name,
         row["pair_id"],
         _picture(row, "phone", f"Patch {name} as {phone} took it"),

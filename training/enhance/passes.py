@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from dpedtool.training.enhance.feature_map import FeatureMap, Plus, Store
 from dpedtool.training.networks.generators import Generator
-from dpedtool.training.networks.layer_kinds import Layer, Normalisation, Residual, leaves
+from dpedtool.training.networks.layer_kinds import Layer, Normalisation, ResidualBlock, leaves
 from dpedtool.training.networks.streams import Chain, Dtypes, EachRow, Statistics, Stream
 
 LEAST_HELD = 4
@@ -134,7 +134,7 @@ class _Part:
 def _steps(layers: Sequence[Layer], depth: int = 0) -> Iterator[_Step]:
     """Yield the layers in the order of their computation, those of a residual that waits between `_Keep` and `_Add`."""
     for layer in layers:
-        if isinstance(layer, Residual) and layer.waits:
+        if isinstance(layer, ResidualBlock) and layer.waits:
             yield _Keep(depth, layer.channels_out)
             yield from _steps(layer.inner, depth + 1)
             yield _Add(depth)

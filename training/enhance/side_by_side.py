@@ -26,7 +26,7 @@ PANORAMA = 2.0
 DETAILS = 3
 GAP_PX, INNER_GAP_PX = 12, 4
 STRIP_PX = 30
-DETAIL_PX = ((WIDTH_PX - (DETAILS + 1) * GAP_PX) // DETAILS - INNER_GAP_PX) // 2
+DETAIL_SIDE_PX = ((WIDTH_PX - (DETAILS + 1) * GAP_PX) // DETAILS - INNER_GAP_PX) // 2
 """A detail's side in the picture: so many, each before and after, fill the width."""
 PLACES = 24
 """Details are looked for at so many places along a side, at most."""
@@ -87,7 +87,7 @@ def side_by_side(before: Image, after: Image) -> Image:
     is_panorama = width > PANORAMA * height
     shown = _shown_size(width, height, WIDTH_PX - 2 * GAP_PX if is_panorama else (WIDTH_PX - 3 * GAP_PX) // 2)
     zoom = _zoom(shown[0] / width, shown[1] / height)
-    boxes = choose_details(before, (DETAIL_PX // zoom, DETAIL_PX // zoom), DETAILS) if zoom else []
+    boxes = choose_details(before, (DETAIL_SIDE_PX // zoom, DETAIL_SIDE_PX // zoom), DETAILS) if zoom else []
     wholes = [_labelled(_framed(photo, boxes, shown), label) for photo, label in ((before, "before"), (after, "after"))]
     rows = wholes if is_panorama else [_beside(wholes, GAP_PX)]
     if boxes:
@@ -100,7 +100,7 @@ def _shown_size(width: int, height: int, widest: int) -> tuple[int, int]:
     """(width, height) of a whole photo in the picture."""
     scale = min(widest / width, HEIGHT_PX / height)
     if scale >= 1:
-        factor = min(int(scale), MOST_ENLARGED, max(1, 2 * DETAIL_PX // max(width, height)))
+        factor = min(int(scale), MOST_ENLARGED, max(1, 2 * DETAIL_SIDE_PX // max(width, height)))
         return width * factor, height * factor
     return max(round(width * scale), 1), max(round(height * scale), 1)
 

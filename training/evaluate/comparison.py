@@ -28,10 +28,10 @@ from dpedtool.training.weights.checkpoint import load_model, model_files
 
 SCORES = "scores.csv"
 
-Variant = Literal["before", "colour", "after"]
+FolderVariant = Literal["before", "colour", "after"]
 """What is scored: the untouched phone images, a colour transform of them fitted to other pairs, and the network's."""
-VARIANTS: tuple[Variant, ...] = get_args(Variant)
-_CALLED: dict[Variant, str] = {"before": "phone", "colour": "colour", "after": "network"}
+FOLDER_VARIANTS: tuple[FolderVariant, ...] = get_args(FolderVariant)
+_CALLED: dict[FolderVariant, str] = {"before": "phone", "colour": "colour", "after": "network"}
 
 PX_AT_ONCE = 160_000
 """Images of one size are run together up to so many px, DPED's network taking 1 kB a px; larger ones in stripes."""
@@ -66,14 +66,14 @@ class Comparison:
     names: list[str]
     sizes: list[tuple[int, int]]
     """(height, width) in px of every pair."""
-    measures: Mapping[Variant, Mapping[Protocol, Measures]]
-    lpips: Mapping[Variant, Tensor]
+    measures: Mapping[FolderVariant, Mapping[Protocol, Measures]]
+    lpips: Mapping[FolderVariant, Tensor]
     """(N,), by what was scored, of clipped images; empty where it was not asked for."""
 
-    def scores(self, protocol: Protocol) -> dict[Variant, Scores | None]:
+    def scores(self, protocol: Protocol) -> dict[FolderVariant, Scores | None]:
         """Return the mean scores by what was scored; None where it is not there, or the protocol does not apply."""
         scored = {} if self.reason(protocol) else self.measures
-        return {name: scored[name][protocol].scores(protocol) if name in scored else None for name in VARIANTS}
+        return {name: scored[name][protocol].scores(protocol) if name in scored else None for name in FOLDER_VARIANTS}
 
     def reason(self, protocol: Protocol) -> str:
         """Say why a protocol does not apply to these images; empty where it does."""
@@ -100,7 +100,7 @@ class Comparison:
             batch=self._recorded("batch", {}),
         )
 
-    def _recorded(self, protocol: Protocol, lpips: Mapping[Variant, float]) -> FolderScores:
+    def _recorded(self, protocol: Protocol, lpips: Mapping[FolderVariant, float]) -> FolderScores:
         variants = {
             name: replace(recorded(scores), lpips=lpips.get(name)) for name, scores in self.scores(protocol).items()
         }
@@ -139,21 +139,21 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class _Rivals:
+class _FolderRivals:
     """What makes the versions that are scored of the phone's images."""
 
     colour: ColourTransform | None
     model: Generator | None
 
     @property
-    def names(self) -> list[Variant]:
+    def names(self) -> list[FolderVariant]:
         """Which versions there are."""
         there = (True, self.colour, self.model)
-        return [variant for variant, made in zip(VARIANTS, there, strict=True) if made]
+        return [variant for variant, made in zip(FOLDER_VARIANTS, there, strict=True) if made]
 
-    def variants(self, phone: Tensor) -> dict[Variant, Tensor]:
+    def variants(self, phone: Tensor) -> dict[FolderVariant, Tensor]:
         """Return the versions of the phone's images (N, 3, H, W), the network's not clipped."""
-        made: dict[Variant, Tensor] = {"before": phone}
+        made: dict[FolderVariant, Tensor] = {"before": phone}
         if self.colour:
             made["colour"] = self.colour.apply(phone)
         if self.model:
@@ -175,13 +175,13 @@ def _enhanced(model: Generator, phone: Tensor) -> Tensor:
 class _Record:
     """What is kept of every pair: its size and its measures, in the order of the pairs."""
 
-    def __init__(self, count: int, variants: list[Variant], lpips: Lpips | None) -> None:
+    def __init__(self, count: int, variants: list[FolderVariant], lpips: Lpips | None) -> None:
         self._distance = lpips
         self.sheet = Sheet(count, variants)
         self.lpips = {name: torch.full((count,), torch.nan) for name in variants if lpips}
         self.sizes: list[tuple[int, int]] = []
 
-    def add(self, images: Mapping[Variant, Tensor], dslr: Tensor) -> None:
+    def add(self, images: Mapping[FolderVariant, Tensor], dslr: Tensor) -> None:
         """Measure the next pairs: all versions of the phone's images, and the DSLR's, each (N, 3, H, W)."""
         start, (count, _, height, width) = len(self.sizes), dslr.shape
         if self._distance and min(height, width) < SMALLEST_PX:
@@ -231,7 +231,7 @@ def compare(
     pairs = FolderPairs(phone, dslr, names)
     distance = load_lpips(lpips) if lpips else None
     yardstick = _fit_to_others(phone, dslr, pairs)
-    rivals = _Rivals(yardstick.transform, model)
+    rivals = _FolderRivals(yardstick.transform, model)
     record = _Record(len(pairs), rivals.names, distance)
     for batch in _batches(pairs):
         record.add(rivals.variants(batch.phone), batch.dslr)

@@ -36,7 +36,7 @@ from dpedtool.training.precision import choose_precision
 SHOWN_PX = 1600
 """Longer side of a whole photo as it is shown, at most."""
 JPEG_QUALITY = 88
-DETAIL_PX = (400, 300)
+DETAIL_SIZE_PX = (400, 300)
 """(width, height) of the detail of a photo that is shown in full resolution."""
 _PATTERNS = ("*.phone.png", "*.network.png", "*.dslr.png", "*.phone.jpg", "*.network.jpg")
 
@@ -226,7 +226,7 @@ def _write_known(
         before = photo.colour()
     after = enhance_photo(model, before, settings, planned, tell)
     height, width = before.shape[:2]
-    (box,) = choose_details(before, DETAIL_PX, 1)
+    (box,) = choose_details(before, DETAIL_SIZE_PX, 1)
     detail = PhotoPart(box.x, box.y, box.width, box.height, *_names(f"{pair_id}.detail", "png"))
     size = _shown_size(width, height)
     whole = PhotoPart(0, 0, *size, *_names(pair_id, "jpg"))

@@ -9,21 +9,21 @@ import torch
 
 from dpedtool.training.metrics import PROTOCOLS, SCALE_WEIGHTS, Measures, Protocol, Scores
 
-Variant = TypeVar("Variant", bound=str)
+VariantT = TypeVar("VariantT", bound=str)
 """What is scored, such as the untouched phone's images or a network's output."""
 
 
-class Sheet(Generic[Variant]):
+class Sheet(Generic[VariantT]):
     """What is kept of every pair, by variant and protocol, in room that is taken at the start; NaN until it is put.
 
     Small tensors that are kept from each batch would lie scattered between its large ones in the C library's heap, so
     that the next large ones find no room there: a long evaluation would take gigabytes for nothing.
     """
 
-    def __init__(self, count: int, variants: Iterable[Variant]) -> None:
+    def __init__(self, count: int, variants: Iterable[VariantT]) -> None:
         self.measures = {variant: {protocol: _room(count) for protocol in PROTOCOLS} for variant in variants}
 
-    def put(self, variant: Variant, start: int, measured: dict[Protocol, Measures]) -> None:
+    def put(self, variant: VariantT, start: int, measured: dict[Protocol, Measures]) -> None:
         """Keep the measures of the pairs from `start` on."""
         for protocol, part in measured.items():
             whole, span = self.measures[variant][protocol], slice(start, start + len(part))

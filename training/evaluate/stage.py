@@ -35,7 +35,7 @@ from dpedtool.training.weights.checkpoint import load_card, load_model
 
 PICTURE = "before_after.png"
 BLANK_PX = 8
-PATCHES_AT_ONCE = 10
+SCORED_AT_ONCE = 10
 """Bounds the memory; no result depends on it, but for rounding."""
 
 Variant = Literal["before", "colour", "oracle", "after"]
@@ -155,9 +155,9 @@ def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams) ->
 def _measure(rivals: _Rivals, patches: PatchPairs) -> dict[Variant, dict[Protocol, Measures]]:
     """Run and measure all versions a few patches at a time."""
     sheet = Sheet(len(patches), rivals.names)
-    starts = range(0, len(patches), PATCHES_AT_ONCE)
+    starts = range(0, len(patches), SCORED_AT_ONCE)
     for start in track(starts, "evaluate", len(starts)):
-        indices = range(start, min(start + PATCHES_AT_ONCE, len(patches)))
+        indices = range(start, min(start + SCORED_AT_ONCE, len(patches)))
         batch = patches.read(indices)
         for variant, images in rivals.variants(indices, batch.phone).items():
             sheet.put(variant, start, measure_protocols(images, batch.dslr))

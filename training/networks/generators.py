@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from dpedtool.dataset.params import Network, Norm
 from dpedtool.training.networks import layer_kinds as kinds
-from dpedtool.training.networks.description import LARGEST, Description
 from dpedtool.training.networks.layer_kinds import Layer
+from dpedtool.training.networks.network_description import LARGEST, NetworkDescription
 from dpedtool.training.networks.resnet import ResNet
 from dpedtool.training.networks.srcnn import SRCNN
 
-NETWORKS: Mapping[Network, type[Description]] = {"resnet": ResNet, "srcnn": SRCNN}
+NETWORKS: Mapping[Network, type[NetworkDescription]] = {"resnet": ResNet, "srcnn": SRCNN}
 """Every network that is known.
 
 Another one is a file with its description, a line here, and its name in `dpedtool.dataset.params.Network`;
@@ -61,7 +61,7 @@ class Architecture:
         return self.description.name
 
     @property
-    def description(self) -> Description:
+    def description(self) -> NetworkDescription:
         """What the network says of itself in this size."""
         kind = NETWORKS[self.network]
         return kind(**{field.name: getattr(self, field.name) for field in dataclasses.fields(kind)})

@@ -9,7 +9,7 @@ from torch import nn
 
 from dpedtool.dataset.params import Initialisation
 from dpedtool.training.networks.generators import Generator
-from dpedtool.training.networks.layer_kinds import Convolution, Normalisation, Residual
+from dpedtool.training.networks.layer_kinds import Convolution, Normalisation, ResidualBlock
 
 # First scale of the norm that ends a residual block, where the picture is passed through.
 BLOCK_START = 0.03
@@ -67,7 +67,7 @@ def _pass_through(network: Generator) -> None:
     for conv in hidden:
         conv.weight[:3] = 0
         _connect_colours(conv, 1.0)
-    last_of_residuals = (layer.inner[-1] for layer in network.layers if isinstance(layer, Residual))
+    last_of_residuals = (layer.inner[-1] for layer in network.layers if isinstance(layer, ResidualBlock))
     for norm in (layer.module(network) for layer in last_of_residuals if isinstance(layer, Normalisation)):
         # Noise beside contrasts of 0.1, but not 0: there ReLU has no gradient, and the block would stay dead.
         nn.init.constant_(norm.weight, BLOCK_START)

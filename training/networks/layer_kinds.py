@@ -192,13 +192,13 @@ class Normalisation(Layer):
         normed = graph.node(kind, features, *weights, epsilon=NORM_EPS)
         return graph.node("Relu", normed) if self.relu else normed
 
-    def module(self, network: nn.Module) -> streams.Norm:
+    def module(self, network: nn.Module) -> streams.NormLayer:
         """Return the module of a network that has the weights."""
-        return cast("streams.Norm", _submodule(network, self.name))
+        return cast("streams.NormLayer", _submodule(network, self.name))
 
 
 @dataclass(frozen=True)
-class Residual(Layer):
+class ResidualBlock(Layer):
     """Layers one behind the other, to whose result their input is added."""
 
     inner: tuple[Layer, ...]
@@ -241,7 +241,7 @@ class Residual(Layer):
         """As `Layer.stream`."""
         del behind
         pairs = zip(self.inner, (*self.inner[1:], None), strict=True)
-        return streams.Residual(streams.Chain([layer.stream(network, dtypes, after) for layer, after in pairs]))
+        return streams.ResidualStream(streams.Chain([layer.stream(network, dtypes, after) for layer, after in pairs]))
 
     def nodes(self, graph: Graph, features: str) -> str:
         """As `Layer.nodes`."""

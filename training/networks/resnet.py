@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dpedtool.dataset.params import Norm
-from dpedtool.training.networks.description import LARGEST, Description, Published
-from dpedtool.training.networks.layer_kinds import Convolution, Layer, Normalisation, Residual
+from dpedtool.training.networks.layer_kinds import Convolution, Layer, Normalisation, ResidualBlock
+from dpedtool.training.networks.network_description import LARGEST, NetworkDescription, Published
 
 
 @dataclass(frozen=True)
-class ResNet(Description):
+class ResNet(NetworkDescription):
     """9x9, the residual blocks, two 3x3, 9x9.
 
     Notes
@@ -39,7 +39,7 @@ class ResNet(Description):
         return f"dped_resnet_{2 * self.blocks + 4}_{self.channels}{batch_norm}"
 
     def layers(self) -> tuple[Layer, ...]:
-        """As `Description.layers`."""
+        """As `NetworkDescription.layers`."""
         channels = self.channels
         return (
             Convolution("head", 3, channels, 9),
@@ -49,10 +49,10 @@ class ResNet(Description):
             Convolution("tail", channels, 3, 9, relu=False),
         )
 
-    def _block(self, name: str) -> Residual:
+    def _block(self, name: str) -> ResidualBlock:
         """Two 3x3 convolutions, each with a norm and ReLU; the skip is added after the second ReLU."""
         channels = self.channels
-        return Residual(
+        return ResidualBlock(
             (
                 Convolution(f"{name}.conv1", channels, channels, 3, relu=False),
                 Normalisation(f"{name}.norm1", channels, self.norm),
@@ -63,12 +63,12 @@ class ResNet(Description):
 
     @property
     def passes_colours(self) -> bool:
-        """As `Description.passes_colours`."""
+        """As `NetworkDescription.passes_colours`."""
         return self.channels >= 3
 
     @classmethod
     def of_published(cls, shapes: Mapping[str, tuple[int, ...]]) -> ResNet | None:
-        """As `Description.of_published`; the published ones have instance norm."""
+        """As `NetworkDescription.of_published`; the published ones have instance norm."""
         convolutions = sum(re.fullmatch(r"W\d+", name) is not None for name in shapes)
         first = shapes.get("W1", ())
         if len(first) != 4 or convolutions < 4 or convolutions % 2 or not 1 <= first[3] <= LARGEST:

@@ -8,23 +8,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dpedtool.training.networks.description import Description, Published
 from dpedtool.training.networks.layer_kinds import Convolution, Layer
+from dpedtool.training.networks.network_description import NetworkDescription, Published
 
 
 @dataclass(frozen=True)
-class SRCNN(Description):
+class SRCNN(NetworkDescription):
     """Three convolutions, 9x9 to 64 maps, 5x5 to 32, 5x5 to the colours, with ReLU between them and no norm."""
 
     published = Published("w", "SRCNN generator/w1, b1, ...")
 
     @property
     def name(self) -> str:
-        """As `Description.name`."""
+        """As `NetworkDescription.name`."""
         return "dped_srcnn"
 
     def layers(self) -> tuple[Layer, ...]:
-        """As `Description.layers`."""
+        """As `NetworkDescription.layers`."""
         return (
             Convolution("conv1", 3, 64, 9),
             Convolution("conv2", 64, 32, 5),
@@ -33,10 +33,10 @@ class SRCNN(Description):
 
     @property
     def onnx_megabytes(self) -> int:
-        """As `Description.onnx_megabytes`, and measured as there."""
+        """As `NetworkDescription.onnx_megabytes`, and measured as there."""
         return 490
 
     @classmethod
     def of_published(cls, shapes: Mapping[str, tuple[int, ...]]) -> SRCNN | None:
-        """As `Description.of_published`."""
+        """As `NetworkDescription.of_published`."""
         return cls() if "w1" in shapes else None

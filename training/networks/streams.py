@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Norm = nn.InstanceNorm2d | nn.BatchNorm2d
+NormLayer = nn.InstanceNorm2d | nn.BatchNorm2d
 
 FEW_CHANNELS = 8
 """Up to so many outputs a convolution is faster as one along the rows and sums down the columns; see `ToFewChannels`.
@@ -123,7 +123,7 @@ class _Window:
         return like.new_zeros((self._reach, *like.shape[1:]))
 
 
-class Convolution:
+class ConvolutionStream:
     """A convolution of stride 1 that keeps the size, zeros around the photo; then ReLU where it is asked for.
 
     Parameters
@@ -174,7 +174,7 @@ class Convolution:
 
 
 class ToFewChannels:
-    """A convolution to few channels, as `Convolution` in float32 but faster.
+    """A convolution to few channels, as `ConvolutionStream` in float32 but faster.
 
     Its kernel's rows become channels: one convolution along the rows gives what each row of the photo adds to every
     row that sees it, and these are added up.
@@ -211,7 +211,7 @@ def convolution(layer: nn.Conv2d, dtype: torch.dtype, *, relu: bool = False, cen
     """Return a layer as a stream; one to few channels is computed in float32 whatever the `dtype`."""
     if layer.out_channels <= FEW_CHANNELS and not relu:
         return ToFewChannels(layer)
-    return Convolution(layer, dtype, relu=relu, centred=centred)
+    return ConvolutionStream(layer, dtype, relu=relu, centred=centred)
 
 
 class Statistics:
@@ -247,7 +247,7 @@ class Statistics:
         return (self._shift.double() + beyond).float(), variance.float()
 
 
-def trained_statistics(layer: Norm) -> tuple[Tensor, Tensor]:
+def trained_statistics(layer: NormLayer) -> tuple[Tensor, Tensor]:
     """Return the mean and variance of every channel, (C,), that a batch norm has from its training."""
     if layer.running_mean is None or layer.running_var is None:
         raise TypeError("an instance norm has its statistics from the photo")
@@ -260,7 +260,7 @@ class Normalised:
     A stripe that it gives holds until the next.
     """
 
-    def __init__(self, layer: Norm, mean: Tensor, variance: Tensor, *, relu: bool) -> None:
+    def __init__(self, layer: NormLayer, mean: Tensor, variance: Tensor, *, relu: bool) -> None:
         scale = layer.weight.detach().double() / (variance.double() + layer.eps).sqrt()
         self._scale = scale.float()
         self._shift = (layer.bias.detach().double() - mean.double() * scale).float()
@@ -277,7 +277,7 @@ class Normalised:
         """Nothing is held back."""
 
 
-class Residual:
+class ResidualStream:
     """What a chain makes of the rows, plus the rows themselves, which wait until the chain gives theirs."""
 
     def __init__(self, inner: Chain) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dpedtool.dataset.schema import Alignment, Pair, Row
-from dpedtool.dataset.sidecars.synchronisation import Clocks, Ties, TimeSteps
+from dpedtool.dataset.sidecars.synchronisation import ClockFigures, Ties, TimeSteps
 from dpedtool.pipeline.report.results import PhoneResults, RunResults
 
 
@@ -23,7 +23,7 @@ class Reason:
 
 
 @dataclass(frozen=True)
-class PhotoSize:
+class SizeCount:
     """How many photos have one size, upright."""
 
     width_px: int
@@ -38,7 +38,7 @@ class CameraPhotos:
     name: str
     is_phone: bool
     photos: int | None
-    sizes: list[PhotoSize]
+    sizes: list[SizeCount]
     """The most frequent first."""
 
 
@@ -59,7 +59,7 @@ class Photos:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clock(Clocks):
+class Clock(ClockFigures):
     """The clocks of one phone and the DSLR, as synchronisation.json says, and the times that this follows from."""
 
     ties: Ties
@@ -195,14 +195,14 @@ def _cameras(run: RunResults, photos: Mapping[str, Photos | None]) -> list[Camer
     return [dslr, *phones]
 
 
-def _sizes(phones: Iterable[PhoneResults], side: str = "phone") -> list[PhotoSize]:
+def _sizes(phones: Iterable[PhoneResults], side: str = "phone") -> list[SizeCount]:
     """Sizes of the photos that were aligned or looked at; one of the DSLR counts once, whatever phones it serves."""
     rows = [row for phone in phones for row in phone.alignments or ()]
     sizes = {
         getattr(row, f"{side}_sha256"): (getattr(row, f"{side}_width"), getattr(row, f"{side}_height")) for row in rows
     }
     counts = Counter(size for size in sizes.values() if None not in size)
-    return [PhotoSize(*size, photos) for size, photos in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+    return [SizeCount(*size, photos) for size, photos in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
 
 
 def _clock(phone: PhoneResults, first: datetime | None) -> Clock | None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from dpedtool.dataset.photos.stored import Image
-from dpedtool.training.enhance.side_by_side import DETAIL_PX, DETAILS, GAP_PX, INNER_GAP_PX, WIDTH_PX, side_by_side
+from dpedtool.training.enhance.side_by_side import DETAIL_SIDE_PX, DETAILS, GAP_PX, INNER_GAP_PX, WIDTH_PX, side_by_side
 
-PAIR_PX = 2 * DETAIL_PX + INNER_GAP_PX
+PAIR_PX = 2 * DETAIL_SIDE_PX + INNER_GAP_PX
 
 
 def plain(height: int, width: int, level: int = 128) -> Image:
@@ -18,9 +18,9 @@ def plain(height: int, width: int, level: int = 128) -> Image:
 def details(picture: Image) -> list[tuple[Image, Image]]:
     """The squares at the bottom, before and after, where there are as many as there may be."""
     first = (picture.shape[1] - DETAILS * PAIR_PX - (DETAILS - 1) * GAP_PX) // 2
-    lower = picture[-DETAIL_PX - GAP_PX : -GAP_PX]
+    lower = picture[-DETAIL_SIDE_PX - GAP_PX : -GAP_PX]
     starts = [first + number * (PAIR_PX + GAP_PX) for number in range(DETAILS)]
-    return [(lower[:, x : x + DETAIL_PX], lower[:, x + PAIR_PX - DETAIL_PX : x + PAIR_PX]) for x in starts]
+    return [(lower[:, x : x + DETAIL_SIDE_PX], lower[:, x + PAIR_PX - DETAIL_SIDE_PX : x + PAIR_PX]) for x in starts]
 
 
 def shows(picture: Image, part: Image) -> bool:

@@ -17,7 +17,7 @@ from dpedtool.training.enhance.feature_map import FeatureMap, Scratch, open_scra
 from dpedtool.training.enhance.memory import Need, Plan
 from dpedtool.training.enhance.whole_photo import Settings, enhance_image, enhance_photo, plan
 from dpedtool.training.networks.generators import Architecture, Generator
-from dpedtool.training.networks.streams import Chain, EachRow, Residual, Statistics, convolution
+from dpedtool.training.networks.streams import Chain, EachRow, ResidualStream, Statistics, convolution
 
 try:
     import resource
@@ -194,7 +194,7 @@ def test_a_residual_adds_the_row_that_belongs_there() -> None:
     layer = nn.Conv2d(16, 16, 3, padding=1)
     image = torch.rand(16, 9, 4)
     with torch.inference_mode():
-        stream = Residual(Chain([convolution(layer, torch.float32), convolution(layer, torch.float32)]))
+        stream = ResidualStream(Chain([convolution(layer, torch.float32), convolution(layer, torch.float32)]))
         expected = layer(layer(image[None]))[0] + image
         torch.testing.assert_close(pushed(stream, rows_of(image), [4, 1, 4]), rows_of(expected), rtol=0, atol=1e-6)
 

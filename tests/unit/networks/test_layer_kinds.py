@@ -14,17 +14,17 @@ from torch import Tensor, nn
 from dpedtool.training.enhance import whole_photo
 from dpedtool.training.enhance.passes import count_held, count_kept_rows, count_passes, map_channels
 from dpedtool.training.enhance.whole_photo import Settings, enhance_image
-from dpedtool.training.networks.description import Description
 from dpedtool.training.networks.generators import NETWORKS, Architecture, Generator
 from dpedtool.training.networks.layer_kinds import (
     Convolution,
     Layer,
     Normalisation,
-    Residual,
+    ResidualBlock,
     add_modules,
     reach,
     widest,
 )
+from dpedtool.training.networks.network_description import NetworkDescription
 from dpedtool.training.weights.onnx_export import as_onnx
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -49,25 +49,25 @@ ORDERS: dict[str, tuple[Layer, ...]] = {
     "norms without a residual": (FIRST, conv("a", relu=False), norm("b"), norm("c", relu=False), LAST),
     "residuals within residuals": (
         FIRST,
-        Residual(
+        ResidualBlock(
             (
                 norm("r.a"),
-                Residual((conv("r.b.a", relu=False), norm("r.b.b", relu=False), Residual((conv("r.b.c"),)))),
+                ResidualBlock((conv("r.b.a", relu=False), norm("r.b.b", relu=False), ResidualBlock((conv("r.b.c"),)))),
                 conv("r.c"),
             )
         ),
-        Residual((conv("s.a"), norm("s.b"), conv("s.c", relu=False))),
+        ResidualBlock((conv("s.a"), norm("s.b"), conv("s.c", relu=False))),
         LAST,
     ),
     "norms of both kinds": (
         Normalisation("batch", 3, "batch"),
         FIRST,
-        Residual((conv("r.a", relu=False), norm("r.b", "batch", relu=False), conv("r.c"))),
-        Residual((conv("s.a", relu=False), norm("s.b", "batch"), conv("s.c", relu=False), norm("s.d"))),
-        Residual((norm("t.a", "batch"),)),
+        ResidualBlock((conv("r.a", relu=False), norm("r.b", "batch", relu=False), conv("r.c"))),
+        ResidualBlock((conv("s.a", relu=False), norm("s.b", "batch"), conv("s.c", relu=False), norm("s.d"))),
+        ResidualBlock((norm("t.a", "batch"),)),
         LAST,
     ),
-    "a residual of the photo": (Residual((conv("a", inputs=3), conv("b", outputs=3, relu=False))),),
+    "a residual of the photo": (ResidualBlock((conv("a", inputs=3), conv("b", outputs=3, relu=False))),),
 }
 
 every = pytest.mark.parametrize("layers", ORDERS.values(), ids=ORDERS)
@@ -76,7 +76,7 @@ every = pytest.mark.parametrize("layers", ORDERS.values(), ids=ORDERS)
 @pytest.fixture
 def made(monkeypatch, layers: tuple[Layer, ...]) -> Generator:
     @dataclass(frozen=True)
-    class Made(Description):
+    class Made(NetworkDescription):
         @property
         def name(self) -> str:
             return "dped_made"
@@ -151,7 +151,7 @@ def test_plans_by_hand(order: str, passes: int, maps: tuple[int, ...], held: int
 
 
 def test_sizes_by_hand() -> None:
-    layers = (FIRST, Residual((conv("a", side=7), conv("b"))), LAST)
+    layers = (FIRST, ResidualBlock((conv("a", side=7), conv("b"))), LAST)
     assert (reach(layers), widest(layers), count_kept_rows(layers)) == (1 + 3 + 1 + 2, WIDE, 6)
 
 
@@ -163,7 +163,7 @@ def test_maps_that_would_change_their_channels_are_refused() -> None:
 
 def test_dotted_names_lead_from_module_to_module() -> None:
     network = nn.Module()
-    add_modules(network, [conv("a"), Residual((conv("b.0.c"), norm("b.0.d"))), conv("b.1.c")])
+    add_modules(network, [conv("a"), ResidualBlock((conv("b.0.c"), norm("b.0.d"))), conv("b.1.c")])
     assert [name for name, _ in network.named_parameters()][::2] == [
         f"{name}.weight" for name in ("a", "b.0.c", "b.0.d", "b.1.c")
     ]

@@ -28,7 +28,7 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Description(ABC):
+class NetworkDescription(ABC):
     """A kind of network; its fields are those of `Architecture` that matter to it."""
 
     published: ClassVar[Published | None] = None
