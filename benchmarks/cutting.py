@@ -19,7 +19,7 @@ from benchmarks.usage import Usage, measure
 from benchmarks.yardstick import Image, Mask, patch_shift
 from dpedtool.dataset.io import digest
 from dpedtool.dataset.params import AlignParams, PairParams, PatchesParams
-from dpedtool.dataset.photos.files import decode_photo, load_photo
+from dpedtool.dataset.photos.decoding import decode_photo, load_photo
 from dpedtool.dataset.schema import Alignment, Patch
 from dpedtool.dataset.shards import Extent, read_extent
 from dpedtool.dataset.tables import read_rows, write_rows

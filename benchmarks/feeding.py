@@ -13,7 +13,8 @@ import numpy as np
 
 from benchmarks import sets
 from benchmarks.stepping import PATCH_PX, released_code
-from dpedtool.dataset.photos.files import decode_image, encode_image, load_photo
+from dpedtool.dataset.photos.decoding import decode_image, load_photo
+from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.dataset.photos.stored import Image
 from dpedtool.dataset.schema import Sample
 from dpedtool.dataset.shards import ShardWriter

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dpedtool.dataset.photos.files import encode_image
+from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.dataset.photos.stored import Image
 from dpedtool.pipeline.report import page
 from dpedtool.pipeline.report.pairs.contract import PairDetails, PairRow, Picture, Shift, Spot, Window

@@ -22,7 +22,7 @@ from benchmarks import cutting, patches_table, search, sets
 from benchmarks.output import FOLDER, leave, say, versions
 from benchmarks.patches_table import CostFigures, Figures
 from benchmarks.sets import PhotoSet
-from dpedtool.dataset.photos.files import list_photos
+from dpedtool.dataset.photos.listing import list_photos
 
 PARTS = ("search", "cost", "yield", "rejection")
 PHONES = ("iphonex", "iphonex_far")

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from benchmarks.feeding import processors, texture
-from dpedtool.dataset.photos.files import encode_image
+from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.dataset.photos.stored import Image
 from dpedtool.dataset.schema import Frame, Patch, Photo, Row, Sample, columns
 from dpedtool.dataset.shards import ShardWriter

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.patches_table import SearchFigures
-from dpedtool.dataset.photos.files import load_photo
+from dpedtool.dataset.photos.decoding import load_photo
 from dpedtool.dataset.places import Place
 from dpedtool.pipeline.measure.correlation import find, ncc_surfaces, search_area
 

@@ -14,7 +14,8 @@ import numpy as np
 from benchmarks.usage import ROOT
 from benchmarks.yardstick import Image, Mapping, Points, grid
 from dpedtool.dataset.io import digest, file_sha256
-from dpedtool.dataset.photos.files import list_photos, load_photo
+from dpedtool.dataset.photos.decoding import load_photo
+from dpedtool.dataset.photos.listing import list_photos
 from dpedtool.dataset.places import Place
 from dpedtool.pipeline import rig as simulator
 from dpedtool.pipeline.geometry.homographies import largest_box

@@ -15,7 +15,8 @@ from browser import chromium
 from hypothesis import settings
 
 from dpedtool.dataset.params import PairParams
-from dpedtool.dataset.photos.files import PhotoFile, encode_image
+from dpedtool.dataset.photos.decoding import PhotoFile
+from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.dataset.photos.stored import ReducedGrey
 from dpedtool.dataset.schema import Pair, Sample
 from dpedtool.dataset.shards import ShardWriter

@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 
-from dpedtool.dataset.photos.files import encode_image
+from dpedtool.dataset.photos.encoding import encode_image
 
 
 def png_header(width: int, height: int) -> bytes:

@@ -15,7 +15,8 @@ from split_rig import picture, sha
 
 from dpedtool.dataset.io import file_sha256, write_json, write_text
 from dpedtool.dataset.params import ReleaseParams, describe
-from dpedtool.dataset.photos.files import decode_image, encode_image, save_image
+from dpedtool.dataset.photos.decoding import decode_image
+from dpedtool.dataset.photos.encoding import encode_image, save_image
 from dpedtool.dataset.photos.thumbnails import thumbnail
 from dpedtool.dataset.schema import SPLITS
 from dpedtool.pipeline.release.chunks import Images, chunks_of, read_rows_of

@@ -16,8 +16,9 @@ from torch import Tensor
 from dpedtool.dataset.errors import DpedtoolError, Rejection
 from dpedtool.dataset.io import digest, file_sha256
 from dpedtool.dataset.names import by_stem, counting
-from dpedtool.dataset.photos.files import decode_image, list_photos, load_photo
+from dpedtool.dataset.photos.decoding import decode_image, load_photo
 from dpedtool.dataset.photos.formats.table import SUFFIXES
+from dpedtool.dataset.photos.listing import list_photos
 from dpedtool.dataset.photos.stored import Image
 from dpedtool.dataset.schema import Sample
 from dpedtool.dataset.shards import Extent, read_extent

@@ -1,14 +1,219 @@
-"""From the bytes of a photo to pixels, whatever its format."""
+"""A photo's file to its pixels, its size and its capture time, whatever its format."""
 
 from __future__ import annotations
 
+import hashlib
+import io
+import stat
+import warnings
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
 import cv2
 
+from dpedtool.dataset.errors import DpedtoolError, Rejection
 from dpedtool.dataset.photos.formats import jpeg
 from dpedtool.dataset.photos.formats.by_opencv import imdecode
+from dpedtool.dataset.photos.formats.input_format import HEAD, InputFormat
 from dpedtool.dataset.photos.formats.table import format_of
-from dpedtool.dataset.photos.stored import Image, Stored, unreadable
-from dpedtool.dataset.places import Place
+from dpedtool.dataset.photos.profiles import to_srgb
+from dpedtool.dataset.photos.stored import (
+    DAMAGED,
+    Factor,
+    Image,
+    ReducedGrey,
+    Stored,
+    unreadable,
+    upright_colour,
+    upright_grey,
+    upright_size,
+)
+from dpedtool.dataset.places import Place, answering
+
+MOST_BYTES = 2 * 10**9
+"""Of a photo's file: 250 megapixels of 16 bit RGB, more than which are refused, are 1.5 GB as they are."""
+
+
+@dataclass(frozen=True)
+class PhotoFile:
+    """A photo as its file's bytes, read once; pixels are decoded when they are asked for.
+
+    JPEG, PNG, TIFF, WebP and BMP of 8 or 16 bit, RGB or grey; HEIC and camera raw files with the extras `heic` and
+    `raw`. Raw files are developed by LibRaw: camera white balance, no automatic brightness, sRGB.
+    """
+
+    path: Place
+    content: bytes = field(repr=False)
+
+    @property
+    def format(self) -> InputFormat:
+        """The format that its bytes are of, whatever its name is; only raw files are told by that."""
+        return format_of(self.content, self.path)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in px as the header says, upright.
+
+        Raises
+        ------
+        Rejection
+            As `colour`.
+
+        """
+        return upright_size(open_stored(self.content, self.path))
+
+    @property
+    def note(self) -> str:
+        """What of the photo was ignored, as a sentence, such as a damaged colour profile; empty where nothing was.
+
+        Raises
+        ------
+        Rejection
+            As `colour`.
+
+        """
+        photo = open_stored(self.content, self.path)
+        note = to_srgb(photo.profile).note
+        if photo.is_adobe_rgb and not photo.profile:
+            note = "it is in Adobe RGB without a profile, and is taken as sRGB; set the camera to sRGB"
+        return f"{self.path}: {note}." if note else ""
+
+    @property
+    def time(self) -> datetime | None:
+        """EXIF capture time on the camera's own clock, without zone; None where there is none to be read."""
+        return _read_time(io.BytesIO(self.content), self.path)
+
+    def colour(self) -> Image:
+        """Decode the photo, upright, as (H, W, 3) BGR uint8 in sRGB.
+
+        16 bit are reduced to 8. An embedded ICC profile other than sRGB, such as a phone's Display P3, is applied; a
+        photo without one is taken as sRGB.
+
+        Raises
+        ------
+        Rejection
+            `unreadable_photo`: empty, truncated, too large, or no photo at all.
+
+        """
+        photo = open_stored(self.content, self.path)
+        return to_srgb(photo.profile).apply(upright_colour(photo))
+
+    def grey(self, factor: Factor = 1) -> ReducedGrey:
+        """Decode the photo in grey, upright as `colour`, each side reduced by the factor and rounded up.
+
+        Colour profiles are not applied: this grey is for finding things, not for looking at.
+
+        Raises
+        ------
+        Rejection
+            As `colour`.
+
+        """
+        return upright_grey(open_stored(self.content, self.path), factor)
+
+
+def open_photo(path: Place) -> PhotoFile:
+    """Read a photo's file, from this machine or from a URL.
+
+    Raises
+    ------
+    Rejection
+        `unreadable_photo`: missing, larger than any photo, no file, or not to be read.
+
+    """
+    try:
+        with answering(path):
+            _check_file(path)
+            return PhotoFile(path, path.read_bytes())
+    except OSError as error:
+        raise unreadable(path, error.strerror or "it cannot be read") from None
+    except DpedtoolError as error:
+        raise Rejection("unreadable_photo", str(error)) from None
+
+
+def _check_file(path: Place) -> None:
+    """Refuse what would never end or fill the memory; of URLs the protocol's package says nothing of the kind."""
+    if not isinstance(path, Path):
+        return
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise unreadable(path, "it is no file: name a photo")
+    if found.st_size > MOST_BYTES:
+        raise unreadable(path, f"the file has {found.st_size / 10**9:.1f} GB, which no photo has")
+
+
+def open_unchanged(path: Place, sha256: str) -> PhotoFile:
+    """Read a photo's file as `open_photo` does, once, and prove that it has this SHA-256 (hex).
+
+    Raises
+    ------
+    Rejection
+        `unreadable_photo`, or `photo_changed`.
+
+    """
+    photo = open_photo(path)
+    if hashlib.sha256(photo.content).hexdigest() != sha256:
+        raise Rejection("photo_changed", f"{path} is not the photo that was paired: run the stages again from pair on.")
+    return photo
+
+
+def load_photo(path: Place) -> Image:
+    """Read and decode a photo: `open_photo(path).colour()`."""
+    return open_photo(path).colour()
+
+
+def load_unchanged(path: Place, sha256: str) -> Image:
+    """Read, prove and decode a photo: `open_unchanged(path, sha256).colour()`."""
+    return open_unchanged(path, sha256).colour()
+
+
+def decode_photo(content: bytes, path: Place) -> Image:
+    """Decode a photo's bytes as `PhotoFile.colour` does; `path` only names it in messages."""
+    return PhotoFile(path, content).colour()
+
+
+def decode_image(content: bytes, path: Place) -> Image:
+    """Decode what `encode_image` made, (H, W, 3) BGR uint8; `path` only names it in messages.
+
+    Nothing is looked for that such files do not have, such as an orientation or a colour profile: for small images
+    that takes longer than decoding.
+
+    Raises
+    ------
+    Rejection
+        `unreadable_photo`: empty, truncated, or no image.
+
+    """
+    _check_whole(content, path)
+    return imdecode(content, path, cv2.IMREAD_COLOR)
+
+
+def capture_time(path: Place) -> datetime | None:
+    """Return the EXIF capture time on the camera's own clock, without zone; None where there is none to be read."""
+    try:
+        with answering(path):
+            _check_file(path)
+            with path.open("rb") as file:
+                return _read_time(file, path)
+    except (OSError, DpedtoolError, Rejection):
+        return None
+
+
+def _read_time(file: IO[bytes], path: Place) -> datetime | None:
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of damaged EXIF blocks and of large headers; neither matters for a date.
+            warnings.simplefilter("ignore")
+            return _time_in(file, path)
+    except (*DAMAGED, DpedtoolError):
+        return None
+
+
+def _time_in(file: IO[bytes], path: Place) -> datetime | None:
+    head = file.read(HEAD)
+    return format_of(head, path).time(head, file, path)
 
 
 def open_stored(content: bytes, path: Place) -> Stored:
@@ -24,19 +229,6 @@ def open_stored(content: bytes, path: Place) -> Stored:
     photo = format_of(content, path).open(content, path)
     photo.check_size()
     return photo
-
-
-def decode_plain(content: bytes, path: Place) -> Image:
-    """Decode a PNG or JPEG of 8 bit as stored, (H, W, 3) BGR uint8, without a look at its header.
-
-    Raises
-    ------
-    Rejection
-        `unreadable_photo`: empty, truncated, or no image.
-
-    """
-    _check_whole(content, path)
-    return imdecode(content, path, cv2.IMREAD_COLOR)
 
 
 def _check_whole(content: bytes, path: Place) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from dpedtool.dataset.photos.files import PhotoFile
+from dpedtool.dataset.photos.decoding import PhotoFile
 from dpedtool.dataset.photos.tiff_fields import (
     HEADER,
     UNDEFINED,

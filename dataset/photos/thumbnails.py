@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cv2
 
-from dpedtool.dataset.photos.files import encode_image
+from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.dataset.photos.stored import Image
 
 LONGER_SIDE_PX = 256

@@ -12,7 +12,7 @@ import numpy as np
 
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.io import replacing
-from dpedtool.dataset.photos.files import PNG_HEADER, PNG_OPTIONS, png_chunk
+from dpedtool.dataset.photos.encoding import PNG_HEADER, PNG_OPTIONS, png_chunk
 from dpedtool.dataset.photos.kept_metadata import Metadata
 from dpedtool.dataset.photos.stored import Image
 from dpedtool.dataset.photos.tiff_fields import HEADER, ByteOrder, Directory, header_bytes, longs, rationals, shorts

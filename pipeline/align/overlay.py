@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from dpedtool.dataset.io import replacing
-from dpedtool.dataset.photos.files import decode_image
+from dpedtool.dataset.photos.decoding import decode_image
 from dpedtool.dataset.photos.stored import Image
 
 SQUARES_ACROSS = 8

@@ -17,7 +17,8 @@ from dpedtool.dataset.code_digest import code_digest
 from dpedtool.dataset.errors import DpedtoolError, Rejection
 from dpedtool.dataset.io import digest
 from dpedtool.dataset.params import AlignParams, describe
-from dpedtool.dataset.photos.files import PhotoFile, image_key, open_unchanged, save_image
+from dpedtool.dataset.photos.decoding import PhotoFile, open_unchanged
+from dpedtool.dataset.photos.encoding import image_key, save_image
 from dpedtool.dataset.photos.stored import Factor, ReducedGrey
 from dpedtool.dataset.places import Place
 from dpedtool.dataset.schema import Alignment, Pair, Timing

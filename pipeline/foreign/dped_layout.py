@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpedtool.dataset.errors import DpedtoolError, Rejection
-from dpedtool.dataset.photos.files import decode_photo
+from dpedtool.dataset.photos.decoding import decode_photo
 from dpedtool.dataset.photos.formats.table import FORMATS
 from dpedtool.dataset.photos.stored import GreyPhoto
 from dpedtool.dataset.progress import showing

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.photos.files import load_unchanged
+from dpedtool.dataset.photos.decoding import load_unchanged
 from dpedtool.dataset.photos.stored import Image
 from dpedtool.dataset.places import Place
 from dpedtool.dataset.schema import Alignment

@@ -18,7 +18,7 @@ import numpy as np
 
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.params import AlignParams
-from dpedtool.dataset.photos.files import PhotoFile, open_photo
+from dpedtool.dataset.photos.decoding import PhotoFile, open_photo
 from dpedtool.dataset.photos.stored import Factor, GreyPhoto
 from dpedtool.dataset.places import Place
 from dpedtool.pipeline.geometry.homographies import is_plausible

@@ -11,7 +11,8 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256
 from dpedtool.dataset.names import identifier
 from dpedtool.dataset.params import PairParams
-from dpedtool.dataset.photos.files import capture_time, list_photos
+from dpedtool.dataset.photos.decoding import capture_time
+from dpedtool.dataset.photos.listing import list_photos
 from dpedtool.dataset.places import Place, answering, as_place, printable
 from dpedtool.dataset.progress import track
 from dpedtool.dataset.schema import Pair

@@ -20,7 +20,8 @@ from dpedtool.dataset.code_digest import code_digest
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.io import digest, replacing
 from dpedtool.dataset.params import STRICT, PatchesParams, describe
-from dpedtool.dataset.photos.files import PhotoFile, encode_image, open_unchanged
+from dpedtool.dataset.photos.decoding import PhotoFile, open_unchanged
+from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.dataset.photos.stored import Image
 from dpedtool.dataset.photos.thumbnails import thumbnail
 from dpedtool.dataset.schema import Alignment, Frame, Patch

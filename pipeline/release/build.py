@@ -38,7 +38,8 @@ from dpedtool.dataset.io import (
 )
 from dpedtool.dataset.licence import check_licence
 from dpedtool.dataset.params import CAMERA_NAME, ReleaseParams, describe
-from dpedtool.dataset.photos.files import decode_image, save_image
+from dpedtool.dataset.photos.decoding import decode_image
+from dpedtool.dataset.photos.encoding import save_image
 from dpedtool.dataset.photos.stored import Image
 from dpedtool.dataset.progress import track
 from dpedtool.dataset.shards import Extent, read_extent

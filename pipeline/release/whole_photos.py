@@ -11,7 +11,7 @@ from typing import Any
 from dpedtool.dataset.errors import DpedtoolError, Rejection
 from dpedtool.dataset.names import drawn
 from dpedtool.dataset.params import ReleaseParams
-from dpedtool.dataset.photos.files import open_photo, open_unchanged
+from dpedtool.dataset.photos.decoding import open_photo, open_unchanged
 from dpedtool.dataset.photos.kept_metadata import kept_metadata
 from dpedtool.dataset.places import Place
 from dpedtool.dataset.schema import Photo

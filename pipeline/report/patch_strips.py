@@ -11,7 +11,7 @@ import pandas as pd
 
 from dpedtool.dataset.errors import DpedtoolError, Rejection
 from dpedtool.dataset.names import drawn
-from dpedtool.dataset.photos.files import decode_image
+from dpedtool.dataset.photos.decoding import decode_image
 from dpedtool.dataset.schema import Patch
 from dpedtool.dataset.shards import Extent, read_extent
 from dpedtool.dataset.tables import read_frame

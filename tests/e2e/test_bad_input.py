@@ -8,7 +8,7 @@ import cv2
 import pandas as pd
 import pytest
 
-from dpedtool.dataset.photos.files import encode_image
+from dpedtool.dataset.photos.encoding import encode_image
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image as PillowImage
 
-from dpedtool.dataset.photos.files import encode_image
+from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.pipeline.cli import main
 from dpedtool.training.enhance.whole_photo import Settings, enhance_photo
 from dpedtool.training.networks.generators import Architecture

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from benchmarks.usage import Usage, measure
-from dpedtool.dataset.photos.files import encode_image
+from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.training.networks.generators import Architecture
 from dpedtool.training.networks.initialisation import initialise
 from dpedtool.training.weights.checkpoint import save_model

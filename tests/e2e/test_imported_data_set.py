@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from tensorflow_writer import write_checkpoint
 
 from dpedtool.dataset.params import Params
-from dpedtool.dataset.photos.files import encode_image
+from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.pipeline.cli import main
 from dpedtool.pipeline.release.importing.layout import import_layout
 

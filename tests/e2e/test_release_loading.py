@@ -13,7 +13,7 @@ from card_examples import EVERY, pieces, run_pieces
 from release_rig import COUNTS, PARAMS, patch_images, write_release
 
 from dpedtool.dataset.params import ReleaseParams
-from dpedtool.dataset.photos.files import decode_image
+from dpedtool.dataset.photos.decoding import decode_image
 
 RELEASES: dict[str, ReleaseParams] = {
     "all": PARAMS,

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from dpedtool.dataset.photos.files import decode_photo
+from dpedtool.dataset.photos.decoding import decode_photo
 from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.pipeline.split.verification import is_current
 

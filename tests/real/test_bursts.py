@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from real_data import real_folder
 
-from dpedtool.dataset.photos.files import load_photo
+from dpedtool.dataset.photos.decoding import load_photo
 from dpedtool.dataset.photos.thumbnails import thumbnail
 from dpedtool.pipeline.split.near_duplicates import Limits, View, find_links
 

@@ -20,7 +20,7 @@ from PIL import Image as PillowImage
 from PIL import ImageOps
 from real_data import real_folder
 
-from dpedtool.dataset.photos.files import load_photo
+from dpedtool.dataset.photos.decoding import load_photo
 from dpedtool.dataset.schema import Alignment
 from dpedtool.dataset.tables import read_rows, write_rows
 from dpedtool.pipeline.geometry.aligned import mask_columns

@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 from PIL.ExifTags import IFD
 from real_data import published_checkpoint, real_folder
 
-from dpedtool.dataset.photos.files import open_photo
+from dpedtool.dataset.photos.decoding import open_photo
 from dpedtool.dataset.photos.kept_metadata import kept_metadata
 from dpedtool.dataset.photos.writing import write_photo
 from dpedtool.pipeline.cli import main

@@ -12,7 +12,7 @@ from real_data import real_folder
 
 from benchmarks.yardstick import patch_shift
 from dpedtool.dataset.params import Params
-from dpedtool.dataset.photos.files import load_photo
+from dpedtool.dataset.photos.decoding import load_photo
 from dpedtool.dataset.schema import Patch
 from dpedtool.dataset.tables import read_frame
 from dpedtool.pipeline.cli import main

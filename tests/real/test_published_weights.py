@@ -12,7 +12,7 @@ import torch
 from click.testing import CliRunner
 from real_data import published_checkpoint, real_folder
 
-from dpedtool.dataset.photos.files import load_photo
+from dpedtool.dataset.photos.decoding import load_photo
 from dpedtool.pipeline.cli import main
 from dpedtool.training.weights.checkpoint import load_card, load_model
 from dpedtool.training.weights.onnx_export import export

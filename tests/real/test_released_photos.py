@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from real_data import real_folder
 
-from dpedtool.dataset.photos.files import decode_photo, open_photo
+from dpedtool.dataset.photos.decoding import decode_photo, open_photo
 from dpedtool.pipeline.release.privacy.scan import scan, scan_file
 from dpedtool.pipeline.release.privacy.stripping import strip_photo, told
 

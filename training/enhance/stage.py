@@ -18,8 +18,9 @@ import torch
 from dpedtool.dataset.errors import DpedtoolError, Rejection
 from dpedtool.dataset.io import lock_folder, remove_leftovers
 from dpedtool.dataset.photos.decoder_messages import collected
-from dpedtool.dataset.photos.files import PhotoFile, list_photos, open_photo
+from dpedtool.dataset.photos.decoding import PhotoFile, open_photo
 from dpedtool.dataset.photos.kept_metadata import Metadata, kept_metadata
+from dpedtool.dataset.photos.listing import list_photos
 from dpedtool.dataset.photos.stored import Image
 from dpedtool.dataset.photos.writing import Format, check_size, write_photo
 from dpedtool.dataset.places import Place, answering

@@ -16,7 +16,8 @@ from torch import Tensor
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.names import drawn
 from dpedtool.dataset.photos.decoder_messages import collected
-from dpedtool.dataset.photos.files import open_unchanged, save_image
+from dpedtool.dataset.photos.decoding import open_unchanged
+from dpedtool.dataset.photos.encoding import save_image
 from dpedtool.dataset.photos.stored import Image
 from dpedtool.dataset.photos.writing import write_photo
 from dpedtool.dataset.places import Place, as_place

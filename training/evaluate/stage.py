@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dpedtool.dataset.params import EvaluateParams
-from dpedtool.dataset.photos.files import save_image
+from dpedtool.dataset.photos.encoding import save_image
 from dpedtool.dataset.photos.stored import Image
 from dpedtool.dataset.progress import track
 from dpedtool.dataset.schema import Score

@@ -13,6 +13,7 @@ from typing import IO
 from PIL import Image as PillowImage
 from PIL.ImageFile import ImageFile
 
+from dpedtool.dataset.photos.exif import exif_says, exif_time
 from dpedtool.dataset.photos.formats.by_opencv import ByOpencv
 from dpedtool.dataset.photos.stored import DAMAGED, MAX_PIXELS, NO_PHOTO, Stored, turn_of, unreadable
 from dpedtool.dataset.places import Place
@@ -20,8 +21,6 @@ from dpedtool.dataset.places import Place
 # Pillow refuses more than twice this by itself, which by its own measure is less than phones have: 200 megapixels.
 PillowImage.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 
-_EXIF_IFD, _DATE_TIME, _DATE_TIME_ORIGINAL, _SUBSEC_ORIGINAL = 0x8769, 306, 36867, 37521
-_ORIENTATION, _INTEROPERABILITY, _INDEX = 0x0112, 0xA005, 1
 _ADOBE_RGB = "R03"
 """DCF optional file, of Adobe RGB (EXIF 2.32, annex on interoperability)."""
 
@@ -38,7 +37,7 @@ class ByPillow:
     def open(self, content: bytes, path: Place) -> Stored:
         """Read a photo's header."""
         with self.header(content, path) as photo:
-            orientation, interoperability = _exif_says(photo)
+            orientation, interoperability = exif_says(photo)
             return self.kind(
                 content=content,
                 path=path,
@@ -94,28 +93,3 @@ class ByPillow:
 def profile_of(photo: PillowImage.Image) -> bytes:
     """Return the embedded ICC profile; empty where there is none."""
     return photo.info.get("icc_profile") or b""
-
-
-def _exif_says(photo: PillowImage.Image) -> tuple[object, object]:
-    """Orientation and interoperability index; a damaged block says nothing."""
-    try:
-        exif = photo.getexif()
-        return exif.get(_ORIENTATION), exif.get_ifd(_INTEROPERABILITY).get(_INDEX)
-    except DAMAGED:
-        return None, None
-
-
-def exif_time(exif: PillowImage.Exif) -> datetime | None:
-    """Return when the photo was taken, else when its file was changed; None where neither is said."""
-    details = exif.get_ifd(_EXIF_IFD)
-    text = details.get(_DATE_TIME_ORIGINAL) or exif.get(_DATE_TIME)
-    return _parse_exif_time(text, details.get(_SUBSEC_ORIGINAL))
-
-
-def _parse_exif_time(text: object, fraction: object) -> datetime | None:
-    try:
-        moment = datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S")
-    except ValueError:
-        return None
-    digits = str(fraction or "").strip("\0 ")
-    return moment.replace(microsecond=int(f"{digits:0<6}"[:6])) if digits.isdecimal() else moment

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image as PillowImage
 
-from dpedtool.dataset.photos.formats.by_pillow import exif_time
+from dpedtool.dataset.photos.exif import exif_time
 from dpedtool.dataset.photos.formats.input_format import EncodedAgain, Extra, InputFormat
 from dpedtool.dataset.photos.stored import DAMAGED, Image, Stored, unreadable
 from dpedtool.dataset.places import Place

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from dpedtool.dataset.photos.files import decode_image, encode_image
+from dpedtool.dataset.photos.decoding import decode_image
+from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.pipeline.foreign.dped_layout import BELOW, FULL_SIZE, PARTS, TEST
 from dpedtool.pipeline.release.chunks import Chunk, Images
 

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dpedtool.dataset.photos.files import png_chunk
+from dpedtool.dataset.photos.encoding import png_chunk
 from dpedtool.dataset.photos.formats import jpeg, png
 
 JPEG, PNG = jpeg.MAGIC, png.MAGIC

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dpedtool.dataset.photos.files import PhotoFile
+from dpedtool.dataset.photos.decoding import PhotoFile
 from dpedtool.dataset.photos.kept_metadata import exif_block
 from dpedtool.pipeline.release.privacy.exif_names import has_position, names_in
 from dpedtool.pipeline.release.privacy.image_parts import (

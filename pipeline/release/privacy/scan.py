@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
-from dpedtool.dataset.photos.files import MOST_BYTES
+from dpedtool.dataset.photos.decoding import MOST_BYTES
 from dpedtool.dataset.photos.formats.table import format_of_bytes
 from dpedtool.pipeline.release.privacy.private_images import is_image, scan_image
 from dpedtool.pipeline.release.privacy.private_texts import Host, Login, Secret, is_said, private_texts

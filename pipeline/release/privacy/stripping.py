@@ -19,8 +19,8 @@ import numpy as np
 
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.photos.decoder_messages import collected
-from dpedtool.dataset.photos.decoding import open_stored
-from dpedtool.dataset.photos.files import PhotoFile, decode_photo, encode_image
+from dpedtool.dataset.photos.decoding import PhotoFile, decode_photo, open_stored
+from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.dataset.photos.formats.conversion_losses import CONVERTED, OPAQUE, ROUNDED, applied_profile
 from dpedtool.dataset.photos.formats.input_format import EncodedAgain
 from dpedtool.dataset.photos.kept_metadata import exif_block

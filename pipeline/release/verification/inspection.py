@@ -18,7 +18,7 @@ import pyarrow as pa
 from dpedtool.dataset.errors import DpedtoolError, Rejection
 from dpedtool.dataset.io import file_sha256
 from dpedtool.dataset.params import LayoutName, ReleaseParams
-from dpedtool.dataset.photos.files import MOST_BYTES, decode_photo
+from dpedtool.dataset.photos.decoding import MOST_BYTES, decode_photo
 from dpedtool.dataset.photos.formats.table import SUFFIXES
 from dpedtool.pipeline.release.chunks import Chunk, read_rows_of
 from dpedtool.pipeline.release.columns import CUT_SUMS, FACTS, LOOSE_SUMS, PAIRS, PATCHES

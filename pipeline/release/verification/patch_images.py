@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.photos.decoder_messages import collected
-from dpedtool.dataset.photos.files import decode_image
+from dpedtool.dataset.photos.decoding import decode_image
 from dpedtool.dataset.photos.stored import Image
 
 Means = npt.NDArray[np.int16]

@@ -12,7 +12,7 @@ from pairs_page import COUNT, Open, Seen, lines, one_pair, open_pair, style, tit
 
 from benchmarks import made_up_pairs
 from benchmarks.made_up_pairs import make_details, make_pictures, make_rows, render_pairs
-from dpedtool.dataset.photos.files import encode_image
+from dpedtool.dataset.photos.encoding import encode_image
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

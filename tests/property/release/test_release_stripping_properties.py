@@ -12,7 +12,7 @@ from photo_exif import full_exif
 from PIL import Image as PillowImage
 
 from dpedtool.dataset.errors import Rejection
-from dpedtool.dataset.photos.files import PhotoFile, decode_photo
+from dpedtool.dataset.photos.decoding import PhotoFile, decode_photo
 from dpedtool.pipeline.release.privacy.image_parts import APP, COM, JPEG, segment_bytes
 from dpedtool.pipeline.release.privacy.scan import scan
 from dpedtool.pipeline.release.privacy.stripping import strip_photo

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dpedtool.dataset.photos.files import encode_image
+from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.pipeline.release.verification.listing import is_inside
 from dpedtool.pipeline.release.verification.patch_images import read_patch, stored_shape
 from dpedtool.pipeline.release.verification.plain_yaml import UNUSABLE, load_yaml

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from real_data import real_folder
 
-from dpedtool.dataset.photos.files import load_photo
+from dpedtool.dataset.photos.decoding import load_photo
 from dpedtool.pipeline.align.refinement import WarpedPair, refine
 from dpedtool.pipeline.geometry.homographies import transform_points
 from dpedtool.pipeline.geometry.transform import Transform

@@ -12,7 +12,8 @@ import pytest
 import dpedtool.pipeline.align.stage
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import AlignParams
-from dpedtool.dataset.photos.files import load_photo, save_image
+from dpedtool.dataset.photos.decoding import load_photo
+from dpedtool.dataset.photos.encoding import save_image
 from dpedtool.dataset.photos.stored import ReducedGrey
 from dpedtool.dataset.schema import Alignment, Pair, Timing
 from dpedtool.dataset.tables import read_rows

@@ -17,7 +17,7 @@ from benchmarks.table import PairFigures, SetFigures, ToolFigures
 from benchmarks.tools import Ours, Plain, Tool
 from benchmarks.usage import measure
 from benchmarks.yardstick import Residual, TruthError, grid, patch_shift, residual, truth_error
-from dpedtool.dataset.photos.files import encode_image
+from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.pipeline.measure.residuals import search, smooth_grey
 
 pytestmark = pytest.mark.slow

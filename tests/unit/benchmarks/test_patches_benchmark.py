@@ -16,7 +16,7 @@ from benchmarks.patches_table import CostFigures, Figures, RejectionFigures, Sea
 from benchmarks.search import METHODS, TURNS, Greys
 from benchmarks.sets import PhotoSet
 from dpedtool.dataset.params import AlignParams
-from dpedtool.dataset.photos.files import encode_image
+from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.dataset.schema import Alignment, Pair
 from dpedtool.pipeline.align.stage import align
 from dpedtool.pipeline.geometry.aligned import crop_box, map_points, mask, mask_columns

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dpedtool.dataset.params import preset_names
-from dpedtool.dataset.photos.files import encode_image
+from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.pipeline.cli import main
 from dpedtool.training.weights.checkpoint import load_card
 

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from dpedtool.dataset import progress
 from dpedtool.dataset.errors import DpedtoolError, Rejection
-from dpedtool.dataset.photos.files import encode_image
+from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.training.enhance import stage as photos
 from dpedtool.training.enhance.memory import Plan
 from dpedtool.training.enhance.stage import Existing, Output, check_results, enhance_photos, find_photos

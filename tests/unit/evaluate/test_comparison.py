@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 import dpedtool.training.evaluate.comparison
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import EvaluateParams
-from dpedtool.dataset.photos.files import encode_image
+from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.pipeline.cli import main
 from dpedtool.training.data import FolderPairs
 from dpedtool.training.enhance import memory

@@ -20,7 +20,8 @@ import dpedtool.training.evaluate.stage
 from dpedtool.dataset.io import file_sha256
 from dpedtool.dataset.names import drawn
 from dpedtool.dataset.params import EvaluateParams
-from dpedtool.dataset.photos.files import load_photo, save_image
+from dpedtool.dataset.photos.decoding import load_photo
+from dpedtool.dataset.photos.encoding import save_image
 from dpedtool.dataset.schema import Frame
 from dpedtool.dataset.tables import write_rows
 from dpedtool.training.data import PatchPairs

@@ -17,7 +17,7 @@ import dpedtool.training.evaluate.stage
 import dpedtool.training.metrics
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import EvaluateParams
-from dpedtool.dataset.photos.files import load_photo
+from dpedtool.dataset.photos.decoding import load_photo
 from dpedtool.dataset.schema import Sample, Score
 from dpedtool.dataset.sidecars.metrics import NOT_SCORED, Metrics, PatchScores, VersionScores
 from dpedtool.dataset.tables import read_rows, write_rows

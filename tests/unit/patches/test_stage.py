@@ -14,7 +14,7 @@ import webdataset
 import dpedtool.pipeline.patches.stage
 from dpedtool.dataset.io import digest
 from dpedtool.dataset.params import AlignParams, PatchesParams
-from dpedtool.dataset.photos.files import decode_photo, load_photo
+from dpedtool.dataset.photos.decoding import decode_photo, load_photo
 from dpedtool.dataset.schema import Alignment, Frame, Pair, Patch
 from dpedtool.dataset.shards import Extent, read_extent
 from dpedtool.dataset.sidecars.selection import Selection

@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 from PIL import features
 
 from dpedtool.dataset.errors import Rejection
-from dpedtool.dataset.photos.files import PhotoFile
+from dpedtool.dataset.photos.decoding import PhotoFile
 from dpedtool.dataset.photos.kept_metadata import kept_metadata
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dpedtool.dataset.photos.decoder_messages import collected
-from dpedtool.dataset.photos.files import PNG_HEADER, encode_image, png_chunk
+from dpedtool.dataset.photos.encoding import PNG_HEADER, encode_image, png_chunk
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
 HEADER = encode_image(PICTURE, ".png")[:PNG_HEADER]

@@ -17,11 +17,12 @@ from photo_samples import sample
 
 from dpedtool.dataset.code_digest import closure
 from dpedtool.dataset.errors import DpedtoolError, Rejection
-from dpedtool.dataset.photos.files import SUFFIXES, PhotoFile, capture_time, list_photos
+from dpedtool.dataset.photos.decoding import PhotoFile, capture_time
 from dpedtool.dataset.photos.formats import other
 from dpedtool.dataset.photos.formats.input_format import HEAD, EncodedAgain, InputFormat
-from dpedtool.dataset.photos.formats.table import FORMATS, format_of, format_of_bytes, format_of_suffix
+from dpedtool.dataset.photos.formats.table import FORMATS, SUFFIXES, format_of, format_of_bytes, format_of_suffix
 from dpedtool.dataset.photos.kept_metadata import exif_block, kept_metadata
+from dpedtool.dataset.photos.listing import list_photos
 from dpedtool.dataset.photos.tiff_fields import Field, TiffReader
 from dpedtool.pipeline.release.privacy.scan import scan
 from dpedtool.pipeline.release.privacy.stripping import strip_photo, told
@@ -60,7 +61,9 @@ def test_every_suffix_is_of_one_format() -> None:
 
 
 def test_the_code_of_every_format_is_in_the_digests_of_results() -> None:
-    named = (importlib.import_module(name) for name in closure("dpedtool.dataset.photos.files") if ".formats." in name)
+    named = (
+        importlib.import_module(name) for name in closure("dpedtool.dataset.photos.decoding") if ".formats." in name
+    )
     known = [module.FORMAT for module in named if hasattr(module, "FORMAT")]
     assert sorted(format_.name for format_ in known) == sorted(format_.name for format_ in (*FORMATS, other.FORMAT))
 

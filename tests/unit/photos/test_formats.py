@@ -18,7 +18,8 @@ from photo_samples import dng, mosaic
 from PIL import Image as PillowImage
 
 from dpedtool.dataset.errors import DpedtoolError, Rejection
-from dpedtool.dataset.photos.files import PhotoFile, capture_time, list_photos, open_photo
+from dpedtool.dataset.photos.decoding import PhotoFile, capture_time, open_photo
+from dpedtool.dataset.photos.listing import list_photos
 
 WHEN = "2024:05:04 10:12:07"
 MOMENT = datetime(2024, 5, 4, 10, 12, 7)

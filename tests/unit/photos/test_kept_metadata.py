@@ -17,7 +17,7 @@ from PIL import Image as PillowImage
 from PIL.ExifTags import IFD
 
 from dpedtool.dataset.errors import Rejection
-from dpedtool.dataset.photos.files import PhotoFile
+from dpedtool.dataset.photos.decoding import PhotoFile
 from dpedtool.dataset.photos.kept_metadata import MOST_BYTES, Metadata, kept_metadata
 from dpedtool.dataset.photos.tiff_fields import ASCII, Field, directory_bytes, header_bytes, longs
 from dpedtool.dataset.photos.writing import Format, check_size, write_photo

@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 from PIL import ImageCms
 
 from dpedtool.dataset.errors import Rejection
-from dpedtool.dataset.photos.files import PhotoFile
+from dpedtool.dataset.photos.decoding import PhotoFile
 
 DEEP = np.arange(65536, dtype=np.uint16).reshape(256, 256)
 """Every value of 16 bit."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 from PIL import ImageCms
 
-from dpedtool.dataset.photos.files import PhotoFile
+from dpedtool.dataset.photos.decoding import PhotoFile
 from dpedtool.dataset.photos.profiles import to_srgb
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
 from dpedtool.dataset.errors import Rejection
-from dpedtool.dataset.photos.files import PhotoFile, open_photo, open_unchanged
+from dpedtool.dataset.photos.decoding import PhotoFile, open_photo, open_unchanged
 from dpedtool.dataset.photos.stored import Factor
 
 ORIENTATION = 0x0112

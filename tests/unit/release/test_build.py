@@ -25,7 +25,7 @@ from split_rig import SIZE_PX, frame, picture, selection, write_patches
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256, read_json
 from dpedtool.dataset.params import ReleaseParams, SplitParams
-from dpedtool.dataset.photos.files import decode_image, decode_photo
+from dpedtool.dataset.photos.decoding import decode_image, decode_photo
 from dpedtool.dataset.schema import Photo
 from dpedtool.dataset.sidecars.selection import AlignedPairs, PhotoSize
 from dpedtool.dataset.tables import read_rows

@@ -8,7 +8,7 @@ import pytest
 from photo_exif import full_exif, photo_bytes
 from split_rig import frame
 
-from dpedtool.dataset.photos.files import PhotoFile
+from dpedtool.dataset.photos.decoding import PhotoFile
 from dpedtool.dataset.places import Place
 from dpedtool.dataset.schema import Photo
 from dpedtool.pipeline.release import whole_photos

@@ -13,7 +13,8 @@ from PIL import Image as PillowImage
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256, read_json
 from dpedtool.dataset.params import Params, PatchesParams, SplitParams
-from dpedtool.dataset.photos.files import encode_image, load_photo
+from dpedtool.dataset.photos.decoding import load_photo
+from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.dataset.schema import Patch, Sample
 from dpedtool.dataset.tables import read_frame, read_rows
 from dpedtool.pipeline.release.importing import layout

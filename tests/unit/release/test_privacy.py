@@ -22,7 +22,7 @@ from photo_exif import full_exif, photo_bytes
 from PIL import Image as PillowImage
 from PIL.PngImagePlugin import PngInfo
 
-from dpedtool.dataset.photos.files import encode_image, png_chunk
+from dpedtool.dataset.photos.encoding import encode_image, png_chunk
 from dpedtool.dataset.shards import ShardWriter
 from dpedtool.pipeline.release.privacy import scan as privacy
 from dpedtool.pipeline.release.privacy.image_parts import APP, COM, JPEG, segment_bytes

@@ -15,7 +15,8 @@ from PIL import ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from dpedtool.dataset.errors import Rejection
-from dpedtool.dataset.photos.files import PhotoFile, decode_photo, png_chunk
+from dpedtool.dataset.photos.decoding import PhotoFile, decode_photo
+from dpedtool.dataset.photos.encoding import png_chunk
 from dpedtool.pipeline.release.privacy.image_parts import (
     APP,
     COM,

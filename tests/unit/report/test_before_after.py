@@ -19,7 +19,7 @@ from split_rig import frame
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256, write_json
 from dpedtool.dataset.params import CapturesParams, EvaluateParams, Params
-from dpedtool.dataset.photos.files import save_image
+from dpedtool.dataset.photos.encoding import save_image
 from dpedtool.dataset.schema import Frame, Pair
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.report.before_after import PhoneNetwork, network_examples

@@ -15,7 +15,7 @@ from PIL import Image as PillowImage
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import AlignParams, CapturesParams, PairParams, Params, PatchesParams
-from dpedtool.dataset.photos.files import load_photo
+from dpedtool.dataset.photos.decoding import load_photo
 from dpedtool.dataset.schema import Alignment, Pair, Patch, Shown
 from dpedtool.dataset.tables import read_rows, write_rows
 from dpedtool.pipeline.align.stage import align

@@ -17,7 +17,8 @@ from split_rig import frame, write_patches
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.names import drawn
 from dpedtool.dataset.params import CapturesParams, Params
-from dpedtool.dataset.photos.files import decode_image, encode_image
+from dpedtool.dataset.photos.decoding import decode_image
+from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.dataset.schema import Pair, Patch
 from dpedtool.dataset.tables import read_rows, write_rows
 from dpedtool.pipeline.report.patch_strips import ALSO_SHOWN, SHOWN, PatchGroup, PhonePatches, patch_samples

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.photos.files import encode_image
+from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.training.data import FolderPairs, read_names
 
 

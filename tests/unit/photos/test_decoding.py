@@ -13,16 +13,9 @@ import pytest
 from photo_headers import jpeg_header, png_header
 from PIL import Image as PillowImage
 
-from dpedtool.dataset.errors import DpedtoolError, Rejection
-from dpedtool.dataset.photos.files import (
-    PhotoFile,
-    capture_time,
-    decode_photo,
-    encode_image,
-    list_photos,
-    load_photo,
-    save_image,
-)
+from dpedtool.dataset.errors import Rejection
+from dpedtool.dataset.photos.decoding import PhotoFile, capture_time, decode_photo, load_photo
+from dpedtool.dataset.photos.encoding import encode_image
 
 ORIENTATION, EXIF, DATE_TIME, ORIGINAL, SUBSEC = 0x0112, 0x8769, 306, 36867, 37521
 
@@ -179,50 +172,6 @@ def test_a_palette_is_looked_up() -> None:
     out = io.BytesIO()
     PillowImage.fromarray(quarters()[..., ::-1]).quantize(4).save(out, "PNG")
     assert np.abs(decode_photo(out.getvalue(), Path("x")).astype(int) - quarters()).max() <= 8
-
-
-# Writing
-
-
-def test_a_png_keeps_every_pixel_and_leaves_nothing_else(tmp_path: Path, texture) -> None:
-    save_image(tmp_path / "deep" / "a.png", texture(20, 30))
-    np.testing.assert_array_equal(load_photo(tmp_path / "deep" / "a.png"), texture(20, 30))
-    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.png"]
-
-
-def test_jpeg_quality_counts(texture) -> None:
-    sizes = [len(encode_image(texture(60, 80), ".jpg", quality)) for quality in (30, 60, 95)]
-    assert sizes == sorted(sizes)
-    assert sizes[0] < sizes[1] < sizes[2]
-
-
-# Folders
-
-
-def test_photos_are_listed_by_name_without_hidden_files_folders_and_others(tmp_path: Path) -> None:
-    for name in ("b.JPG", "a.png", ".hidden.jpg", "notes.txt", "c.tiff"):
-        (tmp_path / name).write_text("")
-    (tmp_path / "d.jpg").mkdir()
-    assert [path.name for path in list_photos(tmp_path)] == ["a.png", "b.JPG", "c.tiff"]
-
-
-def test_of_a_moment_that_was_written_twice_the_jpeg_is_taken(tmp_path: Path) -> None:
-    for name in ("1.HEIC", "1.JPG", "2.CR2", "2.jpeg", "3.dng", "4.heic", "4.png", "5.JPG", "5.NEF", "5.tif"):
-        (tmp_path / name).write_text("")
-    kept = [path.name for path in list_photos(tmp_path)]
-    assert kept == ["1.JPG", "2.jpeg", "3.dng", "4.heic", "4.png", "5.JPG", "5.tif"]
-
-
-def test_folders_without_photos_say_what_they_hold(tmp_path: Path) -> None:
-    with pytest.raises(DpedtoolError, match=r"holds no photos \(nothing\)"):
-        list_photos(tmp_path)
-    (tmp_path / "a.MOV").write_text("")
-    with pytest.raises(DpedtoolError, match=r"only files with \.mov"):
-        list_photos(tmp_path)
-    with pytest.raises(DpedtoolError, match="is not a folder"):
-        list_photos(tmp_path / "a.MOV")
-    with pytest.raises(DpedtoolError, match="There is no folder"):
-        list_photos(tmp_path / "none")
 
 
 # Capture time
