@@ -5,7 +5,8 @@
 #   make check    lint and unit tests, but for those that are slow by nature
 #   make lint     ruff and mypy
 #   make format   let ruff rewrite the code
-#   make docs     docs/tables.md from the schemas, docs/presets.md from the presets
+#   make docs     docs/tables.md, docs/presets.md and docs/parameters.md from the code
+#   make site     the documentation as a web site, into dist/site
 #   make bench-align  the registration beside other tools, to benchmarks/align.md; BENCH=--quick for a look
 #   make bench-patches  search, cost and yield of the patches, to benchmarks/patches.md; BENCH=--quick likewise
 #   make bench-train  cost of an iteration, speed of the loader, to benchmarks/train.md; BENCH=--quick likewise
@@ -55,7 +56,7 @@ ln -s ../../benchmarks . && cd dpedtool && \
 ln -s ../../../dpedtool/*.py ../../../pipeline ../../../dataset ../../../training .
 endef
 
-.PHONY: repro test check lint format docs bench-align bench-patches bench-train bench-enhance bench-release bench-report wheel clean
+.PHONY: repro test check lint format docs site bench-align bench-patches bench-train bench-enhance bench-release bench-report wheel clean
 .DELETE_ON_ERROR:
 
 repro: $(VENV)/repro.stamp
@@ -84,6 +85,12 @@ format: $(VENV)/dev.stamp
 docs: $(VENV)/dev.stamp
 	@$(BIN)/python -c 'from dpedtool.dataset.schema import as_markdown; print(as_markdown(), end="")' > docs/tables.md
 	@$(BIN)/python -c 'from dpedtool.dataset.preset_table import as_markdown; print(as_markdown(), end="")' > docs/presets.md
+	@$(BIN)/python -c 'from dpedtool.dataset.params_table import as_markdown; print(as_markdown(), end="")' > docs/parameters.md
+
+# A warning of Sphinx is an error: it is a broken link, or a docstring that would be shown wrong.
+site: $(VENV)/dev.stamp
+	@$(BIN)/python -m sphinx --quiet --builder html -W --keep-going --doctree-dir build/doctrees docs dist/site
+	@echo "The site is $(CURDIR)/dist/site/index.html"
 
 bench-align: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.align $(BENCH)
