@@ -1,1 +1,1 @@
-"""Releases: a data set that others can load, check and cite without this project, and other people's data sets."""
+"""Releases that others can load, check and cite without this project, and imports of other people's data sets."""

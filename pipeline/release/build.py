@@ -1,7 +1,7 @@
-"""Stage release: from the tables and shards to a folder that one would upload.
+"""Stage release: makes a folder that can be uploaded from the tables and shards.
 
-Everything is made in a hidden folder beside the final one, which takes its name when all is there and proven: an
-interrupted build leaves nothing under the final name, and the same command goes on with what was finished.
+Everything is written to a hidden folder next to the final one. It gets the final name once all files are there and
+checked: an interrupted build leaves nothing under the final name, and the same command continues where it stopped.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ _WORK, _PLAN, _KEY = ".work", "plan.parquet", "key.json"
 
 @dataclass(frozen=True)
 class Built:
-    """What a release has become."""
+    """The result of a build."""
 
     counts: Mapping[str, Mapping[str, int]]
     """Patches by phone, then by split."""
@@ -90,7 +90,7 @@ class Built:
     bytes: int
     seconds: float
     notes: Sequence[str]
-    """What the user should know, a sentence each."""
+    """What the user should know, one sentence each."""
 
 
 def build_release(
@@ -102,28 +102,28 @@ def build_release(
     workers: int = 1,
     scheduler: str | None = None,
 ) -> Built:
-    """Release the data set that a split describes, as the folder `out`.
+    """Write the data set that a split describes to the folder `out`.
 
-    The same input gives the same bytes, whatever the folder, the number of workers and interruptions.
+    The same input gives the same bytes for every folder and number of workers, with or without interruptions.
 
     Parameters
     ----------
     splits
-        What `dpedtool split` wrote; its tables name the shards, beside which lie the tables of patches.
+        What `dpedtool split` wrote; its tables name the shards, and the tables of patches lie next to the shards.
     out
-        The folder of the release. It must not be there, unless it is an earlier release and `replace_old`.
+        The folder of the release. It must not exist, unless it is an earlier release and `replace_old` is set.
     params
-        What the release says of itself, and its layouts.
+        What the release says about itself, and its layouts.
     replace_old
-        Let a finished release take the place of an earlier one.
+        Replace an earlier release once the new one is finished.
     workers, scheduler
         As for `dpedtool.pipeline.runner.run`.
 
     Raises
     ------
     DpedtoolError
-        A name or the licence is missing, a table contradicts another, the disk is too small, or something that should
-        not be told is in a file.
+        A name or the licence is missing, one table contradicts another, the disk is too small, or a file contains
+        private data.
 
     """
     params = _checked(params)
@@ -142,7 +142,7 @@ def build_release(
 
 
 class _Build:
-    """One release in the making, in its hidden folder."""
+    """One release while it is being built, in its hidden folder."""
 
     def __init__(self, root: Path, gathered: Contents, params: ReleaseParams, run_all: Callable[..., Any]) -> None:
         self._root, self._contents, self._params, self._run = root, gathered, params, run_all
@@ -151,11 +151,11 @@ class _Build:
 
     @cached_property
     def _chunks(self) -> Sequence[Chunk]:
-        """The pieces of the plan, once it is written."""
+        """The chunks of the plan; the plan must have been written."""
         return chunks_of(self._plan)
 
     def make(self, splits: Path) -> Built:
-        """Write everything, and prove it."""
+        """Write all files and check them."""
         start = time.monotonic()
         wanted = choose(self._contents.photos, self._params)
         self._begin()
@@ -181,7 +181,7 @@ class _Build:
         return Built(description.counts, len(sums) + 1, size, time.monotonic() - start, notes)
 
     def _begin(self) -> None:
-        """Write the plan; what an interrupted build of the same plan has finished is known by its records."""
+        """Write the plan. Records of an interrupted build of the same plan are kept: they say what was finished."""
         self._work.mkdir(exist_ok=True)
         self._contents.write_plan(self._plan, self._params.patches_a_file)
         key = digest([_CODE, cv2.__version__, pa.__version__, _telling(self._params), file_sha256(self._plan)])
@@ -193,7 +193,7 @@ class _Build:
         write_json(self._work / _KEY, {"key": key})
 
     def _clear(self) -> None:
-        """Leave nothing but the files of finished chunks: all else is written anew, as a kill may have cut it short."""
+        """Keep only the files of finished chunks. All others are written again, as a kill may have cut them short."""
         finished = [chunk for chunk in self._chunks if self._record(chunk).is_file()]
         kept = {
             name for layout in layouts_of(self._params).values() for chunk in finished for name in layout.files(chunk)
@@ -203,7 +203,7 @@ class _Build:
                 (self._root / name).unlink()
 
     def _write_images(self) -> int:
-        """Write all chunks; return how many patches the layout dped has encoded anew."""
+        """Write all chunks; return how many patches layout dped has encoded again."""
         waiting = [chunk for chunk in self._chunks if not self._record(chunk).is_file()]
         work = partial(write_chunk, plan=self._plan, root=self._root, params=self._params)
         for chunk, written in self._done(work, waiting, "release"):
@@ -238,7 +238,7 @@ class _Build:
         return sorted(path.as_posix() for path in found if path.parts[0] != _WORK)
 
     def _prove(self, names: Sequence[str]) -> dict[str, str]:
-        """Return the SHA-256 of files as they lie on the disk, and prove that none tells what it should not."""
+        """Return the SHA-256 of the files on the disk, and check that none contains private data."""
         work = partial(prove_files, root=self._root, secrets=own_secrets(self._places(), self._stated()))
         sums: dict[str, str] = {}
         findings: list[str] = []
@@ -248,20 +248,20 @@ class _Build:
         if findings:
             more = f" ({len(findings)} findings in all)" if len(findings) > 1 else ""
             raise DpedtoolError(
-                f"Nothing is released, as it would tell what it should not: {min(findings)}{more} Mend the photos, "
-                "names or parameters that it comes from."
+                f"Nothing was released, as the files would contain private data: {min(findings)}{more} Change the "
+                "photos, names or parameters that it comes from."
             )
         return dict(sorted(sums.items()))
 
     def _places(self) -> set[Path]:
-        """Folders of this machine that the release comes from; short ones, such as /data, tell nothing."""
+        """Folders of this machine that the release comes from. Short ones, such as /data, reveal nothing."""
         photos = [path for photo in self._contents.photos for path in (photo.phone_path, photo.dslr_path)]
         folders = {path.parent for path in photos if isinstance(path, Path)}
         folders |= {*self._contents.folders.values(), self._root, Path.cwd()}
         return {place for folder in folders if len((place := folder.resolve()).parts) > 2}
 
     def _stated(self) -> list[str]:
-        """What the publisher says himself."""
+        """Texts that the publisher chose to publish."""
         params = self._params
         said = (params.name, params.description, params.contact, params.url, params.licence, *params.authors)
         return [text for text in (*said, *self._contents.folders) if text]
@@ -273,7 +273,7 @@ class _Build:
         return found | {"cameras": names, "simulated": simulated, "dated_names": len(self._dated())}
 
     def _dated(self) -> list[str]:
-        """Names of photos that tell a day."""
+        """Names of photos that contain a date."""
         pairs = self._contents.pairs
         return dated_names(sorted({*pairs["phone_photo"].to_pylist(), *pairs["dslr_photo"].to_pylist()}))
 
@@ -292,16 +292,16 @@ class _Build:
         write_text(root / CROISSANT, json.dumps(croissant(description), indent=2, ensure_ascii=False) + "\n")
 
     def _examples(self, phone: str) -> list[tuple[Image, Image]]:
-        """The first patches of a phone, which are a random sample of those to train on, where there are any."""
+        """The first patches of a phone. They are a random sample of its training patches, if it has any."""
         first = next(chunk for chunk in self._chunks if chunk.phone == phone)
         taken = read_rows_of(self._plan, first).slice(0, self._params.examples)
         return [(_decoded(image.phone, image), _decoded(image.dslr, image)) for image in _read(taken)]
 
     def _done(self, work: Callable[[Item], Result], items: Sequence[Item], label: str) -> Iterator[tuple[Item, Result]]:
-        """Do all items, and end the build where one is lost."""
+        """Process all items, and end the build if one is lost."""
         for item, result in track(self._run(work, items), label, len(items)):
             if isinstance(result, Lost):
-                raise DpedtoolError(f"{result.detail} What was finished is kept: run the same command again.")
+                raise DpedtoolError(f"{result.detail} Finished files are kept: run the same command again.")
             yield item, result
 
 
@@ -311,8 +311,8 @@ def write_chunk(chunk: Chunk, plan: Path, root: Path, params: ReleaseParams) -> 
     Returns
     -------
     dict
-        `sums`: columns of the table of patches, the SHA-256 of the image files as they were cut and as layout dped has
-        them; `encoded`: how many patches layout dped has encoded anew.
+        `sums`: columns of the table of patches, with the SHA-256 of the image files as they were cut and as layout dped
+        has them; `encoded`: how many patches layout dped has encoded again.
 
     """
     rows = read_rows_of(plan, chunk)
@@ -335,25 +335,25 @@ def _sums(columns: Mapping[str, str], images: Sequence[Images | None]) -> dict[s
 
 
 def prove_files(names: Collection[str], root: Path, secrets: Collection[Secret]) -> tuple[dict[str, str], list[str]]:
-    """Return the SHA-256 of files by name, and what they tell that they should not, a sentence each."""
+    """Return the SHA-256 of files by name, and the private data found in them, one sentence each."""
     sums = {name: file_sha256(root / name) for name in names}
     return sums, [finding for name in names for finding in scan_file(root / name, name, secrets)]
 
 
 def _sums_text(sums: Mapping[str, str]) -> str:
-    """SHA256SUMS as `sha256sum -c` reads it."""
+    """Return the text of SHA256SUMS, as `sha256sum -c` reads it."""
     return "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(sums.items()))
 
 
 def _batches(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """Files in batches: the loose ones by the hundred, as they are small, and each other one alone."""
+    """Return files in batches: `FILES_AT_ONCE` loose ones, as they are small, or a single other one."""
     loose = [name for name in names if name.startswith(f"{dped.ROOT}/")]
     batches = [tuple(loose[start : start + FILES_AT_ONCE]) for start in range(0, len(loose), FILES_AT_ONCE)]
     return batches + [(name,) for name in names if not name.startswith(f"{dped.ROOT}/")]
 
 
 def _read(rows: pa.Table) -> list[Images]:
-    """The image files of patches from where they lie now, read in the order in which they lie."""
+    """Return the image files of patches, read from their shards in the order in which they are stored."""
     places = rows.select(["patch_id", "shard", "phone_offset", "phone_bytes", "dslr_offset", "dslr_bytes"]).to_pylist()
     found: dict[str, Images] = {}
     for place in sorted(places, key=lambda place: (place["shard"], place["phone_offset"])):
@@ -370,14 +370,14 @@ def _decoded(content: bytes, image: Images) -> Image:
 
 
 def _telling(params: ReleaseParams) -> dict[str, Any]:
-    """The parameters that decide on images; what is said of them may change without writing them again."""
+    """The parameters that change image files. The others may change without writing the images again."""
     names = ("layouts", "patches_a_file", "dslr_folder", "jpeg_quality", "full_size_photos")
     return {name: value for name, value in describe(params).items() if name in names}
 
 
 def _as_json(description: Description, gathered: Contents) -> dict[str, Any]:
     said = describe(description.params)
-    # A path of this machine.
+    # It is a path of this machine.
     del said["licence_file"]
     return {
         "format": FORMAT,
@@ -392,7 +392,7 @@ def _as_json(description: Description, gathered: Contents) -> dict[str, Any]:
 
 
 def _checked(params: ReleaseParams) -> ReleaseParams:
-    """Return the parameters with the licence as SPDX spells it."""
+    """Return the parameters, with the licence spelled as in SPDX."""
     if params.name is None:
         raise DpedtoolError("The data set has no name: set release.name.")
     if params.licence is None:
@@ -411,23 +411,23 @@ def _check_out(out: Path, *, replace_old: bool) -> None:
     if out.is_dir() and not out.is_symlink() and not any(out.iterdir()):
         return
     if not (out / RELEASE).is_file() or out.is_symlink():
-        raise DpedtoolError(f"{out} is there and is no release: choose another folder.")
+        raise DpedtoolError(f"{out} exists and is not a release: choose another folder.")
     if not replace_old:
-        raise DpedtoolError(f"{out} is a release already: choose another folder, or add --replace.")
+        raise DpedtoolError(f"{out} is already a release: choose another folder, or add --replace.")
 
 
 def _check_folders(gathered: Contents, params: ReleaseParams) -> None:
     if "dped" in params.layouts and params.dslr_folder in gathered.folders:
         raise DpedtoolError(
-            f"A phone is called {params.dslr_folder}, as the DSLR's folder in layout dped is: set release.dslr_folder."
+            f"A phone is called {params.dslr_folder}, like the DSLR's folder in layout dped: set release.dslr_folder."
         )
     for phone in gathered.folders:
         if not re.fullmatch(CAMERA_NAME, phone):
             raise DpedtoolError(
-                f"The phone is called {phone!r}, which other programs stumble over: use letters, digits, '.', '_' and "
-                "'-' alone for its folder, and begin again with `dpedtool pair`."
+                f"The phone is called {phone!r}, a name that some programs cannot handle: use only letters, digits, "
+                "'.', '_' and '-' for its folder, and start again with `dpedtool pair`."
             )
-    # Where it is not one size, this says so before anything is written.
+    # It raises an error if there are several sizes, before anything is written.
     _ = gathered.size_px
 
 
@@ -441,7 +441,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _publish(root: Path, out: Path) -> None:
-    """Give the finished folder its name; an earlier release makes way at the last moment."""
+    """Give the finished folder its name; an earlier release is moved away at the last moment."""
     shutil.rmtree(root / _WORK)
     if out.exists():
         out.rename(_old(root))
@@ -454,7 +454,7 @@ def _old(root: Path) -> Path:
 
 
 def _put_back(out: Path, old: Path) -> None:
-    """Undo what a kill has left of `_publish`: the earlier release is there again, or gone."""
+    """Clean up after a kill during `_publish`: restore the earlier release, or remove it if it was replaced."""
     if old.exists():
         if out.exists():
             shutil.rmtree(old)
@@ -464,7 +464,7 @@ def _put_back(out: Path, old: Path) -> None:
 
 @contextlib.contextmanager
 def _naming(root: Path) -> Iterator[None]:
-    """Say where a write failed: a full disk bears no name."""
+    """Name the folder when a write fails: the error of a full disk names no file."""
     try:
         yield
     except OSError as error:

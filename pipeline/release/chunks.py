@@ -1,4 +1,4 @@
-"""The patches of a release in pieces: each piece is one tar shard, one parquet file, and some loose files."""
+"""The patches of a release in chunks: each chunk is one tar shard, one parquet file, and some loose files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from dpedtool.dataset.errors import DpedtoolError
 
 _PLACE = ["phone", "split", "number", "file"]
-"""Columns that say where a patch stands."""
+"""Columns that say in which file a patch is, and where."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Chunk:
     """Number of its first patch."""
     count: int
     row_group: int
-    """Where the table of patches has its rows."""
+    """The row group of the table of patches that holds its rows."""
 
     @property
     def numbers(self) -> range:
@@ -38,21 +38,21 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Images:
-    """The image files of one patch; empty where one is not there."""
+    """The image files of one patch; empty bytes where a file is missing."""
 
     name: str
-    """What the layout calls the patch: its `patch_id`, or its number in layout dped."""
+    """The name of the patch in the layout: its `patch_id`, or its number in layout dped."""
     phone: bytes
     dslr: bytes
 
 
 def chunks_of(table: Path) -> list[Chunk]:
-    """Return the pieces of a release, from its table of patches.
+    """Return the chunks of a release, read from its table of patches.
 
     Raises
     ------
     DpedtoolError
-        The table cannot be read, or its row groups are not pieces of one phone and split each.
+        The table cannot be read, or a row group holds more than one phone or split.
 
     """
     found: list[Chunk] = []
@@ -64,7 +64,7 @@ def chunks_of(table: Path) -> list[Chunk]:
         if set(phone) != {phone[0]} or set(split) != {split[0]} or set(rows["file"]) != {index}:
             raise DpedtoolError(f"{table}: row group {group} mixes phones, splits or files.")
         if rows["number"] != list(range(first, first + len(phone))):
-            raise DpedtoolError(f"{table}: the numbers of row group {group} do not follow each other.")
+            raise DpedtoolError(f"{table}: the numbers of row group {group} are not consecutive.")
         found.append(Chunk(phone[0], split[0], index, first, len(phone), group))
     return found
 
@@ -81,6 +81,6 @@ def _groups(table: Path) -> Iterator[dict[str, list[Any]]]:
 
 
 def read_rows_of(table: Path, chunk: Chunk, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return the rows of a piece; `columns` as they are named, or all."""
+    """Return the rows of a chunk, with the given columns or all of them."""
     with pq.ParquetFile(table) as file:
         return file.read_row_group(chunk.row_group, columns)

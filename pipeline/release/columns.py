@@ -1,7 +1,6 @@
-"""The two tables of a release: every patch and every pair, and where they come from. No path of a machine is in them.
+"""The two tables of a release: every patch and every pair, and where they come from. They contain no paths.
 
-Column by column they take over what `dpedtool.dataset.schema` says of patches and pairs, so that one documentation
-serves both.
+Their columns are those of `dpedtool.dataset.schema`, with the same meanings, so that one documentation serves both.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from dpedtool.dataset.schema import Frame, Patch, Photo, Row, arrow_schema
 
 PATCHES, PAIRS = "patches.parquet", "pairs.parquet"
 CUT_SUMS, LOOSE_SUMS = ({side: f"{side}_{kind}_sha256" for side in ("phone", "dslr")} for kind in ("image", "jpeg"))
-"""Columns of SHA-256, hex, by side: of the images as they were cut, and of the files of layout dped."""
+"""Columns with the SHA-256, hex, by side: of the images as they were cut, and of the files of layout dped."""
 
 _OF_PATCH = (
     *("pair_id", "scene_id", "mode", "size", "x", "y", "ncc", "best_ncc", "dx", "dy", "angle_deg", "second_ncc"),
@@ -23,12 +22,12 @@ _OF_PATCH = (
     *("phone_x", "phone_y", "dslr_x", "dslr_y", "dslr_width", "dslr_height", "dslr_from_patch"),
     *("phone_sha256", "dslr_sha256", "params_sha256"),
 )
-"""Columns of `dpedtool.dataset.schema.Patch` that a release has as they are."""
+"""Columns of `dpedtool.dataset.schema.Patch` that a release takes over unchanged."""
 _OF_PHOTO = ("phone_sha256", "dslr_sha256", "near_duplicate_of", "evidence", "near_minutes", "near_keypoints")
 _OF_FRAME = ("phone_width", "phone_height", "windows", "accepted")
 
 FACTS = ("pair_id", "scene_id", "x", "y", "ncc", "residual_px")
-"""Columns that stand beside the images in the layouts that can hold them; `patch_id` is there too."""
+"""Columns that layouts with room for them store with the images, together with `patch_id`."""
 
 
 def _field(name: str, kind: pa.DataType, meaning: str, unit: str = "", *, nullable: bool = False) -> pa.Field:
@@ -41,7 +40,7 @@ def _taken(row_type: type[Row], names: tuple[str, ...]) -> list[pa.Field]:
 
 
 def _of_release(field: pa.Field) -> pa.Field:
-    """Leave out what is said of imported data sets, which are not released."""
+    """Leave out what the meaning says about imported data sets, as they are not released."""
     meaning = field.metadata[b"meaning"].partition(b"; imported: ")[0]
     return field.with_metadata({**field.metadata, b"meaning": meaning})
 
@@ -54,7 +53,7 @@ PATCHES_SCHEMA = pa.schema(
         _field(
             "number",
             pa.int64(),
-            "place among the patches of its phone and split, from 0: the file's name in layout dped",
+            "place among the patches of its phone and split, from 0; also the file's name in layout dped",
         ),
         _field("file", pa.int64(), "number, from 0, of the tar shard or parquet file that it is in"),
         *_taken(Patch, _OF_PATCH),
@@ -71,14 +70,14 @@ PATCHES_SCHEMA = pa.schema(
     ],
     metadata={"dpedtool.table": "released_patches"},
 )
-"""Of `patches.parquet`: rows by phone, by split, by number; one row group for each file of the other layouts."""
+"""Schema of `patches.parquet`: rows by phone, split and number, with one row group for each file of a layout."""
 
 PAIRS_SCHEMA = pa.schema(
     [
         _field("pair_id", pa.string(), "one moment: the phone's photo and the DSLR's; unique"),
         _field("phone", pa.string(), "phone that took the photo"),
-        _field("scene_id", pa.string(), "the moment: equal for all phones' photos of it"),
-        _field("group", pa.string(), "scenes that stay in one split, by the name of the earliest"),
+        _field("scene_id", pa.string(), "the moment: the same for all phones' photos of it"),
+        _field("group", pa.string(), "scenes that stay in one split, named after the earliest of them"),
         _field("split", pa.string(), "train, validation or test"),
         _field("phone_photo", pa.string(), "name of the phone's photo, without its folder"),
         _field("dslr_photo", pa.string(), "name of the DSLR's photo, without its folder"),
@@ -87,20 +86,20 @@ PAIRS_SCHEMA = pa.schema(
         _field(
             "minute",
             pa.float64(),
-            "when the DSLR took it, after the earliest photo of the release; empty where not known",
+            "when the DSLR took it, counted from the earliest photo of the release; empty if not known",
             "min",
             nullable=True,
         ),
         _field(
             "thumbnail",
             pa.binary(),
-            "the upright DSLR photo in small and in grey, a JPEG file; empty where left out",
+            "a small grey copy of the upright DSLR photo, a JPEG file; empty if left out",
             nullable=True,
         ),
     ],
     metadata={"dpedtool.table": "released_pairs"},
 )
-"""Of `pairs.parquet`: one row a pair that patches are of, by phone, by split, by name."""
+"""Schema of `pairs.parquet`: one row for each pair that has patches, by phone, split and name."""
 
 
 def meanings(schema: pa.Schema) -> Mapping[str, tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What goes into a release: patches and pairs of a split, in their final order, without paths of this machine."""
+"""The contents of a release: the patches and pairs of a split, in their final order, without this machine's paths."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PLAN_SCHEMA = pa.schema(
         *(pa.field("dslr_offset", pa.int64()), pa.field("dslr_bytes", pa.int64())),
     ]
 )
-"""The table of patches before their images are written, and where they lie now."""
+"""The table of patches before their images are written, with the place of each image in the shards."""
 _EXTENTS = ["shard", "phone_offset", "phone_bytes", "dslr_offset", "dslr_bytes"]
 
 
@@ -36,29 +36,29 @@ class Contents:
     """The patches and pairs of a release."""
 
     plan: pa.Table
-    """Patches by phone, by split, by number, with the columns of `PLAN_SCHEMA`."""
+    """Patches by phone, split and number, with the columns of `PLAN_SCHEMA`."""
     pairs: pa.Table
-    """The pairs that patches are of, with the columns of `PAIRS_SCHEMA`."""
+    """The pairs that have patches, with the columns of `PAIRS_SCHEMA`."""
     photos: Sequence[Photo]
     """The same pairs, with the paths of their photos."""
     folders: Mapping[str, Path]
-    """Where the patches of each phone come from, by phone in alphabetical order."""
+    """The folder that each phone's patches come from, by phone in alphabetical order."""
 
     @property
     def size_px(self) -> int:
-        """The side of all patches.
+        """The side of all patches, in px.
 
         Raises
         ------
         DpedtoolError
-            They are of several sizes.
+            The patches have several sizes.
 
         """
         sizes = self.plan["size"].unique().to_pylist()
         if len(sizes) > 1:
             raise DpedtoolError(
-                f"The patches are of several sizes ({', '.join(map(str, sorted(sizes)))} px), and a release has one: "
-                "cut all phones' patches with the same patches.size_px."
+                f"The patches have several sizes ({', '.join(map(str, sorted(sizes)))} px), but a release has one: "
+                "cut the patches of all phones with the same patches.size_px."
             )
         return int(sizes[0])
 
@@ -68,7 +68,7 @@ class Contents:
         return {phone: {split: int(rows.get((phone, split), 0)) for split in SPLITS} for phone in self.folders}
 
     def write_plan(self, path: Path, patches_a_file: int) -> None:
-        """Write the plan, one row group for each file that is to be."""
+        """Write the plan, with one row group for each file of the release."""
         with replacing(path) as temporary, pq.ParquetWriter(temporary, PLAN_SCHEMA, compression="zstd") as file:
             start = 0
             for count in (count for splits in self.counts().values() for count in splits.values()):
@@ -79,26 +79,26 @@ class Contents:
 
 
 def gather(splits: Path, patches_a_file: int, *, thumbnails: bool) -> Contents:
-    """Gather what `dpedtool split` has placed, and what `dpedtool patches` knows of it.
+    """Collect the patches that `dpedtool split` placed, and what `dpedtool patches` measured on them.
 
     Parameters
     ----------
     splits
         Folder with `photos.parquet` and a table for each phone.
     patches_a_file
-        Most patches in one file.
+        Largest number of patches in one file.
     thumbnails
         Keep the thumbnails of the DSLR's photos.
 
     Raises
     ------
     DpedtoolError
-        A table is missing or contradicts another, or there is no patch at all.
+        A table is missing or contradicts another, or there are no patches.
 
     """
     if not Photo.table_in(splits).is_file() and splits.is_dir() and holds_samples(splits):
         raise DpedtoolError(
-            f"{splits} holds an imported data set, whose scenes and photos nobody knows: it cannot be released anew."
+            f"{splits} holds an imported data set. Its scenes and photos are not known, so it cannot be released again."
         )
     photos = [photo for photo in read_rows(Photo.table_in(splits), Photo) if photo.status == "present"]
     photos = sorted((photo for photo in photos if photo.split != EXCLUDED), key=_order)
@@ -107,7 +107,7 @@ def gather(splits: Path, patches_a_file: int, *, thumbnails: bool) -> Contents:
     frames = [_patches(table, phone, patches_a_file) for phone, table in tables.items()]
     frames = [frame for frame in frames if len(frame)]
     if not frames:
-        raise DpedtoolError(f"{splits} holds no patch, so there is nothing to release: see why none was accepted.")
+        raise DpedtoolError(f"{splits} holds no patches, so there is nothing to release: see why none was accepted.")
     plan = pa.Table.from_pandas(pd.concat(frames, ignore_index=True), PLAN_SCHEMA, preserve_index=False)
     used = set(plan["pair_id"].unique().to_pylist())
     photos = [photo for photo in photos if photo.pair_id in used]
@@ -127,25 +127,25 @@ def _check_foreign(splits: Path, tables: Mapping[str, Path]) -> None:
             frame = read_frame(path, Sample, ["patch_id"])
             if len(frame):
                 raise DpedtoolError(
-                    f"{path} holds patches, but {Photo.table_in(splits)} knows no photo of that phone: run "
+                    f"{path} holds patches, but {Photo.table_in(splits)} has no photo of that phone: run "
                     "`dpedtool split` again."
                 )
 
 
 def _patches(table: Path, phone: str, patches_a_file: int) -> pd.DataFrame:
-    """The patches of one phone in their final order: by split, then by the digest of their names."""
+    """Return the patches of one phone in their final order: by split, then by the digest of their names."""
     samples = read_frame(table, Sample, ["patch_id", "split", *_EXTENTS])
     if samples.empty:
         return samples
     if unknown := sorted(set(samples["split"]) - set(SPLITS)):
-        raise DpedtoolError(f"{table} has patches in {unknown[0]}, which is no split: run `dpedtool split` again.")
+        raise DpedtoolError(f"{table} has patches in an unknown split, {unknown[0]}: run `dpedtool split` again.")
     patches = _measured({Path(shard).parent for shard in samples["shard"].unique()})
     frame = samples.merge(patches, on="patch_id", how="left", validate="one_to_one", indicator=True)
     if len(lost := frame["patch_id"][frame["_merge"] != "both"]):
         raise DpedtoolError(
             f"{table} names the patch {lost.iloc[0]}, which was not cut: run `dpedtool patches`, then `dpedtool split`."
         )
-    # So that a file, and the first files, are a random sample, whatever is added later.
+    # This makes every file, and the first files together, a random sample, whichever patches are added later.
     frame["order"] = [hashlib.sha256(name.encode()).digest() for name in frame["patch_id"]]
     frame["side"] = frame["split"].map(SPLITS.index)
     frame = frame.sort_values(["side", "order"], ignore_index=True)

@@ -1,4 +1,4 @@
-"""What is known of a release when its documents are written."""
+"""What is known about a release when its documents are written."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dpedtool.dataset.params import ReleaseParams
 RELEASE, CARD, LICENCE, CITATION, CROISSANT = "release.json", "README.md", "LICENSE", "CITATION.cff", "croissant.json"
 STATISTICS, SUMS = "statistics.json", "SHA256SUMS"
 FORMAT = 1
-"""Of `release.json`."""
+"""Version of the format of `release.json`."""
 EXAMPLES = "examples"
-"""Folder of the example pictures, `<phone>.png` each."""
+"""Folder of the example pictures, named `<phone>.png`."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Description:
     figures: Mapping[str, Any]
     """What `dpedtool.pipeline.release.documents.statistics.figures` found, ready for JSON."""
     files: Sequence[DataFile]
-    """The tables, tar shards and parquet files, by name; of the loose files of layout dped there are too many."""
+    """The tables, tar shards and parquet files, by name. The loose files of layout dped are too many to list."""
     encoded: int
-    """Patches that layout dped has as JPEG, encoded anew from PNG; 0 where they are byte for byte those cut."""
+    """Number of patches that layout dped encoded again, from PNG to JPEG; 0 if all are the bytes that were cut."""
     photos: Sequence[Mapping[str, Any]]
-    """The full-size photos of the test: `file`, `phone`, `pair_id`, `lossless`, `note`."""
+    """The full-size test photos, each with `file`, `phone`, `pair_id`, `lossless` and `note`."""

@@ -1,4 +1,4 @@
-"""Whether a release fits on the disk, and whether its number of files will be a burden."""
+"""Checks whether a release fits on the disk, and whether it has too many files."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from dpedtool.dataset.places import Place
 from dpedtool.pipeline.release.whole_photos import Wanted
 
 BLOCK = 4096
-"""Bytes that a loose file takes at least, on most file systems."""
+"""Fewest bytes that a loose file takes on most file systems."""
 _BYTES_A_ROW = {"webdataset": 5 * 1024, "parquet": 512, "dped": 2 * BLOCK, "tables": 2048}
-"""What a patch takes beside its images, at most: headers and padding of tar, names, what is known of it."""
+"""Most bytes that a patch takes in addition to its images: tar headers and padding, names and measurements."""
 _PNG_TIMES = 6
-"""A PNG over a HEIC, WebP or raw file of the same photo, at most."""
+"""A PNG is at most this many times as large as a HEIC, WebP or raw file of the same photo."""
 MOST_IN_A_FOLDER, MOST_FILES = 10_000, 100_000
-"""What the Hugging Face hub recommends for a folder and for a repository."""
+"""Most files that the Hugging Face hub recommends for a folder and for a repository."""
 
 
 def check_room(root: Path, plan: pa.Table, photos: Sequence[Wanted], params: ReleaseParams) -> None:
-    """Refuse to begin what would not fit.
+    """Refuse a release that does not fit on the disk.
 
     Raises
     ------
@@ -46,24 +46,24 @@ def check_room(root: Path, plan: pa.Table, photos: Sequence[Wanted], params: Rel
     available = free.f_bavail * free.f_frsize + there
     if needed > available:
         raise DpedtoolError(
-            f"{root.parent} has {available / 1e9:.2f} GB free, and the release may take {needed / 1e9:.2f} GB: choose "
+            f"{root.parent} has {available / 1e9:.2f} GB free, but the release may need {needed / 1e9:.2f} GB: choose "
             "another disk, or fewer release.layouts."
         )
-    # Some file systems count no files.
+    # Some file systems do not limit the number of files.
     if free.f_files and files > free.f_favail:
         raise DpedtoolError(
-            f"The file system of {root.parent} has room for {free.f_favail} more files, and layout dped needs {files}: "
+            f"The file system of {root.parent} has room for {free.f_favail} more files, but layout dped needs {files}: "
             "choose another disk, or leave dped out of release.layouts."
         )
 
 
 def _size(path: Place) -> int:
-    """What a photo may take: those that are stored as PNG take several times as much as before."""
+    """Return how many bytes a photo may take: one that is stored as PNG takes several times as many as before."""
     return int(path.stat().st_size) * (1 if isinstance(format_of_suffix(path).released, TakenOver) else _PNG_TIMES)
 
 
 def loose_files_notes(counts: Mapping[str, Mapping[str, int]], params: ReleaseParams) -> list[str]:
-    """Return a sentence where the layout of loose files holds more of them than hubs and file systems are fond of."""
+    """Return a warning if layout dped holds more loose files than hubs and file systems handle well."""
     if "dped" not in params.layouts:
         return []
     files = 2 * sum(sum(splits.values()) for splits in counts.values())
@@ -71,7 +71,7 @@ def loose_files_notes(counts: Mapping[str, Mapping[str, int]], params: ReleasePa
     if files <= MOST_FILES and largest <= MOST_IN_A_FOLDER:
         return []
     return [
-        f"Layout dped holds {files} files, up to {largest} of them in one folder: many file systems slow down, each "
-        f"file takes an inode, and hubs ask for at most {MOST_IN_A_FOLDER} in a folder and {MOST_FILES} in all. Upload "
-        "the other layouts, or dped as an archive."
+        f"Layout dped holds {files} files, up to {largest} in one folder. Many file systems slow down with so many, "
+        f"and hubs ask for at most {MOST_IN_A_FOLDER} in a folder and {MOST_FILES} in all: upload the other layouts, "
+        "or dped as an archive."
     ]

@@ -1,4 +1,4 @@
-"""The full-size photos of a phone's test, as DPED has them, and which cameras took the photos."""
+"""The full-size test photos of each phone, as in DPED, and the cameras that took the photos."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from dpedtool.pipeline.release.privacy.stripping import strip_photo, told
 MOST_NOTES = 12
 _MAKE, _MODEL = 0x10F, 0x110
 _ASKED = 3
-"""Photos of a camera that are read for its name, each whole."""
+"""Number of photos of a camera that are read to find its name."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A photo of the test that is to be released whole."""
+    """A test photo that is to be released whole."""
 
     phone: str
     pair_id: str
@@ -38,24 +38,24 @@ class Wanted:
 
 @dataclass(frozen=True)
 class WholePhoto:
-    """What became of it."""
+    """The result for one wanted photo."""
 
     phone: str
     pair_id: str
     file: str
-    """Its file, relative to the release; empty where it was left out."""
+    """Its file, relative to the release; empty if it was left out."""
     lossless: bool
-    """Whether its pixels are those of the camera's file."""
+    """Whether its pixels are the same as in the camera's file."""
     note: str
-    """Why it was encoded anew, as a clause, or left out, as a sentence; else empty."""
+    """Why it was encoded again (a clause) or left out (a sentence); else empty."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as data."""
+        """Return it as plain data, ready for JSON."""
         return dataclasses.asdict(self)
 
 
 def choose(photos: Sequence[Photo], params: ReleaseParams) -> list[Wanted]:
-    """Return the photos of the test that layout dped is to hold whole: all, or a sample by digest."""
+    """Return the test photos that layout dped is to hold whole: all of them, or a sample chosen by digest."""
     if "dped" not in params.layouts:
         return []
     by_phone: dict[str, list[Photo]] = {}
@@ -75,7 +75,7 @@ def _sample(photos: Sequence[Photo], most: int | None) -> list[Photo]:
 
 
 def write_photo(wanted: Wanted, root: Path, jpeg_quality: int) -> WholePhoto:
-    """Write a photo without anything but its pixels; what it said of a person or a device is proven to be gone."""
+    """Write only the pixels of a photo, and check that its texts on persons and devices are gone."""
     try:
         photo = open_unchanged(wanted.path, wanted.sha256)
         stripped = strip_photo(photo, jpeg_quality)
@@ -84,7 +84,7 @@ def write_photo(wanted: Wanted, root: Path, jpeg_quality: int) -> WholePhoto:
         return WholePhoto(wanted.phone, wanted.pair_id, "", False, note)
     name = f"{full_size_folder(wanted.phone)}/{wanted.number}{stripped.suffix}"
     if findings := scan(name, stripped.content, told(photo)):
-        raise DpedtoolError(f"{findings[0]} It comes from {wanted.path}: leave that photo out.")
+        raise DpedtoolError(f"{findings[0]} This comes from {wanted.path}: leave that photo out.")
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(stripped.content)
@@ -92,16 +92,16 @@ def write_photo(wanted: Wanted, root: Path, jpeg_quality: int) -> WholePhoto:
 
 
 def left_out(photos: Sequence[WholePhoto]) -> list[str]:
-    """Return a sentence for each photo that is not released; where they are many, for the first of them."""
+    """Return a sentence for each photo that is not released, up to `MOST_NOTES`, and one with the number of others."""
     notes = [photo.note for photo in photos if not photo.file]
     more = len(notes) - MOST_NOTES
-    return [*notes[:MOST_NOTES], f"So are {more} more."] if more > 0 else notes
+    return [*notes[:MOST_NOTES], f"{more} more {'is' if more == 1 else 'are'} left out."] if more > 0 else notes
 
 
 def cameras(photos: Iterable[Photo]) -> dict[str, str]:
     """Return make and model of each phone, and of the DSLR as `dslr`, as the first of its photos says.
 
-    A camera whose first photos, of which a few are asked, are not there any more or say nothing, is left out.
+    Only the first few photos of a camera are read. A camera is left out if they are gone or do not name it.
     """
     first: dict[str, dict[Place, None]] = {}
     for photo in photos:

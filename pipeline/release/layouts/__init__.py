@@ -1,4 +1,4 @@
-"""How a release lays out its images: each layout writes a chunk of patches, and reads it back to be checked."""
+"""The layouts of a release: each one writes a chunk of patches, and reads it back for checking."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dpedtool.pipeline.release.chunks import Chunk, Images
 
 
 class Layout(Protocol):
-    """One way to lay out images in files below the folder of a release."""
+    """A way to store images in files below the folder of a release."""
 
     def files(self, chunk: Chunk) -> list[str]:
         """Return the names of the files that hold a chunk, relative to the release, with forward slashes."""
@@ -25,9 +25,9 @@ class Layout(Protocol):
         Parameters
         ----------
         chunk
-            Which.
+            The chunk.
         rows
-            Its rows of the table of patches.
+            Its rows in the table of patches.
         images
             The image files of its patches as they were cut, in the order of the rows.
         root
@@ -37,12 +37,12 @@ class Layout(Protocol):
         ...
 
     def read(self, chunk: Chunk, root: Path) -> Iterator[Images]:
-        """Yield what is there of a chunk, in the order of the files; what is missing is empty, or not there at all.
+        """Yield the images of a chunk that are there, in the order of the files. Missing ones are empty or left out.
 
         Raises
         ------
         DpedtoolError
-            A file is damaged, so that what follows cannot be read.
+            A file is damaged, so the rest of it cannot be read.
         OSError
             A file that holds many patches is missing.
 
@@ -51,7 +51,7 @@ class Layout(Protocol):
 
 
 def layouts_of(params: ReleaseParams) -> Mapping[LayoutName, Layout]:
-    """Return the layouts that are asked for, by name."""
+    """Return the requested layouts by name."""
     from dpedtool.pipeline.release.layouts.dped import Dped
     from dpedtool.pipeline.release.layouts.embedded import Embedded
     from dpedtool.pipeline.release.layouts.webdataset import WebDataset

@@ -1,11 +1,11 @@
-"""Layout dped: loose JPEG files, as DPED's own release has them, so that code made for it runs unchanged.
+"""Layout dped: loose JPEG files as in DPED's own release, so that code written for DPED runs unchanged.
 
     dped/<phone>/training_data/{<phone>,canon}/N.jpg
-    dped/<phone>/validation_data/patches/{<phone>,canon}/N.jpg       DPED has none; its readers do not look there
+    dped/<phone>/validation_data/patches/{<phone>,canon}/N.jpg       not in DPED; its readers do not look there
     dped/<phone>/test_data/patches/{<phone>,canon}/N.jpg
     dped/<phone>/test_data/full_size_test_images/N.jpg
 
-N counts from 0 without gaps, which DPED's readers rely on.
+N counts from 0 without gaps, as DPED's readers expect.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROOT = BELOW
 
 
 class Dped:
-    """The layout; patches that were cut as JPEG are taken over as they are, others encoded.
+    """The layout. Patches that were cut as JPEG are copied unchanged; others are encoded as JPEG.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Dped:
         self._dslr_folder, self._quality = dslr_folder, jpeg_quality
 
     def folders(self, phone: str, split: str) -> tuple[str, str]:
-        """Return the folders of the phone's and of the DSLR's patches, relative to the release."""
+        """Return the folders of the phone's and the DSLR's patches, relative to the release."""
         above = f"{ROOT}/{phone}/{PARTS[split]}"
         return f"{above}/{phone}", f"{above}/{self._dslr_folder}"
 
@@ -50,7 +50,7 @@ class Dped:
         ]
 
     def write(self, chunk: Chunk, rows: pa.Table, images: Sequence[Images], root: Path) -> None:
-        """Write two files a patch."""
+        """Write two files for each patch."""
         del rows
         folders = [root / folder for folder in self.folders(chunk.phone, chunk.split)]
         for folder in folders:
@@ -72,7 +72,7 @@ class Dped:
 
 
 def is_jpeg(content: bytes) -> bool:
-    """Whether the bytes of an image file are a JPEG's."""
+    """Return whether these are the bytes of a JPEG file."""
     return content.startswith(b"\xff\xd8")
 
 

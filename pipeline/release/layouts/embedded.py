@@ -1,4 +1,4 @@
-"""Layout parquet: images embedded, with the features that Hugging Face's `datasets` reads from the file's metadata.
+"""Layout parquet: tables with embedded images, and the metadata from which Hugging Face's `datasets` reads features.
 
 parquet/<phone>/<split>-NNNNN.parquet
 """
@@ -19,7 +19,7 @@ from dpedtool.pipeline.release.columns import FACTS, PATCHES_SCHEMA
 
 ROOT = "parquet"
 ROWS_A_GROUP = 100
-"""Few, so that one patch can be looked at without reading a whole file."""
+"""A small number, so that one patch can be read without reading a whole file."""
 _IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 _IMAGES = ("phone_image", "dslr_image")
 
@@ -38,14 +38,14 @@ SCHEMA = _schema()
 
 
 class Embedded:
-    """The layout; images are those that were cut, byte for byte."""
+    """The layout. Images are stored byte for byte as they were cut."""
 
     def files(self, chunk: Chunk) -> list[str]:
         """Return the name of the file of a chunk."""
         return [f"{ROOT}/{chunk.phone}/{chunk.split}-{chunk.index:05d}.parquet"]
 
     def write(self, chunk: Chunk, rows: pa.Table, images: Sequence[Images], root: Path) -> None:
-        """Write a file of both images and what is known of each patch."""
+        """Write a file with both images and the facts of each patch."""
         path = root / self.files(chunk)[0]
         path.parent.mkdir(parents=True, exist_ok=True)
         columns = [
@@ -61,7 +61,7 @@ class Embedded:
         ]
         facts = rows.select(["patch_id", *FACTS])
         table = pa.Table.from_arrays([*columns, *facts.columns], schema=SCHEMA)
-        # Images are compressed as they are.
+        # Image files are already compressed.
         zstd = dict.fromkeys(facts.column_names, "zstd")
         plain = {f"{name}.{part}": "none" for name in _IMAGES for part in ("bytes", "path")}
         pq.write_table(table, path, row_group_size=ROWS_A_GROUP, compression=zstd | plain, use_dictionary=False)

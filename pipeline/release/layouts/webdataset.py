@@ -1,8 +1,8 @@
-"""Layout webdataset: tar shards, whose members `<patch_id>.phone.png`, `.dslr.png` and `.json` belong together.
+"""Layout webdataset: tar shards. The members `<patch_id>.phone.png`, `.dslr.png` and `.json` belong together.
 
     webdataset/<phone>/<split>-NNNNN.tar
 
-A patch's name has no dot, so that all behind its first one is the key that WebDataset gives a member.
+The name of a patch has no dot, so WebDataset takes everything after the first dot as the key of a member.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ ROOT = "webdataset"
 
 
 class WebDataset:
-    """The layout; images are those that were cut, byte for byte."""
+    """The layout. Images are stored byte for byte as they were cut."""
 
     def files(self, chunk: Chunk) -> list[str]:
         """Return the name of the shard of a chunk."""
         return [f"{ROOT}/{chunk.phone}/{chunk.split}-{chunk.index:05d}.tar"]
 
     def write(self, chunk: Chunk, rows: pa.Table, images: Sequence[Images], root: Path) -> None:
-        """Write a shard: of each patch both images and what is known of it."""
+        """Write a shard with both images and the facts of each patch."""
         path = root / self.files(chunk)[0]
         path.parent.mkdir(parents=True, exist_ok=True)
         facts = rows.select(["patch_id", *FACTS]).to_pylist()
@@ -42,7 +42,7 @@ class WebDataset:
                 shard.add(f"{image.name}.json", json.dumps(known, sort_keys=True).encode())
 
     def read(self, chunk: Chunk, root: Path) -> Iterator[Images]:
-        """Yield the patches of a shard, whose members are read one after the other and never unpacked."""
+        """Yield the patches of a shard. Its members are read one after the other and never unpacked to the disk."""
         path = root / self.files(chunk)[0]
         try:
             with tarfile.open(path, "r:") as shard:
