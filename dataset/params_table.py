@@ -30,18 +30,15 @@ def as_markdown() -> str:
     parts = [_HEAD]
     for declared in dataclasses.fields(Params):
         parts += _section(declared.name, declared.default)
-    return "\n".join(parts) + "\n"
+    return "\n".join(parts)
 
 
 def _section(name: str, section: Any) -> list[str]:
     hints = typing.get_type_hints(type(section))
     rows = [_row(key, hints[key.name], section) for key in dataclasses.fields(section)]
     summary = (type(section).__doc__ or "").partition("\n")[0]
-    head = "| key | type | range | default | meaning |
-|---|---|---|---|---|"
-    return [f"## {name}
-", f"{summary}
-", head, *rows, ""]
+    head = "| key | type | range | default | meaning |\n|---|---|---|---|---|"
+    return [f"## {name}\n", f"{summary}\n", head, *rows, ""]
 
 
 def _row(declared: dataclasses.Field[Any], hint: Any, section: Section) -> str:
