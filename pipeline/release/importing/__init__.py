@@ -1,1 +1,1 @@
-"""Data sets in the layout of DPED, made by others, to tables and shards."""
+"""Imports other people's data sets in the layout of DPED into tables and shards."""

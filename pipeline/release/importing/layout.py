@@ -1,11 +1,11 @@
-"""Other people's data sets, laid out as DPED, as tables and shards of this project: to train and evaluate on.
+"""Turns other people's data sets in the layout of DPED into tables and shards, for training and evaluation.
 
     OUT/patches/<phone>/patches.parquet, patches-NNNNN.tar, imported.json
     OUT/splits/<phone>.parquet
 
-Image files are taken over byte for byte, and every pair that can be read is kept: what is measured on it stands in the
-table, for whoever wants to filter. Neither photos nor scenes nor times are known, so there is no table of them, and
-nothing about the split can be proven.
+Image files are copied byte for byte, and every pair that can be read is kept. The table has what was measured on each
+pair, so that users can filter. Photos, scenes and times are not known, so there is no table of photos, and nothing
+about the split can be proven.
 """
 
 from __future__ import annotations
@@ -46,26 +46,26 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Imported:
-    """How an import turned out."""
+    """The result of an import."""
 
     patches: pd.DataFrame
     """Patches by phone (rows) and split (columns)."""
     notes: Sequence[str]
-    """What the user should know, a sentence each."""
+    """What the user should know, one sentence each."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some pairs of one phone that are for one thing."""
+    """Some pairs of one phone and split."""
 
     phone: str
     split: str
-    """What the folder says that they are for, before any are held out."""
+    """The split that the folder names, before any pairs are held out."""
     phone_dir: Path
     dslr_dir: Path
     couples: tuple[Couple, ...]
     key: str
-    """Digest of the parameters, the code, and the files' names, sizes and times: what an interrupted run has done."""
+    """Digest of parameters, code, and names, sizes and times of the files. It identifies what earlier runs finished."""
 
 
 def import_layout(
@@ -80,20 +80,21 @@ def import_layout(
 ) -> Imported:
     """Import a folder in the layout of DPED into `out/patches/<phone>/` and `out/splits/<phone>.parquet`.
 
-    Where a phone has patches to train on and none to validate on, the share `split.validation` of the former is held
-    out. Tables and shards are the same bytes for any number of workers; an interrupted import goes on where it stopped.
+    If a phone has training patches and no validation patches, the share `split.validation` of the training patches is
+    held out. Tables and shards are the same bytes for any number of workers. An interrupted import continues where it
+    stopped.
 
     Parameters
     ----------
     folder
-        The data set: a phone's folder, one of several phones', a release of ours, or two plain folders of images.
+        The data set: the folder of a phone or of several phones, a release of ours, or two plain folders of images.
     out
         Folder of the results.
     params
-        `patches.search_px` and `patches.blur_px`, which the measures are taken with; `split.validation` and
-        `split.seed`; `patches.shard_patches`.
+        `patches.search_px` and `patches.blur_px`, used for the measurements; `split.validation` and `split.seed`;
+        `patches.shard_patches`.
     part
-        What plain folders are for: train, validation or test.
+        The split of plain folders: train, validation or test.
     dslr
         Name of the DSLR's folders.
     workers, scheduler
@@ -103,11 +104,11 @@ def import_layout(
     ------
     DpedtoolError
         The folder holds no pairs, or it is not clear which (`dpedtool.pipeline.foreign.dped_pairs.find_pairs`); `out`
-        holds patches that were cut from photos; another run is writing there; or work came to no end.
+        holds patches that were cut from photos; another run is writing there; or some pairs could not be processed.
 
     """
     if (folder / RELEASE).is_file() and not (folder / BELOW).is_dir():
-        raise DpedtoolError(f"{folder} is a release without layout dped, which alone can be imported.")
+        raise DpedtoolError(f"{folder} is a release without layout dped: only that layout can be imported.")
     found = find_pairs(folder, dslr, part)
     phones = sorted({pairs.phone for pairs in found.pairs})
     _check_out(out, phones)
@@ -123,20 +124,20 @@ def import_layout(
 
 
 def import_batch(batch: Batch, params: PatchesParams, parts: Path) -> list[Patch]:
-    """Judge the pairs of a batch, in their order; the readable ones go into a tar file of the batch below `parts`."""
+    """Read the pairs of a batch in their order, and store those that can be read in a tar file below `parts`."""
     part = parts / f"{batch.key}.tar"
     with replacing(part) as temporary, ShardWriter(temporary) as shard:
         return [_import_pair(batch, couple, params, shard, part) for couple in batch.couples]
 
 
 def _import_pair(batch: Batch, couple: Couple, params: PatchesParams, shard: ShardWriter, part: Path) -> Patch:
-    # Where the mate of an image would be, were it there.
+    # If an image has no mate, this is where the mate would be.
     names = couple.phone or couple.dslr or "", couple.dslr or couple.phone or ""
     phone, dslr = batch.phone_dir / names[0], batch.dslr_dir / names[1]
     blank = _blank(batch, couple) | {"phone_path": phone, "dslr_path": dslr, "params_sha256": digest(_telling(params))}
     if couple.phone is None or couple.dslr is None:
         there, lacking = (phone, batch.dslr_dir) if couple.phone else (dslr, batch.phone_dir)
-        detail = f"{there} has no mate: {lacking} holds no image named {couple.name}."
+        detail = f"{there} has no mate: {lacking} has no image named {couple.name}."
         return _row(blank, {"reason": "no_mate", "detail": detail}, params)
     judged = judge_pair(phone, dslr, params)
     row = _row(blank, judged.facts, params)
@@ -144,7 +145,7 @@ def _import_pair(batch: Batch, couple: Couple, params: PatchesParams, shard: Sha
 
 
 def _blank(batch: Batch, couple: Couple) -> dict[str, Any]:
-    """The columns that name a pair; each is a photo and a scene of its own, as nothing tells which belong together."""
+    """Return the columns that name a pair. Each pair is its own photo and scene, as their relations are not known."""
     name = _patch_id(batch.phone, batch.split, couple)
     return {
         "patch_id": name,
@@ -169,12 +170,12 @@ def _patch_id(phone: str, split: str, couple: Couple) -> str:
 
 
 def _telling(params: PatchesParams) -> dict[str, Any]:
-    """The parameters that decide on what is measured."""
+    """Return the parameters that affect the measurements."""
     return {"mode": MODE, "search_px": params.search_px, "blur_px": params.blur_px}
 
 
 class _Import:
-    """One phone's pairs on their way into its tables."""
+    """The import of one phone's pairs."""
 
     def __init__(self, phone: str, folders: Sequence[PairFolders], out: Path, params: Params) -> None:
         self._folders, self._params = folders, params
@@ -204,14 +205,14 @@ class _Import:
         return told
 
     def _collect(self, batches: Mapping[str, Batch], finished: Finished[Patch]) -> None:
-        """Join the parts, in the order of the names, into shards and tables that take the earlier ones' place."""
+        """Join the parts, in the order of the names, into shards and tables that replace the earlier ones."""
         shelf = Shelf(self._table.parent, self._params.patches.shard_patches)
         with TableWriter(self._table, Patch) as table, TableWriter(self._samples, Sample) as samples, shelf:
             for key, batch in track(batches.items(), "shards", len(batches)):
                 rows = [shelf.take(row) if row.status == "accepted" else row for row in finished.get(key)]
                 table.write(rows)
                 samples.write(self._sample(row, batch.split) for row in rows if row.status == "accepted")
-            # From here to the new tables' appearance the old ones would name bytes that have moved.
+            # Until the new tables exist, the old ones would point to bytes that have moved.
             for old in (self._table, self._samples):
                 old.unlink(missing_ok=True)
             shelf.publish()
@@ -254,7 +255,7 @@ def _files(of: PairFolders | Batch, couple: Couple) -> list[Path]:
 
 
 def _stamp(path: Path) -> list[Any]:
-    """What changes with a file; the same for one that is gone as for a link that leads nowhere."""
+    """Return what identifies a version of a file. It is the same for a missing file and for a broken link."""
     try:
         found = path.stat()
     except OSError:
@@ -267,7 +268,7 @@ def _examples(batch: Batch) -> list[Path]:
 
 
 def _held_out(folders: Sequence[PairFolders], params: SplitParams) -> set[str]:
-    """Which patches to train on are kept for validation: by digest of seed and name; none where there are some."""
+    """Return the training patches that are held out for validation, by digest of seed and name, if it has none."""
     if any(part.split == "validation" for part in folders):
         return set()
     whole = {
@@ -282,19 +283,19 @@ def _held_out(folders: Sequence[PairFolders], params: SplitParams) -> set[str]:
 def _refuse_lost(batch: Batch, lost: Lost) -> list[Patch]:
     first, last = batch.couples[0].name, batch.couples[-1].name
     raise DpedtoolError(
-        f"The pairs {first} to {last} of {batch.phone_dir} came to no end: {lost.detail.rstrip('.')}. What was "
-        "finished is kept: the same command goes on from there."
+        f"The pairs {first} to {last} of {batch.phone_dir} could not be processed: {lost.detail.rstrip('.')}. Finished "
+        "pairs are kept: run the same command again to continue."
     )
 
 
 def _check_out(out: Path, phones: Sequence[str]) -> None:
-    """Refuse a folder where tables of photos stand, which would no longer be of the patches beside them."""
+    """Refuse a folder with tables of photos: they would no longer fit the patches in it."""
     ours = [Photo.table_in(out / "splits"), *(Frame.table_in(out / "patches" / phone) for phone in phones)]
     for table in ours:
         if table.exists():
-            raise DpedtoolError(f"{table} is of patches that were cut from photos: choose another folder for these.")
+            raise DpedtoolError(f"{table} belongs to patches that were cut from photos: choose another output folder.")
     if "photos" in map(str.lower, phones):
-        raise DpedtoolError("A phone is called photos, as a table of the split is: give its folder another name.")
+        raise DpedtoolError("A phone is called photos, like a table of the split: give its folder another name.")
 
 
 def _shifts(values: Any) -> MeasuredShifts:
@@ -304,39 +305,45 @@ def _shifts(values: Any) -> MeasuredShifts:
 
 
 def _notes(phone: str, told: ImportedPatches) -> list[str]:
-    """What is to be said of one phone."""
+    """Return the notes on one phone."""
     kept, notes = sum(told.patches.values()), []
     if left_out := sum(told.rejected.values()):
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(told.rejected.items()))
         notes.append(
-            f"{phone}: {left_out} of {left_out + kept} pairs are left out ({reasons}), the first: {told.first_rejected}"
+            f"{phone}: {left_out} of {left_out + kept} pairs {'is' if left_out == 1 else 'are'} left out ({reasons}); "
+            f"the first: {told.first_rejected}"
         )
     if told.stored_as_png:
         notes.append(
-            f"{phone}: {told.stored_as_png} pairs have a file that is stored anew, as PNG, pixel for pixel; the "
-            "column detail says which."
+            f"{phone}: {_pairs(told.stored_as_png, 'has', 'have')} a file that was stored again as PNG, with the same "
+            "pixels; the column detail says which."
         )
     if told.held_out:
         notes.append(
-            f"{phone}: nothing is marked for validation, so {told.held_out} of the training pairs are held out for "
-            "it, by digest (split.validation, split.seed); the same scene may be on both sides."
+            f"{phone}: no pairs are marked for validation, so {_pairs(told.held_out, 'is', 'are')} held out from the "
+            "training pairs, by digest (split.validation, split.seed). The same scene may be on both sides."
         )
     found = told.residual_px
     if found.measured:
         notes.append(
-            f"{phone}: the shift between the two images could be measured on {found.measured} of {kept} pairs: "
-            f"median {found.median:.2f} px, 90th percentile {found.p90:.2f} px; dx and dy tell of all, to a px."
+            f"{phone}: the shift between the two images was measured on {found.measured} of {kept} pairs: "
+            f"median {found.median:.2f} px, 90th percentile {found.p90:.2f} px. dx and dy have it for all, to 1 px."
         )
     return notes
 
 
+def _pairs(count: int, one: str, several: str) -> str:
+    return f"1 pair {one}" if count == 1 else f"{count} pairs {several}"
+
+
 def _general_notes(found: Found, out: Path) -> list[str]:
     notes = [
-        "Scenes and photos are not known, so each patch counts as one of its own, and "
-        f"`dpedtool split --verify {out / 'splits'}` can compare files, but not prove that no scene is on two sides."
+        "Scenes and photos are not known, so each patch counts as its own scene. "
+        f"`dpedtool split --verify {out / 'splits'}` can compare files, but cannot prove that no scene is on two sides."
     ]
     if found.full_size:
-        notes.append(f"{found.full_size} full-size test photos are not imported: they have no mates.")
+        photos = "1 full-size test photo is" if found.full_size == 1 else f"{found.full_size} full-size test photos are"
+        notes.append(f"{photos} not imported, as the DSLR's photos are missing.")
     return notes
 
 

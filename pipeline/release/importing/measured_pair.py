@@ -1,8 +1,8 @@
-"""One pair of images that somebody else cut: read as it is, and measured as the pipeline measures its own windows.
+"""Reads one pair of images that somebody else cut, and measures it like the pipeline's own windows.
 
-The images show no more than the patch, so that there is nothing around it to search in. What is measured is therefore
-a square window in their middle: smaller than the patch's shorter side by the search and `GUARD_PX` at each edge. Of
-100 px, searched within 5 px, it is the middle 86 px.
+The images show only the patch, so there is nothing around it to search in. A square window in their middle is measured
+instead: at each edge it is smaller than the patch's shorter side by the search range and `GUARD_PX`. With patches of
+100 px and a search within 5 px, it is the middle 86 px.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ from dpedtool.pipeline.geometry.homographies import Box
 from dpedtool.pipeline.patches.windows import measure_row_of_windows
 
 GUARD_PX = 2
-"""Beyond the search: what the sub-pixel steps, of up to `subpixel.ASTRAY_PX`, reach for."""
+"""Margin in addition to the search range, needed by sub-pixel steps of up to `subpixel.ASTRAY_PX`."""
 REACH_SHARE = 8
-"""The search reaches no farther than this part of the shorter side, so that most of a small patch is looked at."""
+"""The search range is at most the shorter side divided by this, so that most of a small patch is measured."""
 LEAST_PX, MOST_PX = 8, 512
-"""Side of the window; smaller ones are not measured, and of photos the middle is enough."""
+"""Side of the window. Smaller ones are not measured, and in whole photos the middle is enough."""
 _KEPT = (b"\xff\xd8", b"\x89PNG\r\n\x1a\n")
-"""How JPEG and PNG files begin, which shards hold."""
+"""First bytes of JPEG and PNG files, the formats in shards."""
 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """What was found of a pair."""
+    """What was found for a pair."""
 
     facts: Mapping[str, Any]
     """Columns of `dpedtool.dataset.schema.Patch`."""
     images: tuple[bytes, bytes] | None
-    """The files to store, the phone's and the DSLR's; None where the pair is rejected."""
+    """The files to store, the phone's and the DSLR's; None if the pair is rejected."""
 
 
 def judge_pair(phone: Path, dslr: Path, params: PatchesParams) -> Judged:
-    """Read and measure two images; they are rejected only where they make no pair, never for what they show.
+    """Read and measure two images. They are rejected only if they do not form a pair, never for what they show.
 
     Parameters
     ----------
     phone, dslr
         The files.
     params
-        `search_px` and `blur_px`, which the measures are taken with.
+        `search_px` and `blur_px`, used for the measurements.
 
     """
     sums: dict[str, str] = {}
@@ -76,7 +76,7 @@ def measure_pair(phone: Image, dslr: Image, params: PatchesParams) -> dict[str, 
     Returns
     -------
     dict
-        By column of `dpedtool.dataset.schema.Patch`; None where there is nothing to say, and nothing at all of images
+        Values by column of `dpedtool.dataset.schema.Patch`; None if a value could not be measured. Empty for images
         that are too small.
 
     """
@@ -109,9 +109,9 @@ def _shape(image: Image) -> dict[str, int | None]:
 
 
 def _storable(file: PhotoFile, image: Image) -> bytes:
-    """The file as it is, where those who read shards see the same in it; else its pixels as PNG.
+    """Return the file as it is if readers of shards see the same pixels in it; else its pixels as PNG.
 
-    They look for no orientation and no colour profile.
+    Readers of shards ignore orientation and colour profile.
     """
     if file.content.startswith(_KEPT) and np.array_equal(decode_image(file.content, file.path), image):
         return file.content
@@ -119,7 +119,7 @@ def _storable(file: PhotoFile, image: Image) -> bytes:
 
 
 def _changes(files: tuple[PhotoFile, PhotoFile], stored: tuple[bytes, bytes]) -> str:
-    """Which of the files are not stored as they are; empty where both are."""
+    """Return a sentence that names the files not stored as they are; empty if both are."""
     changed = [file.path.name for file, content in zip(files, stored, strict=True) if content is not file.content]
     if not changed:
         return ""

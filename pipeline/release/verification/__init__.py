@@ -1,1 +1,1 @@
-"""Whether a release, or somebody else's folder, is what it says: by whoever has downloaded it."""
+"""Checks that anyone can run on a downloaded release, or on another data set: is it complete and unchanged?"""

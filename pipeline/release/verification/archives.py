@@ -1,4 +1,4 @@
-"""Tar shards and parquet files of a release as a whole: that they hold the patches of the table, and nothing else."""
+"""Checks of whole tar shards and parquet files: they must hold the patches of the table, and nothing else."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from dpedtool.pipeline.release.layouts import embedded
 
 _MEMBER = re.compile(r"(.+?)\.(?:(?:phone|dslr)\.(?:png|jpg)|json)")
 _MOST_FACTS = 2**26
-"""Bytes, unpacked, of what stands beside the images of a file."""
+"""Most bytes, unpacked, of the columns of a file other than the images."""
 _MOST_SHARED = 2**16
-"""Bytes of a value that is stored once for many rows: a thumbnail has less."""
+"""Most bytes of a value that is stored once for many rows; a thumbnail has fewer."""
 _MOST_VALUES_A_ROW = 16
-"""A homography has nine."""
+"""Most values in a row; a homography has nine."""
 _HUBS = b"huggingface"
 
 
@@ -32,12 +32,12 @@ def faults_of_tar(path: Path, rows: pa.Table) -> tuple[list[str], list[str]]:
     Returns
     -------
     stopping, others
-        What is wrong with it; after the first the shard had better not be read.
+        What is wrong with it. The shard must not be read any further if there is anything in `stopping`.
 
     Raises
     ------
     tarfile.TarError, OSError
-        It is damaged, or cannot be read.
+        The file is damaged, or cannot be read.
 
     """
     facts = {row["patch_id"]: row for row in rows.select(["patch_id", *FACTS]).to_pylist()}
@@ -47,9 +47,9 @@ def faults_of_tar(path: Path, rows: pa.Table) -> tuple[list[str], list[str]]:
     with tarfile.open(path, "r:") as shard:
         for member in shard:
             if not member.isreg() or member.issparse() or member.size > most:
-                return [f"its member {member.name!r} is no plain file: it was not unpacked."], faults
+                return [f"its member {member.name!r} is not a plain file: it was not unpacked."], faults
             if member.name in names:
-                faults.append(f"its member {member.name!r} is there twice.")
+                faults.append(f"it contains the member {member.name!r} twice.")
             names.add(member.name)
             faults += _faults_of_member(shard, member, facts)
     lacking = [name for name in facts if f"{name}.json" not in names]
@@ -59,11 +59,11 @@ def faults_of_tar(path: Path, rows: pa.Table) -> tuple[list[str], list[str]]:
 def _faults_of_member(shard: tarfile.TarFile, member: tarfile.TarInfo, facts: dict[str, Any]) -> Iterator[str]:
     found = _MEMBER.fullmatch(member.name)
     if not found or found[1] not in facts:
-        yield f"its member {member.name!r} belongs to none of its patches."
+        yield f"its member {member.name!r} does not belong to any of its patches."
     elif member.name.endswith(".json"):
         file = shard.extractfile(member)
         if file and not _says(file.read(), facts[found[1]]):
-            yield f"patch {found[1]}: its json says something else than {PATCHES}."
+            yield f"patch {found[1]}: its json differs from {PATCHES}."
 
 
 def _says(content: bytes, facts: dict[str, Any]) -> bool:
@@ -74,12 +74,12 @@ def _says(content: bytes, facts: dict[str, Any]) -> bool:
 
 
 def faults_of_parquet(path: Path, rows: pa.Table) -> tuple[list[str], list[str]]:
-    """Compare a parquet file with images with the rows of the table of patches; returns and raises as `faults_of_tar`.
+    """Compare a parquet file of images with the rows of the table of patches; returns the same as `faults_of_tar`.
 
     Raises
     ------
     pa.ArrowException, OSError
-        It is damaged, or cannot be read.
+        The file is damaged, or cannot be read.
 
     """
     with pq.ParquetFile(path) as file:
@@ -88,19 +88,19 @@ def faults_of_parquet(path: Path, rows: pa.Table) -> tuple[list[str], list[str]]
         facts = file.read(["patch_id", *FACTS])
         hubs = (file.schema_arrow.metadata or {}).get(_HUBS) == embedded.SCHEMA.metadata[_HUBS]
     differing = [name for name in facts.column_names if not _equal(facts[name], rows[name])]
-    others = [f"its column {name} says something else than {PATCHES}." for name in differing]
+    others = [f"its column {name} differs from {PATCHES}." for name in differing]
     return [], others + ([] if hubs else ["it does not say which of its columns are images, as `datasets` needs."])
 
 
 def fault_of_unpacking(path: Path) -> str:
-    """Say whether a parquet file holds more than its size lets expect, so that reading it would fill the memory.
+    """Say whether a parquet file holds so much more than its size suggests that reading it could fill the memory.
 
-    Looked at are its end, and texts and bytes that are stored once and meant many times.
+    It checks the metadata at the end of the file, and texts and bytes that are stored once and used in many rows.
 
     Raises
     ------
     pa.ArrowException, OSError
-        It is damaged, or cannot be read.
+        The file is damaged, or cannot be read.
 
     """
     with pq.ParquetFile(path) as file:
@@ -119,7 +119,7 @@ def fault_of_unpacking(path: Path) -> str:
 
 def _fault_of_shared(path: Path, name: str) -> str:
     if "." in name:
-        return f"its column {name} is stored by a dictionary, which may unpack to anything: it was not read."
+        return f"its column {name} is stored as a dictionary, which may unpack to any size: it was not read."
     with pq.ParquetFile(path, read_dictionary=[name]) as file:
         for group in range(file.num_row_groups):
             for chunk in file.read_row_group(group, [name])[name].chunks:
@@ -138,9 +138,9 @@ def _fault_of_schema(file: pq.ParquetFile) -> str:
 
 
 def _fault_of_extent(file: pq.ParquetFile, size: int, count: int) -> str:
-    """Refuse what says itself that it unpacks to more than it is: images are stored as they are, facts are few."""
+    """Refuse a file whose metadata says that it unpacks to too much: images are not compressed, and facts are small."""
     if file.metadata.num_rows != count:
-        return f"it has {file.metadata.num_rows} patches, and the table of patches {count} of this file."
+        return f"it has {file.metadata.num_rows} patches, but the table of patches lists {count} in it."
     images = facts = 0
     for group in range(file.metadata.num_row_groups):
         for index in range(file.metadata.num_columns):
@@ -149,9 +149,9 @@ def _fault_of_extent(file: pq.ParquetFile, size: int, count: int) -> str:
                 images += column.total_uncompressed_size
             else:
                 facts += column.total_uncompressed_size
-    return "it unpacks to far more than it is: it was not read." if images > size or facts > _MOST_FACTS else ""
+    return "it unpacks to far more than its size: it was not read." if images > size or facts > _MOST_FACTS else ""
 
 
 def _equal(one: pa.ChunkedArray, two: pa.ChunkedArray) -> bool:
-    # Arrow takes no NaN for another.
+    # For Arrow, NaN differs from NaN.
     return bool(one.equals(two) or one.to_pandas().equals(two.to_pandas()))

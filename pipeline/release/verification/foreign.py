@@ -1,7 +1,7 @@
-"""Folders in the layout of DPED, made by whomever: leaks, found in parallel, and what else may be amiss.
+"""Checks of folders in the layout of DPED that other programs made: leaks, found in parallel, and other faults.
 
-Leaks are what `dpedtool.pipeline.foreign.dped_layout` finds. Beside them: private metadata, patches of another size
-than the others, and gaps in the numbers of the files.
+Leaks are what `dpedtool.pipeline.foreign.dped_layout` finds. The other faults are private metadata, patches of an
+unusual size, and gaps in the numbers of the files.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
 def verify_foreign(folder: Path, *, workers: int = 1, scheduler: str | None = None) -> Verdict:
-    """Check a folder in the layout of DPED, which names no scenes, so that nothing found is no proof.
+    """Check a folder in the layout of DPED. It names no scenes, so finding nothing proves nothing.
 
     Parameters
     ----------
@@ -33,10 +33,10 @@ def verify_foreign(folder: Path, *, workers: int = 1, scheduler: str | None = No
     Raises
     ------
     DpedtoolError
-        The folder is not there, or holds no images in that layout.
+        The folder does not exist, or holds no images in that layout.
 
     """
-    # What is found is told by names below the folder.
+    # Faults name files relative to the folder.
     folder = folder.absolute()
     layout = layout_of(folder)
     found = survey(layout, partial(_map, workers=workers, scheduler=scheduler), faults_of_content)
@@ -50,7 +50,7 @@ def verify_foreign(folder: Path, *, workers: int = 1, scheduler: str | None = No
 
 
 def faults_of_content(path: Path, content: bytes) -> list[str]:
-    """Return the private data in a file, a line each."""
+    """Return the private data in a file, one line each."""
     return scan(str(path), content)
 
 
@@ -59,50 +59,57 @@ def _map(
 ) -> Iterator[tuple[Sequence[Path], Batch]]:
     for paths, batch in run(read, batches, workers, scheduler=scheduler):
         if isinstance(batch, Lost):
-            batch = Batch(unreadable=len(paths), faults=[f"{paths[0]} and what follows it: {batch.detail}"])
+            batch = Batch(unreadable=len(paths), faults=[f"{paths[0]} and the files after it: {batch.detail}"])
         yield paths, batch
 
 
 def _gaps(patches: Sequence[Path]) -> Iterator[str]:
-    """Say where numbers are missing: readers made for DPED count the files and open 0.jpg, 1.jpg and so on."""
+    """Say which numbers are missing: readers made for DPED count the files and open 0.jpg, 1.jpg and so on."""
     for folder, paths in groupby(patches, key=lambda path: path.parent):
         stems = [path.stem for path in paths]
         numbers = {int(stem) for stem in stems if _NUMBER.fullmatch(stem)}
         if others := sorted(stem for stem in stems if not _NUMBER.fullmatch(stem)):
-            yield f"{folder}: {len(others)} images are not named by numbers, as in DPED's layout, such as {others[0]}."
+            count = f"{len(others)} image is" if len(others) == 1 else f"{len(others)} images are"
+            yield f"{folder}: {count} not named by a number, as DPED's layout asks, such as {others[0]}."
         elif missing := sorted(set(range(len(numbers))) - numbers):
             yield (
                 f"{folder}: its {len(numbers)} images are not numbered from 0 to {len(numbers) - 1}: {missing[0]} is "
-                f"missing{f', and {len(missing) - 1} others' if len(missing) > 1 else ''}."
+                f"missing{_and_others(len(missing) - 1)}."
             )
 
 
 def _other_sizes(sizes: Mapping[Path, Size]) -> Iterator[str]:
-    """Name patches of another size than most, or their folder where it holds no others."""
+    """Name patches whose size differs from most, or their folder if all its patches have that size."""
     if not sizes:
         return
-    # Of sizes that are as frequent, the smallest.
+    # The most frequent size; of equally frequent ones, the smallest.
     usual = min(Counter(sizes.values()).items(), key=lambda item: (-item[1], item[0]))[0]
     for folder, paths in groupby(sizes, key=lambda path: path.parent):
         inside = {path: sizes[path] for path in paths}
         if len(set(inside.values())) == 1 and usual not in inside.values():
-            yield f"{folder}: its images are {_px(next(iter(inside.values())))}, and most patches {_px(usual)}."
+            yield f"{folder}: its images are {_px(next(iter(inside.values())))}, but most patches are {_px(usual)}."
         else:
             others = {path: size for path, size in inside.items() if size != usual}
             yield from (
-                f"{path}: it is {_px(size)}, and most patches are {_px(usual)}." for path, size in others.items()
+                f"{path}: it is {_px(size)}, but most patches are {_px(usual)}." for path, size in others.items()
             )
 
 
 def _unlike_mates(layout: Layout, sizes: Mapping[Path, Size]) -> Iterator[str]:
-    """Name images of plain folders whose mate has another size; those of patches are compared with all others."""
+    """Name images of plain folders whose mate has a different size. (Patches are compared with all others instead.)"""
     others = set(layout.others)
     for cameras in layout.cameras:
         first: dict[str, Path] = {}
         for path in (path for paths in cameras.values() for path in paths if path in others and path in sizes):
             mate = first.setdefault(path.stem, path)
             if sizes[mate] != sizes[path]:
-                yield f"{path}: it is {_px(sizes[path])}, and {mate} {_px(sizes[mate])}."
+                yield f"{path}: it is {_px(sizes[path])}, but {mate} is {_px(sizes[mate])}."
+
+
+def _and_others(count: int) -> str:
+    if not count:
+        return ""
+    return ", and so is 1 other" if count == 1 else f", and so are {count} others"
 
 
 def _px(size: Size) -> str:

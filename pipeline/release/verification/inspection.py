@@ -1,7 +1,7 @@
-"""The files of a release, all looked at: whole as listed, free of private data, and what the tables say it is.
+"""Checks of every file of a release: it must be as listed, free of private data, and agree with the tables.
 
-This is what worker processes do: a piece of patches in all its layouts, or some other files, at a time. An image that
-lies in several layouts is scanned and decoded once, being known by its SHA-256.
+Worker processes do this: each checks a piece (a chunk of patches in all layouts) or a batch of other files at a time.
+An image that is in several layouts is recognised by its SHA-256, and is scanned and decoded once.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from dpedtool.pipeline.release.verification.unclaimed import unclaimed_bytes
 
 SIDES = {"phone": "the phone's image", "dslr": "the DSLR's image"}
 ORDER: tuple[LayoutName, ...] = ("webdataset", "parquet", "dped")
-"""Layouts in the order in which a piece is read: those that hold the images as they were cut come first."""
-_ANOTHER = f"is another than the one that {PATCHES} has the SHA-256 of"
-_NO_SUM = f"is one that {PATCHES} has no SHA-256 of"
+"""The order in which the layouts of a piece are read: those with the images as they were cut come first."""
+_ANOTHER = f"does not have the SHA-256 that is in {PATCHES}"
+_NO_SUM = f"has no SHA-256 in {PATCHES}"
 _DAMAGED = (DpedtoolError, tarfile.TarError, pa.ArrowException, ValueError, LookupError, ArithmeticError, MemoryError)
-"""What readers of archives raise of files that are damaged, or made so as to do harm."""
+"""What readers of archives raise for files that are damaged, or made to do harm."""
 
 
 @dataclass(frozen=True)
@@ -45,37 +45,37 @@ class Piece:
 
     chunk: Chunk
     sums: Mapping[str, str | None]
-    """SHA-256, hex, of each of its files that are there; None where the file is not listed."""
+    """SHA-256, hex, of each of its existing files; None if the file is not listed."""
     linked: frozenset[LayoutName] = frozenset()
-    """Layouts that are not looked at, since a link lies on the way to their files."""
+    """Layouts that are not checked, since a folder on the way to their files is a link."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Other files than those of patches."""
+    """Files that hold no patches."""
 
     sums: Mapping[str, str | None]
-    """As of a piece."""
+    """As in a piece."""
 
 
 @dataclass
 class Found:
-    """What came of a piece or batch."""
+    """What was found in a piece or batch."""
 
     faults: list[str] = field(default_factory=list)
     changed: set[str] = field(default_factory=set)
-    """Files whose SHA-256 is another than listed."""
+    """Files whose SHA-256 differs from the listed one."""
     files: int = 0
     patches: dict[LayoutName, int] = field(default_factory=dict)
-    """Patches whose two images are what they should be, by layout."""
+    """Number of patches whose two images are correct, by layout."""
     encoded: int = 0
-    """Those of layout dped whose images are not byte for byte those that were cut."""
+    """Number of patches of layout dped that were encoded again: their images are not the bytes that were cut."""
 
     def compare(self, name: str, sha256: str, listed: str | None) -> None:
-        """Compare the SHA-256 of a file with the one that is listed; a file that is not was named already."""
+        """Compare the SHA-256 of a file with the listed one. A file that is not listed has been reported already."""
         if listed not in (None, sha256):
             self.changed.add(name)
-            self.faults.append(f"{name}: it is not the file that was released: its SHA-256 is another than in {SUMS}.")
+            self.faults.append(f"{name}: it is not the file that was released: its SHA-256 differs from {SUMS}.")
 
     def add(self, other: Found) -> None:
         """Add what was found elsewhere."""
@@ -89,16 +89,16 @@ class Found:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What files are compared with; `look` is called for each piece and batch, in any process."""
+    """What files are compared with. `look` is called for each piece and batch, in any process."""
 
     folder: Path
     params: ReleaseParams
     size_px: int
     encoded: int
-    """Patches that layout dped is said to have encoded anew."""
+    """Number of patches that layout dped has encoded again, according to the release."""
 
     def look(self, work: Piece | Batch) -> Found:
-        """Look at a piece or at a batch."""
+        """Check a piece or a batch."""
         if isinstance(work, Piece):
             return _Reader(self, work).read()
         found = Found(files=len(work.sums))
@@ -109,21 +109,21 @@ class Inspection:
 
 @dataclass(frozen=True)
 class _Image:
-    """An image of a patch, where it lies."""
+    """An image of a patch, and where it is."""
 
     file: str
     patch: str
     place: int
-    """Of the patch, in its piece."""
+    """Place of the patch in its piece."""
     side: str
     cut: str
     """SHA-256 of the image as it was cut."""
     loose: str | None
-    """SHA-256 of its file in layout dped, where the table has it."""
+    """SHA-256 of its file in layout dped, if the table has one."""
 
     @property
     def where(self) -> str:
-        """How a fault of it begins."""
+        """The beginning of its faults."""
         return f"{self.file}: patch {self.patch}: {SIDES[self.side]}"
 
 
@@ -138,9 +138,9 @@ class _Reader:
         self._cut = {side: self._rows[name].to_pylist() for side, name in CUT_SUMS.items()}
         self._loose = {side: self._rows[name].to_pylist() for side, name in LOOSE_SUMS.items()}
         self._whole: dict[str, Means] = {}
-        """Images that were decoded, by SHA-256."""
+        """Decoded images, by SHA-256."""
         self._seen: dict[tuple[int, str], Means] = {}
-        """Images as they were cut, by the place of the patch and side."""
+        """Images as they were cut, by place of the patch and by side."""
 
     def read(self) -> Found:
         layouts = layouts_of(self._at.params)
@@ -163,9 +163,11 @@ class _Reader:
         return 0
 
     def _is_readable(self, layout: LayoutName, name: str) -> bool:
-        """Check a file that holds many patches as a whole, and say whether its patches can be read."""
+        """Check a file of many patches as a whole, and return whether its patches can be read."""
         if name not in self._piece.sums:
-            self._found.faults.append(f"{name}: it is missing, and with it {self._piece.chunk.count} patches.")
+            count = self._piece.chunk.count
+            patches = "its patch" if count == 1 else f"its {count} patches"
+            self._found.faults.append(f"{name}: it is missing, together with {patches}.")
             return False
         path = self._at.folder / name
         self._found.compare(name, file_sha256(path), self._piece.sums[name])
@@ -179,7 +181,7 @@ class _Reader:
         return not stopping
 
     def _read_patches(self, name: LayoutName, layout: Layout, files: list[str]) -> int:
-        """Check the images of a layout, and return how many patches are what they should be."""
+        """Check the images of a layout, and return how many patches are correct."""
         first = self._piece.chunk.first
         called = [str(first + place) for place in range(len(self._names))] if name == "dped" else self._names
         places = {patch: place for place, patch in enumerate(called)}
@@ -187,16 +189,16 @@ class _Reader:
         for images in layout.read(self._piece.chunk, self._at.folder):
             place = places.pop(images.name, None)
             if place is None or place < last:
-                order = "it stands here twice, or is none of this file's" if place is None else "it is out of order"
+                order = "it is here twice, or does not belong in this file" if place is None else "it is out of order"
                 self._found.faults.append(f"{files[0]}: patch {images.name}: {order}.")
             if place is not None:
                 last = max(last, place)
                 good += self._check_patch(name, files, place, {"phone": images.phone, "dslr": images.dslr})
-        self._found.faults += [f"{files[0]}: patch {patch}: both its images are missing." for patch in places]
+        self._found.faults += [f"{files[0]}: patch {patch}: both images are missing." for patch in places]
         return good
 
     def _check_patch(self, layout: LayoutName, files: list[str], place: int, contents: Mapping[str, bytes]) -> bool:
-        """Check both images of a patch, and say whether they are what they should be."""
+        """Check both images of a patch, and return whether they are correct."""
         states: list[bool | None] = []
         for half, (side, content) in enumerate(contents.items()):
             file = files[place + half * len(self._names)] if layout == "dped" else files[0]
@@ -214,7 +216,7 @@ class _Reader:
         return good
 
     def _check_cut(self, image: _Image, content: bytes) -> bool | None:
-        """Whether an image is the one that was cut: True, or None after having said what is wrong with it."""
+        """Return True if the image is the one that was cut; else report what is wrong, and return None."""
         sha256 = hashlib.sha256(content).hexdigest()
         means = self._look_at(image.where, content, sha256)
         if sha256 != image.cut:
@@ -226,10 +228,14 @@ class _Reader:
         return True
 
     def _check_loose(self, image: _Image, content: bytes) -> bool | None:
-        """Whether a file of layout dped is the image that was cut: byte for byte, False: encoded anew, or None."""
+        """Compare a file of layout dped with the image that was cut.
+
+        Returns True if the bytes are the same, and False if it was encoded again. Else it reports the fault, and
+        returns None.
+        """
         sha256 = hashlib.sha256(content).hexdigest()
         self._found.compare(image.file, sha256, self._piece.sums[image.file])
-        # What is in an archive too was scanned with it.
+        # An image that is also in an archive has been scanned there.
         self._found.faults += scan(image.file, content) if sha256 not in self._whole else []
         means = self._look_at(image.where, content, sha256)
         if sha256 != image.loose:
@@ -239,12 +245,12 @@ class _Reader:
             return None if means is None else True
         seen = self._seen.get((image.place, image.side))
         if not self._at.encoded or (seen is not None and self._differ(means, seen)):
-            self._found.faults.append(f"{image.where} shows something else than what was cut.")
+            self._found.faults.append(f"{image.where} does not show what was cut.")
             return None
         return False
 
     def _look_at(self, where: str, content: bytes, sha256: str) -> Means | None:
-        """Return an image in small if it is whole, else None after having said what is wrong with it."""
+        """Return a small copy of an image if it is whole; else report what is wrong, and return None."""
         if sha256 not in self._whole:
             image, fault = read_patch(content, self._at.size_px)
             if image is None:
@@ -254,7 +260,7 @@ class _Reader:
         return self._whole[sha256]
 
     def _differ(self, one: Means, two: Means) -> bool:
-        """Whether two images differ by more than encoding makes them, in the mean of their parts, in grey levels."""
+        """Return whether two images differ by more grey levels, on average over their parts, than encoding explains."""
         quality = self._at.params.jpeg_quality
         # libjpeg's quantum of a block's mean, 17 at quality 50 (jcparam.c, jpeg_quality_scaling).
         quantum = 17 * (5000 / quality if quality < 50 else 200 - 2 * quality) / 100
@@ -262,7 +268,7 @@ class _Reader:
 
 
 def _look_at_file(folder: Path, name: str, listed: str | None, found: Found) -> None:
-    """Look at a file that holds no patches."""
+    """Check a file that holds no patches."""
     path = folder / name
     try:
         if path.suffix.lower() in SUFFIXES and path.stat().st_size <= MOST_BYTES:
@@ -273,7 +279,7 @@ def _look_at_file(folder: Path, name: str, listed: str | None, found: Found) -> 
         else:
             found.compare(name, file_sha256(path), listed)
             fault = fault_of_unpacking(path) if path.suffix == ".parquet" else ""
-            # Of a table it was said already.
+            # The faults of the tables have been reported already.
             found.faults += [f"{name}: {fault}"] if fault and name not in (PATCHES, PAIRS) else []
             if not fault:
                 found.faults += scan_file(path, name)

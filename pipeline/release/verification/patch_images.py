@@ -1,4 +1,4 @@
-"""Images of patches in a release, decoded as cheaply as proves that they are whole."""
+"""Images of patches in a release, decoded at the lowest cost that proves that they are whole."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from dpedtool.dataset.photos.decoding import decode_image
 from dpedtool.dataset.photos.stored import Image
 
 Means = npt.NDArray[np.int16]
-"""(MEANS_SIDE, MEANS_SIDE, 3), BGR: an image in small."""
+"""(MEANS_SIDE, MEANS_SIDE, 3), BGR: a small copy of an image."""
 
 MEANS_SIDE = 4
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
-"""By the colour type of a PNG (PNG specification, 11.2.1)."""
+"""Number of channels by the colour type of a PNG (PNG specification, 11.2.1)."""
 _NO_FRAMES = frozenset({0xC4, 0xC8, 0xCC})
-"""Markers of a JPEG among those of frames that are none (ITU T.81, table B.1)."""
+"""Markers of a JPEG within the range of frame markers that do not begin a frame (ITU T.81, table B.1)."""
 
 
 def read_patch(content: bytes, side: int) -> tuple[Image | None, str]:
-    """Decode an image of a patch if its header says that it is one.
+    """Decode an image of a patch if its header has the format of one.
 
-    Decoded are all pixels: nothing less takes an image apart to its end. Nothing is decoded that has another size, so
-    that no header can fill the memory.
+    All pixels are decoded, as nothing less reads an image to its end. Images of another size are not decoded, so that
+    no header can fill the memory.
 
     Returns
     -------
     image, fault
-        (side, side, 3) BGR uint8, and an empty text; or None, and a clause that says what is wrong.
+        (side, side, 3) BGR uint8 and an empty text, or None and a clause that says what is wrong.
 
     """
     shape = stored_shape(content)
@@ -40,7 +40,7 @@ def read_patch(content: bytes, side: int) -> tuple[Image | None, str]:
         return None, "is neither a PNG nor a JPEG file"
     if shape != (side, side, 3, 8):
         height, width, channels, bits = shape
-        return None, f"is {width} x {height} px of {channels} x {bits} bit, and not {side} x {side} px of 3 x 8 bit"
+        return None, f"is {width} x {height} px of {channels} x {bits} bit, not {side} x {side} px of 3 x 8 bit"
     try:
         with collected() as messages:
             image = decode_image(content, Path("image"))
@@ -50,7 +50,7 @@ def read_patch(content: bytes, side: int) -> tuple[Image | None, str]:
 
 
 def stored_shape(content: bytes) -> tuple[int, int, int, int] | None:
-    """Return height and width in px, channels, and bits of each, as the header of a PNG or JPEG says; else None."""
+    """Return height and width in px, channels, and bits of each, from the header of a PNG or JPEG; else None."""
     if content.startswith(b"\x89PNG\r\n\x1a\n") and len(content) > 26 and content[25] in _CHANNELS:
         width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
         return height, width, _CHANNELS[content[25]], content[24]
@@ -70,6 +70,6 @@ def _jpeg_shape(content: bytes) -> tuple[int, int, int, int] | None:
 
 
 def means_of(image: Image) -> Means:
-    """Return an image in small: enough to see whether two show the same."""
+    """Return a small copy of an image, enough to see whether two images show the same."""
     small = cv2.resize(image, (MEANS_SIDE, MEANS_SIDE), interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.int16)

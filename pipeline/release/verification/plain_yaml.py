@@ -1,4 +1,4 @@
-"""YAML of strangers: texts, lists and tables of them, and nothing that grows when it is read."""
+"""Reads YAML from unknown authors: only texts, lists and tables of them, and nothing that grows when it is read."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 import yaml
 
 MOST_CHARACTERS = 2**18
-"""Of a document: a citation with a thousand authors has less."""
+"""Most characters of a document; a citation with a thousand authors has fewer."""
 UNUSABLE = (ValueError, ArithmeticError, RecursionError, yaml.YAMLError)
-"""What `load_yaml` raises of documents that are damaged, or made so as to do harm."""
+"""What `load_yaml` raises for documents that are damaged, or made to do harm."""
 
 
 def load_yaml(text: str) -> Any:
-    """Return what a YAML document says: dicts, lists and texts, into which numbers and tags are not turned.
+    """Return what a YAML document says as dicts, lists and texts. Numbers stay texts, and tags have no effect.
 
     Raises
     ------
     ValueError
         It is longer than `MOST_CHARACTERS`.
     yaml.YAMLError, ArithmeticError, RecursionError
-        It is no YAML, has aliases, a few of which can stand for any amount of data, or is nested too deeply.
+        It is not YAML, is nested too deeply, or has aliases. A few aliases can expand to any amount of data.
 
     """
     if len(text) > MOST_CHARACTERS:
@@ -31,6 +31,6 @@ def load_yaml(text: str) -> Any:
 class _Loader(yaml.BaseLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.composer.ComposerError(None, None, "it has an alias, which a release has none of")
+            raise yaml.composer.ComposerError(None, None, "it has an alias, but a release has no aliases")
         node: yaml.Node | None = super().compose_node(parent, index)
         return node

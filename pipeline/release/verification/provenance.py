@@ -1,4 +1,4 @@
-"""The two tables of a release, against each other, against what the release says, and for scenes on two sides."""
+"""Checks of the two tables of a release: they must agree with each other and with `release.json`, and not leak."""
 
 from __future__ import annotations
 
@@ -36,29 +36,29 @@ _OF_PATCHES = (
     *("phone_sha256", "dslr_sha256", "phone_image_sha256", "dslr_image_sha256"),
 )
 _SHARED = ("phone", "split", "scene_id", "phone_photo", "dslr_photo", "phone_sha256", "dslr_sha256")
-"""What a patch has in common with its pair."""
+"""Columns in which a patch must agree with its pair."""
 _MOST_ROWS_A_GROUP = 100_000
-"""As many as `patches_a_file` may be."""
+"""The largest allowed `patches_a_file`."""
 _MOST_UNPACKED = 2**31
-"""Bytes of a table: more than a million patches."""
+"""Most bytes of a table, enough for more than a million patches."""
 _MOST_MINUTES = 1e8
 NO_VIEWS = (
-    "Whether the same view is on two sides could not be looked at: the release has no thumbnails of its photos "
+    "Views could not be compared across the sides of the split: the release has no thumbnails of its photos "
     "(release.thumbnails)."
 )
-"""What is said of a release in which `has_views` finds none."""
+"""What is said about a release in which `has_views` finds none."""
 _EARLIEST = datetime(2000, 1, 1)
-"""Where the minutes count from: any day does, since they are only compared."""
+"""The day from which minutes are counted. Any day will do, since they are only compared."""
 
 
 @dataclass(frozen=True)
 class Tables:
-    """What is to be known of the tables."""
+    """The contents of the tables."""
 
     patches: pd.DataFrame
-    """Every patch, without what was measured on it."""
+    """All patches, without their measurements."""
     pairs: pd.DataFrame
-    """Every pair."""
+    """All pairs."""
     chunks: Sequence[Chunk]
 
 
@@ -71,10 +71,10 @@ class _Pair:
 
 
 def read_tables(folder: Path) -> tuple[Tables | None, list[str]]:
-    """Return the tables; None and why where one of them is not as this version writes it.
+    """Return the tables, or None and the reasons if one of them is not as this version writes it.
 
-    Numbers that cannot be are faults; where rows are not in the pieces that the files of the layouts hold, that is a
-    fault, and there are no pieces.
+    Impossible numbers are faults. If the rows are not grouped like the files of the layouts, that is a fault too, and
+    no chunks are returned.
     """
     faults = [*_faults_of_form(folder, PATCHES, PATCHES_SCHEMA), *_faults_of_form(folder, PAIRS, PAIRS_SCHEMA)]
     if faults:
@@ -103,7 +103,7 @@ def check_tables(tables: Tables, statement: Statement | None) -> tuple[list[str]
     Returns
     -------
     faults, said
-        What is amiss, and what was found right, a line each.
+        What is wrong, and what was found to be right, one line each.
 
     """
     patches, pairs = tables.patches, tables.pairs
@@ -116,7 +116,8 @@ def check_tables(tables: Tables, statement: Statement | None) -> tuple[list[str]
     if statement:
         faults += _faults_of_counts(tables, statement)
         if has_views(pairs) != statement.params.thumbnails:
-            faults.append(f"{PAIRS}: whether there are thumbnails differs from what {RELEASE} says.")
+            has, says = ("has", "says that it has none") if has_views(pairs) else ("has no", "says that it has")
+            faults.append(f"{PAIRS}: it {has} thumbnails, but {RELEASE} {says}.")
     if faults:
         return faults, []
     return [], [
@@ -126,15 +127,15 @@ def check_tables(tables: Tables, statement: Statement | None) -> tuple[list[str]
 
 
 def check_sides(tables: Tables) -> tuple[list[str], list[str]]:
-    """Check that nothing is on two sides of the split; views are compared where the table of pairs has thumbnails.
+    """Check that nothing is on two sides of the split. Views are compared if the table of pairs has thumbnails.
 
-    They are with the limits that the split was made with. Where these are laxer than the defaults of `SplitParams`, it
-    is said what those would find: a release cannot hide by its own word that views are alike.
+    The limits are those of the split. If they are laxer than the defaults of `SplitParams`, the result also says what
+    the defaults would find: a release cannot hide similar views by stating lax limits.
 
     Returns
     -------
     faults, said
-        What leaks, and what does not, a line each.
+        What leaks, and what does not, one line each.
 
     """
     pairs = tables.pairs
@@ -159,18 +160,18 @@ def check_sides(tables: Tables) -> tuple[list[str], list[str]]:
 
 
 def _faults_of_form(folder: Path, name: str, schema: pa.Schema) -> list[str]:
-    """Compare a file with the schema of a table; nothing but the end of the file is read."""
+    """Compare a file with the schema of a table. Only the end of the file is read."""
     try:
         with pq.ParquetFile(folder / name) as file:
             found, metadata = file.schema_arrow, file.metadata
     except FileNotFoundError:
         return [f"{name}: it is missing."]
     except (pa.ArrowException, OSError, ValueError) as error:
-        return [f"{name}: it is no readable parquet file: {one_line(error)}."]
+        return [f"{name}: it is not a readable parquet file: {one_line(error)}."]
     faults = [f"it has no column {column.name}." for column in schema if column.name not in found.names]
-    faults += [f"its column {column} is none of a release." for column in found.names if column not in schema.names]
+    faults += [f"its column {column} is not part of a release." for column in found.names if column not in schema.names]
     faults += [
-        f"its column {column.name} is {kind}, and should be {column.type}{'' if column.nullable else ', never empty'}."
+        f"its column {column.name} is {kind}, but should be {column.type}{'' if column.nullable else ', never empty'}."
         for column in schema
         if column.name in found.names
         and ((kind := (other := found.field(column.name)).type) != column.type or other.nullable != column.nullable)
@@ -181,7 +182,7 @@ def _faults_of_form(folder: Path, name: str, schema: pa.Schema) -> list[str]:
 def _faults_of_extent(metadata: pq.FileMetaData) -> list[str]:
     groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
     if not metadata.num_rows or not all(group.num_rows for group in groups):
-        return ["it has no rows, or a row group without any."]
+        return ["it has no rows, or an empty row group."]
     largest = max(group.num_rows for group in groups)
     if largest > _MOST_ROWS_A_GROUP or sum(group.total_byte_size for group in groups) > _MOST_UNPACKED:
         return [f"it unpacks to far more than a release has ({metadata.num_rows} rows): it was not read."]
@@ -199,33 +200,33 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _unusable(patches: pd.DataFrame) -> Iterator[str]:
-    """Say what would lead out of the folder, as file names are made of it, or be no side."""
+    """Report phones that would lead out of the folder, as file names are made from them, and unknown splits."""
     for phone in patches["phone"].unique():
         if not re.fullmatch(CAMERA_NAME, phone):
             yield f"its phone {phone!r:.80} cannot be the name of a folder."
     for split in sorted(set(patches["split"].unique()) - set(SPLITS)):
-        yield f"its split {split!r:.80} is none of {', '.join(SPLITS)}."
+        yield f"its split {split!r:.80} is not one of {', '.join(SPLITS)}."
 
 
 def _twice(names: pd.Series[str], table: str) -> list[str]:
-    return [f"{table}: {name} is there more than once." for name in sorted(names[names.duplicated()].unique())]
+    return [f"{table}: {name} appears more than once." for name in sorted(names[names.duplicated()].unique())]
 
 
 def _faults_of_order(chunks: Sequence[Chunk], statement: Statement | None) -> Iterator[str]:
-    """Check that the files of each phone and split follow each other, each but the last full."""
+    """Check that the files of each phone and split are consecutive, and that all but the last are full."""
     most = statement.params.patches_a_file if statement else _MOST_ROWS_A_GROUP
     seen: set[tuple[str, str]] = set()
     for key, group in groupby(chunks, key=lambda chunk: (chunk.phone, chunk.split)):
         pieces = list(group)
         if key in seen:
-            yield f"{PATCHES}: the rows of {key[0]}, {key[1]} do not stand together."
+            yield f"{PATCHES}: the rows of {key[0]}, {key[1]} are not in one block."
         seen.add(key)
         first = 0
         for index, piece in enumerate(pieces):
             if (piece.index, piece.first) != (index, first):
                 yield (
                     f"{PATCHES}: row group {piece.row_group}, {key[0]}, {key[1]}, is file {piece.index} from number "
-                    f"{piece.first}, and should be file {index} from number {first}."
+                    f"{piece.first}, but should be file {index} from number {first}."
                 )
             first = piece.first + piece.count
         full = [piece.count for piece in pieces[:-1]]
@@ -234,24 +235,24 @@ def _faults_of_order(chunks: Sequence[Chunk], statement: Statement | None) -> It
 
 
 def _faults_of_pairs(patches: pd.DataFrame, pairs: pd.DataFrame) -> Iterator[str]:
-    """Check that each patch is of a pair of the table, and has what it has from it."""
+    """Check that each patch belongs to a pair of the table, and agrees with it."""
     known = {row["pair_id"]: row for row in _records(pairs[["pair_id", "accepted", *_SHARED]])}
     combined = patches.groupby(["pair_id", *_SHARED], sort=True).size().rename("count").reset_index()
     for row in _records(combined):
         pair_id, count = row["pair_id"], row["count"]
         if pair_id not in known:
-            yield f"{PATCHES}: {count} patches are of the pair {pair_id}, which is not in {PAIRS}."
+            yield f"{PATCHES}: {_patches(count)} of the pair {pair_id}, which is not in {PAIRS}."
             continue
         for name in _SHARED:
             if row[name] != (other := known[pair_id][name]):
                 yield (
-                    f"{PATCHES}: {count} patches of the pair {pair_id} have {name} {row[name]!r:.80}, and {PAIRS} "
-                    f"{other!r:.80}."
+                    f"{PATCHES}: {_patches(count)} of the pair {pair_id} with {name} {row[name]!r:.80}, but {PAIRS} "
+                    f"has {other!r:.80}."
                 )
     counts = patches["pair_id"].value_counts()
     for pair_id, pair in known.items():
         if (found := int(counts.get(pair_id, 0))) != (accepted := pair["accepted"]):
-            yield f"{PAIRS}: pair {pair_id}: it has {found} patches in {PATCHES}, and {accepted} were cut from it."
+            yield f"{PAIRS}: pair {pair_id}: {PATCHES} has {found} of the {accepted} patches that were cut from it."
 
 
 def _faults_of_counts(tables: Tables, statement: Statement) -> Iterator[str]:
@@ -261,17 +262,22 @@ def _faults_of_counts(tables: Tables, statement: Statement) -> Iterator[str]:
         for split in SPLITS:
             told, there = statement.counts.get(phone, {}).get(split, 0), found.get((phone, split), 0)
             if told != there:
-                yield f"{RELEASE}: it counts {told} patches of {phone}, {split}, and {PATCHES} has {there}."
+                yield f"{RELEASE}: its count of patches of {phone}, {split} is {told}, but {PATCHES} has {there}."
     if statement.pairs != len(tables.pairs):
-        yield f"{RELEASE}: it counts {statement.pairs} pairs, and {PAIRS} has {len(tables.pairs)}."
+        yield f"{RELEASE}: its count of pairs is {statement.pairs}, but {PAIRS} has {len(tables.pairs)}."
     sizes = sorted(set(patches["size"].unique()) - {statement.size_px})
     if sizes:
-        yield f"{PATCHES}: it has patches of {', '.join(map(str, sizes[:5]))} px, and {RELEASE} {statement.size_px}."
+        found_px = ", ".join(map(str, sizes[:5]))
+        yield f"{PATCHES}: it has patches of {found_px} px, but {RELEASE} says {statement.size_px} px."
     splits = dict(zip(tables.pairs["pair_id"], tables.pairs["split"], strict=True))
     for photo in statement.photos:
         if (side := splits.get(photo["pair_id"], "")) != "test":
             side = f"is in {side}" if side else f"is not in {PAIRS}"
             yield f"{photo['file']}: it is a full-size test photo, but its pair {photo['pair_id']} {side}."
+
+
+def _patches(count: int) -> str:
+    return "there is 1 patch" if count == 1 else f"there are {count} patches"
 
 
 def _check_images(patches: pd.DataFrame) -> tuple[list[str], str]:
@@ -286,11 +292,11 @@ def _check_images(patches: pd.DataFrame) -> tuple[list[str], str]:
         + ", ".join(f"{row.patch} in {row.split}" for row in rows.sort_values(["split", "patch"]).itertuples())
         for _, rows in twice.groupby("sha256", sort=True)
     ]
-    return leaks, f"No image of a patch, by SHA-256, is on two sides: {len(sides)} looked at."
+    return leaks, f"No image of a patch, by SHA-256, is on two sides: {len(sides)} checked."
 
 
 def has_views(pairs: pd.DataFrame) -> bool:
-    """Whether the table of pairs has thumbnails, which views are compared by."""
+    """Return whether the table of pairs has thumbnails. Views are compared by them."""
     return not pairs["thumbnail"].isna().all()
 
 
@@ -301,14 +307,14 @@ def _faults_of_thumbnails(pairs: pd.DataFrame) -> dict[str, str]:
         if thumbnail is None:
             faults[pair_id] = "it has no thumbnail, but others have."
         elif not _is_thumbnail(thumbnail):
-            faults[pair_id] = f"its thumbnail is no grey JPEG of at most {LONGER_SIDE_PX} px."
+            faults[pair_id] = f"its thumbnail is not a grey JPEG of at most {LONGER_SIDE_PX} px."
         elif not pd.isna(minute) and not 0 <= minute <= _MOST_MINUTES:
-            faults[pair_id] = f"its minute {minute} is no time after the earliest photo."
+            faults[pair_id] = f"its minute {minute} is not a time after the earliest photo."
     return faults
 
 
 def _is_thumbnail(content: bytes) -> bool:
-    # A header may claim more than the memory holds, so that it is read first.
+    # The header is read first, as it may claim an image that is larger than the memory.
     height, width, channels, _ = stored_shape(content) or (0, 0, 0, 0)
     small = min(height, width) > 0 and max(height, width) <= LONGER_SIDE_PX and channels == 1
     return small and cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) is not None
@@ -329,8 +335,8 @@ def _check_views(pairs: pd.DataFrame, left_out: Container[str]) -> tuple[list[st
     others = check_views(kept, views, stricter)[0]
     first = f", the first: {others[0]}" if others else "."
     return leaks, (
-        f"{said} These limits are laxer than the usual {usual.keypoints} and {usual.minutes:g}, by which {len(others)} "
-        f"more would be on two sides{first}"
+        f"{said} These limits are laxer than the usual {usual.keypoints} and {usual.minutes:g}. By the usual ones "
+        f"{len(others)} more would be on two sides{first}"
     )
 
 
@@ -340,7 +346,7 @@ def _usual_limits() -> Limits:
 
 
 def _limits(pairs: pd.DataFrame) -> Limits:
-    """The limits of the split, the strictest of them where they differ; the defaults where they cannot be."""
+    """Return the limits of the split, the strictest ones if they differ, or the defaults if they are impossible."""
     if _faults_of_limits(pairs):
         return _usual_limits()
     return Limits(float(pairs["near_minutes"].max()), int(pairs["near_keypoints"].min()))
@@ -353,7 +359,7 @@ def _faults_of_limits(pairs: pd.DataFrame) -> list[str]:
             try:
                 SplitParams(**{name: value.item()})
             except DpedtoolError as error:
-                faults.append(f"{PAIRS}: its {name} are none of a split: {error}")
+                faults.append(f"{PAIRS}: its {name} cannot be those of a split: {error}")
     return faults
 
 

@@ -1,4 +1,4 @@
-"""What a release says of itself, in `release.json` and in its documents, and whether these agree."""
+"""What a release says about itself in `release.json` and in its documents, and whether these agree."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from dpedtool.pipeline.release.verification.listing import Listing, is_inside, o
 from dpedtool.pipeline.release.verification.plain_yaml import MOST_CHARACTERS, UNUSABLE, load_yaml
 
 _MOST_BYTES = 32 * 2**20
-"""Of a document: what is larger is none, and is not read."""
+"""Most bytes of a document; larger files are not read."""
 _IDENTIFIER = re.compile(r"SPDX-License-Identifier:[ \t]*(\S+)")
 _MOST_COUNTED = 10**12
-"""Python itself fails on numbers of thousands of digits."""
+"""Largest count that is accepted; Python itself fails on numbers of thousands of digits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +45,11 @@ class Statement:
     size_px: int
     encoded: int
     photos: Sequence[Mapping[str, Any]]
-    """The full-size photos: `file` and `pair_id` among others."""
+    """The full-size photos, each with `file`, `pair_id` and more."""
 
 
 def read_statement(folder: Path, listing: Listing) -> tuple[Statement | None, list[str]]:
-    """Return what `release.json` says, None where that cannot be told, and what is wrong with it."""
+    """Return what `release.json` says, or None if it is unusable, and what is wrong with it."""
     data, faults = _read_object(folder, RELEASE, listing)
     if data is None:
         return None, faults
@@ -62,19 +62,19 @@ def read_statement(folder: Path, listing: Listing) -> tuple[Statement | None, li
 
 
 def check_documents(folder: Path, listing: Listing, statement: Statement | None) -> tuple[list[str], list[str]]:
-    """Check the documents beside `release.json`: that they are there, readable, and agree with it.
+    """Check that the documents next to `release.json` exist, can be read, and agree with it.
 
     Returns
     -------
     faults, said
-        What is amiss, and what was found right, a line each.
+        What is wrong, and what was found to be right, one line each.
 
     """
     wanted = [CARD, LICENCE, CITATION, CROISSANT, STATISTICS, PATCHES, PAIRS]
     wanted += [f"{EXAMPLES}/{phone}.png" for phone in (statement.counts if statement else ())]
     faults = [f"{name}: it is missing." for name in wanted if not listing.holds(name)]
     if listing.there.get(LICENCE, 1) == 0:
-        faults.append(f"{LICENCE}: it is empty: a release says under which licence it may be used.")
+        faults.append(f"{LICENCE}: it is empty, but a release must say under which licence it may be used.")
     figures, damaged = _read_object(folder, STATISTICS, listing) if listing.holds(STATISTICS) else (None, [])
     front, unread = _documents(folder, listing)
     faults += damaged + unread
@@ -92,7 +92,7 @@ def check_documents(folder: Path, listing: Listing, statement: Statement | None)
 def _faults_of(data: Mapping[str, Any]) -> list[str]:
     if data.get("format") != FORMAT:
         return [
-            f"its format is {_shown(data.get('format'))}, and this version reads 1: use the dpedtool that wrote it."
+            f"its format is {_shown(data.get('format'))}, but this version reads 1: use the dpedtool that wrote it."
         ]
     faults = [f"{name!r} {fault}" for name, check in _FIELDS.items() if (fault := check(data.get(name)))]
     return faults + ([f"'release' {fault}" for fault in _faults_of_params(data.get("release"))])
@@ -100,27 +100,27 @@ def _faults_of(data: Mapping[str, Any]) -> list[str]:
 
 def _faults_of_params(given: Any) -> Iterator[str]:
     if not isinstance(given, dict):
-        yield "is missing: it holds the section release of the parameters."
+        yield "is missing: it must hold the section release of the parameters."
         return
     known = {declared.name for declared in fields(ReleaseParams)}
     if unknown := sorted(given.keys() - known):
-        yield f"has keys that are none of a release: {', '.join(unknown):.200}."
+        yield f"has unknown keys: {', '.join(unknown):.200}."
         return
     try:
         params = ReleaseParams(**given)
         check_licence(params.licence or "")
     except DpedtoolError as error:
-        yield f"cannot be: {error}"
+        yield f"is not valid: {error}"
         return
     if not params.name:
-        yield "has no name: a release needs one."
+        yield "has no name, but a release needs one."
 
 
 def _counts(value: Any) -> str:
     named = isinstance(value, dict) and value and all(re.fullmatch(CAMERA_NAME, phone) for phone in value)
     if named and all(isinstance(of, dict) and set(of) == set(SPLITS) for of in value.values()):
         return next((fault for of in value.values() for number in of.values() if (fault := _number(number))), "")
-    return f"is no table of patches by phone and split ({', '.join(SPLITS)})."
+    return f"is not a table of patches by phone and split ({', '.join(SPLITS)})."
 
 
 def _number(value: Any, least: int = 0) -> str:
@@ -129,17 +129,17 @@ def _number(value: Any, least: int = 0) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Return what begins the JSON of a value."""
+    """Return the beginning of a value as JSON."""
     return json.dumps(value)[:120] if isinstance(value, str | int | float | None) else type(value).__name__
 
 
 def _photos(value: Any) -> str:
     if not isinstance(value, list):
-        return "is no list of photos."
+        return "is not a list of photos."
     for photo in value:
         texts = isinstance(photo, dict) and all(isinstance(photo.get(key), str) for key in ("file", "pair_id"))
         if not texts or not is_inside(photo["file"]):
-            return f"has an entry that names no file of the release and its pair: {_shown(photo)}."
+            return f"has an entry that does not name a file of the release and its pair: {_shown(photo)}."
     return ""
 
 
@@ -154,7 +154,7 @@ _FIELDS: Mapping[str, Callable[[Any], str]] = {
 
 
 def _read_object(folder: Path, name: str, listing: Listing) -> tuple[dict[str, Any] | None, list[str]]:
-    """Return a JSON object, or None and what is wrong with the file."""
+    """Return a JSON object; or None, and what is wrong with the file."""
     if not listing.holds(name):
         return None, [f"{name}: it is missing."]
     return _read(folder, name, listing, json.loads)
@@ -164,18 +164,18 @@ def _read(
     folder: Path, name: str, listing: Listing, parse: Callable[[str], Any]
 ) -> tuple[dict[str, Any] | None, list[str]]:
     if listing.there[name] > _MOST_BYTES:
-        return None, [f"{name}: it has {listing.there[name]} bytes, which no document has."]
+        return None, [f"{name}: it has {listing.there[name]} bytes, too many for a document."]
     try:
         data = parse((folder / name).read_text(encoding="utf-8"))
     except OSError as error:
         return None, [f"{name}: it cannot be read: {error.strerror}."]
     except UNUSABLE as error:
         return None, [f"{name}: it is damaged: {one_line(error)}."]
-    return (data, []) if isinstance(data, dict) else (None, [f"{name}: it holds no names and values."])
+    return (data, []) if isinstance(data, dict) else (None, [f"{name}: it is not a table of names and values."])
 
 
 def _documents(folder: Path, listing: Listing) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Return what can be read of the documents that name the licence."""
+    """Return the documents that name the licence, as far as they can be read, and their faults."""
     found: dict[str, dict[str, Any]] = {}
     faults: list[str] = []
     for name, parse in ((CARD, _front_matter), (CITATION, load_yaml), (CROISSANT, json.loads)):
@@ -189,19 +189,19 @@ def _documents(folder: Path, listing: Listing) -> tuple[dict[str, dict[str, Any]
 def _front_matter(text: str) -> Any:
     head = re.match(r"---\n(.*?)\n---\n", text[:MOST_CHARACTERS], re.DOTALL)
     if not head:
-        raise ValueError("it does not begin with the front matter between two lines of ---, which hubs read")
+        raise ValueError("it does not begin with the front matter that hubs read, between two lines of ---")
     return load_yaml(head[1])
 
 
 def _licence_of_card(card: Mapping[str, Any], licence: str) -> list[str]:
-    """Hubs have names of their own for licences, and `other` for those that they do not know."""
+    """Compare with the names that hubs use: they have their own, and `other` for licences that they do not know."""
     told = front_matter(licence)
     named = {key: card.get(key) for key in told}
     return [] if named == told else _another(CARD, card.get("license_name", card.get("license")), licence)
 
 
 def _licence_of_citation(citation: Mapping[str, Any], licence: str) -> list[str]:
-    """The format knows a list of SPDX alone; other licences have an address there, and one's own nothing."""
+    """Compare with the identifier, or with the address of the text. A licence of one's own may be left out."""
     named = citation.get("license", citation.get("license-url"))
     if is_own(licence) and named is None:
         return []
@@ -210,7 +210,7 @@ def _licence_of_citation(citation: Mapping[str, Any], licence: str) -> list[str]
 
 
 def _licence_of_croissant(croissant: Mapping[str, Any], licence: str) -> list[str]:
-    """Croissant takes a name, or the address of the text."""
+    """Compare with the identifier, or with the address of the text: Croissant accepts both."""
     named = croissant.get("license")
     known = {licence, f"https://spdx.org/licenses/{licence}", f"https://spdx.org/licenses/{licence}.html"}
     known |= {LICENCE} if is_own(licence) else {text_address(licence)}
@@ -219,9 +219,9 @@ def _licence_of_croissant(croissant: Mapping[str, Any], licence: str) -> list[st
 
 def _another(name: str, named: Any, licence: str) -> list[str]:
     if named is None:
-        return [f"{name}: it names no licence, and {RELEASE} {licence}."]
+        return [f"{name}: it names no licence, but {RELEASE} names {licence}."]
     shown = ", ".join(_texts(named))[:100]
-    return [f"{name}: it names the licence {shown!r}, and {RELEASE} {licence}."]
+    return [f"{name}: it names the licence {shown!r}, but {RELEASE} names {licence}."]
 
 
 _LICENCES: Mapping[str, Callable[[Mapping[str, Any], str], list[str]]] = {
@@ -232,7 +232,7 @@ _LICENCES: Mapping[str, Callable[[Mapping[str, Any], str], list[str]]] = {
 
 
 def _check_licence_text(folder: Path, listing: Listing, licence: str) -> list[str]:
-    """Whether the identifiers in the licence's text are the licence; a text of one's own may have none."""
+    """Compare the identifiers in the licence's text with the licence. A text of one's own may have no identifier."""
     if not listing.holds(LICENCE):
         return []
     named, faults = _read(folder, LICENCE, listing, lambda text: {"found": _IDENTIFIER.findall(text)})
@@ -254,44 +254,44 @@ def _check_figures(figures: Mapping[str, Any], statement: Statement) -> list[str
     wanted: dict[tuple[str, ...], int] = {(*keys, "patches"): count for keys, count in counts.items()}
     wanted |= {("phones", phone, "released"): sum(of.values()) for phone, of in statement.counts.items()}
     faults = [
-        f"{STATISTICS}: its {'.'.join(keys)} is {_shown(told)}, and {RELEASE} counts {count}."
+        f"{STATISTICS}: its {'.'.join(keys)} is {_shown(told)}, but {RELEASE} says {count}."
         for keys, count in wanted.items()
         if (told := _at(figures, keys)) != count
     ]
     pairs = [_at(figures, ("splits", split, "pairs")) for split in SPLITS]
     if not all(type(each) is int for each in pairs) or sum(pairs) != statement.pairs:
-        faults.append(f"{STATISTICS}: the pairs of its splits are not the {statement.pairs} that {RELEASE} counts.")
+        faults.append(f"{STATISTICS}: the pairs of its splits do not add up to the {statement.pairs} of {RELEASE}.")
     return faults
 
 
 def _at(data: Any, keys: Sequence[str]) -> Any:
-    """Return what stands below names in names; None where nothing does."""
+    """Return the value below nested keys; None if there is none."""
     for key in keys:
         data = data.get(key) if isinstance(data, dict) else None
     return data
 
 
 def _check_listed_sums(croissant: Mapping[str, Any] | None, listing: Listing) -> list[str]:
-    """Whether the files that Croissant's description names are there, with the sums that it gives."""
+    """Check that the files in Croissant's description exist, with the sums that it gives."""
     faults = []
     for each in _as_list((croissant or {}).get("distribution")):
         if not _is_object(each) or "sha256" not in each:
             continue
         name = _text(each.get("contentUrl"))
         if not listing.holds(name):
-            faults.append(f"{CROISSANT}: it names the file {name!r:.200}, which is not there.")
+            faults.append(f"{CROISSANT}: it names the file {name!r:.200}, which is missing.")
         elif listing.sums.get(name, each["sha256"]) != each["sha256"]:
-            faults.append(f"{CROISSANT}: it gives another SHA-256 of {name} than the list of sums.")
+            faults.append(f"{CROISSANT}: its SHA-256 of {name} differs from the list of sums.")
     return faults
 
 
 def _check_told(card: Mapping[str, Any] | None, statement: Statement) -> list[str]:
-    """Compare the numbers of examples that the card gives hubs with those of `release.json`."""
+    """Compare the numbers of examples that the card states for hubs with those of `release.json`."""
     faults = []
     for config in filter(_is_object, _as_list((card or {}).get("dataset_info"))):
         phone = config.get("config_name")
         if not isinstance(phone, str):
-            faults.append(f"{CARD}: dataset_info has an entry whose config_name is no text.")
+            faults.append(f"{CARD}: dataset_info has an entry whose config_name is not a text.")
             continue
         counts = [statement.counts[phone]] if phone in statement.counts else list(statement.counts.values())
         for split in filter(_is_object, _as_list(config.get("splits"))):
@@ -299,7 +299,7 @@ def _check_told(card: Mapping[str, Any] | None, statement: Statement) -> list[st
             known = sum(of.get(name, 0) for of in counts)
             if told not in (None, str(known)):
                 faults.append(
-                    f"{CARD}: dataset_info gives {_text(told):.40} examples of {name:.40}, and {RELEASE} {known}."
+                    f"{CARD}: dataset_info gives {_text(told):.40} examples of {name:.40}, but {RELEASE} gives {known}."
                 )
     return faults
 
@@ -313,8 +313,8 @@ def _texts(value: Any) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    """Return a text as it is, and what is none as one that nothing is called."""
-    return value if isinstance(value, str) else "something that is no text"
+    """Return a text as it is, and for anything else a text that is not a name of anything."""
+    return value if isinstance(value, str) else "something that is not a text"
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Bytes in tar shards and parquet files that no reader reads, so that anything could hide there."""
+"""Bytes in tar shards and parquet files that no reader reads. Anything could hide there."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _BLOCK = 2**20
 
 
 def unclaimed_bytes(path: Path) -> list[str]:
-    """Return what a tar shard or parquet file, by its suffix, holds beside what its directory names, a clause each.
+    """Return what a tar shard or parquet file (by its suffix) holds outside of its directory, one clause each.
 
-    In tar files these are the fields of headers behind their ends, what fills blocks up, and what follows the last
-    member; all of it must be zeros. In parquet files, bytes between the magic, the column chunks and the footer; an
-    index of pages, which no release has, is one. Of other files it is nothing.
+    In tar files these are the unused ends of header fields, the padding of blocks, and the bytes after the last member;
+    all must be zeros. In parquet files they are bytes between the magic, the column chunks and the footer. A page index
+    counts as such, as no release has one. For other files the list is empty.
 
     Raises
     ------
     tarfile.TarError, pa.ArrowException, OSError, ValueError
-        It is damaged, or cannot be read.
+        The file is damaged, or cannot be read.
 
     """
     finders: dict[str, Callable[[Path], Iterator[str]]] = {".tar": _in_tar, ".parquet": _in_parquet}
@@ -37,14 +37,14 @@ def _in_tar(path: Path) -> Iterator[str]:
             file.seek(end)
             header = file.read(max(0, member.offset_data - end))
             if header != member.tobuf(tarfile.USTAR_FORMAT, "utf-8", "surrogateescape"):
-                yield f"the header of its member {member.name!r:.120} holds more than such headers do."
+                yield f"the header of its member {member.name!r:.120} holds more than such headers should."
             end = member.offset_data + member.size + -member.size % tarfile.BLOCKSIZE
             file.seek(member.offset_data + member.size)
             if file.read(-member.size % tarfile.BLOCKSIZE).strip(b"\0"):
-                yield f"what fills up its member {member.name!r:.120} is not zeros."
+                yield f"the padding of its member {member.name!r:.120} is not all zeros."
         file.seek(end)
         if any(block.strip(b"\0") for block in iter(lambda: file.read(_BLOCK), b"")):
-            yield f"what follows its last member, from byte {end}, is not zeros."
+            yield f"the bytes after its last member, from byte {end} on, are not all zeros."
 
 
 def _in_parquet(path: Path) -> Iterator[str]:
@@ -53,7 +53,7 @@ def _in_parquet(path: Path) -> Iterator[str]:
         size = path.stat().st_size
         footer = size - metadata.serialized_size - len(_MAGIC) - 4
         if not _has_magic(file, size):
-            yield "it does not begin and end as parquet files do."
+            yield "it does not begin and end like a parquet file."
         end = len(_MAGIC)
         for start, length in [*sorted(_column_chunks(metadata)), (footer, 0)]:
             if start != end:
@@ -69,7 +69,7 @@ def _has_magic(file: IO[bytes], size: int) -> bool:
 
 
 def _column_chunks(metadata: pq.FileMetaData) -> Iterator[tuple[int, int]]:
-    """Yield where each column of each row group begins, and its bytes."""
+    """Yield the start and the length in bytes of each column of each row group."""
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
         for column in map(group.column, range(group.num_columns)):
             first = column.dictionary_page_offset if column.has_dictionary_page else None

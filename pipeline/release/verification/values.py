@@ -1,4 +1,4 @@
-"""Numbers in the tables of a release that nothing measured can be."""
+"""Impossible numbers in the tables of a release."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 _MOST_PX = 1e6
-"""No photo is as wide."""
+"""Larger than the side of any photo."""
 _RANGES = {
     "px": (-_MOST_PX, _MOST_PX),
     "phone px": (-_MOST_PX, _MOST_PX),
@@ -22,7 +22,7 @@ _RANGES = {
     "0..1": (0.0, 1.0),
     "grey levels": (0.0, 255.0),
 }
-"""By unit."""
+"""Lowest and highest value by unit."""
 _NEVER_BELOW_0 = frozenset(
     {
         *("size", "residual_px", "residual_error_px", "phone_sharpness", "dslr_sharpness", "dslr_width", "dslr_height"),
@@ -33,15 +33,15 @@ _ROUNDING = 1e-6
 
 
 def faults_of_values(path: Path, schema: pa.Schema) -> list[str]:
-    """Return which columns of a table hold numbers that cannot be, a sentence each; read a row group at a time.
+    """Return which columns of a table hold impossible numbers, one sentence each. Row groups are read one at a time.
 
-    Floats must be finite, and numbers be in the range of their unit, as `schema` has it in the fields' metadata. Empty
-    values are let pass.
+    Floats must be finite, and numbers must be in the range of their unit, which `schema` has in the fields' metadata.
+    Empty values are accepted.
 
     Raises
     ------
     pa.ArrowException, OSError
-        It is damaged, or cannot be read.
+        The file is damaged, or cannot be read.
 
     """
     columns = [field for field in schema if _is_number(_innermost(field.type))]
@@ -60,9 +60,9 @@ def _faults_of(field: pa.Field, column: pa.ChunkedArray) -> Iterator[str]:
     low, high = _RANGES.get(field.metadata[b"unit"].decode(), (-math.inf, math.inf))
     low = max(low, 0.0) if field.name in _NEVER_BELOW_0 else low
     if len(infinite := numbers[~np.isfinite(numbers)]):
-        yield f"its column {field.name} has {infinite[0]}, which is no number."
+        yield f"its column {field.name} has a value that is not a finite number: {infinite[0]}."
     elif len(others := numbers[(numbers < low - _ROUNDING) | (numbers > high + _ROUNDING)]):
-        yield f"its column {field.name} has {others[0]:g}, and can have {low:g} to {high:g} only."
+        yield f"its column {field.name} has {others[0]:g}, which is not between {low:g} and {high:g}."
 
 
 def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:

@@ -1,7 +1,7 @@
-"""Whether a release is what it says: every file, every patch, every scene, by whoever has downloaded it.
+"""Checks every file, patch and scene of a release that somebody has downloaded.
 
-Nothing that a release holds is trusted: links are not followed, names lead nowhere, nothing is unpickled or unpacked
-onto the disk, and headers are read before what they describe. Nothing is written. Every defect is named.
+Nothing in a release is trusted: links are not followed, names cannot lead out of the folder, nothing is unpickled or
+unpacked to the disk, and headers are checked before the data behind them. Nothing is written. Every defect is named.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ from dpedtool.pipeline.runner import Lost, run, warm_up
 FILES_A_BATCH = 500
 _TOPMOST = frozenset({CARD, LICENCE, CITATION, CROISSANT, STATISTICS, RELEASE, PATCHES, PAIRS})
 _FOLDERS = tuple(f"{name}/" for name in (*ORDER, EXAMPLES))
-"""What a release holds at most, the list of sums left out."""
+"""The folders that a release may have."""
 Checked = tuple[Sequence[str], Sequence[str]]
-"""What is amiss, and what was found right, a line each."""
+"""What is wrong, and what was found to be right, one line each."""
 
 
 def verify(folder: Path, *, workers: int = 1, scheduler: str | None = None) -> Verdict:
-    """Check a release, or a folder of others in the layout of DPED.
+    """Check a release, or another folder in the layout of DPED.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def verify(folder: Path, *, workers: int = 1, scheduler: str | None = None) -> V
     Raises
     ------
     DpedtoolError
-        It is neither.
+        The folder is neither.
 
     """
     tables = [folder / PATCHES, folder / PAIRS]
@@ -74,7 +74,7 @@ def verify(folder: Path, *, workers: int = 1, scheduler: str | None = None) -> V
 
 
 def verify_release(folder: Path, *, workers: int = 1, scheduler: str | None = None) -> Verdict:
-    """Check a release; every defect is a line that begins with the file.
+    """Check a release. Every defect is a line that begins with the name of the file.
 
     Parameters
     ----------
@@ -84,19 +84,19 @@ def verify_release(folder: Path, *, workers: int = 1, scheduler: str | None = No
     Returns
     -------
     Verdict
-        The same for any number of workers. Where the release has no thumbnails, its last line says that views were
-        not compared.
+        The same for any number of workers. If the release has no thumbnails, the last line says that views were not
+        compared.
 
     Raises
     ------
     DpedtoolError
-        There is no such folder, or the cluster is lost.
+        The folder does not exist, or the cluster was lost.
 
     """
     if not folder.is_dir():
         raise DpedtoolError(f"There is no folder {folder}: name the folder of a release.")
     warm_up(workers, "dpedtool.pipeline.release.verification.inspection")
-    # Arrow takes a relative name such as s3:x for an address.
+    # Arrow would read a relative name such as s3:x as an address.
     folder = folder.absolute()
     listing = list_release(folder)
     statement, unread = read_statement(folder, listing)
@@ -117,7 +117,7 @@ def verify_release(folder: Path, *, workers: int = 1, scheduler: str | None = No
 def _check_files(
     folder: Path, listing: Listing, statement: Statement | None, tables: Tables | None, how: Mapping[str, Any]
 ) -> Checked:
-    """Look at every file, and say what was found."""
+    """Check every file, and say what was found."""
     work = _Work(listing, statement, tables)
     faults = list(_strays(listing, work, statement))
     if statement and work.chunks:
@@ -126,31 +126,31 @@ def _check_files(
     faults += found.faults
     if statement and tables and not faults and found.encoded != statement.encoded:
         faults.append(
-            f"{RELEASE}: it says that {statement.encoded} patches were encoded anew for layout dped, and "
-            f"{found.encoded} were."
+            f"{RELEASE}: its count of patches that were encoded again for layout dped is {statement.encoded}, but "
+            f"{found.encoded} were found."
         )
     return faults, list(_said(listing, statement, found))
 
 
 def _said(listing: Listing, statement: Statement | None, found: Found) -> Iterator[str]:
-    """Say what was looked at; what is whole in spite of faults is counted too."""
+    """Say what was checked. Whole files and patches are counted even if there are faults elsewhere."""
     changed = found.changed | (listing.sums.keys() - listing.there.keys())
     yield f"{len(listing.sums) - len(changed)} of the {len(listing.sums)} files in {SUMS} are there and unchanged."
     if listing.passed_over:
-        yield f"Not looked at, as hubs and version control put it there: {', '.join(listing.passed_over)}."
+        yield f"Not checked, as hubs or version control put them there: {', '.join(listing.passed_over)}."
     if statement:
         total = sum(sum(counts.values()) for counts in statement.counts.values())
         side = statement.size_px
         for layout, patches in found.patches.items():
             yield (
-                f"Layout {layout}: {patches} of {total} patches have both images, whole, of {side} x {side} px, as the "
-                "tables say."
+                f"Layout {layout}: {patches} of {total} patches have both images, undamaged and {side} x {side} px, as "
+                "the tables say."
             )
-    yield f"Searched for private data: {found.files} files."
+    yield f"{found.files} files were searched for private data."
 
 
 class _Work:
-    """What there is to do on the files of a release, in pieces and batches."""
+    """The files of a release to check, in pieces and batches."""
 
     def __init__(self, listing: Listing, statement: Statement | None, tables: Tables | None) -> None:
         self._listing = listing
@@ -159,7 +159,7 @@ class _Work:
         self.chunks: Sequence[Chunk] = tables.chunks if tables and is_known else ()
 
     def items(self) -> list[Piece | Batch]:
-        """Return the pieces, then the batches of all files that are in none."""
+        """Return the pieces, then batches of all other files."""
         pieces = [self._piece(chunk) for chunk in self.chunks]
         patches = {name for piece in pieces for name in piece.sums}
         others = [name for name in sorted(self._listing.there) if name not in patches]
@@ -175,12 +175,12 @@ class _Work:
         return {name: self._listing.sums.get(name) for name in names if self._listing.holds(name)}
 
     def _is_behind_link(self, name: str) -> bool:
-        """Whether a folder on the way to a file is a link."""
+        """Return whether a folder on the way to a file is a link."""
         return any(above.as_posix() in self._listing.links for above in PurePosixPath(name).parents)
 
 
 def _look(folder: Path, statement: Statement | None, items: Sequence[Piece | Batch], how: Mapping[str, Any]) -> Found:
-    """Look at all files, and add up what was found, in the order of the items."""
+    """Check all files, and add up what was found, in the order of the items."""
     if statement:
         at = Inspection(folder, statement.params, statement.size_px, statement.encoded)
     else:
@@ -189,7 +189,7 @@ def _look(folder: Path, statement: Statement | None, items: Sequence[Piece | Bat
     results: dict[int, Found] = {}
     for item, result in track(run(at.look, items, **how), "Verified", len(items)):
         if isinstance(result, Lost):
-            result = Found([f"{_called(item)}: it could not be looked at: {result.detail}"])
+            result = Found([f"{_called(item)} could not be checked: {result.detail}"])
         results[numbers[id(item)]] = result
     total = Found()
     for _, found in sorted(results.items()):
@@ -203,7 +203,7 @@ def _called(item: Piece | Batch) -> str:
 
 
 def _strays(listing: Listing, work: _Work, statement: Statement | None) -> Iterator[str]:
-    """Name files that belong to nothing; in the folders of layouts and examples where it is known what they hold."""
+    """Name files that are not part of the release. Folders of layouts need a readable release to be checked."""
     known = {*_TOPMOST}
     if is_known := statement is not None and bool(work.chunks):
         known |= {name for layout in work.layouts.values() for chunk in work.chunks for name in layout.files(chunk)}
@@ -211,7 +211,7 @@ def _strays(listing: Listing, work: _Work, statement: Statement | None) -> Itera
         known |= {f"{EXAMPLES}/{phone}.png" for phone in statement.counts}
     for name in sorted(listing.there.keys() - known):
         if is_known or not name.startswith(_FOLDERS):
-            yield f"{name}: it belongs to nothing of the release."
+            yield f"{name}: it is not part of the release."
 
 
 def _missing_photos(listing: Listing, statement: Statement) -> Iterator[str]:
@@ -221,7 +221,7 @@ def _missing_photos(listing: Listing, statement: Statement) -> Iterator[str]:
 
 
 def _across_sides(listing: Listing, work: _Work) -> Iterator[str]:
-    """Name images of layout dped whose files are the same on two sides, by the list of sums."""
+    """Name images of layout dped that are the same on two sides according to the list of sums."""
     seen: dict[str, dict[str, str]] = {}
     if layout := work.layouts.get("dped"):
         for chunk in work.chunks:
