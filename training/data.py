@@ -29,13 +29,13 @@ _EXTENTS = ["phone_offset", "phone_bytes", "dslr_offset", "dslr_bytes"]
 
 @dataclass(frozen=True)
 class Batch:
-    """Images as the network takes them: (N, 3, H, W), RGB; float32, 0..1, or uint8, 0..255, until `as_float`."""
+    """Images as the network takes them: (N, 3, H, W), RGB. They are float32, 0..1, or uint8, 0..255, before `as_float`."""
 
     phone: Tensor
     dslr: Tensor
 
     def as_float(self, device: torch.device | str = "cpu") -> Batch:
-        """Return the batch on a device as float32, 0..1; from uint8 it is converted there, so that less is moved."""
+        """Return the batch on a device as float32, 0..1; uint8 is converted there, so that less data is moved."""
         return Batch(_as_float(self.phone, device), _as_float(self.dslr, device))
 
 
@@ -49,11 +49,11 @@ class Pairs(Protocol):
         ...
 
     def photos(self) -> list[str]:
-        """Return for every pair the photo that it was cut from; the pair's own name where that is not known."""
+        """Return the photo that each pair was cut from; the pair's own name if the photo is not known."""
         ...
 
     def images(self, index: int) -> tuple[Image, Image]:
-        """Decode a pair: phone and DSLR, each (H, W, 3), BGR, uint8; threads may call it side by side.
+        """Decode a pair: phone and DSLR, each (H, W, 3), BGR, uint8; several threads may call this at once.
 
         Raises
         ------
@@ -64,7 +64,7 @@ class Pairs(Protocol):
         ...
 
     def digest(self) -> str:
-        """Return a SHA-256, hex, that changes when the pairs or their order do."""
+        """Return a SHA-256, hex, that changes when the pairs or their order change."""
         ...
 
     def spread(self, most: int) -> list[int]:
@@ -79,7 +79,7 @@ class Pairs(Protocol):
         Raises
         ------
         DpedtoolError
-            As `images`, or the pairs are not all of one size.
+            As in `images`, or the pairs are not all of one size.
 
         """
         pairs = [self.images(index) for index in indices]
@@ -87,26 +87,26 @@ class Pairs(Protocol):
         if len(sizes) > 1:
             names, (one, other) = self.names(), list(sizes)[:2]
             raise DpedtoolError(
-                f"{names[sizes[one]]} is {_size(one)} px and {names[sizes[other]]} {_size(other)}; images that are "
-                "taken together must have one size: cut them alike."
+                f"{names[sizes[one]]} is {_size(one)} px and {names[sizes[other]]} is {_size(other)} px, but images "
+                "used together must have the same size: cut them to one size."
             )
         return Batch(*(_as_tensor([pair[side] for pair in pairs]) for side in (0, 1))).as_float()
 
 
 class PatchPairs(Pairs):
-    """The patches of one split. Of each, some 70 bytes are held: its name and where in which shard its images lie.
+    """The patches of one split. Each takes about 70 bytes of memory: its name and the place of its images in a shard.
 
     Parameters
     ----------
     table
-        A table of samples, one phone's.
+        A table of samples of one phone.
     split
         train, validation or test.
 
     Raises
     ------
     DpedtoolError
-        The table is missing or not one of samples.
+        The table is missing or is not a table of samples.
 
     """
 
@@ -134,15 +134,15 @@ class PatchPairs(Pairs):
         return photos
 
     def folders(self) -> list[Path]:
-        """Return the folders of the shards, sorted: there are the tables of what the patches were cut from."""
+        """Return the folders of the shards, sorted; they also hold the tables of what the patches were cut from."""
         return sorted({shard.parent for shard in self._shards})
 
     def digest(self) -> str:
-        """Return a digest of the table and the split; the table says of what its patches were made."""
+        """Return a digest of the table and the split; the table says what its patches were made from."""
         return digest([file_sha256(self._table), self._split])
 
     def images(self, index: int) -> tuple[Image, Image]:
-        """Decode a patch: phone and DSLR, each (H, W, 3), BGR, uint8; threads may call it side by side.
+        """Decode a patch: phone and DSLR, each (H, W, 3), BGR, uint8; several threads may call this at once.
 
         Raises
         ------
@@ -163,20 +163,19 @@ class PatchPairs(Pairs):
 
 
 class FolderPairs(Pairs):
-    """Two folders of images of equal names, such as DPED's `iphone/1.jpg` and `canon/1.jpg`; suffixes may differ.
+    """Two folders of images with equal names, such as DPED's `iphone/1.jpg` and `canon/1.jpg`; suffixes may differ.
 
     Parameters
     ----------
     phone, dslr
-        The folders. What only one of them has is left out.
+        The folders. Images that only one of them has are left out.
     names
-        The pairs wanted, in this order, with suffix or without; None: all, sorted as people count, 9.jpg before
-        10.jpg.
+        The pairs wanted, in this order, with suffix or without; None: all, in numeric order, 9.jpg before 10.jpg.
 
     Raises
     ------
     DpedtoolError
-        A folder is missing or holds no images, none have equal names, or one that is listed is not in both, or is
+        A folder is missing or holds no images, no names are equal, or a listed name is not in both folders or is
         listed twice.
 
     """
@@ -187,8 +186,8 @@ class FolderPairs(Pairs):
             stems = sorted(phone_images.keys() & dslr_images.keys(), key=counting)
             if not stems:
                 raise DpedtoolError(
-                    f"No image in {phone} has the name of one in {dslr}: name two folders whose images are called "
-                    "alike, such as 1.jpg in both."
+                    f"{phone} and {dslr} have no image names in common: choose two folders whose images have equal "
+                    "names, such as 1.jpg in both."
                 )
         else:
             stems = _all_listed(names, (phone, dslr), sides)
@@ -202,15 +201,15 @@ class FolderPairs(Pairs):
         return [phone.name for phone, _ in self._paths]
 
     def photos(self) -> list[str]:
-        """Return the names, since nothing tells which images are of one photo."""
+        """Return the names of the pairs, since it is not known which images come from the same photo."""
         return self.names()
 
     def digest(self) -> str:
-        """Return a digest of all names and files, which are read for it."""
+        """Return a digest of all names and file contents; all files are read."""
         return digest([[path.name, file_sha256(path)] for pair in self._paths for path in pair])
 
     def images(self, index: int) -> tuple[Image, Image]:
-        """Decode a pair: phone and DSLR, each (H, W, 3), BGR, uint8; threads may call it side by side.
+        """Decode a pair: phone and DSLR, each (H, W, 3), BGR, uint8; several threads may call this at once.
 
         Raises
         ------
@@ -222,35 +221,37 @@ class FolderPairs(Pairs):
         try:
             phone, dslr = (load_photo(path) for path in paths)
         except Rejection as rejection:
-            raise DpedtoolError(f"{rejection.detail.rstrip('.')}; mend or remove it.") from None
+            raise DpedtoolError(f"{rejection.detail.rstrip('.')}: repair or remove it.") from None
         if phone.shape != dslr.shape:
             raise DpedtoolError(
-                f"{paths[0]} is {_size(phone.shape)} px and {paths[1]} {_size(dslr.shape)}; a pair must have one size: "
-                "align and cut them, or remove them."
+                f"{paths[0]} is {_size(phone.shape)} px and {paths[1]} is {_size(dslr.shape)} px, but the images of a "
+                "pair must have the same size: align and cut them, or remove them."
             )
         return phone, dslr
 
 
 def read_names(file: Path) -> list[str]:
-    """Return the names of images that a file lists, one a line, as `FolderPairs` takes them; empty lines are left out.
+    """Return the image names that a file lists, one per line, as `FolderPairs` takes them; empty lines are skipped.
 
     Raises
     ------
     DpedtoolError
-        The file is missing, no text, or lists none.
+        The file is missing, is not text, or lists no names.
 
     """
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise DpedtoolError(
-            f"{file} cannot be read ({error.strerror}): name a text file, an image's name a line."
+            f"{file} cannot be read ({error.strerror}): choose a text file with one image name per line."
         ) from None
     except UnicodeDecodeError:
-        raise DpedtoolError(f"{file} is no text in UTF-8: name a text file, an image's name a line.") from None
+        raise DpedtoolError(f"{file} is not UTF-8 text: choose a text file with one image name per line.") from None
     names = [line.strip() for line in lines if line.strip()]
     if not names:
-        raise DpedtoolError(f"{file} lists no names: write an image's name a line, such as 1.jpg, or leave it out.")
+        raise DpedtoolError(
+            f"{file} lists no names: write one image name per line, such as 1.jpg, or leave out the file."
+        )
     return names
 
 
@@ -265,18 +266,20 @@ def _all_listed(
     for name in names:
         stem = _listed(name, folders, sides)
         if stem in stems:
-            raise DpedtoolError(f"{name} is listed twice, and would count twice: list it once.")
+            raise DpedtoolError(f"{name} is listed twice and would count twice: list it once.")
         stems[stem] = None
     return list(stems)
 
 
 def _listed(name: str, folders: tuple[Path, Path], sides: tuple[dict[str, Path], dict[str, Path]]) -> str:
-    """Return the stem of a name that is listed, which both folders must have."""
+    """Return the stem of a listed name; both folders must have an image of that name."""
     path = Path(name)
     stem = path.stem if path.suffix.lower() in SUFFIXES else path.name
     for folder, images in zip(folders, sides, strict=True):
         if stem not in images:
-            raise DpedtoolError(f"{name} is listed, but {folder} has no image of that name: mend the list or add it.")
+            raise DpedtoolError(
+                f"{name} is listed, but {folder} has no image of that name: correct the list or add the image."
+            )
     return stem
 
 

@@ -1,4 +1,4 @@
-"""How much memory there is to take, on the machine and in the container that this process may be in."""
+"""How much memory is free, on the machine and in the container that this process may run in."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _OWN_GROUP = Path("/proc/self/cgroup")
 
 
 def free_memory() -> int:
-    """Return how many bytes this process could take in addition to what it has.
+    """Return how many bytes this process could allocate in addition to what it has.
 
-    The least of what the machine has available and what the limits of the process's control groups leave, such as that
-    of a container (Linux, cgroup v2), whose cached files count as free.
+    This is the smallest of the machine's available memory and what the limits of the process's control groups leave,
+    such as a container's limit (Linux, cgroup v2). Cached files of a group count as free.
     """
     return min([int(psutil.virtual_memory().available), *_left_in_groups()])
 
 
 def _left_in_groups() -> list[int]:
-    """What each control group with a limit leaves, the innermost first."""
+    """Return how many bytes each control group with a limit leaves, innermost group first."""
     group = _own_group()
     if group is None:
         return []
@@ -29,7 +29,7 @@ def _left_in_groups() -> list[int]:
 
 
 def _own_group() -> Path | None:
-    """The folder of the process's own group; None where there are no groups of version 2."""
+    """Return the folder of the process's own group; None without cgroup v2."""
     try:
         lines = _OWN_GROUP.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -39,7 +39,7 @@ def _own_group() -> Path | None:
 
 
 def _left_in(folder: Path) -> int | None:
-    """What a group's limit leaves; None where it has none, or does not say."""
+    """Return how many bytes a group's limit leaves; None without a limit or readable figures."""
     try:
         limit = (folder / "memory.max").read_text(encoding="utf-8").strip()
         used = int((folder / "memory.current").read_text(encoding="utf-8"))

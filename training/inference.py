@@ -1,4 +1,4 @@
-"""Running the network: on which device, and over how many patches at a time."""
+"""Running the network over patches: the choice of the device, and the patches run together."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.training.networks.generators import Generator
 
 PATCHES_AT_ONCE = 16
-"""Bounds the memory: DPED's network takes about 10 MB a patch of 100 px."""
+"""This bounds the memory: DPED's network takes about 10 MB for a patch of 100 px."""
 
 
 def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
-    """Return where to compute; ``auto`` is a GPU where there is one.
+    """Return where to compute; ``auto`` is a GPU if there is one.
 
     Raises
     ------
     DpedtoolError
-        A GPU is wanted and there is none.
+        The parameter asks for a GPU, but there is no usable one.
 
     """
     found = torch.cuda.is_available()
@@ -40,9 +40,9 @@ def enhance_patches(model: Generator, phone: Tensor, *, clip: bool, at_once: int
     phone
         (N, 3, H, W), RGB, 0..1, N above 0.
     clip
-        Cut the outputs to 0..1; as they are they lie within -0.08..1.08.
+        Cut the outputs to 0..1; otherwise they lie within -0.08..1.08.
     at_once
-        Patches that are run together; no result depends on it, but for rounding.
+        Number of patches run together; it changes results only by rounding.
 
     Returns
     -------

@@ -1,13 +1,13 @@
-"""PSNR and MS-SSIM as DPED reports them, so that figures can be set beside the published ones; and SSIM.
+"""PSNR and MS-SSIM as DPED reports them, so that figures compare with the published ones; and SSIM.
 
-MS-SSIM is that of Wang, Simoncelli, Bovik, "Multiscale structural similarity for image quality assessment",
-Asilomar 2003, equation 7, with the choices of DPED's released code: the window shrinks to the image where a scale
-is smaller than 11 px, which a 100 px patch is at the fifth. Libraries that refuse or pad give other figures.
+MS-SSIM follows Wang, Simoncelli, Bovik, "Multiscale structural similarity for image quality assessment", Asilomar
+2003, equation 7, with the choices of DPED's released code: the window shrinks to the image where a scale is smaller
+than 11 px. A 100 px patch reaches that at the fifth scale. Libraries that refuse or pad give other figures.
 
-SSIM is that of Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural
-similarity", IEEE TIP 13 (4), 2004: Gaussian window of 11 taps with sigma 1.5, normalised to the sum 1 (no correction
-of the variances for the sample), K1 = 0.01, K2 = 0.03, windows that lie wholly inside, at full resolution; of each of
-the channels R, G, B, then their mean. Only an image below 11 px has a smaller window, as above. scikit-image's
+SSIM follows Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural
+similarity", IEEE TIP 13 (4), 2004: a Gaussian window of 11 taps with sigma 1.5, normalised to the sum 1 (the variances
+are not corrected for the sample), K1 = 0.01, K2 = 0.03, only windows wholly inside, at full resolution. It is computed
+for each of the channels R, G, B and averaged. Only an image below 11 px has a smaller window, as above. scikit-image's
 structural_similarity with gaussian_weights=True, sigma=1.5, use_sample_covariance=False gives the same.
 
 Images are torch tensors (N, 3, H, W), RGB, float, nominally 0..1; the computation is in float64.
@@ -34,7 +34,7 @@ WINDOW_SIGMA_PX = 1.5
 LUMINANCE_STABILISER = 0.01**2
 CONTRAST_STABILISER = 0.03**2
 BATCH_PAIRS = 50
-# Larger images are filtered in parts, which bounds the memory and the size of the band matrices.
+# Larger images are filtered in parts: this bounds the memory and the size of the band matrices.
 TILE_WINDOWS = 118
 
 Protocol = Literal["image", "batch"]
@@ -43,15 +43,15 @@ PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Mean scores of a set of pairs under one protocol; figures of different protocols do not compare."""
+    """Mean scores of a set of pairs under one protocol; figures of different protocols are not comparable."""
 
     protocol: Protocol
     psnr_db: float
-    """Mean of the finite values, in dB; infinite if there is none, NaN without pairs."""
+    """Mean of the finite values, in dB; infinite if no value is finite, NaN without pairs."""
     ms_ssim: float
     """0..1; 1 for identical images; NaN without pairs."""
     ssim: float
-    """-1..1; 1 for identical images; NaN without pairs; as both protocols take its mean, they differ in clipping."""
+    """-1..1; 1 for identical images; NaN without pairs. Both protocols take its mean and differ only in clipping."""
     pairs: int
     infinite_psnr: int
     """Pairs (`image`) or batches (`batch`) without any difference, left out of `psnr_db`."""
@@ -59,7 +59,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Measures:
-    """Seven numbers a pair, from which both protocols follow: a large set is measured a part at a time, and joined."""
+    """Seven numbers a pair, enough for both protocols: a large set is measured in parts that are then joined."""
 
     squared_error: Tensor
     """(N,), float64: mean over the channels and px."""
@@ -73,7 +73,7 @@ class Measures:
 
     @staticmethod
     def joined(parts: Sequence[Measures]) -> Measures:
-        """Return the measures of all parts, in their order; of no pair where there is no part."""
+        """Return the measures of all parts in their order; without parts, the measures of zero pairs."""
         none = torch.empty(len(SCALE_WEIGHTS), 0, dtype=torch.float64)
         whole = [Measures(none[0], none, none[0]), *parts]
         return Measures(
@@ -91,7 +91,7 @@ class Measures:
         return combine_scales(self.ssim_terms)
 
     def scores(self, protocol: Protocol) -> Scores:
-        """Return the mean scores, as `score` describes them; whether images were clipped was settled on measuring."""
+        """Return the mean scores, as `score` describes them; clipping was decided when the images were measured."""
         units = self if protocol == "image" else self._of_batches()
         weights = torch.ones_like(units.squared_error) if protocol == "image" else self._pairs_of_batches()
         psnr = units.psnr_db()
@@ -107,7 +107,7 @@ class Measures:
         )
 
     def _of_batches(self) -> Measures:
-        """Each 50 pairs as if they were one: what is measured, averaged."""
+        """Average the measures over each batch of 50 pairs, as if a batch were one pair."""
         starts = range(0, len(self), BATCH_PAIRS)
         columns = [slice(start, start + BATCH_PAIRS) for start in starts]
         return Measures.joined(
@@ -127,7 +127,7 @@ class Measures:
 
 
 def measure_pairs(outputs: Tensor, targets: Tensor) -> Measures:
-    """Measure some pairs, on the processor from then on.
+    """Measure some pairs; the measures are on the processor.
 
     Parameters
     ----------
@@ -147,9 +147,9 @@ def measure_pairs(outputs: Tensor, targets: Tensor) -> Measures:
 
 
 def measure_protocols(outputs: Tensor, targets: Tensor) -> dict[Protocol, Measures]:
-    """Measure some pairs as each protocol wants them: (N, 3, H, W), float, nominally 0..1, not clipped.
+    """Measure some pairs as each protocol needs them: (N, 3, H, W), float, nominally 0..1, not clipped.
 
-    What lies within 0..1, such as a photo, is measured once for both.
+    Images within 0..1, such as photos, are measured once for both protocols.
 
     Raises
     ------
@@ -172,9 +172,10 @@ def score(outputs: Tensor, targets: Tensor, protocol: Protocol) -> Scores:
         (N, 3, H, W), RGB, float, nominally 0..1, N above 0; the outputs as the generator gives them, not clipped.
     protocol
         ``image``: both clipped to 0..1, one value a pair, then the mean over the pairs.
-        ``batch``: not clipped; batches of 50 in the order given, one PSNR over each, its SSIM terms averaged before
-        the powers are taken, then the mean over the batches weighted by their pairs. The released code's log and
-        the paper's table do so; the released code also drops a last batch below 50, which is kept here.
+        ``batch``: not clipped; batches of 50 in the order given, one PSNR over each batch, its SSIM terms averaged
+        before the powers are taken, then the mean over the batches weighted by their pairs. The released code's log
+        and the paper's table are computed like this; the released code also drops a last batch below 50, which is
+        kept here.
 
     Raises
     ------
@@ -192,7 +193,7 @@ def score(outputs: Tensor, targets: Tensor, protocol: Protocol) -> Scores:
 
 
 def recorded(scores: Scores | None) -> VersionScores:
-    """Return scores as a file holds them: what is no number, or not there, is None."""
+    """Return scores as a file holds them: missing, NaN and infinite values are None."""
     if scores is None:
         return NOT_SCORED
     return VersionScores(_finite(scores.psnr_db), _finite(scores.ms_ssim), _finite(scores.ssim), scores.infinite_psnr)
@@ -253,14 +254,14 @@ def check_pair(outputs: Tensor, targets: Tensor) -> None:
 
 
 def ssim_terms(outputs: Tensor, targets: Tensor, scales: int = len(SCALE_WEIGHTS)) -> Tensor:
-    """Return the terms of which MS-SSIM is the weighted product.
+    """Return the terms whose weighted product is MS-SSIM.
 
     Parameters
     ----------
     outputs, targets
         (N, 3, H, W), float, the peak is 1; gradients flow.
     scales
-        Scales computed, 1 or more; each is half the size of the one before.
+        Number of scales, 1 or more; each is half the size of the one before.
 
     Returns
     -------
@@ -273,19 +274,19 @@ def ssim_terms(outputs: Tensor, targets: Tensor, scales: int = len(SCALE_WEIGHTS
 
 
 def ssim_by_scale(outputs: Tensor, targets: Tensor, scales: int = len(SCALE_WEIGHTS)) -> tuple[Tensor, Tensor]:
-    """Return SSIM, and its part of contrast and structure, at every scale.
+    """Return SSIM, and SSIM without its luminance factor, at every scale.
 
     Parameters
     ----------
     outputs, targets, scales
-        As of `ssim_terms`.
+        As in `ssim_terms`.
 
     Returns
     -------
     Tensor
         (scales, N), -1..1; the first row is the SSIM of Wang et al. 2004.
     Tensor
-        The same without the factor of luminance.
+        The same without the luminance factor: contrast and structure.
 
     """
     found = []
@@ -330,8 +331,8 @@ def convolve_separable(images: Tensor, taps: list[float], padding: int = 0) -> T
 
     Each side shrinks by ``len(taps) - 1`` and grows by twice the padding of zeros.
     """
-    # Products with band matrices: on patches several times as fast as convolutions in float64, and never in TF32,
-    # which GPUs take for convolutions of float32 unless told otherwise, and which is too coarse for variances.
+    # Products with band matrices are several times as fast on patches as convolutions in float64. They are never in
+    # TF32, which GPUs use by default for convolutions of float32 and which is too coarse for variances.
     height, width = images.shape[2:]
     return _band(images, height, taps, padding) @ images @ _band(images, width, taps, padding).T
 
@@ -358,13 +359,13 @@ def _ssim(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _tiles(windows: int, taps: int) -> list[slice]:
-    """Parts of a side, each of at most `TILE_WINDOWS` windows; the px of their windows overlap."""
+    """Split a side into parts of at most `TILE_WINDOWS` windows each; neighbouring parts share px."""
     starts = range(0, windows, TILE_WINDOWS)
     return [slice(start, min(start + TILE_WINDOWS, windows) + taps - 1) for start in starts]
 
 
 def _ssim_sums(outputs: Tensor, targets: Tensor, window: list[float]) -> tuple[Tensor, Tensor]:
-    """As `_ssim`, but sums over the channels and windows."""
+    """Return the same as `_ssim`, but as sums over the channels and windows."""
     maps = torch.cat([outputs, targets, outputs**2 + targets**2, outputs * targets], dim=1)
     mean_out, mean_target, square_sum, mixed = convolve_separable(maps, window).chunk(4, dim=1)
     mean_square_sum = mean_out**2 + mean_target**2
@@ -376,7 +377,7 @@ def _ssim_sums(outputs: Tensor, targets: Tensor, window: list[float]) -> tuple[T
 
 
 def _half(images: Tensor) -> Tensor:
-    # With ceil_mode the last window of an odd side averages what lies inside, which equals replicating the edge.
+    # With ceil_mode the last window of an odd side averages only the px inside, which equals replicating the edge.
     return functional.avg_pool2d(images, 2, ceil_mode=True)
 
 

@@ -1,1 +1,1 @@
-"""Whole photos through the network: exactly, in stripes of rows, in as much memory as one allows."""
+"""Enhancing whole photos: exact results, in stripes of rows, within a memory limit."""

@@ -1,4 +1,4 @@
-"""A feature map of a whole photo, in the memory as far as it may take it, the rest in a file."""
+"""A feature map of a whole photo: rows are held in memory up to a limit, and the rest in a file."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from dpedtool.dataset.errors import Rejection
 
 
 class Scratch:
-    """A nameless file that is gone with the process, however that ends.
+    """A nameless temporary file that disappears with the process, even if that crashes.
 
     Parameters
     ----------
     file
-        Without a buffer, which would keep the end of what was written until the disk is full.
+        The file, unbuffered: a buffer would report a full disk too late.
     folder
-        Where it is, for messages.
+        The folder of the file, for messages.
 
     """
 
@@ -42,7 +42,7 @@ class Scratch:
         Raises
         ------
         Rejection
-            `too_little_disk`: the disk is full, or fails.
+            `too_little_disk`: the disk is full or fails.
 
         """
         rest = _bytes(values)
@@ -54,7 +54,7 @@ class Scratch:
             raise self._failed("grow", error) from None
 
     def read(self, offset: int, values: Tensor) -> Tensor:
-        """Fill a contiguous tensor of the processor with what was written.
+        """Fill a contiguous tensor of the processor with values written earlier.
 
         Raises
         ------
@@ -77,20 +77,21 @@ class Scratch:
     def _failed(self, doing: str, error: OSError) -> Rejection:
         return Rejection(
             "too_little_disk",
-            f"The scratch file in {self._folder} cannot {doing} ({error.strerror}): make room, or name another folder.",
+            f"The scratch file in {self._folder} cannot {doing} ({error.strerror}): free disk space, or choose another "
+            "folder.",
         )
 
 
 @contextmanager
 def open_scratch(folder: Path) -> Iterator[Scratch]:
-    """Yield a scratch file in a folder, which is made if missing."""
+    """Yield a scratch file in a folder, which is created if missing."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
         yield Scratch(file, folder)
 
 
 def _bytes(values: Tensor) -> memoryview:
-    """The memory of a contiguous tensor, also of bfloat16, which numpy does not know."""
+    """Return the memory of a contiguous tensor; it works for bfloat16 too, which numpy does not know."""
     return values.flatten().view(torch.uint8).numpy().data
 
 
@@ -102,13 +103,13 @@ class FeatureMap:
     shape
         (height, width, channels).
     dtype
-        Of the values.
+        Type of the values.
     rows
-        How many of them the memory holds, from above; the others are in the file.
+        How many rows the memory holds, from the top; the others are in the file.
     scratch
-        The file; None where the memory holds all rows.
+        The file; None if the memory holds all rows.
     device
-        Where the rows that the memory holds are kept.
+        The device whose memory holds the rows.
 
     """
 
@@ -130,14 +131,14 @@ class FeatureMap:
         self._offset = scratch.reserve((height - rows) * self._row_bytes) if scratch and rows < height else 0
 
     def write(self, start: int, rows: Tensor) -> None:
-        """Put rows (h, W, C) at this row."""
+        """Write rows (h, W, C), beginning at row `start`."""
         held = min(max(len(self._held) - start, 0), len(rows))
         self._held[start : start + held] = rows[:held]
         if held < len(rows) and self._scratch:
             self._scratch.write(self._place(start + held), rows[held:].to("cpu", self._held.dtype).contiguous())
 
     def read(self, start: int, stop: int, device: torch.device) -> Tensor:
-        """Return rows `start` to `stop` on a device; they may be those of the map itself, and are not to be changed."""
+        """Return rows `start` to `stop` on a device; do not change them, they may be the map's own memory."""
         held = self._held[start:stop].to(device)
         missing = stop - start - len(held)
         if not missing or not self._scratch:
@@ -151,7 +152,7 @@ class FeatureMap:
 
 
 class Store:
-    """Writes the rows that pass into a feature map, from its first row on."""
+    """A stream that writes the rows it passes on into a feature map, beginning at the map's first row."""
 
     def __init__(self, feature_map: FeatureMap) -> None:
         self._map = feature_map
@@ -168,7 +169,7 @@ class Store:
 
 
 class Plus:
-    """Adds to the rows that pass those of a feature map, from its first row on."""
+    """A stream that adds the rows of a feature map to the rows it passes on, beginning at the map's first row."""
 
     def __init__(self, feature_map: FeatureMap) -> None:
         self._map = feature_map

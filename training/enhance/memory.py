@@ -1,4 +1,4 @@
-"""What a whole photo takes of memory and disk, before any of it is taken."""
+"""The memory and disk space that a whole photo needs, computed before any of it is allocated."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ from dpedtool.dataset.errors import Rejection
 from dpedtool.training.free_memory import free_memory
 
 PROCESS = 430 * 10**6
-"""What Python, PyTorch and its kernels take at the least, in bytes, as measured."""
+"""The least memory that Python, PyTorch and its kernels take, in bytes, as measured."""
 KERNELS = 60 * 10**6
-"""What of it comes with the first photo."""
+"""The part of `PROCESS` that is allocated with the first photo."""
 STEP = 10**8
-"""To which it is rounded up, so that a limit that would do once does again."""
+"""The process's memory is rounded up to multiples of this, so that a limit that once sufficed suffices again."""
 PHOTO_PX = 9
-"""Bytes a px while the network runs: the photo's file, its pixels and the result's."""
+"""Bytes for a px while the network runs: the photo's file, its pixels and the result's pixels."""
 CODEC_PX = 21
-"""Bytes a px while a photo is decoded, brought to sRGB or encoded, which is before and after the network."""
+"""Bytes for a px while a photo is decoded, converted to sRGB or encoded, before and after the network runs."""
 SHARE = 0.9
-"""Of the memory that is free, what may be taken where no limit is given."""
+"""The share of the free memory that may be used if no limit is given."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What one photo takes."""
+    """The memory and disk space that one photo takes."""
 
     memory: int
-    """Of the process at its peak, in bytes."""
+    """Peak memory of the process, in bytes."""
     scratch: int
-    """Of the scratch file, in bytes; 0: none is made."""
+    """Size of the scratch file, in bytes; 0: there is no file."""
     rows: int
     """How many rows of each feature map the memory holds; the scratch file holds the others."""
     on_device: bool = False
-    """Whether it is a GPU's memory that holds them."""
+    """Whether a GPU's memory holds them."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a photo asks for, in bytes."""
+    """The memory that a photo needs, in bytes."""
 
     size: tuple[int, int]
     """(width, height), px."""
     map_row: int
-    """A row of all feature maps that wait for statistics, together."""
+    """One row of all feature maps that wait for statistics, together."""
     stripes: int
-    """What the layers have in hand."""
+    """The stripes that the layers work on."""
 
     def plan(self, process: int, max_memory: int | None, scratch: Path | None) -> Plan:
         """Divide the feature maps between memory and scratch file.
@@ -58,16 +58,16 @@ class Need:
         Parameters
         ----------
         process
-            What the process takes without a photo, in bytes: `process_memory`.
+            Memory of the process without a photo, in bytes, from `process_memory`.
         max_memory
-            What the process may take at its peak, in bytes, as far as that is free; None: what is free.
+            Limit for the peak memory of the process, in bytes, if that much is free; None: the free memory.
         scratch
-            Folder of the scratch file; None: there is none.
+            Folder of the scratch file; None: there is no file.
 
         Raises
         ------
         Rejection
-            `too_little_memory`, with the least that would do; `too_little_disk`.
+            `too_little_memory`, with the least memory that would suffice, or `too_little_disk`.
 
         """
         height, free = self.size[1], _held() + int(SHARE * free_memory())
@@ -96,16 +96,16 @@ class Need:
         return PHOTO_PX * self._px + self.stripes
 
     def _memory(self, process: int, rows: int) -> int:
-        """The process at its peak: the network, with so many rows of the maps in memory, or a codec."""
+        """Return the peak memory: of the network with this many rows of the maps in memory, or of a codec."""
         return process + max(self._beside_maps + rows * self.map_row, CODEC_PX * self._px)
 
     def _too_little_memory(self, process: int, allowed: int, limit: int | None, scratch: Path | None) -> Rejection:
         whole, least = in_gb(self._memory(process, self.size[1])), in_gb(self._memory(process, 0))
         takes = least if scratch else whole
-        other = f" (with a scratch file {least})" if least != takes else ""
+        other = f" ({least} with a scratch file)" if least != takes else ""
         there = in_gb(allowed, math.floor)
-        there = f"{there} are free: close other programs" if limit is None else f"--max-memory allows {there}"
-        return Rejection("too_little_memory", f"{self._photo} take at least {takes} of memory{other}, and {there}.")
+        there = f"only {there} is free: close other programs" if limit is None else f"--max-memory allows {there}"
+        return Rejection("too_little_memory", f"{self._photo} needs at least {takes} of memory{other}, but {there}.")
 
     def _check_disk(self, plan: Plan, whole: int, folder: Path) -> None:
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
@@ -113,8 +113,8 @@ class Need:
         if plan.scratch > free:
             raise Rejection(
                 "too_little_disk",
-                f"{self._photo} take {in_gb(whole)} of memory, or a scratch file of {in_gb(plan.scratch)} in {folder}, "
-                f"where {in_gb(free, math.floor)} are free: name another folder, or allow more memory.",
+                f"{self._photo} needs {in_gb(whole)} of memory, or a scratch file of {in_gb(plan.scratch)} in "
+                f"{folder}, where only {in_gb(free, math.floor)} is free: choose another folder, or allow more memory.",
             )
 
     @property
@@ -123,15 +123,15 @@ class Need:
 
 
 def in_gb(count: int, rounded: Callable[[float], int] = math.ceil) -> str:
-    """Return bytes as GB of 10^9 bytes, rounded up so that this many would do."""
+    """Return bytes as GB of 10^9 bytes, rounded up by default so that this much suffices."""
     return f"{rounded(count / 10**7) / 100:.2f} GB"
 
 
 def process_memory() -> int:
-    """Return what this process takes without a photo, in bytes: what it has now, and what comes with the first one."""
+    """Return the memory of this process without a photo, in bytes: what it has now, plus the kernels' share."""
     return max(PROCESS, math.ceil((_held() + KERNELS) / STEP) * STEP)
 
 
 def _held() -> int:
-    """What the process has now."""
+    """Return the memory that the process has now, in bytes."""
     return int(psutil.Process().memory_info().rss)

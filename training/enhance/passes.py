@@ -1,7 +1,7 @@
 """A network as passes over the rows of a whole photo.
 
-Instance norm needs the statistics of the whole photo before it can give a single row, so the rows wait in a feature
-map in between. Everything between two such norms is one pass; networks without them take one pass in all, and no map.
+Instance norm needs the statistics of the whole photo before it can output a single row, so the rows wait in a feature
+map. The layers between two such norms are one pass. A network without such norms needs a single pass and no map.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from dpedtool.training.networks.layer_kinds import Layer, Normalisation, Residua
 from dpedtool.training.networks.streams import Chain, Dtypes, EachRow, Statistics, Stream
 
 LEAST_HELD = 4
-"""Stripes that are counted of any pass, however few its convolutions are: norms and statistics keep some, too."""
+"""Every pass is counted with at least this many stripes, since norms and statistics keep stripes as convolutions do."""
 
 
 def map_channels(layers: Sequence[Layer]) -> tuple[int, ...]:
-    """Return the channels of each feature map of the whole photo that a network needs at a time.
+    """Return the channels of each feature map of the whole photo that a network needs at the same time.
 
     Returns
     -------
     tuple[int, ...]
-        Of what waits for the statistics of a norm; then of what residuals will add: the outermost one's, that of one
-        within it, and so on. Empty where nothing waits.
+        The channels of the rows that wait for a norm's statistics, then of the rows that residual blocks will add:
+        the outermost block first, then the block within it, and so on. Empty if nothing waits.
 
     Raises
     ------
     ValueError
-        A map would have other channels in one pass than in another.
+        The number of channels of a map would differ between passes.
 
     """
     waiting = {part.norm.channels for part in _parts(layers) if part.norm}
@@ -45,7 +45,7 @@ def map_channels(layers: Sequence[Layer]) -> tuple[int, ...]:
 
 
 def count_held(layers: Sequence[Layer]) -> int:
-    """Return how many stripes the layers of one pass keep at most, beside the one that is under way."""
+    """Return how many stripes the layers of one pass keep at most, in addition to the current one."""
     held = (sum(step.held for step in part.steps if isinstance(step, Layer)) for part in _parts(layers))
     return max(LEAST_HELD, *held)
 
@@ -56,32 +56,32 @@ def count_kept_rows(layers: Sequence[Layer]) -> int:
 
 
 def count_passes(layers: Sequence[Layer]) -> int:
-    """Return how many times all rows are gone over."""
+    """Return how many passes over all rows a network needs."""
     return len(_parts(layers))
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One way of all rows through some layers."""
+    """One pass of all rows through some layers."""
 
     source: FeatureMap | None
-    """Where the rows come from; None: from the photo."""
+    """Where the rows come from; None: the photo."""
     chain: Chain
 
 
 def passes(model: Generator, dtypes: Dtypes, maps: Sequence[FeatureMap]) -> Iterator[Pass]:
-    """Yield what is to be done; each pass must be over before the next is asked for, which needs its statistics.
+    """Yield the passes in order. Finish each pass before asking for the next one, which needs its statistics.
 
-    Each pass but the last ends before a norm; the next one reads what it left and begins with that norm.
+    Each pass but the last ends before a norm; the next pass reads its result and begins with that norm.
 
     Parameters
     ----------
     model
         A generator of any architecture.
     dtypes
-        How it is computed.
+        The types it is computed in.
     maps
-        As `map_channels` says.
+        The feature maps, with the channels that `map_channels` returns.
 
     Yields
     ------
@@ -105,16 +105,16 @@ def passes(model: Generator, dtypes: Dtypes, maps: Sequence[FeatureMap]) -> Iter
 
 @dataclass(frozen=True)
 class _Keep:
-    """The beginning of a residual with norms that wait: the rows go to a feature map as well."""
+    """The beginning of a residual block with norms that wait: the rows are also written to a feature map."""
 
     depth: int
-    """How many such residuals it is within."""
+    """How many such blocks enclose it."""
     channels: int
 
 
 @dataclass(frozen=True)
 class _Add:
-    """The end of that residual: the rows of the feature map are added."""
+    """The end of that block: the rows of the feature map are added."""
 
     depth: int
 
@@ -124,15 +124,15 @@ _Step = Layer | _Keep | _Add
 
 @dataclass(frozen=True)
 class _Part:
-    """What one pass computes."""
+    """The layers of one pass."""
 
     norm: Normalisation | None
-    """What it begins with, whose statistics are known by then; None: it begins with the photo."""
+    """The norm that it begins with, whose statistics are known by then; None: it begins with the photo."""
     steps: list[_Step] = field(default_factory=list)
 
 
 def _steps(layers: Sequence[Layer], depth: int = 0) -> Iterator[_Step]:
-    """Yield the layers in the order of their computation, those of a residual that waits between `_Keep` and `_Add`."""
+    """Yield the layers in the order of computation; the layers of a block that waits lie between `_Keep` and `_Add`."""
     for layer in layers:
         if isinstance(layer, ResidualBlock) and layer.waits:
             yield _Keep(depth, layer.channels_out)
@@ -155,7 +155,7 @@ def _parts(layers: Sequence[Layer]) -> list[_Part]:
 def _streams(
     part: _Part, norm: Normalisation | None, model: Generator, dtypes: Dtypes, maps: Sequence[FeatureMap]
 ) -> Iterator[Stream]:
-    """Yield the steps of a part, with the norm that the next one begins with. Its own first norm is left out."""
+    """Yield the streams of a part's steps, without its own first norm; `norm` is the one the next part begins with."""
     for step, behind in zip(part.steps, [*part.steps[1:], norm], strict=False):
         if isinstance(step, _Keep):
             yield Store(maps[1 + step.depth])

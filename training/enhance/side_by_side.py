@@ -1,7 +1,7 @@
-"""A photo before and after, in one picture to show: the whole of both, and below details of both at their own size.
+"""A photo before and after in one picture: both whole photos, and below them details of both at full size.
 
-The details are chosen by the photo before alone: where there is structure, neither black nor white, and far from each
-other. Thin numbered frames in the whole photos say where they are.
+Only the photo before decides on the details: they show structure, are neither black nor white, and lie far apart.
+Thin numbered frames in the whole photos show where the details are.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import numpy.typing as npt
 from dpedtool.dataset.photos.stored import Image
 
 WIDTH_PX = 2000
-"""Of the picture, at most."""
+"""Greatest width of the picture."""
 HEIGHT_PX = 1400
-"""Of one whole photo in it, at most."""
+"""Greatest height of one whole photo in it."""
 MOST_ENLARGED = 4
-"""Of small photos; by whole factors, so that pixels stay squares."""
+"""Greatest factor for small photos; factors are whole numbers so that pixels stay squares."""
 PANORAMA = 2.0
-"""Photos this many times wider than high lie below each other."""
+"""Photos more than this many times as wide as high are placed one below the other."""
 
 DETAILS = 3
 GAP_PX, INNER_GAP_PX = 12, 4
 STRIP_PX = 30
 DETAIL_SIDE_PX = ((WIDTH_PX - (DETAILS + 1) * GAP_PX) // DETAILS - INNER_GAP_PX) // 2
-"""A detail's side in the picture: so many, each before and after, fill the width."""
+"""A detail's side in the picture, chosen so that `DETAILS` pairs of before and after fill the width."""
 PLACES = 24
-"""Details are looked for at so many places along a side, at most."""
+"""Greatest number of places along a side where details are looked for."""
 DARK, BRIGHT = 24, 232
 """Grey levels beyond which a photo shows little."""
 
@@ -37,7 +37,7 @@ GROUND, INK = (32, 32, 32), (240, 240, 240)
 FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.6
 LABEL_PX = 100
 NUMBERED_PX = 28
-"""Smaller frames have no room for their number."""
+"""Smaller frames are too small for their number."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,14 @@ class Box:
         return image[self.y : self.y + self.height, self.x : self.x + self.width]
 
     def scaled(self, x: float, y: float) -> Box:
-        """Return where the part is in a photo that is so many times as wide and as high."""
+        """Return where the part is in a photo scaled by these factors."""
         left, top = round(self.x * x), round(self.y * y)
         return Box(
             left, top, max(round((self.x + self.width) * x) - left, 1), max(round((self.y + self.height) * y) - top, 1)
         )
 
     def overlaps(self, other: Box) -> bool:
-        """Whether it has px in common with one of its size."""
+        """Whether it has px in common with another part of the same size."""
         return abs(self.x - other.x) < self.width and abs(self.y - other.y) < self.height
 
 
@@ -76,9 +76,9 @@ def side_by_side(before: Image, after: Image) -> Image:
     Returns
     -------
     Image
-        (h, w, 3) BGR uint8, w at most `WIDTH_PX`. Whole photos are reduced to fit, small ones enlarged by a whole
-        factor; details are 1:1, or 2:1 where the whole photos all but are. Where the whole photos are enlarged
-        themselves there are none.
+        (h, w, 3) BGR uint8, w at most `WIDTH_PX`. Whole photos are reduced to fit; small photos are enlarged by a
+        whole factor. Details are 1:1, or 2:1 if the whole photos are shown almost 1:1. If the whole photos are
+        enlarged, there are no details.
 
     """
     if before.shape != after.shape:
@@ -97,7 +97,7 @@ def side_by_side(before: Image, after: Image) -> Image:
 
 
 def _shown_size(width: int, height: int, widest: int) -> tuple[int, int]:
-    """(width, height) of a whole photo in the picture."""
+    """Return (width, height) of a whole photo in the picture."""
     scale = min(widest / width, HEIGHT_PX / height)
     if scale >= 1:
         factor = min(int(scale), MOST_ENLARGED, max(1, 2 * DETAIL_SIDE_PX // max(width, height)))
@@ -106,7 +106,7 @@ def _shown_size(width: int, height: int, widest: int) -> tuple[int, int]:
 
 
 def _zoom(x: float, y: float) -> int:
-    """How much larger than in the photo its details are; 0 where they would show no more than the whole photo."""
+    """Return the zoom factor of details; 0 if they would show no more than the whole photo."""
     scale = min(x, y)
     if scale >= 2:
         return 0
@@ -114,21 +114,21 @@ def _zoom(x: float, y: float) -> int:
 
 
 def choose_details(photo: Image, size: tuple[int, int], count: int) -> list[Box]:
-    """Return the parts of a photo that tell most, from left to right.
+    """Return the parts of a photo that show the most, from left to right.
 
     Parameters
     ----------
     photo
         (H, W, 3) BGR uint8.
     size
-        (width, height) of a part in px; smaller where the photo is.
+        (width, height) of a part in px; parts of a smaller photo are smaller.
     count
-        How many, at most: none overlaps another.
+        Greatest number of parts; they never overlap.
 
     """
     boxes = _candidates(photo.shape[1], photo.shape[0], size)
     worth = np.array([_worth(box.of(photo)) for box in boxes])
-    # A plain photo shows its middle.
+    # The small constant makes a plain photo show its middle.
     worth = (worth + 1e-3) * _centredness(boxes)
     chosen: list[Box] = []
     for _ in range(count):
@@ -141,7 +141,7 @@ def choose_details(photo: Image, size: tuple[int, int], count: int) -> list[Box]
 
 
 def _candidates(width: int, height: int, size: tuple[int, int]) -> list[Box]:
-    """Boxes all over the photo, half of each within the next, or farther apart in large photos."""
+    """Return boxes all over the photo; neighbours overlap by half, or less in large photos."""
     across, down = min(size[0], width), min(size[1], height)
     return [Box(x, y, across, down) for y in _starts(height, down) for x in _starts(width, across)]
 
@@ -152,7 +152,7 @@ def _starts(length: int, side: int) -> list[int]:
 
 
 def _worth(detail: Image) -> float:
-    """How much a detail shows: edges and contrast, in as much of it as is neither black nor white."""
+    """Return how much a detail shows: edges and contrast in its part that is neither black nor white."""
     grey = np.asarray(cv2.cvtColor(detail, cv2.COLOR_BGR2GRAY), np.uint8)
     lit = (grey > DARK) & (grey < BRIGHT)
     if not lit.any():
@@ -162,7 +162,7 @@ def _worth(detail: Image) -> float:
 
 
 def _centredness(boxes: list[Box]) -> npt.NDArray[np.float64]:
-    """Weights of the boxes: 1 in the middle, a little less at the rim, where lenses are worse."""
+    """Return the weights of the boxes: 1 in the middle and a little less at the edge, where lenses are worse."""
     places = np.array([(box.x, box.y) for box in boxes], np.float64)
     middle = places.max(axis=0) / 2
     distance = np.abs(places - middle) / np.maximum(middle, 1)
@@ -171,13 +171,13 @@ def _centredness(boxes: list[Box]) -> npt.NDArray[np.float64]:
 
 
 def _apart(box: Box, chosen: Box, photo: Image) -> float:
-    """A weight that is greater the farther from each other two boxes are; 1 from a third of the photo's diagonal on."""
+    """Return a weight that grows with the distance of two boxes; 1 from a third of the photo's diagonal on."""
     third = np.hypot(*photo.shape[:2]) / 3
     return float(min(np.hypot(box.x - chosen.x, box.y - chosen.y) / third, 1))
 
 
 def _framed(photo: Image, boxes: list[Box], size: tuple[int, int]) -> Image:
-    """The whole photo at the size (width, height), with the places of the details."""
+    """Return the whole photo at the size (width, height), with frames around the details."""
     whole = resized(photo, size)
     for number, box in enumerate(boxes, start=1):
         place = box.scaled(size[0] / photo.shape[1], size[1] / photo.shape[0])
@@ -188,7 +188,7 @@ def _framed(photo: Image, boxes: list[Box], size: tuple[int, int]) -> Image:
 
 
 def resized(image: Image, size: tuple[int, int]) -> Image:
-    """Return an image at a size (width, height): smaller by means of areas, larger by repeated px."""
+    """Return an image at a size (width, height): reduced by averaging areas, or enlarged by repeating px."""
     if size == image.shape[1::-1]:
         return image.copy()
     larger = size[0] > image.shape[1]
@@ -196,21 +196,21 @@ def resized(image: Image, size: tuple[int, int]) -> Image:
 
 
 def _rectangle(image: Image, box: Box) -> None:
-    """A white line within a black one, that is seen on light and on dark."""
+    """Draw a white line within a black one, visible on light and on dark."""
     last = box.x + box.width - 1, box.y + box.height - 1
     cv2.rectangle(image, (box.x, box.y), last, (0, 0, 0), 3)
     cv2.rectangle(image, (box.x, box.y), last, (255, 255, 255), 1)
 
 
 def _tag(image: Image, text: str, box: Box) -> None:
-    """A short text on black in the upper left corner of a box."""
+    """Write a short text on black in the upper left corner of a box."""
     side = NUMBERED_PX - 6
     cv2.rectangle(image, (box.x + 2, box.y + 2), (box.x + side - 2, box.y + side), (0, 0, 0), cv2.FILLED)
     cv2.putText(image, text, (box.x + 6, box.y + side - 5), FONT, FONT_SCALE, INK, 1, cv2.LINE_AA)
 
 
 def _pair(before: Image, after: Image, box: Box, number: int, zoom: int) -> Image:
-    """One detail before and after."""
+    """Return one detail before and after."""
     size = (box.width * zoom, box.height * zoom)
     return _beside(
         [
@@ -222,7 +222,7 @@ def _pair(before: Image, after: Image, box: Box, number: int, zoom: int) -> Imag
 
 
 def _labelled(image: Image, label: str) -> Image:
-    """The image below a strip with its label, which therefore is legible whatever the image shows."""
+    """Return the image below a strip with its label, so that the label is legible above any image."""
     height, width = image.shape[:2]
     panel = _ground(STRIP_PX + height, max(width, LABEL_PX))
     panel[STRIP_PX:, :width] = image
@@ -231,7 +231,7 @@ def _labelled(image: Image, label: str) -> Image:
 
 
 def _beside(images: list[Image], gap: int) -> Image:
-    """Images from left to right, their tops aligned."""
+    """Return images joined from left to right, their tops aligned."""
     row = _ground(max(len(image) for image in images), sum(image.shape[1] + gap for image in images) - gap)
     x = 0
     for image in images:
@@ -241,7 +241,7 @@ def _beside(images: list[Image], gap: int) -> Image:
 
 
 def _below(rows: list[Image]) -> Image:
-    """Rows from above, with a margin around and between, each in the middle."""
+    """Return rows joined from top to bottom and centred, with margins around and between them."""
     width = max(row.shape[1] for row in rows) + 2 * GAP_PX
     picture = _ground(sum(len(row) + GAP_PX for row in rows) + GAP_PX, width)
     y = GAP_PX

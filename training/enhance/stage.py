@@ -1,4 +1,4 @@
-"""Photos from files through the network to files, one after the other; one that cannot be used stops no other."""
+"""Enhancing photo files one after the other; a photo that cannot be used does not stop the others."""
 
 from __future__ import annotations
 
@@ -41,48 +41,48 @@ class Output:
     folder: Path
     format: Format = "png"
     quality: int = 95
-    """Of JPEG, 1..100."""
+    """JPEG quality, 1..100."""
     metadata: bool = True
-    """Whether the results say of their photos what `kept_metadata` keeps."""
+    """Whether the results keep their photos' metadata, as `kept_metadata` selects it."""
     gps: bool = False
-    """Whether that holds the position."""
+    """Whether the kept metadata include the position."""
     compare: bool = False
-    """Whether a picture of before and after is written beside each result."""
+    """Whether a picture of before and after is written next to each result."""
     existing: Existing = "refuse"
-    """Where results are there already: whether nothing is done at all, their photos are left out, or they give way."""
+    """What happens if results exist: `refuse` does nothing at all, `skip` skips their photos, `replace` replaces them."""
 
     def result(self, photo: Place) -> Path:
-        """The file of the enhanced photo."""
+        """Return the file of the enhanced photo."""
         return self.folder / f"{photo.stem}.{self.format}"
 
     def comparison(self, photo: Place) -> Path:
-        """The file of the picture of before and after."""
+        """Return the file of the picture of before and after."""
         return self.folder / f"{photo.stem}{COMPARISON}"
 
     def files(self, photo: Place) -> list[Path]:
-        """All that is written for a photo."""
+        """Return all files that are written for a photo."""
         return [self.result(photo), self.comparison(photo)] if self.compare else [self.result(photo)]
 
 
 class Counts(NamedTuple):
-    """How a run went, in photos."""
+    """Numbers of photos in a run."""
 
     enhanced: int
     asked: int
-    """Those that were to be enhanced."""
+    """Photos that should have been enhanced."""
     there: int
-    """Those that were left out, since their results were there."""
+    """Photos that were skipped since their results existed."""
 
 
 def enhance_photos(model: Generator, sources: Iterable[Place], settings: Settings, output: Output) -> Counts:
-    """Enhance photos, and say on the error stream what was wrong with which.
+    """Enhance photos, and report problems with single photos on the error stream.
 
     Parameters
     ----------
     model
-        On `settings.device`.
+        The network, on `settings.device`.
     sources
-        Photos, and folders of photos.
+        Photos and folders of photos.
     settings
         How they are computed.
     output
@@ -91,13 +91,13 @@ def enhance_photos(model: Generator, sources: Iterable[Place], settings: Setting
     Returns
     -------
     Counts
-        How it went.
+        The outcome.
 
     Raises
     ------
     DpedtoolError
-        Before any is read: a folder holds no photos, two results would have one name, a result would replace a photo,
-        results are there and `output.existing` refuses them, or another run writes to the folder.
+        Raised before any photo is read: a folder holds no photos, two results would have the same name, a result would
+        replace a photo, results exist and `output.existing` refuses them, or another run writes to the folder.
     OSError
         A result cannot be written.
 
@@ -123,12 +123,12 @@ def _reach_share(reach: Reach, index: int, share: float) -> None:
 
 
 def find_photos(sources: Iterable[Place]) -> list[Place]:
-    """Return the photos, and those in the folders, in the order given; a file that is named twice once.
+    """Return the photos, and those in the folders, in the order given; a file that is named twice appears once.
 
     Raises
     ------
     DpedtoolError
-        As `list_photos`; a photo that is missing is another's concern.
+        As in `list_photos`; missing photos are not checked here.
 
     """
     found: dict[Place, Place] = {}
@@ -141,19 +141,19 @@ def find_photos(sources: Iterable[Place]) -> list[Place]:
 
 
 def _whereabouts(photo: Place) -> Place:
-    """Return the same for all ways to one name of a file; two links to one file have names of their own."""
+    """Return the same for all paths to one name of a file; two links to one file count as two names."""
     return Path(os.path.realpath(photo.parent), photo.name) if isinstance(photo, Path) else photo
 
 
 def check_results(photos: Sequence[Place], output: Output) -> None:
-    """Refuse results that would have one name, or that would replace a photo.
+    """Refuse results that would have the same name, or that would replace a photo.
 
-    Names that differ in capitals alone, or in how accents are composed, are one name on many file systems.
+    Names that differ only in capitals, or in how accents are composed, are the same name on many file systems.
 
     Raises
     ------
     DpedtoolError
-        With both files.
+        The message names both files.
 
     """
     owners: dict[str, Place] = {}
@@ -163,21 +163,21 @@ def check_results(photos: Sequence[Place], output: Output) -> None:
             other = owners.setdefault(unicodedata.normalize("NFC", file.name).casefold(), photo)
             if other is not photo:
                 raise DpedtoolError(
-                    f"{other} and {photo} would both become {file}: rename one, or give them folders of their own."
+                    f"{other} and {photo} would both become {file}: rename one, or enhance them into separate folders."
                 )
             if (identity := _identity(file)) and (replaced := inputs.get(identity)):
-                raise DpedtoolError(f"{file} would replace the photo {replaced}: write to another folder.")
+                raise DpedtoolError(f"{file} would replace the photo {replaced}: choose another folder.")
 
 
 def without_existing(photos: Sequence[Place], output: Output) -> list[Place]:
-    """Return the photos that are to be enhanced, as `output.existing` says of those whose results are there.
+    """Return the photos to enhance; `output.existing` decides about photos whose results exist.
 
-    A photo is left out where all its files are there: an interrupted run may have written one of two.
+    A photo is skipped only if all its files exist: an interrupted run may have written one of two.
 
     Raises
     ------
     DpedtoolError
-        With the first file that is there, where that is refused.
+        Results exist and are refused; the message names the first file.
 
     """
     if output.existing == "replace":
@@ -186,16 +186,16 @@ def without_existing(photos: Sequence[Place], output: Output) -> list[Place]:
         return [photo for photo in photos if not all(os.path.lexists(file) for file in output.files(photo))]
     there = [file for photo in photos for file in output.files(photo) if os.path.lexists(file)]
     if there:
-        count = f"{len(there)} {'file' if len(there) == 1 else 'files'} of the results"
+        count = f"{len(there)} result {'file' if len(there) == 1 else 'files'}"
         raise DpedtoolError(
-            f"{there[0]} is there already ({count} in all): name another folder, or choose --existing skip, which "
-            "leaves out photos whose results are there, or --existing replace."
+            f"{there[0]} exists already ({count} in all): choose another folder, --existing skip to skip photos whose "
+            "results exist, or --existing replace."
         )
     return list(photos)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What two names of one file have in common; None where there is no file."""
+    """Return what two names of one file have in common; None if there is no file."""
     try:
         found = path.stat()
     except OSError:
@@ -226,7 +226,7 @@ def _enhance(model: Generator, path: Place, settings: Settings, output: Output, 
     check_size(size, output.format)
     planned = plan(model.architecture, size, settings)
     if planned.scratch:
-        _say(path, f"{in_gb(planned.scratch)} of what it takes go to a scratch file in {settings.scratch}")
+        _say(path, f"{in_gb(planned.scratch)} goes to a scratch file in {settings.scratch}")
     before = _decoded(photo)
     metadata = kept_metadata(photo, size, gps=output.gps) if output.metadata else Metadata()
     _say(path, metadata.note)
@@ -237,7 +237,7 @@ def _enhance(model: Generator, path: Place, settings: Settings, output: Output, 
 
 
 def _check_names(files: Iterable[Path]) -> None:
-    """Refuse names that the file system does not hold before anything is computed for them.
+    """Refuse names that are too long for the file system before anything is computed for them.
 
     Raises
     ------
@@ -250,12 +250,12 @@ def _check_names(files: Iterable[Path]) -> None:
             file.lstat()
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
-                why = f"its result would be {file.name}, longer than names may be in {file.parent}: rename the photo"
+                why = f"the name of its result, {file.name}, is too long for {file.parent}: rename the photo"
                 raise Rejection("name_too_long", why) from None
 
 
 def _decoded(photo: PhotoFile) -> Image:
-    """Return the photo's pixels, and say what was amiss with it."""
+    """Return the photo's pixels, and report what was wrong with it."""
     with collected() as messages:
         image = photo.colour()
     _say(photo.path, photo.note)
@@ -264,17 +264,17 @@ def _decoded(photo: PhotoFile) -> Image:
 
 
 def lack_of_memory(error: Exception) -> str:
-    """Say what to do where numpy, OpenCV or torch say that no memory is left; empty where they say something else."""
+    """Return what to do if numpy, OpenCV or torch ran out of memory; empty for other errors."""
     if isinstance(error, torch.OutOfMemoryError) or "CUDA error: out of memory" in str(error):
-        return "the GPU's memory ran out: close other programs that use it, or choose --device cpu"
+        return "the GPU ran out of memory: close other programs that use it, or choose --device cpu"
     is_opencv = isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem
     if is_opencv or isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-        return "the memory ran out: close other programs, or set a limit by --max-memory"
+        return "there was not enough memory: close other programs, or set a limit with --max-memory"
     return ""
 
 
 def _say(path: Place, text: str) -> None:
-    """Print a sentence on a photo, if there is one, so that it names the photo and has its full stop."""
+    """Print a sentence about a photo, with the photo's name and a full stop; print nothing for an empty text."""
     if text:
         named = text if text.startswith(str(path)) else f"{path}: {text}"
         print(f"{named.removesuffix('.')}.", file=sys.stderr, flush=True)

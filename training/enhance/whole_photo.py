@@ -1,4 +1,4 @@
-"""A whole photo through the network, as the network would take it in one piece, in stripes of rows."""
+"""Enhancing a whole photo in stripes of rows; the result equals that of the photo in one piece."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from dpedtool.training.precision import Computation, has_bfloat16
 Precision = Literal["float32", "bfloat16"]
 
 STRIPE_PX = 1 << 15
-"""A stripe has about so many px, whatever the memory: rounding follows from the stripes, and so the result's bytes."""
+"""A stripe has about this many px, independent of the memory: rounding, and so the result's bytes, depend on it."""
 IN_HAND = 3
-"""How many stripes of feature maps in float32 are under way at most: what a layer is given, what it makes, and what
-the one behind it makes of that."""
+"""Greatest number of stripes of feature maps in float32 that exist at once: a layer's input, its output, and the output
+of the layer after it."""
 LEAST_CHANNELS = 64
-"""Channels that are counted of a stripe, however few it has: other things are not smaller then."""
+"""A stripe is counted with at least this many channels: other memory does not shrink with fewer channels."""
 
 
 @dataclass(frozen=True)
@@ -45,22 +45,22 @@ class Settings:
 
     device: torch.device
     precision: Precision
-    """Of the feature maps that wait, and of the blocks' convolutions where the device multiplies bfloat16."""
+    """Precision of the waiting feature maps, and of the blocks' convolutions if the device multiplies bfloat16."""
     max_memory: int | None = None
-    """What the whole process may take at its peak, in bytes; None: what is free."""
+    """Limit for the peak memory of the whole process, in bytes; None: the free memory."""
     scratch: Path | None = None
-    """Folder for a file of what finds no room in the memory; None: there is none, and such a photo is refused."""
+    """Folder for a temporary file for data that does not fit in memory; None: no file, such a photo is refused."""
     process: int = field(default_factory=process_memory)
-    """What the process takes without a photo, in bytes; measured when this is made, which is before the first one."""
+    """Memory of the process without a photo, in bytes; measured when the settings are made, before the first photo."""
 
 
 def plan(architecture: Architecture, size: tuple[int, int], settings: Settings) -> Plan:
-    """Say what a photo of this size (width, height) takes, before it is decoded.
+    """Return what a photo of this size (width, height) needs, before it is decoded.
 
     Raises
     ------
     Rejection
-        `too_little_memory`: more than is allowed, with the least that would do; or `too_little_disk`.
+        `too_little_memory`, with the least memory that would suffice, or `too_little_disk`.
 
     """
     need = _need(architecture, size, settings)
@@ -82,20 +82,20 @@ def enhance_photo(
     Parameters
     ----------
     model
-        On `settings.device`.
+        The network, on `settings.device`.
     photo
-        Upright, in sRGB.
+        The photo, upright and in sRGB.
     settings
-        How.
+        How it is computed.
     planned
-        What `plan` said of it before it was decoded; None: it is asked now.
+        The plan that `plan` returned before the photo was decoded; None: it is made now.
     tell
         Called now and then with the share of the work that is done, 0..1.
 
     Raises
     ------
     Rejection
-        As `plan`; `too_little_disk` also where the disk fills up meanwhile.
+        As in `plan`; `too_little_disk` also if the disk fills up meanwhile.
 
     """
     enhanced = np.empty_like(photo)
@@ -117,11 +117,11 @@ def enhance_image(model: Generator, image: Tensor, settings: Settings) -> Tensor
     Parameters
     ----------
     model
-        On `settings.device`.
+        The network, on `settings.device`.
     image
         (3, H, W), RGB, 0..1.
     settings
-        How.
+        How it is computed.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def enhance_image(model: Generator, image: Tensor, settings: Settings) -> Tensor
     Raises
     ------
     Rejection
-        As `enhance_photo`.
+        As in `enhance_photo`.
 
     """
     rows = image.permute(1, 2, 0)
@@ -149,7 +149,7 @@ def enhance_image(model: Generator, image: Tensor, settings: Settings) -> Tensor
 
 @dataclass(frozen=True)
 class _Ends:
-    """Where rows come from in the end, and go to."""
+    """Where the rows of the photo come from, and where the rows of the result go."""
 
     size: tuple[int, int]
     """(width, height), px."""
@@ -166,7 +166,7 @@ def _run(
     planned: Plan | None = None,
     tell: Callable[[float], None] | None = None,
 ) -> None:
-    """Make all passes; what each gives but the last is in a feature map by then."""
+    """Run all passes; the last one gives the result, and the others fill the feature maps."""
     planned = planned or plan(model.architecture, ends.size, settings)
     dtypes, count = _dtypes(settings), count_passes(model.layers)
     repeatable = Computation(settings.device, dtypes.convolutions).repeatable()
@@ -181,7 +181,7 @@ def _run(
 
 
 def _rows(each: Pass, ends: _Ends, device: torch.device) -> Iterator[tuple[int, Tensor, float]]:
-    """Yield the rows that a pass gives with the number of the first, and the share of the photo that it has taken."""
+    """Yield the number of the first row, the rows that a pass gives, and the share of the photo that it has read."""
     width, height = ends.size
     at_once = max(1, STRIPE_PX // width)
     given = 0
@@ -217,7 +217,7 @@ def _scratch(planned: Plan, settings: Settings) -> AbstractContextManager[Scratc
 
 
 def _dtypes(settings: Settings) -> Dtypes:
-    """Where nothing multiplies bfloat16 the convolutions are computed in float32, which is faster there."""
+    """Return the types; without bfloat16 instructions the convolutions are in float32, which is faster there."""
     maps = torch.float32 if settings.precision == "float32" else torch.bfloat16
     return Dtypes(maps, maps if has_bfloat16(settings.device) else torch.float32)
 
@@ -234,5 +234,5 @@ def _need(architecture: Architecture, size: tuple[int, int], settings: Settings)
 
 
 def _fits_gpu(need: Need, device: torch.device) -> bool:
-    """Whether a GPU has room for all feature maps; beside it only stripes are there."""
+    """Whether all feature maps and the stripes fit in a GPU's memory."""
     return device.type == "cuda" and need.maps + need.stripes < torch.cuda.mem_get_info(device)[0]

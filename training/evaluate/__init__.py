@@ -1,1 +1,1 @@
-"""Stage evaluate: scores of a network, and pictures of what it does."""
+"""Stage evaluate: the scores of a network, and pictures before and after it."""

@@ -1,7 +1,7 @@
-"""The yardstick beside the network: one quadratic colour transform for all photos, fitted by least squares.
+"""The baseline for the network: one quadratic colour transform for all photos, fitted by least squares.
 
-Each colour put out is a polynomial of second degree in the three that go in. It knows nothing of where a pixel lies, so
-that what a network gains beyond it is more than colour and brightness.
+Each output colour is a polynomial of second degree in the three input colours. The transform does not depend on the
+place of a pixel, so a network that scores better does more than change colour and brightness.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.training.data import Pairs, as_rgb
 
 MOST_FITTED = 2000
-"""Pairs that a transform is fitted to, spread evenly: 20 million px of 100 px patches for 30 numbers."""
+"""A transform is fitted to at most this many pairs, spread evenly: 20 million px of 100 px patches for 30 numbers."""
 _TERMS = 10
 _BLOCK_PX = 50_000
-"""Bounds the memory; no result depends on it, but for rounding."""
+"""This bounds the memory; it changes results only by rounding."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class ColourTransform:
     """A quadratic map of colours in 0..1."""
 
     coefficients: Tensor
-    """(3, 10), float64: of red, green and blue, each for 1, r, g, b, r2, g2, b2, rg, rb, gb."""
+    """(3, 10), float64: a row for red, green and blue, with factors for 1, r, g, b, r2, g2, b2, rg, rb, gb."""
 
     def apply(self, images: Tensor) -> Tensor:
-        """Return images (..., 3, H, W), RGB, float, 0..1, in the other colours, cut to 0..1; computed in float64."""
+        """Return images (..., 3, H, W), RGB, float, 0..1, transformed and cut to 0..1; computed in float64."""
         if images.ndim > 3:
             return torch.stack([self.apply(image) for image in images])
         mapped = torch.cat([self.coefficients @ _terms(block) for block in _blocks(images)], dim=1)
@@ -40,7 +40,7 @@ class ColourTransform:
 
 
 class _Equations:
-    """The normal equations of one fit, summed pair by pair: 130 numbers, however many pixels."""
+    """The normal equations of one fit, summed pair by pair: 130 numbers for any number of pixels."""
 
     def __init__(self) -> None:
         self._left = torch.zeros(_TERMS, _TERMS, dtype=torch.float64)
@@ -54,13 +54,13 @@ class _Equations:
             self._right += terms @ wanted.T
 
     def solution(self) -> ColourTransform:
-        """Return the transform with the least squared error; the shortest where colours are too few for one."""
+        """Return the transform with the least squared error; if there are several, the one with the least norm."""
         solved = np.linalg.lstsq(self._left.numpy(), self._right.numpy(), rcond=1e-12)[0]
         return ColourTransform(torch.from_numpy(solved.T.copy()))
 
 
 def fit(pairs: Pairs) -> ColourTransform:
-    """Fit one transform that takes the phone's colours to the DSLR's, to at most `MOST_FITTED` of the pairs.
+    """Fit one transform from the phone's colours to the DSLR's, to at most `MOST_FITTED` of the pairs.
 
     Raises
     ------
@@ -69,14 +69,14 @@ def fit(pairs: Pairs) -> ColourTransform:
 
     """
     if not len(pairs):
-        raise DpedtoolError("There are no pairs to fit a colour transform to: name a split or folders that hold some.")
+        raise DpedtoolError("There are no pairs to fit a colour transform to: choose a split or folders with pairs.")
     return _fit(pairs, pairs.spread(MOST_FITTED))
 
 
 def fit_each_photo(pairs: Pairs) -> dict[str, ColourTransform]:
-    """Fit to each photo, as `Pairs.photos` names them, a transform of its own: the most that colour alone can do.
+    """Fit a separate transform to each photo, by the names of `Pairs.photos`: the best that colour alone can do.
 
-    No method can reach it without having seen the DSLR's photo, whence it is an oracle.
+    It is an oracle: no method can reach it without having seen the DSLR's photo.
 
     Raises
     ------
@@ -99,11 +99,11 @@ def _fit(pairs: Pairs, indices: Sequence[int]) -> ColourTransform:
 
 
 def _blocks(image: Tensor) -> tuple[Tensor, ...]:
-    """The pixels of an image (3, H, W) as float64 (3, n), some at a time."""
+    """Split the pixels of an image (3, H, W) into blocks of float64 (3, n)."""
     return torch.split(image.double().flatten(1), _BLOCK_PX, dim=1)
 
 
 def _terms(colours: Tensor) -> Tensor:
-    """(3, n) to (10, n), as `ColourTransform` orders them."""
+    """Return the terms (10, n) of colours (3, n), in the order of `ColourTransform`."""
     r, g, b = colours
     return torch.stack([torch.ones_like(r), r, g, b, r * r, g * g, b * b, r * g, r * b, g * b])

@@ -1,4 +1,4 @@
-"""Scores of any two folders of equal-named images: the phone's as they are, in other colours, and enhanced."""
+"""Scores of two folders of images with equal names: phone images untouched, colour-transformed and enhanced."""
 
 from __future__ import annotations
 
@@ -29,26 +29,28 @@ from dpedtool.training.weights.checkpoint import load_model, model_files
 SCORES = "scores.csv"
 
 FolderVariant = Literal["before", "colour", "after"]
-"""What is scored: the untouched phone images, a colour transform of them fitted to other pairs, and the network's."""
+"""The versions that are scored: untouched phone images, a colour transform fitted to other pairs, the network."""
 FOLDER_VARIANTS: tuple[FolderVariant, ...] = get_args(FolderVariant)
 _CALLED: dict[FolderVariant, str] = {"before": "phone", "colour": "colour", "after": "network"}
 
 PX_AT_ONCE = 160_000
-"""Images of one size are run together up to so many px, DPED's network taking 1 kB a px; larger ones in stripes."""
+"""Images of one size are run together up to this many px; larger images run in stripes.
+
+DPED's network takes 1 kB for a px."""
 
 
 @dataclass(frozen=True)
 class Yardstick:
-    """A colour transform of pairs that are not scored, or why there is none."""
+    """A colour transform fitted to pairs that are not scored, or the reason for its absence."""
 
     transform: ColourTransform | None = None
     pairs: int = 0
-    """How many it was fitted to."""
+    """Number of pairs that it was fitted to."""
     reason: str = ""
-    """Why there is none, a subordinate clause; empty where there is one."""
+    """Why there is no transform, as a clause after "since"; empty if there is one."""
 
     def as_text(self) -> str:
-        """Return the same as a line to read."""
+        """Return the transform or the reason as one line of text."""
         if self.reason:
             return f"colour: not scored, since {self.reason}"
         pairs = "1 pair" if self.pairs == 1 else f"{self.pairs} pairs"
@@ -57,7 +59,7 @@ class Yardstick:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was scored, and every pair's measures by what was scored and by protocol."""
+    """What was scored, and the measures of every pair by version and protocol."""
 
     phone: Path
     dslr: Path
@@ -68,15 +70,15 @@ class Comparison:
     """(height, width) in px of every pair."""
     measures: Mapping[FolderVariant, Mapping[Protocol, Measures]]
     lpips: Mapping[FolderVariant, Tensor]
-    """(N,), by what was scored, of clipped images; empty where it was not asked for."""
+    """LPIPS of the clipped images, (N,), by version; empty if it was not asked for."""
 
     def scores(self, protocol: Protocol) -> dict[FolderVariant, Scores | None]:
-        """Return the mean scores by what was scored; None where it is not there, or the protocol does not apply."""
+        """Return the mean scores by version; None if a version is missing or the protocol does not apply."""
         scored = {} if self.reason(protocol) else self.measures
         return {name: scored[name][protocol].scores(protocol) if name in scored else None for name in FOLDER_VARIANTS}
 
     def reason(self, protocol: Protocol) -> str:
-        """Say why a protocol does not apply to these images; empty where it does."""
+        """Return why a protocol does not apply to these images; empty if it applies."""
         if protocol == "image":
             return ""
         for start in range(0, len(self.sizes), BATCH_PAIRS):
@@ -89,7 +91,7 @@ class Comparison:
         return ""
 
     def metrics(self) -> FolderMetrics:
-        """Return the scores by protocol and what they are of, for their file."""
+        """Return the scores by protocol, and what was scored, for their file."""
         return FolderMetrics(
             phone=str(self.phone),
             dslr=str(self.dslr),
@@ -107,7 +109,7 @@ class Comparison:
         return FolderScores(pairs=len(self.names), reason=self.reason(protocol) or None, **variants)
 
     def as_text(self) -> str:
-        """Return the figures as a table to read, a line a protocol and version; then what the network lacks."""
+        """Return the figures as a text table, one line per protocol and version, then notes on the result."""
         lines = [f"{len(self.names)} pairs of {self.phone} and {self.dslr}"]
         if self.weights:
             lines.append(f"network: {self.weights.network}, {self.weights.file}, SHA-256 {self.weights.sha256}")
@@ -121,7 +123,7 @@ class Comparison:
         return "\n".join([*lines, *filter(None, [*map(self.reason, PROTOCOLS), self._shortfall()])])
 
     def write(self, out: Path) -> None:
-        """Write `out/metrics.json`, what `metrics` returns, and `out/scores.csv`, a row a pair (protocol image)."""
+        """Write what `metrics` returns to `out/metrics.json`, and one row per pair (protocol image) to `out/scores.csv`."""
         columns: dict[str, Any] = {"name": self.names}
         for name, measures in self.measures.items():
             image = measures["image"]
@@ -140,19 +142,19 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _FolderRivals:
-    """What makes the versions that are scored of the phone's images."""
+    """The colour transform and the network, which make the scored versions of the phone's images."""
 
     colour: ColourTransform | None
     model: Generator | None
 
     @property
     def names(self) -> list[FolderVariant]:
-        """Which versions there are."""
+        """The names of the versions that exist."""
         there = (True, self.colour, self.model)
         return [variant for variant, made in zip(FOLDER_VARIANTS, there, strict=True) if made]
 
     def variants(self, phone: Tensor) -> dict[FolderVariant, Tensor]:
-        """Return the versions of the phone's images (N, 3, H, W), the network's not clipped."""
+        """Return the versions of the phone's images (N, 3, H, W); the network's version is not clipped."""
         made: dict[FolderVariant, Tensor] = {"before": phone}
         if self.colour:
             made["colour"] = self.colour.apply(phone)
@@ -162,7 +164,7 @@ class _FolderRivals:
 
 
 def _enhanced(model: Generator, phone: Tensor) -> Tensor:
-    """Run the network over images (N, 3, H, W), not clipped; whole photos in stripes, which take less memory."""
+    """Run the network over images (N, 3, H, W), not clipped; whole photos run in stripes, which take less memory."""
     if phone[0, 0].numel() <= PX_AT_ONCE:
         return enhance_patches(model, phone, clip=False, at_once=len(phone))
     settings = Settings(next(model.parameters()).device, "float32")
@@ -173,7 +175,7 @@ def _enhanced(model: Generator, phone: Tensor) -> Tensor:
 
 
 class _Record:
-    """What is kept of every pair: its size and its measures, in the order of the pairs."""
+    """The size and the measures of every pair, in the order of the pairs."""
 
     def __init__(self, count: int, variants: list[FolderVariant], lpips: Lpips | None) -> None:
         self._distance = lpips
@@ -182,7 +184,7 @@ class _Record:
         self.sizes: list[tuple[int, int]] = []
 
     def add(self, images: Mapping[FolderVariant, Tensor], dslr: Tensor) -> None:
-        """Measure the next pairs: all versions of the phone's images, and the DSLR's, each (N, 3, H, W)."""
+        """Measure the next pairs: all versions of the phone's images and the DSLR's images, each (N, 3, H, W)."""
         start, (count, _, height, width) = len(self.sizes), dslr.shape
         if self._distance and min(height, width) < SMALLEST_PX:
             raise DpedtoolError(
@@ -203,28 +205,28 @@ def compare(
     names: list[str] | None = None,
     lpips: Path | None = None,
 ) -> Comparison:
-    """Score the phone's images against the DSLR's, and with weights the enhanced ones too.
+    """Score the phone's images against the DSLR's; with weights, score the enhanced images too.
 
-    With `names`, a quadratic colour transform is scored beside them, fitted to the pairs that are not listed.
+    With `names`, a quadratic colour transform is scored as well. It is fitted to the pairs that are not listed.
 
     Parameters
     ----------
     phone, dslr
-        Folders of images of equal names; the two of a pair are of one size, different pairs need not be.
+        Folders of images with equal names. Both images of a pair have the same size; different pairs may differ.
     weights
-        A file of weights or a model's folder; None: the phone's images alone are scored.
+        A file of weights or a model's folder; None: only the phone's images are scored.
     params
         Where to compute.
     names
-        The pairs that count, in this order, which the protocol `batch` depends on; None: all.
+        The pairs that are scored, in this order, which the protocol `batch` depends on; None: all.
     lpips
-        Folder of the weights of LPIPS, as `load_lpips` wants it; None: it is not computed.
+        Folder of the weights of LPIPS, as `load_lpips` needs it; None: LPIPS is not computed.
 
     Raises
     ------
     DpedtoolError
         A file is missing or damaged, two images of a pair differ in size or are too small for LPIPS, a name is listed
-        twice or is of no pair, or `params.device` is not there.
+        twice or belongs to no pair, or `params.device` is not available.
 
     """
     model = load_model(weights).to(choose_device(params.device)) if weights else None
@@ -248,20 +250,22 @@ def compare(
 
 
 def _fit_to_others(phone: Path, dslr: Path, scored: Pairs) -> Yardstick:
-    """Fit to the pairs of the folders that are not scored, so that the transform has seen none of those that are."""
+    """Fit to the pairs of the folders that are not scored, so that the transform has seen no scored pair."""
     names = set(scored.names())
     others = FolderPairs(phone, dslr, [name for name in FolderPairs(phone, dslr).names() if name not in names])
     if not len(others):
-        return Yardstick(reason="every pair is scored and none is left to fit it to: name those to score by --names")
+        return Yardstick(
+            reason="every pair is scored, so no pair is left to fit it to: list the pairs to score with --names"
+        )
     try:
         return Yardstick(fit(others), min(len(others), MOST_FITTED))
     except DpedtoolError as error:
-        # Pairs that nobody asked to score must not keep the others from being scored.
-        return Yardstick(reason=f"the pairs that --names does not list cannot be fitted to: {error}")
+        # A bad pair that nobody asked to score must not stop the scoring of the others.
+        return Yardstick(reason=f"it could not be fitted to the pairs that --names does not list: {error}")
 
 
 def _batches(pairs: Pairs) -> Iterator[Batch]:
-    """Read the pairs in their order: neighbours of one size together, as many as are run together."""
+    """Read the pairs in their order and group neighbours of the same size into batches that run together."""
     waiting: list[Batch] = []
     for index in track(range(len(pairs)), "evaluate", len(pairs)):
         batch = pairs.read([index])

@@ -1,4 +1,4 @@
-"""What a network does, to be looked at: test patches and whole photos before and after, as files beside the scores."""
+"""Examples of a network's work to look at: test patches and whole photos before and after, in files next to the scores."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ from dpedtool.training.networks.generators import Generator
 from dpedtool.training.precision import choose_precision
 
 SHOWN_PX = 1600
-"""Longer side of a whole photo as it is shown, at most."""
+"""Longest side of a shown whole photo, in px."""
 JPEG_QUALITY = 88
 DETAIL_SIZE_PX = (400, 300)
-"""(width, height) of the detail of a photo that is shown in full resolution."""
+"""(width, height) of the detail of a photo that is shown at full resolution."""
 _PATTERNS = ("*.phone.png", "*.network.png", "*.dslr.png", "*.phone.jpg", "*.network.jpg")
 
 
 @dataclass(frozen=True, eq=False)
 class ShownPatch:
-    """A test patch, each image (H, W, 3) BGR uint8, the network's clipped."""
+    """A test patch; each image is (H, W, 3) BGR uint8, and the network's is clipped."""
 
     index: int
     why: Why
@@ -69,20 +69,19 @@ def choose_patches(spread: Sequence[int], before: Measures, after: Measures, mos
     spread
         Indices of patches.
     before, after
-        Of all patches, untouched and after the network.
+        Measures of all patches, untouched and after the network.
     most_worst
-        How many of those are shown with which the network does worst beside the untouched phone; of equal ones the
-        first.
+        How many patches with the smallest gain over the untouched phone are shown; among equal gains the first.
 
     """
-    # A patch that is as good as its target before and after has neither won nor lost.
+    # A patch that equals its target before and after has neither won nor lost.
     gains = torch.nan_to_num(after.psnr_db() - before.psnr_db(), nan=0.0)
     worst = torch.sort(gains, stable=True).indices[:most_worst].tolist()
     return dict(sorted({**dict.fromkeys(spread, "spread"), **dict.fromkeys(worst, "worst")}.items()))
 
 
 def show_patches(model: Generator, patches: PatchPairs, chosen: Mapping[int, Why]) -> list[ShownPatch]:
-    """Run the network over the patches chosen, one by one."""
+    """Run the network over the chosen patches, one by one."""
     return [_show(model, patches, index, why) for index, why in chosen.items()]
 
 
@@ -98,7 +97,7 @@ def _as_image(output: Tensor) -> Image:
 
 
 def remove_examples(out: Path) -> None:
-    """Remove the examples that an earlier run has left, but no other file of their folder."""
+    """Remove the examples that an earlier run has left, but no other file in their folder."""
     Examples.file_in(out).unlink(missing_ok=True)
     for pattern in _PATTERNS:
         for path in (out / FOLDER).glob(pattern):
@@ -113,23 +112,23 @@ def write_examples(
     measures: Mapping[Literal["before", "after"], Measures],
     photos: int,
 ) -> None:
-    """Write `out/examples/` and, when all of it is there, `out/examples.json`.
+    """Write `out/examples/` and, once it is complete, `out/examples.json`.
 
     Parameters
     ----------
     out
         The folder of the scores.
     model
-        On its device.
+        The network, on its device.
     patches
-        Those of the test.
+        The test patches.
     shown
-        Those of them that are shown.
+        The patches that are shown.
     measures
-        Of all patches, untouched and after the network.
+        Measures of all patches, untouched and after the network.
     photos
-        How many whole photos are shown, of those that the patches were cut from, drawn by the digests of their names.
-        A photo that is gone, changed, damaged or too large for the memory that is free is a note.
+        How many of the photos that the patches were cut from are shown whole, drawn by the digests of their names. A
+        photo that is missing, changed, damaged or too large for the free memory gets a note instead.
 
     Raises
     ------
@@ -163,7 +162,7 @@ def _write_patch(
 
 
 def _figures(measures: Measures, index: int) -> tuple[float | None, float | None]:
-    """PSNR in dB and MS-SSIM of one patch; JSON has no infinity."""
+    """Return PSNR in dB and MS-SSIM of one patch; JSON has no infinity, so it becomes None."""
     psnr_db, ms_ssim = float(measures.psnr_db()[index]), float(measures.ms_ssim()[index])
     return psnr_db if math.isfinite(psnr_db) else None, ms_ssim if math.isfinite(ms_ssim) else None
 
@@ -172,7 +171,7 @@ def _write_photos(folder: Path, model: Generator, patches: PatchPairs, names: Se
     if not names:
         return []
     device = next(model.parameters()).device
-    # Without a scratch file: an example is not worth gigabytes of disk.
+    # There is no scratch file: an example is not worth gigabytes of disk.
     settings = Settings(device, choose_precision("auto", device))
     originals, made = _originals(patches, names), []
     with showing("whole photos", len(names)) as reach:
@@ -186,7 +185,7 @@ def _reach(reach: Reach, index: int, share: float) -> None:
 
 
 def _originals(patches: PatchPairs, names: Sequence[str]) -> dict[str, _Original]:
-    """The photos of these pairs, as far as the tables beside the shards know them."""
+    """Return the photos of these pairs, as far as the tables next to the shards list them."""
     tables = [table for folder in patches.folders() if (table := Frame.table_in(folder)).is_file()]
     frames = [read_frame(table, Frame, ["pair_id", "phone_path", "phone_sha256"]) for table in tables]
     return {
@@ -201,7 +200,8 @@ def _write_photo(
 ) -> PhotoExample:
     if not original:
         note = (
-            f"Of {pair_id} no photo is known: no table of photos lies beside the patches, as of an imported data set."
+            f"The photo of {pair_id} is not known: there is no table of photos next to the patches. Imported data sets "
+            "have no such table."
         )
         return PhotoExample(pair_id, note)
     try:
@@ -212,7 +212,7 @@ def _write_photo(
         if not lack_of_memory(error):
             raise
         return PhotoExample(
-            pair_id, f"{original.path}: the memory ran out: close other programs, or set evaluate.device to cpu."
+            pair_id, f"{original.path} needs too much memory: close other programs, or set evaluate.device to cpu."
         )
     finally:
         tell(1)

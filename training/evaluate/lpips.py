@@ -1,7 +1,7 @@
-"""LPIPS, a distance between images that follows people's judgement, from weights that the user gives.
+"""LPIPS, a distance between images that follows people's judgement, with weights that the user provides.
 
 Zhang, Isola, Efros, Shechtman, Wang, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", CVPR
-2018, arXiv 1801.03924, version 0.1 on AlexNet, as its authors' package gives by itself. Two files are needed:
+2018, arXiv 1801.03924, version 0.1 on AlexNet, the default of its authors' package. Two files are needed:
 `alexnet-owt-7be5be79.pth` from torchvision's model zoo, and `alex.pth` from lpips/weights/v0.1 in the authors'
 repository or in the package lpips. Neither is unpickled, and nothing is downloaded.
 """
@@ -22,13 +22,13 @@ from dpedtool.training.weights.state_dicts import read_tensors
 
 ALEXNET, HEADS = "alexnet-owt-7be5be79.pth", "alex.pth"
 KNOWN_SHA256 = {ALEXNET: "7be5be79", HEADS: "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0"}
-"""With what the SHA-256 of each file begins; torchvision's names say the first 8 digits."""
+"""The beginning of each file's SHA-256; torchvision's file names contain its first 8 digits."""
 _SOURCES = {ALEXNET: "torchvision's model zoo", HEADS: "lpips/weights/v0.1 of the package lpips 0.1.4"}
 
 SMALLEST_PX = 31
-"""Below it AlexNet has no px left behind its second pool."""
+"""Smaller images leave no px after AlexNet's second pool."""
 
-# AlexNet's convolutions as torchvision numbers them: channels, taps, stride, padding; a pool before each of _POOLED.
+# AlexNet's convolutions by torchvision's numbers: channels, taps, stride, padding. A pool precedes those in _POOLED.
 _LAYERS = {0: (64, 11, 4, 2), 3: (192, 5, 1, 2), 6: (384, 3, 1, 1), 8: (256, 3, 1, 1), 10: (256, 3, 1, 1)}
 _POOLED = (3, 6)
 _MEAN, _STD = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
@@ -36,7 +36,7 @@ _SMALLEST_NORM = 1e-10
 
 
 class Lpips(nn.Module):
-    """The distance of images (N, 3, H, W) to others: (N,), 0 for equal ones."""
+    """The distance (N,) between images (N, 3, H, W) and others; 0 for equal images."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Lpips(nn.Module):
         return torch.stack(distances).sum(dim=0)
 
     def _features(self, images: Tensor) -> list[Tensor]:
-        """What follows each convolution, every px's vector divided by its length."""
+        """Return the features after each convolution; the vector of every px is divided by its length."""
         mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (_MEAN, _STD))
         features = (2 * images - 1 - mean) / std
         found = []
@@ -90,14 +90,14 @@ def load_lpips(folder: Path, known: Mapping[str, str] = KNOWN_SHA256) -> Lpips:
     Parameters
     ----------
     folder
-        Holds `ALEXNET` and `HEADS`.
+        It holds `ALEXNET` and `HEADS`.
     known
-        With what the SHA-256 of each must begin.
+        What the SHA-256 of each file must begin with.
 
     Raises
     ------
     DpedtoolError
-        A file is missing, another than the known one, or damaged.
+        A file is missing, is not the known one, or is damaged.
 
     """
     for name, sha256 in known.items():

@@ -1,4 +1,4 @@
-"""What evaluations share, of patches and of folders: room for all measures, and the word on what a network adds."""
+"""Shared by evaluations of patches and of folders: memory for all measures, and a warning about a weak network."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import torch
 from dpedtool.training.metrics import PROTOCOLS, SCALE_WEIGHTS, Measures, Protocol, Scores
 
 VariantT = TypeVar("VariantT", bound=str)
-"""What is scored, such as the untouched phone's images or a network's output."""
+"""A version that is scored, such as the untouched phone images or a network's output."""
 
 
 class Sheet(Generic[VariantT]):
-    """What is kept of every pair, by variant and protocol, in room that is taken at the start; NaN until it is put.
+    """The measures of every pair, by variant and protocol, in memory allocated at the start; NaN until `put`.
 
-    Small tensors that are kept from each batch would lie scattered between its large ones in the C library's heap, so
-    that the next large ones find no room there: a long evaluation would take gigabytes for nothing.
+    Small tensors kept from each batch would lie scattered between its large ones in the C library's heap. The next
+    large tensors would not fit into the gaps, and a long evaluation would waste gigabytes.
     """
 
     def __init__(self, count: int, variants: Iterable[VariantT]) -> None:
@@ -38,7 +38,11 @@ def _room(count: int) -> Measures:
 
 
 def shortfall(network: Scores, colour: Scores, fitted_to: str) -> str:
-    """Say in what a network is worse than the colour transform fitted to some pairs; empty where it is in nothing."""
+    """Return the scores in which a network is worse than a colour transform, as a sentence; empty if there are none."""
     compared = (("PSNR", network.psnr_db, colour.psnr_db), ("MS-SSIM", network.ms_ssim, colour.ms_ssim))
     worse = " and ".join(name for name, reached, rival in compared if reached < rival)
-    return f"The network is worse than that transform of {fitted_to} in {worse}: train it longer." if worse else ""
+    return (
+        f"In {worse} the network is worse than the colour transform fitted to {fitted_to}: train it longer."
+        if worse
+        else ""
+    )

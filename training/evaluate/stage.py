@@ -1,4 +1,4 @@
-"""Stage evaluate: the network on patches that it has not seen, beside the untouched patch and a change of colours."""
+"""Stage evaluate: the network on patches it has not seen, compared with untouched patches and a colour transform."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ from dpedtool.training.weights.checkpoint import load_card, load_model
 PICTURE = "before_after.png"
 BLANK_PX = 8
 SCORED_AT_ONCE = 10
-"""Bounds the memory; no result depends on it, but for rounding."""
+"""This bounds the memory; it changes results only by rounding."""
 
 Variant = Literal["before", "colour", "oracle", "after"]
-"""What is scored: the untouched phone patch, a colour transform of the training patches, one of the very photo that the
-patch is of, and the network's output."""
+"""The versions that are scored: the untouched phone patch, a colour transform fitted to the training patches, one
+fitted to the very photo of the patch, and the network's output."""
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of the network and of what it is held against; without training patches there is no `colour`."""
+    """Scores of the network and of the versions it is compared with; without training patches there is no `colour`."""
 
     scores: dict[Variant, dict[Protocol, Scores]]
     trained: bool = True
@@ -63,10 +63,10 @@ class Evaluation:
         return self.scores["after"]
 
     def sentence(self) -> str:
-        """Say what the network gains, and what colour alone would, under the protocol `image`."""
+        """Return what the network gains, and what colour alone would gain, under the protocol `image`."""
         before, after = self.before["image"], self.after["image"]
         if not after.pairs:
-            return "There are no test patches, so nothing was scored: a larger split.test, or more scenes, would help."
+            return "There are no test patches, so nothing was scored: set a larger split.test, or add more scenes."
         patches = "1 test patch" if after.pairs == 1 else f"{after.pairs} test patches"
         network = "" if self.trained else "The network is untrained. "
         return (
@@ -87,14 +87,15 @@ class Evaluation:
             return ""
         colour, oracle, after = (self.scores[variant]["image"] for variant in ("colour", "oracle", "after"))
         said = (
-            f" One colour transform of the training patches gives {colour.psnr_db:.2f} dB and {colour.ms_ssim:.4f}; "
-            f"fitted to each test photo itself, {oracle.psnr_db:.2f} dB and {oracle.ms_ssim:.4f}."
+            f" One colour transform fitted to the training patches gives {colour.psnr_db:.2f} dB and "
+            f"{colour.ms_ssim:.4f}; a transform fitted to each test photo gives {oracle.psnr_db:.2f} dB and "
+            f"{oracle.ms_ssim:.4f}."
         )
         return f"{said} {shortfall(after, colour, 'the training patches')}".rstrip()
 
 
 class _Rivals:
-    """The versions of a test patch: what makes them of the phone's."""
+    """The network and the colour transforms, which make the scored versions of the phone's patches."""
 
     def __init__(self, model: Generator, training: PatchPairs, test: PatchPairs) -> None:
         self._model, self._photos = model, test.photos()
@@ -103,11 +104,11 @@ class _Rivals:
 
     @property
     def names(self) -> list[Variant]:
-        """Which versions there are."""
+        """The names of the versions that exist."""
         return [variant for variant in VARIANTS if self._colour or variant != "colour"]
 
     def variants(self, indices: Sequence[int], phone: Tensor) -> dict[Variant, Tensor]:
-        """Return the versions of some test patches, each (N, 3, H, W), the network's not clipped."""
+        """Return the versions of some test patches, each (N, 3, H, W); the network's version is not clipped."""
         own = [self._oracle[self._photos[index]].apply(image) for index, image in zip(indices, phone, strict=True)]
         made: dict[Variant, Tensor] = {"before": phone, "oracle": torch.stack(own)}
         if self._colour:
@@ -116,17 +117,17 @@ class _Rivals:
 
 
 def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams) -> Evaluation:
-    """Score a model on the test samples of `table`, beside a colour transform fitted to its training samples.
+    """Score a model on the test samples of `table`, and a colour transform fitted to its training samples.
 
-    Writes `out/scores.parquet`, a row a patch; `out/metrics.json`, the means under both protocols;
+    The function writes `out/scores.parquet`, one row per patch; `out/metrics.json`, the means under both protocols;
     `out/before_after.png`, some patches as phone, network and DSLR; and `out/examples/` with `out/examples.json`, the
-    same and more of them as files, as `dpedtool.training.evaluate.examples` says. Without test patches the table and
-    the list of examples are empty, the means are null and the picture is blank.
+    same and more patches as separate files (see `dpedtool.training.evaluate.examples`). Without test patches the table
+    and the list of examples are empty, the means are null and the picture is blank.
 
     Raises
     ------
     DpedtoolError
-        A file is missing or damaged, or `params.device` is not there.
+        A file is missing or damaged, or `params.device` is not available.
 
     """
     patches = PatchPairs(table, "test")
@@ -153,7 +154,7 @@ def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams) ->
 
 
 def _measure(rivals: _Rivals, patches: PatchPairs) -> dict[Variant, dict[Protocol, Measures]]:
-    """Run and measure all versions a few patches at a time."""
+    """Make and measure all versions, a few patches at a time."""
     sheet = Sheet(len(patches), rivals.names)
     starts = range(0, len(patches), SCORED_AT_ONCE)
     for start in track(starts, "evaluate", len(starts)):
@@ -177,12 +178,12 @@ def _rows(names: list[str], measures: dict[Variant, Measures]) -> Iterator[Score
 
 
 def _column(patch: ShownPatch) -> Image:
-    """One patch: phone, network and DSLR from above, (3 H, W, 3) BGR."""
+    """Return one patch as phone, network and DSLR from top to bottom, (3 H, W, 3) BGR."""
     return np.concatenate([patch.phone, patch.network, patch.dslr])
 
 
 def _picture(columns: list[Image]) -> Image:
-    """The columns side by side, twice their size; without any a blank square, as a file is promised."""
+    """Return the columns side by side at twice their size; without columns a blank square, so that a file exists."""
     if not columns:
         return np.full((BLANK_PX, BLANK_PX, 3), 255, np.uint8)
     picture: Image = np.concatenate(columns, axis=1).repeat(2, axis=0).repeat(2, axis=1)

@@ -1,1 +1,1 @@
-"""The networks: generators, the discriminator, and their first weights."""
+"""The networks: generators, the discriminator, and their initial weights."""

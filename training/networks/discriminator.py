@@ -1,8 +1,8 @@
-"""DPED's discriminator, which the texture loss learns from: does a grey patch come from the DSLR or the generator?
+"""DPED's discriminator, used by the texture loss: does a grey patch come from the DSLR or the generator?
 
 It follows Ignatov et al., ICCV 2017, arXiv 1704.02470, or the training code that they released. The paper has a norm
-after every convolution and ends in a sigmoid; the code has none after the first and ends in a softmax of two. Sizes
-of kernels, the leak, and that the patches are grey, are the code's in both.
+after every convolution and ends in a sigmoid; the code has no norm after the first convolution and ends in a softmax of
+two. The sizes of kernels, the leak, and the use of grey patches follow the code in both forms.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class StridedConv(nn.Module):
     kernel, stride
         Side of the kernel and step, in px.
     norm
-        The normalisation; None: none.
+        The normalisation; None: no normalisation.
 
     """
 
@@ -77,10 +77,10 @@ class Discriminator(nn.Module):
     patch_px
         Side of the square patches it will see, in px; the fully connected layer is made for this side.
     form
-        ``paper``: a norm after each convolution, and one logit. ``released-code`` and ``mean``: none after the
-        first, and two logits.
+        ``paper``: a norm after each convolution, and one logit. ``released-code`` and ``mean``: no norm after the
+        first convolution, and two logits.
     norm
-        The normalisation, the generator's.
+        The normalisation, the same as the generator's.
 
     Raises
     ------
@@ -113,14 +113,14 @@ class Discriminator(nn.Module):
         Returns
         -------
         Tensor
-            (N, 2): logits of "from the DSLR" and "from the generator", of which a softmax makes probabilities.
-            ``paper``: (N, 1), of which a sigmoid makes the probability of the former.
+            (N, 2): logits of "from the DSLR" and "from the generator"; a softmax turns them into probabilities.
+            ``paper``: (N, 1); a sigmoid turns it into the probability of "from the DSLR".
 
         """
         features = grey(images)
         for layer in self.layers:
             features = layer(features)
-        # Rows, columns, channels: the order in which the released code flattens, so that its weights would fit.
+        # The released code flattens in the order rows, columns, channels; with the same order its weights would fit.
         flat = features.permute(0, 2, 3, 1).flatten(1)
         logits: Tensor = self.output(functional.leaky_relu(self.hidden(flat), LEAK))
         return logits

@@ -1,4 +1,4 @@
-"""The generators, which enhance a phone photo: every network that is known, in every size.
+"""The generators, which enhance a phone photo: every known network, in every size.
 
 Images are (N, 3, H, W), RGB, float, 0..1.
 """
@@ -21,9 +21,9 @@ from dpedtool.training.networks.resnet import ResNet
 from dpedtool.training.networks.srcnn import SRCNN
 
 NETWORKS: Mapping[Network, type[NetworkDescription]] = {"resnet": ResNet, "srcnn": SRCNN}
-"""Every network that is known.
+"""Every known network.
 
-Another one is a file with its description, a line here, and its name in `dpedtool.dataset.params.Network`;
+A new network needs a file with its description, a line here, and its name in `dpedtool.dataset.params.Network`;
 `tests/unit/networks/test_every_network.py` then tests it.
 """
 
@@ -33,12 +33,12 @@ OUTPUT_SCALE, OUTPUT_CENTRE = 0.58, 0.5
 
 @dataclass(frozen=True)
 class Architecture:
-    """All that a generator is but its weights.
+    """Everything that defines a generator except its weights.
 
     Raises
     ------
     ValueError
-        The network or the norm is none that is known.
+        The network or the norm is unknown.
 
     """
 
@@ -53,30 +53,30 @@ class Architecture:
     def __post_init__(self) -> None:
         for choice, known in ((self.network, tuple(NETWORKS)), (self.norm, get_args(Norm))):
             if choice not in known:
-                raise ValueError(f"{choice!r} is none of {', '.join(known)}")
+                raise ValueError(f"{choice!r} is not one of {', '.join(known)}")
 
     @property
     def name(self) -> str:
-        """The field's name: convolutions and channels, as in dped_resnet_12_64; or dped_srcnn."""
+        """The name used in research: convolutions and channels, as in dped_resnet_12_64; or dped_srcnn."""
         return self.description.name
 
     @property
     def description(self) -> NetworkDescription:
-        """What the network says of itself in this size."""
+        """The network's description in this size."""
         kind = NETWORKS[self.network]
         return kind(**{field.name: getattr(self, field.name) for field in dataclasses.fields(kind)})
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """All layers from the photo to what `Generator.squash` makes colours."""
+        """All layers from the photo to the values that `Generator.squash` turns into colours."""
         return self.description.layers()
 
     def build(self) -> Generator:
-        """Return the generator, its weights not yet of any use."""
+        """Return the generator; its weights are not yet usable."""
         return Generator(self)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return the shape of each tensor in the generator's state, for which no memory is taken."""
+        """Return the shape of each tensor in the generator's state, without allocating memory for it."""
         with torch.device("meta"):
             return {name: tuple(values.shape) for name, values in self.build().state_dict().items()}
 
@@ -87,15 +87,15 @@ class Architecture:
         Raises
         ------
         ValueError
-            The fields are others, or of another kind.
+            There are other fields, or values of another type.
 
         """
         known = Architecture()
         if not isinstance(fields, Mapping) or set(fields) != set(known.as_json()):
-            raise ValueError(f"a network has the fields {', '.join(known.as_json())}")
+            raise ValueError(f"a network must have the fields {', '.join(known.as_json())}")
         sizes = fields["channels"], fields["blocks"]
         if not all(type(size) is int and 0 <= size <= LARGEST for size in sizes) or sizes[0] < 1:
-            raise ValueError(f"channels and blocks are whole numbers up to {LARGEST}, not {sizes}")
+            raise ValueError(f"channels and blocks must be whole numbers up to {LARGEST}, not {sizes}")
         return Architecture(**fields)
 
     def as_json(self) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class Architecture:
         return asdict(self)
 
     def settings(self) -> dict[str, Any]:
-        """Return the fields that matter to the network, `network` first; what else there is changes nothing."""
+        """Return the fields that matter to the network, `network` first; the other fields have no effect."""
         return {"network": self.network, **asdict(self.description)}
 
 
@@ -134,13 +134,13 @@ class Generator(nn.Module):
 
     @staticmethod
     def squash(features: Tensor) -> Tensor:
-        """Return what the last convolution made as colours, of the same shape, within -0.08..1.08."""
-        # Of bfloat16, which has three digits, the output would be in steps of a grey level.
+        """Return the output of the last convolution as colours, of the same shape, within -0.08..1.08."""
+        # bfloat16 has three digits: the output would be in steps of a grey level.
         features = features.float() if features.dtype == torch.bfloat16 else features
         return torch.tanh(features) * OUTPUT_SCALE + OUTPUT_CENTRE
 
     def features(self, phone: Tensor) -> Tensor:
-        """Return what the last convolution makes of a batch of phone images, (N, 3, H, W)."""
+        """Return the output of the last convolution for a batch of phone images, (N, 3, H, W)."""
         return kinds.forward(self.layers, self, phone)
 
 

@@ -1,4 +1,4 @@
-"""The first weights of a network."""
+"""The initial weights of a network."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from dpedtool.dataset.params import Initialisation
 from dpedtool.training.networks.generators import Generator
 from dpedtool.training.networks.layer_kinds import Convolution, Normalisation, ResidualBlock
 
-# First scale of the norm that ends a residual block, where the picture is passed through.
+# Initial scale of the norm that ends a residual block, if the picture is passed through.
 BLOCK_START = 0.03
 
 
 def initialise(module: nn.Module, generator: torch.Generator, scheme: Initialisation = "pass-through") -> None:
-    """Draw all weights of a network anew, from the given random generator only.
+    """Draw all weights of a network from the given random generator only.
 
-    Norms start as scale 1 and shift 0, but for what `pass-through` says.
+    Norms start with scale 1 and shift 0, except as described for `pass-through`.
 
     Parameters
     ----------
@@ -28,10 +28,10 @@ def initialise(module: nn.Module, generator: torch.Generator, scheme: Initialisa
         The source of every random number.
     scheme
         ``pass-through``: normal with standard deviation sqrt(2 / inputs of a neuron) and bias 0 (He et al. 2015,
-        arXiv 1502.01852, equation 10), a tenth of that in the last layer; and a generator that
-        `passes_colours` returns nearly its input. On real pairs (2 blocks of 16 channels, 8 crops of 48 px a step)
-        it scored more after 50 steps than a random start, of either kind, after 300.
-        ``released-code``: normal with standard deviation 0.01, cut at two of them, and bias 0.01.
+        arXiv 1502.01852, equation 10), and a tenth of that deviation in the last layer. A generator that
+        `passes_colours` then returns nearly its input. On real pairs (2 blocks of 16 channels, 8 crops of 48 px a
+        step) it scored higher after 50 steps than a random start of either kind after 300 steps.
+        ``released-code``: normal with standard deviation 0.01, cut at two standard deviations, and bias 0.01.
 
     """
     layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
@@ -69,7 +69,7 @@ def _pass_through(network: Generator) -> None:
         _connect_colours(conv, 1.0)
     last_of_residuals = (layer.inner[-1] for layer in network.layers if isinstance(layer, ResidualBlock))
     for norm in (layer.module(network) for layer in last_of_residuals if isinstance(layer, Normalisation)):
-        # Noise beside contrasts of 0.1, but not 0: there ReLU has no gradient, and the block would stay dead.
+        # Small compared with contrasts of 0.1, but not 0: at 0 ReLU has no gradient, and the block would stay dead.
         nn.init.constant_(norm.weight, BLOCK_START)
     # 0.58 tanh(2 x - 1) + 0.5 is within 0.06 of x on 0..1.
     nn.init.zeros_(tail.weight)

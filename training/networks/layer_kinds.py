@@ -1,8 +1,8 @@
 """The kinds of layers that networks are described with.
 
-A network is a sequence of them. Each kind says in one place how it is computed, on whole images, on stripes of rows and
-as ONNX, and what follows for plans and cards: how far it sees, what it holds back, whether it waits. A layer has no
-weights itself but the names of the modules of a network that have them.
+A network is a sequence of layers. Each kind defines in one place how it is computed, on whole images, on stripes of
+rows and as ONNX, and its properties for plans and cards: how far it sees, what it holds back, whether it waits. A layer
+has no weights itself; it has the names of the network's modules that hold them.
 
 Features are (N, channels, H, W), float.
 """
@@ -30,13 +30,13 @@ NORMS: Mapping[Norm, type[nn.InstanceNorm2d | nn.BatchNorm2d]] = {
 
 
 class Graph(Protocol):
-    """An ONNX graph that is being written; values have names."""
+    """An ONNX graph under construction; its values have names."""
 
     def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Add an operator and return the name of its output."""
 
     def weights(self, module: str, *kinds: str) -> list[str]:
-        """Return the names of a module's tensors, such as weight and bias, which the graph then holds."""
+        """Add a module's tensors, such as weight and bias, to the graph and return their names."""
 
 
 class Layer(ABC):
@@ -45,29 +45,29 @@ class Layer(ABC):
     @property
     @abstractmethod
     def channels_out(self) -> int:
-        """Channels of what it gives."""
+        """The number of channels of its output."""
 
     @property
     def reach(self) -> int:
-        """How many px away an input may lie that an output depends on, a norm's statistics left out."""
+        """The greatest distance, in px, of an input that an output depends on, apart from a norm's statistics."""
         return 0
 
     @property
     def held(self) -> int:
-        """How many stripes its stream holds back, beside the one that is under way."""
+        """How many stripes its stream holds back, in addition to the current one."""
         return 0
 
     @property
     def waits(self) -> bool:
-        """Whether it needs something of the whole photo before it can give a single row."""
+        """Whether it needs statistics of the whole photo before it can output a single row."""
         return False
 
     def leaves(self) -> Iterator[Layer]:
-        """Yield the layers within, or the layer itself where there are none."""
+        """Yield the layers within, or the layer itself if it contains no others."""
         yield self
 
     def modules(self) -> Iterator[tuple[str, nn.Module]]:
-        """Yield new modules for its weights by their names, whose dots lead from one module into another."""
+        """Yield new modules for its weights, each with its name; dots in names separate nested modules."""
         yield from ()
 
     @abstractmethod
@@ -81,28 +81,28 @@ class Layer(ABC):
         Parameters
         ----------
         network
-            Ready to evaluate.
+            The network, ready to evaluate.
         dtypes
-            Of what is computed in front of norms, whose rounding they take off again, and of what waits for them.
+            Types of the convolutions before norms, which remove the rounding again, and of the maps that wait.
         behind
-            The layer that takes what this one gives; None: another thing does.
+            The layer that takes this one's output; None: no layer takes it.
 
         """
 
     @abstractmethod
     def nodes(self, graph: Graph, features: str) -> str:
-        """Add the layer to an ONNX graph behind a value, and return the name of what it gives."""
+        """Add the layer to an ONNX graph after a value, and return the name of its output."""
 
 
 @dataclass(frozen=True)
 class Convolution(Layer):
-    """A convolution of stride 1 with a bias, zeros around the image so that it keeps its size; then ReLU or not."""
+    """A convolution of stride 1 with a bias, optionally followed by ReLU; zeros around the image keep its size."""
 
     name: str
     inputs: int
     outputs: int
     side: int
-    """Of the kernel, in px; odd."""
+    """Side of the kernel in px, an odd number."""
     relu: bool = True
 
     @property
@@ -117,7 +117,7 @@ class Convolution(Layer):
 
     @property
     def held(self) -> int:
-        """As `Layer.held`: the rows that came are joined with those that the kernel still sees."""
+        """As `Layer.held`: new rows are joined with the rows that the kernel still sees."""
         return 1
 
     def modules(self) -> Iterator[tuple[str, nn.Module]]:
@@ -130,7 +130,7 @@ class Convolution(Layer):
         return functional.relu(convolved) if self.relu else convolved
 
     def stream(self, network: nn.Module, dtypes: Dtypes, behind: Layer | None) -> Stream:
-        """As `Layer.stream`: centred where the norm behind it allows."""
+        """As `Layer.stream`: centred if the norm after it allows that."""
         if self.relu or not isinstance(behind, Normalisation):
             return streams.convolution(self.module(network), torch.float32, relu=self.relu)
         is_rounded = dtypes.maps != torch.float32
@@ -149,7 +149,7 @@ class Convolution(Layer):
 
 @dataclass(frozen=True)
 class Normalisation(Layer):
-    """A norm with a scale and a shift a channel, over one image or over the batch; then ReLU or not."""
+    """A norm over one image or over the batch, with a scale and a shift per channel, optionally followed by ReLU."""
 
     name: str
     channels: int
@@ -181,7 +181,7 @@ class Normalisation(Layer):
         return self.stream_with(network, *streams.trained_statistics(self.module(network)))
 
     def stream_with(self, network: nn.Module, mean: Tensor, variance: Tensor) -> Stream:
-        """Return the layer for stripes, with known statistics of every channel, (channels,) each."""
+        """Return the layer for stripes, with the known mean and variance of every channel, (channels,) each."""
         return streams.Normalised(self.module(network), mean, variance, relu=self.relu)
 
     def nodes(self, graph: Graph, features: str) -> str:
@@ -199,10 +199,10 @@ class Normalisation(Layer):
 
 @dataclass(frozen=True)
 class ResidualBlock(Layer):
-    """Layers one behind the other, to whose result their input is added."""
+    """A sequence of layers whose input is added to their output."""
 
     inner: tuple[Layer, ...]
-    """At least one; they give as many channels as they take."""
+    """At least one layer; the output has as many channels as the input."""
 
     @property
     def channels_out(self) -> int:
@@ -216,7 +216,7 @@ class ResidualBlock(Layer):
 
     @property
     def held(self) -> int:
-        """As `Layer.held`: its input waits, too."""
+        """As `Layer.held`: its input waits as well."""
         return 1 + sum(layer.held for layer in self.inner)
 
     @property
@@ -249,32 +249,32 @@ class ResidualBlock(Layer):
 
 
 def forward(layers: Sequence[Layer], network: nn.Module, features: Tensor) -> Tensor:
-    """Compute layers one behind the other with a network's weights."""
+    """Compute layers one after the other with a network's weights."""
     for layer in layers:
         features = layer.forward(network, features)
     return features
 
 
 def nodes(layers: Sequence[Layer], graph: Graph, features: str) -> str:
-    """Add layers one behind the other to an ONNX graph, and return the name of what they give."""
+    """Add layers one after the other to an ONNX graph, and return the name of their output."""
     for layer in layers:
         features = layer.nodes(graph, features)
     return features
 
 
 def leaves(layers: Sequence[Layer]) -> Iterator[Layer]:
-    """Yield all layers that hold no others, in the order of their computation."""
+    """Yield all layers that contain no others, in the order of computation."""
     for layer in layers:
         yield from layer.leaves()
 
 
 def reach(layers: Sequence[Layer]) -> int:
-    """Return how many px away an input may lie that an output of all layers depends on, statistics left out."""
+    """Return the `Layer.reach` of all layers together."""
     return sum(layer.reach for layer in layers)
 
 
 def widest(layers: Sequence[Layer]) -> int:
-    """Return how many channels any of the layers gives at most."""
+    """Return the greatest number of output channels of any layer."""
     return max(layer.channels_out for layer in leaves(layers))
 
 
@@ -287,15 +287,15 @@ def add_modules(network: nn.Module, layers: Sequence[Layer]) -> None:
 
 
 def normalisation(norm: Norm, channels: int) -> nn.Module:
-    """Return a normalisation of (N, channels, H, W) with a scale and a shift a channel."""
+    """Return a normalisation of (N, channels, H, W) with a scale and a shift per channel."""
     return NORMS[norm](channels, eps=NORM_EPS, affine=True)
 
 
 def _submodule(network: nn.Module, name: str) -> nn.Module:
-    """The module that a dotted name leads to.
+    """Return the module with a dotted name.
 
-    `get_submodule` takes sixteen times as long: measured, 250 against 16 microseconds for the 20 modules of DPED's
-    network, which each step of a training would wait for.
+    `get_submodule` takes sixteen times as long: 250 instead of 16 microseconds were measured for the 20 modules of
+    DPED's network, and each training step would wait for that.
     """
     for part in name.split("."):
         network = cast("nn.Module", network._modules[part])
@@ -303,7 +303,7 @@ def _submodule(network: nn.Module, name: str) -> nn.Module:
 
 
 def _scope(network: nn.Module, name: str) -> nn.Module:
-    """The module within a network that a dotted name leads to, made where it is missing."""
+    """Return the module with a dotted name within a network; create it if it is missing."""
     for part in name.split(".") if name else ():
         if part not in dict(network.named_children()):
             network.add_module(part, nn.Module())

@@ -1,4 +1,4 @@
-"""What a kind of network says of itself; all that is computed, planned and told of a network follows from it."""
+"""The description of a kind of network; all computations, plans and texts about a network follow from it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import ClassVar, Self
 from dpedtool.training.networks.layer_kinds import Layer, widest
 
 LARGEST = 4096
-"""Of the sizes of networks in files; it bounds the memory that one may ask for."""
+"""Upper limit for the sizes of networks in files; it bounds the memory that a file may ask for."""
 
 
 @dataclass(frozen=True)
 class Published:
     """How the checkpoints that DPED's authors published name the variables of a network.
 
-    In the order of the layers, kernels are W1, W2, ..., their biases b1, b2, ..., and the shifts and scales of norms
-    Variable, Variable_1, ...
+    In the order of the layers, kernels are named W1, W2, ..., their biases b1, b2, ..., and the shifts and scales of
+    norms Variable, Variable_1, ...
     """
 
     kernel: str
-    """What stands before the number of a kernel."""
+    """The letter before the number of a kernel."""
     names: str
     """The names, in words, for an error message."""
 
@@ -32,16 +32,16 @@ class NetworkDescription(ABC):
     """A kind of network; its fields are those of `Architecture` that matter to it."""
 
     published: ClassVar[Published | None] = None
-    """None: its authors published no weights."""
+    """How published weights are named; None: no weights were published."""
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """The field's name for the network in this size."""
+        """The name used in research for the network in this size."""
 
     @abstractmethod
     def layers(self) -> tuple[Layer, ...]:
-        """Return the layers from (N, 3, H, W), RGB, 0..1, to the 3 channels that `Generator.squash` makes colours."""
+        """Return the layers from (N, 3, H, W), RGB, 0..1, to the 3 channels that `Generator.squash` turns into colours."""
 
     @property
     def passes_colours(self) -> bool:
@@ -53,18 +53,18 @@ class NetworkDescription(ABC):
 
     @property
     def onnx_megabytes(self) -> int:
-        """What onnxruntime takes for a megapixel, in MB.
+        """The memory that onnxruntime takes for a megapixel, in MB.
 
-        Measured with onnxruntime 1.32 at 0.5 to 3 megapixels: three maps of float32 of all channels, 766 MB of 64
-        channels, 584 of 48, 383 of 32, 192 of 16; 112 of 4.
+        It was measured with onnxruntime 1.32 at 0.5 to 3 megapixels: three float32 maps of all channels, 766 MB for 64
+        channels, 584 for 48, 383 for 32, 192 for 16; 112 for 4.
         """
         return max(3 * 4 * widest(self.layers()), 112)
 
     @classmethod
     def of_published(cls, shapes: Mapping[str, tuple[int, ...]]) -> Self | None:
-        """Return the network that published variables of these names and shapes may be of, or None.
+        """Return the network that published variables with these names and shapes may belong to, or None.
 
-        The number of its layers and channels, not more, is looked at.
+        Only the number of its layers and channels is checked.
         """
         del shapes
         return None

@@ -1,7 +1,7 @@
 """DPED's residual network, in its sizes.
 
 It follows the released code of Ignatov et al., "DSLR-Quality Photos on Mobile Devices with Deep Convolutional
-Networks", ICCV 2017, arXiv 1704.02470, or with batch norm the paper.
+Networks", ICCV 2017, arXiv 1704.02470. With batch norm it follows the paper.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from dpedtool.training.networks.network_description import LARGEST, NetworkDescr
 
 @dataclass(frozen=True)
 class ResNet(NetworkDescription):
-    """9x9, the residual blocks, two 3x3, 9x9.
+    """A 9x9 convolution, the residual blocks, two 3x3 convolutions and a 9x9 convolution.
 
     Notes
     -----
-    Instance norm takes its statistics over the whole image, so a photo run in separate tiles comes out with
-    another brightness in every tile.
+    Instance norm takes its statistics over the whole image, so a photo run in separate tiles comes out with a
+    different brightness in every tile.
 
     """
 
@@ -50,7 +50,7 @@ class ResNet(NetworkDescription):
         )
 
     def _block(self, name: str) -> ResidualBlock:
-        """Two 3x3 convolutions, each with a norm and ReLU; the skip is added after the second ReLU."""
+        """Return two 3x3 convolutions, each with a norm and ReLU; the skip is added after the second ReLU."""
         channels = self.channels
         return ResidualBlock(
             (

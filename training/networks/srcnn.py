@@ -1,6 +1,6 @@
 """SRCNN, the net of Dong et al., "Image Super-Resolution Using Deep Convolutional Networks", arXiv 1501.00092.
 
-It is of the size that DPED compares with.
+Its size is the one that DPED compares with.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dpedtool.training.networks.network_description import NetworkDescription, P
 
 @dataclass(frozen=True)
 class SRCNN(NetworkDescription):
-    """Three convolutions, 9x9 to 64 maps, 5x5 to 32, 5x5 to the colours, with ReLU between them and no norm."""
+    """Three convolutions: 9x9 to 64 maps, 5x5 to 32 maps, 5x5 to the colours, with ReLU between them and no norm."""
 
     published = Published("w", "SRCNN generator/w1, b1, ...")
 
@@ -33,7 +33,7 @@ class SRCNN(NetworkDescription):
 
     @property
     def onnx_megabytes(self) -> int:
-        """As `NetworkDescription.onnx_megabytes`, and measured as there."""
+        """As `NetworkDescription.onnx_megabytes`, and measured in the same way."""
         return 490
 
     @classmethod

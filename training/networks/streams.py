@@ -1,9 +1,9 @@
-"""Rows of a photo on their way through layers: each layer takes them as they come and gives what they suffice for.
+"""Layers that process a photo in stripes of rows: each takes the next rows and outputs the rows it can compute.
 
-A stripe is a tensor (rows, width, channels), the next rows from above to below. A convolution gives fewer rows at first
-and the rest at the end, since it waits for the rows below; what it still needs of those above, it keeps. So stripes of
-any height give what the whole photo would, and no seam can come of it. Nothing is computed twice, but for the first
-stripe where a convolution in bfloat16 is centred.
+A stripe is a tensor (rows, width, channels) with the next rows from top to bottom. A convolution outputs fewer rows at
+first and the rest at the end, since it waits for the rows below; it keeps the rows above that it still needs. So
+stripes of any height give the same result as the whole photo, without seams. Nothing is computed twice, except the
+first stripe if a convolution in bfloat16 is centred.
 """
 
 from __future__ import annotations
@@ -19,37 +19,37 @@ from torch.nn import functional
 NormLayer = nn.InstanceNorm2d | nn.BatchNorm2d
 
 FEW_CHANNELS = 8
-"""Up to so many outputs a convolution is faster as one along the rows and sums down the columns; see `ToFewChannels`.
+"""Up to this many outputs a convolution is faster along the rows, with sums down the columns; see `ToFewChannels`.
 
-Processors multiply 16 outputs at once. Measured, 9x9 from 64 channels to 3: a quarter of the time.
+Processors multiply 16 outputs at once. A 9x9 convolution from 64 channels to 3 was measured at a quarter of the time.
 """
 
 
 @dataclass(frozen=True)
 class Dtypes:
-    """Of what things are."""
+    """The types that layers are computed in and stored as."""
 
     maps: torch.dtype
-    """Of the feature maps that wait for statistics."""
+    """Type of the feature maps that wait for statistics."""
     convolutions: torch.dtype
-    """Of the convolutions in front of norms.
+    """Type of the convolutions before norms.
 
-    Norms, sums and the other convolutions are always computed in float32: their rounding would not be taken off again
-    by a norm. On photos bfloat16 everywhere was twice as far from float32, and a quarter faster."""
+    Norms, sums and the other convolutions are always computed in float32: no norm would remove their rounding again.
+    On photos, bfloat16 everywhere was twice as far from float32, and a quarter faster."""
 
 
 class Stream(Protocol):
-    """A layer, fed stripe by stripe."""
+    """A layer that is given a photo stripe by stripe."""
 
     def push(self, rows: Tensor) -> Tensor:
-        """Take the next rows, (h, W, C), at least one; return those that can be given now, (h', W, C'), or none."""
+        """Take the next rows, (h, W, C), h at least 1; return the rows that are ready, (h', W, C'), h' may be 0."""
 
     def finish(self) -> Tensor | None:
-        """Return the rows that were held back, now that nothing comes any more; None where none were."""
+        """Return the rows that were held back, after the last `push`; None if there are none."""
 
 
 class Chain:
-    """Streams one behind the other."""
+    """Streams that run one after the other."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:
         self._streams = streams
@@ -73,7 +73,7 @@ class Chain:
 
 
 class EachRow:
-    """Anything that is done to a stripe alone."""
+    """A function of each stripe alone, as a stream."""
 
     def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
         self.push = function
@@ -83,23 +83,23 @@ class EachRow:
 
 
 class _Buffer:
-    """Memory that is used again for each stripe: fresh pages, which the system clears, cost more than what fills them.
+    """Memory that is reused for each stripe: fresh pages, which the system clears, cost more than the work on them.
 
-    Measured in float32: putting a stripe of 8 MB together took 150 ns a px in fresh memory, a fifth of that in used.
+    Measured in float32, joining a stripe of 8 MB took 150 ns a px in fresh memory and a fifth of that in reused memory.
     """
 
     def __init__(self) -> None:
         self._values: Tensor | None = None
 
     def like(self, rows: Tensor, count: int, dtype: torch.dtype | None = None) -> Tensor:
-        """Return `count` rows of the width, the channels and the device of others; what they hold is of no meaning."""
+        """Return `count` rows with the width, channels and device of `rows`; their content is undefined."""
         if self._values is None or len(self._values) < count:
             self._values = rows.new_empty((count, *rows.shape[1:]), dtype=dtype)
         return self._values[:count]
 
 
 class _Window:
-    """The rows that a kernel sees: those that came, and as many zeros above and below them as it reaches over."""
+    """The rows that a kernel sees: the photo's rows, with zeros above and below as far as the kernel reaches."""
 
     def __init__(self, reach: int, dtype: torch.dtype) -> None:
         self._reach, self._dtype = reach, dtype
@@ -107,7 +107,7 @@ class _Window:
         self._buffer = _Buffer()
 
     def slide(self, rows: Tensor) -> Tensor:
-        """Return the kept rows and the new ones, until the next call; twice the reach of them is kept for that."""
+        """Return the kept rows and the new ones, valid until the next call; keep twice the reach for that call."""
         kept = self._zeros(rows) if self._kept is None else self._kept
         joined = self._buffer.like(rows, len(kept) + len(rows), self._dtype)
         joined[: len(kept)] = kept
@@ -116,7 +116,7 @@ class _Window:
         return joined
 
     def slide_out(self) -> Tensor | None:
-        """Return the last rows with the zeros below them; None where no row ever came."""
+        """Return the last rows with the zeros below them; None if there were no rows."""
         return None if self._kept is None else self.slide(self._zeros(self._kept))
 
     def _zeros(self, like: Tensor) -> Tensor:
@@ -124,20 +124,20 @@ class _Window:
 
 
 class ConvolutionStream:
-    """A convolution of stride 1 that keeps the size, zeros around the photo; then ReLU where it is asked for.
+    """A convolution of stride 1 with zeros around the photo, which keep its size, optionally followed by ReLU.
 
     Parameters
     ----------
     layer
         Its weights.
     dtype
-        What it is computed in; its rows may be of another.
+        The type it is computed in; its rows may have another type.
     relu
         Whether negative outputs become 0.
     centred
-        Whether every channel comes out shifted to be about 0, as may what a norm that takes its own mean off is given.
-        Where anything in between is bfloat16, its rounding goes with the value: on a plain photo, where channels lie
-        far from 0 and hardly vary, the norm would enlarge it to several grey levels.
+        Whether every output channel is shifted to be about 0. This is allowed before a norm that subtracts the mean
+        itself. The rounding of bfloat16 grows with the value: on a plain photo, where channels lie far from 0 and
+        hardly vary, the norm would enlarge it to several grey levels.
 
     """
 
@@ -162,7 +162,7 @@ class ConvolutionStream:
         if len(seen) <= 2 * self._reach:
             return seen.new_empty((0, seen.shape[1], len(self._weight)))
         if self._to_centre:
-            # By the first rows: where others differ much from them, the rounding is small beside that.
+            # The first rows decide: if other rows differ much from them, the rounding is small in comparison.
             self._bias -= self._made(seen).float().mean(dim=(0, 1))
             self._to_centre = False
         return self._made(seen)
@@ -174,10 +174,10 @@ class ConvolutionStream:
 
 
 class ToFewChannels:
-    """A convolution to few channels, as `ConvolutionStream` in float32 but faster.
+    """A convolution to few channels, the same as `ConvolutionStream` in float32 but faster.
 
-    Its kernel's rows become channels: one convolution along the rows gives what each row of the photo adds to every
-    row that sees it, and these are added up.
+    Its kernel's rows become channels: one convolution along the rows computes what each row of the photo adds to every
+    row that sees it, and these parts are added up.
     """
 
     def __init__(self, layer: nn.Conv2d) -> None:
@@ -208,14 +208,14 @@ class ToFewChannels:
 
 
 def convolution(layer: nn.Conv2d, dtype: torch.dtype, *, relu: bool = False, centred: bool = False) -> Stream:
-    """Return a layer as a stream; one to few channels is computed in float32 whatever the `dtype`."""
+    """Return a layer as a stream; a convolution to few channels is computed in float32 and ignores `dtype`."""
     if layer.out_channels <= FEW_CHANNELS and not relu:
         return ToFewChannels(layer)
     return ConvolutionStream(layer, dtype, relu=relu, centred=centred)
 
 
 class Statistics:
-    """Mean and variance of every channel over all rows that passed, which are passed on as they are."""
+    """Mean and variance of every channel over all rows; the rows are passed on unchanged."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -227,7 +227,7 @@ class Statistics:
         """Take the next rows into account."""
         values = rows.reshape(-1, rows.shape[-1])
         if self._shift is None:
-            # Near the mean, so that the squares do not drown what the variance is about.
+            # The shift is near the mean: squares of large values would lose the digits of the variance.
             self._shift = values.float().mean(dim=0)
         away = self._buffer.like(values, len(values), torch.float32).copy_(values).sub_(self._shift)
         self._count += len(values)
@@ -239,7 +239,7 @@ class Statistics:
         """Nothing is held back."""
 
     def mean_and_variance(self) -> tuple[Tensor, Tensor]:
-        """Return both, (C,) float32; the variance is the mean square, as instance norm has it."""
+        """Return both, (C,) float32; the variance is the mean squared deviation, as in instance norm."""
         if self._shift is None:
             raise RuntimeError("no row has passed")
         beyond = self._sum / self._count
@@ -248,16 +248,16 @@ class Statistics:
 
 
 def trained_statistics(layer: NormLayer) -> tuple[Tensor, Tensor]:
-    """Return the mean and variance of every channel, (C,), that a batch norm has from its training."""
+    """Return the mean and variance of every channel, (C,), that a batch norm keeps from its training."""
     if layer.running_mean is None or layer.running_var is None:
-        raise TypeError("an instance norm has its statistics from the photo")
+        raise TypeError("an instance norm has no statistics from training")
     return layer.running_mean, layer.running_var
 
 
 class Normalised:
-    """A norm with known statistics, in float32; then ReLU where it is asked for.
+    """A norm with known statistics, in float32, optionally followed by ReLU.
 
-    A stripe that it gives holds until the next.
+    An output stripe is valid until the next one.
     """
 
     def __init__(self, layer: NormLayer, mean: Tensor, variance: Tensor, *, relu: bool) -> None:
@@ -278,7 +278,7 @@ class Normalised:
 
 
 class ResidualStream:
-    """What a chain makes of the rows, plus the rows themselves, which wait until the chain gives theirs."""
+    """The output of a chain plus its input; input rows wait until the chain's output for them is ready."""
 
     def __init__(self, inner: Chain) -> None:
         self._inner = inner
@@ -298,7 +298,7 @@ class ResidualStream:
         if self._waiting is None:
             return made
         first = self._waiting[: len(made)]
-        # A copy, so that the few rows that wait on do not keep the others in memory.
+        # A copy: otherwise the few rows that still wait would keep the others in memory.
         self._waiting = self._waiting[len(made) :].clone()
         # An empty result may have the channels of a layer within.
         return made + first if len(made) else made
@@ -315,7 +315,7 @@ def as_rows(image: Tensor) -> Tensor:
 
 
 def _bias(layer: nn.Conv2d) -> Tensor:
-    """The biases, as a copy."""
+    """Return a copy of the biases."""
     if layer.bias is None:
         return layer.weight.new_zeros(layer.out_channels)
     return layer.bias.detach().clone()
