@@ -22,7 +22,7 @@ SIZE_PX = 32
 
 
 def picture(seed: int, height: int = 170, width: int = 256) -> np.ndarray:
-    """Detail of two sizes everywhere, grey; no two seeds alike."""
+    """Grey detail of two sizes everywhere; each seed gives another picture."""
     rng = np.random.default_rng(seed)
     layers = [cv2.GaussianBlur(rng.normal(size=(height, width)), (0, 0), sigma) for sigma in (2, 6)]
     total = sum(layer / layer.std() for layer in layers)

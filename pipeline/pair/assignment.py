@@ -1,4 +1,4 @@
-"""Who goes with whom: the partners of greatest total weight, where anybody may stay alone."""
+"""The assignment of rows to columns with the greatest total weight; rows and columns may stay without a partner."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ def best_partners(weights: Weights) -> dict[int, int]:
     Parameters
     ----------
     weights
-        (N, M). Only positive ones are worth a partnership; all others leave both alone.
+        (N, M). Only a row and a column of positive weight become partners.
 
     Notes
     -----
     The Hungarian method with shortest augmenting paths (Kuhn 1955, doi:10.1002/nav.3800020109; Jonker and Volgenant
-    1987, doi:10.1007/BF02278710), in O(N^2 (N + M)). A column of its own, of weight 0, lets each row stay alone.
+    1987, doi:10.1007/BF02278710), in O(N^2 (N + M)). Each row has an extra column of weight 0, so that it can stay
+    alone.
 
     """
     rows, columns = weights.shape
@@ -37,7 +38,7 @@ def _is_worth(weights: Weights, row_of: Indices, column: int) -> bool:
 
 
 def _augment(costs: Weights, start: int, row_of: Indices, row_price: Weights, column_price: Weights) -> None:
-    """Give `start` a column by the cheapest chain of rows that move over; the prices keep all reduced costs >= 0."""
+    """Give `start` a column by the cheapest chain of rows that change columns; prices keep all reduced costs >= 0."""
     distance = np.full(costs.shape[1], np.inf)
     came_from = np.full(costs.shape[1], -1)
     is_done = np.zeros(costs.shape[1], bool)

@@ -1,7 +1,7 @@
-"""Pairs by capture time: whether what the clocks say is to be believed, and what pictures say where they leave a doubt.
+"""Pairs by capture time: judges whether the clocks can be believed, and compares pictures where they leave a doubt.
 
-Pictures are asked in three cases only: several offsets explain the shots about equally well (an even rhythm), so few
-shots meet that chance may have it so, or a shot has more than one candidate (a burst).
+Pictures are compared in three cases only: several offsets explain the shots about equally well (an even rhythm), so
+few shots meet that it may be chance, or a shot has more than one candidate (a burst).
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from dpedtool.pipeline.pair.shots import Matching, Shot
 from dpedtool.pipeline.pair.ties import CLEARLY, settle
 
 FEW_SHARE = 0.8
-"""Smallest share of the shots that must find a mate where fewer than ten do."""
+"""Smallest share of the shots that must find a mate if fewer than ten do."""
 SAME_NAMES = "give the two photos of each pair the same name (001.jpg in both folders)"
 SAMPLE_PAIRS = 6
-"""Pairs that are looked at under each of several offsets."""
+"""Number of pairs whose pictures are compared under each of several offsets."""
 
 
 def read_clocks(phones: Sequence[Shot], dslrs: Sequence[Shot], params: PairParams) -> Clocks | None:
-    """Fit the capture times of the photos that have one; None where a camera has none at all."""
+    """Fit the capture times of the photos that have one; return None if a camera has no capture times at all."""
     timed = [[index for index, shot in enumerate(shots) if shot.time] for shots in (phones, dslrs)]
     if not all(timed):
         return None
@@ -43,7 +43,7 @@ class Clocks:
     phones: Sequence[Shot]
     dslrs: Sequence[Shot]
     timed_phones: Sequence[int]
-    """Which photos of the phone have a time; the fit counts only these."""
+    """Indices of the phone's photos that have a time; the fit counts only these photos."""
     timed_dslrs: Sequence[int]
     params: PairParams
     fit: ClockFit
@@ -68,7 +68,7 @@ class Clocks:
         return Matching(partners, note, "clock", how, self._offsets())
 
     def decided(self) -> Clocks:
-        """Return these clocks by the one of several offsets whose pairs show the same, if pictures can tell."""
+        """Return these clocks with the one of several offsets whose pairs look alike, if the pictures can decide."""
         if not self.fit.rivals:
             return self
         fits = [replace(self.fit, rivals=()), *(self.fit.under(rival) for rival in self.fit.rivals)]
@@ -80,27 +80,30 @@ class Clocks:
         return replace(self, fit=fits[best])
 
     def doubt(self) -> str:
-        """Why the fit is not to be believed and what to do about it; empty where it is."""
+        """Return why the fit cannot be trusted and what to do about it; empty if it can be trusted."""
         shots = min(len(self.timed_phones), len(self.timed_dslrs))
-        # Of a burst several shots bear one time: all of them count.
+        # Several shots of a burst have the same time: all of them count.
         found = len(settle(*self._met(), None).partners)
-        # Of a few shots, half meet under some offset by chance.
+        # With few shots, some offset makes half of them meet by chance.
         share = self.params.min_share if found >= FEWEST_SHOTS else max(self.params.min_share, FEW_SHARE)
         if found < share * shots:
             best = (
-                f"the best offset, {self.fit.offset_s:+.1f} s, explains {found}" if found else "no offset explains any"
+                f"the best offset, {self.fit.offset_s:+.1f} s, explains only {found}"
+                if found
+                else "no offset explains any"
             )
-            return f"{best} of {shots} shots, and at least {share:.0%} are asked for; {self._remedy()}"
+            return f"{best} of {shots} shots, but at least {share:.0%} are needed; {self._remedy()}"
         if self.fit.rival_offset_s is not None:
             return (
-                f"the DSLR's clock may be {self.fit.offset_s:+.1f} s or {self.fit.rival_offset_s:+.1f} s from the "
-                f"phone's, which explain {len(self.fit.matches)} and {self.fit.rival_matches} of {shots} shots, and "
-                f"the pictures do not tell which; {SAME_NAMES}, or state the offset by pair.offset_s"
+                f"the DSLR's clock may differ from the phone's by {self.fit.offset_s:+.1f} s or by "
+                f"{self.fit.rival_offset_s:+.1f} s: these offsets explain {len(self.fit.matches)} and "
+                f"{self.fit.rival_matches} of {shots} shots, and the pictures do not show which one is right; "
+                f"{SAME_NAMES}, or set pair.offset_s to the right one"
             )
         return self._doubt_of_few() if found < FEWEST_SHOTS and self.params.offset_s is None else ""
 
     def against(self, names: Mapping[int, int]) -> Matching | None:
-        """Return the pairs by clock if they are about as many as those by name and contradict most; else None."""
+        """Return the pairs by clock if they are about as many as by name and contradict most of those; else None."""
         if len(self.fit.matches) < max(NEARLY * len(names), FEWEST_SHOTS):
             return None
         if not self._contradicts(names):
@@ -110,8 +113,8 @@ class Clocks:
             return None
         wrong, asked = clocks._wrong(names)
         return clocks.matching(
-            f" (equal file names contradict the capture times in {wrong} of {asked} cases; pair.by=name goes by them "
-            "nevertheless)"
+            f" (equal file names contradict the capture times in {wrong} of {asked} cases; set pair.by=name to use the "
+            "names nevertheless)"
         )
 
     def _contradicts(self, names: Mapping[int, int]) -> bool:
@@ -119,7 +122,7 @@ class Clocks:
         return 2 * wrong > asked
 
     def _wrong(self, names: Mapping[int, int]) -> tuple[int, int]:
-        """How many of the pairs by name the fit contradicts, and of how many that have times."""
+        """Return how many of the pairs by name the fit contradicts, and how many of them have times."""
         couples = [(self.phones[phone], self.dslrs[dslr]) for phone, dslr in names.items()]
         offsets = self._offsets()
         errors = [clock_error(phone, dslr, offsets) for phone, dslr in couples if phone.time and dslr.time]
@@ -139,7 +142,7 @@ class Clocks:
         )
 
     def _likenesses(self, matches: Indices, most: int = SAMPLE_PAIRS) -> list[float]:
-        """Likenesses of pairs spread over the session, without those of which nobody can tell."""
+        """Likenesses of pairs spread over the session, without pairs that show too little to compare."""
         chosen = np.unique(np.linspace(0, len(matches) - 1, min(most, len(matches))).round().astype(int))
         found = [self._likeness(phone, dslr) for phone, dslr in matches[chosen].tolist()]
         return [value for value in found if value is not None]
@@ -150,27 +153,29 @@ class Clocks:
             return ""
         same = sum(value >= 0 for value in likenesses)
         return (
-            f"the best offset, {self.fit.offset_s:+.1f} s, brings photos together of which only {same} of "
-            f"{len(likenesses)} pairs show the same; {SAME_NAMES}, or state the offset by pair.offset_s"
+            f"under the best offset, {self.fit.offset_s:+.1f} s, the two photos show the same in "
+            f"{f'only {same}' if same else 'none'} of {len(likenesses)} pairs that were compared; {SAME_NAMES}, or set "
+            "pair.offset_s to the right offset"
         )
 
     def _remedy(self) -> str:
         if self.params.offset_s is not None:
             return f"{SAME_NAMES}, or correct pair.offset_s (now {self.params.offset_s:g} s)"
         return (
-            f"{SAME_NAMES}, or set pair.max_offset_s (now {self.params.max_offset_s:g} s) above what the clocks differ "
-            f"by, or pair.min_share (now {self.params.min_share:g}) below the share of shots that both cameras took"
+            f"{SAME_NAMES}, or set pair.max_offset_s (now {self.params.max_offset_s:g} s) above the difference between "
+            f"the clocks, or pair.min_share (now {self.params.min_share:g}) below the share of shots that both cameras "
+            "took"
         )
 
     def _offset_in_words(self) -> str:
         least, most = self.fit.range_s
         if most - least <= self.params.tolerance_s:
-            return f"the DSLR's clock is {self.fit.offset_s:+.1f} s from the phone's"
-        return f"the DSLR's clock goes from {least:+.1f} to {most:+.1f} s from the phone's"
+            return f"the DSLR's clock minus the phone's is {self.fit.offset_s:+.1f} s"
+        return f"the DSLR's clock minus the phone's is between {least:+.1f} and {most:+.1f} s"
 
 
 def clock_error(phone: Shot, dslr: Shot, offsets: Mapping[Place, float]) -> float:
-    """Return what is left between the times of two photos once the offset is removed, in seconds."""
+    """Return the difference between the times of two photos that is left after the offset is removed, in seconds."""
     return dslr.seconds - phone.seconds - offsets[phone.path]
 
 

@@ -1,8 +1,8 @@
-"""Which shots of two cameras were triggered together, told from clocks that were never set alike.
+"""Finds the shots that two cameras took together, from clocks that were never set to the same time.
 
-The clocks are followed piece by piece, since over weeks they drift, change to summer time, or are set anew: the
-phone's shots are cut into blocks, the block with the clearest rhythm is matched first, and from there each block
-starts from its neighbour's offset, or takes another one that explains clearly more of its shots.
+The clocks are followed piece by piece, because over weeks they drift, change to summer time, or are set again. The
+phone's shots are cut into blocks, and the block with the clearest rhythm is matched first. From there each block starts
+from its neighbour's offset, or takes another one that explains clearly more of its shots.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Indices = npt.NDArray[np.int64]
 BLOCK_SHOTS = 60
 """An hour of busy shooting: enough for a rhythm of its own, too short for a clock to drift by much."""
 FEWEST_SHOTS = 10
-"""Fewer shots find some offset that explains most of them by chance."""
+"""With fewer shots, some offset explains most of them by chance."""
 GAP_S = 1800.0
 DRIFT = 5 / 86_400
-"""Fastest drift that is followed: 5 s a day, twice what a poor quartz does."""
+"""Fastest drift that is followed: 5 s a day, twice the drift of a poor quartz clock."""
 NEARLY = 0.8
-"""An offset that explains this share of the shots that another one explains is as good as that one."""
+"""An offset counts as equally good if it explains this share of the shots that another one explains."""
 SAMPLE_SHOTS = 600
 MOST_RIVALS = 40
 STRAIGHTENINGS = 5
@@ -32,10 +32,10 @@ STRAIGHTENINGS = 5
 
 @dataclass(frozen=True)
 class Rival:
-    """Another offset, which explains nearly as many shots: then the shots' rhythm is no proof."""
+    """Another offset that explains nearly as many shots, so that the rhythm of the shots proves nothing."""
 
     shift_s: float
-    """How much larger it is than the fit's."""
+    """How much larger this offset is than the fit's, in seconds."""
     matches: Indices
     """(K, 2), as in `ClockFit`."""
 
@@ -53,12 +53,12 @@ class ClockFit:
 
     @property
     def offset_s(self) -> float:
-        """The offset at the first shot that meets, in seconds; NaN where none does."""
+        """The offset at the first shot that meets, in seconds; NaN if no shot meets."""
         return float(self.offsets_s[self.matches[0, 0]]) if len(self.matches) else np.nan
 
     @property
     def rival_offset_s(self) -> float | None:
-        """What `offset_s` is by the best rival; None where there is none."""
+        """The value of `offset_s` under the best rival; None if there is no rival."""
         return self.offset_s + self.rivals[0].shift_s if self.rivals else None
 
     @property
@@ -67,12 +67,12 @@ class ClockFit:
         return len(self.rivals[0].matches) if self.rivals else 0
 
     def under(self, rival: Rival) -> ClockFit:
-        """Return the fit that takes a rival's word, and knows of no other."""
+        """Return the fit under a rival's offset, without rivals of its own."""
         return ClockFit(self.offsets_s + rival.shift_s, rival.matches)
 
     @property
     def range_s(self) -> tuple[float, float]:
-        """Smallest and largest offset of the shots that meet, in seconds; only fits with matches are asked."""
+        """Smallest and largest offset of the shots that meet, in seconds; the fit must have matches."""
         met = self.offsets_s[self.matches[:, 0]]
         return float(met.min()), float(met.max())
 
@@ -82,7 +82,7 @@ def fit_clocks(
 ) -> ClockFit:
     """Find the offsets between two clocks under which most shots meet, and the shots that meet.
 
-    Whether the fit is to be believed is for the caller to judge, by the number of matches and by the rival.
+    The caller judges by the number of matches and by the rivals whether the fit can be believed.
 
     Parameters
     ----------
@@ -91,9 +91,9 @@ def fit_clocks(
     tolerance_s
         Largest difference between two shots that meet, once the offset is removed.
     max_offset_s
-        Largest offset looked for.
+        Largest offset that is searched.
     offset_s
-        The offset at the phone's first shot, where it is known: then it is only followed, and has no rival.
+        The offset at the phone's first shot, if it is known: then the fit only follows it, and has no rivals.
 
     """
     order = np.argsort(phone_s, kind="stable")
@@ -139,16 +139,16 @@ class _Times:
 class _Peak:
     offset: float
     shots: int
-    """Differences within the tolerance of the offset."""
+    """Number of differences within the tolerance of the offset."""
     rival_shots: int
-    """The same for the best offset that is clearly another one."""
+    """The same number for the best offset that is clearly a different one."""
 
 
 @dataclass(frozen=True)
 class _Known:
     offset: float
     moment: float
-    """When it was so, on the phone's clock."""
+    """When the offset was this one, on the phone's clock."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class _Pieces:
 
 
 def _blocks(phone: Seconds) -> Indices:
-    """Edges of the blocks: at pauses, but not before a block has shots enough to be matched by itself."""
+    """Edges of the blocks: at pauses, but only once a block has enough shots to be matched by itself."""
     edges = [0]
     for shot in range(1, len(phone)):
         count = shot - edges[-1]
@@ -177,7 +177,7 @@ def _blocks(phone: Seconds) -> Indices:
 
 
 def _search(times: _Times, edges: Indices, max_offset_s: float) -> Seconds:
-    """The offset of every block, from the one with the clearest rhythm onwards and backwards."""
+    """The offset of every block; the search goes forwards and backwards from the one with the clearest rhythm."""
     blocks = np.split(times.phone, edges[1:-1])
     peaks = [_peak(times, block, 0.0, max_offset_s) for block in blocks]
     first = int(np.argmax([peak.shots - peak.rival_shots for peak in peaks]))
@@ -189,7 +189,7 @@ def _search(times: _Times, edges: Indices, max_offset_s: float) -> Seconds:
 
 
 def _follow(times: _Times, edges: Indices, offset_s: float) -> Seconds:
-    """The offset of every block where it is known at the first shot and only drifts."""
+    """The offset of every block if it is known at the first shot and only drifts."""
     blocks = np.split(times.phone, edges[1:-1])
     known = _Known(offset_s, float(times.phone[0]))
     usual = min(1.0, len(times.dslr) / len(times.phone))
@@ -205,7 +205,7 @@ def _walk(
         now = float(np.median(block))
         near = _peak(times, block, known.offset, times.tolerance + DRIFT * abs(now - known.moment))
         best = _better(near, own, len(block))
-        # A block that hardly meets the DSLR's, as when that was switched off, tells nothing about its clock.
+        # A block that hardly meets the DSLR's shots, as when the DSLR was off, says nothing about its clock.
         if best.shots >= 0.5 * usual_share * len(block):
             known = _Known(best.offset, now)
         offsets.append(known.offset)
@@ -213,13 +213,13 @@ def _walk(
 
 
 def _better(near: _Peak, own: _Peak, shots: int) -> _Peak:
-    """A block's own peak only where chance does not make such a one, else the peak near its neighbour's."""
+    """Return a block's own peak if chance does not explain it, else the peak near its neighbour's offset."""
     proven = shots >= FEWEST_SHOTS and own.shots >= 0.4 * shots and own.rival_shots < NEARLY * own.shots
     return own if proven and near.shots < NEARLY * own.shots else near
 
 
 def _peak(times: _Times, phone: Seconds, centre: float, reach: float) -> _Peak:
-    """The offset within `reach` of `centre` that explains most shots; of equally good ones the nearest to `centre`."""
+    """The offset within `reach` of `centre` that explains most shots; the nearest to `centre` if several do."""
     differences = _differences(phone, times.dslr, centre, reach)
     if not len(differences):
         return _Peak(centre, 0, 0)
@@ -266,7 +266,7 @@ def _match_pieces(times: _Times, pieces: _Pieces) -> tuple[Seconds, Indices]:
     """The offset of every shot, (N,) in seconds, and the shots that meet, (K, 2), both in the order of the clocks."""
     offsets = pieces.of_shots()
     matches = meeting_shots(times.phone + offsets, times.dslr, times.tolerance)
-    # Where a clock was put back, shots before and after it bear the same times and lie among each other.
+    # If a clock was put back, shots before and after that have the same times, and are mixed in the sorted order.
     others = _offsets_across_jumps(times, pieces)
     phones = np.setdiff1d(np.flatnonzero(np.isfinite(others)), matches[:, 0])
     dslrs = np.setdiff1d(np.arange(len(times.dslr)), matches[:, 1])
@@ -278,10 +278,10 @@ def _match_pieces(times: _Times, pieces: _Pieces) -> tuple[Seconds, Indices]:
 
 
 def _straightened(times: _Times, pieces: _Pieces, offsets: Seconds, matches: Indices) -> tuple[Seconds, Indices]:
-    """Offsets of one steady drift and the shots that meet by it, where these are more; else offsets and matches.
+    """Return the offsets of one steady drift and the shots that meet by it, if these are more; else the inputs.
 
-    Where a few shots are taken a day, a block lasts for days, in which the drift exceeds the tolerance. Where a clock
-    was set anew, no line explains as many shots as the pieces do.
+    With a few shots a day, a block lasts for days, in which the drift exceeds the tolerance. If a clock was set again,
+    no line explains as many shots as the pieces do.
     """
     for _ in range(STRAIGHTENINGS):
         if len(matches) < FEWEST_SHOTS:
@@ -297,7 +297,7 @@ def _straightened(times: _Times, pieces: _Pieces, offsets: Seconds, matches: Ind
 def _line(times: _Times, matches: Indices) -> Seconds:
     """The straight line through the offsets of matches, at each of the phone's shots, (N,), in seconds.
 
-    Its slope is the median of those between matches half a session apart, which a third of wrong ones does not move
+    Its slope is the median slope between matches half a session apart; a third of wrong matches does not move it
     (Sen 1968, doi:10.1080/01621459.1968.10480934).
     """
     moments = times.phone[matches[:, 0]]
@@ -311,7 +311,7 @@ def _line(times: _Times, matches: Indices) -> Seconds:
 
 
 def _without_chance(matches: Indices, pieces: _Pieces) -> Indices:
-    """The matches but for pieces with so few that they meet by chance, as when a clock was set beyond the limit."""
+    """The matches without pieces that have so few that it is chance, as after a clock was set beyond the limit."""
     shots = np.diff(pieces.edges)
     counts = np.diff(np.searchsorted(matches[:, 0], pieces.edges))
     shares = counts / np.maximum(shots, 1)
@@ -321,7 +321,7 @@ def _without_chance(matches: Indices, pieces: _Pieces) -> Indices:
 
 
 def _offsets_across_jumps(times: _Times, pieces: _Pieces) -> Seconds:
-    """For shots as near to a jump of the clock as the jump is long, the offset beyond it; NaN for others; (N,)."""
+    """(N,): the offset beyond a jump of the clock, for shots nearer to it than the jump is long; NaN for others."""
     own, others = pieces.of_shots(), np.full(len(times.phone), np.nan)
     for edge in np.flatnonzero(np.abs(np.diff(own)) > 3 * times.tolerance) + 1:
         before, after = own[edge - 1], own[edge]
@@ -332,9 +332,9 @@ def _offsets_across_jumps(times: _Times, pieces: _Pieces) -> Seconds:
 
 
 def _rivals(times: _Times, offsets: Seconds, matches: Indices, max_offset_s: float) -> list[Rival]:
-    """Other offsets that explain nearly as many shots, the fullest first and of equally full ones the nearest.
+    """Other offsets that explain nearly as many shots: the best ones first, and of equal ones the nearest first.
 
-    They are looked for among the differences that the fit leaves, of so many shots as bound time and memory.
+    They are searched among the differences that the fit leaves, of a sample of shots, which limits time and memory.
     """
     aligned = times.phone + offsets
     sample = matches[:: 1 + len(matches) // SAMPLE_SHOTS, 0]

@@ -1,4 +1,4 @@
-"""From what a user names, two photos, two folders or a table, to pairs: found, written down, and returned."""
+"""Finds, writes and returns the pairs of what a user names: two photos, two folders or a table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dpedtool.pipeline.pair.synchronisation import synchronisation
 
 @dataclass(frozen=True)
 class PairedFolders:
-    """The pairs of two folders, as they were written down."""
+    """The pairs of two folders, as they were written."""
 
     rows: list[Pair]
     note: str
@@ -32,7 +32,7 @@ def camera_folders(captures: CapturesParams, phone: str) -> tuple[Place, Place]:
     Raises
     ------
     DpedtoolError
-        A folder that the params file names is not there; the sentence lists those that are.
+        A folder that the params file names does not exist; the message lists the folders that do.
 
     """
     root = as_place(captures.root)
@@ -99,13 +99,13 @@ def _written_pairs(folder: Place) -> list[Pair]:
 
 
 def _check_cameras(root: Place, captures: CapturesParams) -> None:
-    """Refuse cameras that the params file names and the folder lacks: the commonest slip with photos of one's own."""
+    """Refuse cameras of the params file that have no folder: the most common mistake with one's own photos."""
     wanted = {captures.reference, *captures.phones}
     if not root.is_dir():
-        raise DpedtoolError(f"There is no folder {root}: captures.root in the params file must name one.")
+        raise DpedtoolError(f"There is no folder {root}: captures.root in the params file must name an existing one.")
     found = {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
     if missing := sorted(wanted - found):
         raise DpedtoolError(
-            f"{root} has no folder {', '.join(missing)}: it holds {', '.join(sorted(found)) or 'none'}; name the "
-            "DSLR's in captures.reference and the phones' in captures.phones of the params file."
+            f"{root} has no folder {', '.join(missing)}: it holds {', '.join(sorted(found)) or 'no folders'}; name "
+            "the DSLR's folder in captures.reference and the phones' folders in captures.phones of the params file."
         )

@@ -1,11 +1,13 @@
-"""Whether two photos show the same: the likeness of small copies of them, for pairs that no clock can tell apart.
+"""Whether two photos show the same, judged by the likeness of small copies, for pairs that the clocks leave open.
 
 The likeness of two photos is log2(inliers / 16), where inliers are the SIFT matches that one homography explains, on
-copies of 480 px: 0 and more says that they show the same, each 1 more that twice as many matches agree. Fewer than 16
-inliers, or a transform that folds the photo, are `UNLIKE`. Of 100 right pairs of real photos of flat scenes the fewest
-inliers were 171, of 50 made dark and noisy 47, of 50 blurred by 3 px 20; of 600 wrong pairs none had 16. Scenes that
-have a thing in common, as some of the demo's have a print, reach 30 of the 205 and more that the right pairs have: so a
-likeness counts only by how much it is above others, or by the majority of several.
+copies of 480 px. A likeness of 0 or more says that they show the same, and each 1 more that twice as many matches
+agree. Photos with fewer than 16 inliers, or with a transform that folds the photo, are `UNLIKE`.
+
+The right pairs had at least 171 inliers in 100 pairs of real photos of flat scenes, 47 in 50 pairs that were made dark
+and noisy, and 20 in 50 pairs that were blurred by 3 px; none of 600 wrong pairs had 16. Scenes with an object in
+common, such as a print in some of the demo's scenes, reach 30 inliers, and the right pairs of these scenes have 205 or
+more. Therefore a likeness counts only by how much it is above others, or by the majority of several.
 """
 
 from __future__ import annotations
@@ -28,19 +30,19 @@ UNLIKE = -1.0
 """Likeness of photos that show different things."""
 SKETCH = AlignParams(detect_side_px=480, features=500, ransac_px=4.0, min_inliers=16, min_inlier_share=0.05)
 TELLING_KEYPOINTS = 100
-"""A photo with fewer keypoints, of a clear sky or out of focus, may match nothing whatever it shows."""
+"""A photo with fewer keypoints, such as one of a clear sky or out of focus, may match nothing at all."""
 KEPT_SKETCHES = 256
 FACTORS: tuple[Factor, ...] = (2, 4, 8)
 
 
 class Pictures:
-    """Compares photos by their files; those that were looked at last are kept, of a quarter of a megabyte each."""
+    """Compares photos by their files; the keypoints of the latest photos are kept, a quarter of a megabyte for each."""
 
     def __init__(self) -> None:
         self._sketch = lru_cache(KEPT_SKETCHES)(_sketch)
 
     def likeness(self, phone: Place, dslr: Place) -> float | None:
-        """Return the likeness of two photos; None where one cannot be read or shows too little to tell."""
+        """Return the likeness of two photos; None if one cannot be read or shows too little to compare."""
         sketches = self._sketch(phone), self._sketch(dslr)
         if None in sketches:
             return None
@@ -49,7 +51,7 @@ class Pictures:
 
 @dataclass(frozen=True, eq=False)
 class _Sketch:
-    """Keypoints of one photo in px of a grey copy, and the size of that."""
+    """Keypoints of one photo in px of a grey copy, and the size of that copy."""
 
     keypoints: Keypoints
     width: int
@@ -57,12 +59,12 @@ class _Sketch:
 
     @property
     def reduction(self) -> float:
-        """How much smaller than the copy the image is that keypoints were found on."""
+        """Scale from the copy to the image on which the keypoints were found, at most 1."""
         return min(1.0, SKETCH.detect_side_px / max(self.width, self.height))
 
 
 def _sketch(path: Place) -> _Sketch | None:
-    """The keypoints of a photo; None where it cannot be read, for which `align` has the words."""
+    """The keypoints of a photo; None if it cannot be read, which `align` reports."""
     try:
         grey = _small_grey(open_photo(path))
     except Rejection:
@@ -89,7 +91,7 @@ def _likeness(phone: _Sketch, dslr: _Sketch) -> float | None:
 
 
 def _inliers(phone: _Sketch, dslr: _Sketch) -> int:
-    """Matches that one plausible homography explains, at least `SKETCH.min_inliers` of them; else 0."""
+    """Number of matches that one plausible homography explains; 0 if they are fewer than `SKETCH.min_inliers`."""
     try:
         points = match(phone.keypoints, dslr.keypoints, SKETCH)
         dslr_from_phone, explained = fit_homography(*points, dslr.reduction, SKETCH)

@@ -19,15 +19,16 @@ def read_pair_list(path: Path, phones: Sequence[Place], dslrs: Sequence[Place]) 
     Parameters
     ----------
     path
-        UTF-8, with or without a byte order mark; a header with the columns phone and dslr, others are ignored; below
-        it file names of photos, or their stems where only one photo has it. Blank lines and spaces do not count.
+        UTF-8, with or without a byte order mark. The header has the columns phone and dslr; other columns are ignored.
+        The lines below it hold file names of photos, or stems that only one photo has. Blank lines, and spaces around
+        cells, are ignored.
     phones, dslrs
         The photos that it may name.
 
     Raises
     ------
     DpedtoolError
-        The file is missing, no such table, lists no pair, names what is no photo of these, or one photo twice.
+        The file is missing, is not such a table, lists no pairs, names other photos than these, or names a photo twice.
 
     """
     table = _lines(path)
@@ -35,12 +36,12 @@ def read_pair_list(path: Path, phones: Sequence[Place], dslrs: Sequence[Place]) 
     cameras = [_Camera(path, header, *camera) for camera in zip(COLUMNS, (phones, dslrs), strict=True)]
     found = {cameras[0].find(*line): cameras[1].find(*line) for line in table}
     if not found:
-        raise DpedtoolError(f"{path} lists no pair: write one line phone,dslr for each below the header.")
+        raise DpedtoolError(f"{path} lists no pairs: write one line phone,dslr for each pair below the header.")
     return found
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Number and cells, without the spaces about them, of each line that is not blank."""
+    """Yield the number and the cells of each line that is not blank; cells have no spaces around them."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
@@ -50,9 +51,9 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     except OSError as error:
         raise DpedtoolError(f"{path} cannot be read ({error.strerror}): pair.csv or --csv must name a file.") from None
     except UnicodeDecodeError:
-        raise DpedtoolError(f"{path} is not in UTF-8: save it anew in this encoding.") from None
+        raise DpedtoolError(f"{path} is not in UTF-8: save it again in this encoding.") from None
     except csv.Error as error:
-        raise DpedtoolError(f"Line {reader.line_num} of {path} is no line of a CSV file ({error}): mend it.") from None
+        raise DpedtoolError(f"Line {reader.line_num} of {path} is not valid CSV ({error}): correct it.") from None
 
 
 class _Camera:
@@ -62,7 +63,7 @@ class _Camera:
         if header.count(column) != 1:
             found = ", ".join(header) or "nothing"
             raise DpedtoolError(
-                f"The first line of {path} must name the columns phone and dslr, separated by a comma, each once; it "
+                f"The first line of {path} must name the columns phone and dslr once each, separated by a comma; it "
                 f"holds {found}."
             )
         self._path, self._place, self._column = path, header.index(column), column
@@ -81,19 +82,22 @@ class _Camera:
         index = self._index(name, where)
         if index in self._lines:
             raise DpedtoolError(
-                f"{where} names {name}, as line {self._lines[index]} does already: a photo has one partner."
+                f"{where} names {name}, and so does line {self._lines[index]}: a photo can have only one partner, so "
+                "remove one of the lines."
             )
         self._lines[index] = number
         return index
 
     def _index(self, name: str, where: str) -> int:
-        # Only names of the folder's own photos are known, so that none leads out of it.
+        # Only names of the folder's own photos are accepted, so that no name leads out of it.
         if name in self._names:
             return self._names[name]
         if "/" in name or "\\" in name:
-            raise DpedtoolError(f"{where} names {name!r}: write the file name alone, of a photo in {self._folder}.")
+            raise DpedtoolError(f"{where} names {name!r}: write only the file name of a photo in {self._folder}.")
         if self._uses[name] > 1:
-            raise DpedtoolError(f"{where} names {name!r}, of which {self._folder} holds more than one: add the suffix.")
+            raise DpedtoolError(
+                f"{where} names {name!r}, but {self._folder} holds several such photos: add the suffix."
+            )
         if not self._uses[name]:
             raise DpedtoolError(f"{where} names {name!r}, but {self._folder} holds no such photo: correct the name.")
         return self._stems[name]

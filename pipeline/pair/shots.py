@@ -1,4 +1,4 @@
-"""The photos that are to be paired, and who goes with whom."""
+"""The photos that are to be paired, and the pairs that they form."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Shot:
 
     @property
     def seconds(self) -> float:
-        """Capture time in seconds on the camera's own clock; only photos with a time are asked."""
+        """Capture time in seconds on the camera's own clock; the photo must have a time."""
         if self.time is None:
             raise ValueError(f"{self.path} has no capture time")
         return (self.time - datetime(1970, 1, 1)).total_seconds()
@@ -33,19 +33,19 @@ class Shot:
 
 @dataclass(frozen=True)
 class Matching:
-    """Who goes with whom, and how that was found."""
+    """Which photos form pairs, and how that was found."""
 
     dslr_of_phone: Mapping[int, int]
     note: str
     method: str
-    """As the column `matched_by`: name, csv or clock."""
+    """A value of the column `matched_by`: name, csv or clock."""
     how: Mapping[int, str] = field(default_factory=dict)
-    """Of the phone's photos that were in doubt, what settled it: picture or order."""
+    """For the phone's photos with several candidates, what decided: picture or order."""
     offsets: Mapping[Place, float] | None = None
-    """What to add to the phone's clock, in seconds, for each of its photos with a time; None unless by clock."""
+    """Seconds to add to the phone's clock, for each of its photos with a time; None unless the clock decided."""
 
     def couples(self, phones: Sequence[Shot], dslrs: Sequence[Shot]) -> list[tuple[Shot | None, Shot | None, str]]:
-        """Every photo once, with its mate or alone, and how it was matched."""
+        """Return every photo once, with its mate or alone, and how it was matched."""
         alone = sorted(set(range(len(dslrs))) - set(self.dslr_of_phone.values()))
         couples: list[tuple[Shot | None, Shot | None, str]] = [(None, dslrs[index], "") for index in alone]
         for index, phone in enumerate(phones):

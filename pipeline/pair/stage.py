@@ -40,20 +40,22 @@ def pair_folders(phone_dir: Place, dslr_dir: Place, params: PairParams) -> Pairi
     Raises
     ------
     DpedtoolError
-        A folder is missing, empty or of an unusable name, the user's list is wrong, or neither names nor capture times
-        tell which photos belong together.
+        A folder is missing, is empty or has an unusable name; the user's list is wrong; or neither names nor capture
+        times show which photos belong together.
 
     """
     for folder in (phone_dir, dslr_dir):
         _check_name(folder)
     if phone_dir.resolve() == dslr_dir.resolve():
-        raise DpedtoolError(f"{phone_dir} is given as the phone's folder and as the DSLR's: name two folders.")
+        raise DpedtoolError(
+            f"{phone_dir} is given both as the phone's folder and as the DSLR's: name two different folders."
+        )
     photos = [_photos(folder) for folder in (phone_dir, dslr_dir)]
     phones, dslrs = ([photo for photo in camera if photo.is_usable] for camera in photos)
     for folder, usable in ((phone_dir, phones), (dslr_dir, dslrs)):
         if not usable:
-            raise DpedtoolError(f"No photo in {folder} has a name in valid UTF-8: rename them.")
-    # Not resolved: a linked folder is known by the name that the user gave it.
+            raise DpedtoolError(f"No photo in {folder} has a name that is valid UTF-8: rename them.")
+    # The path is not resolved, because a linked folder keeps the name that the user gave it.
     camera = phone_dir.absolute().name or phone_dir.resolve().name
     if params.csv is None:
         matching = _match(phones, dslrs, params, f"The photos of {phone_dir} and {dslr_dir} cannot be paired")
@@ -71,7 +73,7 @@ def pair_files(phone: Place, dslr: Place) -> Pairing:
     Raises
     ------
     DpedtoolError
-        One of the files is missing or of an unusable name.
+        One of the files is missing or has an unusable name.
 
     """
     for path in (phone, dslr):
@@ -86,9 +88,9 @@ def pair_files(phone: Place, dslr: Place) -> Pairing:
 
 def _photos(folder: Place) -> list[Shot]:
     paths = list_photos(folder)
-    # IMG_1.jpg beside IMG_1.png: then the suffix tells them apart.
+    # If a folder holds IMG_1.jpg and IMG_1.png, the suffix distinguishes them.
     uses = Counter(identifier(path.stem).lower() for path in paths)
-    # The slash, which no file name holds, keeps these names apart from a stem that ends alike.
+    # No file name holds a slash, so these names differ from every stem with the same ending.
     names = [path.stem if uses[identifier(path.stem).lower()] == 1 else f"{path.stem}/{path.suffix}" for path in paths]
     return [Shot(path, identifier(name), capture_time(path)) for path, name in zip(paths, names, strict=True)]
 
@@ -100,7 +102,7 @@ def _check_name(path: Place) -> None:
 
 
 def _match(phones: Sequence[Shot], dslrs: Sequence[Shot], params: PairParams, refusal: str) -> Matching:
-    """Match by names or by clocks, whichever the parameters and the photos call for; `refusal` begins each error."""
+    """Match by names or by clocks, depending on the parameters and the photos; each error begins with `refusal`."""
     names = _match_names(phones, dslrs)
     by_name = Matching(names, "paired by equal file names", "name")
     if params.by == "name" and names:
@@ -128,7 +130,7 @@ def _listed(csv: str, phones: Sequence[Shot], dslrs: Sequence[Shot]) -> Matching
 
 
 def _match_names(phones: Sequence[Shot], dslrs: Sequence[Shot]) -> dict[int, int]:
-    """Phone index to DSLR index of photos with one stem, capitals apart; stems used twice in a folder do not count."""
+    """Phone index to DSLR index of photos with equal stems, ignoring case; stems used twice in a folder are ignored."""
     places = [_unique_stems(phones), _unique_stems(dslrs)]
     return {places[0][stem]: places[1][stem] for stem in sorted(places[0].keys() & places[1].keys())}
 
@@ -168,7 +170,7 @@ def _row(camera: str, phone: Shot | None, dslr: Shot | None, how: str, matching:
 
 
 def _sums(paths: Sequence[Place]) -> tuple[dict[Place, str], tuple[str, str]]:
-    """SHA-256 of the files that can be read, and reason and detail of one that cannot: empty where all can."""
+    """Return the SHA-256 of readable files, and reason and detail of an unreadable one, empty if there is none."""
     sums: dict[Place, str] = {}
     failure = ("", "")
     for path in paths:
@@ -182,7 +184,7 @@ def _sums(paths: Sequence[Place]) -> tuple[dict[Place, str], tuple[str, str]]:
 
 
 def _unusable_row(camera: str, photo: Shot, is_phone: bool) -> Pair:
-    """A photo that the table can name only by what is left of its name."""
+    """Return the row of a photo with an unusable name, which the table cannot hold as it is."""
     return Pair(
         pair_id=_pair_id(camera, *((photo, None) if is_phone else (None, photo))),
         phone=camera,
@@ -213,21 +215,21 @@ def _why_unpaired(phone: Shot | None, dslr: Shot | None, matching: Matching) -> 
         return "not_in_csv", f"{there.path} has no mate: the list of pairs does not name it."
     by_clock = matching.method == "clock"
     if by_clock and there.time is None:
-        return "no_capture_time", f"{there.path} carries no EXIF capture time, and the file names do not match."
-    how = f"left that goes with its capture time {there.time}" if by_clock else f"named {there.path.stem}"
+        return "no_capture_time", f"{there.path} has no EXIF capture time, and the file names do not match."
+    how = f"left that fits its capture time {there.time}" if by_clock else f"named {there.path.stem}"
     if phone:
         return "no_dslr_photo", f"{phone.path} has no mate: the DSLR has no photo {how}."
     return "no_phone_photo", f"{there.path} has no mate: the phone has no photo {how}."
 
 
 def _clock_columns(phone: Shot | None, dslr: Shot | None, matching: Matching) -> tuple[float | None, float | None]:
-    """Offset and what it leaves, in seconds; empty when matched by name, so that the table tells how it was made."""
+    """Offset and remaining error in seconds; None for pairs by name, so that the table shows how it was made."""
     if not (matching.offsets and phone and dslr):
         return None, None
     return matching.offsets[phone.path], clock_error(phone, dslr, matching.offsets)
 
 
 def _no_clue(refusal: str, by: str) -> DpedtoolError:
-    lacking = {"name": "no file names in common", "clock": "no capture times (EXIF)"}
-    both = "no file names in common, and not both have capture times (EXIF)"
-    return DpedtoolError(f"{refusal}: they have {lacking.get(by, both)}; {SAME_NAMES}.")
+    no_names, no_times = "they have no file names in common", "one folder or both have no capture times (EXIF)"
+    lacking = {"name": no_names, "clock": no_times}.get(by, f"{no_names}, and {no_times}")
+    return DpedtoolError(f"{refusal}: {lacking}; {SAME_NAMES}.")

@@ -13,7 +13,7 @@ from dpedtool.dataset.sidecars.synchronisation import ClockErrors, ClockFigures,
 from dpedtool.pipeline.pair.clocks import DRIFT, FEWEST_SHOTS, Indices, Seconds
 
 FEWEST_OF_PIECE = 3
-"""Fewer pairs at an offset of their own are stray ones, not a clock that was set anew."""
+"""Fewer pairs with an offset of their own are stray pairs, and do not show that a clock was set again."""
 RESOLUTIONS_S = (1.0, 0.1, 0.01, 0.001)
 
 
@@ -25,7 +25,7 @@ def synchronisation(rows: Sequence[Pair], tolerance_s: float) -> Synchronisation
     rows
         All pairs and lone photos of one phone.
     tolerance_s
-        What shots of one moment may be apart by their times, in seconds.
+        Largest difference between the times of shots of one moment, in seconds.
 
     """
     paired = [row for row in rows if row.status == "paired"]
@@ -45,12 +45,12 @@ def synchronisation(rows: Sequence[Pair], tolerance_s: float) -> Synchronisation
 
 
 def _is_of_phone(row: Pair) -> bool:
-    # A photo of an unusable name has no path.
+    # A photo with an unusable name has no path.
     return row.phone_path is not None or row.scene_id is None
 
 
 def _resolution(times: Sequence[str | None]) -> float | None:
-    """The coarsest step of all times, in seconds; None where there are none."""
+    """The coarsest step that fits all times, in seconds; None if there are no times."""
     micros = [datetime.fromisoformat(time).microsecond for time in times if time]
     if not micros:
         return None
@@ -68,7 +68,7 @@ def _clock(paired: Sequence[Pair], tolerance_s: float) -> ClockFigures | None:
     is_seen = drift is not None and drift_error is not None and abs(drift) > 2 * drift_error
     line = _Line(phone_s, difference_s, drift if drift and is_seen else 0.0)
     fitted = [row.clock_error_s for row in timed if row.clock_error_s is not None]
-    # Of pairs by clock what the fit that found them leaves, which follows a drift that changes too.
+    # For pairs by clock, these are the errors of the fit that found them, which also follows a changing drift.
     left = fitted if len(fitted) == len(timed) else [error for piece in pieces for error in line.errors(piece)]
     stray = len(timed) - sum(len(piece) for piece in pieces)
     return ClockFigures(
@@ -88,7 +88,7 @@ def _seconds(times: Sequence[str | None]) -> Seconds:
 
 
 def _pieces(phone_s: Seconds, difference_s: Seconds, tolerance_s: float) -> list[Indices]:
-    """Indices of the pairs between which the offset changes little, piece after piece in the order of time."""
+    """Indices of the pairs in pieces within which the offset changes little, in the order of time."""
     order = np.argsort(difference_s, kind="stable")
     jumps = np.flatnonzero(np.diff(difference_s[order]) > 3 * tolerance_s) + 1
     found = np.split(order, jumps)
@@ -106,13 +106,13 @@ def _pieces(phone_s: Seconds, difference_s: Seconds, tolerance_s: float) -> list
 def _may_have_drifted(
     phone_s: Seconds, difference_s: Seconds, before: np.int64, after: np.int64, tolerance_s: float
 ) -> bool:
-    """Whether a pause was long enough for the offset to get from one pair's to the next one's without being set."""
+    """Whether drift during the pause can explain the change of offset from one pair to the next."""
     pause = float(phone_s[after] - phone_s[before])
     return pause > 0 and abs(float(difference_s[after] - difference_s[before])) <= 3 * tolerance_s + DRIFT * pause
 
 
 def _drift(phone_s: Seconds, difference_s: Seconds, pieces: Sequence[Indices]) -> tuple[float | None, float | None]:
-    """Slope that all pieces have in common, by least squares, and its standard error; seconds a second."""
+    """Slope that all pieces have in common, by least squares, and its standard error, in seconds per second."""
     time = np.concatenate([phone_s[piece] - phone_s[piece].mean() for piece in pieces])
     offset = np.concatenate([difference_s[piece] - difference_s[piece].mean() for piece in pieces])
     spread = float(time @ time)

@@ -1,8 +1,8 @@
-"""Shots that the clocks leave more than one partner: settled by what they show, else by their order.
+"""Chooses partners for shots with several candidates by time: by comparing the pictures, or else by their order.
 
-EXIF times are often whole seconds, so that of a burst several photos bear one time. Shots whose candidates overlap
-form a group. In each the photos' likenesses choose the partners where they tell clearly; where they do not, as with
-one view photographed again and again, the shots go together in the order of time and, within a second, of file names.
+EXIF times are often whole seconds, so several photos of a burst have the same time. Shots whose candidates overlap
+form a group. Within a group, the likeness of the photos decides where it is clear. Where it is not, as with one view
+photographed again and again, the shots are paired in the order of time and, within a second, of file names.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from dpedtool.pipeline.pair.clocks import Indices, Seconds
 from dpedtool.pipeline.pair.likeness import UNLIKE
 
 Likeness = Callable[[int, int], float | None]
-"""Likeness of a phone's shot and a DSLR's, by their indices, as `Pictures.likeness` has it."""
+"""Returns the likeness of a phone's shot and a DSLR's shot, given by their indices, as `Pictures.likeness` does."""
 Table = npt.NDArray[np.float64]
 Candidates = npt.NDArray[np.bool_]
 """(N, M): which of a group's shots may be partners; N of the phone, M of the DSLR."""
 Partners = Mapping[int, int]
 
 CLEARLY = 1.0
-"""Likeness by which a partner is clearly better than another one: twice the inliers."""
+"""Difference in likeness by which a partner is clearly better than another one: twice the inliers."""
 CHANGE = 0.5
-"""Likeness that another partner must gain, on average over the shots of a change, to be preferred to the order."""
+"""Gain in likeness that a change of partners must bring, on average over its shots, to be preferred to the order."""
 COMPANY = 0.5
-"""What any partner is worth in likeness: of two choices that look equally good, the one that leaves nobody alone."""
+"""Likeness that any partner adds: of two choices that look equally good, the one with more partners wins."""
 
 
 MOST_SHOTS = 2000
-"""A longer group, of a film rather than a burst, is left to the clocks."""
+"""A larger group comes from a film rather than a burst; only the clocks decide on it."""
 
 
 @dataclass(frozen=True)
 class Settled:
-    """The partners of all shots, and which of them were in doubt."""
+    """The partners of all shots, and how they were chosen if there were several candidates."""
 
     partners: dict[int, int]
     """Phone's shot to DSLR's."""
     how: dict[int, str]
-    """Phone's shot, of those with a partner that were in doubt: 'picture' or 'order'."""
+    """Phone's shot, if it has a partner and had several candidates, to what decided: 'picture' or 'order'."""
 
 
 @dataclass(frozen=True)
@@ -58,18 +58,18 @@ class _Group:
 def settle(
     phone_s: Seconds, dslr_s: Seconds, matches: Indices, tolerance_s: float, likeness: Likeness | None
 ) -> Settled:
-    """Give every shot the partner that pictures or order decide on; shots with one candidate keep theirs.
+    """Choose a partner for every shot, by pictures or order if it has several candidates.
 
     Parameters
     ----------
     phone_s, dslr_s
-        Capture times on one clock, shapes (N,) and (M,), in seconds. Of equal ones the first was taken first.
+        Capture times on one clock, shapes (N,) and (M,), in seconds. Of equal times, the first was taken first.
     matches
-        (K, 2): the shots that meet by the clocks. Groups in which none do stay as they are, without partners.
+        (K, 2): the shots that meet by the clocks. Groups in which no shots meet stay without partners.
     tolerance_s
         Largest difference between two shots that may be partners.
     likeness
-        Asked only for shots in doubt, group by group in the order of time; None: the order alone decides.
+        Called only for shots in doubt, group by group in the order of time. If it is None, the order alone decides.
 
     """
     settled = Settled({int(phone): int(dslr) for phone, dslr in matches}, {})
@@ -92,7 +92,7 @@ def _is_in_doubt(group: _Group, partners: Partners) -> bool:
 
 
 def _likenesses(group: _Group, is_candidate: Candidates, likeness: Likeness | None) -> Table:
-    """Likeness of each candidate, (N, M); NaN of the others, and where nobody can tell."""
+    """Likeness of each candidate, (N, M); NaN for others, and if photos show too little to compare."""
     table = np.full(is_candidate.shape, np.nan)
     if likeness is None:
         return table
@@ -103,12 +103,12 @@ def _likenesses(group: _Group, is_candidate: Candidates, likeness: Likeness | No
 
 
 def _groups(phone_s: Seconds, dslr_s: Seconds, tolerance_s: float) -> Iterator[_Group]:
-    """Groups in the order of time; shots without a candidate are in none."""
+    """Yield groups in the order of time; shots without a candidate are in no group."""
     phones, dslrs = np.argsort(phone_s, kind="stable"), np.argsort(dslr_s, kind="stable")
     starts = np.searchsorted(dslr_s[dslrs], phone_s[phones] - tolerance_s, side="left")
     ends = np.searchsorted(dslr_s[dslrs], phone_s[phones] + tolerance_s, side="right")
     met = np.flatnonzero(starts < ends)
-    # Both ends only grow with time, so a group ends where the next shot's candidates lie behind all of its own.
+    # Starts and ends only grow with time, so a group ends if the next shot's candidates lie after all of its own.
     for run in np.split(met, np.flatnonzero(starts[met[1:]] >= ends[met[:-1]]) + 1):
         if len(run):
             yield _Group(phones[run], dslrs[starts[run[0]] : ends[run[-1]]])
@@ -117,8 +117,8 @@ def _groups(phone_s: Seconds, dslr_s: Seconds, tolerance_s: float) -> Iterator[_
 def _choose(
     phone_s: Seconds, dslr_s: Seconds, is_candidate: Candidates, likeness: Table
 ) -> tuple[dict[int, int], set[int]]:
-    """The partners within a group, row to column, and the rows of those that the pictures decided on."""
-    # Where not one photo is recognised the pictures are of no use, so they forbid nothing either.
+    """Return the partners within a group, row to column, and the rows that the pictures decided on."""
+    # If no photo is recognised, the pictures are of no use, so they rule out nothing either.
     is_allowed = is_candidate & ~(likeness == UNLIKE) if (likeness >= 0).any() else is_candidate
     apart = (_in_order(phone_s)[:, None] - _in_order(dslr_s)[None, :]) ** 2
     alike = np.where(np.isnan(likeness), 0.0, np.maximum(likeness, 0))
@@ -135,13 +135,13 @@ def _choose(
 
 
 def _by_picture(alike: Table, apart: Table, is_allowed: Candidates) -> Partners:
-    """The partners that are most alike; of equally good ones those less apart in time."""
+    """The partners that are most alike; of equally good ones, those that are closer in time."""
     little = 0.01 * COMPANY / max(1.0, float(apart.max(initial=0)))
     return best_partners(np.where(is_allowed, COMPANY + alike - little * apart, 0))
 
 
 def _in_order(seconds: Seconds) -> Seconds:
-    """Times in which shots of one time, first to last, are spread over a second about it; in the order given."""
+    """Times in the order given, but shots of equal time are spread over one second around it, first to last."""
     spread = seconds.copy()
     for moment in np.unique(seconds):
         equal = np.flatnonzero(seconds == moment)
@@ -150,13 +150,13 @@ def _in_order(seconds: Seconds) -> Seconds:
 
 
 def _by_order(apart: Table, is_allowed: Candidates) -> Partners:
-    """As many partners as possible, least apart in time; squares of distances keep them in their order."""
+    """As many partners as possible, as close in time as possible; squared distances keep the shots in order."""
     enough = 1.0 + min(apart.shape) * float(apart.max(initial=0))
     return best_partners(np.where(is_allowed, enough - apart, 0))
 
 
 def _changes(first: Partners, second: Partners) -> list[set[int]]:
-    """Rows that change partners together, from the first choice to the second: one must for another to."""
+    """Sets of rows that can change partners from the first choice to the second only together."""
     rows_of = [{column: row for row, column in choice.items()} for choice in (first, second)]
     waiting = {row for row in first.keys() | second.keys() if first.get(row) != second.get(row)}
     changes = []
@@ -177,7 +177,7 @@ def _total(alike: Table, partners: Partners, rows: Iterable[int]) -> float:
 
 
 def _is_clear(likeness: Table, is_candidate: Candidates, row: int, column: int) -> bool:
-    """Whether a partner shows the same, and clearly more so than each other candidate of both."""
+    """Whether a partner shows the same, and is clearly more alike than every other candidate of both shots."""
     is_other = np.zeros_like(is_candidate)
     is_other[row], is_other[:, column], is_other[row, column] = True, True, False
     others = likeness[is_other & is_candidate]

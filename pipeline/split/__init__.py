@@ -1,1 +1,1 @@
-"""Stage split: scenes to training, validation and test, and the proof that nothing leaks."""
+"""Stage split: divides scenes into training, validation and test, and proves that nothing leaks between them."""

@@ -1,7 +1,7 @@
-"""The side of the split that each group of frames is drawn for.
+"""Draws the side of the split for each group of frames.
 
-A digest of the seed and of a group's earliest DSLR photo puts the group at a place between 0 and 1, and the place
-decides.
+A digest of the seed and of a group's earliest DSLR photo gives the group a place between 0 and 1, and the place
+decides on the side.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ def draw_sides(
 ) -> dict[str, str]:
     """Return the split of each group; groups that are recorded keep theirs.
 
-    The lowest places are for the test, the next for validation. Only where that leaves a split empty whose share is
-    above zero does the group nearest to it move there, as long as one is left to train on. Groups without a patch
-    count for none of this.
+    The lowest places are for the test, the next for validation. If that leaves a split empty although its share is
+    above zero, the group nearest to it moves there, as long as one group is left for training. Groups without a patch
+    are not counted in this.
 
     Parameters
     ----------
     groups
-        The frames of each group, the earliest first, by any name of the group.
+        The frames of each group, the earliest first; the keys may be any names of the groups.
     recorded
-        The split of those that have one.
+        The split of the groups that already have one.
     params
         Shares or number, and seed.
 
@@ -46,7 +46,7 @@ def draw_sides(
     for split, end in ends.items():
         inside = sum(places[name] < end for name in ranked) - sum(counts.values())
         most = spare - sum(counts.values())
-        # Many scenes asked for to test on still leave one to validate on.
+        # If many test scenes are wanted, one scene is still left for validation.
         if split == "test" and most > fewest["test"]:
             most -= fewest["validation"]
         counts[split] = max(0, min(max(inside, fewest[split]), most))
@@ -63,7 +63,7 @@ def _ends(
     places: Mapping[str, float],
     params: SplitParams,
 ) -> dict[str, float]:
-    """Below which place groups are for the test, and below which of the others for validation."""
+    """Return the place below which groups are for the test, and that below which others are for validation."""
     end = params.test
     if params.test_scenes:
         total = sum(_scenes(groups[name]) for name, split in recorded.items() if split == "test")
@@ -80,5 +80,5 @@ def _scenes(members: Sequence[Frame]) -> int:
 
 
 def draw_place(dslr_sha256: str, seed: int) -> float:
-    """Return a number in 0..1 that looks drawn at random, and is the same for ever."""
+    """Return a number in 0..1 that looks random, but is always the same for the same photo and seed."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{dslr_sha256}".encode()).digest()[:7], "big") / 256**7

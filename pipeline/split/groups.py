@@ -1,7 +1,7 @@
-"""Which photos must stay together: groups of frames, each of which lies on one side of the split.
+"""Groups of frames that must stay together: each group lies on one side of the split.
 
-Frames are tied by one scene, one DSLR file, one phone file or a near-duplicate view. What an earlier run has decided
-stands: its frames keep their side, and new ones follow those that they are tied to.
+Frames are tied by one scene, one DSLR file, one phone file or a near-duplicate view. Decisions of earlier runs are
+kept: their frames keep their side, and new frames follow those that they are tied to.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dpedtool.pipeline.split.near_duplicates import Link
 
 Order = tuple[bool, datetime, str, str, str]
 Shot = Frame | Photo
-"""A frame of today, or one that is known from an earlier run only."""
+"""A frame of this run, or one that is known only from an earlier run."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class Place:
     group: str = ""
     """Name of the group's earliest scene; empty when excluded."""
     tie: Tie | None = None
-    """To the earliest frame of another scene in the group."""
+    """The tie to the earliest frame of another scene in the group."""
     detail: str = ""
     """Why it is excluded."""
 
 
 def time_of(text: str | None) -> datetime | None:
-    """Return a capture time as the tables hold it; None where there is none."""
+    """Return the capture time that a table holds as text; None if it holds none."""
     return datetime.fromisoformat(text) if text else None
 
 
@@ -63,8 +63,8 @@ def place_frames(
 ) -> list[Place]:
     """Return the side of every frame, in the order of time.
 
-    A new frame that ties groups of two sides together is excluded. Where no frame is recorded the sides follow from
-    the frames alone, and in all cases neither from their order nor from their phones'.
+    A new frame that ties groups on two sides together is excluded. If no frame is recorded, the sides depend only on
+    the frames. They never depend on the order of the frames or of the phones.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def place_frames(
     params
         Shares or number, and seed.
     absent
-        Photos that an earlier run has placed and that are not there today: new frames follow them too.
+        Photos that an earlier run has placed and that are missing now: new frames follow them too.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def place_frames(
     ties = _Ties(links)
     excluded: dict[str, str] = {}
     ordered = sorted(frames, key=order)
-    # What was decided comes first, so that it is never a new frame that decides about an old one.
+    # Recorded frames come first, so that a new frame never decides about an old one.
     for frame in ordered:
         if frame.pair_id in recorded:
             ties.add(frame, recorded[frame.pair_id])
@@ -116,7 +116,7 @@ def _first_tie(frame: Frame, members: Sequence[Frame], ties: _Ties) -> Tie | Non
 
 
 class _Ties:
-    """Frames in a forest of what they have in common; a tree has at most one side."""
+    """A forest of frames that are tied by what they have in common; each tree has at most one side."""
 
     def __init__(self, links: Iterable[Link]) -> None:
         self.sides: dict[str, str] = {}
@@ -129,12 +129,12 @@ class _Ties:
             self._views.setdefault(link.two, []).append((link.one, link.evidence))
 
     def remember(self, photo: Photo) -> None:
-        """Take in a photo that is not there today, unless what is there is on another side."""
+        """Add a photo that is missing now, unless frames that it is tied to are on another side."""
         if set(self._sides(photo)) <= {photo.split}:
             self.add(photo, photo.split)
 
     def add(self, frame: Shot, side: str | None) -> str:
-        """Take in a frame and its recorded side; return why it must be left out, or nothing."""
+        """Add a frame and its recorded side; return why it must be left out, or an empty text."""
         sides = self._sides(frame)
         if side is not None and (other := next((split for split in sides if split != side), None)):
             raise _contradiction(frame, side, sides[other], other)
@@ -153,11 +153,11 @@ class _Ties:
         return ""
 
     def _sides(self, frame: Shot) -> dict[str, Tie]:
-        """The recorded sides of what ties a frame to those that were taken in, and one tie to each."""
+        """The recorded sides of the frames that a frame is tied to, and one tie to each side."""
         return {self.sides[root]: tie for tie in self.of(frame) if (root := self.root(tie.frame)) in self.sides}
 
     def of(self, frame: Shot) -> list[Tie]:
-        """Return what ties a frame to those that were taken in."""
+        """Return the ties of a frame to the frames that were added."""
         scene, dslr, phone = _keys(frame)
         found = [Tie(other, "the same moment") for other in self._holders.get(scene, ())]
         found += [Tie(other, "the same DSLR file") for other in self._holders.get(dslr, ())]
@@ -167,7 +167,7 @@ class _Ties:
         return [tie for tie in found if tie.frame is not frame]
 
     def root(self, frame: Shot) -> str:
-        """Return the name of the tree of a frame that was taken in."""
+        """Return the name of the tree of a frame that was added."""
         return self._find(_keys(frame)[0])
 
     def _find(self, key: str) -> str:
@@ -191,7 +191,7 @@ def _between(frame: Shot, sides: Mapping[str, Tie]) -> str:
 
 def _contradiction(frame: Shot, side: str, tie: Tie, other: str) -> DpedtoolError:
     return DpedtoolError(
-        f"Scenes {frame.scene_id} ({side}) and {tie.frame.scene_id} ({other}) show the same ({tie.evidence}), and an "
+        f"Scenes {frame.scene_id} ({side}) and {tie.frame.scene_id} ({other}) show the same ({tie.evidence}), but an "
         "earlier run put them on two sides: take one of them out of the captures, raise split.near_keypoints if they "
-        "are different, or remove the folder of the split to draw it anew."
+        "show different things, or remove the folder of the split to draw it from scratch."
     )

@@ -1,15 +1,16 @@
-"""Which photos show the same view: a burst, or the same place minutes later, shifted, zoomed or brighter.
+"""Finds photos that show the same view: a burst, or the same place minutes later, shifted, zoomed or brighter.
 
-Local features decide. SIFT keypoints of two thumbnails are matched, every match is asked for the similarity that its
-two keypoints imply, and the one that most matches agree with is fitted as an affine. Much agreement links two photos
-at any distance in time, little is enough within some minutes. What has too few keypoints is compared as a whole.
+Local features decide. SIFT keypoints of two thumbnails are matched, and every match implies a similarity transform.
+The one that most matches agree with is fitted as an affine. Many keypoints in agreement link two photos at any
+distance in time, and few are enough within some minutes. Photos with too few keypoints are compared as a whole.
 
-Whether two photos are linked follows from these two alone: photos that are added later change nothing between earlier
-ones, and no order, number of processors or random state has a say. Not every two can be matched, so those whose
-keypoints fall into the same cells of a fixed hash are, which is as much a matter of the two alone.
+Whether two photos are linked depends on these two alone: photos that are added later change nothing between earlier
+ones, and neither do the order, the number of processors or a random state. There is no time to match all photos with
+each other, so only those are matched whose keypoints fall into the same cells of a fixed hash. This also depends on
+the two photos alone.
 
-The limits come from the 150 photos of City100, 50 prints by three cameras. Photos of one print had at least 74
-keypoints in agreement and a common hash of 0.38, of different prints at most 6 and 0.375.
+The limits come from the 150 photos of City100, which are 50 prints by three cameras. Photos of the same print had at
+least 74 keypoints in agreement and a cosine of the hash of 0.38. Photos of different prints had at most 6 and 0.375.
 """
 
 from __future__ import annotations
@@ -30,22 +31,22 @@ Floats = npt.NDArray[np.float32]
 
 FEATURES = 256
 RATIO = 0.85
-"""Largest ratio of the nearest to the second nearest descriptor distance: what agrees in place may be ambiguous."""
+"""Largest ratio of the nearest to the second nearest descriptor distance; it may be high, as places must agree too."""
 TOLERANCES_PX = (12.0, 8.0, 6.0, 5.0, 5.0)
-"""How far a match may lie from the similarity, then from each affine fitted to those before; of 256 px."""
+"""How far a match may lie from the similarity, and then from each affine fit after it, in px of 256."""
 WEAK = 8
-"""Keypoints that must agree within the minutes."""
+"""Number of keypoints that must agree within `Limits.minutes`."""
 MIN_COVERAGE = 0.1
-"""Share of one frame that they must span: less is a thing in common, such as a print on the wall, not a view."""
+"""Share of one frame that they must span: less is an object in common, such as a print on the wall, and not a view."""
 SAME_LAYOUT, LIKE_LAYOUT = 0.98, 0.93
-"""Correlation of the light and dark of two frames that have too few keypoints; and of any within the minutes."""
+"""Correlation of light and dark that links frames with too few keypoints, and any frames within `Limits.minutes`."""
 FEW_KEYPOINTS = 40
 TABLES, BITS = 16, 10
-"""The hash: of each keypoint, so many cells of so many bits."""
+"""The hash: number of cells for each keypoint, and number of bits for each cell."""
 HASH_ALIKE, HASH_WORTH_A_LOOK = 0.365, 0.345
-"""Cosine of two photos' cells from which they are matched: at any distance in time, and within the minutes."""
+"""Cosine of two photos' cells from which they are matched: at any distance in time, and within `Limits.minutes`."""
 SPARSE = 0.45
-"""Photos with fewer keypoints have fewer cells in common by chance: the cosine goes with this power of their number."""
+"""Photos with fewer keypoints have fewer cells in common by chance: the limit falls with this power of their number."""
 LAYOUT_SIDE = 24
 BLOCK = 512
 
@@ -66,7 +67,7 @@ class Link:
     one: str
     two: str
     evidence: str
-    """A clause with figures."""
+    """The reason, as a clause with figures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,13 +79,13 @@ class Appearance:
     points: npt.NDArray[np.complex64]
     """(N,) keypoints x + iy, in px of the thumbnail."""
     vectors: npt.NDArray[np.complex64]
-    """(N,) their orientation, of the length of their size."""
+    """(N,) their orientations, as vectors whose length is the keypoint's size."""
     descriptors: Floats
     """(N, 128) RootSIFT, of length 1."""
     cells: npt.NDArray[np.uint8]
     """(TABLES << BITS,) how many keypoints fall into each cell of the hash."""
     layout: Floats
-    """(LAYOUT_SIDE ** 2,) light and dark, of mean 0 and length 1, or less where there is next to no contrast."""
+    """(LAYOUT_SIDE ** 2,) light and dark, of mean 0 and length 1, or shorter if there is almost no contrast."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Limits:
     """What makes two photos near-duplicates."""
 
     minutes: float
-    """Within so many minutes little agreement is enough; a photo without a time is never within them."""
+    """Few keypoints are enough if photos were taken within this many minutes; photos without a time never were."""
     keypoints: int
     """Keypoints that must agree at any distance in time."""
 
@@ -118,7 +119,7 @@ def find_links(views: Sequence[View], limits: Limits, sides: Mapping[str, str] |
     limits
         What makes two of them near-duplicates.
     sides
-        A word for each name: photos with the same word are not compared. Left out: all are.
+        The side of each photo, by name: photos on the same side are not compared. If it is None, all photos are.
 
     Raises
     ------
@@ -151,7 +152,7 @@ def look_at(view: View) -> Appearance:
 
     """
     grey = _decode(view)
-    # A low threshold, since the dark photo of a burst has little contrast; of many keypoints the strongest are kept.
+    # The threshold is low because a dark photo of a burst has little contrast; only the strongest keypoints are kept.
     sift = cv2.SIFT.create(nfeatures=FEATURES, contrastThreshold=0.01, enable_precise_upscale=True)
     keypoints, found = sift.detectAndCompute(grey, None)
     descriptors = np.zeros((0, 128), np.float32) if found is None else found.astype(np.float32)
@@ -168,7 +169,7 @@ def agreement(one: Appearance, two: Appearance) -> Agreement:
     p, q = one.points[first], two.points[second]
     if len(p) < WEAK:
         return NONE
-    # Each match alone implies a similarity: size and orientation of its keypoints. All are tried, so nothing is drawn.
+    # Each match implies a similarity by size and orientation of its keypoints. All are tried, so nothing is random.
     factors = two.vectors[second] / one.vectors[first]
     predicted = factors[:, None] * (p[None] - p[:, None]) + q[:, None]
     close = np.abs(predicted - q) < TOLERANCES_PX[0]
@@ -182,14 +183,14 @@ def agreement(one: Appearance, two: Appearance) -> Agreement:
         inliers = np.hypot(*(terms @ affine - aims).T) < tolerance
     if not _is_a_view(affine[:2]):
         return NONE
-    # A place with two orientations is two keypoints, but says a thing once.
+    # A place with two orientations has two keypoints, but counts once.
     places = np.unique(np.column_stack([terms[:, :2], aims])[inliers].round(), axis=0)
     spans = [_span(p[inliers]) / one.area, _span(q[inliers]) / two.area]
     return Agreement(len(places), max(spans))
 
 
 def _evidence(one: Appearance, two: Appearance, keypoints: int, *, close: bool) -> str:
-    """What shows that two photos are of one view; empty where nothing does."""
+    """Return why two photos show the same view; empty if they do not."""
     found = agreement(one, two)
     if found.keypoints >= keypoints and found.coverage >= MIN_COVERAGE:
         return f"{found.keypoints} keypoints agree over {found.coverage:.0%} of the frame"
@@ -206,12 +207,12 @@ def _apart(one: View, two: View) -> str:
 
 
 def seconds_apart(one: datetime | None, two: datetime | None) -> float | None:
-    """Return the time between two shots in seconds; None where a time is missing."""
+    """Return the time between two shots in seconds; None if a time is missing."""
     return None if one is None or two is None else abs((one - two).total_seconds())
 
 
 def _candidates(views: Sequence[View], looks: Sequence[Appearance], minutes: float) -> Iterator[tuple[int, int, bool]]:
-    """Yield two indices, the lower first, that are worth matching, and whether they lie within the minutes."""
+    """Yield two indices that are worth matching, the lower one first, and whether they are within the minutes."""
     counts = np.array([len(look.points) for look in looks])
     plain = counts < FEW_KEYPOINTS
     sparse = np.minimum(counts / FEATURES, 1) ** SPARSE
@@ -225,7 +226,7 @@ def _candidates(views: Sequence[View], looks: Sequence[Appearance], minutes: flo
             columns = slice(other, other + BLOCK)
             alike = ones @ _hashes(looks[columns]).T
             layouts = _layouts(looks[rows]) @ _layouts(looks[columns]).T
-            # What has no time is not near in time: comparisons with NaT are false.
+            # Photos without a time are not close in time: comparisons with NaT are false.
             close = np.abs(times[rows, None] - times[None, columns]) <= window
             fewer = np.minimum(sparse[rows, None], sparse[None, columns])
             worth = alike >= fewer * np.where(close, HASH_WORTH_A_LOOK, HASH_ALIKE)
@@ -237,7 +238,7 @@ def _candidates(views: Sequence[View], looks: Sequence[Appearance], minutes: flo
 
 
 def _matches(one: Appearance, two: Appearance) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Keypoints that are each other's nearest and clearly nearer than the next; indices into both."""
+    """Indices, in both photos, of keypoints that are each other's nearest and clearly nearer than the next one."""
     if min(len(one.points), len(two.points)) < WEAK:
         return np.zeros(0, np.intp), np.zeros(0, np.intp)
     products = one.descriptors @ two.descriptors.T
@@ -252,7 +253,7 @@ def _matches(one: Appearance, two: Appearance) -> tuple[npt.NDArray[np.intp], np
 
 
 def _is_a_view(affine: npt.NDArray[np.float64]) -> bool:
-    """Whether (2, 2) is a change of view: neither mirrored nor squeezed, nor a zoom beyond four times."""
+    """Whether a (2, 2) matrix is a change of view: not mirrored, not squeezed and not zoomed by more than four."""
     largest, smallest = np.linalg.svd(affine, compute_uv=False)
     return bool(np.linalg.det(affine) > 0 and largest < 2 * smallest and smallest > 0.25 and largest < 4)
 
@@ -271,7 +272,7 @@ def _decode(view: View) -> GreyPhoto:
 
 
 def _planes() -> Floats:
-    """(TABLES * BITS, 128) of +1 and -1, as many of each: raw bits of PCG64, which NumPy keeps the same for ever."""
+    """Return (TABLES * BITS, 128) of +1 and -1, as many of each, from raw bits of PCG64, which NumPy never changes."""
     draws = np.random.PCG64(0).random_raw(TABLES * BITS * 128).reshape(TABLES * BITS, 128)
     return np.where(np.argsort(draws, axis=1, kind="stable") < 64, 1, -1).astype(np.float32)
 
@@ -280,9 +281,9 @@ _PLANES = _planes()
 
 
 def _cells(descriptors: Floats) -> npt.NDArray[np.uint8]:
-    """Into which cells keypoints fall: sides of hyperplanes (Charikar 2002, doi:10.1145/509907.509965).
+    """Count the keypoints in each cell; cells are sides of hyperplanes (Charikar 2002, doi:10.1145/509907.509965).
 
-    All SIFT descriptors lie in one corner of the sphere; without the photo's mean they lie all around.
+    All SIFT descriptors lie in one corner of the sphere. Once the photo's mean is subtracted, they lie all around.
     """
     centred = descriptors - (descriptors.mean(axis=0) if len(descriptors) else 0)
     sides = (centred @ _PLANES.T > 0).reshape(-1, TABLES, BITS)
@@ -292,7 +293,7 @@ def _cells(descriptors: Floats) -> npt.NDArray[np.uint8]:
 
 
 def _hashes(looks: Sequence[Appearance]) -> Floats:
-    """(len(looks), TABLES << BITS), rows of length 1; square roots, so that a texture that repeats counts less."""
+    """Return (len(looks), TABLES << BITS), rows of length 1; by square roots, a repeating texture counts less."""
     counts: Floats = np.sqrt(np.stack([look.cells for look in looks]), dtype=np.float32)
     counts /= np.maximum(np.linalg.norm(counts, axis=1, keepdims=True), 1e-9)
     return counts
@@ -301,7 +302,7 @@ def _hashes(looks: Sequence[Appearance]) -> Floats:
 def _layout(grey: GreyPhoto) -> Floats:
     small = cv2.resize(grey.astype(np.float32), (LAYOUT_SIDE, LAYOUT_SIDE), interpolation=cv2.INTER_AREA).ravel()
     small = small - small.mean()
-    # What varies by less than half a grey level is noise, and is like nothing.
+    # Variation of less than half a grey level is noise, and must not resemble anything.
     return np.asarray(small / max(float(np.linalg.norm(small)), LAYOUT_SIDE / 2), np.float32)
 
 

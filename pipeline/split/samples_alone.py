@@ -1,6 +1,7 @@
-"""Tables of samples without one of photos, such as of an imported data set: what can be checked, and how little it is.
+"""Checks tables of samples without a table of photos, such as those of an imported data set.
 
-Without photos, scenes and times nobody can prove that no scene is on two sides. Files that are can be found.
+Without photos, scenes and times nobody can prove that no scene is on two sides. Only files that are on two sides can be
+found.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dpedtool.dataset.schema import SPLITS, Photo, Sample
 from dpedtool.dataset.shards import Extent, read_extent
 from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.dataset.tables import holds
-from dpedtool.pipeline.split.verification import check_extents, read_samples, tables_of
+from dpedtool.pipeline.split.verification import check_extents, count_patches, read_samples, tables_of
 
 
 def holds_samples(folder: Path) -> bool:
@@ -26,14 +27,14 @@ def holds_samples(folder: Path) -> bool:
     Raises
     ------
     DpedtoolError
-        A file of its kind is no parquet.
+        A file that is named .parquet is not in this format.
 
     """
     return any(holds(path, Sample) for path in sorted(folder.glob("*.parquet")))
 
 
 def verify_samples(folder: Path) -> Verdict:
-    """Look for files that are on two sides, and for samples that are not where they should be.
+    """Look for files that are on two sides, and for samples that are not stored where the table says.
 
     Raises
     ------
@@ -43,28 +44,29 @@ def verify_samples(folder: Path) -> Verdict:
     """
     tables, samples = tables_of(folder), read_samples(folder, ())
     said = [
-        f"This split cannot be proven: there is no {Photo.table_in(folder)}, as of an imported data set, so neither "
-        "scenes nor photos nor times are known, and nobody can tell whether a scene is on two sides."
+        f"This split cannot be proven: there is no {Photo.table_in(folder)}, which imported data sets lack. Scenes, "
+        "photos and times are unknown, so nobody can know whether a scene is on two sides."
     ]
     faults = _misfits(samples)
     missing, sentence = check_extents(samples)
     if faults or missing:
         return Verdict([*faults, *missing], said, is_proof=False, tables=tables)
-    said += [sentence, f"Checked instead: {2 * len(samples)} image files against each other, by SHA-256."]
-    said.append("Not checked: what they show.")
+    said += [sentence, f"Checked instead: {2 * len(samples)} image files were compared with each other by SHA-256."]
+    said.append("Not checked: what the images show.")
     return Verdict(_on_two_sides(samples), said, is_proof=False, tables=tables)
 
 
 def _misfits(samples: pd.DataFrame) -> list[str]:
     twice = samples["patch_id"][samples["patch_id"].duplicated()].unique()
     sides = sorted(set(samples["split"]) - set(SPLITS))
-    return [f"{name} is there more than once." for name in sorted(twice)] + [
-        f"{(samples['split'] == side).sum()} patches are in {side}, which is no side of a split." for side in sides
+    return [f"{name} occurs more than once." for name in sorted(twice)] + [
+        f"{side} is not a side of a split, but the table puts {count_patches((samples['split'] == side).sum())} there."
+        for side in sides
     ]
 
 
 def _on_two_sides(samples: pd.DataFrame) -> list[str]:
-    """Name every image file that an earlier one on another side is equal to."""
+    """Name every image file that equals an earlier one on another side."""
     first: dict[bytes, tuple[str, str]] = {}
     faults = []
     rows: Iterator[Any] = samples.itertuples()

@@ -1,4 +1,4 @@
-"""Stage split: scenes to training, validation and test, so that nothing of one side can be seen on another."""
+"""Stage split: divides scenes into training, validation and test; nothing on one side is seen on another."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Split:
     patches: pd.DataFrame
     """Patches by phone (rows) and split (columns)."""
     scenes: Mapping[str, int]
-    """Scenes by split, `excluded` among them."""
+    """Scenes by split, including `excluded`."""
     groups: int
-    """Groups of scenes that stay together, those of one scene too."""
+    """Number of groups of scenes that stay together, including groups of one scene."""
     notes: Sequence[str]
     """What the user should know, a sentence each."""
 
@@ -40,17 +40,17 @@ class Split:
 def split(patches: Mapping[str, Path], out: Path, params: SplitParams) -> Split:
     """Write `out/photos.parquet`, and `out/<phone>.parquet` for each phone: its accepted patches and their split.
 
-    What `out` holds of an earlier run with the same seed and shares stands: old scenes keep their side. A verdict there
-    on the earlier tables is removed.
+    If `out` holds the result of an earlier run with the same seed and shares, old scenes keep their side. A verdict
+    there on the earlier tables is removed.
 
     Parameters
     ----------
     patches
-        The table of patches of each phone; its table of frames lies beside it.
+        The table of patches of each phone; its table of frames lies in the same folder.
     out
         Folder of the new tables, and of `test_photos.csv`.
     params
-        Shares, seed, and what near-duplicates are.
+        Shares, seed, and the limits of near-duplicates.
 
     Raises
     ------
@@ -59,7 +59,9 @@ def split(patches: Mapping[str, Path], out: Path, params: SplitParams) -> Split:
 
     """
     if "photos" in map(str.lower, patches):
-        raise DpedtoolError("A phone is called photos, as a table of the split is: give its folder another name.")
+        raise DpedtoolError(
+            "A phone is called photos, and so is a table of the split: give the phone's folder another name."
+        )
     frames = _frames(patches.values())
     record, notes = _record(Photo.table_in(out), params)
     gone = absent(frames, record)
@@ -68,7 +70,7 @@ def split(patches: Mapping[str, Path], out: Path, params: SplitParams) -> Split:
     sides = {place.frame.pair_id: place.split for place in places}
     samples = {phone: _samples(_accepted(table), sides, table) for phone, table in patches.items()}
     Verdict.file_in(out).unlink(missing_ok=True)
-    # The decision first: what an interruption leaves undone, the next run does as decided.
+    # The decision is written first, so that the run after an interruption completes it.
     write_rows(Photo.table_in(out), Photo, [*(_photo(place, params) for place in places), *gone])
     for phone, rows in samples.items():
         write_rows(out / f"{phone}.parquet", Sample, rows)
@@ -88,7 +90,7 @@ def _frames(tables: Iterable[Path]) -> list[Frame]:
         for frame in read_rows(Frame.table_in(table.parent), Frame):
             if frame.pair_id in frames:
                 raise DpedtoolError(
-                    f"{table.parent} holds {frame.pair_id}, as another folder does: remove one of them."
+                    f"{table.parent} holds {frame.pair_id}, and so does another folder: remove one of them."
                 )
             frames[frame.pair_id] = frame
     return list(frames.values())
@@ -103,7 +105,7 @@ def _is_ours(path: Path) -> bool:
 
 def _remove(path: Path) -> str:
     path.unlink()
-    return f"{path} is removed: no patches of that name were split."
+    return f"{path} was removed, because no phone of that name was split."
 
 
 def views(frames: Iterable[Frame | Photo]) -> list[View]:
@@ -115,9 +117,9 @@ def views(frames: Iterable[Frame | Photo]) -> list[View]:
 def recorded_sides(frames: Sequence[Frame], record: Sequence[Photo]) -> dict[str, str]:
     """Return the recorded split of frames, by `pair_id`.
 
-    A pair is known by its two files; where it is gone, by the DSLR's file; where that was written anew, by the scene.
-    What was left to train on without a patch was not trained on: it is drawn anew, or one run whose limits let nothing
-    through would leave nothing to test on for ever.
+    A pair is known by its two files. If it is gone, it is known by the DSLR's file, and if that was written again, by
+    the scene. Scenes for training without a patch were never trained on, so they are drawn again: otherwise, one run
+    whose limits accept nothing would leave no scenes for the test in all later runs.
     """
     record = [photo for photo in record if _stands(photo)]
     by_files = {(photo.dslr_sha256, photo.phone_sha256): photo.split for photo in record}
@@ -138,7 +140,7 @@ def recorded_sides(frames: Sequence[Frame], record: Sequence[Photo]) -> dict[str
 
 
 def absent(frames: Sequence[Frame], record: Iterable[Photo]) -> list[Photo]:
-    """Return what an earlier run has placed and is not there today, so that it finds its side when it comes back."""
+    """Return photos that an earlier run has placed and that are missing now: they keep their side if they come back."""
     files = {(frame.dslr_sha256, frame.phone_sha256) for frame in frames}
     names = {frame.pair_id for frame in frames}
     return [
@@ -149,26 +151,27 @@ def absent(frames: Sequence[Frame], record: Iterable[Photo]) -> list[Photo]:
 
 
 def _stands(photo: Photo) -> bool:
-    """Whether a recorded side was ever of use."""
+    """Whether a recorded side was ever used."""
     return photo.split != EXCLUDED and (photo.accepted > 0 or photo.split != "train")
 
 
 def _record(table: Path, params: SplitParams) -> tuple[list[Photo], list[str]]:
-    """What an earlier run has decided, if it drew by the same parameters."""
+    """Return what an earlier run has decided, if it drew by the same parameters, and notes for the user."""
     if not table.is_file():
         return [], []
     try:
         record = read_rows(table, Photo)
     except DpedtoolError as error:
         raise DpedtoolError(
-            f"{table}, which says where earlier scenes are, cannot be read: remove it to draw all scenes anew ({error})"
+            f"{table}, which records the sides of earlier scenes, cannot be read: remove it to draw all scenes from "
+            f"scratch ({error})"
         ) from None
     drawn_by = {photo.drawn_by for photo in record}
     if drawn_by <= {_drawn_by(params)}:
         return record, []
     return [], [
-        f"The parameters of the split have changed, so all scenes are drawn anew: by {_drawn_by(params)}, before by "
-        f"{', '.join(sorted(drawn_by))}."
+        f"The parameters of the split have changed, so all scenes were drawn from scratch: now by {_drawn_by(params)}, "
+        f"and before by {', '.join(sorted(drawn_by))}."
     ]
 
 
@@ -217,15 +220,19 @@ def _notes(places: Sequence[Place]) -> list[str]:
     notes = []
     if left_out := sorted(scenes.pop("", ())):
         first = next(place.detail for place in places if place.split == EXCLUDED)
+        some = (
+            "1 scene is left out, because it ties"
+            if len(left_out) == 1
+            else f"{len(left_out)} scenes are left out, because they tie"
+        )
         notes.append(
-            f"{len(left_out)} scenes are left out, since they tie scenes of two sides together, the first: {first} "
-            "photos.parquet names all, with their reasons."
+            f"{some} scenes on two sides together. {first} photos.parquet lists all of them with their reasons."
         )
     total = len(set().union(*scenes.values()))
     largest = max(scenes, key=lambda name: len(scenes[name]), default="")
     if total >= GIANT_SCENES and len(scenes[largest]) > GIANT_SHARE * total:
         notes.append(
-            f"{len(scenes[largest])} of {total} scenes are one group, that of scene {largest}, and so on one side: "
+            f"{len(scenes[largest])} of {total} scenes form one group, that of scene {largest}, and so on one side: "
             "if they show different things (near_duplicate_of and evidence in photos.parquet say what ties them), "
             "lower split.near_minutes or raise split.near_keypoints."
         )
@@ -243,7 +250,7 @@ def _accepted(table: Path) -> pd.DataFrame:
 def _samples(frame: pd.DataFrame, sides: Mapping[str, str], table: Path) -> list[Sample]:
     if unknown := sorted(set(frame["pair_id"]) - set(sides)):
         raise DpedtoolError(
-            f"{table} has patches of {unknown[0]}, which is not in the table of frames beside it: run "
+            f"{table} has patches of {unknown[0]}, which is not in the table of frames in the same folder: run "
             "`dpedtool patches` again."
         )
     return [

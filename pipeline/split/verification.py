@@ -1,7 +1,7 @@
-"""Proof that a split does not leak: from the tables alone, without the code that made the split.
+"""Proves that a split does not leak, from the tables alone, without the code that made the split.
 
-What is on which side is read from the tables; scenes, files and views are gathered anew from them. Only the eye for
-near-duplicates, `dpedtool.pipeline.split.near_duplicates`, is the one that the split used.
+The sides are read from the tables, and scenes, files and views are collected from them again. Only the search for
+near-duplicates, `dpedtool.pipeline.split.near_duplicates`, is the same one that the split used.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from dpedtool.dataset.tables import holds, read_frame, read_rows
 from dpedtool.pipeline.split.near_duplicates import Limits, View, find_links
 
 TEST_PHOTOS = "test_photos.csv"
-"""The photos of the test, full size, as a list for other tools."""
+"""List of the test photos in full size, for other tools."""
 
 
 def is_current(folder: Path, verdict: Verdict) -> bool:
-    """Return whether a verdict is on the tables that are in a folder now.
+    """Return whether a verdict is about the tables that are in a folder now.
 
     Parameters
     ----------
     folder
-        As it was given to `dpedtool split --verify`.
+        The folder that was given to `dpedtool split --verify`.
     verdict
-        What --verdict wrote.
+        The verdict that --verdict wrote.
 
     """
     try:
         tables = tables_of(folder)
     except DpedtoolError:
-        return False  # a table is damaged now, and no verdict is on such
+        return False  # a table is damaged now, and verdicts are never about damaged tables
     return bool(tables) and tables == verdict.tables
 
 
@@ -92,12 +92,12 @@ def verify_split(folder: Path) -> Verdict:
 
 
 def read_samples(folder: Path, phones: Container[str]) -> pd.DataFrame:
-    """Read all tables of samples in a folder, those of `phones` whatever wrote them, as one.
+    """Read all tables of samples in a folder as one; tables of `phones` may be written by other programs.
 
     Raises
     ------
     DpedtoolError
-        There is none, or one is damaged.
+        There are no such tables, or one is damaged.
 
     """
     if not (tables := _tables_of_samples(folder, phones)):
@@ -106,7 +106,7 @@ def read_samples(folder: Path, phones: Container[str]) -> pd.DataFrame:
 
 
 def _tables_of_samples(folder: Path, phones: Container[str]) -> list[Path]:
-    # A table that another program has written again lacks our mark, but is trained on all the same.
+    # A table that another program has rewritten lacks our mark, but training still reads it.
     return [path for path in sorted(folder.glob("*.parquet")) if path.stem in phones or holds(path, Sample)]
 
 
@@ -120,17 +120,17 @@ class Sided(Protocol):
 
     @property
     def split(self) -> str:
-        """Its side; or excluded: on none."""
+        """Its side, or excluded if it is on none."""
         ...
 
 
 def check_one_side(what: str, named: Iterable[tuple[str, Sided]]) -> tuple[list[str], str]:
-    """Check that all photos of one name are on one side; those left out are on none.
+    """Check that all photos of one name are on one side; excluded photos do not count.
 
     Parameters
     ----------
     what
-        What the names are of.
+        The kind of things that have the names.
     named
         Photos, each with its name.
 
@@ -150,7 +150,7 @@ def check_one_side(what: str, named: Iterable[tuple[str, Sided]]) -> tuple[list[
         for name, sides in sorted(found.items())
         if len(sides) > 1
     ]
-    return leaks, f"No {what} is on two sides: {len(found)} looked at."
+    return leaks, f"No {what} is on two sides ({len(found)} checked)."
 
 
 def check_views(kept: Mapping[str, Sided], views: Sequence[View], limits: Limits) -> tuple[list[str], str]:
@@ -168,7 +168,7 @@ def check_views(kept: Mapping[str, Sided], views: Sequence[View], limits: Limits
     Returns
     -------
     leaks, said
-        A line for each two views, and a line on what was compared.
+        A line for each two such views, and a line on what was compared.
 
     Raises
     ------
@@ -183,8 +183,8 @@ def check_views(kept: Mapping[str, Sided], views: Sequence[View], limits: Limits
         for link in links
     ]
     return leaks, (
-        f"No two near-duplicate views are on two sides: {len(views)} DSLR frames compared, with {limits.keypoints} "
-        f"keypoints, or fewer within {limits.minutes:g} minutes."
+        f"No two near-duplicate views are on two sides: {len(views)} DSLR frames were compared, and {limits.keypoints} "
+        f"keypoints in agreement are the limit, or fewer within {limits.minutes:g} minutes."
     )
 
 
@@ -202,10 +202,10 @@ def _time(photo: Photo) -> datetime | None:
 
 
 def _samples_follow(photos: Iterable[Photo], samples: pd.DataFrame) -> tuple[list[str], str]:
-    """Whether each sample is of a photo, on that photo's side, and no patch is there twice."""
+    """Check that each sample belongs to a photo, is on its side, and occurs once."""
     known = {photo.pair_id: photo for photo in photos}
     leaks = [
-        f"{name} is there more than once."
+        f"{name} occurs more than once."
         for name in sorted(samples["patch_id"][samples["patch_id"].duplicated()].unique())
     ]
     for (pair_id, phone, scene_id, split), rows in samples.groupby(
@@ -213,26 +213,34 @@ def _samples_follow(photos: Iterable[Photo], samples: pd.DataFrame) -> tuple[lis
     ):
         photo = known.get(str(pair_id))
         if photo is None:
-            leaks.append(f"{len(rows)} patches in {split} are of {pair_id}, which is not in the table of photos.")
+            leaks.append(f"{split} holds {count_patches(len(rows))} of {pair_id}, which is not in the table of photos.")
         elif photo.split != split or split not in SPLITS:
-            leaks.append(f"{len(rows)} patches of {pair_id} are in {split}, but the photo is in {photo.split}.")
+            leaks.append(f"{split} holds {count_patches(len(rows))} of {pair_id}, but the photo is in {photo.split}.")
         elif (photo.phone, photo.scene_id) != (phone, scene_id):
-            leaks.append(f"{len(rows)} patches of {pair_id} name the scene {scene_id} of {phone}, as no photo does.")
+            leaks.append(
+                f"{split} holds {count_patches(len(rows))} of {pair_id} for the scene {scene_id} of {phone}, but the "
+                f"photo is of the scene {photo.scene_id} of {photo.phone}."
+            )
     counts = samples["pair_id"].value_counts()
     leaks += [
-        f"{photo.pair_id} has {found} patches, but {photo.accepted} were cut from it."
+        f"{photo.pair_id} has {count_patches(found)}, but {photo.accepted} were cut from it."
         for photo in known.values()
         if photo.split != EXCLUDED and (found := int(counts.get(photo.pair_id, 0))) != photo.accepted
     ]
     left_out = sum(photo.split == EXCLUDED for photo in known.values())
     return leaks, (
-        f"Every patch is on its photo's side, and there once: {len(samples)} patches of {samples['pair_id'].nunique()} "
-        f"pairs; none is of the {left_out} that are left out."
+        f"Every patch is on its photo's side and occurs once: {len(samples)} patches of {samples['pair_id'].nunique()} "
+        f"pairs{f' ({left_out} left out)' if left_out else ''}."
     )
 
 
+def count_patches(number: int) -> str:
+    """Return a number of patches in words, in the singular if there is one."""
+    return f"{number} patch{'' if number == 1 else 'es'}"
+
+
 def check_extents(samples: pd.DataFrame) -> tuple[list[str], str]:
-    """Return what is wrong with where samples lie, their bytes not there under their names or on two sides; or none."""
+    """Check that the bytes of samples lie where the table says, under their names, and on one side only."""
     leaks = []
     for shard, rows in samples.groupby("shard", sort=True):
         path = Path(str(shard))
@@ -240,22 +248,23 @@ def check_extents(samples: pd.DataFrame) -> tuple[list[str], str]:
         ends = pd.concat([rows["phone_offset"] + rows["phone_bytes"], rows["dslr_offset"] + rows["dslr_bytes"]])
         if ends.max() > size:
             leaks.append(
-                f"{path} ends before the patches that it should hold, or is missing: {size} of {ends.max()} bytes."
+                f"{path} is missing or ends before the patches that it should hold: {size} of {ends.max()} bytes."
             )
         elif count := sum(_is_another(path, row) for row in rows.itertuples()):
             leaks.append(
-                f"{path} does not hold {count} of {len(rows)} patches where the split says: it has been cut anew since."
+                f"{path} does not hold {count} of {len(rows)} patches where the split says: they were cut again since."
             )
         for side in ("phone", "dslr"):
             sides = rows.groupby(f"{side}_offset")["split"].nunique()
             leaks += [
-                f"{path} holds at byte {offset} an image that is on two sides." for offset in sides.index[sides > 1]
+                f"{path} holds an image at byte {offset} that is on two sides." for offset in sides.index[sides > 1]
             ]
-    return leaks, f"Every patch lies in its shard: {samples['shard'].nunique()} shards."
+    shards = samples["shard"].nunique()
+    return leaks, f"Every patch lies in its shard ({shards} shard{'s' if shards != 1 else ''})."
 
 
 def _is_another(shard: Path, row: Any) -> bool:
-    """Whether what the archive names where a sample should lie is another patch's."""
+    """Whether the archive holds another patch, by its name, where a sample should lie."""
     found = (
         member_name(shard, Extent(int(offset), int(length)))
         for offset, length in ((row.phone_offset, row.phone_bytes), (row.dslr_offset, row.dslr_bytes))
@@ -266,14 +275,14 @@ def _is_another(shard: Path, row: Any) -> bool:
 
 
 def _listed(folder: Path, photos: Iterable[Photo]) -> tuple[list[str], str]:
-    """Whether the list of full-size test photos is that of the test."""
+    """Check that the list of full-size test photos holds exactly the photos of the test."""
     path = folder / TEST_PHOTOS
     if not path.is_file():
         return [f"{path} is missing: run `dpedtool split` again."], ""
-    # A damaged list names the wrong photos; that is all there is to say of it.
+    # Names in a damaged list are wrong, and are reported like other wrong names.
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
         listed = {row.get("pair_id") for row in csv.DictReader(file)}
     wanted = {photo.pair_id for photo in photos if photo.split == "test"}
     leaks = [f"{path.name} lists {name}, which is not in the test." for name in sorted(map(str, listed - wanted))]
     leaks += [f"{path.name} does not list {name}, which is in the test." for name in sorted(wanted - listed)]
-    return leaks, f"{path.name} lists the photos of the test and no others: {len(wanted)}."
+    return leaks, f"{path.name} lists all photos of the test and no others ({len(wanted)})."

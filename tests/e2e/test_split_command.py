@@ -48,7 +48,7 @@ def test_a_second_run_writes_the_same_bytes(patches: Path, out: Path, dpedtool, 
 def test_a_split_that_holds_is_proven(out: Path, dpedtool, content) -> None:
     before = content(out)
     ended = dpedtool("split", "--verify", out)
-    assert "No scene is on two sides: 10 looked at." in ended.out
+    assert "No scene is on two sides (10 checked)." in ended.out
     assert ended.out.splitlines()[-1] == f"Nothing in {out} leaks."
     assert ended.said == []
     assert content(out) == before

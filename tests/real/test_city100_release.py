@@ -1,4 +1,4 @@
-"""City100, released: built from its photos, loaded in five ways, and every kind of damage found."""
+"""A release of City100: it is built from the photos and loaded in five ways, and every kind of damage is found."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def rewrite(path: Path, content: bytes) -> None:
 
 
 def sums_anew(release: Path) -> None:
-    """As somebody would who wants nobody to notice."""
+    """Renew the sums, like somebody who wants to hide a change."""
     lines = (release / "SHA256SUMS").read_text().splitlines()
     names = [name for line in lines if (release / (name := line.split("  ", 1)[1])).is_file()]
     text = "".join(f"{hashlib.sha256((release / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
@@ -82,7 +82,7 @@ def faults(release: Path) -> list[str]:
 def test_it_verifies(home: Path) -> None:
     said = done("release", "verify", home / "release", "--workers", 2)
     assert "1384 of 1384 patches" in said
-    assert "No two near-duplicate views are on two sides: 50 DSLR frames compared" in said
+    assert "No two near-duplicate views are on two sides: 50 DSLR frames were compared" in said
     assert said.splitlines()[-1] == f"Nothing was found amiss in {home / 'release'}."
 
 
@@ -162,7 +162,7 @@ def test_an_added_position_is_found_though_the_sums_are_right(copy: Path, name: 
 
 
 def _in_the_tables(release: Path) -> None:
-    """Patches of a scene of the test are said to be for training."""
+    """Declare the patches of a test scene to be training patches."""
     table = pq.read_table(release / "patches.parquet")
     rows = table.to_pylist()
     for row in [row for row in rows if row["split"] == "test"][:3]:
@@ -172,14 +172,14 @@ def _in_the_tables(release: Path) -> None:
 
 
 def _in_the_images(release: Path) -> None:
-    """Patches of the test take the place of patches to train on."""
+    """Replace training patches by test patches."""
     for camera in ("iphonex", "canon"):
         content = (release / f"dped/iphonex/test_data/patches/{camera}/0.jpg").read_bytes()
         rewrite(release / f"dped/iphonex/training_data/{camera}/0.jpg", content)
 
 
 def _in_the_views(release: Path) -> None:
-    """A photo of the test was also used to train on, under another name."""
+    """Use a test photo for training too, under another name."""
     table = pq.read_table(release / "pairs.parquet")
     rows = table.to_pylist()
     tested = next(row for row in rows if row["split"] == "test")

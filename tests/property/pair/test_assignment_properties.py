@@ -1,4 +1,4 @@
-"""The assignment of greatest weight, against all there are."""
+"""The assignment of greatest weight, compared with all possible assignments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two cameras triggered together at irregular moments: their clocks' relation is found again."""
+"""Two cameras triggered together at irregular moments: the relation of their clocks is recovered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shots in doubt: partners are never shared, never too far apart, and right wherever pictures or order can tell."""
+"""Shots in doubt: partners are never shared, never too far apart, and right if pictures or order can decide."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_without_pictures_no_pair_of_the_clocks_is_lost_and_none_crosses(
 
 @given(st.integers(0, 10**6), st.integers(1, 25), st.floats(0, 0.5), st.booleans())
 def test_pictures_find_every_pair_of_a_burst(seed: int, shots: int, missing: float, shuffled: bool) -> None:
-    """Shots 0.4 s apart, in whole seconds, a share of them missing on either side, each a scene of its own."""
+    """Shots 0.4 s apart, in whole seconds; each shows another scene, and a share is missing on either side."""
     rng = np.random.default_rng(seed)
     moments = 0.4 * np.arange(shots)
     phone_has, dslr_has = (np.flatnonzero(rng.random(shots) >= missing) for _ in range(2))
@@ -56,7 +56,7 @@ def test_pictures_find_every_pair_of_a_burst(seed: int, shots: int, missing: flo
     settled = settle(phone, dslr, meeting_shots(phone, dslr, 2.0), 2.0, likeness)
     both = {(shot, shot) for shot in set(phone_has.tolist()) & set(dslr_has.tolist())}
     assert both <= {(int(phone_has[p]), int(dslr_has[d])) for p, d in settled.partners.items()}
-    # Shots of which no photo is recognised, or that have one candidate, go by the clock.
+    # The clock decides on shots that have one candidate, or whose photos are not recognised.
     pictured = {
         (int(phone_has[p]), int(dslr_has[settled.partners[p]])) for p, how in settled.how.items() if how == "picture"
     }

@@ -104,7 +104,7 @@ def test_no_split_that_is_wanted_is_empty(frames, links, params) -> None:
 
 @given(frame_lists(), link_lists(), split_params(), st.data())
 def test_what_was_decided_stays_and_what_contradicts_it_is_left_out(frames, links, params, data) -> None:
-    """Any part of the frames comes first, the rest in a later run."""
+    """Any part of the frames comes first, and the others follow in a later run."""
     first = [one for one in frames if data.draw(st.booleans())]
     before = sides(first, links, {}, params)
     after = sides(frames, links, before, params)
@@ -128,7 +128,7 @@ def test_any_record_is_followed_or_refused(frames, links, params, record) -> Non
 
 @given(st.sets(st.text("abc019", min_size=1, max_size=5), min_size=1, max_size=30), st.integers(0, 9))
 def test_scenes_that_are_added_later_move_none_even_without_a_record(scenes, seed) -> None:
-    """As soon as no split has to borrow a scene, each stays where it is for ever."""
+    """As soon as no split has to borrow a scene, each scene keeps its side."""
     params = SplitParams(test=0.3, validation=0.3, seed=seed)
     many = [bare(f"many-{index}", "p") for index in range(60)]
     many = [replace(one, dslr_sha256=sha(one.scene_id), phone_sha256=one.scene_id) for one in many]

@@ -1,4 +1,4 @@
-"""The offset between two cameras' clocks, by hand; what holds for any session is among the properties."""
+"""The offset between two cameras' clocks, by hand; the property tests check what holds for any session."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ RHYTHM = np.array([0.0, 11, 31, 38, 80, 95, 140, 151, 200])
 
 
 def session(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """2000 moments at irregular intervals on eight days, and when each camera says they were, in whole seconds."""
+    """2000 moments at irregular intervals on eight days, and the times that each camera shows, in whole seconds."""
     rng = np.random.default_rng(seed)
     moments = np.concatenate([day * DAY + np.cumsum(rng.uniform(20, 90, 250)) for day in range(8)])
     return moments, np.floor(moments), np.floor(moments + rng.uniform(0, 0.3, len(moments)))
 
 
 def judged(phone: np.ndarray, dslr: np.ndarray, max_offset_s: float = 90_000) -> tuple[float, float]:
-    """Shares of right and of wrong pairs among those possible, where each camera misses 3 % of the moments."""
+    """Shares of right and of wrong pairs among the possible ones, if each camera misses 3 % of the moments."""
     rng = np.random.default_rng(1)
     phone_has, dslr_has = (np.flatnonzero(rng.random(len(phone)) > 0.03) for _ in range(2))
     fit = fit_clocks(phone[phone_has], dslr[dslr_has], 2.0, max_offset_s)
@@ -124,7 +124,7 @@ def test_a_steady_drift_is_followed(camera: str, seconds_a_day: float) -> None:
 @pytest.mark.parametrize("jump", [3600, -3600, 41_234, -70_000, 3])
 @pytest.mark.parametrize("day", [3.9, 4.06])
 def test_a_clock_that_is_set_anew_is_followed(camera: str, jump: float, day: float) -> None:
-    """At night, and between two shots of one hour: then put back, the clock shows the same hour twice."""
+    """Set at night, and between two shots of one hour; a clock that is put back then shows the same hour twice."""
     moments, phone, dslr = session()
     moved = np.where(moments > day * DAY, jump, 0.0)
     right, wrong = judged(phone + moved, dslr) if camera == "phone" else judged(phone, dslr + moved)
@@ -134,7 +134,7 @@ def test_a_clock_that_is_set_anew_is_followed(camera: str, jump: float, day: flo
 
 @pytest.mark.parametrize("pause", [3 / 24, 8 / 24, 1.0])
 def test_a_few_shots_now_and_then_are_matched_although_the_clock_drifts_meanwhile(pause: float) -> None:
-    """Three shots a time over weeks, 4 s of drift a day."""
+    """Three shots at a time over weeks, with 4 s of drift a day."""
     rng = np.random.default_rng(0)
     starts = np.cumsum(rng.uniform(0.5, 1.5, 160)) * pause * DAY
     moments = (starts[:, None] + np.cumsum(rng.uniform(8, 60, (160, 3)), axis=1)).ravel()

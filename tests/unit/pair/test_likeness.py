@@ -1,4 +1,4 @@
-"""Sessions whose clocks leave a doubt, which the pictures settle: bursts, even rhythms, a handful of shots."""
+"""Sessions with doubtful clocks, which the pictures resolve: bursts, even rhythms, a handful of shots."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DSLR = Camera(name="dslr", width=360, height=240, focal_px=300, files=Files(cloc
 
 
 def picture(scene: int) -> np.ndarray:
-    """Blots of all colours; no two scenes alike."""
+    """Blots of all colours; all scenes differ."""
     blots = np.random.default_rng(scene).integers(0, 256, (26, 40, 3)).astype(np.uint8)
     return cv2.resize(blots, (400, 260), interpolation=cv2.INTER_CUBIC)
 
@@ -53,7 +53,7 @@ def shoot(
     missing: Sequence[Sequence[int]] = ((), ()),
     names: Sequence[int] | None = None,
 ) -> None:
-    """Both cameras' photos of shots at these moments, named by shot; each camera misses the shots that it misses."""
+    """Both cameras' photos of shots at these moments, named by shot; each camera lacks its missing shots."""
     for shot, (moment, scene) in enumerate(zip(moments, scenes, strict=True)):
         view = picture(scene)
         for index, camera in enumerate((PHONE, DSLR)):
@@ -67,7 +67,7 @@ def pairs(folder: Path, **params: Any) -> list[Pair]:
 
 
 def check_all(rows: Sequence[Pair], shots: int, missing: Sequence[Sequence[int]]) -> None:
-    """Each shot that both cameras have is a pair, and no other is."""
+    """Each shot that both cameras have is a pair, and there are no other pairs."""
     found = {(row.phone_path.stem[1:], row.dslr_path.stem[1:]) for row in rows if row.phone_path and row.dslr_path}
     both = set(range(shots)) - set(missing[0]) - set(missing[1])
     assert found == {(f"{shot:03d}", f"{shot:03d}") for shot in both}
@@ -147,7 +147,9 @@ def test_an_even_rhythm_is_settled_by_the_pictures(tmp_path: Path) -> None:
 
 def test_an_even_rhythm_before_one_view_is_refused(tmp_path: Path) -> None:
     shoot(tmp_path, [10.0 * shot for shot in range(12)], [0] * 12)
-    with pytest.raises(DpedtoolError, match=r"\+37\.0 s or .*and the pictures do not tell which.*pair\.offset_s"):
+    with pytest.raises(
+        DpedtoolError, match=r"\+37\.0 s or .*and the pictures do not show which one is right.*pair\.offset_s"
+    ):
         pairs(tmp_path)
 
 
@@ -162,7 +164,7 @@ def test_a_few_shots_that_meet_by_chance_are_refused(tmp_path: Path, shots: int)
     for shot, moment in enumerate(moments):
         take(tmp_path / "phone" / f"p{shot}.jpg", PHONE, picture(shot), moment, shot)
         take(tmp_path / "dslr" / f"d{shot}.jpg", DSLR, picture(50 + shot), moment, 50 + shot)
-    with pytest.raises(DpedtoolError, match=rf"only 0 of {shots} pairs show the same.*pair\.offset_s"):
+    with pytest.raises(DpedtoolError, match=rf"show the same in none of {shots} pairs.*pair\.offset_s"):
         pairs(tmp_path)
     assert sum(row.status == "paired" for row in pairs(tmp_path, offset_s=37)) == shots
 

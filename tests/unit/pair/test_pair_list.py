@@ -1,4 +1,4 @@
-"""The user's list of pairs: what it may look like, and what each defect of it is answered with."""
+"""The user's list of pairs: what it may look like, and the error for each of its defects."""
 
 from __future__ import annotations
 
@@ -52,20 +52,20 @@ def test_names_with_commas_spaces_and_accents(tmp_path: Path) -> None:
         ("", "first line .* must name the columns phone and dslr.*holds nothing"),
         ("Handy,dslr\na,x\n", "must name the columns .*holds Handy, dslr"),
         ("phone;dslr\na;x\n", "separated by a comma.*holds phone;dslr"),
-        ("phone,phone,dslr\na,b,x\n", "each once"),
+        ("phone,phone,dslr\na,b,x\n", "once each"),
         ("phone,dslr\n\n", "lists no pair"),
-        ("phone,dslr\na,x\na.jpg,y\n", "^Line 3 of .* names a.jpg, as line 2 does already"),
-        ("phone,dslr\na,x\n\nb,x.jpg\n", "^Line 4 of .* names x.jpg, as line 2 does already"),
+        ("phone,dslr\na,x\na.jpg,y\n", "^Line 3 of .* names a.jpg, and so does line 2"),
+        ("phone,dslr\na,x\n\nb,x.jpg\n", "^Line 4 of .* names x.jpg, and so does line 2"),
         ("phone,dslr\na,w.jpg\n", "^Line 2 of .* names 'w.jpg', but dslr holds no such photo"),
         ("phone,dslr\nA.JPG,x\n", "^Line 2 of .* names 'A.JPG', but phone holds no such photo"),
-        ("phone,dslr\nc,x\n", "^Line 2 of .* names 'c', of which phone holds more than one: add the suffix"),
+        ("phone,dslr\nc,x\n", "^Line 2 of .* names 'c', but phone holds several such photos: add the suffix"),
         ("phone,dslr\na\n", "^Line 2 of .* names no photo in the column dslr"),
         ("phone,dslr\n,x\n", "^Line 2 of .* names no photo in the column phone"),
-        ("phone,dslr\na,../dslr/x.jpg\n", r"^Line 2 of .* names '\.\./dslr/x\.jpg': write the file name alone"),
-        ("phone,dslr\n/etc/passwd,x\n", "^Line 2 of .* names '/etc/passwd': write the file name alone"),
+        ("phone,dslr\na,../dslr/x.jpg\n", r"^Line 2 of .* names '\.\./dslr/x\.jpg': write only the file name"),
+        ("phone,dslr\n/etc/passwd,x\n", "^Line 2 of .* names '/etc/passwd': write only the file name"),
         ("phone,dslr\n..,x\n", r"^Line 2 of .* names '\.\.', but phone holds no such photo"),
-        ("phone,dslr\na,..\\x.jpg\n", "^Line 2 of .*write the file name alone"),
-        ('phone,dslr\n"a"b,x\n', "^Line 2 of .* is no line of a CSV file"),
+        ("phone,dslr\na,..\\x.jpg\n", "^Line 2 of .*write only the file name"),
+        ('phone,dslr\n"a"b,x\n', "^Line 2 of .* is not valid CSV"),
         ("phone,dslr\né,x\n".encode("latin-1"), "is not in UTF-8"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What verify says of releases: what is whole has no faults, and what the sums and the folder tell is looked at."""
+"""What verify says about releases: whole ones have no faults, and the sums and the folder are checked."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from dpedtool.pipeline.runner import Lost
 @pytest.mark.parametrize("name", [LOOSE, TAR, FILE, PATCHES, PHOTO, CARD, LICENCE])
 def test_a_flipped_byte_is_found_in_every_kind_of_file(release: Path, name: str) -> None:
     flip(release / name)
-    expected = f"{name}: it is not the file that was released: its SHA-256 is another than in {SUMS}."
+    expected = f"{name}: it is not the file that was released: its SHA-256 differs from {SUMS}."
     assert expected in faults(release)
 
 
@@ -51,16 +51,16 @@ def test_the_sums_of_a_pair_that_was_removed_whole_are_missed(release: Path) -> 
         (release / name).unlink()
     found = faults(release)
     for name, side in ((LOOSE, "phone"), (MATE, "DSLR")):
-        assert f"{name}: it is listed in {SUMS}, but not there." in found
+        assert f"{name}: it is listed in {SUMS}, but missing." in found
         assert any(re.fullmatch(rf"{name}: patch .*: the {side}'s image is missing\.", line) for line in found)
 
 
 BAD_LINES = {
-    "/etc/hostname": r"names '/etc/hostname', which is no plain name inside the folder",
-    "../outside.jpg": r"names '\.\./outside\.jpg', which is no plain name",
-    "dped/../../outside.jpg": r"names 'dped/\.\./\.\./outside\.jpg', which is no plain name",
-    "dped//x.jpg": r"names 'dped//x\.jpg', which is no plain name",
-    r"C:\x.jpg": r"names 'C:\\\\x\.jpg', which is no plain name",
+    "/etc/hostname": r"names '/etc/hostname', which is not a plain name inside the folder",
+    "../outside.jpg": r"names '\.\./outside\.jpg', which is not a plain name",
+    "dped/../../outside.jpg": r"names 'dped/\.\./\.\./outside\.jpg', which is not a plain name",
+    "dped//x.jpg": r"names 'dped//x\.jpg', which is not a plain name",
+    r"C:\x.jpg": r"names 'C:\\\\x\.jpg', which is not a plain name",
     "LICENSE": r"names LICENSE a second time",
 }
 
@@ -78,11 +78,11 @@ def test_a_list_of_sums_that_is_none(release: Path) -> None:
     (release / SUMS).write_bytes(b"\0\xff\n" * 1000)
     found = [line for line in faults(release) if line.startswith(SUMS)]
     assert len(found) == 21
-    assert f"{SUMS}: so many lines are wrong that the rest was not read." in found
+    assert f"{SUMS}: too many lines are wrong, so the rest was not read." in found
     (release / SUMS).unlink()
-    assert f"{SUMS}: it is missing, so that nothing proves that the files are those released." in faults(release)
+    assert f"{SUMS}: it is missing, so nothing proves that the files are those that were released." in faults(release)
     (release / SUMS).symlink_to("/dev/zero")
-    assert f"{SUMS}: it is a link, which a release has none of: put the file itself there." in faults(release)
+    assert f"{SUMS}: it is a link, but a release has no links: put the file itself there." in faults(release)
 
 
 def test_links_are_named_and_never_followed(release: Path) -> None:
@@ -90,7 +90,7 @@ def test_links_are_named_and_never_followed(release: Path) -> None:
     shutil.move(release / LOOSE, outside)
     (release / LOOSE).symlink_to(outside)
     found = faults(release)
-    assert f"{LOOSE}: it is a link, which a release has none of: put the file itself there." in found
+    assert f"{LOOSE}: it is a link, but a release has no links: put the file itself there." in found
     assert any(re.fullmatch(rf"{LOOSE}: patch .*: the phone's image is missing\.", line) for line in found)
 
 
@@ -98,9 +98,9 @@ def test_a_folder_that_is_a_link_is_not_gone_into(release: Path) -> None:
     shutil.move(release / "dped", release.parent / "outside")
     (release / "dped").symlink_to(release.parent / "outside")
     found = faults(release)
-    assert "dped: it is a link, which a release has none of: put the file itself there." in found
+    assert "dped: it is a link, but a release has no links: put the file itself there." in found
     assert not [line for line in found if "image is missing" in line]
-    assert f"{MATE}: it is listed in {SUMS}, but not there." in found
+    assert f"{MATE}: it is listed in {SUMS}, but missing." in found
 
 
 def test_what_would_never_end_is_not_read(release: Path) -> None:
@@ -133,7 +133,7 @@ def test_values_that_unpack_to_much_are_not_read(release: Path) -> None:
 
 def test_images_that_are_stored_once_for_many_rows_are_not_read(release: Path) -> None:
     pq.write_table(pq.read_table(release / FILE), release / FILE, use_dictionary=["phone_image.bytes"])
-    expected = f"{FILE}: its column phone_image.bytes is stored by a dictionary, which may unpack to anything"
+    expected = f"{FILE}: its column phone_image.bytes is stored as a dictionary, which may unpack to any size"
     assert any(line.startswith(expected) for line in faults(release))
 
 
@@ -161,9 +161,9 @@ def test_without_thumbnails_views_are_not_compared_and_that_is_said(tmp_path: Pa
     renew(folder)
     verdict = verify(folder)
     assert verdict.faults == []
-    assert "the same view is on two sides could not be looked at" in verdict.said[-1]
+    assert "Views could not be compared across the sides of the split" in verdict.said[-1]
     assert [line for line in verdict.said if line.startswith("Layout")] == [
-        "Layout webdataset: 3 of 3 patches have both images, whole, of 32 x 32 px, as the tables say."
+        "Layout webdataset: 3 of 3 patches have both images, undamaged and 32 x 32 px, as the tables say."
     ]
 
 
@@ -174,13 +174,13 @@ def test_limits_that_are_laxer_than_usual_hide_nothing(release: Path) -> None:
     verdict = verify(release)
     assert verdict.faults == []
     (said,) = [line for line in verdict.said if "laxer than the usual 12 and 30" in line]
-    assert re.search(r"by which \d more would be on two sides, the first: iphone-.* show the same view", said)
+    assert re.search(r"By the usual ones \d more would be on two sides, the first: iphone-.* show the same view", said)
 
 
 def test_thumbnails_that_were_taken_out_are_missed(release: Path) -> None:
     edit(release / PAIRS, lambda row: set_in(row, thumbnail=None))
     renew(release)
-    assert faults(release) == ["pairs.parquet: whether there are thumbnails differs from what release.json says."]
+    assert faults(release) == ["pairs.parquet: it has no thumbnails, but release.json says that it has."]
 
 
 def exchange(one: Path, two: Path) -> None:
@@ -204,7 +204,7 @@ def test_layout_dped_alone_is_compared_with_the_table(tmp_path: Path, defect: st
     ALONE[defect](folder)
     renew(folder)
     assert any(
-        re.fullmatch(rf"{LOOSE}: patch .*: the phone's image is another than the one that {PATCHES} .*", line)
+        re.fullmatch(rf"{LOOSE}: patch .*: the phone's image does not have the SHA-256 that is in {PATCHES}\.", line)
         for line in faults(folder)
     )
 
@@ -212,11 +212,11 @@ def test_layout_dped_alone_is_compared_with_the_table(tmp_path: Path, defect: st
 def test_patches_that_were_cut_as_jpeg_lie_in_layout_dped_byte_for_byte(release: Path) -> None:
     edit_json(release / RELEASE, lambda data: set_in(data, encoded=6))
     renew(release)
-    expected = f"{RELEASE}: it says that 6 patches were encoded anew for layout dped, and 7 were."
+    expected = f"{RELEASE}: its count of patches that were encoded again for layout dped is 6, but 7 were found."
     assert faults(release) == [expected]
     edit_json(release / RELEASE, lambda data: set_in(data, encoded=0))
     renew(release)
-    assert sum("shows something else than what was cut" in line for line in faults(release)) == 14
+    assert sum("does not show what was cut" in line for line in faults(release)) == 14
 
 
 def test_the_verdict_is_the_same_for_any_number_of_workers(release: Path) -> None:
@@ -235,7 +235,7 @@ def test_a_worker_that_dies_is_a_defect_and_the_others_are_looked_at(
 
     monkeypatch.setattr("dpedtool.pipeline.release.verification.verify.run", lose_the_first)
     (fault,) = faults(release)
-    assert re.fullmatch(r"dped/.*0\.jpg and 7 other files: it could not be looked at: The memory ran out\.", fault)
+    assert re.fullmatch(r"dped/.*0\.jpg and 7 other files could not be checked: The memory ran out\.", fault)
 
 
 def test_another_folder_is_one_sentence(tmp_path: Path) -> None:
@@ -251,9 +251,9 @@ def test_a_whole_release_has_no_faults_and_is_a_proof(whole: Path) -> None:
     assert verdict.faults == []
     assert verdict.is_proof
     said = "\n".join(verdict.said)
-    assert "7 patches of 4 pairs, 1 phones and 4 scenes" in said
+    assert "7 patches of 4 pairs, 1 phone and 4 scenes" in said
     for layout in ("webdataset", "parquet", "dped"):
-        assert f"Layout {layout}: 7 of 7 patches have both images, whole, of 32 x 32 px" in said
-    assert "No scene is on two sides: 4 looked at." in said
+        assert f"Layout {layout}: 7 of 7 patches have both images, undamaged and 32 x 32 px" in said
+    assert "No scene is on two sides (4 checked)." in said
     assert "No two near-duplicate views are on two sides" in said
     assert {path: path.stat().st_mtime_ns for path in whole.rglob("*")} == before

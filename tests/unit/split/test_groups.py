@@ -1,4 +1,4 @@
-"""Groups of frames and the side that each is drawn to."""
+"""Groups of frames, and the side that is drawn for each."""
 
 from __future__ import annotations
 

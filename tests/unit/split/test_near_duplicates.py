@@ -89,7 +89,7 @@ def test_little_agreement_is_enough_within_minutes_only() -> None:
 
 
 def plain(shade: int) -> np.ndarray:
-    """A sky: brighter towards one side, without a keypoint."""
+    """A sky: brighter towards one side, without keypoints."""
     rows, columns = np.mgrid[:170, :256]
     grey = {0: 90 + rows * 0.6, 1: 200 - columns * 0.4}[shade]
     return grey.astype(np.uint8)
@@ -118,7 +118,7 @@ def test_a_tiny_photo_is_no_obstacle() -> None:
 
 
 def test_links_are_a_matter_of_the_two_alone() -> None:
-    """Whatever else there is, in whatever order: the same links among the same photos."""
+    """The same photos have the same links, in any order and with any other photos."""
     first = [view(f"{seed}", picture(seed), seed) for seed in range(6)]
     first += [view(f"{seed}+", moved(picture(seed), 0.1, 1), seed + 500) for seed in range(3)]
     more = [view(f"x{seed}", moved(picture(seed), -0.1), seed + 900) for seed in range(8)]

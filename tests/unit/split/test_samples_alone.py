@@ -28,19 +28,19 @@ def test_what_cannot_be_proven_is_said_to_be_so(table: Path) -> None:
     done = verify(table)
     assert done.exit_code == 3
     assert "This split cannot be proven" in done.stdout
-    assert "Checked instead: 10 image files against each other, by SHA-256." in done.stdout
+    assert "Checked instead: 10 image files were compared with each other by SHA-256." in done.stdout
     assert done.stderr.strip() == f"Error: {table.parent} cannot be verified; nothing was found that leaks."
 
 
 FAULTS: dict[str, tuple[Callable[[list[Sample]], list[Sample]], str]] = {
-    "twice": (lambda rows: [*rows, rows[0]], "train-0 is there more than once."),
+    "twice": (lambda rows: [*rows, rows[0]], "train-0 occurs more than once."),
     "no side": (
         lambda rows: [*rows[:-1], dataclasses.replace(rows[-1], split="tests")],
-        "1 patches are in tests, which is no side of a split.",
+        "tests is not a side of a split, but the table puts 1 patch there.",
     ),
     "lost bytes": (
         lambda rows: [*rows[:-1], dataclasses.replace(rows[-1], dslr_offset=10**9)],
-        "ends before the patches that it should hold",
+        "is missing or ends before the patches that it should hold",
     ),
 }
 
@@ -55,7 +55,7 @@ def test_faults_of_the_table_are_named(table: Path, name: str) -> None:
 
 
 def test_an_image_file_on_two_sides_is_found(tmp_path: Path) -> None:
-    """Two phones' patches, of which one's test has the DSLR's file of the other's training."""
+    """Patches of two phones: the test of one has a DSLR file that the other one trains on."""
     files = {"train": (b"phone 1", b"dslr"), "validation": (b"phone 2", b"another"), "test": (b"phone 3", b"dslr")}
     rows = []
     with ShardWriter(tmp_path / "patches-00000.tar") as shard:

@@ -153,7 +153,7 @@ def test_a_new_scene_that_shows_what_one_away_shows_goes_to_its_side(tmp_path: P
 
 
 def test_taking_out_one_of_two_that_contradict_each_other_is_enough(tmp_path: Path) -> None:
-    """What was taken out is remembered, and no longer speaks against what is there."""
+    """The record of the removed scene does not count against the scene that is there."""
     out = tmp_path / "splits"
     split(tables(tmp_path, {"a": SCENES}), out, PARAMS)
     tested = next(name for name in SCENES if sides(out)[name] == "test")
@@ -180,7 +180,7 @@ def test_other_shares_draw_anew_and_say_so(tmp_path: Path) -> None:
     split(found, out, PARAMS)
     changed = replace(PARAMS, seed=5)
     (note,) = split(found, out, changed).notes
-    assert "drawn anew" in note
+    assert "drawn from scratch" in note
     assert "seed 5" in note
     split(found, tmp_path / "fresh", changed)
     assert sides(out) == sides(tmp_path / "fresh")
@@ -234,7 +234,7 @@ def test_the_table_of_a_phone_that_is_gone_is_removed(tmp_path: Path) -> None:
     split(tables(tmp_path, {"a": SCENES, "b": SCENES}), out, PARAMS)
     before = sides(out)
     (note,) = split(tables(tmp_path, {"a": SCENES}), out, PARAMS).notes
-    assert "b.parquet is removed" in note
+    assert "b.parquet was removed" in note
     assert not (out / "b.parquet").exists()
     assert sides(out) == before
 
@@ -243,7 +243,7 @@ def test_half_of_the_scenes_in_one_group_are_spoken_of(tmp_path: Path) -> None:
     same = frame("x").thumbnail
     frames = [replace(frame(name), thumbnail=same) if index < 7 else frame(name) for index, name in enumerate(SCENES)]
     notes = split({"a": write_patches(tmp_path, "a", frames)}, tmp_path / "splits", PARAMS).notes
-    assert any("7 of 12 scenes are one group" in note for note in notes)
+    assert any("7 of 12 scenes form one group" in note for note in notes)
 
 
 def test_a_record_knows_pairs_by_files_then_dslr_then_scene(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_patches_without_a_frame_are_refused(tmp_path: Path) -> None:
 
 def test_a_pair_in_two_folders_is_refused(tmp_path: Path) -> None:
     found = {name: write_patches(tmp_path, name, [frame("x")]) for name in ("a", "copy")}
-    with pytest.raises(DpedtoolError, match="as another folder does"):
+    with pytest.raises(DpedtoolError, match="and so does another folder"):
         split(found, tmp_path / "splits", PARAMS)
 
 
