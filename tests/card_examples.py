@@ -1,4 +1,4 @@
-"""The pieces of code in a release's card, run as they stand there."""
+"""Runs the pieces of code in a release's card unchanged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 EVERY = ("pyarrow", "datasets", "webdataset", "mlcroissant", "torch")
-"""What the pieces of a card need, in their order, where a release has all layouts."""
+"""Packages that the pieces of a card need, in their order, for a release with all layouts."""
 RUN = """
 import os, sys, warnings
 import numpy as np
@@ -29,7 +29,7 @@ for path in sys.argv[2:]:
     images = {side: pixels(known[side]) for side in ("phone", "dslr")}
     np.savez(os.path.join(out, path + ".npz"), count=known["count"], **images)
 """
-"""Runs pieces of code in the folders of their releases; in one process, as importing takes longer than loading."""
+"""Runs pieces of code in the folders of their releases, in one process, as imports take longer than loading."""
 
 
 def pieces(release: Path, kinds: Sequence[str] = EVERY) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Ways to change a release of `release_rig` by hand, whose sums then can be made to fit, and what verify says of it."""
+"""Changes a release of `release_rig` by hand, renews its sums, and returns what verify says about it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def faults(folder: Path) -> list[str]:
 
 
 def renew(folder: Path) -> None:
-    """Make the sums again, as somebody would who wants to hide what was done."""
+    """Renew the sums, like somebody who wants to hide a change."""
     croissant = json.loads((folder / CROISSANT).read_text())
     for each in croissant["distribution"]:
         if "sha256" in each and (folder / each["contentUrl"]).is_file():
@@ -48,7 +48,7 @@ def flip(path: Path, at: float = 0.5) -> None:
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change the rows of a parquet file, which keep their groups."""
+    """Change the rows of a parquet file, keeping its row groups."""
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
         groups = [file.read_row_group(index).to_pylist() for index in range(file.num_row_groups)]

@@ -1,4 +1,4 @@
-"""A small release by hand, laid out as `dpedtool release build` does, for the tests of what reads releases."""
+"""A small release made by hand, in the form of `dpedtool release build`, for tests of code that reads releases."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ PARAMS = ReleaseParams(
     patches_a_file=3,
 )
 _LIKE_OTHERS = {"double": 0.5, "int64": 1, "string": "x" * 8, "list<item: double>": [1.0, 0, 0, 0, 1, 0, 0, 0, 1]}
-"""What columns hold that no test looks at."""
+"""Values of columns that no test checks."""
 
 
 def write_release(
@@ -63,7 +63,7 @@ def write_release(
     size: int = 32,
     params: ReleaseParams = PARAMS,
 ) -> Path:
-    """Write a release of `patches` patches a phone and split, `size` px, and in layout dped of a full-size photo.
+    """Write a release with `patches` patches of `size` px by split for each phone; layout dped gets a full-size photo.
 
     Scenes are `train-0`, `train-1`, `validation-0`...; pairs `<phone>-<scene>`; patches `<pair>-<n>`.
     """
@@ -84,7 +84,7 @@ def write_release(
 
 
 def write_patches(path: Path, rows: Sequence[Mapping[str, Any]], patches_a_file: int) -> None:
-    """Write a table of patches whose rows stand in order; `number` and `file` are made anew."""
+    """Write a table of patches whose rows are in order; `number` and `file` are computed again."""
     with pq.ParquetWriter(path, PATCHES_SCHEMA, compression="zstd") as table:
         for phone in dict.fromkeys(row["phone"] for row in rows):
             for split in SPLITS:
@@ -96,7 +96,7 @@ def write_patches(path: Path, rows: Sequence[Mapping[str, Any]], patches_a_file:
 
 
 def write_sums(folder: Path) -> None:
-    """Write `SHA256SUMS` anew."""
+    """Write `SHA256SUMS` again."""
     names = sorted(
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path.name != SUMS
     )
@@ -185,7 +185,7 @@ def _counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
 def describe_release(
     folder: Path, params: ReleaseParams = PARAMS, figures: Mapping[str, Any] | None = None, **known: Any
 ) -> Description:
-    """What the documents of a release that lies there say; `known` in place of what is found."""
+    """Return what the documents of an existing release say; values in `known` replace those found."""
     rows = pq.read_table(folder / PATCHES, columns=["phone", "split", "pair_id"]).to_pylist()
     names = sorted(
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in {".tar", ".parquet"}

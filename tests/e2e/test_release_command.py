@@ -1,4 +1,4 @@
-"""`dpedtool release` as a user gives it: exit codes, sentences, and that nothing is lost."""
+"""`dpedtool release` as a user runs it: exit codes, sentences, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_another_folder_of_the_same_name_is_left_alone(dpedtool, splits: Path, t
     (tmp_path / "release").mkdir()
     (tmp_path / "release" / "mine.txt").write_text("mine")
     done = dpedtool("release", "build", splits, "-o", tmp_path / "release", *SAID, "--replace", code=1)
-    assert done.sentence == f"{tmp_path / 'release'} is there and is no release: choose another folder."
+    assert done.sentence == f"{tmp_path / 'release'} exists and is not a release: choose another folder."
     assert [path.name for path in tmp_path.iterdir()] == ["release"]
 
 

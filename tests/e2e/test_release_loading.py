@@ -1,4 +1,4 @@
-"""The loading examples of a release's card, each run as it stands there: what they load is what was released."""
+"""The loading examples of a release's card: each is run unchanged, and must load what was released."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Any]:
-    """What the code of each card has in `count`, `phone` and `dslr` at the end, by layouts and kind."""
+    """Return `count`, `phone` and `dslr` after the code of each card has run, by layouts and kind."""
     home = tmp_path_factory.mktemp("releases")
     names = []
     for release, params in RELEASES.items():
@@ -56,7 +56,7 @@ def originals(phone: str, splits: Sequence[str]) -> list[tuple[np.ndarray, np.nd
 @pytest.mark.parametrize(("release", "kind"), [(release, kind) for release in KINDS for kind in KINDS[release]])
 def test_the_code_of_the_card_loads_what_was_released(loaded: Any, release: str, kind: str) -> None:
     found = loaded[release, kind]
-    # Without layout parquet, Croissant tells no split of an image; nor does it pair them.
+    # Without layout parquet, Croissant does not give the split of an image, and does not pair images.
     whole = kind == "mlcroissant" and release in ("dped", "webdataset")
     assert int(found["count"]) == (sum(COUNTS.values()) if whole else COUNTS["train"])
     is_jpeg = release == "dped" or (release == "all" and kind in ("pyarrow", "torch"))
@@ -68,5 +68,5 @@ def test_the_code_of_the_card_loads_what_was_released(loaded: Any, release: str,
     ]
     best = min(near, key=sum)
     assert max(best) < most
-    # No other patch is like it.
+    # No other patch is similar.
     assert sorted(map(sum, near))[1] > 4 * most

@@ -1,1 +1,1 @@
-"""What a release says of itself: card, figures, Croissant, citation, licence, example pictures."""
+"""The documents of a release: card, figures, Croissant, citation, licence, example pictures."""

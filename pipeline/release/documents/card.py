@@ -1,7 +1,7 @@
-"""README.md of a release: the card of the data set, whose YAML head hubs read.
+"""README.md of a release: the card of the data set. Hubs read its YAML head.
 
-It answers the questions of a datasheet (Gebru et al., Datasheets for Datasets, arXiv 1803.09010) from the data and the
-parameters alone. Whatever the template shows is escaped, unless it is marked as Markdown.
+It answers the questions of a datasheet (Gebru et al., Datasheets for Datasets, arXiv 1803.09010) from nothing but the
+data and the parameters. The template escapes all values, except those marked as Markdown.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ SIZES = {
     10**7: "1M<n<10M",
     10**8: "10M<n<100M",
 }
-"""Categories that hubs know, by the number of patches that is too many for each."""
+"""Size categories of hubs, by the first number of patches that is too large for each."""
 MEASURES = {
     "brightness": "mean of the DSLR's window, in grey levels",
     "texture": "standard deviation of the DSLR's window, in grey levels",
-    "place": "0 in the photo's middle, 1 at its rim",
+    "place": "0 in the middle of the photo, 1 at its edge",
 }
-"""What `figures` counts windows by."""
+"""The measures by which `figures` counts windows."""
 _REASONS: Mapping[str, str] = {**Photo.REASONS, **Patch.REASONS, **Alignment.REASONS}
 _BAR = 24
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 class Markdown(str):
-    """Text that is Markdown already."""
+    """Text that is already Markdown."""
 
     __slots__ = ()
 
@@ -64,7 +64,7 @@ def card(description: Description) -> str:
 
 
 def _environment() -> Environment:
-    environment = Environment(  # noqa: S701 - what is shown is escaped for Markdown, by _shown
+    environment = Environment(  # noqa: S701 - _shown escapes all values for Markdown
         loader=PackageLoader("dpedtool.pipeline.release.documents", "templates"),
         undefined=StrictUndefined,
         finalize=_shown,
@@ -116,7 +116,7 @@ def _known(description: Description) -> dict[str, Any]:
 
 
 def _example(description: Description, phones: Sequence[str]) -> Mapping[str, str] | None:
-    """A phone and a split that hold patches, for the loading examples."""
+    """Return a phone and a split with patches, for the loading examples."""
     for split in SPLITS:
         for phone in phones:
             if description.counts[phone].get(split):
@@ -125,7 +125,7 @@ def _example(description: Description, phones: Sequence[str]) -> Mapping[str, st
 
 
 def _head(description: Description) -> str:
-    """What hubs read."""
+    """Return the YAML head, which hubs read."""
     params = description.params
     phones = [phone for phone, counts in description.counts.items() if sum(counts.values())]
     total = sum(sum(description.counts[phone].values()) for phone in phones)
@@ -146,7 +146,7 @@ def _head(description: Description) -> str:
     elif "webdataset" in params.layouts:
         head["configs"] = [_config(phone, description, webdataset.ROOT, "tar") for phone in phones]
     else:
-        # Hubs would take every loose image for a row of one table.
+        # Hubs would show all loose images as rows of one table.
         head["viewer"] = False
     return yaml.safe_dump(head, sort_keys=False, allow_unicode=False)
 
@@ -182,7 +182,7 @@ def _bytes(beginning: str, description: Description) -> int:
 
 
 def _limits(figures: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Parameters of the patches: name, value, and meaning."""
+    """Return the parameters of the patches: name, value and meaning."""
     known = {phone: told.get("limits", {}) for phone, told in figures.get("phones", {}).items()}
     fields = dataclasses.fields(PatchesParams)
     return [
@@ -193,7 +193,7 @@ def _limits(figures: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _value(name: str, known: Mapping[str, Mapping[str, Any]]) -> str:
-    """The value of a parameter; with the phones where they differ."""
+    """Return the value of a parameter, with the names of the phones if their values differ."""
     phones: dict[str, list[str]] = {}
     for phone, limits in known.items():
         shown = "none" if limits.get(name) is None else str(limits[name])
@@ -204,7 +204,7 @@ def _value(name: str, known: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _reasons(counts: Mapping[str, int]) -> Iterator[tuple[str, int, str]]:
-    """Reason, how often, and what it means; the most frequent first."""
+    """Yield each reason, its count and its meaning, the most frequent first."""
     for reason, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         yield reason, count, _REASONS.get(reason, "")
 
@@ -215,18 +215,18 @@ def _columns(schema: pa.Schema) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _literal(value: Any) -> Markdown:
-    """A text in Python code; in double quotes where that is no trouble, as people write it."""
+    """Return a text as a Python literal, in double quotes unless it contains some."""
     shown = repr(value)
     return Markdown(shown if '"' in shown else f'"{shown[1:-1]}"')
 
 
 def _address(name: str) -> Markdown:
-    """A file of the release as the target of a link."""
+    """Return a file of the release as the target of a link."""
     return Markdown(quote(name))
 
 
 def _number(value: float) -> str:
-    """A number with gaps between the thousands."""
+    """Return a number with spaces between the thousands."""
     return f"{value:,}".replace(",", " ")
 
 
@@ -235,12 +235,12 @@ def _share(part: float, whole: float) -> str:
 
 
 def _range(item: Mapping[str, Any]) -> str:
-    """The ends of a bin."""
+    """Return the two ends of a bin."""
     low = f"{item['from']:g}"
     return f"from {low}" if item["to"] is None else f"{low} to {item['to']:g}"
 
 
 def _bar(count: int, items: Sequence[Mapping[str, Any]]) -> Markdown:
-    """A bar as long as a count's share of the largest."""
+    """Return a bar whose length is the count relative to the largest one."""
     eighths = round(8 * _BAR * count / max([item["patches"] for item in items] + [1]))
     return Markdown((_EIGHTHS[8] * (eighths // 8) + _EIGHTHS[eighths % 8]).rstrip())

@@ -1,4 +1,4 @@
-"""How a release is cited: CITATION.cff (Citation File Format 1.2.0) and BibTeX."""
+"""Citation of a release: CITATION.cff (Citation File Format 1.2.0) and BibTeX."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from dpedtool.pipeline.release.description import Description
 
 KEYWORDS = ("photo enhancement", "image-to-image", "smartphone", "DSLR", "paired images", "DPED")
 _NOT_IN_CFF = frozenset({"CDLA-Permissive-2.0"})
-"""Of the common licences; the schema's list is that of SPDX of 2021."""
+"""Common licences that the format does not know; its list is the SPDX list of 2021."""
 _DOI_IN_CFF = re.compile(r"10\.\d{4,9}(\.\d+)?/[A-Za-z0-9:/_;\-.()\[\]\\]+")
 _TEX_WORDS = {"\\": "backslash", "{": "braceleft", "}": "braceright", "^": "asciicircum", "~": "asciitilde"}
 _TEX_ESCAPES = {sign: f"\\text{word}{{}}" for sign, word in _TEX_WORDS.items()} | {
     sign: f"\\{sign}" for sign in "$&#_%"
 }
-"""BibTeX counts braces even behind a backslash, so that they must have names."""
+"""BibTeX counts braces even after a backslash, so they must be written by name."""
 
 
 def is_person(author: str) -> bool:
-    """Whether an author is a person, `Family, Given`, rather than a group."""
+    """Return whether an author is a person, `Family, Given`, not a group."""
     family, comma, given = author.partition(",")
     return bool(comma and family.strip() and given.strip())
 
 
 def citation(description: Description) -> str:
-    """Return what `CITATION.cff` holds."""
+    """Return the text of `CITATION.cff`."""
     return yaml.safe_dump(_fields(description.params), sort_keys=False, allow_unicode=True, width=100)
 
 
 def bibtex(description: Description) -> str:
-    """Return an entry `@misc`; what TeX would take for a command is escaped."""
+    """Return an entry `@misc`, with signs escaped that have a meaning in TeX."""
     params = description.params
     entries = dict(_entries(params))
     body = ",\n".join(f"  {name} = {{{value}}}" for name, value in entries.items())
@@ -51,7 +51,7 @@ def _fields(params: ReleaseParams) -> dict[str, Any]:
         "type": "dataset",
         "title": name,
         "version": params.version,
-        # The schema wants one author at least.
+        # The format requires at least one author.
         "authors": [_author(author) for author in _authors(params)] or [{"name": f"The authors of {name}"}],
     }
     if description := plain(params.description):
@@ -82,7 +82,7 @@ def _author(author: str) -> dict[str, str]:
 
 
 def _licence(identifier: str) -> Mapping[str, str]:
-    """A licence by its identifier where the schema knows it, else where its text stands; one's own is left out."""
+    """Return the licence's identifier if the format knows it, else the address of its text; empty for one's own."""
     if is_own(identifier):
         return {}
     known = identifier in COMMON and identifier not in _NOT_IN_CFF
@@ -91,7 +91,7 @@ def _licence(identifier: str) -> Mapping[str, str]:
 
 def _entries(params: ReleaseParams) -> Iterator[tuple[str, str]]:
     if authors := _authors(params):
-        # A group in braces of its own, or BibTeX takes it for first names and a last one.
+        # Without its own braces, BibTeX would split the name of a group into first and last names.
         shown = [_tex(author) if is_person(author) else f"{{{_tex(author)}}}" for author in authors]
         yield "author", " and ".join(shown)
     yield "title", f"{{{_tex(params.name or 'Data set')}}}, version {_tex(params.version)}"

@@ -1,12 +1,12 @@
-"""croissant.json: what is in a release, for machines (Croissant 1.1, http://mlcommons.org/croissant/1.1).
+"""croissant.json: a description of a release for machines (Croissant 1.1, http://mlcommons.org/croissant/1.1).
 
-Addresses of files are relative to the release, so that it can be read where it lies. Record sets:
+Addresses of files are relative to the release, so that a local copy can be read. Record sets:
 
     splits      train, validation, test
     patches     patches.parquet, column by column
     pairs       pairs.parquet
-    <phone>     both images of each patch, out of layout parquet; with split, by which readers may choose files
-    <phone>/phone, <phone>/dslr     the images one by one, of layouts webdataset and dped, where layout parquet is not
+    <phone>     both images of each patch, from layout parquet; readers can choose files by the field split
+    <phone>/phone, <phone>/dslr     single images, from layout webdataset or dped, if there is no layout parquet
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ CONTEXT: Mapping[str, Any] = {
     "name": {"@container": "@language"},
     **{word: f"cr:{word}" for word in _CROISSANT_WORDS},
 }
-"""What the keys mean, as the specification gives it."""
+"""The meaning of the keys, as in the specification."""
 _FORMATS = {".parquet": "application/x-parquet", ".tar": "application/x-tar"}
 _IMAGES = ["image/png", "image/jpeg"]
 _TYPES = {"string": "sc:Text", "int64": "cr:Int64", "double": "cr:Float64", "binary": "sc:ImageObject"}
@@ -61,7 +61,7 @@ _CAMERAS = {"phone": "the phone's", "dslr": "the DSLR's"}
 
 
 def croissant(description: Description) -> Json:
-    """Return what `croissant.json` holds, ready for JSON."""
+    """Return the content of `croissant.json`, ready for JSON."""
     ids = _Ids()
     phones = _named(description, ids)
     files = {file.name: _file_object(file, ids) for file in description.files}
@@ -81,12 +81,12 @@ def croissant(description: Description) -> Json:
 
 
 def record_set_of(phone: str, description: Description) -> str:
-    """Return what the record set of a phone that has patches is called, or what those of its cameras begin with."""
+    """Return the name of the record set of a phone with patches, or the beginning of the names of its two sets."""
     return _named(description, _Ids())[phone]
 
 
 class _Ids:
-    """Names of nodes: of letters that addresses may have, no two alike."""
+    """Makes unique names of nodes, from letters that addresses may contain."""
 
     def __init__(self) -> None:
         self._taken = {"splits", "patches", "pairs"}
@@ -101,7 +101,7 @@ class _Ids:
 
 
 def _named(description: Description, ids: _Ids) -> dict[str, str]:
-    """The phones that have patches, and the names of their record sets."""
+    """Return the phones that have patches, with the names of their record sets."""
     return {phone: ids.new(phone) for phone, counts in description.counts.items() if sum(counts.values())}
 
 
@@ -112,7 +112,7 @@ def _metadata(description: Description) -> Json:
         "conformsTo": VERSION,
         "name": params.name or "data set",
         "description": plain(params.description)
-        or f"{patches} pairs of image patches, of a phone and of a DSLR, aligned with each other.",
+        or f"{patches} pairs of image patches from a phone and a DSLR, aligned with each other.",
         "version": params.version,
         "keywords": list(KEYWORDS),
         "citeAs": bibtex(description),
@@ -156,7 +156,7 @@ def _splits() -> Json:
         "@type": "cr:RecordSet",
         "@id": "splits",
         "name": "splits",
-        "description": "The sides of the split: no scene is on two of them.",
+        "description": "The sides of the split. No scene is on two sides.",
         "dataType": "cr:Split",
         "key": {"@id": "splits/name"},
         "field": [name],
@@ -179,7 +179,7 @@ def _table(file: Json, schema: pa.Schema, key: str) -> Json:
 
 
 def _described(schema: pa.Schema) -> Iterator[tuple[pa.Field, str]]:
-    """The columns of a table, and what each means."""
+    """Yield the columns of a table, with their meanings."""
     for name, (unit, meaning) in meanings(schema).items():
         yield schema.field(name), f"{meaning} ({unit})" if unit else meaning
 
@@ -205,7 +205,7 @@ def _field(record_set: str, name: str, kind: str | list[str], source: Json, text
 
 
 def _of_phone(phone: str, name: str, description: Description, files: Mapping[str, Json], ids: _Ids) -> Iterator[Json]:
-    """The file sets and record sets of a phone's images, out of the layout that says most of them."""
+    """Yield the file sets and record sets of a phone's images, from the most detailed layout there is."""
     layouts = description.params.layouts
     if "parquet" in layouts:
         yield from _embedded(phone, name, ids)
@@ -220,7 +220,7 @@ def _embedded(phone: str, name: str, ids: _Ids) -> Iterator[Json]:
     folder = f"{embedded.ROOT}/{phone}"
     file_set = _file_set(ids, folder, f"{glob.escape(folder)}/*.parquet", ["application/x-parquet"])
     source = {"fileSet": {"@id": file_set["@id"]}}
-    # mlcroissant makes globs of it, in which other signs would not stand for themselves; and it applies it twice.
+    # mlcroissant also uses it as a glob, in which other signs have a special meaning, and it applies it twice.
     known = re.sub(r"[^A-Za-z0-9_/-]+", ".+", folder)
     regex = rf"(?:{known}/)?({'|'.join(SPLITS)})(?:-.+\.parquet)?"
     path = {"extract": {"fileProperty": "fullpath"}, "transform": {"regex": regex}}

@@ -1,4 +1,4 @@
-"""The example picture of a phone: some pairs of patches, as they are."""
+"""The example picture of a phone: some unchanged pairs of patches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WHITE = 255
 
 
 def example_picture(pairs: Sequence[tuple[Image, Image]]) -> Image:
-    """Return pairs side by side: the phone's patch above, the DSLR's below, twice as large, with white between.
+    """Return pairs side by side: the phone's patch above, the DSLR's below, enlarged twice, with white gaps.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def example_picture(pairs: Sequence[tuple[Image, Image]]) -> Image:
 
 
 def _row(images: Sequence[Image]) -> Image:
-    # Pixels are repeated, so that nothing is seen that is not there.
+    # Pixels are repeated, not interpolated, so that the picture shows nothing that is not in the patch.
     large = [
         cv2.resize(image, None, fx=ENLARGED, fy=ENLARGED, interpolation=cv2.INTER_NEAREST_EXACT) for image in images
     ]

@@ -1,4 +1,4 @@
-"""LICENSE of a release: the text that the publisher names, or where the licence's text stands."""
+"""LICENSE of a release: the publisher's own text, or the address of the licence's text."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dpedtool.dataset.params import ReleaseParams
 
 
 def licence_text(params: ReleaseParams) -> str:
-    """Return what `LICENSE` says.
+    """Return the text of `LICENSE`.
 
     Raises
     ------
     DpedtoolError
-        No licence is given, it is unknown, or its text is needed and cannot be read.
+        No licence is given, it is not known, or its text is needed and cannot be read.
 
     """
     if params.licence is None:
@@ -29,8 +29,8 @@ def licence_text(params: ReleaseParams) -> str:
         return _read(Path(params.licence_file))
     if is_own(identifier):
         raise DpedtoolError(
-            f"{identifier} is a licence of your own, whose text nobody can look up: name the file that has it in "
-            "release.licence_file."
+            f"{identifier} is a licence of your own, and nobody can look up its text: name the file with the text "
+            "in release.licence_file."
         )
     return _notice(params, identifier)
 

@@ -1,6 +1,6 @@
-"""What a release says of its data in figures: yields, what is left of the shifts, what was rejected, the split.
+"""The figures of a release: yields, remaining shifts, rejected windows and the split.
 
-All follow from the tables of the stages before, and are rounded, so that they are the same on every machine.
+All are computed from the tables of the earlier stages, and rounded, so that they are the same on every machine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dpedtool.dataset.tables import read_frame
 Key = TypeVar("Key", str, tuple[int, ...])
 
 RESIDUAL_EDGES_PX = (*(round(0.1 * step, 1) for step in range(11)), 2.0, 4.0, 8.0)
-"""Where the bins of the histogram begin and end; a last one has all above."""
+"""Edges of the bins of the histogram; one more bin holds all values above the last edge."""
 QUANTILES = {"5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "90 %": 0.9, "95 %": 0.95, "99 %": 0.99}
 
 _OF_PATCHES = ("pair_id", "status", "reason", "ncc", "residual_px")
@@ -31,7 +31,7 @@ _LIMITS = ("near_minutes", "near_keypoints")
 
 
 def figures(splits: Path, patches: Mapping[str, Path]) -> dict[str, Any]:
-    """Return what the tables say of a release, ready for JSON.
+    """Return the figures of a release from the tables, ready for JSON.
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ def figures(splits: Path, patches: Mapping[str, Path]) -> dict[str, Any]:
     Returns
     -------
     dict
-        `phones`: for each what `_phone` says; `splits`: scenes, groups, pairs and patches of each side; `excluded`:
-        the same of what is on none, and how many for each reason; `groups`: how many there are, of several scenes, and
-        scenes of the largest; `drawn_by`, `near_minutes` and `near_keypoints` of the split.
+        `phones`: the result of `_phone` for each; `splits`: scenes, groups, pairs and patches of each side; `excluded`:
+        the same for what is on no side, and the counts by reason; `groups`: how many there are, how many have several
+        scenes, and the scenes of the largest; `drawn_by`, `near_minutes` and `near_keypoints` of the split.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def figures(splits: Path, patches: Mapping[str, Path]) -> dict[str, Any]:
     """
     photos = read_frame(Photo.table_in(splits), Photo, [*_OF_PHOTOS, *_LIMITS], where={"status": "present"})
     photos = photos[photos["phone"].isin(list(patches))]
-    # A pair without a patch is in no release, whatever its side.
+    # A pair without patches is not in the release.
     placed = photos[(photos["split"] != EXCLUDED) & (photos["accepted"] > 0)]
     excluded = photos[photos["split"] == EXCLUDED]
     sizes = placed.groupby("group")["scene_id"].nunique()
@@ -75,13 +75,13 @@ def figures(splits: Path, patches: Mapping[str, Path]) -> dict[str, Any]:
 
 
 def _phone(phone: str, folder: Path, placed: pd.DataFrame) -> dict[str, Any]:
-    """Return what is said of a phone.
+    """Return the figures of a phone.
 
-    `alignment`: pairs by status and reason, None where `selection.json` does not say; `photos`: how many of which size,
-    by camera; `pairs`: those that windows were looked at in; `windows`, `accepted`; `rejected`: windows, and pairs
-    without any, by reason;
-    `released`: patches on a side of the split; `patches_a_pair`: accepted ones by all pairs; `residual_px` and `ncc` of
-    the released; `selection`: share kept by brightness, texture and place; `limits`: parameters; `splits`: the sides.
+    `alignment`: pairs by status and reason, None if `selection.json` does not say; `photos`: number of photos by camera
+    and size; `pairs`: those whose windows were examined; `windows`, `accepted`; `rejected`: windows, and pairs without
+    windows, by reason; `released`: patches on a side of the split; `patches_a_pair`: accepted patches divided by all
+    pairs; `residual_px` and `ncc` of the released patches; `selection`: share kept by brightness, texture and place;
+    `limits`: parameters; `splits`: the sides.
     """
     mine = placed[placed["phone"] == phone]
     frames = read_frame(Frame.table_in(folder), Frame, ["pair_id", "phone_width", "phone_height", "windows"])
@@ -117,7 +117,7 @@ def _alignment(pairs: AlignedPairs) -> dict[str, Any]:
 
 
 def _phone_sizes(frames: pd.DataFrame) -> list[dict[str, int]]:
-    """How many photos have which size, the most frequent first."""
+    """Return the number of photos of each size, the most frequent first."""
     sides = frames[["phone_width", "phone_height"]].to_numpy(int).tolist()
     ordered = _by_frequency(Counter(map(tuple, sides))).items()
     return [{"width": width, "height": height, "photos": count} for (width, height), count in ordered]
@@ -133,7 +133,7 @@ def _extent(photos: pd.DataFrame) -> dict[str, int]:
 
 
 def _counts(words: Iterable[str]) -> dict[str, int]:
-    """How often each word stands there, the most frequent first; an empty one is none."""
+    """Return how often each word appears, the most frequent first. Empty words are not counted."""
     return _by_frequency(Counter(word for word in words if word))
 
 
@@ -155,7 +155,7 @@ def _residuals(values: np.ndarray[Any, np.dtype[np.float64]], patches: int) -> d
 
 
 def _quantiles(values: np.ndarray[Any, np.dtype[np.float64]], digits: int) -> dict[str, float]:
-    """Quantiles by name, then the largest; empty where there are no values."""
+    """Return quantiles by name, then the largest value; empty if there are no values."""
     if not len(values):
         return {}
     found = np.quantile(values, [*QUANTILES.values(), 1.0]).tolist()
@@ -163,5 +163,5 @@ def _quantiles(values: np.ndarray[Any, np.dtype[np.float64]], digits: int) -> di
 
 
 def _number(value: Any) -> float | int:
-    """A number as it stands in tables; whole where it is."""
+    """Return a number of a table, as an integer if it is whole."""
     return int(value) if float(value).is_integer() else float(value)

@@ -1,1 +1,1 @@
-"""Photos without what they tell of people and devices, and the proof that no file of a release tells it."""
+"""Removes data on people and devices from photos, and checks that no file of a release contains any."""

@@ -1,4 +1,4 @@
-"""Names of photos that tell a day: cameras of phones call a photo by when it was taken, such as PXL_20230511_142231."""
+"""Names of photos that contain a date: phones often name a photo by when it was taken, such as PXL_20230511_142231."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 
 _TIME = r"(?:[01]\d|2[0-3])[0-5]\d[0-5]\d(?:\d{3})?"
-"""Hours, minutes, seconds and perhaps milliseconds, which some cameras write right behind the day."""
+"""Hours, minutes, seconds and perhaps milliseconds, which some cameras write directly after the date."""
 _DAY = re.compile(rf"(?<!\d)(199\d|20\d\d)([_-]?)(\d\d)\2(\d\d)(?=(?:{_TIME})?(?!\d))")
 
 
 def dated_names(names: Iterable[str]) -> list[str]:
-    """Return the names that hold a day of the years 1990 to 2099, in their order.
+    """Return the names that contain a date between the years 1990 and 2099, in their order.
 
-    A day is written as YYYYMMDD, YYYY-MM-DD or YYYY_MM_DD, with no digits around but those of a time behind it.
+    A date is written as YYYYMMDD, YYYY-MM-DD or YYYY_MM_DD. No digits may touch it, except a time directly after it.
     """
     return [name for name in names if any(_is_day(*found) for found in _DAY.findall(name))]
 
 
 def dates_note(names: Sequence[str]) -> list[str]:
-    """Return a sentence on such names, or none."""
+    """Return a sentence about such names, or an empty list."""
     if not names:
         return []
-    count = "1 name of a photo tells" if len(names) == 1 else f"{len(names)} names of photos tell"
+    one = len(names) == 1
+    count = "The name of 1 photo says when it was" if one else f"The names of {len(names)} photos say when they were"
     return [
-        f"{count} when it was taken, such as {names[0]}. Names of photos stand in the tables and in "
-        "the names of patches: call the photos otherwise, and begin again, if nobody is to know."
+        f"{count} taken, such as {names[0]}. Names of photos appear in the tables and in the names of patches: to "
+        "hide the dates, rename the photos and start again."
     ]
 
 

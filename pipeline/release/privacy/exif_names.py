@@ -1,4 +1,4 @@
-"""What an EXIF block says of who took a photo, with which very device, and where."""
+"""What an EXIF block says about the person who took a photo, the individual device, and the place."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _KINDS: Mapping[int, str] = {
     0xA438: "artist",  # ImageEditor of EXIF 3.0
     0xC62F: "serial number",  # CameraSerialNumber of DNG
 }
-"""By tag; EXIF 2.32, 4.6.4 and 4.6.5; EXIF 3.0; DNG 1.7."""
+"""Kinds of private texts by tag; EXIF 2.32, 4.6.4 and 4.6.5; EXIF 3.0; DNG 1.7."""
 _WINDOWS = range(0x9C9B, 0x9CA0)
 _TEXTS = (ASCII, 129)
 
 
 def names_in(block: bytes) -> dict[str, list[str]]:
-    """Return the texts of a block that identify a device or a person, by what they are.
+    """Return the texts of a block that identify a device or a person, by kind.
 
-    Maker's notes are not read. Of a damaged block what can be read is returned.
+    Maker's notes are not read. For a damaged block, whatever can be read is returned.
 
     Parameters
     ----------
     block
-        From the TIFF header on.
+        The EXIF block, from the TIFF header on.
 
     """
     try:
@@ -48,7 +48,7 @@ def names_in(block: bytes) -> dict[str, list[str]]:
 
 
 def has_position(block: bytes) -> bool:
-    """Whether a block has a directory of the position that says anything."""
+    """Return whether a block has a GPS directory that is not empty."""
     try:
         reader = TiffReader(block)
     except ValueError:
@@ -60,7 +60,7 @@ def _texts(tag: int, field: Field) -> list[str]:
     if tag in _WINDOWS:
         parts = field.data.decode("utf-16-le", "replace").split("\0")
     elif field.kind in _TEXTS:
-        # A copyright is that of the photographer and that of the editor, with a zero between.
+        # A copyright consists of the photographer's and the editor's, with a zero between them.
         parts = [_decoded(part) for part in field.data.split(b"\0")]
     else:
         parts = []

@@ -1,4 +1,4 @@
-"""JPEG and PNG files in their parts, without a look at their pixels: for what takes parts out, and what looks at all.
+"""Splits JPEG and PNG files into their parts without decoding pixels, so that parts can be removed or checked.
 
 JPEG: ITU-T T.81, annex B, as libjpeg reads it, which skips stray bytes between segments. PNG: W3C, third edition, 5.
 """
@@ -15,14 +15,14 @@ from dpedtool.dataset.photos.encoding import png_chunk
 from dpedtool.dataset.photos.formats import jpeg, png
 
 JPEG, PNG = jpeg.MAGIC, png.MAGIC
-"""How such files begin."""
+"""First bytes of such files."""
 
 SOI, EOI, SOS, DRI, COM = 0xD8, 0xD9, 0xDA, 0xDD, 0xFE
 APP = range(0xE0, 0xF0)
 CODING = frozenset({*range(0xC0, 0xC8), *range(0xC9, 0xD0), SOS, DRI, 0xDB})
-"""Markers of what the pixels are decoded by: frames, tables, scans. 0xC8 is reserved, 0xD0 and on are restarts.
+"""Markers of the segments that decoding needs: frames, tables, scans. 0xC8 is reserved; restarts begin at 0xD0.
 
-Not 0xDC (DNL), which decoders skip whatever it holds, and 0xDE and 0xDF, of images in layers, which they refuse.
+0xDC (DNL) is not among them, as decoders skip it, nor are 0xDE and 0xDF (hierarchical images), which they refuse.
 """
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
 
@@ -37,24 +37,24 @@ class Segment(NamedTuple):
     marker: int
     """The second byte of its marker."""
     data: bytes
-    """What follows its length; of a scan also the coded data, restart markers among them."""
+    """The bytes after its length. For a scan they include the coded data and its restart markers."""
 
 
 class Jpeg(NamedTuple):
     """The first image in a JPEG file."""
 
     segments: Sequence[Segment]
-    """All between the markers of start and end."""
+    """All segments between the start and end markers."""
     stray: bytes
-    """Bytes between segments that belong to none; fill bytes are not among them."""
+    """Bytes between segments that belong to no segment, except fill bytes."""
     rest: bytes
-    """What lies behind the end of the image."""
+    """Bytes after the end of the image."""
     is_whole: bool
-    """Whether there is an end marker where one is due."""
+    """Whether the image has its end marker."""
 
 
 def read_jpeg(content: bytes) -> Jpeg:
-    """Take the first image of a JPEG file to its parts; the end marker is looked for behind its scans alone."""
+    """Split the first image of a JPEG file into its parts. Coded data are searched only for the end of their scan."""
     segments: list[Segment] = []
     stray, place = b"", len(JPEG)
     while found := _MARKER.search(content, place):
@@ -79,8 +79,8 @@ def read_jpeg(content: bytes) -> Jpeg:
 
 
 def segment_bytes(marker: int, data: bytes) -> bytes:
-    """Return a segment as it is stored; of a scan, `data` begins with its header."""
-    # Coded data are not counted: a scan's header counts its own bytes (T.81, B.2.3).
+    """Return a segment as it is stored. For a scan, `data` begins with its header."""
+    # The length of a scan covers only its header, not the coded data (T.81, B.2.3).
     length = min(4 + 2 * data[0], len(data)) if marker == SOS and data else len(data)
     return bytes((0xFF, marker)) + (length + 2).to_bytes(2, "big") + data
 
@@ -96,15 +96,15 @@ class Png(NamedTuple):
     """A PNG file."""
 
     chunks: Sequence[Chunk]
-    """All chunks, IEND, which has no data, left out."""
+    """All chunks except IEND, which has no data."""
     rest: bytes
-    """What lies behind the end of the image."""
+    """Bytes after the end of the image."""
     is_whole: bool
-    """Whether the image has its end."""
+    """Whether the image has its end chunk."""
 
 
 def read_png(content: bytes) -> Png:
-    """Take a PNG file to its parts; checksums are not looked at."""
+    """Split a PNG file into its parts. Checksums are not checked."""
     chunks: list[Chunk] = []
     place = len(PNG)
     while place + 12 <= len(content):
@@ -122,9 +122,9 @@ def read_png(content: bytes) -> Png:
 
 PALETTE = 3
 _CHANNELS = {0: 1, 2: 3, PALETTE: 1, 4: 2, 6: 4}
-"""Values a pixel by colour type (PNG, 11.2.1)."""
+"""Values per pixel by colour type (PNG, 11.2.1)."""
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-"""First column and row, and steps, of the small images that an interlaced one is made of (PNG, 8.2)."""
+"""First column, first row and steps of the small images that form an interlaced one (PNG, 8.2)."""
 _HEADER = struct.Struct(">LL5B")
 _BLOCK, _MOST_AT_ONCE = 1 << 16, 1 << 20
 
@@ -135,7 +135,7 @@ class Header(NamedTuple):
     width: int
     height: int
     depth: int
-    """Bits of a value."""
+    """Bits per value."""
     colours: int
     """The colour type."""
     compression: int
@@ -143,7 +143,7 @@ class Header(NamedTuple):
     interlaced: int
 
     def stored_bytes(self) -> int:
-        """Return how many bytes the rows of the pixels have, with the number of its filter before each (PNG, 9.2)."""
+        """Return the bytes of all rows of pixels, including the filter number before each row (PNG, 9.2)."""
         bits = self.depth * _CHANNELS.get(self.colours, 4)
         passes = _PASSES if self.interlaced else ((0, 0, 1, 1),)
         sizes = [
@@ -153,25 +153,25 @@ class Header(NamedTuple):
 
 
 def png_header(chunks: Sequence[Chunk]) -> Header | None:
-    """Return the header of a PNG file; None where it is damaged."""
+    """Return the header of a PNG file; None if it is damaged."""
     if not chunks or chunks[0].name != b"IHDR" or len(chunks[0].data) != _HEADER.size:
         return None
     return Header(*_HEADER.unpack(chunks[0].data))
 
 
 class PixelData(NamedTuple):
-    """What the chunks IDAT hold."""
+    """What was found in the IDAT chunks."""
 
     is_whole: bool
-    """Whether the compressed data have their end, and the pixels are all there."""
+    """Whether the compressed data are complete, and hold all pixels."""
     behind: bytes
-    """What lies behind the compressed data."""
+    """Bytes after the compressed data."""
     has_more: bool
-    """Whether the compressed data go on behind the pixels; to what end was not looked at then."""
+    """Whether the compressed data hold more than the pixels. How much more is not checked."""
 
 
 def pixel_data(chunks: Sequence[Chunk], header: Header) -> PixelData:
-    """Say what lies behind the pixels of a PNG file; they are decompressed, a megabyte at a time, and not kept."""
+    """Return what follows the pixels of a PNG file. Pixels are decompressed one megabyte at a time, and not kept."""
     stream, due = zlib.decompressobj(), header.stored_bytes()
     data = (chunk.data for chunk in chunks if chunk.name == b"IDAT")
     behind: list[bytes] = []
@@ -188,11 +188,11 @@ def pixel_data(chunks: Sequence[Chunk], header: Header) -> PixelData:
 
 
 def packed(chunks: Sequence[Chunk], header: Header) -> Chunk:
-    """Return one chunk with the pixels alone, compressed anew."""
+    """Return one chunk with only the pixels, compressed again."""
     data = b"".join(chunk.data for chunk in chunks if chunk.name == b"IDAT")
     return Chunk(b"IDAT", zlib.compress(zlib.decompressobj().decompress(data, header.stored_bytes())))
 
 
 def png_bytes(chunks: Sequence[Chunk]) -> bytes:
-    """Return a PNG file of chunks, with its end."""
+    """Return a PNG file made of the chunks and the end chunk."""
     return PNG + b"".join(png_chunk(*chunk) for chunk in (*chunks, Chunk(b"IEND", b"")))

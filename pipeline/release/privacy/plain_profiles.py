@@ -1,8 +1,8 @@
-"""ICC profiles without a word: the colours of a few well-known spaces, and nothing of who wrote the profile.
+"""ICC profiles without private texts: only the colours of a few well-known colour spaces are kept.
 
-A profile may name a monitor and its serial number, a person or a time, in text tags, in tags of the maker's own and in
-its header. The figures of a measured device are a fingerprint too. So of a profile only what gives the colours of a
-well-known space is kept, and written anew; any other is to be applied to the pixels instead.
+A profile may name a monitor and its serial number, a person or a time, in text tags, in tags of the maker and in its
+header. The figures of a measured device are a fingerprint too. So if a profile is of a well-known space, only its
+colours are kept, in a newly written profile. Any other profile must be applied to the pixels instead.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _COLOURS = (b"rXYZ", b"gXYZ", b"bXYZ")
 _CURVES = (b"rTRC", b"gTRC", b"bTRC")
 _KEPT = (*_COLOURS, *_CURVES, b"wtpt", b"bkpt", b"chad")
 _TABLES = (*(f"{way}{index}".encode() for way in ("A2B", "B2A", "D2B", "B2D") for index in range(4)), b"cicp")
-"""Tags that change colours beside the matrix and the curves (ICC.1:2022, 8.3 and 9.2)."""
+"""Tags other than the matrix and the curves that change colours (ICC.1:2022, 8.3 and 9.2)."""
 _HEADER, _ENTRY, _MOST_TAGS = 128, 12, 100
 
 # Columns: red, green and blue of a space in XYZ, adapted to D50 by Bradford's matrix: sRGB (IEC 61966-2-1), Display P3
@@ -34,15 +34,15 @@ _SPACES: Mapping[str, npt.NDArray[np.float64]] = {
     }.items()
 }
 _NEAR = 0.0015
-"""In XYZ: writers of profiles round and adapt a little differently; no two measured monitors come as close."""
+"""Tolerance in XYZ: writers of profiles round and adapt a little differently. Two measured monitors differ more."""
 
 
 @functools.lru_cache(maxsize=16)
 def plain_profile(profile: bytes) -> bytes:
-    """Return the profile with its colours alone, named as the space that it is of.
+    """Return a profile with only the colours, named after its colour space.
 
-    Empty where it is of no well-known space, has colours beyond a matrix and curves, or is damaged. What this returns
-    is returned as it is by another call.
+    The result is empty if the space is not a well-known one, if the colours need more than a matrix and curves, or if
+    the profile is damaged. A result passed in again is returned unchanged.
     """
     try:
         tags = _tags(profile)
@@ -62,7 +62,7 @@ def plain_profile(profile: bytes) -> bytes:
 def _tags(profile: bytes) -> dict[bytes, bytes]:
     (count,) = struct.unpack_from(">L", profile, _HEADER)
     if count > _MOST_TAGS or profile[36:40] != b"acsp":
-        raise ValueError("no profile")
+        raise ValueError("not a profile")
     found = {}
     for place in range(_HEADER + 4, _HEADER + 4 + count * _ENTRY, _ENTRY):
         name, offset, length = struct.unpack_from(">4sLL", profile, place)
@@ -97,7 +97,7 @@ def _space_of(tags: Mapping[bytes, bytes]) -> str:
 
 
 def _text(text: bytes, version: int) -> bytes:
-    """Return a tag's text in the type that the version asks for (ICC.1:2001-04, 6.5.17; ICC.1:2022, 10.15)."""
+    """Return a text tag in the type that the version requires (ICC.1:2001-04, 6.5.17; ICC.1:2022, 10.15)."""
     if version >= 4:
         wide = text.decode("ascii").encode("utf-16-be")
         return b"mluc" + bytes(4) + struct.pack(">2L4s2L", 1, 12, b"enUS", len(wide), 28) + wide
@@ -111,7 +111,7 @@ def _written(profile: bytes, tags: Mapping[bytes, bytes]) -> bytes:
     for name, data in tags.items():
         table += struct.pack(">4sLL", name, offset + len(values), len(data))
         values += data + bytes(-len(data) % 4)
-    # Kept of the header: version, class and spaces, intent, white. Not: software, time, platform, device, identity.
+    # Version, class, spaces, intent and white are kept; software, time, platform, device and identity are left out.
     day = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
     head = bytes(4) + profile[8:10] + bytes(2) + profile[12:24] + day + b"acsp" + bytes(24) + profile[64:80]
     length = struct.pack(">L", offset + len(values))

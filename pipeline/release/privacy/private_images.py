@@ -1,11 +1,11 @@
-"""What image files tell besides their pixels, found in two ways that do not rely on each other.
+"""Finds data other than pixels in image files, in two independent ways.
 
-One takes the file to its parts, and all that is not on the list of what pixels need is a finding. The other knows no
-formats and looks through all bytes for how blocks of metadata begin. Of PNG files pixels are decompressed to where they
-end, which is most of the time that the scan of one takes; those of JPEG files are not decoded.
+The first splits the file into its parts: every part that pixels do not need is a finding. The second knows no formats,
+and searches all bytes for the beginnings of metadata blocks. The pixels of PNG files are decompressed to their end,
+which takes most of the time of a scan; those of JPEG files are not decoded.
 
-Not found: what is hidden in pixels, in coefficients and tables, or between a JPEG's coded data and the marker behind
-them. To find that, they would have to be decoded; `dpedtool release verify` does, and decoders complain of it.
+Data hidden in pixels, in coefficients and tables, or between a JPEG's coded data and the next marker are not found.
+That needs decoding: `dpedtool release verify` decodes, and reports the complaints of the decoder.
 """
 
 from __future__ import annotations
@@ -60,24 +60,24 @@ _MARKS: Mapping[bytes, str] = {
     b"Raw profile type ": "Raw profile",
     b"MotionPhoto_Data": "MotionPhoto",
 }
-"""How metadata begin, wherever they stand. Of random bytes, a terabyte has one of them once in some hundred times."""
+"""First bytes of metadata, anywhere in a file. A terabyte of random bytes has about a 1 % chance of a false alarm."""
 _EXIF_START = b"Exif\0\0"
 _MOST_TEXT = 10**6
-"""Bytes that a compressed text may have."""
+"""Most bytes that are unpacked from a compressed text."""
 _MOST_LISTED = 5
 _MOST_REMEMBERED = 1 << 14
-"""Bytes of the parts of one file."""
+"""Findings are cached only if the parts of a file have no more bytes than this."""
 _COMPRESSED = re.compile(rb"(?<=\0)\x78[\x01\x5e\x9c\xda]")
-"""How compressed texts begin (RFC 1950, 2.2)."""
+"""First bytes of compressed texts (RFC 1950, 2.2)."""
 
 
 def is_image(content: bytes) -> bool:
-    """Whether these are the bytes of an image that can be proven clean: JPEG or PNG."""
+    """Return whether these bytes are an image in a format that can be proven clean: JPEG or PNG."""
     return content.startswith((JPEG, PNG))
 
 
 def scan_image(content: bytes, secrets: Collection[Secret] = ()) -> list[str]:
-    """Return what a JPEG or PNG file holds besides its pixels, as things to be named in a sentence."""
+    """Return what a JPEG or PNG file holds besides its pixels, as phrases for a sentence."""
     scan = _scan_jpeg if content.startswith(JPEG) else _scan_png
     found = list(scan(content, secrets if isinstance(secrets, frozenset) else frozenset(secrets)))
     marks = {kind for mark, kind in _MARKS.items() if mark in content}
@@ -89,9 +89,9 @@ def _scan_jpeg(content: bytes, secrets: frozenset[Secret]) -> Iterator[str]:
     image = read_jpeg(content)
     yield from _findings(tuple(part for part in image.segments if part.marker != SOS), secrets, _in_segments)
     yield from _around(image.stray, "between its segments", secrets)
-    yield from _around(image.rest, "behind the end of the image", secrets)
+    yield from _around(image.rest, "after the end of the image", secrets)
     if not image.is_whole:
-        yield "no end of the image, so that it cannot be proven clean"
+        yield "no end of the image, so it cannot be proven clean"
 
 
 def _scan_png(content: bytes, secrets: frozenset[Secret]) -> Iterator[str]:
@@ -100,19 +100,19 @@ def _scan_png(content: bytes, secrets: frozenset[Secret]) -> Iterator[str]:
     yield from _behind_pixels(image.chunks, secrets)
     if any(part.data.startswith(b"Raw profile type ") for part in image.chunks):
         yield _in_exif(exif_block(PhotoFile(Path("image.png"), content)))
-    yield from _around(image.rest, "behind the end of the image", secrets)
+    yield from _around(image.rest, "after the end of the image", secrets)
     if not image.is_whole:
-        yield "no end of the image, so that it cannot be proven clean"
+        yield "no end of the image, so it cannot be proven clean"
 
 
 def _behind_pixels(chunks: Sequence[Chunk], secrets: frozenset[Secret]) -> Iterator[str]:
     header = png_header(chunks)
     pixels = pixel_data(chunks, header) if header else None
     if pixels is None or not pixels.is_whole:
-        yield "damaged pixels, so that it cannot be proven clean"
+        yield "damaged pixels, so it cannot be proven clean"
     if pixels:
-        yield from _around(pixels.behind, "behind the end of its compressed pixels", secrets)
-        yield from ["bytes behind its pixels, compressed with them"] * pixels.has_more
+        yield from _around(pixels.behind, "after the end of its compressed pixels", secrets)
+        yield from ["bytes after its pixels, compressed with them"] * pixels.has_more
 
 
 def _around(data: bytes, where: str, secrets: frozenset[Secret]) -> Iterator[str]:
@@ -122,7 +122,7 @@ def _around(data: bytes, where: str, secrets: frozenset[Secret]) -> Iterator[str
 
 
 def _texts(data: bytes, secrets: frozenset[Secret]) -> list[str]:
-    # Texts of Windows have two bytes a letter.
+    # Texts from Windows may have two bytes per letter.
     readings = (_decoded(data), _decoded(data.replace(b"\0", b"")))
     found = [thing for reading in readings for thing in private_texts(reading, secrets, is_binary=True)]
     return list(dict.fromkeys(found))[:_MOST_LISTED]
@@ -141,7 +141,7 @@ Finder = Callable[[Sequence[Any]], Iterator[str]]
 
 
 def _findings(parts: tuple[Part, ...], secrets: frozenset[Secret], find: Finder) -> Sequence[str]:
-    """Return what is found in the parts that are not pixels."""
+    """Return the findings in the parts that are not pixels."""
     small = sum(len(part[1]) for part in parts) <= _MOST_REMEMBERED
     return (_remembered if small else _found_in)(parts, secrets, find)
 
@@ -150,14 +150,14 @@ def _found_in(parts: tuple[Part, ...], secrets: frozenset[Secret], find: Finder)
     return (*find(parts), *_texts(b"\n".join(_readable(*part) for part in parts), secrets))
 
 
-# Patches have the same few segments in front of their pixels, file after file.
+# Most patches have the same few segments before their pixels.
 _remembered = functools.lru_cache(maxsize=256)(_found_in)
 
 
 def _readable(name: int | bytes, data: bytes) -> bytes:
-    """Return the bytes of a part with what lies in it compressed."""
+    """Return the bytes of a part, followed by its compressed texts, unpacked."""
     if name in (b"zTXt", b"iTXt", b"iCCP"):
-        # The compressed text begins behind a name, some flags and, in iTXt, further names (PNG, 11.3.3).
+        # The compressed text follows a name, some flags and, in iTXt, further names (PNG, 11.3.3).
         starts = (found.start() for found in _COMPRESSED.finditer(data))
         return b"\n".join([data, *(_inflated(data[start:]) for start in starts)])
     return data
@@ -172,7 +172,7 @@ def _in_segments(segments: Sequence[Segment]) -> Iterator[str]:
 
 
 def _is_needed(marker: int, data: bytes) -> bool:
-    """Whether a segment is on the list of what pixels need; profiles are looked at by themselves."""
+    """Return whether pixels need a segment. Profiles are accepted here, as they are checked separately."""
     if marker == APP0:
         return data.startswith(b"JFIF\0") and len(data) == len(JFIF) and data.endswith(b"\0\0")
     if marker == APP2:
@@ -190,7 +190,7 @@ def _in_segment(marker: int, data: bytes) -> Iterator[str]:
     elif data.startswith(b"http://ns.adobe.com/"):
         yield _XMP
     elif data.startswith(b"Photoshop 3.0"):
-        yield f"{_IPTC} or other data of Photoshop's"
+        yield f"{_IPTC} or other data of Photoshop"
     elif data.startswith((b"JFIF\0", b"JFXX\0")):
         yield "a thumbnail"
     elif data.startswith(b"MPF\0"):
@@ -232,13 +232,13 @@ def _in_chunk(name: bytes, data: bytes) -> Iterator[str]:
         keyword = data.partition(b"\0")[0].decode("latin-1")
         yield _XMP if keyword == "XML:com.adobe.xmp" else f"a text {keyword!r}"
     elif name == b"PLTE":
-        yield "a palette that no pixel is of"
+        yield "a palette that no pixel uses"
     else:
         yield "the time of the last change" if name == b"tIME" else f"a chunk {name.decode('latin-1')!r}"
 
 
 def _inflated(data: bytes) -> bytes:
-    """Return what was compressed, up to a length; nothing where it is damaged."""
+    """Return the unpacked text up to a limit; empty if it is damaged."""
     try:
         return zlib.decompressobj().decompress(data, _MOST_TEXT)
     except zlib.error:

@@ -1,15 +1,15 @@
-r"""Texts that tell of the machine or person that made them: absolute paths, and whatever else is to stay secret.
+r"""Finds texts that reveal the machine or person that made them: absolute paths and given secrets.
 
-Absolute paths are findings where they begin as such, so that those within addresses, relative paths, fractions, dates
-and words such as and/or are none:
+Absolute paths are findings only where a path can begin. Parts of addresses, relative paths, fractions, dates and words
+such as and/or are not findings:
 
-    /home/NAME, /Users/NAME, /scratch/NAME...       folders of people and disks, from two parts on
-    /a/b/c                                          any other of three parts, but programs (/usr/bin/env), the folders
-                                                    of a release (/parquet/...), and /path/to/...
-    ~NAME/..., C:\a\b, \\server\share, file://...   and the other addresses of files: ssh, sftp, smb, nfs, afp, rsync
+    /home/NAME, /Users/NAME, /scratch/NAME          folders of people and disks, with two parts or more
+    /a/b/c                                          other paths of three parts, except programs (/usr/bin/env), folders
+                                                    of a release (/parquet/a/b), and /path/to/a
+    ~NAME/a, C:\a\b, \\server\share, file://a       also addresses of files with ssh, sftp, smb, nfs, afp and rsync
 
-A login name is looked for in places of its own (`Login`), and so is the name of a machine (`Host`), as both are
-often words that texts have anyway: chang, camera, pixel.
+Login names (`Login`) and names of machines (`Host`) are searched for only in certain places, as both are often ordinary
+words: chang, camera, pixel.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _HOMES = r"""
     """
 _ANY_HOME = re.compile(_HOMES, re.IGNORECASE | re.VERBOSE)
 _BEGIN = r"""(?<![^\s"'`(\[{<=,;:|])"""
-"""Where a path can begin: at first, or behind what stands before a word."""
-# Letters may be escaped, as Markdown does.
+"""Where a path can begin: at the beginning of the text, or after a sign that can stand before a word."""
+# Signs may be escaped, as in Markdown.
 _PART = r"(?:[\w.@+,~%=-]|\\[_*#~+.$!&-])+"
 _OTHERS = rf"""
     {_BEGIN}(?:
@@ -45,28 +45,29 @@ _OTHERS = rf"""
     """
 _PATH = re.compile(rf"(?<![\w.~-]){_HOMES}|{_OTHERS}", re.IGNORECASE | re.VERBOSE)
 _HOME_HINTS = ("/home/", "users/", "users\\", "settings\\", "settings/", "/volumes/", "/media/", "/folders/", "/root/")
-"""One of them is in every such path, in small letters."""
+"""Every such path contains one of them, in small letters."""
 _HINTS = re.compile(rf"{_BEGIN}(?:/|\\|~|[A-Za-z]:[\\/])|://|/(?i:home|users|root|volumes|run|var|mnt|cygdrive|[a-z])/")
-"""One of them is in every path."""
+"""Every path contains one of them."""
 _LONG = 8
-"""Characters from which on a secret is looked for within words too: what is shorter is found there by chance."""
+"""Secrets of so many characters or more are also searched for within words. Shorter ones occur there by chance."""
 
 
 @dataclass(frozen=True)
 class Login:
-    r"""The name by which a user is known to a machine.
+    r"""The login name of a user on a machine.
 
-    Looked for as a part of absolute paths (/data/NAME, C:\NAME\a), below `home` and `Users` of any path, and in ~NAME.
+    It is searched for as a part of absolute paths (/data/NAME, C:\NAME\a), below `home` and `Users` in any path, and in
+    ~NAME.
     """
 
     name: str
 
     def __str__(self) -> str:
-        """Return what it is called in findings."""
+        """Return its description in findings."""
         return f"login name {self.name!r}"
 
     def pattern(self) -> str:
-        """Return a regular expression for small letters."""
+        """Return a regular expression for text in small letters."""
         name = rf"{re.escape(self.name.casefold())}(?![\w-])"
         path = rf"{_BEGIN}(?:[a-z]:)?(?:/|\\+)(?:{_PART}[\\/]+{name}|{name}[\\/]+\w)"
         return rf"{path}|(?<![\w/-])(?:home|users)[\\/]+{name}|(?<![\w/])~{name}"
@@ -76,40 +77,40 @@ class Login:
 class Host:
     """The name of a machine, or of a login on one: NAME@HOST.
 
-    Looked for as a whole word of letters, digits, points and hyphens, with or without a domain behind it.
+    It is searched for as a whole word of letters, digits, points and hyphens, with or without a domain after it.
     """
 
     name: str
 
     def __str__(self) -> str:
-        """Return what it is called in findings."""
+        """Return its description in findings."""
         return f"name {self.name!r} of this machine"
 
     def pattern(self) -> str:
-        """Return a regular expression for small letters."""
+        """Return a regular expression for text in small letters."""
         return rf"(?<![\w.-]){re.escape(self.name.casefold())}(?![\w-])"
 
 
 Secret = str | Login | Host
-"""A text is looked for anywhere, one of less than 8 characters as a word of its own."""
+"""A text is searched for anywhere, but one of fewer than 8 characters only as a separate word."""
 
 
 def private_texts(text: str, secrets: Collection[Secret] = (), *, is_binary: bool = False) -> list[str]:
-    """Return what a text tells of the machine or person that made it, as things to be named in a sentence.
+    """Return what a text reveals about the machine or person that made it, as phrases for a sentence.
 
     Parameters
     ----------
     text
-        Any.
+        Any text.
     secrets
-        What must not be in it, capitals aside.
+        What must not be in it, ignoring case.
     is_binary
-        The text stands among bytes that are none, which may look like letters before it; of paths those of people's
-        folders alone are looked for, as bytes look like others by chance.
+        The text is in the middle of binary data, which may look like letters. Only paths of people's folders are
+        searched for, as random bytes can look like other paths.
 
     """
     low = text.casefold()
-    # JSON doubles what Windows puts between folders.
+    # JSON doubles the backslashes of Windows.
     paths = {match.replace("\\\\", "\\") for match in _paths(text, low, is_binary=is_binary)}
     found = [known.shown for known in _known(frozenset(secrets)) if known.hint in low and known.is_in(low)]
     return [f"the path {path}" for path in sorted(paths)] + [f"the {shown}" for shown in found]
@@ -126,13 +127,13 @@ def _paths(text: str, low: str, *, is_binary: bool) -> list[str]:
 
 @dataclass(frozen=True)
 class _Known:
-    """A secret, ready to be looked for."""
+    """A secret, prepared for the search."""
 
     shown: str
     hint: str
-    """In every text that the secret is in."""
+    """Every text with the secret contains this."""
     pattern: re.Pattern[str] | None
-    """Which the secret must match; None where the hint is enough."""
+    """Pattern that the secret must match; None if the hint is enough."""
 
     def is_in(self, low: str) -> bool:
         return self.pattern is None or self.pattern.search(low) is not None
@@ -152,13 +153,13 @@ def _ready(secret: Secret) -> _Known:
 def _as_word(secret: str) -> re.Pattern[str] | None:
     if len(secret) >= _LONG:
         return None
-    # Digits behind a point are those of a figure.
+    # Digits after a point are part of a decimal number.
     before = r"(?<![\w.])" if secret.isdigit() else r"(?<![^\W_])"
     after = r"(?!\w|\.\d)" if secret.isdigit() else r"(?![^\W_])"
     return re.compile(before + re.escape(secret) + after)
 
 
 def is_said(secret: Secret, texts: Collection[str]) -> bool:
-    """Whether any of the texts holds a secret."""
+    """Return whether any of the texts contains a secret."""
     known = _ready(secret)
     return any(known.hint in text.casefold() and known.is_in(text.casefold()) for text in texts)

@@ -1,6 +1,6 @@
-"""The proof that a release tells of nobody: every file of it is looked through, whatever holds it.
+"""Checks that a release contains no private data: every file is searched, including the contents of archives.
 
-A finding is a sentence that begins with the name of the file, or of the file and of its part: `a.tar: 1.json: ...`.
+A finding is a sentence that begins with the name of the file, or of the file and its part, as in `a.tar: 1.json: `.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ _KINDS = {
     b"\x1f\x8b": "a compressed file",
 }
 _IMAGES_A_TIME, _TEXTS_A_TIME = 100, 10_000
-"""Rows of a parquet file that are held at once, with columns of bytes and without."""
+"""Rows of a parquet file that are held in memory at once, with columns of bytes and without."""
 _BLOCK = 1 << 20
 
 
 def scan(name: str, content: bytes, secrets: Collection[Secret] = ()) -> list[str]:
-    """Return what one file's bytes tell of people, devices and machines; nothing of a clean file.
+    """Return what the bytes of a file reveal about people, devices and machines; an empty list for a clean file.
 
-    JPEG and PNG files may hold pixels and what these need to be shown right. Texts, JSON among them, may hold no
-    absolute path. Files of other kinds cannot be proven clean, and are findings.
+    JPEG and PNG files may hold only pixels and what is needed to show them right. Texts, including JSON, must not hold
+    absolute paths. Files of other kinds cannot be proven clean, and are findings.
 
     Parameters
     ----------
     name
-        Begins the findings.
+        Name of the file; findings begin with it.
     content
-        Of the file.
+        Bytes of the file.
     secrets
-        What must not be in texts or in the parts of images that are not pixels, capitals aside (`private_texts`). A
+        What must not be in texts or in the parts of images that are not pixels, ignoring case (`private_texts`). A
         frozenset is fastest.
 
     """
@@ -63,24 +63,24 @@ def scan(name: str, content: bytes, secrets: Collection[Secret] = ()) -> list[st
 
 
 def scan_file(path: Path, name: str, secrets: Collection[Secret] = ()) -> list[str]:
-    """Return what any file of a release tells, as `scan` does.
+    """Return what any file of a release reveals, as `scan` does.
 
-    Of tar files the members, and of parquet files all texts and bytes, are looked at, a member or some rows at a time.
-    Links are not followed; they are findings, as is what is larger than 2 GB.
+    In tar files all members are checked, and in parquet files all texts and bytes, one member or some rows at a time.
+    Links are not followed; they are findings, and so is anything larger than 2 GB.
 
     Parameters
     ----------
     path
         The file.
     name
-        Begins the findings.
+        Name of the file; findings begin with it.
     secrets
         As in `scan`.
 
     Raises
     ------
     OSError
-        There is no such file, or it cannot be read.
+        The file does not exist, or cannot be read.
 
     """
     secrets = frozenset(secrets)
@@ -88,7 +88,7 @@ def scan_file(path: Path, name: str, secrets: Collection[Secret] = ()) -> list[s
         return [f"{name}: a link, which may lead anywhere."]
     size = path.stat().st_size
     if not path.is_file():
-        return [f"{name}: no file."]
+        return [f"{name}: not a file."]
     found = _said(name, [name], secrets)
     if path.suffix == ".tar":
         return found + list(_in_tar(path, name, secrets))
@@ -100,18 +100,18 @@ def scan_file(path: Path, name: str, secrets: Collection[Secret] = ()) -> list[s
 
 
 def own_secrets(paths: Iterable[Path], stated: Collection[str] = ()) -> frozenset[Secret]:
-    """Return what tells of this machine and its user: home folder, login name, name of the machine, and folders.
+    """Return what would reveal this machine and its user: home folder, login name, name of the machine, and folders.
 
-    Folders are looked for as they are, those directly below the root left out. Names that many machines have are left
-    out too. A machine's name that is one word of letters, such as camera, is looked for as LOGIN@NAME alone, and one
-    that the publisher states, not at all.
+    Folders directly below the root are left out, and so are names that many machines have. A machine's name that is a
+    single word of letters, such as camera, is searched for only as LOGIN@NAME. One that the publisher states is not
+    searched for.
 
     Parameters
     ----------
     paths
-        Folders that a release is made from or in.
+        Folders that a release is made from, or written to.
     stated
-        What the publisher says himself: name, title, authors, description, contact, address, names of phones.
+        Texts that the publisher chose to publish: name, title, authors, description, contact, address, names of phones.
 
     """
     given = {form for path in paths for form in (path.absolute(), path.resolve())}
@@ -126,7 +126,7 @@ def _hosts(login: str) -> Iterator[Host]:
     for name in filter(None, {whole, whole.partition(".")[0]}):
         if login:
             yield Host(f"{login}@{name}")
-        # What is letters alone may be a word of any text.
+        # A name of only letters may be an ordinary word.
         if not name.isalpha() and _is_telling(name, _FEWEST_OF_HOST):
             yield Host(name)
 
@@ -140,7 +140,7 @@ _COMMON = frozenset(
     }
 )
 _FEWEST_OF_HOST, _FEWEST_OF_LOGIN = 5, 3
-"""Letters."""
+"""Fewest letters."""
 
 
 def _is_telling(name: str, fewest: int) -> bool:
@@ -151,7 +151,7 @@ def _login() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):
-        # In containers users may have numbers alone, which tell nothing.
+        # In containers users may have only a number, which reveals nothing.
         return ""
 
 
@@ -173,14 +173,14 @@ def _kind_of(content: bytes) -> str:
 
 
 def _strings(text: str) -> Iterator[str]:
-    """Yield a text, or the strings and numbers of a JSON file in which letters are written as others."""
+    """Yield a text, or the strings and numbers of a JSON file that has escaped letters."""
     if "\\" not in text or not text.lstrip().startswith(("{", "[", '"')):
         yield text
         return
     try:
         waiting: list[Any] = [_loaded(text)]
     except (ValueError, RecursionError):
-        # Lines of JSON, or no JSON at all, where what is written is what is said.
+        # It is either lines of JSON, or plain text.
         waiting = [_loaded_line(line) for line in text.splitlines()]
     while waiting:
         value = waiting.pop()
@@ -191,7 +191,7 @@ def _strings(text: str) -> Iterator[str]:
 
 
 def _loaded(text: str) -> Any:
-    """Return JSON as lists of texts, in which keys that stand there twice are twice."""
+    """Return JSON as lists of texts. A key that appears twice is in the lists twice."""
     return json.loads(text, object_pairs_hook=list, parse_int=str, parse_float=str)
 
 
@@ -206,7 +206,7 @@ def _in_tar(path: Path, name: str, secrets: frozenset[Secret]) -> Iterator[str]:
     try:
         with tarfile.open(path, "r:") as shard:
             while (member := shard.next()) is not None:
-                # It would keep all of them.
+                # Otherwise the archive would keep all members in memory.
                 shard.members.clear()  # type: ignore[attr-defined]
                 yield from _in_member(shard, member, name, secrets)
             end = shard.offset
@@ -214,7 +214,7 @@ def _in_tar(path: Path, name: str, secrets: frozenset[Secret]) -> Iterator[str]:
         yield _damaged(name, error)
         return
     if not _ends_in_zeros(path, end):
-        yield f"{name}: bytes behind the end of the archive."
+        yield f"{name}: bytes after the end of the archive."
 
 
 def _in_member(shard: tarfile.TarFile, member: tarfile.TarInfo, name: str, secrets: frozenset[Secret]) -> Iterator[str]:
@@ -225,7 +225,7 @@ def _in_member(shard: tarfile.TarFile, member: tarfile.TarInfo, name: str, secre
     if member.isdir():
         return
     if not member.isreg() or member.issparse():
-        yield f"{part}: no plain file, but a link, a device or a file with holes."
+        yield f"{part}: not a plain file, but a link, a device or a file with holes."
     elif member.size > MOST_BYTES:
         yield _too_large(part, member.size)
     elif file := shard.extractfile(member):
@@ -239,7 +239,7 @@ def _ends_in_zeros(path: Path, start: int) -> bool:
 
 
 def _damaged(name: str, error: Exception) -> str:
-    return f"{name}: damaged, so that it cannot be proven clean ({' '.join(str(error).split()).rstrip('.')})."
+    return f"{name}: damaged, so it cannot be proven clean ({' '.join(str(error).split()).rstrip('.')})."
 
 
 def _in_parquet(path: Path, name: str, secrets: frozenset[Secret]) -> Iterator[str]:
@@ -256,7 +256,7 @@ def _in_parquet(path: Path, name: str, secrets: frozenset[Secret]) -> Iterator[s
 
 
 def _remarks(file: pq.ParquetFile) -> Iterator[str]:
-    """Yield all that a parquet file says beside its rows."""
+    """Yield all texts of a parquet file outside of its rows."""
     yield str(file.metadata.created_by)
     schema = file.schema_arrow
     for remarks in (file.metadata.metadata, schema.metadata):
@@ -282,7 +282,7 @@ def _in_rows(file: pq.ParquetFile, name: str, secrets: frozenset[Secret]) -> Ite
 
 
 def _is_small(kind: pa.DataType) -> bool:
-    """Whether no value of a type can be an image."""
+    """Return whether values of a type cannot be images."""
     return not _is_bytes(kind) and all(_is_small(kind.field(index).type) for index in range(kind.num_fields))
 
 
@@ -292,7 +292,7 @@ def _is_bytes(kind: pa.DataType) -> bool:
 
 
 def _leaves(name: str, array: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the arrays of plain values that an array is made of; of lists all values one after the other."""
+    """Yield the arrays of plain values that an array is made of. The values of lists follow one after the other."""
     kind = array.type
     if pt.is_struct(kind):
         for index in range(kind.num_fields):

@@ -1,11 +1,11 @@
-"""Photos without anything but their pixels and what these need to be shown right.
+"""Reduces photos to their pixels, and what is needed to show these right.
 
-JPEG and PNG files are rewritten part by part, which loses nothing; what that cannot do is decoded and encoded anew.
+JPEG and PNG files are rewritten part by part without loss. If that is not possible, they are decoded and encoded again.
 
-Colour profiles that decoding would not apply, those of sRGB among them, are left out. Of the others those of
-well-known spaces are written anew without texts (`plain_profiles`), and with any other the pixels become sRGB.
+Colour profiles that decoding would not apply, such as sRGB, are left out. Of the others, profiles of well-known spaces
+are rewritten without texts (`plain_profiles`); for any other profile the pixels are converted to sRGB.
 
-Left as it is: what somebody hid in pixels or in coefficients.
+Data that somebody hid in pixels or in coefficients are not removed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from dpedtool.pipeline.release.privacy.plain_profiles import plain_profile
 
 ICC, ADOBE = b"ICC_PROFILE\0", b"Adobe"
 JFIF = b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0"
-"""Version 1.01, square pixels of no size, no thumbnail."""
+"""Version 1.01, square pixels without a size, no thumbnail."""
 ADOBE_LENGTH = 12
 _ADOBE_HEAD = ADOBE + b"\0\x64" + bytes(4)
 """Version 100, no flags."""
@@ -55,11 +55,11 @@ APP0, APP2, APP14 = APP[0], APP[2], APP[14]
 _ICC_A_SEGMENT = 0xFFFF - 2 - len(ICC) - 2
 
 PROFILE_NAME = b"icc\0\0"
-"""How the chunk iCCP begins: a name, and the number of the compression."""
+"""Beginning of the chunk iCCP: a name, and the number of the compression method."""
 PNG_COLOUR = {b"IHDR": 13, b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"sBIT": 4, b"cICP": 4}
-"""Chunks that say how pixels are meant, by the most bytes that they have (PNG, third edition, 11.2 and 11.3)."""
+"""Chunks that say how to show pixels, with the most bytes that each may have (PNG, third edition, 11.2, 11.3)."""
 _OF_COLOUR_TYPE = {0: {b"tRNS": 2}, 2: {b"tRNS": 6}, PALETTE: {b"tRNS": 256, b"PLTE": 768}}
-"""Further ones by colour type; of others a palette is what somebody suggests, and nothing that decoders look at."""
+"""Further chunks by colour type. For other colour types a palette is only a suggestion, which decoders ignore."""
 
 
 @dataclass(frozen=True)
@@ -70,22 +70,22 @@ class Stripped:
     suffix: str
     """`.jpg` or `.png`."""
     lossless: bool
-    """Whether it decodes to the very pixels that the photo has."""
+    """Whether it decodes to exactly the pixels of the photo."""
     note: str
-    """Why it was encoded again and what that lost, as a clause; empty where it was not."""
+    """Why it was encoded again and what was lost, as a clause; empty if it was not encoded again."""
 
 
 def strip_photo(photo: PhotoFile, jpeg_quality: int) -> Stripped:
     """Return a photo without metadata: JPEG and PNG files keep their format, all others become PNG.
 
-    Pixels that are not taken over as they lie in the file are those of `PhotoFile.colour`: upright, sRGB, 8 bit.
+    If pixels cannot be copied from the file, they are those of `PhotoFile.colour`: upright, sRGB, 8 bit.
 
     Parameters
     ----------
     photo
-        Any that can be decoded.
+        Any photo that can be decoded.
     jpeg_quality
-        1..100, of JPEG files that have to be encoded again.
+        1..100, for JPEG files that have to be encoded again.
 
     Raises
     ------
@@ -112,19 +112,19 @@ def strip_photo(photo: PhotoFile, jpeg_quality: int) -> Stripped:
 def told(photo: PhotoFile) -> frozenset[str]:
     """Return the texts of a photo's EXIF block that identify a device or a person.
 
-    They are the serial numbers of body and lens, owner, artist, copyright and the unique ID of the image. Texts of less
-    than 4 characters, digits alone of less than 6 and repetitions of one character are left out: they are found by
-    chance anywhere. The maker's note is not read.
+    They are the serial numbers of body and lens, owner, artist, copyright and the unique ID of the image. Texts of
+    fewer than 4 characters, numbers of fewer than 6 digits and repetitions of one character are left out, as they
+    occur anywhere by chance. The maker's note is not read.
     """
     texts = {text for found in names_in(exif_block(photo)).values() for text in found}
     return frozenset(text for text in texts if len(set(text)) > 1 and len(text) >= (6 if text.isdigit() else 4))
 
 
 def _reasons(stored: Stored) -> list[str]:
-    """Return why the pixels cannot stay as they lie in the file."""
+    """Return why the pixels cannot be copied from the file."""
     turned = ["its EXIF block, which is left out, said how to turn it upright"] * (stored.turn != 1)
     profile = applied_profile(stored)
-    odd = ["its colour profile is of no well-known space, and may tell of a device or a person"]
+    odd = ["its colour profile is not that of a well-known space, and may identify a device or a person"]
     return turned + odd * bool(profile and not plain_profile(profile))
 
 
@@ -143,12 +143,12 @@ def _jpeg_without_metadata(content: bytes, profile: bytes) -> bytes:
 
 
 def _heads(segments: Sequence[Segment]) -> list[bytes]:
-    """Return the segments by which decoders tell the colours of three channels: JFIF's, Adobe's or both or none."""
+    """Return the segments from which decoders know the colours of three channels: JFIF's, Adobe's, both or neither."""
     before = segments[: next((index for index, part in enumerate(segments) if part.marker == SOS), 0)]
-    # All but the last byte is Adobe's own business; decoders look at the transform alone.
+    # Decoders use only the last byte, the transform.
     adobe = [_ADOBE_HEAD + data[ADOBE_LENGTH - 1 : ADOBE_LENGTH] for marker, data in before if _is_adobe(marker, data)]
-    # JFIF's makes YCbCr of what Adobe's alone, or the names of the channels, say is RGB; where it was not it must not
-    # come, but where neither is and the channels are named as JFIF does.
+    # A JFIF segment turns RGB, as stated by Adobe's segment or by the names of the channels, into YCbCr. So it must not
+    # be added to a file without one, unless Adobe's is missing too and the channels are named as in JFIF.
     has_jfif = any(marker == APP0 and data.startswith(b"JFIF\0") and len(data) >= len(JFIF) for marker, data in before)
     if has_jfif or (not adobe and _channels(before) in (b"\x01", b"\x01\x02\x03")):
         return [segment_bytes(APP0, JFIF), *(segment_bytes(APP14, data) for data in adobe[-1:])]
@@ -160,12 +160,12 @@ def _is_adobe(marker: int, data: bytes) -> bool:
 
 
 def is_adobe(data: bytes) -> bool:
-    """Whether a segment APP14 is Adobe's, which tells of colours; shorter ones are ignored by decoders."""
+    """Return whether a segment APP14 is Adobe's, which defines the colours. Decoders ignore shorter ones."""
     return data.startswith(ADOBE) and len(data) >= ADOBE_LENGTH
 
 
 def _channels(segments: Sequence[Segment]) -> bytes:
-    """Return the names of the channels, a byte each (T.81, B.2.2)."""
+    """Return the names of the channels, one byte each (T.81, B.2.2)."""
     frames = [data for marker, data in segments if marker in range(0xC0, 0xD0) and marker not in (0xC4, 0xC8, 0xCC)]
     return frames[0][6::3] if frames else b""
 
@@ -177,7 +177,7 @@ def icc_segments(profile: bytes) -> list[bytes]:
 
 
 def _png_without_metadata(content: bytes, profile: bytes) -> bytes:
-    """Return a PNG file with what pixels need; nothing where they are damaged, as their end is unknown then."""
+    """Return a PNG file with only what pixels need; empty if they are damaged, as their end is not known then."""
     chunks = read_png(content).chunks
     header = png_header(chunks)
     if not header or not (pixels := pixel_data(chunks, header)).is_whole:
@@ -191,7 +191,7 @@ def _png_without_metadata(content: bytes, profile: bytes) -> bytes:
 
 
 def are_needed(chunks: Sequence[Chunk]) -> list[bool]:
-    """Return of each chunk of a PNG file whether pixels need it: its pixels, or how they are meant and no more."""
+    """Return for each chunk of a PNG file whether pixels need it: it holds pixels, or only says how to show them."""
     header = png_header(chunks)
     most = PNG_COLOUR | _OF_COLOUR_TYPE.get(header.colours if header else -1, {})
     seen: set[bytes] = set()
@@ -203,7 +203,7 @@ def are_needed(chunks: Sequence[Chunk]) -> list[bool]:
 
 
 def _shows(content: bytes, pixels: Image) -> bool:
-    """Whether a file shows the pixels, and decoders find nothing in it that is not of them."""
+    """Return whether a file decodes to the pixels, without messages from the decoder."""
     try:
         with collected() as messages:
             shown = decode_photo(content, Path("stripped"))

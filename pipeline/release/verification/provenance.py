@@ -121,8 +121,9 @@ def check_tables(tables: Tables, statement: Statement | None) -> tuple[list[str]
     if faults:
         return faults, []
     return [], [
-        f"The tables agree with each other and with {RELEASE}: {len(patches)} patches of {len(pairs)} pairs, "
-        f"{patches['phone'].nunique()} phones and {patches['scene_id'].nunique()} scenes."
+        f"The tables agree with each other and with {RELEASE}: {_counted(len(patches), 'patch')} of "
+        f"{_counted(len(pairs), 'pair')}, {_counted(patches['phone'].nunique(), 'phone')} and "
+        f"{_counted(patches['scene_id'].nunique(), 'scene')}."
     ]
 
 
@@ -277,7 +278,12 @@ def _faults_of_counts(tables: Tables, statement: Statement) -> Iterator[str]:
 
 
 def _patches(count: int) -> str:
-    return "there is 1 patch" if count == 1 else f"there are {count} patches"
+    return f"there {'is' if count == 1 else 'are'} {_counted(count, 'patch')}"
+
+
+def _counted(count: int, noun: str) -> str:
+    plural = f"{noun}es" if noun.endswith("ch") else f"{noun}s"
+    return f"{count} {noun if count == 1 else plural}"
 
 
 def _check_images(patches: pd.DataFrame) -> tuple[list[str], str]:

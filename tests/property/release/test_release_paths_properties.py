@@ -1,4 +1,4 @@
-"""What texts tell of machines and people: nothing in a release's own documents, whatever the machine is called."""
+"""Private texts: a release's own documents contain none, for any name of the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a JPEG file says besides its pixels: it is found, and gone when it is stripped, and the pixels stay."""
+"""JPEG files with any additional data: the scan finds the data, stripping removes them, and the pixels stay."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_stripped_photos_are_clean_and_keep_their_pixels(
     if result.lossless:
         np.testing.assert_array_equal(decode_photo(result.content, file.path), file.colour())
     else:
-        # What stands there may have made an EXIF block with an orientation.
+        # The added bytes may form an EXIF block with an orientation.
         assert result.note
 
 

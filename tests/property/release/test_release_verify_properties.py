@@ -1,4 +1,4 @@
-"""Whatever bytes a release holds, looking at them ends in a sentence and never in an error of Python."""
+"""Checks of a release with any bytes: they end in a sentence, and never in a Python error."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from dpedtool.pipeline.split import near_duplicates
 
 @pytest.fixture(scope="session", autouse=True)
 def _each_view_is_looked_at_once() -> Iterator[None]:
-    """Keep how a thumbnail looks: that takes most of the time, and follows from its bytes, which are few."""
+    """Cache what is computed from a thumbnail: it takes most of the time, and depends only on its few bytes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(near_duplicates, "look_at", functools.cache(near_duplicates.look_at))
         yield

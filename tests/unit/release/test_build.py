@@ -1,4 +1,4 @@
-"""Building a release: same bytes, all or nothing, nothing told that should not be, and what is refused."""
+"""Building a release: same bytes, all or nothing, no private data, and what is refused."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ def test_another_sentence_does_not_write_the_images_again(
 def test_an_earlier_release_makes_way_only_where_that_is_asked(splits: Path, released: Path, tmp_path: Path) -> None:
     out = shutil.copytree(released, tmp_path / "release")
     (out / "added").touch()
-    with pytest.raises(DpedtoolError, match="is a release already: choose another folder, or add --replace"):
+    with pytest.raises(DpedtoolError, match="is already a release: choose another folder, or add --replace"):
         build_release(splits, out, PARAMS)
     assert (out / "added").exists()
     build_release(splits, out, PARAMS, replace_old=True)
@@ -237,7 +237,7 @@ def test_an_earlier_release_makes_way_only_where_that_is_asked(splits: Path, rel
 
 def test_a_folder_of_something_else_is_never_replaced(splits: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").touch()
-    with pytest.raises(DpedtoolError, match="is there and is no release"):
+    with pytest.raises(DpedtoolError, match="exists and is not a release"):
         build_release(splits, tmp_path, PARAMS, replace_old=True)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
@@ -271,7 +271,7 @@ def test_cameras_are_named_and_no_path_of_this_machine_is_told(splits: Path, rel
 
 @pytest.mark.parametrize("told", ["/home/jane/photos", r"C:\\Users\\Jane\\photos", "/Users/jane/photos"])
 def test_a_path_in_what_the_publisher_says_ends_the_build(splits: Path, tmp_path: Path, told: str) -> None:
-    with pytest.raises(DpedtoolError, match="Nothing is released, as it would tell what it should not"):
+    with pytest.raises(DpedtoolError, match="Nothing was released, as the files would contain private data"):
         build_release(splits, tmp_path / "release", replace(PARAMS, description=f"Photos of {told} and others."))
     assert not (tmp_path / "release").exists()
 
@@ -284,7 +284,7 @@ def test_private_data_in_a_patch_ends_the_build(tmp_path: Path) -> None:
     table = write_patches(tmp_path / "patches", "a", [frame("s01")], with_comment)
     SELECTION.write(table.parent / "selection.json")
     split({"a": table}, tmp_path / "splits", SplitParams(test=0, validation=0))
-    with pytest.raises(DpedtoolError, match="Nothing is released"):
+    with pytest.raises(DpedtoolError, match="Nothing was released"):
         build_release(tmp_path / "splits", tmp_path / "release", replace(PARAMS, layouts=("webdataset",)))
 
 
@@ -318,7 +318,7 @@ def test_no_more_full_size_photos_than_are_wanted(
         ({"licence": None}, "has no licence, without which nobody may use it"),
         ({"licence": "CC-BY-9.0"}, "CC-BY-9.0"),
         ({"licence": "LicenseRef-ours"}, "LicenseRef-ours"),
-        ({"dslr_folder": "a"}, "A phone is called a, as the DSLR's folder"),
+        ({"dslr_folder": "a"}, "A phone is called a, like the DSLR's folder"),
     ],
 )
 def test_what_a_release_needs_is_asked_for(
@@ -332,8 +332,8 @@ def test_what_a_release_needs_is_asked_for(
 @pytest.mark.parametrize(
     ("left", "sentence"),
     [
-        ({"f_bavail": 1}, r"has 0\.\d\d GB free, and the release may take 0\.\d\d GB"),
-        ({"f_favail": 3}, r"has room for 3 more files, and layout dped needs \d\d"),
+        ({"f_bavail": 1}, r"has 0\.\d\d GB free, but the release may need 0\.\d\d GB"),
+        ({"f_favail": 3}, r"has room for 3 more files, but layout dped needs \d\d"),
     ],
 )
 def test_too_small_a_disk_is_noticed_before(
@@ -349,7 +349,7 @@ def test_too_small_a_disk_is_noticed_before(
 def test_many_loose_files_are_warned_of() -> None:
     few, many = ({"a": {"train": count, "validation": 0, "test": 0}} for count in (10_000, 10_001))
     assert room.loose_files_notes(few, PARAMS) == []
-    assert "20002 files, up to 10001 of them in one folder" in room.loose_files_notes(many, PARAMS)[0]
+    assert "20002 files, up to 10001 in one folder" in room.loose_files_notes(many, PARAMS)[0]
     assert room.loose_files_notes(many, replace(PARAMS, layouts=("parquet",))) == []
 
 
@@ -361,7 +361,7 @@ def test_the_citation_and_the_croissant_name_the_same_licence(released: Path) ->
 
 def test_of_many_photos_that_are_gone_the_first_are_named() -> None:
     gone = [WholePhoto("a", str(number), "", False, f"Photo {number} is left out.") for number in range(14)]
-    assert left_out(gone)[-2:] == ["Photo 11 is left out.", "So are 2 more."]
+    assert left_out(gone)[-2:] == ["Photo 11 is left out.", "2 more are left out."]
     assert len(left_out(gone[:12])) == 12
 
 
@@ -385,7 +385,7 @@ def test_what_a_killed_build_has_left_is_written_anew(
 
 
 def test_a_finding_can_be_mended(splits: Path, released: Path, tmp_path: Path) -> None:
-    with pytest.raises(DpedtoolError, match="Nothing is released"):
+    with pytest.raises(DpedtoolError, match="Nothing was released"):
         build_release(splits, tmp_path / "release", replace(PARAMS, description="From /home/jane/photos."))
     build_release(splits, tmp_path / "release", PARAMS)
     assert sums(tmp_path / "release") == sums(released)
@@ -410,7 +410,7 @@ def test_a_kill_while_names_change_loses_no_release(
     old = shutil.copytree(released, tmp_path / ".release.release-part.old")
     if was_renamed:
         shutil.copytree(released, tmp_path / "release")
-    with pytest.raises(DpedtoolError, match="is a release already"):
+    with pytest.raises(DpedtoolError, match="is already a release"):
         build_release(splits, tmp_path / "release", PARAMS)
     assert sums(tmp_path / "release") == sums(released)
     assert not old.exists()
@@ -444,11 +444,11 @@ def test_names_that_tell_a_day_are_said(tmp_path: Path) -> None:
     SELECTION.write(table.parent / "selection.json")
     split({"a": table}, tmp_path / "splits", SplitParams(test=0, validation=0))
     built = build_release(tmp_path / "splits", tmp_path / "release", PARAMS)
-    assert built.notes[0].startswith("1 name of a photo tells when it was taken, such as PXL_20230511_142231.jpg. ")
+    assert built.notes[0].startswith("The name of 1 photo says when it was taken, such as PXL_20230511_142231.jpg. ")
     assert read_json(tmp_path / "release/statistics.json")["dated_names"] == 1
 
 
 def test_a_phone_of_an_odd_name_is_refused(tmp_path: Path) -> None:
     splits = write_split(tmp_path, ("my phone",))
-    with pytest.raises(DpedtoolError, match="The phone is called 'my phone', which other programs stumble over"):
+    with pytest.raises(DpedtoolError, match="The phone is called 'my phone', a name that some programs cannot handle"):
         build_release(splits, tmp_path / "release", PARAMS)

@@ -1,4 +1,4 @@
-"""Which cameras took the photos of a release, asked of a few photos alone."""
+"""Which cameras took the photos of a release, found by reading only a few photos."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def test_the_fields_are_those_of_the_format() -> None:
     found = cff(doi="10.5281/zenodo.1", url="https://example.org/x", date="2026-03-31", version="2.0.0")
     assert (found["cff-version"], found["type"], found["title"]) == ("1.2.0", "dataset", "tripod-pairs")
     assert (found["doi"], found["url"], found["version"]) == ("10.5281/zenodo.1", "https://example.org/x", "2.0.0")
-    # Validators want text where YAML would read a day.
+    # Validators need a text here, but YAML would read a date.
     assert found["date-released"] == "2026-03-31"
     assert not {"doi", "url", "date-released"} & set(cff())
 

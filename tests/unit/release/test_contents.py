@@ -1,4 +1,4 @@
-"""What goes into a release: order, columns and pieces, and what is refused."""
+"""The contents of a release: order, columns and chunks, and what is refused."""
 
 from __future__ import annotations
 
@@ -114,13 +114,13 @@ def test_every_column_is_documented() -> None:
 
 
 def test_a_split_without_a_patch_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DpedtoolError, match="holds no patch, so there is nothing to release"):
+    with pytest.raises(DpedtoolError, match="holds no patches, so there is nothing to release"):
         gathered(write_split(tmp_path, [frame("s00", accepted=0)]))
 
 
 def test_an_imported_data_set_is_not_released_anew(splits: Path) -> None:
     Photo.table_in(splits).unlink()
-    with pytest.raises(DpedtoolError, match="holds an imported data set, whose scenes and photos nobody knows"):
+    with pytest.raises(DpedtoolError, match=r"holds an imported data set\. Its scenes and photos are not known"):
         gathered(splits)
 
 
@@ -139,20 +139,20 @@ def test_patches_that_were_cut_anew_are_refused(splits: Path) -> None:
 def test_a_phone_whose_photos_are_not_known_is_refused(splits: Path) -> None:
     table = Photo.table_in(splits)
     write_rows(table, Photo, [row for row in read_rows(table, Photo) if row.phone != "b"])
-    with pytest.raises(DpedtoolError, match=r"b\.parquet holds patches, but .* knows no photo of that phone"):
+    with pytest.raises(DpedtoolError, match=r"b\.parquet holds patches, but .* has no photo of that phone"):
         gathered(splits)
 
 
 def test_patches_of_several_sizes_are_refused(splits: Path) -> None:
     table = Patch.table_in(splits.parent / "patches" / "a")
     write_rows(table, Patch, [replace(row, size=64) for row in read_rows(table, Patch)])
-    with pytest.raises(DpedtoolError, match=r"of several sizes \(32, 64 px\)"):
+    with pytest.raises(DpedtoolError, match=r"several sizes \(32, 64 px\)"):
         _ = gathered(splits).size_px
 
 
 @pytest.mark.parametrize(
     ("column", "value", "sentence"),
-    [("split", "test", "mixes phones, splits or files"), ("number", 7, "do not follow each other")],
+    [("split", "test", "mixes phones, splits or files"), ("number", 7, "are not consecutive")],
 )
 def test_a_table_that_is_in_disorder_is_no_plan(
     splits: Path, tmp_path: Path, column: str, value: object, sentence: str

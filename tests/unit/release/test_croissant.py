@@ -1,4 +1,4 @@
-"""croissant.json: valid for mlcroissant, and its record sets hold what the release does."""
+"""croissant.json: mlcroissant accepts it, and its record sets hold the data of the release."""
 
 from __future__ import annotations
 

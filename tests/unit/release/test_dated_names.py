@@ -1,4 +1,4 @@
-"""Names of photos that tell a day."""
+"""Names of photos that contain a date."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders of others in the layout of DPED: what is amiss beside leaks, and that reading in parallel changes nothing."""
+"""Other people's folders in the layout of DPED: faults other than leaks, and parallel reading changes nothing."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_gap_in_the_numbers_and_names_that_are_none(phone: Path) -> None:
         (phone / "test_data" / "patches" / camera / "1.jpg").rename(phone / "test_data/patches" / camera / "01.jpg")
     assert sorted(faults(phone)) == [
         *(
-            f"test_data/patches/{camera}: 1 images are not named by numbers, as in DPED's layout, such as 01."
+            f"test_data/patches/{camera}: 1 image is not named by a number, as DPED's layout asks, such as 01."
             for camera in ("canon", "iphone")
         ),
         *(
@@ -95,14 +95,14 @@ def test_a_patch_and_a_folder_of_other_sizes(phone: Path) -> None:
     for index in range(3):
         write(phone / "test_data" / "patches" / "canon" / f"{index}.jpg", 700 + index, 50)
     assert sorted(faults(phone)) == [
-        "test_data/patches/canon: its images are 50 x 50 px, and most patches 40 x 40 px.",
-        "training_data/iphone/3.jpg: it is 30 x 30 px, and most patches are 40 x 40 px.",
+        "test_data/patches/canon: its images are 50 x 50 px, but most patches are 40 x 40 px.",
+        "training_data/iphone/3.jpg: it is 30 x 30 px, but most patches are 40 x 40 px.",
     ]
 
 
 def test_in_plain_folders_the_two_of_a_pair_have_one_size(phone: Path) -> None:
     write(phone / "training_data" / "iphone" / "3.jpg", 3, 30)
-    assert faults(phone / "training_data") == ["iphone/3.jpg: it is 30 x 30 px, and canon/3.jpg 40 x 40 px."]
+    assert faults(phone / "training_data") == ["iphone/3.jpg: it is 30 x 30 px, but canon/3.jpg is 40 x 40 px."]
 
 
 def test_processes_find_the_same_in_the_same_order(phone: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Other people's data sets as tables and shards: all that can be read is kept, as it is, and measured."""
+"""Imports of other people's data sets: every pair that can be read is kept unchanged, and measured."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_the_samples_are_what_training_reads(phone: Path, tmp_path: Path) -> Non
     assert {name: len(names) for name, names in sides.items()} == {"train": 9, "validation": 3, "test": 3}
     for image, camera in zip(PatchPairs(table, "test").images(1), ("iphone", "canon"), strict=True):
         assert np.array_equal(image, load_photo(phone / "test_data" / "patches" / camera / "1.jpg"))
-    assert "3 of the training pairs are held out" in note(done, "nothing is marked for validation")
+    assert "3 pairs are held out from the training pairs" in note(done, "no pairs are marked for validation")
     again = import_layout(phone, tmp_path / "other", Params(split=SplitParams(validation=0.25, seed=1)))
     assert PatchPairs(tmp_path / "other" / "splits" / "iphone.parquet", "validation").names() != sides["validation"]
     assert again.patches.equals(done.patches)
@@ -144,7 +144,7 @@ def test_what_makes_no_pair_is_a_row_with_a_reason(tmp_path: Path, make, texture
     reasons = ["", "no_mate", "no_mate", "unreadable_photo", "unequal_sizes", ""]
     assert [row.reason for row in rows] == reasons
     assert [row.status for row in rows] == ["rejected" if reason else "accepted" for reason in reasons]
-    assert rows[1].detail == f"{home / 'iphone' / '1.jpg'} has no mate: {home / 'canon'} holds no image named 1."
+    assert rows[1].detail == f"{home / 'iphone' / '1.jpg'} has no mate: {home / 'canon'} has no image named 1."
     sizes = f"{home / 'iphone' / '4.jpg'} is 48x48 px, but {home / 'canon' / '4.jpg'} is 46x48 px"
     assert rows[4].detail == f"{sizes}: a pair must have one size."
     assert len(read_frame(tmp_path / "out" / "splits" / "iphone.parquet", Sample)) == 2
@@ -180,7 +180,7 @@ def test_a_file_that_reads_otherwise_in_a_shard_is_stored_as_png_with_its_pixels
     assert row.detail.startswith(f"{name} and {name}: stored as PNG")
     stored = PatchPairs(tmp_path / "out" / "splits" / "iphone.parquet", "test").images(0)
     assert np.array_equal(stored[0], load_photo(tmp_path / "in" / "iphone" / name))
-    assert "1 pairs have a file that is stored anew" in note(done, "stored anew")
+    assert "1 pair has a file that was stored again as PNG" in note(done, "stored again")
 
 
 def test_pairs_that_are_no_squares_are_measured_in_their_middle(tmp_path: Path, texture) -> None:
@@ -240,7 +240,7 @@ def test_work_that_came_to_no_end_stops_the_import(
         raise ZeroDivisionError("by hand")
 
     monkeypatch.setattr(layout, "judge_pair", broken)
-    with pytest.raises(DpedtoolError, match=r"^The pairs 0 to 11 of .* came to no end: ZeroDivisionError: by hand"):
+    with pytest.raises(DpedtoolError, match=r"^The pairs 0 to 11 of .* could not be processed: ZeroDivisionError: by"):
         import_layout(phone, tmp_path / "out", Params())
     assert not list((tmp_path / "out").rglob("*.parquet"))
 
@@ -248,7 +248,7 @@ def test_work_that_came_to_no_end_stops_the_import(
 @pytest.mark.parametrize("table", ["splits/photos.parquet", "patches/iphone/frames.parquet"])
 def test_a_folder_with_patches_of_photos_is_left_as_it_is(phone: Path, tmp_path: Path, table: str) -> None:
     save((tmp_path / "out" / table).parent, Path(table).name, b"ours")
-    with pytest.raises(DpedtoolError, match="is of patches that were cut from photos: choose another folder"):
+    with pytest.raises(DpedtoolError, match="belongs to patches that were cut from photos: choose another"):
         import_layout(phone, tmp_path / "out", Params())
 
 
@@ -271,5 +271,5 @@ def test_a_release_of_other_layouts_is_not_imported(tmp_path: Path) -> None:
     for name in ("examples", "webdataset"):
         (tmp_path / name).mkdir()
     (tmp_path / "release.json").touch()
-    with pytest.raises(DpedtoolError, match="is a release without layout dped, which alone can be imported"):
+    with pytest.raises(DpedtoolError, match="is a release without layout dped: only that layout can be imported"):
         import_layout(tmp_path, tmp_path / "out", Params())

@@ -1,4 +1,4 @@
-"""The scan of a release: every kind of private data is found wherever it lies, and clean files are clean."""
+"""The scan of a release: every kind of private data is found in any place, and clean files have no findings."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_each_kind_of_segment_is_found() -> None:
     found(jpeg_with(segment_bytes(APP[14], b"Adobe\0\x64\0\0\0\0\1 more")), "a segment APP14")
     found(jpeg_with(*icc_segments(b"a profile")), "a colour profile")
     found(jpeg_with(b"Anna here"), "9 bytes between its segments", "the secret 'Anna'")
-    found(JPG + WITH_EXIF, f"{len(WITH_EXIF)} bytes behind the end of the image", "bytes that mark EXIF")
+    found(JPG + WITH_EXIF, f"{len(WITH_EXIF)} bytes after the end of the image", "bytes that mark EXIF")
     found(JPG[:-2], "no end of the image")
     clean("fill bytes", jpeg_with(b"\xff\xff\xff"))
 
@@ -112,7 +112,7 @@ def test_each_kind_of_chunk_is_found() -> None:
     found(png_with(png_chunk(b"tIME", bytes(7))), "the time of the last change")
     found(png_with(png_chunk(b"prVt", b"a")), "a chunk 'prVt'")
     found(png_with(png_chunk(b"sBIT", b"\5\6\5 Anna")), "a chunk 'sBIT'", "'Anna'")
-    found(PNG + b"/home/anna/a", "12 bytes behind the end of the image", "the path /home/anna")
+    found(PNG + b"/home/anna/a", "12 bytes after the end of the image", "the path /home/anna")
     found(PNG[:-12], "no end of the image")
 
 
@@ -125,25 +125,25 @@ def png_of(colours: int, data: bytes, *parts: bytes, interlaced: int = 0) -> byt
 def test_what_lies_behind_the_pixels_of_a_png_is_found() -> None:
     rows = bytes(2 * (1 + 3 * 3))
     clean("a", png_of(2, zlib.compress(rows)))
-    found(png_of(2, zlib.compress(rows) + b"by Anna"), "7 bytes behind the end of its compressed", "the secret 'Anna'")
+    found(png_of(2, zlib.compress(rows) + b"by Anna"), "7 bytes after the end of its compressed", "the secret 'Anna'")
     split = png_of(2, zlib.compress(rows), png_chunk(b"IDAT", b""))
     assert scan("a", split[:-12] + png_chunk(b"IDAT", b"by Anna") + split[-12:], SECRETS) != []
-    found(png_of(2, zlib.compress(rows + b"x")), "bytes behind its pixels")
-    found(png_of(2, zlib.compress(rows + bytes(5 * 10**6))), "bytes behind its pixels")
+    found(png_of(2, zlib.compress(rows + b"x")), "bytes after its pixels")
+    found(png_of(2, zlib.compress(rows + bytes(5 * 10**6))), "bytes after its pixels")
     for damaged in (zlib.compress(rows)[:-1], zlib.compress(rows[1:]), b"by Anna"):
         found(png_of(2, damaged), "damaged pixels")
     # Of 3 x 2 px the passes 1, 4, 6 and 7 have 1 row each of 1, 1, 1 and 3 px, 5 none... in all as many px as plain.
     with PillowImage.open(io.BytesIO(png_of(0, zlib.compress(bytes(6 + 4)), interlaced=1))) as shown:
         shown.load()
     clean("interlaced", png_of(0, zlib.compress(bytes(6 + 4)), interlaced=1))
-    found(png_of(0, zlib.compress(bytes(6 + 5)), interlaced=1), "bytes behind its pixels")
+    found(png_of(0, zlib.compress(bytes(6 + 5)), interlaced=1), "bytes after its pixels")
 
 
 def test_palettes_and_second_chunks_that_pixels_do_not_need_are_found() -> None:
     palette, rows = png_chunk(b"PLTE", b"by Anna! "), zlib.compress(bytes(2 * 4))
     clean("a", png_of(3, rows, png_chunk(b"PLTE", bytes(9))))
-    found(png_of(0, rows, palette), "a palette that no pixel is of", "the secret 'Anna'")
-    found(png_of(2, zlib.compress(bytes(20)), palette), "a palette that no pixel is of")
+    found(png_of(0, rows, palette), "a palette that no pixel uses", "the secret 'Anna'")
+    found(png_of(2, zlib.compress(bytes(20)), palette), "a palette that no pixel uses")
     found(png_of(3, rows, palette, png_chunk(b"gAMA", b"Anna"), png_chunk(b"gAMA", b"Anna")), "a chunk 'gAMA'")
     found(png_of(2, zlib.compress(bytes(20)), png_chunk(b"tRNS", b"by Anna")), "a chunk 'tRNS'")
 
@@ -156,7 +156,7 @@ def test_segments_that_decoders_skip_are_found() -> None:
 
 @pytest.mark.parametrize("mark", [b"Exif\0\0II*\0", b"http://ns.adobe.com/xap/1.0/", b"Photoshop 3.0\0"])
 def test_marks_are_found_where_no_part_begins(mark: bytes) -> None:
-    """In coded data and in a table, which the file's structure has no word against."""
+    """Private data in coded data and in a table, where the structure of the file stays valid."""
     middle = len(JPG) - 50
     found(JPG[:middle] + mark + JPG[middle:], "bytes that mark")
     found(PNG[:60] + mark + PNG[60 + len(mark) :], "bytes that mark")
@@ -247,7 +247,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="nothing"):
         scan_file(tmp_path / "nothing", "nothing")
     os.mkfifo(tmp_path / "b.tar")
-    assert scan_file(tmp_path / "b.tar", "b.tar") == ["b.tar: no file."]
+    assert scan_file(tmp_path / "b.tar", "b.tar") == ["b.tar: not a file."]
 
 
 def test_names_of_files_are_looked_at(tmp_path: Path) -> None:
@@ -295,12 +295,12 @@ def test_what_is_behind_the_end_of_an_archive_is_found(tmp_path: Path) -> None:
         shard.add("a.png", PNG)
     whole = path.read_bytes()
     path.write_bytes(whole + b"Anna")
-    assert scan_file(path, "a.tar") == ["a.tar: bytes behind the end of the archive."]
+    assert scan_file(path, "a.tar") == ["a.tar: bytes after the end of the archive."]
     path.write_bytes(whole[:-3000] + b"\1" + whole[-2999:])
-    assert scan_file(path, "a.tar") == ["a.tar: bytes behind the end of the archive."]
+    assert scan_file(path, "a.tar") == ["a.tar: bytes after the end of the archive."]
     for damaged in (whole[:1000], b"no archive", b"x" * 1024):
         path.write_bytes(damaged)
-        assert "damaged, so that it cannot be proven clean" in scan_file(path, "a.tar")[0]
+        assert "damaged, so it cannot be proven clean" in scan_file(path, "a.tar")[0]
 
 
 def test_what_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -382,7 +382,7 @@ def test_damaged_parquet_is_a_finding(tmp_path: Path) -> None:
     for damaged in (b"", b"PAR1", whole[:-20], whole[:4] + bytes(40) + whole[44:]):
         path.write_bytes(damaged)
         (finding,) = scan_file(path, "a.parquet")
-        assert "damaged, so that it cannot be proven clean" in finding
+        assert "damaged, so it cannot be proven clean" in finding
         assert "\n" not in finding
 
 

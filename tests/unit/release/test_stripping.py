@@ -1,4 +1,4 @@
-"""Photos without metadata: the same pixels where the format allows, and a reason where it does not."""
+"""Photos without metadata: the pixels stay the same if the format allows it, else a reason is given."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def photo(kind: str, pixels: np.ndarray = PIXELS, name: str = "", **options: obj
 
 
 def with_parts(jpeg: bytes, *parts: bytes) -> PhotoFile:
-    """A JPEG file with parts behind its first marker."""
+    """A JPEG file with parts after its first marker."""
     return PhotoFile(Path("some.jpg"), JPEG + b"".join(parts) + jpeg[2:])
 
 
@@ -117,7 +117,7 @@ def test_grey_and_colour_have_the_header_of_jfif(mode: str) -> None:
 
 
 def test_the_header_of_jfif_does_not_come_where_it_would_change_colours() -> None:
-    """Channels named R, G and B are RGB, but not beside a header of JFIF."""
+    """Channels named R, G and B are RGB, but not in a file with a JFIF header."""
     segments = read_jpeg(photo("JPEG", keep_rgb=True).content).segments
     bare = JPEG + b"".join(segment_bytes(*part) for part in segments if part.marker not in APP) + b"\xff\xd9"
     assert JFIF not in taken_over(PhotoFile(Path("a.jpg"), bare))
@@ -154,7 +154,7 @@ def test_an_end_that_no_segment_leads_to_is_written_anew() -> None:
 
 
 def test_damaged_scans_are_encoded_anew() -> None:
-    """Decoders guess where they go on behind a marker that has no place among the restarts."""
+    """Decoders guess where the data continue after an unexpected restart marker."""
     jpeg = photo("JPEG", restart_marker_blocks=2).content
     place = jpeg.index(b"\xff\xd3")
     damaged = jpeg[:place] + b"\xff\x01" + jpeg[place + 2 :]
@@ -260,13 +260,13 @@ def test_a_monitors_profile_is_applied_and_left_out(kind: str) -> None:
     file = photo(kind, icc_profile=MONITOR)
     result = stripped(file)
     assert not result.lossless
-    assert "no well-known space" in result.note
+    assert "not that of a well-known space" in result.note
     with PillowImage.open(io.BytesIO(result.content)) as shown:
         assert "icc_profile" not in shown.info
     assert np.abs(decode_photo(result.content, file.path).astype(int) - file.colour()).mean() < 4
 
 
-# Named, since a profile holds the second at which it was made: two processes of pytest would not agree on its test.
+# They have names, as a profile contains the time at which it was made: two processes of pytest would differ in ids.
 @pytest.mark.parametrize(
     "profile", [b"x", SRGB[:100], P3[:300], bytes(500), SRGB], ids=["too short", "half a head", "cut", "blank", "sRGB"]
 )
