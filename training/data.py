@@ -29,7 +29,7 @@ _EXTENTS = ["phone_offset", "phone_bytes", "dslr_offset", "dslr_bytes"]
 
 @dataclass(frozen=True)
 class Batch:
-    """Images as the network takes them: (N, 3, H, W), RGB. They are float32, 0..1, or uint8, 0..255, before `as_float`."""
+    """Images as the network takes them: (N, 3, H, W), RGB; float32, 0..1, or before `as_float` also uint8, 0..255."""
 
     phone: Tensor
     dslr: Tensor

@@ -49,7 +49,7 @@ class Output:
     compare: bool = False
     """Whether a picture of before and after is written next to each result."""
     existing: Existing = "refuse"
-    """What happens if results exist: `refuse` does nothing at all, `skip` skips their photos, `replace` replaces them."""
+    """What happens if results exist: `refuse` stops the run, `skip` skips their photos, `replace` replaces them."""
 
     def result(self, photo: Place) -> Path:
         """Return the file of the enhanced photo."""

@@ -123,7 +123,7 @@ class Comparison:
         return "\n".join([*lines, *filter(None, [*map(self.reason, PROTOCOLS), self._shortfall()])])
 
     def write(self, out: Path) -> None:
-        """Write what `metrics` returns to `out/metrics.json`, and one row per pair (protocol image) to `out/scores.csv`."""
+        """Write `metrics()` to `out/metrics.json`, and one row per pair (protocol image) to `out/scores.csv`."""
         columns: dict[str, Any] = {"name": self.names}
         for name, measures in self.measures.items():
             image = measures["image"]

@@ -1,4 +1,4 @@
-"""Examples of a network's work to look at: test patches and whole photos before and after, in files next to the scores."""
+"""Examples of a network's work: test patches and whole photos before and after, as files next to the scores."""
 
 from __future__ import annotations
 

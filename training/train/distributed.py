@@ -1,8 +1,8 @@
-"""Several processes that train one network, each on its part of every batch: started by torchrun, one a GPU.
+"""Several processes that train one network, each on its part of every batch; torchrun starts one process per GPU.
 
-`torchrun --standalone --nproc-per-node 2 -m dpedtool train ...` starts two. Which part is whose follows from their
-ranks; the gradients are averaged over the processes by torch's DistributedDataParallel, so that each takes the step
-that one process with the whole batch would take, to rounding.
+`torchrun --standalone --nproc-per-node 2 -m dpedtool train ...` starts two. The rank of a process decides which part it
+takes. torch's DistributedDataParallel averages the gradients over the processes, so that each takes the same step,
+except for rounding, as one process with the whole batch would take.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ Value = TypeVar("Value")
 Network = TypeVar("Network", bound=nn.Module)
 
 _RUNS = itertools.count()
-"""Runs that this process took part in; each has its own corner of the store, where an earlier one's words stay."""
+"""Counts the runs of this process; each has its own prefix in the store, which keeps the entries of earlier runs."""
 _GROUPS: list[object] = []
-"""Groups of all runs, kept since a group must not go with the network that is the last to hold it: torch then waits for
-the group's threads with Python's lock in hand, which they may be waiting for."""
+"""Groups of all runs. They are kept because a group must not be freed together with its network: torch would wait for
+the group's threads while it holds Python's lock, and the threads may be waiting for that lock."""
 
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of a run, seen from one of them; one process alone unless told otherwise."""
+    """The processes of a run, seen from one of them; by default a single process."""
 
     rank: int = 0
     count: int = 1
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the one process that writes and prints."""
+        """Whether this is the process that writes and prints."""
         return self.rank == 0
 
     def mean(self, values: Tensor) -> Tensor:
-        """Return the mean over the processes of a tensor that all have in the same shape."""
+        """Return the mean of a tensor over the processes; its shape is the same in all of them."""
         if self.count == 1:
             return values
         total = values.clone()
@@ -63,7 +63,7 @@ class Processes:
         return [name for part in lists for name in part]
 
     def of_first(self, value: Value) -> Value:
-        """Return what the first process has; all wait until all have come here."""
+        """Return the first process's value; all processes wait for each other here."""
         if self.count == 1:
             return value
         values = [value]
@@ -71,35 +71,35 @@ class Processes:
         return values[0]
 
     def joined(self, network: nn.Module, device: torch.device) -> nn.Module:
-        """Return the network as one to call, whose gradients are those of all processes together."""
+        """Return the network ready to call; its gradients are averaged over all processes."""
         if self.count == 1:
             return network
         return DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
 
     def with_joint_norms(self, network: Network) -> Network:
-        """Let a network's batch norms take their statistics over the parts of all processes; return the network."""
+        """Make a network's batch norms take their statistics over the parts of all processes; return the network."""
         if self.count > 1:
-            # The norms within are exchanged; a new module is returned only of what is itself one.
+            # This replaces the norms within; it returns a new module only if the module itself is a norm.
             nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         return network
 
 
 def is_first() -> bool:
-    """Whether this process is the one to print: the first of torchrun's, or one that torchrun did not start."""
+    """Whether this process should print: it is torchrun's first process, or torchrun did not start it."""
     return _environment()[0] == 0
 
 
 @contextlib.contextmanager
 def join(params: TrainParams) -> Iterator[tuple[Processes, torch.device]]:
-    """Yield the processes of this run, connected, and the device of this one.
+    """Connect the processes of this run; yield them and the device of this one.
 
-    When one of them fails, all end: that one with its own message, the others with one that points to it.
+    When one process fails, all end: that one with its own message, the others with a message that points to it.
 
     Raises
     ------
     DpedtoolError
-        `params.device` is not there, there are more processes on this machine than GPUs, batch norm is wanted of
-        several processes without GPUs, or another process has failed.
+        `params.device` is not available, there are more processes than GPUs on this machine, several processes would
+        train batch norm without GPUs, or another process has failed.
 
     """
     rank, count = _environment()
@@ -118,12 +118,12 @@ def join(params: TrainParams) -> Iterator[tuple[Processes, torch.device]]:
     except Exception as error:
         if store.add("failed", 1) > 1:
             raise DpedtoolError(
-                f"Process {rank} of the training stopped, since another one failed; the other's message says why."
+                f"Process {rank} of the training stopped, since another process failed: see that process's message."
             ) from None
         if _is_broken_connection(error):
             raise DpedtoolError(
-                f"Process {rank} of the training stopped, since it lost another one, which said nothing: the same "
-                "command goes on from the last validation."
+                f"Process {rank} of the training stopped, since it lost the connection to another process, which left "
+                "no message: run the same command to continue from the last validation."
             ) from None
         raise
     finally:
@@ -131,7 +131,7 @@ def join(params: TrainParams) -> Iterator[tuple[Processes, torch.device]]:
 
 
 def _environment() -> tuple[int, int]:
-    """Rank and number of the processes, as torchrun says."""
+    """Return the rank and the number of processes, as torchrun sets them."""
     if not dist.is_torchelastic_launched():
         return 0, 1
     return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
@@ -142,7 +142,8 @@ def _own_device(device: torch.device) -> torch.device:
         return device
     index, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
     if index >= gpus:
-        raise DpedtoolError(f"There are more processes than GPUs here, of which torch finds {gpus}: start {gpus}.")
+        processes = "process" if gpus == 1 else "processes"
+        raise DpedtoolError(f"There are more processes than GPUs: torch finds {gpus}, so start {gpus} {processes}.")
     torch.cuda.set_device(index)
     return torch.device("cuda", index)
 
@@ -150,18 +151,18 @@ def _own_device(device: torch.device) -> torch.device:
 def _check(params: TrainParams, device: torch.device) -> None:
     if params.norm == "batch" and device.type != "cuda":
         raise ParamsError(
-            "train.norm is batch, whose statistics several processes can share on GPUs alone: train in one process, "
+            "train.norm is batch, and several processes can share its statistics only on GPUs: train in one process, "
             "or set train.norm=instance."
         )
 
 
 def _open_store(rank: int, count: int) -> TCPStore:
-    """Where the processes leave words for each other; torchrun keeps one, or else the first process does."""
+    """Return the store in which the processes exchange messages; torchrun or else the first process serves it."""
     kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     return TCPStore(address, port, count, is_master=rank == 0 and not kept)
 
 
 def _is_broken_connection(error: Exception) -> bool:
-    # Gloo has no exception of its own.
+    # Gloo has no exception type of its own, so its messages are checked.
     return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error).lower())

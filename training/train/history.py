@@ -1,4 +1,4 @@
-"""What a training says of itself as it goes: a table of its validations, and the same for TensorBoard."""
+"""The history of a training: a table of its validations, and the same figures for TensorBoard."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from dpedtool.dataset.sidecars.history import HISTORY, Row, write_history
 
 
 class Log:
-    """Writes the history of a run, whole each time, so that a run that goes on repeats nothing.
+    """Writes the complete history of a run each time, so that a continued run repeats no rows.
 
     Parameters
     ----------
     folder
-        For `HISTORY`.
+        The folder of `HISTORY`.
     rows
-        What the run that is gone on with has found already.
+        The rows that a continued run has already.
     board
-        A folder for TensorBoard, which gets each new row, and forgets what it has of iterations after the last of
-        `rows`; None: none.
+        A folder for TensorBoard, which gets each new row and drops entries after the last iteration in `rows`; None:
+        TensorBoard is not used.
 
     Raises
     ------
     DpedtoolError
-        There is a `board`, and TensorBoard is not installed.
+        A `board` is given, but TensorBoard is not installed.
 
     """
 
@@ -36,7 +36,7 @@ class Log:
         self._board = _open_board(board, int(rows[-1]["iteration"]) + 1 if rows else 0) if board else None
 
     def write(self, rows: Sequence[Row]) -> None:
-        """Write all rows, of which the last is new."""
+        """Write all rows; the last one is new."""
         write_history(self._path, rows)
         if self._board and rows:
             for name, value in rows[-1].items():
@@ -45,7 +45,7 @@ class Log:
             self._board.flush()
 
     def close(self) -> None:
-        """Write nothing more."""
+        """Close TensorBoard's files."""
         if self._board:
             self._board.close()
 
@@ -55,7 +55,7 @@ def _open_board(folder: Path, purge_step: int) -> Any:
         tensorboard = importlib.import_module("torch.utils.tensorboard")
     except ImportError:
         raise DpedtoolError(
-            "TensorBoard is not installed, which --tensorboard writes for: pip install -e '.[tensorboard]', or leave "
-            "the option out; history.csv has the same figures."
+            "--tensorboard needs TensorBoard, which is not installed: pip install -e '.[tensorboard]', or leave out "
+            "the option; history.csv has the same figures."
         ) from None
     return tensorboard.SummaryWriter(str(folder), purge_step=purge_step)

@@ -1,4 +1,4 @@
-"""The batches of a training, decoded ahead in threads: what a step is given follows from seed and iteration alone."""
+"""The batches of a training, decoded ahead in threads; each batch depends only on the seed and the iteration."""
 
 from __future__ import annotations
 
@@ -25,39 +25,39 @@ from dpedtool.training.data import Batch, Pairs
 from dpedtool.training.free_memory import free_memory
 
 MOST_THREADS = 8
-"""More decode no faster than they take turns in Python."""
+"""More threads would be no faster, since they take turns in Python."""
 MEMORY_SHARE = 0.25
-"""Of the memory that is free when a loader is made, what decoded images may fill."""
+"""The share of the memory free at the loader's start that decoded images may fill."""
 _BATCHES, _POOLS = 2, 3
-"""Random streams of a run: those of the first weights are 0 and 1."""
+"""Random streams of a run; streams 0 and 1 are for the initial weights."""
 
 _QUARTER_TURNS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one step is computed on; of several processes, one's part of it."""
+    """The input of one step, or one process's part of it."""
 
     iteration: int
     batch: Batch
     """(N, 3, side, side), RGB, uint8."""
     second: Batch | None
-    """Another of the same kind, for the discriminator; None where none was asked for."""
+    """Another batch of the same kind, for the discriminator; None if it was not asked for."""
     swaps: Tensor | None
-    """(N,), bool: true where the discriminator is to see the DSLR's image of the second batch; None without one."""
+    """(N,), bool: true where the discriminator sees the DSLR's image of the second batch; None without that batch."""
     names: list[str]
     """The pairs of `batch`."""
 
 
 @dataclass(frozen=True)
 class _Draw:
-    """Which pairs make a batch, and what is done to each of them."""
+    """The pairs of a batch, and how each of them is cropped, turned and mirrored."""
 
     indices: npt.NDArray[np.int64]
     corners: npt.NDArray[np.float64]
-    """(N, 2): where the crop lies, down and across, 0..1 of the room there is."""
+    """(N, 2): place of the crop, down and across, 0..1 of the possible range."""
     turns: npt.NDArray[np.int64]
-    """Quarter turns, 0..3."""
+    """Number of quarter turns, 0..3."""
     mirrored: npt.NDArray[np.bool_]
 
     def part(self, span: slice) -> _Draw:
@@ -67,31 +67,32 @@ class _Draw:
 class Loader:
     """Draws, decodes, crops and turns the batches of a training.
 
-    A batch is drawn with repetition, from all pairs or from the pool of its iterations; a pool has no pair twice. Of
-    several processes each loads its contiguous part of the joint batch. Decoded images are kept in memory until they
-    fill a quarter of what is free at the start (over the processes together); what finds no room is decoded each time.
+    A batch is drawn with repetition, from all pairs or from the pool of its iterations; a pool has no pair twice. If
+    there are several processes, each loads its contiguous part of the joint batch. Decoded images are kept in memory
+    until they fill a quarter of the memory free at the start (all processes together); images that do not fit are
+    decoded each time.
 
     Parameters
     ----------
     pairs
-        One or more.
+        One or more pairs.
     params
-        Of the training: `batch`, `crop_px`, `augment`, `pool`, `pool_iterations` and `seed` are used.
+        Parameters of the training; `batch`, `crop_px`, `augment`, `pool`, `pool_iterations` and `seed` are used.
     second_batch
-        Whether each step takes a second batch, and coins for it.
+        Whether each step gets a second batch, with a random `swaps`.
     rank, processes
-        Which of how many processes this is.
+        The number of this process and the number of processes.
     threads
-        That decode, by default one a processor; no result depends on it.
+        Number of threads that decode, by default one per processor; no result depends on it.
     memory_bytes
-        Which decoded images may fill, in place of the rule above; no result depends on it.
+        Memory for decoded images, instead of the rule above; no result depends on it.
 
     Raises
     ------
     DpedtoolError
         There are no pairs.
     ParamsError
-        The batch cannot be divided among the processes.
+        The batch cannot be divided evenly among the processes.
 
     """
 
@@ -107,10 +108,11 @@ class Loader:
         memory_bytes: int | None = None,
     ) -> None:
         if not len(pairs):
-            raise DpedtoolError("There are no pairs to train on: name a split or folders that hold some.")
+            raise DpedtoolError("There are no pairs to train on: choose a split or folders with pairs.")
         if params.batch % processes:
             raise ParamsError(
-                f"train.batch is {params.batch}, which {processes} processes cannot share evenly: set it to a multiple."
+                f"train.batch is {params.batch}, which {processes} processes cannot share evenly: set it to a multiple "
+                f"of {processes}."
             )
         share = params.batch // processes
         self._pairs, self._params, self._second_batch = pairs, params, second_batch
@@ -122,12 +124,12 @@ class Loader:
     def steps(self, first: int, last: int) -> Generator[Step, None, None]:
         """Yield the steps of the iterations `first` to `last` - 1, counted from 0, in order.
 
-        A few are made ahead, in threads that end with the iterator: use it up, or close it.
+        Some steps are prepared ahead in threads that end with the iterator: exhaust or close it.
 
         Raises
         ------
         DpedtoolError
-            A pair cannot be read, or images of a batch are smaller than the crop and not of one size.
+            A pair cannot be read, or images of a batch are smaller than the crop and differ in size.
 
         """
         iterations = iter(range(first, last))
@@ -165,14 +167,14 @@ class Loader:
         if len(set(sides)) > 1:
             smaller = self._names[draw.indices[int(np.argmin(sides))]]
             raise DpedtoolError(
-                f"{smaller} is smaller than the crop of {max(sides)} px that others allow: set train.crop_px to "
-                f"{min(sides)} or less, or remove it."
+                f"{smaller} is smaller than the crop of {max(sides)} px that other images allow: set train.crop_px to "
+                f"{min(sides)} or less, or remove this image."
             )
         phones, dslrs = (torch.from_numpy(np.stack(images)) for images in zip(*crops, strict=True))
         return Batch(phones, dslrs)
 
     def _crop(self, draw: _Draw, row: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        """One pair of a batch, cut out at once, so that whole photos are not held."""
+        """Return the crops of one pair of a batch; cropping at once avoids holding whole photos."""
         phone, dslr = (
             _cut(image, self._params.crop_px, draw.corners[row], int(draw.turns[row]), bool(draw.mirrored[row]))
             for image in self._decoded.images(int(draw.indices[row]))
@@ -181,7 +183,7 @@ class Loader:
 
 
 class _Decoded:
-    """Decoded pairs, kept as long as there is room; safe to use from several threads."""
+    """Decoded pairs, kept while there is memory for them; safe to use from several threads."""
 
     def __init__(self, pairs: Pairs, room: int) -> None:
         self._pairs, self._room = pairs, room
@@ -201,7 +203,7 @@ class _Decoded:
 
 
 def _draw(rng: np.random.Generator, pool: npt.NDArray[np.int64], params: TrainParams) -> _Draw:
-    """Draw a joint batch. Each number takes its place in the stream whether it is used or not."""
+    """Draw a joint batch. All random numbers are drawn even if unused, so that parameters do not shift the stream."""
     count = params.batch
     indices, corners = pool[rng.integers(len(pool), size=count)], rng.random((count, 2))
     turns, mirrored = rng.integers(4, size=count), rng.integers(2, size=count) == 1
@@ -212,7 +214,7 @@ def _draw(rng: np.random.Generator, pool: npt.NDArray[np.int64], params: TrainPa
 
 @functools.lru_cache(maxsize=4)
 def _draw_pool(seed: int, number: int, count: int, size: int) -> npt.NDArray[np.int64]:
-    """Draw the `number`-th pool: `size` of `count` pairs, none twice."""
+    """Draw the pool with this number: `size` of `count` pairs, without repetition."""
     return np.random.default_rng([seed, _POOLS, number]).choice(count, size, replace=False)
 
 

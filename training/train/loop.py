@@ -1,7 +1,7 @@
 """A training in progress: everything that changes from step to step, one step, a validation, saving and restoring.
 
-What a step does follows from its iteration alone: the loader draws by it, and no random number is drawn here once the
-first weights are. So a run that is restored goes on with the same bits.
+A step depends only on its iteration: the loader draws by it, and no random number is drawn here after the initial
+weights. So a restored run continues with the same bits.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ from dpedtool.training.weights.checkpoint import (
 )
 
 MOST_VALIDATED = 64
-"""Patches a validation looks at, spread evenly over the split: enough to rank weights, cheap enough to do often."""
+"""Greatest number of patches in a validation, spread evenly over the split: enough to rank weights, and still fast."""
 STEPS_AT_A_LOOK = 50
-"""On a GPU, which a look at the figures stops for a moment."""
+"""Steps whose figures are read together on a GPU, since reading them interrupts it."""
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
 class Validation:
-    """How the weights after some iterations do on the validation patches; NaN where there are none."""
+    """Scores of the weights after some iterations on the validation patches; NaN without such patches."""
 
     iteration: int
     psnr_db: float
@@ -64,20 +64,20 @@ class Learner(Generic[Network]):
     Parameters
     ----------
     network
-        With its first weights.
+        The network with its initial weights.
     computation
         How it is computed.
     processes
-        That train it together.
+        The processes that train it together.
 
     """
 
     def __init__(self, network: Network, computation: Computation, processes: Processes) -> None:
         self.network = computation.place(processes.with_joint_norms(network))
         self.alone = computation.compile(self.network)
-        """To call where nothing is learned: it leaves the other processes be."""
+        """The network for calls without learning; they do not involve the other processes."""
         self.together = processes.joined(self.alone, computation.device)
-        """To call where the network learns."""
+        """The network for calls from which it learns."""
         self.optimizer = torch.optim.Adam(self.network.parameters())
 
     def set_rate(self, rate: float) -> None:
@@ -85,16 +85,16 @@ class Learner(Generic[Network]):
         self.optimizer.param_groups[0]["lr"] = rate
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """Return what changes: the weights, and what the optimiser remembers."""
+        """Return everything that changes: the weights, and the optimiser's state."""
         return {"network": self.network.state_dict(), "optimizer": optimizer_tensors(self.optimizer)}
 
     def restore(self, tensors: Mapping[str, dict[str, Tensor]]) -> None:
-        """Put back what `tensors` returned."""
+        """Restore what `tensors` returned."""
         self.network.load_state_dict(tensors["network"])
         restore_optimizer(self.optimizer, tensors["optimizer"])
         for weight, moments in self.optimizer.state.items():
             for name, value in moments.items():
-                # In the weight's order in memory, which a file does not keep; Adam is fastest on equal ones.
+                # Use the weight's memory layout, which a file does not keep: Adam is fastest with equal layouts.
                 moments[name] = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
 
 
@@ -104,22 +104,22 @@ class TrainingRun:
     Parameters
     ----------
     params
-        Of the training.
+        Parameters of the training.
     computation
         Where and how to compute.
     patch_px
-        Side of the patches, which the discriminator is made for where it is smaller than `crop_px`.
+        Side of the patches; if it is smaller than `crop_px`, the discriminator is made for it.
     start
-        A generator of `architecture(params)` whose weights are the first ones; None: `initialisation` makes them.
+        A generator of `architecture(params)` that provides the initial weights; None: `initialisation` makes them.
     vgg
-        What makes the features of the content loss, where there is one.
+        The network that makes the features of the content loss; None without that loss.
     processes
-        That train together.
+        The processes that train together.
 
     Raises
     ------
     ParamsError
-        There is a texture loss, and the patches are too small for the discriminator.
+        There is a texture loss, but the patches are too small for the discriminator.
 
     """
 
@@ -151,17 +151,17 @@ class TrainingRun:
 
     @property
     def needs_second_batch(self) -> bool:
-        """Whether the discriminator learns from patches other than the generator's, as in the released code."""
+        """Whether the discriminator learns from other patches than the generator, as in the released code."""
         return self.loss.needs_discriminator and self.params.loss_form == "released-code"
 
     def step(self, step: Step) -> None:
-        """Take one step of the generator, and then one of the discriminator where there is one.
+        """Take one step of the generator, and then one of the discriminator if there is one.
 
         Raises
         ------
         DpedtoolError
-            A loss or gradient is not finite, of this step or of one of the last `STEPS_AT_A_LOOK`; or the patches
-            have another side than the discriminator was made for.
+            A loss or gradient of this step, or of one of the last `STEPS_AT_A_LOOK` steps, is not finite; or the side
+            of the patches is not the one that the discriminator was made for.
 
         """
         self._check_sides(step)
@@ -178,7 +178,7 @@ class TrainingRun:
         self._watch.note(self.iteration, step.names, figures)
 
     def validate(self, pairs: Pairs) -> None:
-        """Score the weights, note the figures since the last validation, and remember the weights if they lead.
+        """Score the weights, note the figures since the last validation, and keep the weights if they are the best.
 
         Only the first of several processes scores; the others wait for it at the next step.
 
@@ -195,13 +195,13 @@ class TrainingRun:
         scores = dict(zip(SCORE_COLUMNS, (found.psnr_db, found.ms_ssim), strict=True))
         rate = learning_rate(self.iteration - 1, self.params)
         self.history.append({"iteration": self.iteration, **scores, **means, "learning_rate": rate})
-        # Without validation patches the last weights are the ones to keep.
+        # Without validation patches the last weights are kept.
         if not len(pairs) or math.isnan(self.best.psnr_db) or found.psnr_db > self.best.psnr_db:
             self.best = found
             self.best_weights = {name: value.detach().clone() for name, value in self._kept().state_dict().items()}
 
     def read_validation(self, pairs: Pairs) -> Batch:
-        """Return the pairs that validations look at, which are kept; before the first step it tells what is wrong.
+        """Return the pairs used for validations, and keep them; a call before the first step finds errors early.
 
         Raises
         ------
@@ -214,13 +214,13 @@ class TrainingRun:
         return self._validated
 
     def best_model(self) -> Generator:
-        """Return a generator with the weights that validated best."""
+        """Return a generator with the weights of the best validation."""
         model = architecture(self.params).build()
         model.load_state_dict(self.best_weights)
         return model
 
     def save(self, path: Path, key: str) -> None:
-        """Write all that it takes to go on, whole or not at all; `key` says of what run it is."""
+        """Write everything needed to continue, completely or not at all; `key` identifies the run."""
         notes = {
             "key": key,
             "iteration": str(self.iteration),
@@ -237,7 +237,7 @@ class TrainingRun:
         )
 
     def restore(self, path: Path, key: str) -> bool:
-        """Go on from what `save` wrote; return false, and change nothing, where it is of another run or unreadable."""
+        """Continue from what `save` wrote; if it is unreadable or from another run, return false and change nothing."""
         notes = read_notes(path)
         if notes.get("key") != key:
             return False
@@ -256,7 +256,7 @@ class TrainingRun:
         return True
 
     def _step_generator(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the outputs, detached, and what was measured."""
+        """Return the outputs, detached, and the figures of the step."""
         with self.computation.autocast():
             outputs = self.generator.together(batch.phone)
             logits = _judged(self.discriminator, outputs) if self.discriminator else None
@@ -266,9 +266,10 @@ class TrainingRun:
         return outputs.detach().float(), {**named, "gradient_norm": norm}
 
     def _shown(self, step: Step, batch: Batch, outputs: Tensor) -> tuple[Tensor, Tensor]:
-        """What the discriminator learns from: images, and which of them are the DSLR's.
+        """Return the images that the discriminator learns from, and which of them are the DSLR's.
 
-        Each patch of the batch as both cameras have it; or of a second batch the one or the other.
+        They are both versions of each patch in the batch, the DSLR's and the enhanced one; or, with a second batch, one
+        of the two versions of each of its patches.
         """
         if step.second is None or step.swaps is None:
             images = torch.cat([batch.dslr, outputs])
@@ -290,7 +291,7 @@ class TrainingRun:
         return {"discriminator_loss": loss, ACCURACY: accuracy, "discriminator_gradient_norm": norm}
 
     def _score(self, pairs: Pairs) -> Validation:
-        """Score the weights as they would be kept, in float32, as the network is used."""
+        """Score the weights that would be kept, in float32, the precision in which the network is used."""
         if not len(pairs):
             return Validation(self.iteration, math.nan, math.nan)
         validated, network = self.read_validation(pairs), self._kept().eval()
@@ -303,13 +304,13 @@ class TrainingRun:
         sides = {batch.phone.shape[-1] for batch in (step.batch, step.second) if batch}
         if self.discriminator and sides != {self._side_px}:
             raise DpedtoolError(
-                f"Patches of {', '.join(map(str, sorted(sides | {self._side_px})))} px are too unlike for the texture "
-                f"loss, whose discriminator takes one size: set train.crop_px to {min(sides | {self._side_px})} or "
-                "less, or cut all patches alike."
+                "The discriminator of the texture loss takes only one patch size, but there are patches of "
+                f"{', '.join(map(str, sorted(sides | {self._side_px})))} px: set train.crop_px to "
+                f"{min(sides | {self._side_px})} or less, or cut all patches to one size."
             )
 
     def _kept(self) -> Generator:
-        """The network whose weights are validated and kept."""
+        """Return the network whose weights are validated and kept."""
         return self.mean.network if self.mean else self.generator.network
 
     def _learner(self, network: Network) -> Learner[Network]:
@@ -326,7 +327,7 @@ def architecture(params: TrainParams) -> Architecture:
 
 
 def first_network(params: TrainParams, start: Generator | None = None) -> Generator:
-    """Return the generator as it is before the first step."""
+    """Return the generator with its initial weights."""
     network = architecture(params).build()
     if start:
         network.load_state_dict(start.state_dict())
@@ -345,7 +346,7 @@ def _first_discriminator(params: TrainParams, side_px: int) -> Discriminator:
 
 
 def _judged(discriminator: Learner[Discriminator], outputs: Tensor) -> Tensor:
-    """What the discriminator says of the generator's outputs; only the latter learns from it."""
+    """Return the discriminator's logits of the generator's outputs; only the generator learns from them."""
     discriminator.network.requires_grad_(False)
     logits: Tensor = discriminator.alone(outputs)
     discriminator.network.requires_grad_(True)
@@ -353,5 +354,5 @@ def _judged(discriminator: Learner[Discriminator], outputs: Tensor) -> Tensor:
 
 
 def _random(seed: int, stream: int) -> torch.Generator:
-    """Return a random generator of its own for each network of a run."""
+    """Return a separate random generator for each network of a run."""
     return torch.Generator().manual_seed(int(np.random.SeedSequence([seed, stream]).generate_state(1)[0]))

@@ -1,18 +1,18 @@
-"""The losses of the generator and the discriminator, in three forms, which `train.loss_form` names.
+"""The losses of the generator and the discriminator, in three forms; `train.loss_form` chooses one.
 
 ``mean``
-    This project's: every term is a mean, so that another batch or patch size leaves their balance as it is.
+    This project's form: every term is a mean, so that the batch size and the patch size do not change their balance.
 ``paper``
     Ignatov et al., ICCV 2017, arXiv 1704.02470.
 ``released-code``
     The training code that its authors released, which differs from the paper.
 
-In both of DPED's the colour loss is a sum over the patch's px, and the texture loss (with the discriminator's) one
-over the batch: on another crop the former changes as its area, on another batch the latter as its number of patches,
-beside terms that stay. Their weights, those of 50 patches of 100 px, fit no other size.
+In both of DPED's forms the colour loss is a sum over the patch's px, and the texture loss and the discriminator's loss
+are sums over the batch. The colour loss grows with the crop's area and the texture loss with the batch size, while the
+other terms stay the same. DPED's weights are made for 50 patches of 100 px and fit no other size.
 
-Images are (N, 3, H, W), RGB, float, nominally 0..1. Every loss is a differentiable scalar in float32, 0 at best but
-for the texture loss of ``released-code``, which has no best.
+Images are (N, 3, H, W), RGB, float, nominally 0..1. Every loss is a differentiable scalar in float32. Its best value is
+0, except for the texture loss of ``released-code``, which has no best value.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ from torch.nn import functional
 from dpedtool.dataset.params import LossForm, TrainParams
 from dpedtool.training.metrics import SCALE_WEIGHTS, WINDOW_TAPS, check_pair, combine_scales, ssim_terms
 
-# The place of each answer in the discriminator's logits, where there are two.
+# The place of each answer in the discriminator's logits, if there are two.
 FROM_DSLR, FROM_GENERATOR = 0, 1
 COLOUR_TAPS = 21
-# The released code's kernel: so many standard deviations to each side.
+# The released code's kernel reaches this many standard deviations to each side.
 COLOUR_REACH_SIGMAS = 3
 # The paper's kernel: A exp(-(dx^2 + dy^2) / (2 * 3)).
 COLOUR_PEAK, COLOUR_VARIANCE_PX2 = 0.053, 3.0
-# Below this the power of a small weight has a gradient that throws the step off.
+# Below this, the power of a small weight has a gradient so large that it spoils the step.
 SMALLEST_SSIM_TERM = 1e-3
 SMALLEST_SQUARED_ERROR = 1e-4
-# The released code takes no logarithm of less; a probability below it gives no gradient.
+# The released code clips probabilities at this before the logarithm; a smaller probability gives no gradient.
 SMALLEST_PROBABILITY = 1e-10
 
 
 def pixel_loss(outputs: Tensor, targets: Tensor) -> Tensor:
     """Return the mean absolute difference, 0..1.
 
-    Squares would let the few px on edges that are still misaligned outweigh the rest, and blur them. Charbonnier's
-    root differs from the absolute value only below its own epsilon, which is one parameter more for no gain.
+    With squares, the few px on edges that are still misaligned would outweigh the rest and be blurred. Charbonnier's
+    root differs from the absolute value only below its own epsilon; it would add a parameter for no gain.
     """
     check_pair(outputs, targets)
     return (outputs - targets).abs().mean()
@@ -56,9 +56,9 @@ def pixel_loss(outputs: Tensor, targets: Tensor) -> Tensor:
 def psnr_loss(outputs: Tensor, targets: Tensor) -> Tensor:
     """Return 1 - PSNR / 40 dB, averaged over the images, 0..1: the metric itself, under the protocol `image`.
 
-    The logarithm is what tells it from squared differences: a patch whose brightness nobody could have guessed does
-    not drown those that could still come closer. 1e-4 is added to the mean squared error, which bounds PSNR, and the
-    gradient of a patch that is nearly equal, at 40 dB.
+    Unlike squared differences, the logarithm keeps a patch whose brightness nobody could have guessed from drowning out
+    the patches that can still improve. 1e-4 is added to the mean squared error. This limits PSNR to 40 dB, and with it
+    the gradient of a patch that is nearly equal.
     """
     check_pair(outputs, targets)
     squared_error = ((outputs - targets) ** 2).mean(dim=(1, 2, 3))
@@ -68,8 +68,9 @@ def psnr_loss(outputs: Tensor, targets: Tensor) -> Tensor:
 def ms_ssim_loss(outputs: Tensor, targets: Tensor) -> Tensor:
     """Return 1 - MS-SSIM, averaged over the images, 0..1 (Wang et al. 2003, equation 7).
 
-    It takes as many of the five scales as leave 11 px, the window, on the shorter side, and divides their weights
-    by their sum: three at 48 px, four at 100 px. It is therefore not 1 minus the metric, which shrinks the window.
+    It uses only those of the five scales that leave 11 px, the size of the window, on the shorter side, and divides
+    their weights by their sum: three scales at 48 px, four at 100 px. It is therefore not 1 minus the metric, which
+    shrinks the window instead.
 
     Raises
     ------
@@ -95,12 +96,12 @@ def content_loss(output_features: Tensor, target_features: Tensor) -> Tensor:
     """Return the mean squared difference of the features of VGG-19, the same in all forms.
 
     The released code divides the sum by channels, rows, columns and batch, which is the mean. The paper divides by
-    C * H * W and is silent on the batch, which is averaged here.
+    C * H * W and does not mention the batch, which is averaged here.
 
     Parameters
     ----------
     output_features, target_features
-        (N, C, h, w), what `dpedtool.training.train.vgg` makes of outputs and targets; the latter need no gradient.
+        (N, C, h, w), features of outputs and targets from `dpedtool.training.train.vgg`; targets need no gradient.
 
     """
     return functional.mse_loss(output_features.float(), target_features.float())
@@ -109,23 +110,23 @@ def content_loss(output_features: Tensor, target_features: Tensor) -> Tensor:
 def colour_loss(outputs: Tensor, targets: Tensor, form: LossForm = "mean") -> Tensor:
     """Return the squared difference of the blurred images (arXiv 1704.02470, "color loss").
 
-    Blind to texture and to small shifts, it sees brightness and tint.
+    It ignores texture and small shifts, and measures brightness and tint.
 
     Parameters
     ----------
     outputs, targets
         (N, 3, H, W).
     form
-        ``mean``: the mean over all values, 0..1, under the released code's kernel.
-        ``released-code``: the sum over all values divided by 2 N, which is 3 * H * W / 2 times the former (15 000
-        times at 100 px).
-        ``paper``: the sum over channels and px under the paper's kernel; averaged over the batch, on which the paper
-        is silent.
+        ``mean``: the mean over all values, 0..1, with the released code's kernel.
+        ``released-code``: the sum over all values divided by 2 N, which is 3 * H * W / 2 times ``mean`` (15 000 times
+        at 100 px).
+        ``paper``: the sum over channels and px with the paper's kernel; averaged over the batch, which the paper does
+        not mention.
 
     """
     check_pair(outputs, targets)
-    # The blur is linear: that of the difference is the difference of the blurs, at half the cost. As a product with
-    # band matrices it is never in TF32, which GPUs take for convolutions of float32.
+    # The blur is linear: blurring the difference costs half as much as blurring both images. As a product with band
+    # matrices it is never in TF32, which GPUs use for convolutions of float32.
     difference = outputs - targets
     rows, columns = (blur_matrix(form, side, difference.device) for side in difference.shape[2:])
     squares = (rows @ difference @ columns) ** 2
@@ -136,12 +137,12 @@ def colour_loss(outputs: Tensor, targets: Tensor, form: LossForm = "mean") -> Te
 
 @functools.lru_cache(maxsize=16)
 def blur_matrix(form: LossForm, side: int, device: torch.device) -> Tensor:
-    """Return the symmetric matrix (side, side) that blurs a column of px; kept, as every step needs the same.
+    """Return the symmetric matrix (side, side) that blurs a column of px; it is cached, as every step needs the same.
 
-    What lies beyond the border is 0, as in the released code, so that the outer 10 px count for less; the paper does
-    not say what lies there.
+    Px beyond the border are 0, as in the released code, so the outer 10 px count less. The paper does not say how it
+    treats the border.
     """
-    # A tensor made in inference mode, and kept, would be refused by the backward pass of a later step.
+    # The backward pass of a later step would refuse a cached tensor that was made in inference mode.
     with torch.inference_mode(False):
         taps = torch.tensor([*colour_taps(form), 0.0])
         index = torch.arange(side)
@@ -153,12 +154,12 @@ def colour_taps(form: LossForm = "mean") -> list[float]:
     """Return the 21 taps along one axis of the colour loss's kernel.
 
     ``mean`` and ``released-code``: sum 1, standard deviation 4.34 px. The released code divides -3.17..3.17 standard
-    deviations into 21 cells, which makes one 3.32 px, and takes the square root of the cells' probabilities, which
-    widens it by sqrt(2) before the ends cut it.
+    deviations into 21 cells, so that one standard deviation is 3.32 px. It then takes the square root of the cells'
+    probabilities, which widens the kernel by sqrt(2) before its ends are cut off.
 
     ``paper``: its kernel is A exp(-(dx^2 + dy^2) / (2 * 3)) with A = 0.053. That is 1 / (2 pi 3), so the 3 is the
-    variance (standard deviation 1.73 px) and the kernel sums to 0.999; as a standard deviation it would sum to 3. How
-    far it reaches is not said: as far as the released code's.
+    variance (standard deviation 1.73 px) and the kernel sums to 0.999; if 3 were the standard deviation, it would sum
+    to 3. The paper does not give its extent; here it is that of the released code.
     """
     if form == "paper":
         distances = range(-(COLOUR_TAPS // 2), COLOUR_TAPS // 2 + 1)
@@ -182,11 +183,10 @@ def tv_loss(images: Tensor, form: LossForm = "mean") -> Tensor:
     images
         (N, 3, H, W).
     form
-        ``mean`` and ``released-code``: the mean of the squared steps along rows, plus that along columns. The latter
-        divides the sums over the batch by the steps of one image, and then by the batch.
-        ``paper``: the sums of both divided by C * H * W, of which there are one row and one column fewer steps. The
-        paper writes the norm of the gradient; its square is taken, as in the released code, and averaged over the
-        batch.
+        ``mean`` and ``released-code``: the mean of the squared steps along rows, plus the mean along columns. The
+        released code divides the sums over the batch by the steps of one image, and then by the batch.
+        ``paper``: the sums of both divided by C * H * W, although there are steps for one row and one column less. The
+        paper uses the norm of the gradient; here it is squared, as in the released code, and averaged over the batch.
 
     """
     across = (images[..., :, 1:] - images[..., :, :-1]) ** 2
@@ -197,20 +197,20 @@ def tv_loss(images: Tensor, form: LossForm = "mean") -> Tensor:
 
 
 def texture_loss(output_logits: Tensor, form: LossForm = "mean", processes: int = 1) -> Tensor:
-    """Return how far the discriminator is from taking enhanced patches for the DSLR's (arXiv 1704.02470).
+    """Return how well the discriminator recognises enhanced patches as not from the DSLR (arXiv 1704.02470).
 
     Parameters
     ----------
     output_logits
-        The discriminator's answer to the generator's outputs: (N, 2), or (N, 1) of one that ends in a sigmoid.
+        The discriminator's logits for the generator's outputs: (N, 2), or (N, 1) if it ends in a sigmoid.
     form
         ``paper``: the sum of -log D, whose gradient is large where the discriminator is sure (not saturating).
-        ``mean``: its mean.
-        ``released-code``: minus the discriminator's loss on these patches, so the sum of log(1 - D), 0 at worst and
-        -23.03 a patch at best, whose gradient fades where the discriminator is sure (saturating).
+        ``mean``: the mean of -log D.
+        ``released-code``: minus the discriminator's loss on these patches, which is the sum of log(1 - D): 0 at worst
+        and -23.03 a patch at best. Its gradient fades where the discriminator is sure (saturating).
     processes
-        Over which the batch is divided: sums are so many times those of this part, for the gradients, and the
-        values, are averaged over the processes.
+        Number of processes that share the batch. Sums over this part are multiplied by it, because the gradients and
+        the values are averaged over the processes.
 
     """
     odds = dslr_odds(output_logits)
@@ -220,18 +220,18 @@ def texture_loss(output_logits: Tensor, form: LossForm = "mean", processes: int 
 
 
 def discriminator_loss(form: LossForm, logits: Tensor, from_dslr: Tensor, processes: int = 1) -> Tensor:
-    """Return the cross-entropy of the discriminator; log 2 a patch when it knows nothing.
+    """Return the cross-entropy of the discriminator; log 2 a patch if it guesses.
 
     Parameters
     ----------
     form
-        ``mean``: over the patches. ``paper``: the sum over them; the paper names the cross-entropy alone, and its
-        texture loss is a sum. ``released-code``: the sum, of probabilities not below 1e-10.
+        ``mean``: the mean over the patches. ``paper``: the sum over them; the paper only mentions the cross-entropy,
+        but its texture loss is a sum. ``released-code``: the sum, with probabilities clipped at 1e-10.
     logits
-        Its answers: (N, 2), or (N, 1) of one that ends in a sigmoid. The generator's outputs must have been
-        detached from the generator.
+        Its logits: (N, 2), or (N, 1) if it ends in a sigmoid. The generator's outputs must have been detached from the
+        generator.
     from_dslr
-        (N,), bool: which of the patches are the DSLR's; the others are the generator's.
+        (N,), bool: true for patches of the DSLR, false for patches of the generator.
     processes
         As in `texture_loss`.
 
@@ -244,10 +244,10 @@ def discriminator_loss(form: LossForm, logits: Tensor, from_dslr: Tensor, proces
 
 
 def discriminator_accuracy(logits: Tensor, from_dslr: Tensor) -> Tensor:
-    """Return the share of patches that the discriminator judges rightly, 0..1, half of it where it cannot tell.
+    """Return the share of patches that the discriminator judges correctly, 0..1; undecided patches count as half.
 
-    Near 1 for long it has left the generator behind; at 0.5 it has learned nothing. The parameters are those of
-    `discriminator_loss`.
+    If it stays near 1, the generator cannot keep up; at 0.5 the discriminator has learned nothing. The parameters are
+    those of `discriminator_loss`.
     """
     odds = dslr_odds(logits.detach())
     right = torch.where(from_dslr, odds, -odds)
@@ -260,13 +260,12 @@ def dslr_odds(logits: Tensor) -> Tensor:
     Parameters
     ----------
     logits
-        (N, 2), of which a softmax would make the probabilities of both answers; or (N, 1), a sigmoid that of the
-        DSLR.
+        (N, 2), logits of both answers for a softmax; or (N, 1), the logit of the DSLR for a sigmoid.
 
     Raises
     ------
     ValueError
-        The shape is another.
+        The logits have another shape.
 
     """
     if logits.ndim != 2 or logits.shape[1] not in (1, 2):
@@ -281,13 +280,13 @@ class GeneratorLoss:
     Parameters
     ----------
     params
-        Its fields ``loss_form`` and ``*_weight`` are read.
+        The fields ``loss_form`` and ``*_weight`` are used.
     vgg
-        What makes the features for the content loss, of (N, 3, H, W) RGB 0..1: `dpedtool.training.train.vgg.load_vgg`.
-        Needed where ``content_weight`` is above 0.
+        The network that makes features of (N, 3, H, W) RGB 0..1 for the content loss, from
+        `dpedtool.training.train.vgg.load_vgg`. It is needed if ``content_weight`` is above 0.
     processes
-        Over which the batch is divided, each with an equal part: the mean over all of them of the total, and of
-        each term, is that of the joint batch, and so is that of the gradients.
+        Number of processes that share the batch in equal parts. Averaged over the processes, the total, each term and
+        the gradients equal those of the joint batch.
 
     Raises
     ------
@@ -319,7 +318,7 @@ class GeneratorLoss:
     def __call__(
         self, outputs: Tensor, targets: Tensor, output_logits: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Compute the loss of a batch, in float32 whatever autocast says: SSIM's variances need the digits.
+        """Compute the loss of a batch in float32, even under autocast: SSIM's variances need the digits.
 
         Only the convolutions that make the features of the content loss follow autocast.
 
@@ -328,12 +327,12 @@ class GeneratorLoss:
         outputs, targets
             (N, 3, H, W), RGB, nominally 0..1.
         output_logits
-            The discriminator's answer to the outputs, (N, 2) or (N, 1); needed where `needs_discriminator`.
+            The discriminator's logits for the outputs, (N, 2) or (N, 1); needed if `needs_discriminator`.
 
         Returns
         -------
         total : Tensor
-            The weighted sum, a scalar to go backward from.
+            The weighted sum, a scalar for the backward pass.
         terms : dict
             The terms by name, before their weights, detached.
 
@@ -378,7 +377,7 @@ class GeneratorLoss:
 
 
 def _reduced(values: Tensor, form: LossForm, processes: int) -> Tensor:
-    """Reduce the patches' losses (N,) as the form does with the adversarial ones."""
+    """Reduce the patches' adversarial losses (N,) to a mean or a sum, depending on the form."""
     return values.mean() if form == "mean" else processes * values.sum()
 
 

@@ -1,4 +1,4 @@
-"""How the weights move: the step size, the length of the gradient, and the running mean of the weights."""
+"""Steps of the optimiser: the step size, the length of the gradient, and the running mean of the weights."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def descend(optimizer: torch.optim.Optimizer, loss: Tensor, clip_norm: float = 0
     Parameters
     ----------
     optimizer
-        Holds all weights that move.
+        The optimiser of all weights that are trained.
     loss
         A scalar.
     clip_norm
-        The gradient of all weights together is shortened to this length where it is longer; 0: never.
+        The gradient of all weights together is shortened to this length if it is longer; 0: never.
 
     Returns
     -------
@@ -62,18 +62,18 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class MeanWeights(Generic[Network]):
-    """The running mean of a network's weights, which varies less from step to step than they do.
+    """The running mean of a network's weights, which varies less from step to step than the weights.
 
-    After t steps, weights w_1 to w_t are averaged with shares that fall by the factor `kept` from each step to the one
-    before it, and add up to 1. The first weights of all have no share, so that the mean of a few steps is one of these
-    steps already: Adam's correction of the bias (Kingma and Ba, arXiv 1412.6980, section 3) in place of a warm-up.
+    After t steps, the weights w_1 to w_t are averaged. Their shares add up to 1 and fall by the factor `kept` from each
+    step to the one before it. The initial weights have no share, so the mean is useful after a few steps already: this
+    is Adam's bias correction (Kingma and Ba, arXiv 1412.6980, section 3) instead of a warm-up.
 
     Parameters
     ----------
     network
-        Whose weights are averaged; it stays as it is.
+        The network whose weights are averaged; it is not changed.
     kept
-        0 or more and below 1; what is kept of the mean at each step when many have been taken.
+        0 or more and below 1; the share of the old mean that each step keeps after many steps.
 
     """
 
@@ -83,7 +83,7 @@ class MeanWeights(Generic[Network]):
 
     @torch.no_grad()
     def update(self, network: Network, step: int) -> None:
-        """Take in the weights after the step of this number, the first being 1; running statistics are copied."""
+        """Add the weights after a step to the mean; steps count from 1, and running statistics are copied."""
         share = (1 - self.kept) / (1 - self.kept**step)
         for mean, weight in zip(self.network.parameters(), network.parameters(), strict=True):
             mean.lerp_(weight, share)

@@ -1,6 +1,6 @@
-"""Stage train: fit the generator to one phone's patches, and keep the weights that validate best.
+"""Stage train: fit the generator to one phone's patches, and keep the weights with the best validation.
 
-`loop.py` has what a step does, `loader.py` what it is given, `losses.py` what it lowers.
+The steps are in `loop.py`, their input is made in `loader.py`, and the losses are in `losses.py`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from dpedtool.training.train.sources import Source
 from dpedtool.training.weights.checkpoint import UNFINISHED, load_card, load_model, model_files, save_model
 
 HELD_OUT = "held_out.txt"
-NO_PATCHES = "there are no training patches: more accepted patches, or other split shares, are needed"
+NO_PATCHES = "there are no training patches (more accepted patches, or other split shares, are needed)"
 
 
 @dataclass(frozen=True)
@@ -42,53 +42,53 @@ class Outcome:
 
     iterations: int
     best: Validation
-    """The one whose weights were kept."""
+    """The validation whose weights were kept."""
     untrained: str = ""
-    """Why nothing could be trained; empty where it could."""
+    """Why nothing could be trained; empty if it could."""
     is_old: bool = False
-    """Whether an earlier run had done it all."""
+    """Whether an earlier run had finished the training."""
 
     def sentence(self) -> str:
-        """Say in a line which weights were kept."""
+        """Return in one line which weights were kept."""
         if self.untrained:
-            return f"Not trained, since {self.untrained}; the network kept is an untrained one."
+            return f"Not trained, since {self.untrained}; the network kept is untrained."
         kept = f"the weights after {self.best.iteration} of {self.iterations} iterations"
         score = "not validated"
         if not math.isnan(self.best.psnr_db):
             score = f"{self.best.psnr_db:.2f} dB PSNR on validation patches"
         if self.is_old:
-            return f"Nothing to do: {kept} are there: {score}."
+            return f"Nothing to do: {kept} exist already ({score})."
         return f"Kept {kept}: {score}."
 
 
 def train(source: Source, out: Path, params: TrainParams, *, board: Path | None = None) -> Outcome:
     """Train, and write the model, its card and `history.csv` to `out`.
 
-    What is trained already is left as it is. The run depends on the parameters, the images, and the files of
-    `start` and `vgg`. An interrupted one goes on from its last validation, if none of them nor the code nor torch's
-    version has changed since: on one device, with as many of torch's threads (`OMP_NUM_THREADS`), with the bits of
-    one that was not interrupted; on another, or with another number of threads or processes, to rounding. Without
-    validation patches the last weights are kept; without training patches the untrained network, whose card says
-    so, that the other phones' run may go on.
+    A finished training is left as it is. A run depends on the parameters, the images, and the files of `start` and
+    `vgg`. An interrupted run continues from its last validation if none of these, the code or torch's version has
+    changed since. On the same device with the same number of torch's threads (`OMP_NUM_THREADS`), it gives the same
+    bits as a run without interruption; on another device, or with another number of threads or processes, it gives the
+    same values except for rounding. Without validation patches the last weights are kept. Without training patches the
+    untrained network is kept and its card says so, so that the runs of other phones can continue.
 
-    Of several processes that torchrun has started, the first one writes.
+    If torchrun has started several processes, the first one writes.
 
     Parameters
     ----------
     source
         The pairs.
     out
-        A folder, made if missing.
+        A folder, which is created if missing.
     params
-        Of the training.
+        Parameters of the training.
     board
-        A folder for TensorBoard; None: none.
+        A folder for TensorBoard; None: TensorBoard is not used.
 
     Raises
     ------
     DpedtoolError
-        A file is missing or damaged, the start is another network than the parameters ask for, `params.device` is not
-        there, a loss or gradient is not finite, or another process writes to `out`.
+        A file is missing or damaged, the start is not the network that the parameters ask for, `params.device` is not
+        available, a loss or gradient is not finite, or another process writes to `out`.
 
     """
     with join(params) as (processes, device), _sole_writer(out, processes):
@@ -109,7 +109,7 @@ def train(source: Source, out: Path, params: TrainParams, *, board: Path | None 
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What a run is made from besides its parameters, by SHA-256."""
+    """The inputs of a run in addition to its parameters, as SHA-256."""
 
     key: str
     data: str
@@ -121,22 +121,21 @@ class _Inputs:
         data = source.digest()
         start = file_sha256(model_files(Path(params.start))[0]) if params.start else None
         vgg_sha256 = file_sha256(Path(params.vgg)) if params.vgg and params.content_weight > 0 else None
-        # Files are known by what they hold, and a device does not change what is computed, but for the precision that
-        # `auto` stands for there.
+        # Files are identified by their content. The device changes nothing except the precision that `auto` chooses.
         said = {name: value for name, value in describe(params).items() if name not in ("start", "vgg", "device")}
         key = digest([{**said, "precision": computation.precision}, data, start, vgg_sha256, torch.__version__, _CODE])
         return _Inputs(key, data, start, vgg_sha256)
 
 
 def load_start(params: TrainParams) -> Generator | None:
-    """Load the weights to start from; None where the parameters name none.
+    """Load the weights to start from; None if the parameters name no weights.
 
     Raises
     ------
     DpedtoolError
         The file is missing or damaged.
     ParamsError
-        It is of another network than the parameters ask for.
+        The weights belong to another network than the parameters ask for.
 
     """
     if params.start is None:
@@ -146,7 +145,7 @@ def load_start(params: TrainParams) -> Generator | None:
     if found.settings() != wanted.settings():
         differ = {name: value for name, value in found.settings().items() if value != wanted.as_json()[name]}
         settings = " and ".join(f"train.{name}={value}" for name, value in differ.items())
-        raise ParamsError(f"{params.start} is a {found.name}, and train.* asks for a {wanted.name}: set {settings}.")
+        raise ParamsError(f"{params.start} is a {found.name}, but train.* asks for a {wanted.name}: set {settings}.")
     return start
 
 
@@ -158,21 +157,23 @@ def _begin(source: Source, params: TrainParams, computation: Computation, proces
 
 
 def _restore(run: TrainingRun, unfinished: Path, key: str) -> None:
-    """Go on with what an interrupted run has left, where it is of this run; say so."""
+    """Continue an interrupted run if it is the same run; print what happens."""
     found, processes = run.restore(unfinished, key), run.processes
     if processes.of_first(run.iteration) != run.iteration:
         raise DpedtoolError(
-            f"Process {processes.rank} does not find in {unfinished.parent} what the first one does: name a folder "
-            "that all machines share, or remove what is there."
+            f"Process {processes.rank} and the first process find different files in {unfinished.parent}: choose a "
+            "folder that all machines share, or remove the files there."
         )
     if processes.is_first and found:
-        print(f"train: going on after iteration {run.iteration}", file=sys.stderr)
+        print(f"train: continuing after iteration {run.iteration}", file=sys.stderr)
     elif processes.is_first and unfinished.exists():
-        print("train: what is there of an unfinished run is of another one, so this one begins anew", file=sys.stderr)
+        print(
+            "train: the unfinished run there has other settings, data or code, so this one starts over", file=sys.stderr
+        )
 
 
 def _work(run: TrainingRun, source: Source, out: Path, key: str, board: Path | None) -> None:
-    """Take the steps that are left; validate, save and write the history now and then."""
+    """Take the remaining steps; validate, save and write the history now and then."""
     params, processes = run.params, run.processes
     log = Log(out, run.history, board) if processes.is_first else None
     share = {"rank": processes.rank, "processes": processes.count}
@@ -197,14 +198,14 @@ def _tracked(steps: Iterator[Step], run: TrainingRun) -> Iterator[Step]:
 
 
 def _finished(out: Path, key: str) -> Outcome | None:
-    """Return how the same run ended, where it is the one whose model is there."""
+    """Return the outcome of the same run if its model exists; None otherwise."""
     weights, card = model_files(out)
     if not (weights.is_file() and card.is_file() and (out / HISTORY).is_file()) or (out / UNFINISHED).exists():
         return None
     try:
         training = load_card(out).training
     except DpedtoolError:
-        return None  # damaged or of another version: this run writes it again
+        return None  # the card is damaged or has another version: this run writes it again
     if training is None or training.key != key:
         return None
     best = training.best_validation
@@ -213,7 +214,7 @@ def _finished(out: Path, key: str) -> Outcome | None:
 
 
 def _finish(run: TrainingRun, source: Source, out: Path, inputs: _Inputs) -> None:
-    # Also where nothing was left to do but this.
+    # This is needed even if only this step was left to do.
     write_history(out / HISTORY, run.history)
     training = TrainingInfo(
         key=inputs.key,
@@ -228,7 +229,7 @@ def _finish(run: TrainingRun, source: Source, out: Path, inputs: _Inputs) -> Non
         torch=torch.__version__,
     )
     save_model(out, run.best_model(), {"trained": True, "training": training})
-    # That of another run must not be taken for this one's.
+    # A list of another run must not be mistaken for this run's.
     (out / HELD_OUT).unlink(missing_ok=True)
     if source.held_out:
         write_text(out / HELD_OUT, "".join(f"{name}\n" for name in source.held_out))
@@ -236,7 +237,7 @@ def _finish(run: TrainingRun, source: Source, out: Path, inputs: _Inputs) -> Non
 
 
 def _keep_untrained(out: Path, params: TrainParams, processes: Processes) -> Outcome:
-    """Write the network as it begins: the stages after this one find their files."""
+    """Write the network with its initial weights, so that later stages find their files."""
     if processes.is_first:
         write_history(out / HISTORY, [])
         save_model(out, first_network(params, load_start(params)), {"trained": False, "reason": NO_PATCHES})
@@ -246,7 +247,7 @@ def _keep_untrained(out: Path, params: TrainParams, processes: Processes) -> Out
 
 @contextlib.contextmanager
 def _sole_writer(out: Path, processes: Processes) -> Iterator[None]:
-    """Keep other runs out of the folder, and clear away what a killed one was writing."""
+    """Keep other runs out of the folder, and remove unfinished files of a killed run."""
     if not processes.is_first:
         yield
         return
@@ -260,10 +261,10 @@ def _sole_writer(out: Path, processes: Processes) -> Iterator[None]:
 
 
 def _recorded(best: Validation) -> BestValidation:
-    """A validation as a file holds it, which has no number that is not one."""
+    """Return a validation for a JSON file, which cannot hold NaN or infinite numbers."""
     psnr_db, ms_ssim = (value if math.isfinite(value) else None for value in (best.psnr_db, best.ms_ssim))
     return BestValidation(iteration=best.iteration, psnr_db=psnr_db, ms_ssim=ms_ssim)
 
 
-# What the numbers of a run depend on: an interrupted run of other code is begun anew.
+# The results of a run depend on the code: an interrupted run of other code starts over.
 _CODE = code_digest(__name__)

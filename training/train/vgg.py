@@ -1,11 +1,11 @@
-"""VGG-19 up to relu5_4, whose features the content loss compares, from a file that the user has.
+"""VGG-19 up to relu5_4, from a file that the user has; the content loss compares its features.
 
-The network is that of Simonyan and Zisserman, arXiv 1409.1556, with what DPED's released code made of it: zeros around
-each convolution, and pools that round up, so that a patch of 100 px becomes 100, 50, 25, 13 and 7.
+The network is that of Simonyan and Zisserman, arXiv 1409.1556, with two changes from DPED's released code: zeros around
+each convolution, and pools that round up, so that the side of a 100 px patch becomes 100, 50, 25, 13 and 7.
 
-Two files of its weights are known. Oxford's, as the MatConvNet project gives them away, are those of DPED: they take
-0..255 less a mean. torchvision's were trained anew and take values normalised by the mean and standard deviation of
-ImageNet; their features have another size, so that the same `content_weight` weighs otherwise than in DPED.
+Two files of weights are known. DPED uses Oxford's, which the MatConvNet project distributes: their input is 0..255 less
+a mean. torchvision's were trained again from scratch, and their input is normalised by the mean and standard deviation
+of ImageNet. Their features have another scale, so the same `content_weight` has another effect than in DPED.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256
 from dpedtool.training.weights.state_dicts import read_tensors
 
-# Channels of the convolutions, a row between two pools.
+# Channels of the convolutions, one row between two pools.
 BLOCKS = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)
-# What images 0..1 are multiplied with, and what is then taken off, of red, green and blue.
+# Images 0..1 are multiplied by the first triple, then the second is subtracted, for red, green and blue.
 _OXFORD_INPUT = (255.0, 255.0, 255.0), (123.68, 116.779, 103.939)
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _TORCHVISION_INPUT = (
@@ -36,7 +36,7 @@ KNOWN_SHA256 = {
     ".mat": "abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695",
     ".pth": "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
 }
-"""By file type; of a .safetensors file, which anybody can have converted, none is known."""
+"""By file type; .safetensors files have no known digest, since anybody can convert one."""
 _SOURCES = {
     ".mat": "imagenet-vgg-verydeep-19.mat from the MatConvNet project's page of pretrained models (Oxford's VGG group)",
     ".pth": "vgg19-dcbb9e9d.pth from torchvision's model zoo",
@@ -50,7 +50,7 @@ class Vgg19(nn.Module):
     Parameters
     ----------
     scale, mean
-        Of red, green and blue: images 0..1 are taken times the scale, less the mean, before the first convolution.
+        For red, green and blue: images 0..1 are multiplied by the scale, then the mean is subtracted.
 
     """
 
@@ -77,30 +77,30 @@ class Vgg19(nn.Module):
 
 
 def load_vgg(path: Path | str | None, known: Mapping[str, str] = KNOWN_SHA256) -> Vgg19:
-    """Read the weights of VGG-19; nothing is unpickled, and nothing downloaded.
+    """Read the weights of VGG-19; nothing is unpickled, and nothing is downloaded.
 
     Parameters
     ----------
     path
-        ``imagenet-vgg-verydeep-19.mat``, of which MatConvNet's folder beta16 holds another copy that is not known
-        here; torchvision's ``vgg19-dcbb9e9d.pth``; or a ``.safetensors`` file with torchvision's names and weights.
+        ``imagenet-vgg-verydeep-19.mat`` (but not the different copy in MatConvNet's folder beta16); torchvision's
+        ``vgg19-dcbb9e9d.pth``; or a ``.safetensors`` file with torchvision's names and weights.
     known
         The SHA-256 that a file must have, by its type.
 
     Raises
     ------
     DpedtoolError
-        The path is None, no file, of another type, another file than the known one, damaged, or lacks a layer; or
-        scipy, which reads the first, is not installed.
+        The path is None or not a file, the file has another type, is not the known one, is damaged or lacks a layer; or
+        scipy, which reads .mat files, is not installed.
 
     """
     if path is None:
-        raise DpedtoolError(f"The content loss needs a file that train.vgg does not name: {_WAYS_OUT}.")
+        raise DpedtoolError(f"The content loss needs the weights of VGG-19, but train.vgg is not set: {_WAYS_OUT}.")
     path = Path(path)
     if not path.is_file():
         raise DpedtoolError(f"train.vgg is {path}, but there is no such file: {_WAYS_OUT}.")
     if path.suffix not in _READERS:
-        raise DpedtoolError(f"train.vgg is {path}, whose type is none of {', '.join(_READERS)}: {_WAYS_OUT}.")
+        raise DpedtoolError(f"train.vgg is {path}, whose type is not one of {', '.join(_READERS)}: {_WAYS_OUT}.")
     _check_digest(path, known)
     tensors = _READERS[path.suffix](path)
     vgg = Vgg19(*(_OXFORD_INPUT if path.suffix == ".mat" else _TORCHVISION_INPUT))
@@ -110,7 +110,7 @@ def load_vgg(path: Path | str | None, known: Mapping[str, str] = KNOWN_SHA256) -
 
 
 def random_vgg(seed: int) -> Vgg19:
-    """Return the network with random weights (He et al. 2015, arXiv 1502.01852): for its cost and for tests."""
+    """Return the network with random weights (He et al. 2015, arXiv 1502.01852), for benchmarks and tests."""
     generator = torch.Generator().manual_seed(seed)
     vgg = Vgg19(*_TORCHVISION_INPUT)
     for parameter in vgg.parameters():
@@ -122,14 +122,14 @@ def random_vgg(seed: int) -> Vgg19:
 
 
 def read_mat(path: Path) -> dict[str, Tensor]:
-    """Read the convolutions of a MatConvNet file, in torch's order of axes and by torchvision's names.
+    """Read the convolutions of a MatConvNet file, in torch's order of axes and with torchvision's names.
 
-    The file has its kernels as (columns, rows, channels in, channels out).
+    Kernels in the file are (columns, rows, channels in, channels out).
 
     Raises
     ------
     DpedtoolError
-        scipy is missing, or the file is not one of MatConvNet's.
+        scipy is missing, or the file is not a MatConvNet file.
 
     """
     try:
@@ -137,14 +137,14 @@ def read_mat(path: Path) -> dict[str, Tensor]:
         from scipy.io.matlab import MatReadError
     except ImportError:
         raise DpedtoolError(
-            f"{path} is read by scipy, which is not installed: pip install -e '.[vgg]', or use {_SOURCES['.pth']}."
+            f"Reading {path} needs scipy, which is not installed: pip install -e '.[vgg]', or use {_SOURCES['.pth']}."
         ) from None
     try:
         layers = loadmat(path, variable_names=["layers"])["layers"].flat
         cells = [layer["weights"].item() for layer in layers if "weights" in (layer.dtype.names or ())]
         tensors = [torch.tensor(array) for cell in cells if cell.size == 2 for array in cell.flat]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError, MatReadError) as error:
-        raise DpedtoolError(f"{path} is no readable MatConvNet file ({error}): get {_SOURCES['.mat']}.") from None
+        raise DpedtoolError(f"{path} is not a readable MatConvNet file ({error}): get {_SOURCES['.mat']}.") from None
     in_order = [tensor.permute(3, 2, 1, 0) if tensor.ndim == 4 else tensor.flatten() for tensor in tensors]
     # The fully connected layers follow.
     return dict(zip(_NAMES, in_order, strict=False))
@@ -167,21 +167,21 @@ def _check_digest(path: Path, known: Mapping[str, str]) -> None:
     wanted, found = known.get(path.suffix), file_sha256(path)
     if wanted not in (None, found):
         raise DpedtoolError(
-            f"{path} is not the file that is known: its SHA-256 is {found}, not {wanted}; get {_SOURCES[path.suffix]}."
+            f"{path} is not the known file, since its SHA-256 is {found}, not {wanted}: get {_SOURCES[path.suffix]}."
         )
 
 
 def _fill(parameter: Tensor, value: Tensor | None, name: str) -> None:
     if value is None or value.shape != parameter.shape:
-        found = "is not there" if value is None else f"has the shape {tuple(value.shape)}"
+        found = "is missing" if value is None else f"has the shape {tuple(value.shape)}"
         raise DpedtoolError(
-            f"{name} {found}, where VGG-19 has {tuple(parameter.shape)}: name its weights in train.vgg."
+            f"{name} {found}, but VGG-19 needs {tuple(parameter.shape)}: set train.vgg to weights of VGG-19."
         )
     parameter.copy_(value)
 
 
 def _names() -> tuple[str, ...]:
-    """Return torchvision's names of weights and biases, in their order; it counts ReLUs and pools too."""
+    """Return torchvision's names of weights and biases in order; their numbers also count ReLUs and pools."""
     names: list[str] = []
     index = 0
     for block in BLOCKS:

@@ -1,4 +1,4 @@
-"""What the steps measure: gathered for the history, and watched for what makes more steps useless."""
+"""The figures of the steps: they are collected for the history, and watched for signs that training has failed."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.training.train.distributed import Processes
 
 ACCURACY = "discriminator_accuracy"
-# A discriminator that is nearly always right has no doubt left that the generator could learn from; one that is right
-# no more often than a coin has not learned what to teach. Either may be so for some steps of any healthy run.
+# The generator can learn nothing from a discriminator that is nearly always right, nor from one that is right no more
+# often than a coin. Either may happen for some steps of a healthy run.
 COLLAPSE_STEPS = 200
 SURE, GUESSING = 0.99, 0.5
 
 
 @dataclass(frozen=True)
 class _Taken:
-    """A step, and what it measured, (K,), which stays on the device until it is looked at."""
+    """A step and its figures, (K,), which stay on the device until they are read."""
 
     iteration: int
     names: list[str]
@@ -33,16 +33,16 @@ class _Taken:
 class Watch:
     """The figures of the steps since the last validation.
 
-    Reading a figure makes a GPU wait until all its work is done. So the figures of some steps are read at once, each
-    with the names of its patches: of figures that are not finite the first one is found, exactly, a few steps late.
-    Nothing is saved without having been looked at.
+    Reading a figure makes a GPU wait until all its work is done. So the figures of several steps are read together, and
+    the names of their patches are kept: the first NaN or infinite figure is found with its exact step, a few steps
+    late. All figures are checked before anything is saved.
 
     Parameters
     ----------
     processes
-        Those that share the steps; each figure is the mean over them.
+        The processes that share the steps; each figure is the mean over them.
     look_every
-        Steps that are read at once. All processes must name the same number.
+        Number of steps whose figures are read together; it must be the same in all processes.
 
     """
 
@@ -55,12 +55,12 @@ class Watch:
         self._warned = False
 
     def note(self, iteration: int, names: list[str], figures: Mapping[str, Tensor]) -> None:
-        """Take in what a step measured.
+        """Add the figures of a step.
 
         Parameters
         ----------
         iteration
-            Its number, the first being 1.
+            The number of the step, counted from 1.
         names
             The patches of its batch, or of this process's part of it.
         figures
@@ -69,7 +69,7 @@ class Watch:
         Raises
         ------
         DpedtoolError
-            A figure of this step, or of one that was not yet looked at, is not finite.
+            A figure of this step, or of an earlier step that was not checked yet, is not finite.
 
         """
         self._columns = list(figures)
@@ -79,12 +79,12 @@ class Watch:
             self._look()
 
     def take_means(self) -> dict[str, float]:
-        """Return the mean of each figure over the steps since this was last asked for; at least one was taken.
+        """Return the mean of each figure over the steps since the last call; there must be at least one step.
 
         Raises
         ------
         DpedtoolError
-            One of them is not finite.
+            A figure is not finite.
 
         """
         self._look()
@@ -106,9 +106,8 @@ class Watch:
         odd = [f"{name} is {value}" for name, value in zip(self._columns, row, strict=True) if not math.isfinite(value)]
         names = self._processes.joined_lists(step.names)
         raise DpedtoolError(
-            f"Iteration {step.iteration} failed: {', '.join(odd)}, on the batch of the patches {', '.join(names)}; "
-            "nothing was saved since the last validation: lower train.learning_rate or set train.clip_norm, or look "
-            "at these patches."
+            f"Iteration {step.iteration} failed: {', '.join(odd)} on the patches {', '.join(names)}; nothing was saved "
+            "after the last validation: lower train.learning_rate, set train.clip_norm, or check these patches."
         )
 
     def _warn_of_collapse(self, figures: Mapping[str, float]) -> None:
@@ -123,8 +122,8 @@ class Watch:
 
 
 def _collapse(share: float) -> str:
-    why = "nothing is left to learn from it" if share > SURE else "it has learned nothing to teach"
+    why = "the generator can learn nothing from it" if share > SURE else "it has learned nothing"
     return (
         f"The discriminator has collapsed: it judged {share:.1%} of the patches of the last {COLLAPSE_STEPS} steps "
-        f"rightly, so that {why}; another train.texture_weight or train.learning_rate may help."
+        f"correctly, so {why}. Try another train.texture_weight or train.learning_rate."
     )

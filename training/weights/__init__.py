@@ -1,1 +1,1 @@
-"""Weights on disk: our files, those of others, ONNX, and the card beside them."""
+"""Weights on disk: dpedtool's files, files of other projects, ONNX, and the model card."""

@@ -21,12 +21,12 @@ _NETWORK = "network"
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], notes: dict[str, str] | None = None) -> None:
-    """Write tensors, whole or not at all.
+    """Write tensors completely or not at all.
 
     Raises
     ------
     DpedtoolError
-        The disk is full or cannot be written; what the file held before, it still holds.
+        The disk is full or cannot be written; the file is unchanged.
 
     """
     with replacing(path) as temporary:
@@ -34,7 +34,8 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], notes: dict[str, str] |
             save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, notes)
         except SafetensorError as error:
             raise DpedtoolError(
-                f"{path} could not be written ({error}), and is as it was: make room and run the same command again."
+                f"{path} could not be written ({error}) and is unchanged: free disk space and run the same command "
+                "again."
             ) from None
 
 
@@ -56,7 +57,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def read_notes(path: Path) -> dict[str, str]:
-    """Return the text that was saved beside the tensors; empty where the file is missing, unreadable or has none."""
+    """Return the notes saved with the tensors; empty if the file is missing, unreadable or has no notes."""
     try:
         with safe_open(path, framework="pt") as file:
             return file.metadata() or {}
@@ -65,17 +66,17 @@ def read_notes(path: Path) -> dict[str, str]:
 
 
 def save_model(path: Path, model: Generator, origin: Origin) -> None:
-    """Write a generator and, beside it, its card.
+    """Write a generator and, next to it, its card.
 
     Parameters
     ----------
     path
-        A folder, for `WEIGHTS` and model.json in it; or a file X.safetensors, for it and X.json. The weights' file says
-        itself which network they are of, so that it can be used alone.
+        A folder, which then contains `WEIGHTS` and model.json, or a file X.safetensors, written together with X.json.
+        The file of weights itself says which network they belong to, so that it can be used alone.
     model
         The network.
     origin
-        What the card is to say of its weights, as little as is known.
+        What the card says about the origin of the weights; unknown parts are left out.
 
     """
     network = model.architecture
@@ -97,12 +98,12 @@ def load_model(path: Path) -> Generator:
     Parameters
     ----------
     path
-        The folder or the file that it was written to; whatever else is named, what to name is said.
+        The folder or the file that it was written to; for any other path the error says what to name.
 
     Raises
     ------
     DpedtoolError
-        A file is missing, damaged, no generator's, or holds a weight that is no number.
+        A file is missing or damaged, does not belong to a generator, or holds NaN or infinite weights.
 
     """
     weights, _ = model_files(path)
@@ -110,7 +111,9 @@ def load_model(path: Path) -> Generator:
         raise DpedtoolError(f"{_what_else(path)}: {_WHAT_TO_NAME}.")
     tensors, network = load_tensors(weights), read_notes(weights).get(_NETWORK)
     if network is None:
-        raise DpedtoolError(f"{weights} does not say which network it is of: name a file that dpedtool wrote.")
+        raise DpedtoolError(
+            f"{weights} does not say which network its weights belong to: choose a file that dpedtool wrote."
+        )
     try:
         architecture = Architecture.from_json(json.loads(network))
         _check_shapes(tensors, architecture)
@@ -119,48 +122,50 @@ def load_model(path: Path) -> Generator:
     model = architecture.build()
     model.load_state_dict(tensors)
     if not all(values.isfinite().all() for values in model.state_dict().values()):
-        raise DpedtoolError(f"{weights} holds weights that are no numbers: name weights of before they diverged.")
+        raise DpedtoolError(
+            f"{weights} holds NaN or infinite weights: choose weights from before the training diverged."
+        )
     return model.eval()
 
 
 _WHAT_TO_NAME = (
-    "name a folder that `dpedtool train` wrote, or a file X.safetensors (`dpedtool import-weights` makes one of a "
+    "name a folder that `dpedtool train` wrote, or a file X.safetensors (`dpedtool import-weights` makes one from a "
     "TensorFlow checkpoint)"
 )
 
 
 def _what_else(path: Path) -> str:
-    """Say what a path is that was taken for a model."""
+    """Return what is wrong with a path that should be a model."""
     if not path.exists():
         return f"There is no {path}"
-    return f"{path} holds no {WEIGHTS}" if path.is_dir() else f"{path} is no model"
+    return f"{path} contains no {WEIGHTS}" if path.is_dir() else f"{path} is not a model"
 
 
 def _check_shapes(tensors: Mapping[str, Tensor], architecture: Architecture) -> None:
-    """Refuse tensors of another network before it is built, which could take any memory."""
+    """Refuse tensors that do not fit the network before it is built, since building could take any memory."""
     found = {name: tuple(values.shape) for name, values in tensors.items()}
     shapes = architecture.shapes()
     for name, shape in shapes.items():
         if found.get(name) != shape:
-            raise ValueError(f"{name} is {found.get(name, 'missing')} where {architecture.name} has {shape}")
+            raise ValueError(f"{name} is {found.get(name, 'missing')}, but {architecture.name} has {shape}")
     if more := sorted(set(found) - set(shapes)):
         raise ValueError(f"{architecture.name} has no {more[0]}")
 
 
 def model_files(path: Path) -> tuple[Path, Path]:
-    """Return the files of weights and card of a model that is named by its folder or its file of weights."""
+    """Return the files of a model's weights and card, given its folder or its file of weights."""
     if path.suffix == ".safetensors":
         return path, path.with_suffix(".json")
     return path / WEIGHTS, ModelInfo.file_in(path)
 
 
 def load_card(path: Path) -> ModelInfo:
-    """Read what is known of a model.
+    """Read a model's card.
 
     Raises
     ------
     DpedtoolError
-        The file is missing, damaged, or of another version.
+        The file is missing, damaged, or has another version.
 
     """
     return ModelInfo.read(model_files(path)[1])
@@ -173,7 +178,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` returned."""
+    """Restore what `optimizer_tensors` returned."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, _, name = key.partition(".")

@@ -1,7 +1,7 @@
-"""The card of a published model: Markdown beside the file, whose YAML head the hubs of models read.
+"""The card of a published model: Markdown next to the file, with a YAML head that model hubs read.
 
-For those who build it into an app or pass it on. It names no folder of this machine, and whatever comes from data, such
-as names in a `model.json`, is written so that it can be nothing but text.
+It is written for people who build the model into an app or pass it on. It names no folder of this machine. Text from
+data, such as names in a `model.json`, is escaped so that it cannot become markup.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ _SETTINGS = {
     "blocks": ("residual blocks", "{}"),
     "norm": ("norm", f"{{}} norm, epsilon {NORM_EPS}"),
 }
-"""What fields of an architecture are called, and how their values are told."""
+"""What the fields of an architecture are called on the card, and how their values are written."""
 _BEGINNING = b"---\nlibrary_name: onnx\n"
-"""Of every card."""
+"""The first bytes of every card."""
 
 
 def is_card(path: Path) -> bool:
@@ -60,27 +60,27 @@ def is_card(path: Path) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """What is to be said of an ONNX file."""
+    """The contents of an ONNX file's card."""
 
     file: str
-    """Its name."""
+    """The name of the ONNX file."""
     architecture: Architecture
     parameters: int
     sha256: str
-    """Of the file of weights that it was made from."""
+    """SHA-256 of the file of weights that it was made from."""
     known: ModelInfo | None
-    """What `dpedtool.training.weights.checkpoint.load_card` gives; None where nothing is known."""
+    """The result of `dpedtool.training.weights.checkpoint.load_card`; None if nothing is known."""
     scores: Metrics | FolderMetrics | None
-    """What `read_scores` gives."""
+    """The result of `read_scores`."""
     licence: str | None
-    """What `dpedtool.dataset.licence.check_licence` lets pass."""
+    """A licence that `dpedtool.dataset.licence.check_licence` accepts."""
     clipped: bool
     opset: int
     difference: float
-    """The largest that was found between onnxruntime and PyTorch, of 0..1."""
+    """The largest difference between onnxruntime and PyTorch that was found, on the scale 0..1."""
 
     def notes(self) -> dict[str, str]:
-        """Return what the file is to say of itself."""
+        """Return the metadata of the ONNX file itself."""
         known = self.known
         preset = "imported" if known and known.imported else plain(self._params().get("preset", "not known"))
         return {
@@ -96,7 +96,7 @@ class ModelCard:
         """Return the card, YAML head and Markdown."""
         parts = [
             f"# {text(Path(self.file).stem)}",
-            "Makes photos of phones look as if taken by a better camera: a generator of DPED "
+            "This network makes phone photos look as if a better camera had taken them. It is a generator of DPED "
             "([Ignatov et al., ICCV 2017](https://arxiv.org/abs/1704.02470)), exported by dpedtool "
             f"{text(version('dpedtool'))}.",
             "## Use",
@@ -114,7 +114,7 @@ class ModelCard:
         return f"---\n{self._head()}---\n\n" + "\n\n".join(parts) + "\n"
 
     def _head(self) -> str:
-        """What the hubs read."""
+        """Return the YAML head, which the hubs read."""
         head: dict[str, Any] = {"library_name": "onnx", "pipeline_tag": "image-to-image"}
         if self.licence:
             head |= front_matter(self.licence)
@@ -142,16 +142,16 @@ class ModelCard:
         yield self._tiles()
         yield (
             f"Memory: about {self._memory_mb()} MB for each megapixel in onnxruntime on a processor, "
-            "beside the 80 MB that it takes itself. `dpedtool enhance` takes less."
+            "in addition to the 80 MB of onnxruntime itself. `dpedtool enhance` takes less."
         )
         yield (
-            f"ONNX opset {self.opset}. Compared with PyTorch in onnxruntime on the processor, on small images of two "
-            f"sizes: the outputs differ by less than {_bound(self.difference):.0e} of 0..1."
+            f"ONNX opset {self.opset}. On small images of two sizes, the outputs of onnxruntime on the processor "
+            f"differ from those of PyTorch by less than {_bound(self.difference):.0e} on the scale 0..1."
         )
         if self._is_instance_norm():
             yield (
-                "On whole photos they differ more, since onnxruntime sums the statistics in float32: by 4e-5, a "
-                "hundredth of a grey level, at 3 megapixels with the published dped_resnet_8_32."
+                "On whole photos they differ more, since onnxruntime sums the statistics in float32: with the "
+                "published dped_resnet_8_32 at 3 megapixels, by 4e-5, which is a hundredth of a grey level."
             )
 
     def _range(self) -> str:
@@ -161,7 +161,7 @@ class ModelCard:
         return math.ceil(self.architecture.description.onnx_megabytes / 10) * 10
 
     def _is_instance_norm(self) -> bool:
-        # The norm that was chosen counts, also where there is no block to have it.
+        # The chosen norm counts even if there is no block that uses it.
         chosen = self.architecture.settings().get("norm") == "instance"
         return chosen or any(layer.waits for layer in self.architecture.layers)
 
@@ -169,13 +169,13 @@ class ModelCard:
         if self._is_instance_norm():
             return (
                 "Give it the whole photo at once: instance norm takes its mean and variance over the whole photo, so "
-                "that tiles which are run separately come out in other brightness and colours, with seams. Too large "
-                "a photo is to be reduced, or enhanced by `dpedtool enhance`, which runs it in stripes exactly."
+                "tiles that are run separately differ in brightness and colours and leave seams. If a photo is too "
+                "large, reduce it, or use `dpedtool enhance`, which gives exact results in stripes."
             )
         overlap = 2 * reach(self.architecture.layers)
         return (
             f"Tiles may be run separately if they overlap by {overlap} px and half of that is "
-            "cut off each: nothing in this network depends on the whole photo."
+            "cut off each of them: nothing in this network depends on the whole photo."
         )
 
     def _network(self) -> Table:
@@ -189,7 +189,7 @@ class ModelCard:
         return self.known.training if self.known else None
 
     def _params(self) -> Mapping[str, Any]:
-        """The parameters of the training; empty where they are not known."""
+        """Return the parameters of the training; empty if they are not known."""
         return self._training.params if self._training else {}
 
     def _origin(self) -> Iterator[str]:
@@ -199,15 +199,15 @@ class ModelCard:
         elif known and known.training:
             yield facts([*self._preset(), *_data(known.training)])
         elif known and known.imported:
-            yield f"Converted by `dpedtool import-weights` from a {text(known.imported.format)}:"
+            yield f"The weights were converted by `dpedtool import-weights` from a {text(known.imported.format)}:"
             files = [(text(file.name), text(file.sha256)) for file in known.imported.files]
             yield table([("file", "SHA-256"), *files])
-            yield "What they were trained on is told by those who published them."
+            yield "Ask their publisher what they were trained on."
         else:
-            yield "Nothing is known of it: the weights had no card."
+            yield "Nothing is known about the training: the weights had no card."
 
     def _preset(self) -> Iterator[tuple[str, str]]:
-        """The preset, whose it is, and what was set otherwise; paths are left out."""
+        """Yield the preset, its source, and the changed settings; paths are left out."""
         params = self._params()
         name = params.get("preset")
         if name not in preset_names():
@@ -229,23 +229,23 @@ class ModelCard:
             yield "Not given."
             return
         rows = [*_scored("image", self.scores.image), *_scored("batch", self.scores.batch)]
-        yield "By `dpedtool evaluate`, on images that were chosen by who exported it:"
+        yield "The scores are from `dpedtool evaluate`, on images chosen by the person who exported this file:"
         yield table([("protocol", "pairs", "scored", "PSNR", "MS-SSIM", "SSIM"), *rows])
         yield (
-            "`image`: clipped, one value an image, then the mean. `batch`: one value over 50 unclipped images, as in "
-            "DPED's tables. The two are not comparable."
+            "`image`: images are clipped, each image has one value, and the values are averaged. `batch`: one value "
+            "over 50 unclipped images, as in DPED's tables. The two are not comparable."
         )
 
     def _licence(self) -> Iterator[str]:
         if self.licence:
-            yield f"`{self.licence}`, an SPDX identifier, as stated by who exported it."
+            yield f"`{self.licence}` (an SPDX identifier), as stated by the person who exported this file."
         else:
             yield (
-                "None is stated. Weights without a licence may not be passed on, nor built into what is passed on, by "
-                "anybody but the holder of their rights."
+                "No licence is stated. Without a licence, only the rights holder may pass on the weights or products "
+                "that contain them."
             )
         if self._training and self._training.start_sha256:
-            yield "The training began with other weights, whose terms hold as well."
+            yield "The training started from other weights, whose terms apply as well."
 
 
 def read_scores(path: Path, sha256: str) -> Metrics | FolderMetrics:
@@ -256,22 +256,24 @@ def read_scores(path: Path, sha256: str) -> Metrics | FolderMetrics:
     path
         The file.
     sha256
-        Of the weights; scores of two folders say whose they are.
+        SHA-256 of the weights; scores of two folders say which weights they belong to.
 
     Raises
     ------
     DpedtoolError
-        It is missing, damaged, none of `dpedtool evaluate`, or of other weights.
+        The file is missing or damaged, was not written by `dpedtool evaluate`, or belongs to other weights.
 
     """
     scores = read_metrics(path)
     if isinstance(scores, FolderMetrics) and (scores.weights is None or scores.weights.sha256 != sha256):
-        raise DpedtoolError(f"{path} has the scores of other weights or of none: evaluate those that are exported.")
+        raise DpedtoolError(
+            f"{path} does not hold scores of these weights: run dpedtool evaluate with the weights that you export."
+        )
     return scores
 
 
 def _scored(protocol: str, scores: PatchScores | FolderScores) -> Iterator[tuple[str, ...]]:
-    """A row for each thing that has a score."""
+    """Yield a row for each version that has scores."""
     for name, called in _VERSIONS.items():
         of = getattr(scores, name, NOT_SCORED)
         if of != NOT_SCORED:
@@ -280,12 +282,12 @@ def _scored(protocol: str, scores: PatchScores | FolderScores) -> Iterator[tuple
 
 
 def _score(value: float | None, form: str) -> str:
-    """A score as text; evaluate writes none where it is infinite, or the protocol does not apply."""
+    """Return a score as text; evaluate writes no score if it is infinite or the protocol does not apply."""
     return "none" if value is None else form.format(value)
 
 
 def _data(training: TrainingInfo) -> Iterator[tuple[str, str]]:
-    """What a training says of its data, weights and way."""
+    """Yield the data, the weights and the precision of a training."""
     best = training.best_validation
     yield "training patches", str(training.patches)
     yield "validation patches", str(training.validation_patches)
@@ -300,7 +302,7 @@ def _data(training: TrainingInfo) -> Iterator[tuple[str, str]]:
 
 
 def _bound(difference: float) -> float:
-    """The next power of ten above; what is found to the last digit would depend on the machine."""
+    """Return the next higher power of ten, since the last digits depend on the machine."""
     return float(10.0 ** (math.floor(math.log10(max(difference, 1e-8))) + 1))
 
 

@@ -1,7 +1,7 @@
-"""Generators as ONNX files, for apps: any height and width, checked in onnxruntime before the file has its name.
+"""Generators as ONNX files for apps: any height and width, checked in onnxruntime before the file gets its name.
 
-The graph is written operator by operator, as the layers of the network say. What `torch.onnx.export` makes has the same
-operators, but asks for two more packages, names the axes s19 and s55, and keeps the paths of this machine in its nodes.
+The graph is written operator by operator, from the layers of the network. `torch.onnx.export` makes the same operators,
+but needs two more packages, names the axes s19 and s55, and keeps the paths of this machine in its nodes.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ Array = npt.NDArray[Any]
 SUFFIX = ".onnx"
 AXES = ("batch", 3, "height", "width")
 OPSET, IR_VERSION = 9, 4
-"""Of ONNX 1.4, of 2019: the first whose weights are no inputs of the graph too. Newer ones would change none of the
-operators used here, and shut out older runtimes."""
+"""The versions of ONNX 1.4 (2019), the first in which weights need not be inputs of the graph. Newer versions would
+not change any operator used here, but would exclude older runtimes."""
 MOST_BYTES = 2**31 - 2**20
-"""ONNX files hold no more than 2 GiB, a little of which is the graph."""
+"""An ONNX file holds at most 2 GiB, including the graph, which is small."""
 
 TOLERANCE = 1e-4
-"""How far onnxruntime may be from PyTorch, of 0..1: a fortieth of a grey level."""
+"""Greatest allowed difference between onnxruntime and PyTorch on the scale 0..1: a fortieth of a grey level."""
 CHECKED_SIZES = ((2, 48, 64), (1, 37, 51))
-"""(N, H, W) of the images that both are given."""
+"""(N, H, W) of the images that both are compared on."""
 _ERRORS_ONLY = 3
 
 
@@ -56,22 +56,22 @@ class Exported:
     network: str
     parameters: int
     difference: float
-    """The largest between onnxruntime and PyTorch, of 0..1."""
+    """The largest difference between onnxruntime and PyTorch, on the scale 0..1."""
 
     def sentence(self) -> str:
-        """Say in a line what was written, and how well it was checked."""
+        """Return in one line what was written and how exact it is."""
         return (
-            f"{self.network}, {self.parameters} parameters, opset {OPSET}, in {self.onnx}: onnxruntime is within "
-            f"{self.difference:.1e} of PyTorch. Its card is {self.card}."
+            f"{self.onnx}: {self.network}, {self.parameters} parameters, opset {OPSET}; onnxruntime is within "
+            f"{self.difference:.1e} of PyTorch. The card is {self.card}."
         )
 
 
 def export(
     model: Path, out: Path, *, clip: bool = True, scores: Path | None = None, licence: str | None = None
 ) -> Exported:
-    """Write a model as `out`, a file X.onnx, and its card X.md; what they held is replaced.
+    """Write a model as `out`, a file X.onnx, and its card X.md; existing files are replaced.
 
-    The same model gives the same bytes. The file's one input, `phone`, and its one output, `enhanced`, are float32
+    The same model gives the same bytes. The only input, `phone`, and the only output, `enhanced`, are float32
     (batch, 3, height, width), RGB, 0..1, of any batch, height and width.
 
     Parameters
@@ -81,28 +81,28 @@ def export(
     out
         The file to write.
     clip
-        Cut the output to 0..1, as all want who make a picture of it; as the network gives it it is within -0.08..1.08.
+        Cut the output to 0..1, which pictures need; otherwise it is within -0.08..1.08.
     scores
-        A `metrics.json` of `dpedtool evaluate`, for the card; None: the card says that they are not given.
+        A `metrics.json` of `dpedtool evaluate`, for the card; None: the card says that no scores are given.
     licence
-        SPDX identifier of the weights' licence, for the card; None: the card says that there is none.
+        SPDX identifier of the weights' licence, for the card; None: the card says that no licence is stated.
 
     Raises
     ------
     DpedtoolError
-        `out` is named otherwise, or X.md is there and no card; the packages onnx and onnxruntime are not installed;
-        the model, its card or the scores are missing, damaged or of another model; the licence is no SPDX identifier;
-        or onnxruntime computes something else than PyTorch. No file is written then.
+        `out` has another suffix, or X.md exists and is not a card; the packages onnx and onnxruntime are not installed;
+        the model, its card or the scores are missing, damaged or belong to another model; the licence is not an SPDX
+        identifier; or onnxruntime computes other values than PyTorch. In these cases no file is written.
 
     """
     _check_installed()
     if out.suffix != SUFFIX:
-        raise DpedtoolError(f"{out} is not named as an ONNX file: give it the suffix {SUFFIX}.")
+        raise DpedtoolError(f"{out} does not have the suffix of an ONNX file: give it the suffix {SUFFIX}.")
     about = out.with_suffix(".md")
     if about.exists() and not is_card(about):
         raise DpedtoolError(
-            f"{about} is no card of a model, and the card of {out.name} would replace it: give the ONNX file another "
-            "name, or another folder."
+            f"{about} is not a model card, and the card of {out.name} would replace it: give the ONNX file another "
+            "name, or choose another folder."
         )
     generator = load_model(model)
     weights, described = model_files(model)
@@ -131,23 +131,25 @@ def as_onnx(model: Generator, notes: Mapping[str, str], *, clip: bool) -> ModelP
     Parameters
     ----------
     model
-        Ready to evaluate.
+        The network, ready to evaluate.
     notes
-        What the file is to say of itself.
+        Metadata of the file.
     clip
         Cut the output to 0..1.
 
     Raises
     ------
     DpedtoolError
-        The weights are more than an ONNX file can hold.
+        The weights are larger than an ONNX file can be.
 
     """
     from onnx import TensorProto, checker, helper
 
     weights = {name: values.cpu().numpy() for name, values in model.state_dict().items()}
     if sum(values.nbytes for values in weights.values()) > MOST_BYTES:
-        raise DpedtoolError(f"{model.architecture.name} is larger than 2 GiB, which is all that an ONNX file holds.")
+        raise DpedtoolError(
+            f"{model.architecture.name} is larger than 2 GiB, the limit of ONNX files: use fewer channels."
+        )
     graph = _Graph(weights)
     graph.write(model, clip)
     made = helper.make_model(
@@ -169,7 +171,7 @@ def as_onnx(model: Generator, notes: Mapping[str, str], *, clip: bool) -> ModelP
 
 
 class _Graph:
-    """Nodes that are added one after the other, each of what the one before it gave, and the weights they use."""
+    """A graph to which nodes are added one after the other, and the weights that the nodes use."""
 
     def __init__(self, weights: Mapping[str, Array]) -> None:
         self._weights = weights
@@ -177,7 +179,7 @@ class _Graph:
         self._used: dict[str, Array] = {}
 
     def write(self, model: Generator, clip: bool) -> None:
-        """Add all nodes of a generator; `_difference` proves that they compute what its forward does."""
+        """Add all nodes of a generator; `_difference` checks that they compute the same as its forward."""
         squashed = self.node("Tanh", nodes(model.layers, self, INPUT))
         scaled = self.node("Mul", squashed, self._constant("output_scale", OUTPUT_SCALE))
         # The last node gives the graph's output its name.
@@ -212,31 +214,31 @@ class _Graph:
 
 
 def _known(described: Path, model: Generator) -> ModelInfo | None:
-    """What a model's card says; nothing where it has none, as weights work without."""
+    """Return a model's card; None if there is none, since weights work without a card."""
     known = ModelInfo.read(described) if described.is_file() else None
     if known and known.network != model.architecture.as_json():
         raise DpedtoolError(
-            f"{described} is the card of another network than {model.architecture.name}, which the weights beside it "
-            "are of: remove it, or put the right one there."
+            f"{described} is the card of a different network than the weights next to it, {model.architecture.name}: "
+            "remove the card, or put the right one there."
         )
     return known
 
 
 def _write_checked(out: Path, content: bytes, model: Generator, clip: bool) -> float:
-    """Write the file if onnxruntime makes of it what PyTorch makes of the model; return how far they are apart."""
+    """Write the file if onnxruntime computes the same as PyTorch; return the difference."""
     with replacing(out) as temporary:
         temporary.write_bytes(content)
         difference = _difference(temporary, model, clip)
         if not difference <= TOLERANCE:
             raise DpedtoolError(
-                f"onnxruntime gives values {difference:.1e} from PyTorch's, more than {TOLERANCE:.0e}, so {out} is not "
-                "written: try another version of onnxruntime."
+                f"The values of onnxruntime differ from PyTorch's by {difference:.1e}, more than {TOLERANCE:.0e}, so "
+                f"{out} was not written: try another version of onnxruntime."
             )
     return difference
 
 
 def _difference(file: Path, model: Generator, clip: bool) -> float:
-    """Return how far onnxruntime is from PyTorch at most, on noise of `CHECKED_SIZES`."""
+    """Return the largest difference between onnxruntime and PyTorch on noise of `CHECKED_SIZES`."""
     session = _session(file)
     rng = np.random.default_rng(0)
     differences = []
@@ -246,20 +248,20 @@ def _difference(file: Path, model: Generator, clip: bool) -> float:
             wanted = model(torch.from_numpy(phone))
         (found,) = session.run([OUTPUT], {INPUT: phone})
         differences.append(np.abs(found - (wanted.clamp(0, 1) if clip else wanted).numpy()).max())
-    # Of Python's own functions max would pass over what is no number.
+    # Python's own max would skip NaN.
     return float(np.max(differences))
 
 
 def _session(file: Path) -> Any:
-    """Open a file in onnxruntime, on the processor, with nothing but errors told."""
+    """Open a file in onnxruntime on the processor; only errors are logged."""
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
-    # On Windows its builds tell their maker of each model otherwise.
+    # Otherwise its builds for Windows report each model to their maker.
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
-    # With a number of its own it pins no threads to cores, which containers may forbid.
+    # With an explicit number it does not pin threads to cores, which containers may forbid.
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])

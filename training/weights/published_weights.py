@@ -1,8 +1,8 @@
-"""The weights that DPED's authors published, as generators of ours.
+"""The weights that DPED's authors published, as dpedtool's generators.
 
 Their variables are generator/W1, b1, ... in the order of the convolutions, and generator/Variable, Variable_1, ...
-for the norms in the same order, of each the shift and then the scale. SRCNN's are generator/w1, b1, ... Which network
-a checkpoint is of follows from the names and shapes alone.
+for the norms in the same order, first the shift and then the scale of each norm. SRCNN's are generator/w1, b1, ... The
+names and shapes alone show which network a checkpoint belongs to.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ def import_weights(checkpoint: Path, out: Path) -> Imported:
     Raises
     ------
     DpedtoolError
-        `out` is named otherwise; the checkpoint is missing, damaged, or of another network.
+        `out` has another suffix; the checkpoint is missing or damaged, or belongs to another network.
 
     """
     if out.suffix != ".safetensors":
-        raise DpedtoolError(f"{out} is not named as a file of weights: give it the suffix .safetensors.")
+        raise DpedtoolError(f"{out} does not have the suffix of a file of weights: give it the suffix .safetensors.")
     source = read_checkpoint(checkpoint)
     generator = generator_of(source)
     save_model(out, generator, {"trained": True, "imported": _origin(source)})
@@ -61,12 +61,12 @@ def import_weights(checkpoint: Path, out: Path) -> Imported:
 def generator_of(checkpoint: Checkpoint) -> Generator:
     """Return the generator that a checkpoint of DPED's code holds, ready to evaluate.
 
-    Variables of others, such as an optimiser's moments, are left out.
+    Other variables, such as an optimiser's moments, are left out.
 
     Raises
     ------
     DpedtoolError
-        The generator is none of DPED's.
+        The generator is not one of DPED's.
 
     """
     variables = {
@@ -79,18 +79,21 @@ def generator_of(checkpoint: Checkpoint) -> Generator:
     if found is None:
         names = ", ".join(kind.published.names for kind in NETWORKS.values() if kind.published)
         raise DpedtoolError(
-            f"{checkpoint.files[0]} is of no network that is known: {names}; found {_found(checkpoint)}."
+            f"{checkpoint.files[0]} does not belong to a known network: {names}; this one has {_found(checkpoint)}."
         )
     architecture, tensors = found
     if not all(values.isfinite().all() for values in tensors.values()):
-        raise DpedtoolError(f"{checkpoint.files[0]} holds weights that are no numbers: name one of before it diverged.")
+        raise DpedtoolError(
+            f"{checkpoint.files[0]} holds NaN or infinite weights: choose a checkpoint from before the training "
+            "diverged."
+        )
     generator = architecture.build()
     generator.load_state_dict(tensors)
     return generator.eval()
 
 
 def _architectures(variables: Mapping[str, Array]) -> Iterator[Architecture]:
-    """The networks that these variables may be of."""
+    """Yield the networks that these variables may belong to."""
     shapes = {name: values.shape for name, values in variables.items()}
     for network, kind in NETWORKS.items():
         if found := kind.of_published(shapes):
@@ -98,7 +101,7 @@ def _architectures(variables: Mapping[str, Array]) -> Iterator[Architecture]:
 
 
 def _names(architecture: Architecture) -> dict[str, str]:
-    """Their name of each tensor of ours, without the scope; none where nothing of the network is published."""
+    """Map dpedtool's tensor names to the published names, without the scope; empty if no weights are published."""
     published, layers = architecture.description.published, list(leaves(architecture.layers))
     if published is None:
         return {}
@@ -119,12 +122,12 @@ def _convolutions(kernel: str, layers: list[str]) -> dict[str, str]:
 
 
 def _variable(number: int) -> str:
-    """How TensorFlow names variables that are given no name."""
+    """Return the name that TensorFlow gives to a variable without a name."""
     return f"Variable_{number}" if number else "Variable"
 
 
 def _tensors(architecture: Architecture, variables: Mapping[str, Array]) -> dict[str, Tensor] | None:
-    """The generator's state; None where the variables are not its own, no more and no less, and of its shapes."""
+    """Return the generator's state; None unless the variables are exactly its own and have its shapes."""
     names = _names(architecture)
     if set(names.values()) != set(variables):
         return None
@@ -136,12 +139,12 @@ def _tensors(architecture: Architecture, variables: Mapping[str, Array]) -> dict
 
 
 def _one_for_all(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The other shape that a bias may have: the last one of the published SRCNN is one number for all colours."""
+    """Return the other shape that a bias may have: the published SRCNN's last bias is one number for all colours."""
     return (1,) if len(shape) == 1 else shape
 
 
 def _as_ours(values: Array) -> Tensor:
-    """A kernel (H, W, in, out) as (out, in, H, W)."""
+    """Return a kernel (H, W, in, out) as (out, in, H, W), and other tensors unchanged."""
     ordered = values.transpose(3, 2, 0, 1) if values.ndim == 4 else values
     return torch.from_numpy(np.array(ordered, np.float32, order="C"))
 

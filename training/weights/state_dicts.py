@@ -1,10 +1,10 @@
 """Tensors out of the files that torch.save writes, without unpickling them.
 
-Such a file holds a pickle, which is a program: loading it runs what its writer chose. Here its instructions are only
-followed on paper. What it would call is noted by name and never looked up; a name beyond the few that a flat
-dictionary of tensors needs is refused. The values lie beside the pickle, as they are in memory.
+Such a file holds a pickle, which is a program: loading it runs code that its writer chose. Here its instructions are
+read but not executed. Functions that it would call are noted by name and never looked up; names other than the few that
+a flat dictionary of tensors needs are refused. The values are stored outside the pickle, as they are in memory.
 
-Both formats are read: a zip archive, and the older one, pickles one after the other and then the values
+Both formats are read: a zip archive, and the older format of several pickles followed by the values
 (torch/serialization.py of torch 0.1.10 to 1.5).
 """
 
@@ -43,7 +43,7 @@ _KNOWN = frozenset({*_STORAGES, *_DICTS, *_TENSORS, *_PARAMETERS})
 
 
 def read_tensors(path: Path, names: Collection[str]) -> dict[str, Tensor]:
-    """Read tensors of a state dict; the values of others are passed over.
+    """Read some tensors of a state dict; the values of the others are skipped.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def read_tensors(path: Path, names: Collection[str]) -> dict[str, Tensor]:
     Raises
     ------
     DpedtoolError
-        The file is missing, damaged, lacks a name, or holds anything but a flat dictionary of tensors.
+        The file is missing or damaged, lacks a name, or holds anything other than a flat dictionary of tensors.
 
     """
     try:
@@ -69,17 +69,17 @@ def read_tensors(path: Path, names: Collection[str]) -> dict[str, Tensor]:
             file.seek(0)
             return read(file, names)
     except OSError as error:
-        raise DpedtoolError(f"{path} cannot be read ({error.strerror or error}): name another file.") from None
+        raise DpedtoolError(f"{path} cannot be read ({error.strerror or error}): choose another file.") from None
     except (ValueError, OverflowError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         reason = (str(error) or "it is damaged").splitlines()[0]
         raise DpedtoolError(
-            f"{path} cannot be used, since {reason}: only a flat dictionary of tensors, saved by torch.save, is read."
+            f"{path} cannot be used, since {reason}: only flat dictionaries of tensors saved by torch.save can be read."
         ) from None
 
 
 @dataclass
 class _Made:
-    """What the pickle would make by calling something of this name; the call is not done."""
+    """The result of a call in the pickle, with the called name; the call is not executed."""
 
     name: str
     arguments: tuple[Any, ...] = ()
@@ -89,14 +89,14 @@ class _Made:
 
 @dataclass(frozen=True)
 class _Name:
-    """Something that the pickle would import; it is not looked up."""
+    """A name that the pickle would import; it is not looked up."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class _Storage:
-    """Values that lie outside the pickle."""
+    """Values that are stored outside the pickle."""
 
     dtype: torch.dtype
     key: str
@@ -104,7 +104,7 @@ class _Storage:
 
     @property
     def length(self) -> int:
-        """In bytes."""
+        """The length in bytes."""
         return self.count * self.dtype.itemsize
 
     def tensor(self, content: bytes) -> Tensor:
@@ -125,13 +125,13 @@ class _View:
         steps = zip(self.size, self.stride, strict=True)
         last = self.offset + sum((length - 1) * step for length, step in steps)
         _require(last < self.storage.count or 0 in self.size, "a tensor reaches beyond its values")
-        # A step of 0 would make any number of values of one.
+        # A step of 0 would turn one value into any number of values.
         _require(math.prod(self.size) <= self.storage.count, "a tensor repeats its values")
         return values.as_strided(self.size, self.stride, self.offset).clone()
 
 
 class _Walk:
-    """Follows the instructions of one pickle (Lib/pickletools.py) and makes plain values, names and notes of calls."""
+    """Follow the instructions of one pickle (Lib/pickletools.py); make plain values, names and notes of calls."""
 
     def __init__(self) -> None:
         self._stack: list[Any] = []
@@ -168,7 +168,7 @@ class _Walk:
         }
 
     def result(self, stream: BinaryIO) -> Any:
-        """Read one pickle to its end and return what it makes."""
+        """Read one pickle to its end and return its value."""
         for instruction, argument, _ in pickletools.genops(stream):
             step = self._steps.get(instruction.name)
             if step is None:
@@ -223,9 +223,9 @@ def _read_zip(file: BinaryIO, names: Collection[str]) -> dict[str, Tensor]:
     with zipfile.ZipFile(file) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
         pickles = [name for name in entries if name.endswith("/data.pkl")]
-        _require(len(pickles) == 1, "it is no archive of torch.save")
+        _require(len(pickles) == 1, "it is not an archive written by torch.save")
         folder = pickles[0].removesuffix("data.pkl")
-        # torch.save never compresses; what is not compressed takes no more memory than the file has bytes.
+        # torch.save never compresses; uncompressed data takes no more memory than the file has bytes.
         _require(all(entry.compress_type == zipfile.ZIP_STORED for entry in entries.values()), "it is compressed")
         order = f"{folder}byteorder"
         _require(order not in entries or archive.read(order) == b"little", "its values are big-endian")
@@ -242,7 +242,7 @@ def _entry(archive: zipfile.ZipFile, folder: str, storage: _Storage) -> Tensor:
 
 def _read_legacy(file: BinaryIO, names: Collection[str]) -> dict[str, Tensor]:
     head = [_Walk().result(file), _Walk().result(file)]
-    _require(head == [_MAGIC, _PROTOCOL], "it is no file of torch.save")
+    _require(head == [_MAGIC, _PROTOCOL], "it is not a file written by torch.save")
     system = _Walk().result(file)
     _require(isinstance(system, _Made) and ("little_endian", True) in system.items, "its values are big-endian")
     views = _views(_Walk().result(file))
@@ -254,7 +254,7 @@ def _read_legacy(file: BinaryIO, names: Collection[str]) -> dict[str, Tensor]:
 
 
 def _values(file: BinaryIO, keys: Any, storages: Mapping[str, _Storage], wanted: set[str]) -> dict[str, Tensor]:
-    """Read the values of those wanted, which lie in the order of the keys, each after its length."""
+    """Read the wanted values; the values are stored in the order of the keys, each after its length."""
     _require(isinstance(keys, list) and all(isinstance(key, str) for key in keys), _DAMAGED)
     _require(sorted(keys) == sorted(storages), _CUT)
     values = {}
@@ -269,10 +269,10 @@ def _values(file: BinaryIO, keys: Any, storages: Mapping[str, _Storage], wanted:
 
 
 def _storage(note: Any) -> _Storage:
-    """Read how the pickle names values outside it: kind, type, key, device, count, and in old files a view."""
+    """Read a reference to values outside the pickle: kind, type, key, device, count, and in old files a view."""
     _require(isinstance(note, tuple) and len(note) in (5, 6) and note[0] == "storage", _DAMAGED)
     _, kind, key, _, count, *view = note
-    _require(isinstance(kind, _Name) and kind.name in _STORAGES, "its values are of an unknown kind")
+    _require(isinstance(kind, _Name) and kind.name in _STORAGES, "its values have an unknown type")
     _require(isinstance(key, str) and _are_counts(count) and view in ([], [None]), _DAMAGED)
     return _Storage(_STORAGES[kind.name], key, count)
 
@@ -290,17 +290,17 @@ def _views(made: Any) -> dict[str, _View]:
 def _view(made: Any, name: str) -> _View:
     if isinstance(made, _Made) and made.name in _PARAMETERS:
         made = _first_of(made)[0]
-    _require(isinstance(made, _Made) and made.name in _TENSORS, f"{name} is no tensor")
+    _require(isinstance(made, _Made) and made.name in _TENSORS, f"{name} is not a tensor")
     parts = _first_of(made)
-    _require(len(parts) >= 4 and isinstance(parts[0], _Storage), f"{name} is no tensor")
+    _require(len(parts) >= 4 and isinstance(parts[0], _Storage), f"{name} is not a tensor")
     storage, offset, size, stride = parts[:4]
     are_tuples = isinstance(size, tuple) and isinstance(stride, tuple) and len(size) == len(stride)
-    _require(are_tuples and _are_counts(offset, *size, *stride), f"{name} is no tensor")
+    _require(are_tuples and _are_counts(offset, *size, *stride), f"{name} is not a tensor")
     return _View(storage, offset, size, stride)
 
 
 def _joined(names: list[Any]) -> str:
-    # Of tuples that hold each other twice the text would grow as a power of two.
+    # For tuples that contain each other twice, the text would grow as a power of two.
     _require(all(isinstance(name, str) for name in names), _DAMAGED)
     return ".".join(names)
 

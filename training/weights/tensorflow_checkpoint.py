@@ -27,11 +27,11 @@ _MAGIC = bytes.fromhex("57fb808b247547db")
 _FOOTER_BYTES, _TRAILER_BYTES = 48, 5
 _UNCOMPRESSED = 0
 _CRC_SHIFT = 0xA282EAD8
-"""LevelDB stores CRCs rotated by 15 bit and shifted by this, so that a CRC over stored CRCs is of use."""
+"""LevelDB stores CRCs rotated by 15 bits and shifted by this, so that a CRC over stored CRCs is still useful."""
 
-# Bounds what a file made by hand can ask for; TensorFlow comes near none of them.
+# Limits for files made by hand; TensorFlow's own files stay far below all of them.
 _MOST_INDEX_BYTES, _MOST_NAME_BYTES, _MOST_SHARDS, _MOST_DIMENSIONS = 2**26, 4096, 99999, 32
-# Each name is stored as what it adds to the one before it, so that a small file could hold any amount of them.
+# Each name is stored as a difference to the one before it, so a small file could hold any number of long names.
 _MOST_BYTES_OF_NAMES = 2**24
 
 _BFLOAT16 = 14
@@ -50,7 +50,7 @@ _DTYPES: Mapping[int, str] = {
     22: "<u4",
     23: "<u8",
 }
-"""By the numbers of TensorFlow's types.proto; numpy has no bfloat16, whose bits are read and widened."""
+"""By the numbers in TensorFlow's types.proto. numpy has no bfloat16, so its bits are read and widened."""
 
 
 @dataclass(frozen=True)
@@ -60,21 +60,21 @@ class Checkpoint:
     files: tuple[Path, ...]
     """The index, then the data files."""
     tensors: Mapping[str, Array]
-    """bfloat16 has become float32."""
+    """Tensors by name; bfloat16 has become float32."""
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read all tensors of a checkpoint, its CRCs verified.
+    """Read all tensors of a checkpoint and verify its CRCs.
 
     Parameters
     ----------
     path
-        What the names of its files have in common (iphone_orig), or one of the files (iphone_orig.index).
+        The common part of its file names (iphone_orig), or one of the files (iphone_orig.index).
 
     Raises
     ------
     DpedtoolError
-        A file is missing or damaged; or it holds what is not read: compressed blocks, big-endian numbers, tensors
+        A file is missing or damaged, or holds data that cannot be read: compressed blocks, big-endian numbers, tensors
         stored in slices, text.
 
     """
@@ -89,13 +89,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def checkpoint_prefix(path: Path) -> Path:
-    """Return what the names of a checkpoint's files have in common, given it or one of the files."""
+    """Return the common part of a checkpoint's file names, given that part or one of the files."""
     name = path.name.removesuffix(".index")
     return path.with_name(_DATA_SUFFIX.sub("", name))
 
 
 class _DamageError(Exception):
-    """What is wrong with a file, as a clause; without a path it is the index."""
+    """What is wrong with a file, as a clause; without a path the file is the index."""
 
     def __init__(self, reason: str, path: Path | None = None) -> None:
         super().__init__(reason)
@@ -103,7 +103,7 @@ class _DamageError(Exception):
 
 
 class _Entry(NamedTuple):
-    """Where a tensor lies: BundleEntryProto."""
+    """The place of a tensor, from BundleEntryProto."""
 
     name: str
     dtype: int
@@ -115,7 +115,7 @@ class _Entry(NamedTuple):
 
 
 def _read_index(path: Path) -> tuple[int, list[_Entry]]:
-    """Return the number of data files and where the tensors lie in them, in the order of their names."""
+    """Return the number of data files and the places of the tensors in them, in the order of their names."""
     rows = list(_table_rows(_read_file(path)))
     if not rows or rows[0][0] != b"":
         raise _DamageError("it has no header")
@@ -123,37 +123,39 @@ def _read_index(path: Path) -> tuple[int, list[_Entry]]:
     _refuse_slices(rows, path)
     entries = [_entry(key, value, path) for key, value in rows[1:]]
     if not entries:
-        raise DpedtoolError(f"{path} holds no tensors: name a checkpoint of a trained network.")
+        raise DpedtoolError(f"{path} holds no tensors: choose a checkpoint of a trained network.")
     return shards, entries
 
 
 def _read_file(path: Path) -> bytes:
     if not path.is_file():
         raise DpedtoolError(
-            f"There is no file {path}: name a TensorFlow checkpoint by what its files' names have in common, such as "
+            f"There is no file {path}: name a TensorFlow checkpoint by the common part of its file names, such as "
             "iphone_orig for iphone_orig.index and iphone_orig.data-00000-of-00001."
         )
     if path.stat().st_size > _MOST_INDEX_BYTES:
-        raise _DamageError(f"an index has no more than {_MOST_INDEX_BYTES} bytes")
+        raise _DamageError(f"an index has at most {_MOST_INDEX_BYTES} bytes")
     return path.read_bytes()
 
 
 def _shards(header: bytes, path: Path) -> int:
-    """Number of data files as BundleHeaderProto says."""
+    """Return the number of data files from BundleHeaderProto."""
     fields = _scalars(header)
     if fields.get(2, 0) != 0:
-        raise DpedtoolError(f"{path} is of a big-endian machine, which is not read: save it anew on another.")
+        raise DpedtoolError(
+            f"{path} was saved on a big-endian machine and cannot be read: save it again on a little-endian machine."
+        )
     if not 1 <= fields.get(1, 0) <= _MOST_SHARDS:
         raise _DamageError(f"it claims {fields.get(1, 0)} data files")
     return fields[1]
 
 
 def _refuse_slices(rows: list[tuple[bytes, bytes]], path: Path) -> None:
-    """Refuse what was a partitioned variable; its slices have rows too, under keys that are no names."""
+    """Refuse partitioned variables; their slices have rows too, under keys that are not names."""
     for key, message in rows[1:]:
         if any(number == 7 for number, _ in _fields(message)):
             name = key.decode(errors="replace")
-            raise DpedtoolError(f"{path} stores {name!r} in slices, which are not read: save it unpartitioned.")
+            raise DpedtoolError(f"{path} stores {name!r} in slices, which cannot be read: save it unpartitioned.")
 
 
 def _entry(key: bytes, message: bytes, path: Path) -> _Entry:
@@ -161,26 +163,26 @@ def _entry(key: bytes, message: bytes, path: Path) -> _Entry:
     try:
         name = key.decode()
     except UnicodeDecodeError:
-        raise _DamageError(f"the name {key!r} is no text") from None
+        raise _DamageError(f"the name {key!r} is not text") from None
     shape = tuple(size for number, value in _fields(message) if number == 2 for size in _shape(value))
     if len(shape) > _MOST_DIMENSIONS:
         raise _DamageError(f"{name} has {len(shape)} dimensions")
     if (dtype := fields.get(1, 0)) not in _DTYPES:
         raise DpedtoolError(
-            f"{path} holds {name!r} of type {dtype} (types.proto), which is not read: only numbers are."
+            f"{path} holds {name!r} of type {dtype} (types.proto), which cannot be read: only numbers can."
         )
     return _Entry(name, dtype, shape, fields.get(3, 0), fields.get(4, 0), fields.get(5, 0), fields.get(6, 0))
 
 
 def _shape(message: int | bytes) -> Iterator[int]:
-    """Sizes of a TensorShapeProto: a message of size and name for each dimension."""
+    """Yield the sizes of a TensorShapeProto, which has a message with size and name for each dimension."""
     for number, dimension in _fields(_bytes(message)):
         if number == 2:
             yield _scalars(_bytes(dimension)).get(1, 0)
 
 
 def _read_tensors(files: list[Path], entries: list[_Entry]) -> dict[str, Array]:
-    """Read the tensors file by file, each checked against the file's length before anything is allocated."""
+    """Read the tensors file by file; each is checked against the file's length before anything is allocated."""
     found = {}
     for shard, file in enumerate(files):
         inside = sorted((entry for entry in entries if entry.shard == shard), key=lambda entry: entry.offset)
@@ -193,11 +195,11 @@ def _read_tensors(files: list[Path], entries: list[_Entry]) -> dict[str, Array]:
 def _read_shard(file: Path, entries: list[_Entry]) -> dict[str, Array]:
     if not file.is_file():
         raise DpedtoolError(
-            f"There is no file {file}, which belongs to the checkpoint's index: download or copy it too."
+            f"There is no file {file}, which the checkpoint's index needs: download or copy it as well."
         )
     length, end = file.stat().st_size, 0
     for entry in entries:
-        # Tensors that shared bytes could ask for any memory.
+        # If tensors could share bytes, a small file could ask for any amount of memory.
         if entry.offset < end or entry.offset + entry.size > length:
             raise _DamageError(f"{entry.name} should lie at {entry.offset} with {entry.size} of {length} bytes", file)
         end = entry.offset + entry.size
@@ -223,10 +225,10 @@ def _tensor(entry: _Entry, content: bytes, file: Path) -> Array:
 
 
 def _table_rows(table: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield keys and values of a table in their order, which is that of the keys.
+    """Yield keys and values of a table, sorted by key.
 
-    A table is its data blocks, the metaindex block, the index block and a footer, without gaps: a handle that leads
-    elsewhere is damaged.
+    A table consists of its data blocks, the metaindex block, the index block and a footer, without gaps. A handle that
+    points elsewhere is damaged.
     """
     metaindex, index = _footer(table)
     handles = [_handle(value) for _, value in _block_rows(_block(table, index))]
@@ -251,7 +253,7 @@ def _table_rows(table: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 class _Handle(NamedTuple):
-    """Where a block lies, its trailer not counted."""
+    """The place of a block, without its trailer."""
 
     offset: int
     size: int
@@ -274,7 +276,7 @@ def _footer(table: bytes) -> tuple[_Handle, _Handle]:
 
 
 def _block(table: bytes, handle: _Handle) -> bytes:
-    """Return a block's content; behind it stand one byte on compression and the CRC of both."""
+    """Return a block's content; it is followed by one byte for the compression and the CRC of both."""
     end = handle.offset + handle.size
     trailer = table[end : end + _TRAILER_BYTES]
     if len(trailer) < _TRAILER_BYTES:
@@ -283,8 +285,8 @@ def _block(table: bytes, handle: _Handle) -> bytes:
         raise _DamageError(f"the block at {handle.offset} fails its CRC")
     if trailer[0] != _UNCOMPRESSED:
         raise DpedtoolError(
-            f"The index of the checkpoint is compressed (kind {trailer[0]}), which is not read: save it uncompressed, "
-            "as TensorFlow does by itself."
+            f"The index of the checkpoint is compressed (kind {trailer[0]}), which cannot be read: save it "
+            "uncompressed, which is TensorFlow's default."
         )
     return table[handle.offset : end]
 
@@ -292,7 +294,7 @@ def _block(table: bytes, handle: _Handle) -> bytes:
 def _block_rows(block: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield keys and values of a block: each key says how much it shares with the one before it.
 
-    The block ends with the places where nothing is shared, 4 bytes each, and their number. They serve searches.
+    The block ends with the places where nothing is shared, 4 bytes each, and their number. They are used for searches.
     """
     restarts = int.from_bytes(block[-4:], "little")
     length = len(block) - 4 - 4 * restarts
@@ -308,38 +310,38 @@ def _block_rows(block: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 class _Reader:
-    """Reads bytes from the front, never beyond the end."""
+    """Reads bytes in order, never beyond the end."""
 
     def __init__(self, content: bytes) -> None:
         self._content, self._place = content, 0
 
     def rest(self) -> memoryview:
-        """What is not yet read; nothing is moved."""
+        """Return the bytes that are not read yet, without copying or consuming them."""
         return memoryview(self._content)[self._place :]
 
     def take(self, count: int) -> bytes:
         """Return the next bytes."""
         if count > len(self._content) - self._place:
-            raise _DamageError(f"{count} bytes are promised where {len(self._content) - self._place} are left")
+            raise _DamageError(f"{count} bytes are promised, but {len(self._content) - self._place} are left")
         self._place += count
         return self._content[self._place - count : self._place]
 
     def varint(self) -> int:
-        """Return a number below 2^64: 7 bit a byte, the lowest first, the eighth bit set in all but the last byte."""
+        """Return a number below 2^64: 7 bits a byte, lowest first; the eighth bit is set in all but the last byte."""
         value = 0
         for place in range(10):
             byte = self.take(1)[0]
             value |= (byte & 0x7F) << 7 * place
             if byte < 0x80:
-                # Writers put no zeros before a number, so that a flipped bit shows.
+                # Writers put no zeros before a number, so a zero here reveals a flipped bit.
                 if value >= 2**64 or (byte == 0 and place > 0):
                     break
                 return value
-        raise _DamageError("a number is not written as numbers are")
+        raise _DamageError("a number is badly encoded")
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield number and value of each field of a protobuf message: a number, or the bytes of text or a message."""
+    """Yield number and value of each field of a protobuf message; a value is a number, or bytes (text or a message)."""
     reader = _Reader(message)
     while reader.rest():
         tag = reader.varint()
@@ -355,13 +357,13 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def _scalars(message: bytes) -> dict[int, int]:
-    """The fields of a message that are numbers; what is left out is 0."""
+    """Return the fields of a message that are numbers; fields left out are 0."""
     return {number: value for number, value in _fields(message) if isinstance(value, int)}
 
 
 def _bytes(value: int | bytes) -> bytes:
     if isinstance(value, int):
-        raise _DamageError("a number stands where a message should")
+        raise _DamageError("there is a number where a message should be")
     return value
 
 
