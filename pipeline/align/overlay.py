@@ -1,4 +1,4 @@
-"""Pictures that show how well two photos lie on each other."""
+"""Pictures that show how well two photos are aligned."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from dpedtool.dataset.photos.stored import Image
 
 SQUARES_ACROSS = 8
 _MARK = b"dpedtool overlay"
-"""Comment in the head of the files that are ours to remove."""
+"""Comment in the header of our files: only files that have it are removed."""
 
 
 def write_overlay(path: Path, images: tuple[Path, Path]) -> None:
-    """Write the checkerboard of two aligned images in their own size, as JPEG, whole or not at all.
+    """Write the checkerboard of two aligned images at their own size, as JPEG, whole or not at all.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def write_overlay(path: Path, images: tuple[Path, Path]) -> None:
     phone, dslr = (decode_image(file.read_bytes(), file) for file in images)
     picture = PillowImage.fromarray(checkerboard(phone, dslr)[..., ::-1])
     with replacing(path) as temporary:
-        # Colour as fine as brightness, or it would run over the borders of the squares.
+        # Colour is stored at full resolution, as it would bleed over the borders of the squares otherwise.
         picture.save(temporary, format="JPEG", quality=90, subsampling=0, comment=_MARK)
 
 
@@ -47,7 +47,7 @@ def remove_overlays(folder: Path) -> None:
 
 
 def checkerboard(phone: Image, dslr: Image) -> Image:
-    """Return squares of the phone image and of the DSLR image in turn: edges that break at a border are misaligned."""
+    """Return a checkerboard of both images; an edge that breaks at the border of a square is misaligned."""
     height, width = phone.shape[:2]
     side = max(1, round(width / SQUARES_ACROSS))
     rows, columns = np.arange(height) // side, np.arange(width) // side
@@ -57,7 +57,7 @@ def checkerboard(phone: Image, dslr: Image) -> Image:
 
 
 def shrunk(image: Image, width: int) -> Image:
-    """Return the image at most `width` px wide."""
+    """Return the image, shrunk if it is wider than `width` px."""
     if image.shape[1] <= width:
         return image
     size = (width, max(1, round(image.shape[0] * width / image.shape[1])))

@@ -1,4 +1,4 @@
-"""From a coarse homography to a transform good to a few hundredths of a px: measure, fit, warp, measure again."""
+"""Refine a coarse homography to a few hundredths of a px: measure, fit, warp, measure again."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from dpedtool.pipeline.measure.grey_values import GreyValues
 from dpedtool.pipeline.measure.shifts import SMOOTHING, WINDOW, Shifts, even_detail, measure_shifts
 
 COARSE_SIDE = 512
-"""Longer side in px that the first step is done at: wide reach, little time."""
+"""Longer side in px of the images of the first step, which reaches far and takes little time."""
 REACH_PX = 2.0
-"""Shifts beyond this are not believed: one step of least squares does not reach so far."""
+"""Larger shifts are ignored, since one step of least squares cannot measure them."""
 LEAST_NCC = 0.5
 LIGHT = (255 * (np.arange(256) / 255) ** 1.3).astype(np.float32)
-"""From grey levels towards light. Smoothing in grey levels moves the edge between dark and bright, by up to 0.25 px
-where the two cameras' tone curves differ; in light it does not, but there the shadows, rough as 8 bit leave them,
-weigh too much. The exponent is the best compromise on rendered and real pairs."""
+"""Converts grey levels towards linear light. Smoothing grey levels moves the edge between dark and bright by up to
+0.25 px where the tone curves of the two cameras differ. Smoothing linear light does not, but gives too much weight to
+the shadows, which 8 bit store coarsely. The exponent is the best compromise on rendered and real pairs."""
 GREY_LEVELS = np.arange(256, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Refined:
-    """A transform, and what it rests on."""
+    """A transform, and the fit that it comes from."""
 
     transform: Transform
     fit: Fit | None
-    """None where too few windows tell anything; the transform is then the one that came in."""
+    """None if too few windows could be used; the transform is then the one that was given."""
 
 
 def refine(phone: ReducedGrey, dslr: ReducedGrey, dslr_from_phone: Homography, *, bend: bool = True) -> Refined:
@@ -46,18 +46,18 @@ def refine(phone: ReducedGrey, dslr: ReducedGrey, dslr_from_phone: Homography, *
     phone
         The phone's photo at full size.
     dslr
-        The DSLR's photo, reduced or not, but hardly coarser than the phone's.
+        The DSLR's photo, reduced or not, but not much coarser than the phone's.
     dslr_from_phone
-        Between the full photos.
+        The homography between the full photos.
     bend
-        Whether anything but the coarse homography may come out.
+        Whether to refine at all; otherwise the coarse homography is returned.
 
     """
     if not bend:
         return Refined(Transform(dslr_from_phone), None)
     step = max(1, round(max(phone.size) / COARSE_SIDE))
     pairs = {factor: WarpedPair.of(phone, dslr, dslr_from_phone, factor) for factor in {step, 1}}
-    # What a step of least squares leaves of large shifts would pass for a bend: bends are asked about at the second.
+    # The first step leaves a part of large shifts, which would look like a bend: bends are fitted from the second on.
     passes: tuple[tuple[int, Model], ...] = ((step, "homography"), (step, "quintic"), (1, "quintic"), (1, "quintic"))
     transform, found = Transform(dslr_from_phone), None
     for factor, richest in passes:
@@ -67,7 +67,7 @@ def refine(phone: ReducedGrey, dslr: ReducedGrey, dslr_from_phone: Homography, *
 
 @dataclass(frozen=True, eq=False)
 class WarpedPair:
-    """Both photos smoothed alike for measuring at one resolution: full, or reduced by a whole factor."""
+    """Both photos, equally smoothed, at one resolution: full, or reduced by a whole factor."""
 
     phone: GreyValues
     """(H, W) on the phone's grid, reduced by `factor`."""
@@ -86,10 +86,13 @@ class WarpedPair:
         factor: int = 1,
         tones: GreyValues = LIGHT,
     ) -> WarpedPair:
-        """Reduce and smooth both; the homography only tells how the scales compare, `tones` (256,) what grey means."""
+        """Reduce and smooth both photos.
+
+        The homography is only used to compare the scales; `tones` (256,) maps grey levels to the values to measure.
+        """
         centre = (np.array(phone.size) - 1) / 2
         scale = local_scale(inverse(dslr.full_from_reduced) @ dslr_from_phone, centre)
-        # The DSLR's is reduced by as much as keeps it at least as fine as the phone's.
+        # The DSLR's photo is reduced only as far as it stays at least as fine as the phone's.
         least = max(1, int(scale * factor))
         small, small_from_image = _reduced(dslr.image, least, tones)
         scale *= factor / least
@@ -104,7 +107,7 @@ class WarpedPair:
         return even_detail(self.phone)
 
     def warped(self, transform: Transform) -> GreyValues:
-        """Return the DSLR's image on the phone's grid, (H, W); its rim is repeated where it shows nothing."""
+        """Return the DSLR's image on the phone's grid, (H, W); its rim is repeated outside of it."""
         height, width = self.phone.shape
         inner = Transform(self.dslr_from_full @ transform.homography, transform.field)
         x, y = inner.maps(Box(0, 0, width, height), self.factor)
@@ -126,7 +129,7 @@ class WarpedPair:
 
 
 def _reduced(image: npt.NDArray[np.uint8], factor: int, tones: GreyValues) -> tuple[GreyValues, Homography]:
-    """The mean of each factor x factor px, and reduced_from_image; rows and columns left over are cut off."""
+    """Return the means of squares of factor x factor px, and reduced_from_image; the rest at the rim is cut off."""
     matrix = np.diag([1 / factor, 1 / factor, 1.0])
     matrix[:2, 2] = -(factor - 1) / 2 / factor
     height, width = (side // factor for side in image.shape)
@@ -139,7 +142,7 @@ def _reduced(image: npt.NDArray[np.uint8], factor: int, tones: GreyValues) -> tu
 def _improved(
     pair: WarpedPair, transform: Transform, size: tuple[int, int], richest: Model
 ) -> tuple[Transform, Fit | None]:
-    """The transform that the windows ask for; the same one where they are too few."""
+    """Return the transform that fits the windows, or the given one where there are too few windows."""
     shifts = pair.shifts(transform)
     near = np.linalg.norm(shifts.shifts, axis=1) < REACH_PX * pair.factor
     shifts = shifts.where(near & (shifts.ncc > LEAST_NCC))

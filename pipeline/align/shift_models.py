@@ -1,9 +1,10 @@
-"""Which smooth transform explains the shifts of many windows, robustly, and how complicated it may be.
+"""Fit a smooth transform to the shifts of many windows, robustly, and choose how complex it may be.
 
-Four models compete, each holding the ones before it: a homography; with a radial lens (Brown 1966: one radial and two
-decentering terms, which is what two lenses with nearby centres differ by); with a smooth bend of degree 3; of degree 5
-(paper that curls, a lens that waves). A richer model is taken only where it predicts windows that it was not fitted to,
-and only where windows lie widely enough over the photo: a bend that one corner asks for would grow wild elsewhere.
+Four models compete, each containing the ones before it: a homography; one with a radial lens (Brown 1966: one radial
+and two decentering terms, by which two lenses with nearby centres differ); one with a smooth bend of degree 3; and one
+of degree 5 (for paper that curls, or a lens with waves). A richer model is only chosen where it predicts windows that
+it was not fitted to, and where the windows are spread widely enough over the photo: a bend that is fitted to one corner
+would grow wild elsewhere.
 """
 
 from __future__ import annotations
@@ -24,48 +25,49 @@ MODELS: tuple[Model, ...] = get_args(Model)
 
 FEWEST_WINDOWS = 12
 BEND = 1e-4
-"""What a bend beyond the lens may well be, as a share of the longer side: 1 px in 2000. Where windows tell, they
-decide; where there are none, as in the sky, this keeps the field from inventing motion."""
+"""Usual size of a bend beyond the lens, as a share of the longer side: 0.2 px in 2000. Windows decide where there are
+any; elsewhere, as in the sky, this keeps the field from inventing motion."""
 LEAST_SCATTER_PX, MOST_SCATTER_PX = 0.01, 0.5
 CUT = 12.0
-"""Tukey's biweight: a window has no say beyond this squared distance, in units of its own covariance."""
+"""Tukey's biweight: a window beyond this squared distance, in units of its own covariance, has no weight."""
 ROUNDS = 6
 SWING = 22.0
-"""Largest ratio of a model's uncertainty at the worst place of the frame to that at the median one."""
+"""Largest ratio of a model's uncertainty at the worst place of the frame to that at the median place."""
 FOLDS, TILES, TILE = 9, 6, 2
-"""Windows are held out by tiles, at most so many a side, each at least so many windows wide. Those that
-share px with held out ones are not fitted to either: of a small photo a bend would else be believed that is noise."""
+"""Windows are held out in `FOLDS` groups of tiles: at most `TILES` tiles a side, each at least `TILE` windows wide.
+Windows that share px with held-out ones are left out of the fit too, as noise would look like a bend in small photos
+otherwise."""
 LEAST_GAIN = 0.125
-"""Share of the squared error on windows held out that a richer model must remove: shading and noise that differ from
-camera to camera shift neighbouring windows alike, so that a little of them can always be predicted."""
+"""Share of the squared error of held-out windows that a richer model must remove. Shading and noise that differ between
+the cameras shift neighbouring windows alike, so that a little of the error can always be predicted."""
 
 Matrix = npt.NDArray[np.float64]
 Vector = npt.NDArray[np.float64]
 
 _HOMOGRAPHY, _LENS = 8, 11
-"""How many columns of the basis these models take."""
+"""Columns of the basis that these models use."""
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """A displacement of phone px, as a homography near the identity and what lies beyond it."""
+    """A displacement of phone px: a homography near the identity, and a field for the rest."""
 
     homography: Homography
     """phone_from_phone"""
     field: Field | None
     model: Model
     windows: int
-    """Windows that had a say."""
+    """Windows with a weight above 0."""
     held_out_px: float | None
-    """Root mean square distance of windows from the model that was fitted without them, outliers apart.
+    """Root mean square distance of windows from the model that was fitted without them, without outliers.
 
-    None where the windows are too few to leave any out.
+    None if there are too few windows to leave any out.
     """
 
 
 @dataclass(frozen=True, eq=False)
 class _Weighted:
-    """The windows as least squares sees them: rows that have been divided by their standard deviation."""
+    """The windows and their weights, for least squares."""
 
     basis: Matrix
     """(N, 2, K)"""
@@ -103,18 +105,18 @@ class _Weighted:
 
 
 def fit(shifts: Shifts, wanted: Points, size: tuple[int, int], richest: Model = "quintic") -> Fit | None:
-    """Fit the displacements (N, 2) in px that windows ask for; None where they are too few.
+    """Fit a model to the displacements of windows; None if there are too few windows.
 
     Parameters
     ----------
     shifts
-        The windows, with what each is worth.
+        The windows, with the information that each carries.
     wanted
-        Where the model is to move their centres, in px.
+        The displacements (N, 2) of their centres that the model should reproduce, in px.
     size
         (width, height) of the phone photo in px.
     richest
-        The last of the models that compete.
+        The richest model that may be chosen.
 
     """
     if len(shifts) < FEWEST_WINDOWS:
@@ -139,7 +141,7 @@ def fit(shifts: Shifts, wanted: Points, size: tuple[int, int], richest: Model = 
 
 
 def _within(richest: Model, centres: Points, size: tuple[int, int]) -> list[Model]:
-    """The models up to the richest that the windows lie widely enough for: a tile tells two numbers."""
+    """Return the models up to the richest that the windows are spread widely enough for: a tile gives two numbers."""
     tiles = len(np.unique(_tiles(centres, size), axis=0))
     known = MODELS[: MODELS.index(richest) + 1]
     return [model for model in known if model == "homography" or _columns(model) <= 2 * tiles]
@@ -161,30 +163,30 @@ def _basis(places: Points) -> Matrix:
 
 
 def _penalty(size: tuple[int, int]) -> Matrix:
-    """What a bend costs: its mean square over the photo, in units of what is usual; homography and lens are free."""
+    """Return the cost of a bend: its mean square over the photo in units of `BEND`; homography and lens are free."""
     basis = _basis(relative(_frame(size), size))
     basis[..., :_LENS] = 0
     return np.asarray(np.einsum("nik,nil->kl", basis, basis) / len(basis) / (BEND * max(size)) ** 2)
 
 
 def _frame(size: tuple[int, int]) -> Points:
-    """Points all over a photo of this size (width, height), its rim included."""
+    """Return points all over a photo of this size (width, height), including its rim."""
     x, y = np.meshgrid(*(np.linspace(0, side - 1, 21) for side in size))
     return np.column_stack([x.ravel(), y.ravel()])
 
 
 def _is_held(windows: _Weighted, columns: int, size: tuple[int, int]) -> bool:
-    """Whether the windows hold a model down all over the frame: beyond the last windows it would swing freely."""
+    """Whether the windows determine a model all over the frame, so that it cannot swing beyond the last windows."""
     basis = _basis(relative(_frame(size), size))[..., :columns]
     uncertainty = np.einsum("nik,kl,nil->n", basis, windows.covariance(columns), basis)
     return bool(uncertainty.max() <= SWING**2 * np.median(uncertainty))
 
 
 def _weighted(shifts: Shifts, wanted: Points, size: tuple[int, int]) -> _Weighted:
-    """Weigh the windows: scatter that their own noise does not explain, and outliers.
+    """Weigh the windows by their own noise and a common scatter beyond it, and suppress outliers.
 
-    Model after model, from the stiffest on, each from the weights of the one before: asked first, a bend would follow a
-    thing that moved, or one that is nearer than the rest.
+    The models are fitted one after the other, the stiffest first, each starting from the weights of the one before. If
+    a bend came first, it would follow an object that moved or that is nearer than the rest.
     """
     basis, penalty = _basis(relative(shifts.centres, size)), _penalty(size)
     own = np.asarray(np.linalg.inv(shifts.information + 1e-6 * np.eye(2)), np.float64)
@@ -204,16 +206,16 @@ def _weighted(shifts: Shifts, wanted: Points, size: tuple[int, int]) -> _Weighte
 
 
 def _roots(own: Matrix, scatter: float) -> Matrix:
-    """Square roots of the inverse of each covariance, the common scatter added."""
+    """Return the square roots of the inverse covariances, after adding the common scatter."""
     values, vectors = np.linalg.eigh(own + scatter**2 * np.eye(2))
     return np.asarray(vectors.swapaxes(1, 2) / np.sqrt(values)[:, :, None])
 
 
 def _held_out(windows: _Weighted, columns: int, shifts: Shifts, size: tuple[int, int]) -> tuple[Vector, float | None]:
-    """How far windows are from models that were fitted without them.
+    """Measure how far windows are from models that were fitted without them.
 
-    Mean squared distance in each tile of the photo, NaN where none was measured; root mean square in px of the
-    windows that are no outliers.
+    Return the mean squared distance in each tile of the photo, NaN where none was measured, and the root mean square in
+    px over all windows but the outliers.
     """
     most = np.array(size) / (TILE * shifts.side)
     tiles = _tiles(shifts.centres, size, np.clip(most, 2, TILES).astype(np.int64))
@@ -237,13 +239,13 @@ def _held_out(windows: _Weighted, columns: int, shifts: Shifts, size: tuple[int,
 def _tiles(
     centres: Points, size: tuple[int, int], counts: npt.NDArray[np.int64] | tuple[int, int] = (TILES, TILES)
 ) -> npt.NDArray[np.int64]:
-    """Column and row (N, 2) of the tile that each window lies in, of so many columns and rows."""
+    """Return the column and row (N, 2) of each window's tile, in a grid of `counts` columns and rows."""
     places: npt.NDArray[np.int64] = ((centres + 0.5) / np.array(size) * counts).astype(np.int64)
     return np.clip(places, 0, np.array(counts) - 1)
 
 
 def _touched(shifts: Shifts, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Which windows (N,) share px with the chosen ones (N,), these included; one follows half a side on the other."""
+    """Return which windows (N,) share px with the chosen ones (N,) or are chosen; windows are half a side apart."""
     columns, rows = np.round((shifts.centres - shifts.centres.min(axis=0)) / (shifts.side / 2)).astype(int).T
     grid = np.zeros((rows.max() + 1, columns.max() + 1), np.uint8)
     grid[rows[chosen], columns[chosen]] = 1
@@ -265,7 +267,7 @@ def _simplest(scores: dict[Model, Vector]) -> Model:
 
 
 def _as_homography(coefficients: Vector, size: tuple[int, int]) -> Homography:
-    """phone_from_phone of the first eight columns: exact to first order, and they are small."""
+    """Return phone_from_phone of the first eight columns, exact to first order, which is enough as they are small."""
     x, y, ux, uy, vx, vy, p, q = coefficients / (max(size) / 2)
     moved = np.array([[1 + ux, vx, x], [uy, 1 + vy, y], [-p, -q, 1]])
     relative_from_px = np.diag([2 / max(size), 2 / max(size), 1.0])
@@ -274,7 +276,7 @@ def _as_homography(coefficients: Vector, size: tuple[int, int]) -> Homography:
 
 
 def _as_field(coefficients: Vector, size: tuple[int, int]) -> Field:
-    """The columns behind the homography's as one polynomial."""
+    """Return the columns after the homography's as one polynomial."""
     degree = 3 if len(coefficients) + _HOMOGRAPHY <= _columns("cubic") else 5
     u, v = np.meshgrid(*[np.linspace(-1, 1, 9)] * 2)
     places = np.column_stack([u.ravel(), v.ravel()])

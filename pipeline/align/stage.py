@@ -36,13 +36,13 @@ from dpedtool.pipeline.resume import Finished, save_aside, work_off
 from dpedtool.pipeline.runner import Lost
 
 Size = tuple[int, int]
-"""(width, height), px."""
+"""(width, height) in px."""
 
 FACTORS: tuple[Factor, ...] = (1, 2, 4, 8)
 COARSEST = 1.12
 """The DSLR's grey may be a little coarser than the phone's: both are smoothed before anything is measured."""
 OVERLAY = "overlay"
-"""Folder beside those of the aligned images."""
+"""Folder next to those of the aligned images."""
 
 
 def align(
@@ -54,10 +54,11 @@ def align(
     workers: int = 1,
     scheduler: str | None = None,
 ) -> list[Alignment]:
-    """Align all pairs: `out/alignments.parquet`, `out/timings.parquet`; with images `out/{phone,dslr}/<pair_id>.png`.
+    """Align all pairs, and write the tables `out/alignments.parquet` and `out/timings.parquet`.
 
-    The two images of a pair have one size and agree pixel for pixel; the phone's pixels are those of its photo, the
-    DSLR's are resampled once. A pair that fails is a row with its reason. What an earlier run finished is kept.
+    With `images`, the aligned images become `out/{phone,dslr}/<pair_id>.png`. The two images of a pair have the same
+    size and agree pixel for pixel; the phone's pixels are those of its photo, the DSLR's are resampled once. A pair
+    that fails has a row with the reason. What an earlier run finished is kept.
 
     Returns
     -------
@@ -89,7 +90,7 @@ def align(
         )
         rows = [_at_home(row, pair) for key, pair in items.items() for row in finished.get(key)]
         write_rows(table, Alignment, rows)
-        # Of pairs that were lost there are none.
+        # Pairs that were lost have no times.
         times = finished.aside(items, Timing)
         write_rows(Timing.table_in(out), Timing, [times[row.key] for row in rows if row.key in times])
         finished.clear()
@@ -98,7 +99,7 @@ def align(
 
 
 def align_pair(pair: Pair, params: AlignParams, images: Path | None, parts: Path) -> list[Alignment]:
-    """Align one pair; the one row says how it went. Images are written below `images`, the times into `parts`."""
+    """Align one pair and return its only row. Images are written below `images`, the times into `parts`."""
     known = _Known()
     watch = _Watch()
     try:
@@ -109,7 +110,7 @@ def align_pair(pair: Pair, params: AlignParams, images: Path | None, parts: Path
         if images:
             _write_images(files, mapping, box, image_files(images, row), row.key)
     except Rejection as rejection:
-        # What was measured before it failed stays in the row: it tells why.
+        # What was measured before the failure stays in the row, since it shows the cause.
         status = "failed" if rejection.reason in Alignment.RETRIED else "rejected"
         row = _row(pair, params, status=status, reason=rejection.reason, detail=rejection.detail, **known.columns())
     watch.lap("images_s")
@@ -119,7 +120,7 @@ def align_pair(pair: Pair, params: AlignParams, images: Path | None, parts: Path
 
 @dataclass
 class _Known:
-    """What is learnt of a pair, one after the other; None is not reached yet."""
+    """What is known about a pair so far; None for steps that were not reached."""
 
     note: str = ""
     sizes: tuple[Size, Size] | None = None
@@ -158,7 +159,7 @@ class _Watch:
         self.laps: dict[str, float] = {"total_s": 0.0}
 
     def lap(self, name: str) -> None:
-        """Book what has passed since the last lap under a column of `Timing`."""
+        """Record the time since the last lap under a column of `Timing`."""
         passed = time.process_time() - self._start - self.laps["total_s"]
         self.laps[name] = passed
         self.laps["total_s"] += passed
@@ -174,7 +175,7 @@ def _open(pair: Pair, known: _Known) -> tuple[PhotoFile, PhotoFile]:
 def _transform(
     phone_file: PhotoFile, dslr_file: PhotoFile, params: AlignParams, known: _Known, watch: _Watch
 ) -> tuple[Transform, Box]:
-    """The transform and the common crop; what is learnt on the way goes into `known`."""
+    """Return the transform and the common crop; intermediate results go into `known`."""
     phone = phone_file.grey()
     dslr = dslr_file.grey(_factor(max(dslr_file.size) / max(phone.size)))
     watch.lap("decode_s")
@@ -185,7 +186,7 @@ def _transform(
     watch.lap("register_s")
     scale = _scale(found, phone)
     if scale * COARSEST < dslr.full_from_reduced[0, 0]:
-        # The DSLR sees more than the phone, so that it must not be reduced by as much as the sizes made one think.
+        # The DSLR sees more than the phone, so that its photo must be reduced less than the sizes suggested.
         dslr = dslr_file.grey(_factor(scale))
         watch.lap("decode_s")
     known.refined = refined = refine(phone, dslr, found.dslr_from_phone, bend=params.refine)
@@ -197,7 +198,7 @@ def _transform(
 
 
 def _factor(scale: float) -> Factor:
-    """By how much the DSLR's grey is reduced while it is decoded, so that it stays about as fine as the phone's."""
+    """Return the factor to reduce the DSLR's grey by while decoding, so that it stays about as fine as the phone's."""
     fine_enough: list[Factor] = [factor for factor in FACTORS if factor <= COARSEST * scale]
     return max(fine_enough, default=1)
 
@@ -249,7 +250,7 @@ def _overlap(transform: Transform, phone: Size, dslr: Size, params: AlignParams,
     if box is None or coverage < params.min_coverage:
         raise Rejection(
             "poor_coverage",
-            f"The photos share {coverage:.0%} of the phone photo; {params.min_coverage:.0%} are needed.",
+            f"The DSLR photo covers {coverage:.0%} of the phone photo; at least {params.min_coverage:.0%} is needed.",
         )
     known.box, known.scale = box, scale_at(transform, box)
     return box
@@ -263,8 +264,8 @@ def _check(
     params: AlignParams,
     known: _Known,
 ) -> None:
-    """Look for what is still shifted, on the images that the transform gives."""
-    # In grey levels, as anybody who looks at the written images sees them.
+    """Search the transformed images for shifts that are left."""
+    # Grey levels are used, since people see the written images in them.
     pair = WarpedPair.of(*greys, first.dslr_from_phone, tones=GREY_LEVELS)
     phone, dslr = cut(pair.phone, box), cut(pair.warped(mapping), box)
     known.blur_evenness = blur_evenness(phone, dslr)
@@ -309,12 +310,12 @@ def _key(pair: Pair, params: AlignParams) -> str:
 
 
 def _at_home(row: Alignment, pair: Pair) -> Alignment:
-    """The same photos may have moved since an earlier run: the paths are those of today."""
+    """Return the row with today's paths, since the photos may have moved since an earlier run."""
     return dataclasses.replace(row, phone_path=required(pair.phone_path), dslr_path=required(pair.dslr_path))
 
 
 def _has_images(out: Path, rows: Sequence[Alignment]) -> bool:
-    """Whether the images on disk are those of the rows: a run without images, or with others, may lie between."""
+    """Whether the images on disk belong to the rows: a run in between may have written none, or others."""
     made = [row for row in rows if row.status == "aligned"]
     return all(image_key(file) == row.key for row in made for file in image_files(out, row))
 
@@ -333,7 +334,7 @@ def _check_image_folders(pairs: Iterable[Pair], out: Path) -> None:
 
 
 def _remove_images_of_others(rows: Iterable[Alignment], out: Path) -> None:
-    """Remove our images that no row stands for: of pairs that are gone, that fail today or that have changed."""
+    """Remove our images that have no row: those of pairs that are gone, that fail now or that have changed."""
     keys = {row.pair_id: row.key for row in rows if row.status == "aligned"}
     for side in ("phone", "dslr"):
         for file in (out / side).glob("*.png"):
@@ -343,12 +344,12 @@ def _remove_images_of_others(rows: Iterable[Alignment], out: Path) -> None:
 
 
 def image_files(out: Path, row: Alignment) -> tuple[Path, Path]:
-    """Return where the phone's aligned image and the DSLR's are."""
+    """Return the paths of the phone's and the DSLR's aligned image."""
     return out / "phone" / f"{row.pair_id}.png", out / "dslr" / f"{row.pair_id}.png"
 
 
 def overlay_file(out: Path, row: Alignment) -> Path:
-    """Return where a picture of both is, if one is wanted: `dpedtool.pipeline.align.overlay.write_overlay` makes it."""
+    """Return the path of the picture of both images that `dpedtool.pipeline.align.overlay.write_overlay` can write."""
     return out / OVERLAY / f"{row.pair_id}.jpg"
 
 

@@ -1,7 +1,7 @@
-"""Whether an alignment is to be believed: judged by the windows over the whole frame, never by inlier counts.
+"""Decide whether an alignment can be trusted: by windows over the whole frame, never by inlier counts.
 
-Where only part of the frame is amiss (a thing nearer than the rest, one that moved) that part is masked, and the rest
-can be used.
+Where only a part of the frame is wrong (an object nearer than the rest, or one that moved), that part is masked, and
+the rest can be used.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from dpedtool.pipeline.measure.residuals import WINDOW, Residual, Search
 Mask = npt.NDArray[np.bool_]
 
 OFF_PLANE_SHARE = 0.25
-"""Right pairs of flat scenes have up to 0.03, scenes with much depth from 0.4 on."""
+"""Correct pairs of flat scenes have up to 0.03, those of scenes with much depth 0.4 and more."""
 CHANGED_SHARE = 0.15
-"""Of windows that show something else, or elsewhere: fewer do not make a pair fail."""
+"""Share of windows that show something else, or show it elsewhere, above which a pair fails as `moving_object`."""
 
 
 @dataclass(frozen=True, eq=False)
 class PairVerdict:
-    """What was measured of a pair that passed."""
+    """What was measured on a pair that passed."""
 
     residual: Residual
     """Over the windows that are not masked."""
     mask: Mask
-    """(rows, columns) of cells of `cell` px from the crop's top left corner: what is not to be used."""
+    """(rows, columns) of cells of `cell` px from the crop's top left corner; true: not to be used."""
     cell: int
 
 
@@ -50,23 +50,25 @@ def judge(found: Search, registration: Registration, shape: tuple[int, int], par
     if everything.textured < params.min_windows:
         raise Rejection(
             "low_texture",
-            f"{everything.textured} windows have texture to prove the alignment on; {params.min_windows} are needed.",
+            "Too few windows have enough texture to check the alignment "
+            f"({everything.textured}; at least {params.min_windows} are needed).",
         )
     mask = _mask(found, shape)
     share = float(found.right.mean())
     if share < params.min_found:
         raise _refused(
-            f"{share:.0%} of {everything.textured} textured windows are at their place; "
-            f"{params.min_found:.0%} are needed",
+            f"Only {share:.0%} of {everything.textured} textured windows are where they should be; at least "
+            f"{params.min_found:.0%} is needed",
             registration,
             found,
         )
     residual = found.residual(~_masked(found, mask))
     if residual.median_px is None or residual.p95_px is None:
         raise Rejection(
-            "low_texture", f"{residual.windows} windows correlate well enough to measure a shift on; 5 are needed."
+            "low_texture",
+            f"Too few windows correlate well enough to measure a shift ({residual.windows}; at least 5 are needed).",
         )
-    limits = ("half", residual.median_px, params.max_residual_px), ("5 %", residual.p95_px, params.max_p95_px)
+    limits = ("Half", residual.median_px, params.max_residual_px), ("5 %", residual.p95_px, params.max_p95_px)
     for name, value, most in limits:
         if value > most:
             raise _refused(
@@ -79,10 +81,10 @@ def judge(found: Search, registration: Registration, shape: tuple[int, int], par
 
 
 def blur_evenness(phone: GreyValues, dslr: GreyValues) -> float:
-    """Return how evenly one of two aligned images (H, W) is blurred against the other, 0..1.
+    """Return how evenly one of two aligned images (H, W) is blurred over all directions against the other, 0..1.
 
-    The share of gradient energy that one image keeps of the other's is compared between the direction in which it is
-    least and that in which it is most: 1 for equal images and for round blur, near 0 where one was moved along a line.
+    One image keeps a share of the other's gradient energy in each direction. The smallest of these shares is divided by
+    the largest: 1 for equal images and for round blur, near 0 where one camera moved along a line.
     """
     tensors = [_structure(image) for image in (phone, dslr)]
     if min(np.linalg.eigvalsh(tensor)[0] for tensor in tensors) <= 0:
@@ -103,8 +105,8 @@ def check_blur(evenness: float, params: AlignParams) -> None:
     if evenness < params.min_blur_evenness:
         raise Rejection(
             "motion_blur",
-            f"One photo is blurred along a line: across it, it keeps {evenness:.0%} of the detail that it keeps along "
-            f"it; at least {params.min_blur_evenness:.0%} are asked for.",
+            f"One photo is blurred in one direction, where it keeps only {evenness:.0%} of the detail that it keeps in "
+            f"its sharpest direction; at least {params.min_blur_evenness:.0%} is needed.",
         )
 
 
@@ -116,7 +118,7 @@ def _structure(image: GreyValues) -> npt.NDArray[np.float64]:
 
 
 def _mask(found: Search, shape: tuple[int, int]) -> Mask:
-    """Cells of which at least half of the windows that lie on them are amiss."""
+    """Return the cells where at least half of the windows that lie on them are wrong."""
     rows, columns = (-(-side // found.step) for side in shape)
     votes = np.zeros((2, rows, columns), np.int64)
     for (x, y), amiss in zip(found.places.tolist(), found.amiss.tolist(), strict=True):
@@ -148,7 +150,7 @@ def _refused(why: str, registration: Registration, found: Search) -> Rejection:
         return Rejection(
             "parallax",
             f"{why}: {registration.off_plane} of {registration.matches} matches lie nearer or farther than the others, "
-            "so that no one transform fits; put the lenses closer together, or shoot things farther away.",
+            "so that no single transform fits; put the lenses closer together, or photograph things farther away.",
         )
     if 2 * registration.inliers < registration.matches:
         return Rejection("wrong_pair", f"{why}: the photos seem to show different scenes.")

@@ -1,6 +1,6 @@
 """What a row of the table of alignments means: where a point lies, which crop is common, how the aligned images look.
 
-Everything that uses an alignment goes through here, so that another model of the transform has one place to enter.
+Everything that uses an alignment goes through here, so that another model of the transform is added in one place.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def aligned_images(row: Alignment) -> tuple[Image, Image]:
     Raises
     ------
     Rejection
-        `unreadable_photo` or `photo_changed`: a photo is not there any more as it was.
+        `unreadable_photo` or `photo_changed`: a photo is missing, damaged or has changed.
 
     """
     box = crop_box(row)
@@ -92,7 +92,7 @@ def transform(row: Alignment) -> Transform:
 def from_patches(row: Alignment, corners: npt.NDArray[np.int64], side: int) -> npt.NDArray[np.float64]:
     """Return homographies (N, 3, 3) from px of windows to px of the upright DSLR photo.
 
-    What the field bends inside a window (some hundredths of a px) is flattened.
+    The bend of the field inside a window (some hundredths of a px) is approximated linearly.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def from_patches(row: Alignment, corners: npt.NDArray[np.int64], side: int) -> n
     corners
         (N, 2): x, y of the windows' top left px in the upright phone photo.
     side
-        Of the windows, in px.
+        Side of the windows, in px.
 
     """
     to = transform(row)
@@ -147,7 +147,7 @@ def mask(row: Alignment) -> npt.NDArray[np.bool_]:
 
 
 def mask_columns(cells: npt.NDArray[np.bool_], side: int) -> dict[str, bytes | int | float]:
-    """Return the columns of a row that `mask` reads, of cells (rows, columns) of `side` px."""
+    """Return the columns of a row that `mask` reads, for cells (rows, columns) of `side` px."""
     return {"mask": np.packbits(cells).tobytes(), "mask_cell_px": side, "masked": float(cells.mean())}
 
 
@@ -168,7 +168,9 @@ def required(value: Any) -> Any:
 
 
 def _suggestion(pair_id: str, known: Sequence[str]) -> str:
+    if not known:
+        return "the table is empty."
     if close := difflib.get_close_matches(pair_id, known, n=1, cutoff=0.3):
         return f"did you mean {close[0]}?"
     more = " and others" if len(known) > 3 else ""
-    return f"the table holds {', '.join(known[:3]) or 'none'}{more}."
+    return f"the table holds {', '.join(known[:3])}{more}."

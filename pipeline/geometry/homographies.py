@@ -48,7 +48,7 @@ def inverse(target_from_source: Homography) -> Homography:
 def full_from_reduced(full: tuple[int, int], reduced: tuple[int, int]) -> Homography:
     """Return the transform from a resized photo back to the full one; sizes as (width, height) in px.
 
-    Resizing keeps the rim of the photo, which lies half a pixel outside the outermost centres: hence the offset.
+    Resizing keeps the rim of the photo, which lies half a pixel outside the outermost centres: this causes the offset.
     """
     ratios = np.array(full) / np.array(reduced)
     matrix = np.diag([ratios[0], ratios[1], 1.0])
@@ -76,7 +76,7 @@ def local_scale(target_from_source: Homography, point: Points) -> float:
 
 
 def is_plausible(target_from_source: Homography, width: int, height: int) -> bool:
-    """Whether a photo of this size stays a convex quadrangle, neither mirrored nor strongly sheared nor blown up.
+    """Whether a photo of this size stays convex, and is not mirrored, strongly sheared or strongly enlarged.
 
     A mirrored or folded photo has a negative Jacobian at a corner; two cameras on one tripod see the same things
     at scales that vary little over the picture.
@@ -98,17 +98,17 @@ def is_plausible(target_from_source: Homography, width: int, height: int) -> boo
 def largest_box(inside: Callable[[Points], npt.NDArray[np.bool_]], width: int, height: int) -> Box | None:
     """Return the largest box of a photo whose pixels all lie inside a region, or None when there is none.
 
-    The region is as good as convex: its sides may curve, as lenses make them, but it has no holes.
+    The region must be nearly convex: lenses may curve its sides, but it has no holes.
 
     Parameters
     ----------
     inside
-        Tells for points (N, 2) whether they lie in the region, as booleans (N,).
+        Returns for points (N, 2) whether they lie in the region, as booleans (N,).
     width, height
         Size of the photo in px.
 
     """
-    # A coarse grid finds which rectangle it is; then each side moves outwards as far as the region goes.
+    # A coarse grid finds the rectangle roughly; then each side moves outwards as far as the region goes.
     xs, ys = _grid(width), _grid(height)
     grid = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2).astype(np.float64)
     found = _largest_rectangle(inside(grid).reshape(len(ys), len(xs)), np.diff(xs), np.diff(ys))
@@ -127,10 +127,10 @@ def _grid(length: int) -> npt.NDArray[np.int64]:
 def _largest_rectangle(
     mask: npt.NDArray[np.bool_], widths: npt.NDArray[np.int64], heights: npt.NDArray[np.int64]
 ) -> tuple[int, int, int, int] | None:
-    """Columns and rows (left, top, right, bottom) of the rectangle of true grid points with the largest area in px.
+    """Return columns and rows (left, top, right, bottom) of the largest rectangle of true grid points, by area in px.
 
-    For each pair of columns the run of rows on which all columns between are true is followed downwards, all pairs
-    of columns at once.
+    For each pair of columns, the run of rows that are true between them is followed downwards; all pairs of columns are
+    handled at once.
     """
     columns = np.concatenate([[0], np.cumsum(widths)])
     rows = np.concatenate([[0], np.cumsum(heights)])
@@ -166,7 +166,7 @@ def _grow(sides: list[int], inside: Callable[[Points], npt.NDArray[np.bool_]], w
 
 
 def _rim(left: int, top: int, right: int, bottom: int) -> Points:
-    """Points on the four sides of a box, its corners among them."""
+    """Return points on the four sides of a box, including its corners."""
     xs, ys = np.linspace(left, right, RIM_POINTS), np.linspace(top, bottom, RIM_POINTS)
     return np.concatenate(
         [np.column_stack([xs, np.full_like(xs, y)]) for y in (top, bottom)]

@@ -1,8 +1,8 @@
-"""Where points of the phone photo lie in the DSLR photo: a homography, and a smooth field for what lenses bend.
+"""Where points of the phone photo lie in the DSLR photo: a homography, and a smooth field for distortion by lenses.
 
 The field moves a phone point by at most some px before the homography takes it to the DSLR photo:
-`dslr = homography(phone + field(phone))`. It is a polynomial in the place in the photo, so that a few numbers hold it
-and it can be read anywhere.
+`dslr = homography(phone + field(phone))`. It is a polynomial of the position in the photo, so that a few numbers
+describe it everywhere.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numpy.typing as npt
 from dpedtool.pipeline.geometry.homographies import Box, Homography, Points, transform_points
 
 NODE_PX = 8
-"""Maps are exact at every eighth px and linear between: with transforms this smooth that is 0.002 px off at most."""
+"""Maps are exact at every eighth px and interpolated linearly between: with transforms this smooth, that is off by
+0.002 px at most."""
 
 Coefficients = npt.NDArray[np.float64]
 Map = npt.NDArray[np.float32]
@@ -58,16 +59,17 @@ class Transform:
         Parameters
         ----------
         box
-            Which pixels: of the phone photo, or of that photo reduced by `step`.
+            The pixels, of the phone photo or of that photo reduced by `step`.
         step
-            Phone px from one pixel to the next. Reduced pixels lie in the middle of those that they stand for.
+            Phone px from one pixel to the next. A reduced pixel lies in the middle of the pixels that it covers.
 
         """
         return between_nodes(self.nodes(box, step), Box(0, 0, box.width, box.height))
 
     def nodes(self, box: Box, step: float = 1.0) -> Map:
         """Return the DSLR x and y at the nodes of a box, (rows, columns, 2), for `between_nodes`."""
-        # Nodes lie so that cv2.resize, which keeps the rim, interpolates to the pixels exactly; one more all round.
+        # The nodes are placed so that cv2.resize, which keeps the rim, interpolates exactly to the pixels. There is one
+        # more node on each side.
         columns, rows = (np.arange(-1, -(-side // NODE_PX) + 1) for side in (box.width, box.height))
         xs, ys = (steps * NODE_PX + (NODE_PX - 1) / 2 for steps in (columns, rows))
         nodes = np.stack(np.meshgrid(xs + box.x, ys + box.y), axis=-1).reshape(-1, 2)
@@ -107,7 +109,7 @@ def degree_of(terms: int) -> int:
     Raises
     ------
     ValueError
-        No degree has so many.
+        No degree has this many.
 
     """
     degree = int((8 * terms + 1) ** 0.5 - 3) // 2

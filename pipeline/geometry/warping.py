@@ -1,10 +1,10 @@
 """Bring the DSLR's photo onto the phone's pixel grid, in one resampling from the original.
 
 OpenCV's Lanczos kernel is slow. Its cubic kernel (Keys, a = -0.75) is five times as fast, but moves smooth gradients by
-up to 0.05 px and weakens fine detail, differently from phase to phase. Both can be undone: it is asked for the phases
-that it turns into the wanted shifts, and the filter that has to go before it anyway makes up for the mean loss. Where
-the photos are about equally fine that is not enough: there the source is first made twice as fine, by Lanczos, whose
-taps are then the same everywhere. All of it happens tile by tile in float32, and is rounded once.
+up to 0.05 px and weakens fine detail, differently from phase to phase. Both can be undone: the kernel is given the
+phases that it turns into the wanted shifts, and the filter that is needed before it anyway makes up for the mean loss.
+This is not enough where both photos are about equally fine: there the source is first enlarged twofold by Lanczos,
+whose taps are then the same everywhere. Everything is computed tile by tile in float32, and rounded once.
 """
 
 from __future__ import annotations
@@ -20,20 +20,23 @@ from dpedtool.pipeline.geometry.homographies import Box, Points, largest_box, lo
 from dpedtool.pipeline.geometry.transform import NODE_PX, Map, Transform, between_nodes
 
 DOUBLED_BELOW = 1.25
-"""DSLR px a phone px below which the source is made twice as fine; from 1.2 on the cubic kernel alone beats Lanczos."""
+"""The source is enlarged twofold below this many DSLR px per phone px; from 1.2 on, the cubic kernel alone beats
+Lanczos."""
 TILE_PX = 512
-"""Side in px of what is held at once of the source, made finer or not: two float32 copies stay near the processor."""
+"""Side in px of the part of the source that is processed at once, enlarged or not: two float32 copies fit in cache."""
 SHIFT_FIT = -1.0122, 2.1563
-"""With u = t - 1/2 the phase t + u (u^2 - 1/4) (SHIFT_FIT[0] + SHIFT_FIT[1] u^2) moves waves of 0.6 rad a px by t.
+"""With u = t - 1/2 the phase t + u (u^2 - 1/4) (SHIFT_FIT[0] + SHIFT_FIT[1] u^2) moves waves of 0.6 rad per px by t.
 
-To 0.002 px; slower waves are 0.008 px off at most, which on real photos weighs as much as what faster ones are off.
+This is exact to 0.002 px. Slower waves are off by 0.008 px at most, which weighs as much on real photos as the error of
+faster ones.
 """
 VECTOR_PX = 11
-"""Px at a row's end that OpenCV's filters round otherwise, left over when they take 32 values at once: not used."""
+"""OpenCV's filters take 32 values at once, and round the px left over at a row's end differently: these are not
+used."""
 STEPS = np.float32(256)
-"""Places are rounded to this part of a px: float32 holds them exactly then, counted from wherever a tile begins."""
+"""Positions are rounded to this fraction of a px, which float32 holds exactly, wherever a tile begins."""
 LANCZOS = np.sinc(np.arange(-3.5, 4)) * np.sinc(np.arange(-3.5, 4) / 4)
-"""Weights of the four px on either side of the middle between two px, but for their sum."""
+"""Weights, before they are normalised, of the four px on either side of the point halfway between two px."""
 
 Taps = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.float32]
@@ -42,8 +45,8 @@ Pixels = npt.NDArray[np.float32]
 def warp_dslr(dslr: Image, transform: Transform, box: Box) -> Image:
     """Return what the DSLR shows in a box of the phone photo, (box.height, box.width, 3) uint8.
 
-    Where a phone pixel covers several DSLR pixels the photo is smoothed first, so that detail finer than the phone's
-    grid does not alias: a Gaussian that widens a blur of half a px of the source to half a px of the target.
+    Where a phone pixel covers several DSLR pixels, the photo is smoothed first, so that detail finer than the phone's
+    grid does not alias. The Gaussian widens a blur of half a source px to half a target px.
     """
     scale = scale_at(transform, box)
     finer = 2 if scale < DOUBLED_BELOW else 1
@@ -72,13 +75,13 @@ def common_box(phone_size: tuple[int, int], dslr_size: tuple[int, int], transfor
 
 
 def scale_at(transform: Transform, box: Box) -> float:
-    """Return the DSLR px a phone px at the centre of a box."""
+    """Return the DSLR px per phone px at the centre of a box."""
     centre = np.array([box.x + (box.width - 1) / 2, box.y + (box.height - 1) / 2])
     return local_scale(transform.homography, centre)
 
 
 def prefilter_sigma(scale: float) -> float:
-    """Return the Gaussian, in px of the source, that a target `scale` times coarser asks for."""
+    """Return the sigma of the Gaussian, in px of the source, for a target that is `scale` times coarser."""
     return 0.5 * float(np.sqrt(max(scale**2 - 1, 0)))
 
 
@@ -103,10 +106,10 @@ def _tiles(box: Box, side_px: float) -> Iterator[Box]:
 
 def _sampled(dslr: Image, maps: tuple[Map, Map], taps: Taps, finer: int) -> Image:
     """Return the source at the places of the maps (H, W), as (H, W, 3)."""
-    # Two px for the cubic kernel on either side, and those of the filters before it.
+    # The cubic kernel needs two px on either side, and the filters before it need theirs.
     margin = 2 + len(LANCZOS) // 2 + len(taps) // 2 + VECTOR_PX
     part, left, top = _part(dslr, maps, margin)
-    # Rounded before the tile's corner is subtracted, so that the corner does not matter.
+    # Positions are rounded before the tile's corner is subtracted, so that the corner does not matter.
     x, y = (np.rint(_asked(places * np.float32(finer)) * STEPS) / STEPS for places in maps)
     x, y = x - np.float32(finer * left), y - np.float32(finer * top)
     source: Pixels = cv2.sepFilter2D(part, cv2.CV_32F, taps, taps)  # type: ignore[assignment]
@@ -130,14 +133,14 @@ def _part(dslr: Image, maps: tuple[Map, Map], margin: int) -> tuple[Image, int, 
 
 
 def _asked(places: Map) -> Map:
-    """Return the places to ask the cubic kernel for, to get these."""
+    """Return the positions to give the cubic kernel, so that it samples at these."""
     u = places - np.floor(places) - np.float32(0.5)
     square = u * u
     return places + u * (square - np.float32(0.25)) * (np.float32(SHIFT_FIT[0]) + np.float32(SHIFT_FIT[1]) * square)
 
 
 def _twice_as_fine(pixels: Pixels) -> Pixels:
-    """Return pixels (H, W, 3) with as many between, (2 H, 2 W, 3): pixel (x, y) is at (2 x, 2 y)."""
+    """Return pixels (H, W, 3) enlarged twofold, (2 H, 2 W, 3): pixel (x, y) is at (2 x, 2 y)."""
     for _ in "xy":
         pixels = _rows_between(np.asarray(cv2.transpose(pixels), np.float32))
     return pixels
@@ -153,13 +156,14 @@ def _rows_between(pixels: Pixels) -> Pixels:
 
 
 def _prefilter(scale: float, finer: int) -> Taps:
-    """Return the symmetric filter that goes before sampling, to be used along both axes.
+    """Return the symmetric filter that is applied before sampling, along both axes.
 
-    Its response is that of the Gaussian; before the cubic kernel alone it is what makes both together come closest to
-    the Gaussian, over all phases and the frequencies of photos, whose amplitudes fall as one over the frequency.
+    Its response is that of the Gaussian. Before the cubic kernel alone, it is chosen so that both together come closest
+    to the Gaussian over all phases, and over the frequencies of photos, whose amplitudes fall as one over the
+    frequency.
     """
     sigma = prefilter_sigma(scale)
-    # A source made finer has little to make up for, and none of the margin of `common_box` to spare.
+    # An enlarged source has little to make up for, and the margin of `common_box` has no room for more taps.
     half = int(np.ceil(3 * sigma)) if finer > 1 else max(3, int(np.ceil(3 * sigma)))
     frequencies = np.linspace(0, np.pi, 257)[1:]
     target = np.exp(-((sigma * frequencies) ** 2) / 2)
@@ -172,7 +176,7 @@ def _prefilter(scale: float, finer: int) -> Taps:
 
 
 def _cubic_gain(frequencies: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the gains, one a frequency (rad a px), that bring the cubic kernel closest to 1 over all phases."""
+    """Return the gains, one per frequency (rad per px), that bring the cubic kernel closest to 1 over all phases."""
     phases = np.arange(64) / 64
     weights = cubic_weights(_asked(phases.astype(np.float32)).astype(np.float64))
     waves = np.exp(1j * (np.arange(-1, 3)[:, None, None] - phases[:, None]) * frequencies)

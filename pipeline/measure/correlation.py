@@ -1,8 +1,8 @@
-"""Where windows are found again: their NCC at every shift, and turn, of a small search.
+"""Find windows again: their NCC at every shift and turn of a small search.
 
-The zero-mean normalised cross-correlation of a window with all places of a search area: the products by the discrete
-Fourier transform, the variances by integral images (Lewis, Fast Normalized Cross-Correlation, Vision Interface 1995).
-Exact to a few 1e-7, where 8-bit template matching errs by 3e-3: enough to flip a threshold.
+The zero-mean normalised cross-correlation of a window with all places of a search area takes its products from the
+discrete Fourier transform, and its variances from integral images (Lewis, Fast Normalized Cross-Correlation, Vision
+Interface 1995). It is exact to a few 1e-7. Template matching in 8 bit is off by 3e-3, enough to flip a threshold.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ Corners = npt.NDArray[np.int64]
 Pixels = TypeVar("Pixels", npt.NDArray[np.uint8], npt.NDArray[np.float32])
 
 APART_PX = 2
-"""Peaks of the search that are no farther apart are one."""
+"""Peaks of the search that are at most this far apart count as one."""
 LEAST_VARIANCE = 1e-4
-"""Squared grey levels: a window below has a single grey value, and correlates with nothing."""
+"""In squared grey levels: a window below this counts as a single grey value, and correlates with nothing."""
 GLARE = 1000
-"""An area with so many times the energy of a place in it is transformed in float64: a weak window beside an edge."""
+"""An area with this many times the energy of a place in it is transformed in float64, since float32 is too coarse for a
+weak window next to a strong edge."""
 
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """Where a search found N windows. NaN where there is nothing to say: a flat window, or no second peak."""
+    """Where a search found N windows. NaN where there is no value: for a flat window, or without a second peak."""
 
     ncc_here: Values
     """(N,): NCC at no shift and no turn, -1..1."""
@@ -55,7 +56,7 @@ def turns_within(largest_deg: float, step_deg: float) -> tuple[float, ...]:
 def find(
     windows: Sequence[GreyValues], photo: GreyValues, corners: Corners, reach: int, turns: Sequence[float] = (0.0,)
 ) -> Matches:
-    """Search a photo for windows, each around where it should be.
+    """Search a photo for windows, each around its expected place.
 
     Parameters
     ----------
@@ -68,8 +69,8 @@ def find(
     reach
         Largest shift to each side, in whole px.
     turns
-        Angles to try, in degrees, clockwise as one sees it, 0 the first. The photo is interpolated for the others, and
-        their shifts are whole px along the turned axes.
+        Angles to try, in degrees, clockwise as one sees it; the first is 0. The photo is interpolated for the others,
+        and their shifts are whole px along the turned axes.
 
     """
     side, places = len(windows[0]), 2 * reach + 1
@@ -83,7 +84,7 @@ def find(
 
 
 def search_area(photo: GreyValues, corner: Sequence[int], side: int, reach: int, turn: float = 0.0) -> GreyValues:
-    """Return the search area (side + 2 reach, both ways) around a place, turned about its middle; mirrored outside."""
+    """Return the square search area, side + 2 reach wide, around a place, turned about its middle; mirrored outside."""
     length = side + 2 * reach
     x, y = corner[0] - reach, corner[1] - reach
     if turn:
@@ -117,7 +118,7 @@ def ncc_surfaces(window: GreyValues, areas: Sequence[GreyValues]) -> Values:
     side = len(window)
     mean = cv2.mean(window)[0]
     sums = [cv2.integral2(area, sdepth=cv2.CV_64F, sqdepth=cv2.CV_64F) for area in areas]
-    # Means go first, so that what is transformed is small and float32 is exact enough.
+    # Means are subtracted first, so that the values are small and float32 is exact enough.
     variances = np.stack([_boxes(squares, side) - _boxes(one, side) ** 2 / side**2 for one, squares in sums])
     least = LEAST_VARIANCE * side**2
     whole = max(squares[-1, -1] - one[-1, -1] ** 2 / areas[0].size for one, squares in sums)
@@ -139,7 +140,7 @@ def turned(points: Points, turn: float) -> Points:
 
 
 def _centred(image: GreyValues, mean: float, precision: Any, length: int | None = None) -> Any:
-    """The image less its mean, zero beyond, in a size that an area of this length is transformed fast in."""
+    """Return the image minus its mean, padded with zeros to a size that is transformed fast."""
     padded = -(-(length or len(image)) // 16) * 16
     whole = np.zeros((padded, padded), precision)
     np.subtract(image, precision(mean), out=whole[: image.shape[0], : image.shape[1]])
@@ -170,11 +171,11 @@ def _boxes(integral: cv2.typing.MatLike, side: int) -> Values:
 
 
 def _exclude_outside(surfaces: Values, shape: tuple[int, ...], corners: Corners, side: int, turn: float) -> None:
-    """Make NaN of places that reach beyond a photo (H, W), in (N, P, P)."""
+    """Set places that reach beyond a photo (H, W) to NaN, in (N, P, P)."""
     reach = surfaces.shape[-1] // 2
     half = (side - 1) / 2
     extent = half * (abs(np.cos(np.radians(turn))) + abs(np.sin(np.radians(turn))))
-    # Room to each side, less a thousandth of a px that rounding may take.
+    # The room to each side, with a tolerance of a thousandth of a px for rounding.
     low = corners + half - extent + 1e-3
     high = np.array([shape[1], shape[0]]) - 1 - (corners + half + extent) + 1e-3
     steps = np.arange(-reach, reach + 1, dtype=np.float64)
@@ -190,7 +191,7 @@ def _matches(surfaces: Values, turns: Values) -> Matches:
     reach = places // 2
     steps = np.arange(-reach, reach + 1, dtype=np.float64)
     shifts = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
-    # Among equals the nearest place of the first turn, so that a tie moves nothing.
+    # Among equal values the nearest place of the first turn wins, so that a tie moves nothing.
     order = np.argsort((shifts**2).sum(axis=1), kind="stable")
     known = np.where(np.isnan(surfaces), -np.inf, surfaces).reshape(count, len(turns), -1)
     best = known[..., order].reshape(count, -1).argmax(axis=1)
@@ -209,7 +210,7 @@ def _matches(surfaces: Values, turns: Values) -> Matches:
 
 
 def _second_peaks(surfaces: Values, best: npt.NDArray[np.int64]) -> Values:
-    """The highest other local maximum of each (N, P, P); places at the rim are none: what lies beyond is not known."""
+    """Return the highest other local maximum of each (N, P, P); the rim is left out, as its neighbours are unknown."""
     count, places, _ = surfaces.shape
     inner = surfaces[:, 1:-1, 1:-1]
     peaks = np.isfinite(inner)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 BURNT_OUT, BLACK = 254, 1
-"""Grey levels from which, and up to which, nothing is to be seen."""
+"""Grey levels from the first up are burnt out, those up to the second are black."""
 
 
 def clipped(grey: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

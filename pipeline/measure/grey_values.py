@@ -1,4 +1,4 @@
-"""The type of grey images that are measured on."""
+"""The type of the grey images that are measured."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ import numpy as np
 import numpy.typing as npt
 
 GreyValues = npt.NDArray[np.float32]
-"""(height, width), in grey levels, 0..255 where nothing was taken from them; `GreyPhoto` is what a file holds."""
+"""(height, width) in grey levels, 0..255 unless a mean was subtracted; `GreyPhoto` is what a file holds."""

@@ -1,4 +1,4 @@
-"""Registration: SIFT keypoints, ratio test, homography by RANSAC. Photos in, transform out, or the reason why not."""
+"""Register two photos by SIFT keypoints, ratio test and RANSAC: get a homography, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from dpedtool.pipeline.measure.exposure import clipped_share
 Descriptors = npt.NDArray[np.float32]
 
 FEWEST_OFF_PLANE = 30
-"""Fewer matches may lie on epipolar lines by chance: of wrong pairs of real photos up to 11 did."""
+"""Fewer matches may lie on epipolar lines by chance: up to 11 did so in wrong pairs of real photos."""
 MIRRORED_SPREAD = 0.6
 """Share of the frame, across and down, that matches must spread over before a photo is called mirrored."""
 
 
 @dataclass(frozen=True, eq=False)
 class Registration:
-    """A first transform between two photos, right to a px or a few, and what it rests on."""
+    """A first transform between two photos, right to a few px, and the figures of its fit."""
 
     dslr_from_phone: Homography
     phone_keypoints: int
@@ -41,11 +41,11 @@ class Registration:
     matches: int
     inliers: int
     turn_deg: float
-    """By how much the phone photo's middle is turned clockwise, -180..180."""
+    """How far the phone photo's middle is turned clockwise, in degrees, -180..180."""
     reprojection_px: float
     """Median distance, in phone px, between the inliers' phone points and their DSLR mates brought back."""
     off_plane: int
-    """Matches that no homography explains, but two views of one rigid scene: things nearer or farther than most."""
+    """Matches that only two views of one rigid scene explain, not a homography: things nearer or farther than most."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Keypoints:
 def register(phone: ReducedGrey, dslr: ReducedGrey, params: AlignParams) -> Registration:
     """Find the homography from the phone photo to the DSLR photo, in px of the full photos.
 
-    Small copies are looked at first; only where these tell too little, larger ones.
+    Small copies are tried first, and larger ones only if these do not suffice.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def register_keypoints(
     if abs(turn) > params.max_turn_deg:
         raise Rejection(
             "rotated_frame",
-            f"The phone photo is turned by {turn:.0f} degrees against the DSLR's: turn it, or mend its EXIF tag.",
+            f"The phone photo is turned by {turn:.0f} degrees against the DSLR's: turn it, or fix its EXIF tag.",
         )
     back = transform_points(inverse(dslr_from_phone), dslr_points[inliers])
     return Registration(
@@ -168,7 +168,8 @@ def match(phone: Keypoints, dslr: Keypoints, params: AlignParams) -> tuple[Point
     if good.sum() < params.min_inliers:
         raise Rejection(
             "few_matches",
-            f"{good.sum()} keypoints match; {params.min_inliers} are needed: do the photos show one scene?",
+            f"Too few keypoints match ({good.sum()}; at least {params.min_inliers} are needed): do the photos show the "
+            "same scene?",
         )
     return phone.points[good], dslr.points[nearest[good]]
 
@@ -176,7 +177,7 @@ def match(phone: Keypoints, dslr: Keypoints, params: AlignParams) -> tuple[Point
 def fit_homography(
     phone_points: Points, dslr_points: Points, reduction: float, params: AlignParams
 ) -> tuple[Homography, npt.NDArray[np.bool_]]:
-    """Fit dslr_from_phone to matches (N, 2) and tell which of them it explains.
+    """Fit dslr_from_phone to matches (N, 2), and return it and which of them it explains.
 
     Raises
     ------
@@ -200,7 +201,7 @@ def fit_homography(
 
 
 def _off_plane(phone_points: Points, dslr_points: Points, inliers: npt.NDArray[np.bool_], threshold_px: float) -> int:
-    """Matches beside the homography that lie on the epipolar lines of one fundamental matrix.
+    """Return how many matches lie off the homography, but on the epipolar lines of one fundamental matrix.
 
     Hartley and Zisserman, Multiple View Geometry, 2nd ed., sections 9.2 and 11.11: a plane and parallax.
     """
@@ -211,16 +212,16 @@ def _off_plane(phone_points: Points, dslr_points: Points, inliers: npt.NDArray[n
 
 
 def _turn(dslr_from_phone: Homography, phone_size: tuple[int, int]) -> float:
-    """By how much the phone photo's middle is turned clockwise, in degrees, -180..180."""
+    """Return how far the phone photo's middle is turned clockwise, in degrees, -180..180."""
     centre = (np.array(phone_size) - 1) / 2
     here, right = transform_points(dslr_from_phone, centre + np.array([[0, 0], [1, 0]]))
     return float(np.degrees(np.arctan2(right[1] - here[1], right[0] - here[0])))
 
 
 def _is_mirrored(phone: ReducedGrey, dslr: ReducedGrey, params: AlignParams) -> bool:
-    """Whether matches all over the frame agree once the phone photo is mirrored; one print that hangs so is not enough.
+    """Whether matches all over the frame agree once the phone photo is mirrored; one mirrored object is not enough.
 
-    Mirrored top to bottom is mirrored left to right and turned.
+    A photo mirrored top to bottom is found too, since that is the same as left to right with a turn.
     """
     flipped = dataclasses.replace(phone, image=np.ascontiguousarray(phone.image[:, ::-1]))
     found = [detect(photo, params) for photo in (flipped, dslr)]
@@ -239,11 +240,14 @@ def _too_plain(name: str, photo: ReducedGrey, keypoints: int, params: AlignParam
     clipped = clipped_share(photo.image)
     if clipped > params.max_clipped:
         return Rejection("clipped_exposure", f"{clipped:.0%} of the {name} photo is burnt out or black.")
-    return Rejection("low_texture", f"The {name} photo has {keypoints} keypoints; {params.min_inliers} are needed.")
+    return Rejection(
+        "low_texture",
+        f"The {name} photo has too few keypoints ({keypoints}; at least {params.min_inliers} are needed).",
+    )
 
 
 def _reduction(size: tuple[int, int], params: AlignParams) -> float:
-    """How much smaller than a photo of this size the image is that keypoints are found on, at most 1."""
+    """Return the scale, at most 1, that a photo of this size is reduced by before keypoints are detected."""
     return min(1.0, params.detect_side_px / float(max(size)))
 
 

@@ -1,4 +1,4 @@
-"""How far two aligned images still are from each other, found by searching: independent of what aligned them."""
+"""Search for shifts that are left between two aligned images, independently of what aligned them."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ Flags = npt.NDArray[np.bool_]
 WINDOW, SEARCH, SIGMA, MIN_NCC, MIN_STD = 64, 8, 1.2, 0.9, 6.0
 STEP, MOST_WINDOWS = 32, 1000
 MOVED_PX = 1.0
-"""A window that fits better by `CLEARLY` farther off than this shows a thing that is not where it should be."""
+"""A window whose NCC is better by `CLEARLY` at a place farther off than this shows something that has moved."""
 CLEARLY = 0.05
 ALIKE, UNLIKE = 0.7, 0.5
-"""NCC from which a window is taken to show the same thing, and below which it shows another, blur and noise allowed."""
+"""A window with an NCC above the first shows the same thing, one below the second another; blur and noise are allowed
+for."""
 
 
 @dataclass(frozen=True)
 class Residual:
-    """Shifts left between two images, over the windows on which one could be measured."""
+    """Shifts left between two images, over the windows where one could be measured."""
 
     textured: int
-    """Windows with enough texture to measure a shift on."""
+    """Windows with enough texture to measure a shift."""
     windows: int
     """Those of them that were found: within 8 px, with an NCC above 0.9."""
     edge: int
     """Those whose best place lies at the edge of the search, so that the true one may lie beyond."""
     median_px: float | None
-    """None where fewer than five windows tell."""
+    """None if fewer than five windows were found."""
     p95_px: float | None
 
 
@@ -47,11 +48,11 @@ class Search:
     step: int
     """From one window to the next."""
     shifts: npt.NDArray[np.float64]
-    """(N, 2): how far off the DSLR's image shows the window best, to a fraction of a px."""
+    """(N, 2): shift at which the DSLR's image matches the window best, to a fraction of a px."""
     ncc: npt.NDArray[np.float64]
     """(N,): zero-mean normalised cross-correlation there, -1..1."""
     ncc_here: npt.NDArray[np.float64]
-    """(N,): at no shift."""
+    """(N,): the same at no shift."""
     at_edge: Flags
     """(N,): the best place lies at the edge of the search."""
 
@@ -62,18 +63,18 @@ class Search:
 
     @property
     def found(self) -> Flags:
-        """(N,): the window was found, and its shift can be believed."""
+        """(N,): the window was found, and its shift can be trusted."""
         return (self.ncc > MIN_NCC) & ~self.at_edge
 
     @property
     def amiss(self) -> Flags:
-        """(N,): the DSLR's image shows the window's thing clearly elsewhere, or not at all."""
+        """(N,): the DSLR's image shows the content of the window clearly elsewhere, or not at all."""
         elsewhere = (self.lengths > MOVED_PX) | self.at_edge
         return (elsewhere & (self.ncc > ALIKE) & (self.ncc - self.ncc_here > CLEARLY)) | (self.ncc < UNLIKE)
 
     @property
     def right(self) -> Flags:
-        """(N,): the DSLR's image shows the window's thing where it should be."""
+        """(N,): the DSLR's image shows the content of the window where it should be."""
         return (self.ncc_here > ALIKE) & ~self.amiss
 
     def residual(self, chosen: Flags | None = None) -> Residual:
@@ -94,7 +95,8 @@ def smooth_grey(image: Image) -> GreyValues:
 def search(phone: GreyValues, dslr: GreyValues) -> Search:
     """Look for 64 px windows of the phone's image within 8 px in the DSLR's, both (H, W) of `smooth_grey`.
 
-    Windows without texture tell nothing and are left out. At most about 1000, spread evenly, are looked at.
+    Windows without texture are left out, since they cannot be found again. At most about 1000 are searched for, spread
+    evenly.
     """
     step = _step(*phone.shape)
     ys, xs = (np.arange(SEARCH, length - WINDOW - SEARCH + 1, step) for length in phone.shape)
@@ -129,7 +131,7 @@ def _window_and_area(phone: GreyValues, dslr: GreyValues, x: int, y: int) -> tup
 
 
 def _look(window: GreyValues, area: GreyValues) -> tuple[float, float, float, float, bool]:
-    """Shift x and y, NCC there, NCC at no shift, and whether the best place lies at the edge."""
+    """Return shift x and y, NCC there, NCC at no shift, and whether the best place lies at the edge."""
     scores = cv2.matchTemplate(area, window, cv2.TM_CCOEFF_NORMED)
     _, peak, _, (px, py) = cv2.minMaxLoc(scores)
     at_edge = not (0 < px < 2 * SEARCH and 0 < py < 2 * SEARCH)
@@ -140,7 +142,7 @@ def _look(window: GreyValues, area: GreyValues) -> tuple[float, float, float, fl
 
 
 def _vertex(values: npt.NDArray[Any]) -> float:
-    """Where the parabola through three values at -1, 0, 1 has its peak."""
+    """Return where the parabola through three values at -1, 0, 1 has its peak."""
     left, middle, right = (float(value) for value in values)
     curvature = left - 2 * middle + right
     return (left - right) / (2 * curvature) if curvature else 0.0

@@ -1,9 +1,9 @@
-"""How far two nearly aligned grey images are shifted against each other, window by window, to a few hundredths of a px.
+"""Measure the shifts between two nearly aligned grey images, window by window, to a few hundredths of a px.
 
-Each 64 px window gets the shift that explains, with a gain and an offset of its own, the phone's window by the DSLR's:
-one Gauss-Newton step of least squares (Lucas and Kanade 1981; Baker and Matthews 2004,
-doi:10.1023/B:VISI.0000011205.11775.fd), from sums over 32 px blocks. A step is right for small shifts only, so callers
-warp by what they found and measure again; at the end the shifts are near zero, where the step has no bias.
+The shift of each 64 px window is the one that, with a gain and an offset of its own, explains the phone's window by the
+DSLR's. It comes from one Gauss-Newton step of least squares (Lucas and Kanade 1981; Baker and Matthews 2004,
+doi:10.1023/B:VISI.0000011205.11775.fd), with sums over 32 px blocks. A step is only right for small shifts, so callers
+warp by the result and measure again; at the end the shifts are near zero, where the step has no bias.
 """
 
 from __future__ import annotations
@@ -23,34 +23,35 @@ Sums = npt.NDArray[np.float64]
 BLOCK = 32
 WINDOW = 2 * BLOCK
 SMOOTHING = 1.2
-"""Gaussian, in px of the phone: at least this much, so that noise does not pull, and so that linear
+"""Sigma of the Gaussian, in px of the phone: large enough that noise does not pull the shifts, and that linear
 interpolation moves nothing by 0.01 px."""
 DETAIL_PX, EVEN_PX = 8, 24
-"""Detail coarser than about 8 px is removed (shading that one lens has and the other not would pull), and the contrast
-of what is left is evened out over about 24 px."""
+"""Detail coarser than about 8 px is removed, since shading that only one lens has would pull the shifts. The contrast
+that is left is evened out over about 24 px."""
 NOISE_CORRELATION = 4 * np.pi * SMOOTHING**2
-"""Smoothed noise repeats itself over so many px, so a window holds that many times less of it than px.
-Exact for detail coarser than the noise; finer detail suffers less, so that windows claim up to 2.7 times the variance
-that they have, and never less."""
+"""Smoothed noise is correlated over this many px, so that a window has fewer independent values than px by this factor.
+This is exact for detail coarser than the noise. Finer detail suffers less, so that windows claim up to 2.7 times the
+variance that they have, but never less than it."""
 
 LEAST_ENERGY = 4e-6
-"""Squared grey levels of a window that are never explained: a flat window tells nothing, however well it fits."""
+"""Squared grey levels of a window that always count as unexplained: a flat window proves nothing, however well it
+fits."""
 
 
 @dataclass(frozen=True, eq=False)
 class Shifts:
-    """What N windows say, in px of the phone photo."""
+    """The shifts of N windows, in px of the phone photo."""
 
     centres: Points
     """(N, 2)"""
     shifts: Points
     """(N, 2): the DSLR image shows at centre + shift what the phone's shows at the centre."""
     information: npt.NDArray[np.float64]
-    """(N, 2, 2) in 1/px^2, inverse covariance by the windows' own texture and noise: an edge tells of one direction."""
+    """(N, 2, 2) in 1/px^2: inverse covariance by the windows' own texture and noise; an edge fixes one direction."""
     ncc: npt.NDArray[np.float64]
     """(N,): zero-mean normalised cross-correlation at shift zero, -1..1."""
     side: float = WINDOW
-    """Of a window, in px; one follows half a side on the other."""
+    """Side of a window, in px; neighbouring windows are half a side apart."""
 
     def __len__(self) -> int:
         return len(self.centres)
@@ -61,7 +62,7 @@ class Shifts:
 
 
 def even_detail(image: GreyValues) -> GreyValues:
-    """Return the fine detail of a smoothed grey image (H, W), mean 0, its contrast the same all over."""
+    """Return the fine detail of a smoothed grey image (H, W), with mean 0 and the same contrast everywhere."""
     detail = image - _broad_mean(image, DETAIL_PX)
     contrast = np.sqrt(_broad_mean(detail * detail, EVEN_PX) + np.float32(1.0))
     return np.asarray(detail / contrast, np.float32)
@@ -74,7 +75,7 @@ def window_centres(height: int, width: int) -> Points:
 
 
 def measure_shifts(phone: GreyValues, dslr: GreyValues) -> Shifts:
-    """Measure all windows of two images (H, W) of `even_detail`, in their px; none where no window fits in."""
+    """Measure the shifts of all windows of two images (H, W) of `even_detail`, in their px; empty if no window fits."""
     centres = window_centres(*phone.shape)
     if not len(centres):
         return Shifts(centres, np.empty((0, 2)), np.empty((0, 2, 2)), np.empty(0))
@@ -87,17 +88,17 @@ def measure_shifts(phone: GreyValues, dslr: GreyValues) -> Shifts:
 
 
 def gradients(image: GreyValues) -> tuple[GreyValues, GreyValues]:
-    """Return the gradients of an image (H, W) along x and y, (H, W) each, in grey levels a px."""
-    # Scharr's kernels weigh 32 px in all.
+    """Return the gradients of an image (H, W) along x and y, (H, W) each, in grey levels per px."""
+    # Scharr's kernels return 32 times the gradient.
     x, y = (cv2.Scharr(image, cv2.CV_32F, *order, scale=1 / 32) for order in ((1, 0), (0, 1)))
     return x, y  # type: ignore[return-value]
 
 
 def gauss_newton(normal: Sums, moments: Sums, energy: Sums) -> tuple[Points, Sums, Sums]:
-    """Return the shift (N, 2) of N windows in px, the texture (N, 2, 2) that it rests on, and what it leaves (N,).
+    """Return the shift (N, 2) of N windows in px, the texture (N, 2, 2) behind it, and the error that is left (N,).
 
     One step of least squares for phone = gain * (dslr + shift . gradient) + offset: linear in gain and gain * shift.
-    The texture is the sum of products of the gradients once the gain is fitted too; what is left is the sum of squares
+    The texture is the sum of products of the gradients once the gain is fitted too; the error is the sum of squares
     that no shift explains. Both are in squared grey levels of the DSLR's window.
 
     Parameters
@@ -113,16 +114,17 @@ def gauss_newton(normal: Sums, moments: Sums, energy: Sums) -> tuple[Points, Sum
     solved = np.linalg.solve(normal + 1e-9 * np.eye(3), moments[..., None])[..., 0]
     gain = np.where(np.abs(solved[:, 0]) > 1e-6, solved[:, 0], 1e-6)
     left = np.maximum(energy - (solved * moments).sum(axis=1), LEAST_ENERGY)
-    # What is known of the shift once the gain is fitted too: the Schur complement.
+    # The Schur complement is what is known about the shift once the gain is fitted too.
     cross = normal[:, 1:, :1]
     texture = normal[:, 1:, 1:] - cross @ cross.swapaxes(1, 2) / np.maximum(normal[:, :1, :1], 1e-9)
     return solved[:, 1:] / gain[:, None], texture, left / gain**2
 
 
 def _centred_sums(parts: Sequence[GreyValues], phone: GreyValues) -> tuple[Sums, Sums, Sums]:
-    """Covariances, times the number of px, of each window: of the parts (N, K, K), with the phone (N, K), its own (N,).
+    """Return covariances of each window, times the number of px.
 
-    Every product is summed over blocks before the next is made, so that one image's worth of memory is enough.
+    They are those of the parts (N, K, K), of the parts with the phone (N, K) and of the phone (N,). Every product is
+    summed over blocks before the next is computed, so that memory for one image is enough.
     """
     images = [*parts, phone]
     means = [_window_sums(image) for image in images]
@@ -144,7 +146,7 @@ def _window_sums(image: npt.NDArray[np.float32] | cv2.typing.MatLike) -> Sums:
 
 
 def _broad_mean(image: GreyValues, sigma: int) -> GreyValues:
-    """A wide Gaussian mean; computed on a reduced image, which changes nothing that matters and takes a tenth."""
+    """Return a wide Gaussian mean, computed on a reduced image: the difference is negligible, and it takes a tenth."""
     height, width = image.shape
     factor = max(1, sigma // 2)
     small = cv2.resize(image, (max(1, width // factor), max(1, height // factor)), interpolation=cv2.INTER_AREA)

@@ -1,8 +1,8 @@
-"""Where windows are found to a few hundredths of a px, and how well that is known.
+"""Locate windows to a few hundredths of a px, with the standard error.
 
-Least squares with a gain and an offset for each window, as the alignment's own windows are measured, but on other
-windows, on the grey values as they are, and begun from where a search found the window: so it tells of a shift that
-the alignment has overlooked. Several steps, until nothing moves any more.
+Like the alignment's own measurement, this is least squares with a gain and an offset for each window. But it uses other
+windows and unprocessed grey values, and starts where a search found the window, so that it shows a shift that the
+alignment has overlooked. Steps are repeated until nothing moves any more.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ Values = npt.NDArray[np.float64]
 
 MOST_STEPS = 4
 SETTLED_PX = 0.02
-"""A step of less is the last: what another would add is a tenth of it."""
+"""A step shorter than this is the last: another would only add a tenth of it."""
 ASTRAY_PX = 1.5
-"""Farther from where the search found the window nothing is measured: steps are right for small shifts only."""
+"""Results farther than this from where the search found the window are dropped: steps are only right for small
+shifts."""
 
 
 @dataclass(frozen=True, eq=False)
 class Places:
-    """Where the phone shows N windows of the DSLR's image best. NaN where it cannot be measured."""
+    """Where the phone's image matches N windows of the DSLR's image best. NaN where it cannot be measured."""
 
     shifts: Points
     """(N, 2): how far to the right and below, in px."""
     errors: Values
-    """(N,): standard error in the direction that the window tells least about, in px."""
+    """(N,): standard error in the direction where the shift is known least well, in px."""
 
 
 def locate(
@@ -49,11 +50,11 @@ def locate(
     corners
         (N, 2) each: x, y of the windows' top left px in the phone's and in the DSLR's image.
     side
-        Of the windows, in px.
+        Side of the windows, in px.
     found
-        (N, 2): how far to the right and below a search found them in the phone's image, to a px.
+        (N, 2): how far to the right and below a search found them in the phone's image, in whole px.
     turns_deg
-        (N,): how far it found them turned.
+        (N,): how far it found them turned, in degrees.
 
     """
     windows = _features(dslr, corners[1], side)
@@ -77,14 +78,14 @@ def locate(
 
 
 def _features(image: GreyValues, corners: Corners, side: int) -> GreyValues:
-    """The windows of the image and of its gradients along x and y, each less its mean, (N, 3, side * side)."""
+    """Return the windows of the image and of its gradients along x and y, minus their means, (N, 3, side * side)."""
     planes = [image, *gradients(image)]
     cut = [[plane[y : y + side, x : x + side].ravel() for plane in planes] for x, y in corners.tolist()]
     return _less_mean(np.array(cut, np.float32))
 
 
 def _samples(image: GreyValues, corners: Points, side: int, turns_deg: Values) -> GreyValues:
-    """Windows of the image between its px, each less its mean, (N, side * side)."""
+    """Return interpolated windows of the image, each minus its mean, (N, side * side)."""
     windows = [_window(image, corner, side, turn) for corner, turn in zip(corners, turns_deg.tolist(), strict=True)]
     return _less_mean(np.array(windows, np.float32).reshape(len(windows), side * side))
 
@@ -102,10 +103,10 @@ def _less_mean(values: GreyValues) -> GreyValues:
 
 
 def _largest_errors(texture: npt.NDArray[np.float64], variance: Values, side: int) -> Values:
-    """Standard errors (N,) along the worst direction; infinite where there is no more texture than noise makes."""
-    # Smoothed noise has gradients too, along an edge as well, where there is nothing else: its variance over
-    # 2 SMOOTHING^2 a px. They tell of no shift, and look like texture that says there is none. Of what is unexplained
-    # half is taken for noise of the DSLR's window, the rest for the phone's.
+    """Return standard errors (N,) along the worst direction; infinite where there is no more texture than noise."""
+    # Smoothed noise has gradients too: its variance over 2 SMOOTHING^2 per px. Along an edge there are no others. They
+    # say nothing about the shift, but look like texture that proves a shift of 0, so they are subtracted. Half of the
+    # unexplained variance is taken for noise of the DSLR's window, the rest for the phone's.
     noise = 0.5 * variance * side**2 / (2 * SMOOTHING**2)
     least = np.linalg.eigvalsh(texture)[:, 0] - noise
     squared = np.divide(variance * NOISE_CORRELATION, least, out=np.full(len(least), np.inf), where=least > 0)

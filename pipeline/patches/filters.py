@@ -1,7 +1,7 @@
-"""Which windows become patches: what is measured on each of them, and what of it speaks against a window.
+"""Decide which windows become patches: what is measured on each of them, and which measures reject it.
 
-A filter is a measure (a field of `Measured`, a column of `dpedtool.dataset.schema.Patch` of the same name), a limit in
-`dpedtool.dataset.params.PatchesParams`, and an objection.
+A filter consists of a measure (a field of `Measured`, and a column of `dpedtool.dataset.schema.Patch` of the same
+name), a limit in `dpedtool.dataset.params.PatchesParams`, and an objection.
 """
 
 from __future__ import annotations
@@ -23,20 +23,21 @@ from dpedtool.pipeline.measure.shifts import gradients
 Values = npt.NDArray[np.float64]
 
 LEAST_SLOPE = 1.5
-"""Grey levels a px, of smoothed images: noise changes by less, detail by more."""
+"""In grey levels per px, on smoothed images: noise changes by less, detail by more."""
 REDUCTION = 4
-"""Motion is looked for on images so much smaller: blur in one of them, and a residual shift, are none."""
+"""Motion is searched for on images reduced by this factor, where blur in one of them or a residual shift does not look
+like motion."""
 CELL_SHARE, LEAST_CELL = 5, 3
-"""Parts that are looked at for motion: a fifth of a window's side, and at least 3 px of the reduced images."""
+"""Side of the parts that are searched for motion: a fifth of a window's, and at least 3 px of the reduced images."""
 CELL_CONTRAST, CELL_CONTRAST_SHARE = 5.0, 0.35
 """Standard deviation, in grey levels and as a share of the window's, above which a part has enough detail for its NCC
-to mean something: in the sky beside a house, sharpening and shading differ from camera to camera."""
+to mean something. In the sky next to a house, for example, sharpening and shading differ between the cameras."""
 FEWEST_CELLS = 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """What was measured on one window: the columns of `Patch` of these names. None where there is nothing to say."""
+    """What was measured on one window: the columns of `Patch` of these names. None where there is no value."""
 
     ncc: float | None
     best_ncc: float | None
@@ -60,7 +61,7 @@ class Measured:
 
 
 def rejection(window: Measured, masked: bool, params: PatchesParams) -> tuple[str, str]:
-    """Return reason and detail of what speaks against a window first; empty where nothing does.
+    """Return reason and detail of the first objection to a window; both are empty if there is none.
 
     Parameters
     ----------
@@ -76,9 +77,9 @@ def rejection(window: Measured, masked: bool, params: PatchesParams) -> tuple[st
 
 
 def _objections(window: Measured, masked: bool, params: PatchesParams) -> Iterator[tuple[str, str]]:
-    """What speaks against a window, the cause before its effects."""
+    """Yield the objections to a window, a cause before its effects."""
     if masked and params.limit("reject_masked"):
-        yield "masked", "Parallax or motion: the alignment masks it."
+        yield "masked", "The alignment masks this place, because of parallax or motion."
     yield from _dullness(window, params)
     score = window.best_ncc if params.mode == "dped" else window.ncc
     residual, error = window.residual_px, window.residual_error_px
@@ -87,11 +88,11 @@ def _objections(window: Measured, masked: bool, params: PatchesParams) -> Iterat
     if most is not None and residual is not None and residual > most and is_found:
         yield "shifted", f"The photos are {residual:.2f} px apart here; at most {most:g} px are allowed."
     if score is None or score < params.min_ncc:
-        yield "low_ncc", f"NCC {_shown(score)} is below {params.min_ncc:g}."
+        yield "low_ncc", f"The NCC is {_shown(score)}; at least {params.min_ncc:g} is needed."
     if most is not None and residual is None:
         yield "uncertain", "No sub-pixel shift can be measured."
     if most_error is not None and error is not None and error > most_error:
-        yield "uncertain", f"The shift left is known to {error:.2f} px only; {most_error:g} px are asked for."
+        yield "uncertain", f"The remaining shift is only known to {error:.2f} px; {most_error:g} px are needed."
     yield from _differences(window, params)
 
 
@@ -99,14 +100,14 @@ def _dullness(window: Measured, params: PatchesParams) -> Iterator[tuple[str, st
     contrast = min(window.phone_contrast, window.dslr_contrast)
     least = params.limit("min_contrast")
     if least is not None and contrast < least:
-        yield "flat", f"A window's contrast is {contrast:.1f} grey levels; at least {least:g} are asked for."
+        yield "flat", f"A window's contrast is {contrast:.1f} grey levels; at least {least:g} are needed."
     if window.ncc is None and window.best_ncc is None:
         yield "flat", "One of the windows has a single grey value."
     if window.flatness > params.max_flatness:
-        yield "flat", f"{window.flatness:.0%} of the window show no detail."
+        yield "flat", f"{window.flatness:.0%} of the window shows no detail."
     most = params.limit("max_clipped")
     if most is not None and window.clipped > most:
-        yield "clipped", f"{window.clipped:.0%} of a window are burnt out or black; at most {most:.0%} are allowed."
+        yield "clipped", f"{window.clipped:.0%} of a window is burnt out or black; at most {most:.0%} is allowed."
 
 
 def _differences(window: Measured, params: PatchesParams) -> Iterator[tuple[str, str]]:
@@ -134,11 +135,11 @@ def looks(phone: GreyValues, dslr: GreyValues, corners: Corners, side: int) -> d
     Parameters
     ----------
     phone, dslr
-        (H, W) grey, 0..255, the two strips, px by px in register.
+        (H, W) grey, 0..255: the two strips, aligned px by px.
     corners
         (N, 2): x, y of the top left px of the windows.
     side
-        Of the windows, in px.
+        Side of the windows, in px.
 
     Returns
     -------
@@ -157,7 +158,7 @@ def looks(phone: GreyValues, dslr: GreyValues, corners: Corners, side: int) -> d
 
 
 def details(phone: GreyValues, dslr: GreyValues, corners: Corners, side: int) -> dict[str, Values]:
-    """Measure flatness, sharpness and motion of windows of two smoothed strips; otherwise as `looks`."""
+    """Measure flatness, sharpness and motion of windows of two smoothed strips; parameters are those of `looks`."""
     plain = np.logical_and(*(_slope(image) < LEAST_SLOPE for image in (phone, dslr)))
     flatness = np.array([window.mean() for window in cut_windows(plain, corners, side)])
     return {
@@ -169,7 +170,7 @@ def details(phone: GreyValues, dslr: GreyValues, corners: Corners, side: int) ->
 
 
 def _sharpness(image: GreyValues, corners: Corners, side: int) -> Values:
-    """How curved grey values are against how much they vary; of smoothed windows, as noise is curved most of all."""
+    """Return how curved grey values are relative to their spread; on smoothed windows, as noise is curved the most."""
     curved = cut_windows(cv2.Laplacian(image, cv2.CV_32F), corners, side)
     rms = np.array([cv2.norm(window) for window in curved]) / side
     spread = np.array([cv2.meanStdDev(window)[1].item() for window in cut_windows(image, corners, side)])
@@ -181,7 +182,7 @@ def _slope(image: GreyValues) -> GreyValues:
 
 
 def _motion(phone: GreyValues, dslr: GreyValues, corners: Corners, side: int) -> Values:
-    """How far the NCC of the worst part of each window falls below the median of its parts; NaN where they are few."""
+    """Return how far the NCC of each window's worst part falls below that of its median part; NaN for too few parts."""
     size = max(1, dslr.shape[1] // REDUCTION), max(1, dslr.shape[0] // REDUCTION)
     small_phone, small_dslr = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (phone, dslr))
     cell = max(LEAST_CELL, side // CELL_SHARE // REDUCTION)
@@ -205,7 +206,7 @@ def _motion(phone: GreyValues, dslr: GreyValues, corners: Corners, side: int) ->
 
 
 def _cells(phone: Any, dslr: Any, cell: int) -> tuple[GreyValues, tuple[GreyValues, GreyValues]]:
-    """NCC of the (cell, cell) surroundings of every px, and their standard deviations, (H, W) each."""
+    """Return the NCC of the (cell, cell) surroundings of every px, and their standard deviations, (H, W) each."""
 
     def mean(image: Any) -> Any:
         return cv2.blur(image, (cell, cell))
@@ -213,7 +214,7 @@ def _cells(phone: Any, dslr: Any, cell: int) -> tuple[GreyValues, tuple[GreyValu
     means = mean(phone), mean(dslr)
     variances = [np.maximum(mean(i * i) - m * m, 0) for i, m in zip((phone, dslr), means, strict=True)]
     covariance = mean(phone * dslr) - means[0] * means[1]
-    # Detail in one image alone is a low score, not none; a little is added so that noise alone makes none.
+    # Detail in one image alone gives a low score, and not an undefined one. The added 1 keeps noise from scoring.
     scores = covariance / np.sqrt((variances[0] + 1) * (variances[1] + 1))
     return np.asarray(scores, np.float32), (np.sqrt(variances[0]), np.sqrt(variances[1]))
 

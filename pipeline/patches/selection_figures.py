@@ -1,7 +1,7 @@
-"""What the choice of windows does to the data: how many were kept, by brightness, texture and place.
+"""What the filters do to the data: how many windows were kept, by brightness, texture and place.
 
-A filter that keeps what correlates prefers textured, well-lit parts of the frame's middle. What it removed is not seen
-in the data set any more, so it is said in figures.
+A filter that keeps what correlates prefers textured, well-lit parts in the middle of the frame. What it removed can no
+longer be seen in the data set, so it is reported in figures.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ EDGES: Mapping[str, tuple[float, ...]] = {
     "texture": (0, 5, 15, 30, 50, 128),
     "place": (0, 0.25, 0.5, 0.75, 1),
 }
-"""Where the bins begin and end: mean and standard deviation of the DSLR's window in grey levels; distance of its middle
-from the photo's, as a share of the way to the rim, across or down, whichever is farther."""
+"""Edges of the bins. Brightness and texture are mean and standard deviation of the DSLR's window in grey levels. Place
+is the distance of its middle from the photo's, as a share of the way to the rim, the larger of across and down."""
 
 
 def summary(
@@ -64,7 +64,7 @@ def summary(
 
 
 def _pairs(alignments: Sequence[Alignment]) -> AlignedPairs:
-    """How many pairs have which status and reason, and how many of the aligned ones which size of the DSLR's photo."""
+    """Count the pairs by status and reason, and the aligned ones by the size of the DSLR's photo."""
     statuses = Counter(row.status for row in alignments)
     reasons = Counter(row.reason for row in alignments if row.reason)
     aligned = [row for row in alignments if row.status == "aligned"]
@@ -89,7 +89,7 @@ def _off_middle(windows: pd.DataFrame) -> pd.Series[float]:
 
 
 def _bins(values: pd.Series[float], kept: pd.Series[bool], edges: tuple[float, ...]) -> list[Bin]:
-    """One item for each bin, from its lower edge to below its upper one."""
+    """Return one item for each bin, which includes its lower edge but not its upper one."""
     found = []
     for low, high in itertools.pairwise(edges):
         inside = (values >= low) & ((values < high) | ((high == edges[-1]) & (values == high)))

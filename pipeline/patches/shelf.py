@@ -1,6 +1,4 @@
-"""The shards of a run while they are filled: patches in the order of the table, under temporary names until all are
-there.
-"""
+"""Fill the shards of a run with patches in the order of the table, under temporary names until all are complete."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ SHARD_NAME = re.compile(r"patches-\d{5,}\.tar")
 class Shelf:
     """The shards `folder/patches-NNNNN.tar` being filled. Use it in a `with` block.
 
-    Earlier shards stay until `publish`; without it, nothing is left of the new ones.
+    Earlier shards stay until `publish`; without that call, the new ones are removed.
     """
 
     def __init__(self, folder: Path, patches_a_shard: int) -> None:
@@ -45,7 +43,7 @@ class Shelf:
         return store(row, phone, dslr, self._writer(), self._names[-1])
 
     def publish(self) -> None:
-        """Put the shards in the place of the earlier ones."""
+        """Replace the earlier shards by the new ones."""
         self._close()
         for old in sorted(self._folder.glob("patches-*.tar")):
             # A shard of the user's own, such as patches-old.tar, stays.

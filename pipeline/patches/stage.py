@@ -51,12 +51,12 @@ def cut_patches(
     workers: int = 1,
     scheduler: str | None = None,
 ) -> Path:
-    """Cut the patches of all aligned pairs into `out/patches-NNNNN.tar`, and write the tables on them.
+    """Cut the patches of all aligned pairs into `out/patches-NNNNN.tar`, and write their tables.
 
-    `out/patches.parquet` has a row for every candidate window, kept or not, `out/frames.parquet` one for every pair;
-    `out/selection.json` says how many pairs were not aligned and why, and what share of the windows was kept by
+    `out/patches.parquet` has a row for every candidate window, kept or not, and `out/frames.parquet` one for every
+    pair. `out/selection.json` says how many pairs were not aligned and why, and what share of the windows was kept by
     brightness, texture and place.
-    The photos are read again from where the table of alignments says, so that the DSLR's pixels are resampled once.
+    The photos in the table of alignments are read again, so that the DSLR's pixels are resampled only once.
     Tables and shards are the same bytes for any number of workers; what an earlier run finished is kept.
 
     Returns
@@ -104,7 +104,7 @@ def cut_pair(alignment: Alignment, params: PatchesParams, parts: Path) -> list[P
     save_aside(parts, key, _frame(alignment, files, small, rows, key))
     if not rows:
         height, width = dslr.shape[:2]
-        detail = f"The common crop of {width}x{height} px holds no window of {params.size_px} px."
+        detail = f"The common crop of {width}x{height} px is too small for a window of {params.size_px} px."
         return [_failed(alignment, params, Rejection("small_crop", detail))]
     return rows
 
@@ -115,14 +115,14 @@ def _open(alignment: Alignment) -> tuple[PhotoFile, PhotoFile]:
 
 
 def _images(files: tuple[PhotoFile, PhotoFile], alignment: Alignment) -> tuple[Image, Image, bytes]:
-    """The whole phone photo, the DSLR's common crop on the phone's grid, and the DSLR's photo in small."""
+    """Return the whole phone photo, the DSLR's common crop on the phone's grid, and the DSLR photo's thumbnail."""
     dslr = files[1].colour()
     crop = warp_dslr(dslr, aligned.transform(alignment), crop_box(alignment))
     return files[0].colour(), crop, thumbnail(dslr)
 
 
 def _cut_windows(alignment: Alignment, phone: Image, dslr: Image, params: PatchesParams, part: Path) -> list[Patch]:
-    """The rows of all windows; the images of those that are accepted go into the tar file `part`."""
+    """Return the rows of all windows; the images of the accepted ones go into the tar file `part`."""
     box, blank = crop_box(alignment), _blank(alignment, params)
     greys = [np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) for image in (phone, dslr)]
     rows = []
@@ -183,7 +183,7 @@ def _windows(measures: Measures, alignment: Alignment, params: PatchesParams) ->
 
 
 def _dslr_boxes(homographies: npt.NDArray[np.float64], side: int) -> npt.NDArray[np.float64]:
-    """The boxes in the DSLR photo that windows cover, to the outer edges of their px: (N, 4), x, y, width, height."""
+    """Return the boxes that windows cover in the DSLR photo, to the outer edges of px: (N, 4), x, y, width, height."""
     rim = corners(side, side) + np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
     covered = np.stack([transform_points(one, rim) for one in homographies])
     low, high = covered.min(axis=1), covered.max(axis=1)
@@ -191,7 +191,7 @@ def _dslr_boxes(homographies: npt.NDArray[np.float64], side: int) -> npt.NDArray
 
 
 def _phone_window(phone: Image, window: _Window) -> Image:
-    """The phone's image of a patch: its own px, or px between them where it is turned."""
+    """Return the phone's image of a patch: its own px, or interpolated px if it is turned."""
     side, turn = window.size, window.measured.angle_deg
     if turn:
         return sample(phone, (window.phone_x, window.phone_y), side, turn, cv2.INTER_LANCZOS4)
@@ -235,21 +235,21 @@ def _frame(
 
 
 def _is_usable(rows: Sequence[Patch], frames: Container[str]) -> bool:
-    """Whether what the rows speak of is there: the bytes of their patches, and the frame of their pair."""
+    """Whether the bytes of the rows' patches and the frame of their pair exist."""
     return all(is_stored(row) for row in rows if row.status == "accepted") and (
         rows[0].key in frames or rows[0].reason in UNSEEN
     )
 
 
 def _collect(items: Mapping[str, Alignment], finished: Finished[Patch], table: Path, params: PatchesParams) -> None:
-    """Join the parts, in the order of the items, into shards and tables that take the earlier ones' place."""
+    """Join the parts, in the order of the items, into shards and tables that replace the earlier ones."""
     shelf = Shelf(table.parent, params.shard_patches)
     frames = finished.aside(items, Frame)
     with TableWriter(table, Patch) as writer, shelf:
         for key, alignment in items.items():
             rows = (_at_home(row, alignment) for row in finished.get(key))
             writer.write(shelf.take(row) if row.status == "accepted" else row for row in rows)
-        # From here to the new table's appearance the old table would name bytes that have moved.
+        # The old table is removed first, as it would name bytes that have moved until the new one is there.
         table.unlink(missing_ok=True)
         shelf.publish()
     write_rows(
@@ -258,7 +258,7 @@ def _collect(items: Mapping[str, Alignment], finished: Finished[Patch], table: P
 
 
 def _write_summary(out: Path, alignments: Sequence[Alignment], params: PatchesParams) -> None:
-    """Say in `selection.json` what became of the pairs and what the filters removed, beside the parameters."""
+    """Write `selection.json`: what became of the pairs, what the filters removed, and the parameters."""
     looks = ["pair_id", "status", "reason", "x", "y", "size", "dslr_brightness", "dslr_contrast"]
     patches = read_frame(Patch.table_in(out), Patch, looks)
     frames = read_frame(Frame.table_in(out), Frame, ["pair_id", "phone_width", "phone_height"])
@@ -266,7 +266,7 @@ def _write_summary(out: Path, alignments: Sequence[Alignment], params: PatchesPa
 
 
 def _at_home(row: RowT, alignment: Alignment) -> RowT:
-    """The same photos may have moved since an earlier run: the paths are those of today."""
+    """Return the row with today's paths, since the photos may have moved since an earlier run."""
     if (row.phone_path, row.dslr_path) == (alignment.phone_path, alignment.dslr_path):
         return row
     return replace(row, phone_path=alignment.phone_path, dslr_path=alignment.dslr_path)
@@ -282,7 +282,7 @@ def _lost(alignment: Alignment, lost: Lost, params: PatchesParams) -> list[Patch
 
 
 def _blank(alignment: Alignment, params: PatchesParams) -> dict[str, Any]:
-    """The columns that all windows of a pair share, before anything is known of one."""
+    """Return the columns that all windows of a pair share."""
     return {
         "pair_id": alignment.pair_id,
         "phone": alignment.phone,
@@ -304,7 +304,7 @@ def params_sha256(params: PatchesParams) -> str:
 
 
 def _telling(params: PatchesParams) -> dict[str, Any]:
-    """The parameters that tell one run's patches from another's, with the limits that hold."""
+    """Return the parameters that change the patches, with the limits that hold."""
     own = describe(params) | {name: params.limit(name) for name in STRICT}
     # How many patches share a shard says nothing about the patches.
     own.pop("shard_patches")
@@ -316,6 +316,6 @@ def _key(alignment: Alignment, params: PatchesParams) -> str:
 
 
 UNSEEN = Patch.RETRIED
-"""Reasons of pairs whose photos were not seen, so that there is no frame of them."""
+"""Reasons of pairs whose photos were not read, so that they have no frame."""
 
 _CODE = code_digest(__name__)

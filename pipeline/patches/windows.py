@@ -1,4 +1,4 @@
-"""All that is measured on the candidate windows of an aligned pair, one row of windows at a time.
+"""Measure the candidate windows of an aligned pair, one row of windows at a time.
 
 A strip of both images is converted, smoothed and differentiated once for all windows of a row, so that memory does not
 grow with the photo.
@@ -26,12 +26,12 @@ from dpedtool.pipeline.patches.filters import Measured, Values, cut_windows, det
 Bytes = npt.NDArray[np.uint8]
 
 MARGIN_PX = 8
-"""Beyond a window and its search: what smoothing by `shifts.SMOOTHING` and interpolation reach for."""
+"""Px around a window and its search that smoothing by `shifts.SMOOTHING` and interpolation need."""
 
 
 @dataclass(frozen=True, eq=False)
 class Measures:
-    """What is known of N windows, in the order of their corners. NaN where there is nothing to say."""
+    """What was measured on N windows, in the order of their corners. NaN where there is no value."""
 
     corners: Corners
     """(N, 2): x, y of the top left px in the DSLR's image, the common crop."""
@@ -44,7 +44,7 @@ class Measures:
     """(N,) each: brightness, contrast, clipping, flatness, sharpness and motion, by column."""
 
     def each(self) -> Iterator[Measured]:
-        """Yield what was measured on one window after the other."""
+        """Yield what was measured, window by window."""
         columns = self.columns
         for values in np.column_stack(list(columns.values())).tolist():
             named = zip(columns, values, strict=True)
@@ -53,7 +53,7 @@ class Measures:
 
     @property
     def columns(self) -> dict[str, Values]:
-        """All that was measured, (N,) each, by field of `Measured`."""
+        """Everything that was measured, (N,) each, by field of `Measured`."""
         return {
             **self.looks,
             "ncc": self.matches.ncc_here,
@@ -76,7 +76,7 @@ def window_corners(height: int, width: int, params: PatchesParams) -> Corners:
 
 
 def measure_windows(phone: Bytes, dslr: Bytes, box: Box, params: PatchesParams) -> Iterator[Measures]:
-    """Measure all windows of an aligned pair, and yield what is known of each row of windows.
+    """Measure all windows of an aligned pair, and yield what was measured on each row of windows.
 
     Parameters
     ----------
@@ -96,9 +96,9 @@ def measure_windows(phone: Bytes, dslr: Bytes, box: Box, params: PatchesParams) 
 
 
 def measure_row_of_windows(phone: Bytes, dslr: Bytes, box: Box, corners: Corners, params: PatchesParams) -> Measures:
-    """Measure the windows at these corners, (N, 2) in px of the DSLR's image and all of one y.
+    """Measure the windows at these corners, (N, 2) in px of the DSLR's image, all with the same y.
 
-    Otherwise as `measure_windows`. What of the search reaches beyond the phone's image does not count.
+    The other parameters are those of `measure_windows`. Places beyond the phone's image do not count in the search.
     """
     moves = params.mode == "dped"
     turns = turns_within(params.max_angle_deg, params.angle_step_deg) if moves else (0.0,)
@@ -115,7 +115,7 @@ def measure_row_of_windows(phone: Bytes, dslr: Bytes, box: Box, corners: Corners
     smooth = [strip.blurred(SMOOTHING) for strip in (ours, theirs)]
     places = locate(smooth[1], smooth[0], (there, here), side, matches.shifts, matches.turns_deg)
     applied = matches.shifts if moves else np.zeros_like(matches.shifts)
-    # The part of the phone's strip that lies under the DSLR's, px by px.
+    # The part of the phone's strip that matches the DSLR's px by px.
     left, upper = theirs.within(np.array([[box.x, box.y + ours.top]]))[0]
     under = np.s_[upper : upper + len(ours.image), left : left + dslr.shape[1]]
     pairs = (theirs.image[under], ours.image), (smooth[1][under], smooth[0])
@@ -151,5 +151,5 @@ class _Strip:
 
 
 def _unturned(shifts: Points, turns_deg: Values) -> Points:
-    """Shifts (N, 2) along the axes of windows that are turned."""
+    """Return shifts (N, 2) along the axes of the turned windows."""
     return np.array([turned(shift[None], -turn)[0] for shift, turn in zip(shifts, turns_deg, strict=True)])

@@ -122,7 +122,7 @@ def test_windows_too_unlike_to_measure_on_prove_nothing() -> None:
     assert reason(replace(found, ncc=dim, ncc_here=dim)) == "low_texture"
 
 
-@pytest.mark.parametrize(("changed", "limit"), [("median", "half"), ("p95", "5 %")])
+@pytest.mark.parametrize(("changed", "limit"), [("median", "Half"), ("p95", "5 %")])
 def test_shifts_beyond_the_limits_are_misaligned(changed: str, limit: str) -> None:
     found = windows()
     shifts = found.shifts.copy()
