@@ -1,4 +1,4 @@
-"""Records of commands: what one took and what it ran with, as JSON; a report tells of a run by them."""
+"""Records of commands as JSON: time, memory and versions of the packages; a report on a run reads them."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ PACKAGES = {
     "dask": ("dask",),
     "pandas": ("pandas",),
 }
-"""What a record tells the versions of, each with the names under which it may be installed."""
+"""The packages whose versions a record holds, each with the names under which it may be installed."""
 _WHAT = "record of a command"
 
 
 def make_room(file: Path) -> None:
-    """Remove an earlier record, so that it does not stand for a run that fails, and see that there can be a new one.
+    """Remove an earlier record, so that a run that fails has none, and check that a new one can be written.
 
     Raises
     ------
     DpedtoolError
-        The file is no record.
+        The file is not a record.
     OSError
-        Nothing can be written there, which hours of work are not to end with.
+        The file cannot be written; this is found before hours of work, and not after them.
 
     """
     if _is_first():
@@ -54,14 +54,14 @@ def make_room(file: Path) -> None:
 def recording(file: Path | None, command: str) -> Iterator[None]:
     """Write a record when the block ends without an exception; without a file do nothing.
 
-    `wall_s` is the time since this process began. `cpu_s` is user and system time of this process and of those that it
-    has started and that have ended, the local workers among them; what the processors of a cluster did is not in it,
-    nor what other processes of torchrun did. `memory_mb` is the peak of the largest process, in MB of resident memory.
+    `wall_s` is the time since this process began. `cpu_s` is the user and system time of this process and of the
+    processes that it started and that have ended, including local workers. It does not include the processors of a
+    cluster or other processes of torchrun. `memory_mb` is the peak of the largest process, in MB of resident memory.
 
     Parameters
     ----------
     file
-        Where to write it; of the processes of torchrun the first one does.
+        Where to write it; only the first process of torchrun does.
     command
         Name of the command.
 
@@ -76,7 +76,7 @@ def recording(file: Path | None, command: str) -> Iterator[None]:
         return
     yield
     CommandRecord.check_replaceable(file, _WHAT)
-    # The system counts what children took only when they have been waited for.
+    # The system counts the time and memory of children only once this process has waited for them.
     cool_down()
     record = CommandRecord(
         command=command,
@@ -85,7 +85,7 @@ def recording(file: Path | None, command: str) -> Iterator[None]:
         memory_mb=round(_memory_bytes() / 1e6),
         processors=default_workers(),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=_versions(),
+        versions=versions(),
         platform=f"{platform.system()} {platform.machine()}",
     )
     record.write(file)
@@ -101,8 +101,8 @@ def _age_s() -> float:
     stat = Path("/proc/self/stat")
     if not stat.is_file():
         return time.time() - float(psutil.Process().create_time())
-    # proc(5): field 22 is the start in ticks since the system's; field 2 is a name, which may hold anything. psutil
-    # has the system's start in whole seconds.
+    # proc(5): field 22 is the start in ticks since the system's start; field 2 is a name, which may hold anything.
+    # psutil has the system's start only in whole seconds.
     fields = stat.read_text().rpartition(")")[2].split()
     return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
@@ -119,12 +119,13 @@ def _memory_bytes() -> int:
     """Return the peak of the largest process."""
     own, children = (used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) for used in _used())
     status = Path("/proc/self/status")
-    # Linux lets the peak of getrusage begin with that of the process that started this one.
+    # On Linux, the peak of getrusage begins with the peak of the process that started this one.
     found = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE) if status.is_file() else None
     return max(int(found[1]) * 1024 if found else own, children)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that results may depend on."""
     found = {"python": platform.python_version()}
     for name, distributions in PACKAGES.items():
         for distribution in distributions:

@@ -1,7 +1,7 @@
-"""What an earlier run of a stage has finished is not done again, whether it was completed or interrupted.
+"""Reuses what an earlier run of a stage has finished, whether that run was completed or interrupted.
 
 Every row carries a key: the digest of the inputs, parameters and code that made it. Rows of the last complete table
-and the parts that an interrupted run left are taken over where their key is still the one wanted.
+and the parts that an interrupted run left are taken over if their key is still the one that is wanted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OtherT = TypeVar("OtherT", bound=Row)
 
 
 class Finished(Generic[RowT]):
-    """Rows by key: those of the table at `table`, and those of parts beside it. Use it in a `with` block.
+    """Rows by key: those of the table at `table`, and those of parts in its folder. Use it in a `with` block.
 
     Inside the block no other process can do the same work in the same folder.
     """
@@ -47,7 +47,7 @@ class Finished(Generic[RowT]):
         os.close(self._lock)
 
     def get(self, key: str) -> list[RowT]:
-        """Return the rows of an item, as they were made last; none for an item that is unknown."""
+        """Return the latest rows of an item; an empty list for an item that is unknown."""
         part = self._part(key)
         if part.exists():
             return read_rows(part, self._row_type)
@@ -63,7 +63,7 @@ class Finished(Generic[RowT]):
         write_rows(self._part(key), self._row_type, rows)
 
     def aside(self, keys: Iterable[str], row_type: type[OtherT]) -> dict[str, OtherT]:
-        """Return the rows that `save_aside` kept of these items, today or in the run that made the earlier table."""
+        """Return the rows that `save_aside` kept for these items, in this run or that of the earlier table."""
         wanted = list(keys)
         earlier = {_values(row)["key"]: row for row in _earlier_rows(row_type.table_in(self.folder), row_type)}
         known = {key: earlier[key] for key in wanted if key in earlier}
@@ -81,7 +81,7 @@ class Finished(Generic[RowT]):
 
 
 def save_aside(parts: Path, key: str, row: Row) -> None:
-    """Keep the row of another table that an item has beside its own; the work calls this, in whatever process."""
+    """Keep a row that an item has in another table than its own; the work calls this, in any process."""
     write_rows(_aside(parts, key, type(row)), type(row), [row])
 
 
@@ -106,13 +106,13 @@ def work_off(
     work
         Makes the rows of one item, at least one, in another process.
     when_lost
-        Makes the rows of an item that came to no end.
+        Makes the rows of an item that could not be finished.
     finished
         What is done already; `finished.get` knows every item afterwards.
     usable
-        Whether finished rows still have the files beside the table that they speak of.
+        Whether the files that finished rows refer to still exist.
     reads
-        The files that the work reads; a cluster's workers must see one of each folder.
+        The files that the work reads; a cluster's workers must see one file of each folder.
     workers, scheduler
         Number of processes here, or the address of a cluster's scheduler, as `dpedtool.pipeline.runner.run` takes them.
     label
@@ -129,7 +129,7 @@ def work_off(
 
 
 class _Keyed(Generic[Item, RowT]):
-    """Calls the work with the item alone; a class, since a closure does not travel to other processes."""
+    """Calls the work with the item alone; a class, because a closure cannot be sent to other processes."""
 
     def __init__(self, work: Callable[[Item], list[RowT]]) -> None:
         self._work = work
@@ -139,7 +139,7 @@ class _Keyed(Generic[Item, RowT]):
 
 
 def _earlier_table(table: Path, row_type: type[RowT]) -> KeyedTable[RowT] | None:
-    """The table of an earlier run; one of another version, or a damaged one, is simply made anew."""
+    """The table of an earlier run; None for one of another version or a damaged one, which is made again."""
     try:
         return KeyedTable(table, row_type)
     except DpedtoolError:

@@ -34,27 +34,27 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 WORKER_MEMORY = "0.7 GB at 12 and 22 megapixels"
-"""What one worker takes at most, by the size of the two photos; measured."""
+"""The most memory that one worker takes for two photos of these sizes; measured."""
 
-_MEND = f"A worker takes {WORKER_MEMORY}; try fewer --workers, or on a cluster fewer threads."
+_MEND = f"A worker takes up to {WORKER_MEMORY}: use fewer --workers, or fewer threads on a cluster."
 
 LOST = frozenset({"worker_lost", "internal_error"})
-"""Reasons of items that came to no end."""
+"""Reasons of items that could not be finished."""
 
 _PATIENCE_S = 60.0
-"""So long a cluster may be without any worker."""
+"""How long a cluster may be without workers."""
 _LOOK_S = 1.0
-"""So often the cluster is looked at while it is silent."""
+"""How often the cluster is checked while it is silent."""
 _CONNECT_S = 10.0
-"""So long a scheduler may take to answer."""
+"""How long a scheduler may take to answer."""
 
 
 @dataclass(frozen=True)
 class Lost:
-    """An item that came to no end, for a reason that is not in its data.
+    """An item that could not be finished, for a reason that is not in its data.
 
-    Either its process was killed, most often because the memory ran out (`worker_lost`), or the work raised what it
-    should not (`internal_error`).
+    Either its process was killed, most often because memory ran out (`worker_lost`), or the work raised an unexpected
+    exception (`internal_error`).
     """
 
     reason: str
@@ -76,10 +76,10 @@ def run(
     folder: Path | None = None,
     files: Iterable[Place] = (),
 ) -> Iterator[tuple[Item, Result | Lost]]:
-    """Yield each item with what `work` makes of it, as they finish.
+    """Yield each item with the result of `work`, as they finish.
 
-    A worker that dies costs a retry: what it was at is done again in the end, then without other items beside it on
-    its worker. An item that loses its worker once more is `Lost`.
+    If a worker dies, its items are tried again at the end, each alone on its worker. An item that then loses its
+    worker again is `Lost`.
 
     Parameters
     ----------
@@ -91,16 +91,16 @@ def run(
         Number of processes here; with 1, or a single item, the work is done in this process.
     scheduler
         Address of the scheduler of a Dask cluster that does the work instead, such as tcp://host:8786. Its workers
-        may come and go meanwhile; it is left running.
+        may come and go; the cluster is left running.
     folder, files
         The folder of the results and files that the work reads: the workers of a cluster must see them.
 
     Raises
     ------
     DpedtoolError
-        The cluster cannot be reached, is lost, has no workers, or has ones that would not give the same results.
+        The cluster cannot be reached, is lost, has no workers, or has workers that would not give the same results.
     OSError
-        The work met a full disk or a lost folder.
+        The disk is full, or a folder is lost.
 
     """
     if scheduler:
@@ -111,10 +111,10 @@ def run(
 
 
 def warm_up(workers: int, *modules: str) -> None:
-    """Begin to load what local workers need, in a process of its own, and return at once.
+    """Begin to load what local workers need, in a separate process, and return at once.
 
-    They are forked from it, so that each starts in a fraction of a second, and shares its memory. Calling it before
-    `run`, at the start of a command, saves the time that loading takes; calling it again does nothing.
+    The workers are forked from that process, so each starts in a fraction of a second and shares its memory. A call
+    before `run`, at the start of a command, saves the time that loading takes; another call does nothing.
 
     Parameters
     ----------
@@ -128,10 +128,10 @@ def warm_up(workers: int, *modules: str) -> None:
         return
     forkserver.set_forkserver_preload(["distributed.nanny", *modules])
     surroundings = {
-        # The same modules as here, and none that lies in the working folder by chance.
+        # The same modules as here, but none that happen to lie in the working folder.
         "PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path),
         "PYTHONSAFEPATH": "1",
-        # Read when numpy is loaded: there is a process for each processor already.
+        # Numpy reads these when it is loaded; one thread is enough, as there is a process for each processor.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
@@ -143,10 +143,10 @@ def warm_up(workers: int, *modules: str) -> None:
 def cool_down() -> None:
     """End the process that local workers are forked from, and wait for it; `run` starts another if it needs one.
 
-    It has waited for the workers. Once it is waited for itself, the system counts what all of them took as what
-    children of this process took.
+    That process has waited for the workers. Once this one has waited for it, the system counts the time and memory of
+    all of them as those of children of this process.
     """
-    # There is no public way; at the end of Python it is left to itself.
+    # There is no public function for this, and Python does not end the process when it ends itself.
     forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
@@ -169,7 +169,7 @@ def _run_in_processes(
 def _run_on_cluster(
     work: Callable[[Item], Result], items: Sequence[Item], address: str, folder: Path | None, files: Sequence[Place]
 ) -> Iterator[tuple[Item, Result | Lost]]:
-    # A photo that is gone here too is a matter of its pair.
+    # A photo that is missing here too is reported with its pair.
     files = [file for file in files if _is_seen(file)]
     with _client_of(address) as client, _token(folder) as token:
         _check_scheduler(client)
@@ -190,17 +190,18 @@ class _Worker(Generic[Item]):
 class _Team(Generic[Item, Result]):
     """The workers of a cluster, and what each of them holds.
 
-    Every item is bound to a worker chosen here, never by the scheduler, whose rules on items that lose their worker
-    are not known and differ from ours: bound to a worker that is gone, an item runs nowhere until it is bound anew.
+    Every item is bound to a worker that is chosen here, never by the scheduler, because the scheduler's rules on items
+    that lose their worker are not known and differ from ours. An item whose worker is gone runs nowhere until it is
+    bound to another one.
 
     Parameters
     ----------
     client
-        The cluster's.
+        The client of the cluster.
     work
-        What is done with each item.
+        The function that is called with each item.
     find_flaws
-        For addresses of workers, says why those that cannot be used cannot.
+        Returns, by address, why workers cannot be used; usable workers are left out.
 
     """
 
@@ -231,15 +232,15 @@ class _Team(Generic[Item, Result]):
                     suspects.append(item)
                 else:
                     yield item, result
-            # Which of the items that a dead worker was at has killed it is not known.
+            # It is not known which of its items killed a worker, so each of them runs alone.
             yield from self._each(suspects, alone=True)
         finally:
-            # Else the scheduler would tell it of its own leaving, and complain that it does not listen.
+            # Otherwise the scheduler would notify this client that it leaves, and log an error as nobody listens.
             with contextlib.suppress(Exception):
                 self._client.unsubscribe_topic("all")
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
-        """Take note of what happens to the cluster; called by another thread."""
+        """Note what happens to the cluster; another thread calls this."""
         news = event[1]
         if news.get("action") == "remove-worker":
             self._gone.add(news["worker"])
@@ -253,14 +254,14 @@ class _Team(Generic[Item, Result]):
         self._hand_out()
         while self._waiting or any(worker.held for worker in self._workers.values()):
             ended = self._learn()
-            # Before the caller takes its time over them.
+            # The workers get new items first, because the caller may take long over the results.
             self._hand_out()
             yield from ended
 
     def _hand_out(self) -> None:
-        """Give every thread an item; what waits, waits here, so that a worker's death is no other item's concern.
+        """Give every thread an item; the others wait here, so that the death of a worker does not affect them.
 
-        Few enough are under way for the memory here, and for the scheduler's, whatever the number of items.
+        This also limits the memory that items take here and in the scheduler, however many there are.
         """
         for address, worker in self._workers.items():
             while self._waiting and len(worker.held) < (1 if self._alone else worker.threads):
@@ -274,7 +275,7 @@ class _Team(Generic[Item, Result]):
         return future
 
     def _learn(self) -> list[tuple[Item, Result | Lost]]:
-        """Wait for news, and return the items that came to an end by it."""
+        """Wait for news, and return the items that ended."""
         try:
             news = self._news.get(timeout=_LOOK_S)
         except queue.Empty:
@@ -302,7 +303,7 @@ class _Team(Generic[Item, Result]):
             )
 
     def _welcome(self) -> None:
-        """Make use of the workers that are new."""
+        """Start to use the workers that are new."""
         with self._talk():
             threads = self._client.nthreads()
             new = [address for address in threads if address not in self._workers and address not in self._unfit]
@@ -317,7 +318,7 @@ class _Team(Generic[Item, Result]):
         self._call = None if self._workers else self._call
 
     def _dismiss(self, address: str, leave: bool) -> list[tuple[Item, Result | Lost]]:
-        """Take what a worker held away from it; it has left by its own will, or else was killed."""
+        """Take back the items of a worker, which has left on its own (`leave`) or was killed."""
         self._unfit.discard(address)
         worker = self._workers.pop(address, None)
         self._manned = time.monotonic()
@@ -336,7 +337,7 @@ class _Team(Generic[Item, Result]):
         if worker is None or future not in worker.held:
             return []
         item = worker.held.pop(future)
-        # The next one first, since the result is some milliseconds on its way.
+        # The worker gets its next item first, because the result takes some milliseconds to arrive.
         self._hand_out()
         try:
             return [(item, self._fetch(address, future))]
@@ -361,7 +362,7 @@ class _Team(Generic[Item, Result]):
                 raise self._lost() from None
             except TimeoutError:
                 if future.status == "error":
-                    raise  # the work's own
+                    raise  # the work itself raised this
                 if address in self._gone:
                     raise _GoneError from None
 
@@ -378,13 +379,13 @@ class _Team(Generic[Item, Result]):
 
     def _lost(self) -> DpedtoolError:
         return DpedtoolError(
-            f"The connection to the cluster at {_address(self._client)} is lost. What was finished is kept: run the "
-            "same command again when it is back."
+            f"The connection to the cluster at {_address(self._client)} was lost. Finished work is kept: run the "
+            "same command again when the cluster is back."
         )
 
 
 def _killed() -> Lost:
-    return Lost("worker_lost", f"The process that worked on it was killed, twice: too little memory? {_MEND}")
+    return Lost("worker_lost", f"The process that worked on it was killed twice, probably for lack of memory. {_MEND}")
 
 
 def _address(client: Any) -> str:
@@ -393,7 +394,7 @@ def _address(client: Any) -> str:
 
 @contextlib.contextmanager
 def _client_of(address: str) -> Iterator[Any]:
-    """A client of a cluster that others have started, and will end."""
+    """A client of a cluster that somebody else has started and will end."""
     from distributed import Client
     from distributed.comm.addressing import get_address_host_port
     from distributed.versions import VersionMismatchWarning
@@ -401,8 +402,8 @@ def _client_of(address: str) -> Iterator[Any]:
     _silence()
     with contextlib.ExitStack() as stack:
         try:
-            # A client that is given an address that Dask cannot read stays half open: whenever it is collected, it may
-            # wait for the lock that the start of another one holds.
+            # A client with an address that Dask cannot read stays half open. When it is garbage-collected, it may wait
+            # for the lock that the start of another client holds.
             get_address_host_port(address)
             with warnings.catch_warnings():
                 # Versions are compared below, in one sentence.
@@ -412,14 +413,14 @@ def _client_of(address: str) -> Iterator[Any]:
             reason = " ".join(str(error).split())
             raise DpedtoolError(
                 f"No Dask scheduler answers at {address} ({reason}): start one with `dask scheduler`, or correct "
-                "--scheduler or DASK_SCHEDULER_ADDRESS, which should be such as tcp://host:8786."
+                "--scheduler or DASK_SCHEDULER_ADDRESS, which should look like tcp://host:8786."
             ) from None
         yield client
 
 
 @contextlib.contextmanager
 def _token(folder: Path | None) -> Iterator[tuple[Path, ...]]:
-    """A file in a folder, by which others prove that they see the same folder and not one of the same name."""
+    """A file in a folder, by which workers prove that they see the same folder and not another one of this name."""
     if folder is None:
         yield ()
         return
@@ -432,7 +433,7 @@ def _token(folder: Path | None) -> Iterator[tuple[Path, ...]]:
 
 
 def _check_scheduler(client: Any) -> None:
-    """Refuse a scheduler of other versions: it reads what is sent to the workers."""
+    """Refuse a scheduler of other versions, because it reads what is sent to the workers."""
     try:
         flaw = _flaw(client.run_on_scheduler(_facts))
     except (ImportError, AttributeError) as error:
@@ -442,7 +443,7 @@ def _check_scheduler(client: Any) -> None:
 
 
 def _flaws(client: Any, work: Callable[[Any], Any], files: Sequence[Place], addresses: Sequence[str]) -> dict[str, str]:
-    """Say why workers cannot be used, by their address."""
+    """Return, by address, why workers cannot be used."""
     answers = client.run(_facts, files, work, workers=list(addresses), on_error="return")
     flaws = {address: _flaw(answer) for address, answer in answers.items()}
     return {address: flaw for address, flaw in flaws.items() if flaw}
@@ -450,12 +451,12 @@ def _flaws(client: Any, work: Callable[[Any], Any], files: Sequence[Place], addr
 
 def _flaw(answer: dict[str, str] | Exception) -> str:
     if isinstance(answer, OSError):
-        return ""  # it has just gone, and is heard of again
+        return ""  # the worker has just left, and an event will report that
     if isinstance(answer, Exception):
         return _cannot_import(answer)
     for name, here in _facts().items():
         if answer[name] != here:
-            return f"has {name} {answer[name]}, and here it is {here}: install the same there, or results could differ."
+            return f"has {name} {answer[name]}, but here it is {here}: install the same there, or results could differ."
     if unseen := answer.get("unseen"):
         same = "packages and credentials must be the same" if is_url(unseen) else "folders must have the same paths"
         return f"does not see the files in {unseen}: {same} there as here."
@@ -468,7 +469,7 @@ def _cannot_import(error: Exception) -> str:
 
 
 def _facts(files: Sequence[Place] = (), work: object = None) -> dict[str, str]:
-    """What a process must have in common with this one; `work` came over if this is called at all."""
+    """Return what a process must have in common with this one; if this runs there, `work` could be imported."""
     from importlib.metadata import version
 
     del work
@@ -510,14 +511,15 @@ def _own_cluster(workers: int) -> Iterator[Any]:
         settings["distributed.worker.multiprocessing-method"] = "forkserver"
     warm_up(workers)
     with (
+        _main_module_hidden(),
         dask.config.set(settings),
         _deaf_to_interrupts() as hearing,
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
-            memory_limit=None,  # the system's limit counts; Dask's own would kill workers that have enough
-            dashboard_address="127.0.0.1:0",  # any free port: with None Dask takes one that others may hold
+            memory_limit=None,  # the system's limit counts; Dask's own would kill workers that have enough memory
+            dashboard_address="127.0.0.1:0",  # any free port: with None, Dask takes one that may be in use
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
@@ -526,11 +528,31 @@ def _own_cluster(workers: int) -> Iterator[Any]:
         yield client
 
 
+@contextlib.contextmanager
+def _main_module_hidden() -> Iterator[None]:
+    """Keep new processes from importing the user's script, which would run it again without `if __name__ == ...`.
+
+    Workers import what they work with from this package; multiprocessing imports the main module, if it has a file or
+    a name, only for functions that are defined there.
+    """
+    main = sys.modules["__main__"]
+    names = ("__file__", "__spec__")
+    kept = {name: getattr(main, name) for name in names if hasattr(main, name)}
+    if "__file__" in kept:
+        del main.__file__
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(main, name, value)
+
+
 def _silence() -> None:
-    """A killed process becomes a row with a reason; what Dask's client says of it would only stand beside."""
+    """Silence Dask's client: a killed process already becomes a row with a reason."""
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    # An interrupt may cancel what its client has just begun; warned of in another thread, whenever it is collected.
+    # An interrupt may cancel a coroutine of the client before it starts; another thread warns of it at some later time.
     warnings.filterwarnings("ignore", r"coroutine '.*' was never awaited", RuntimeWarning)
 
 
@@ -550,7 +572,7 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _deaf_to_interrupts() -> Iterator[Callable[[], object]]:
-    """Start processes that Ctrl-C does not reach, so that this one alone answers it; yields what ends the deafness."""
+    """Ignore Ctrl-C, also in processes that are started now; yields a function that restores it in this one."""
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
@@ -566,20 +588,20 @@ def _guarded(work: Callable[[Item], Result], item: Item) -> Result | Lost:
     try:
         return work(item)
     except MemoryError:
-        return Lost("worker_lost", f"The memory ran out. {_MEND}")
+        return Lost("worker_lost", f"Memory ran out. {_MEND}")
     except OSError:
-        # Photos that cannot be read are rejected where they are read: this is a full disk or a lost folder, and would
-        # befall every other item too.
+        # Photos that cannot be read are rejected where they are read. This is a full disk or a lost folder, which every
+        # other item would run into too.
         raise
     except Exception as error:
-        # One item's mishap is no reason to stop the others; it is told as what it is, and the command fails at its end.
+        # An error of one item must not stop the others. It is reported as it is, and the command fails at its end.
         place = traceback.extract_tb(error.__traceback__)[-1]
         what = " ".join(f"{type(error).__name__}: {error}".split())
         return Lost("internal_error", f"{what} ({Path(place.filename).name}, line {place.lineno}); please report it.")
 
 
 def _one_thread() -> None:
-    """Items are worked on in parallel, so OpenCV's own threads would only stand in each other's way."""
-    # With each item, since workers of a cluster may join at any time.
+    """Items are worked on in parallel, so OpenCV's own threads would only slow each other down."""
+    # This is done for each item, because workers of a cluster may join at any time.
     if cv2.getNumThreads() != 1:
         cv2.setNumThreads(1)

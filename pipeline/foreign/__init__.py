@@ -1,1 +1,1 @@
-"""Data sets of others: their layouts on disk."""
+"""The layouts on disk of data sets that others made."""

@@ -1,14 +1,14 @@
-"""Folders in the layout of DPED, made by whomever: what can be checked of them, and that it proves little.
+"""Checks folders in the layout of DPED, made by anybody, although such a check proves little.
 
     <phone>/training_data/<camera>/N.jpg                 one folder for the phone's patches, one for the DSLR's
     <phone>/test_data/patches/<camera>/N.jpg
     <phone>/test_data/full_size_test_images/N.jpg
-    <phone>/validation_data/patches/<camera>/N.jpg       DPED has none, releases of this project have
+    <phone>/validation_data/patches/<camera>/N.jpg       not in DPED, but in releases of this project
 
-Such a folder names neither scenes nor photos nor times, so that nobody can prove from it that no scene is on two
-sides. Files and pixels that are on both can be found, and patches that are nearly the same, in the same place.
+Such a folder names no scenes, photos or times, so nobody can prove from it that no scene is on two sides. The check
+finds files and pixels that are on two sides, and patches that are nearly the same in the same place.
 
-Images are read in batches, by a function of its own that other processes can call.
+A separate function reads the images in batches, so that other processes can call it.
 """
 
 from __future__ import annotations
@@ -37,40 +37,40 @@ SUFFIXES = frozenset(suffix for format_ in FORMATS if not format_.extra for suff
 TRAINING, VALIDATION, TEST = "training_data", "validation_data", "test_data"
 PATCHES, FULL_SIZE = "patches", "full_size_test_images"
 PARTS = {"train": TRAINING, "validation": f"{VALIDATION}/{PATCHES}", "test": f"{TEST}/{PATCHES}"}
-"""Below the folder of a phone, by split."""
+"""Folders of patches in the folder of a phone, by split."""
 BELOW = "dped"
-"""Sub-folder that a release has this layout in."""
+"""Sub-folder of a release that has this layout."""
 PATCHES_A_PAIR = {"BlackBerry": 23, "iPhone": 28, "Sony": 36}
-"""Training patches of DPED (Ignatov et al., ICCV 2017) by its photos of a phone."""
+"""Training patches for each pair of photos in DPED (Ignatov et al., ICCV 2017), by phone."""
 FILES_A_BATCH = 500
 TEST_BLOCK = 8192
 SIDE = 16
 DETAIL_SIDE_PX = 96
 ALIKE = 0.95
-"""Correlation of 16 x 16 means from which two patches are looked at closely."""
+"""Correlation of 16 x 16 means from which two patches are compared closely."""
 SAME_DETAIL = 0.6
-"""Correlation of their detail that makes them nearly the same: the third lowest of 3 x 3 parts, since a straight edge
-at the same place may be felt in six of them."""
+"""Correlation of their detail from which they are nearly the same: the third lowest of 3 x 3 parts, because a straight
+edge at the same place may affect six of them."""
 BLUR_PX = 3.0
-"""What is finer than this Gaussian is detail."""
+"""Standard deviation of the Gaussian that is subtracted to get the detail."""
 MIN_CONTRAST = 4.0
-"""Patches of a smaller standard deviation, in grey levels, all look alike."""
+"""Patches with a smaller standard deviation, in grey levels, all look alike."""
 NEAREST = 3
-"""Test patches that each training patch is compared with closely."""
+"""Number of test patches that each training patch is compared with closely."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The images of a folder, by what they are for."""
+    """The images of a folder, by their purpose."""
 
     cameras: Sequence[Mapping[str, Sequence[Path]]]
-    """Folders whose images belong together by name: by camera."""
+    """Groups of folders whose images belong together by name: the images by camera."""
     training: Sequence[Path]
     validation: Sequence[Path]
     test: Sequence[Path]
     full_size: Sequence[Path]
     others: Sequence[Path]
-    """Images of folders that do not say what they are for."""
+    """Images of folders that do not say what their images are for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +92,7 @@ class Seen:
 
 @dataclass
 class Batch:
-    """What came of reading some images."""
+    """The result of reading some images."""
 
     seen: list[Seen] = field(default_factory=list)
     unreadable: int = 0
@@ -116,7 +116,7 @@ class Survey:
 
 
 def find_layout(folder: Path) -> Layout | None:
-    """Return the images of a folder in the layout of DPED, or of plain folders of images; None where there are none."""
+    """Return the images of a folder in the layout of DPED, or of plain folders of images; None if it has none."""
     phones = [folder] if _is_phone(folder) else [path for path in _folders(folder) if _is_phone(path)]
     if phones:
         kinds = [[_by_camera(phone / kind) for phone in phones] for kind in PARTS.values()]
@@ -140,21 +140,21 @@ def find_layout(folder: Path) -> Layout | None:
 
 
 def check_layout(layout: Layout) -> Verdict:
-    """Look for what is on both sides; what is found is a leak, but nothing found is no proof."""
+    """Look for images that are on two sides: each one found is a leak, but finding none proves nothing."""
     return survey(layout).verdict
 
 
 def survey(layout: Layout, mapper: Mapper | None = None, inspect: Inspect | None = None) -> Survey:
-    """Look for what is on two sides, and read every image once.
+    """Look for images that are on two sides, and read every image once.
 
     Parameters
     ----------
     layout
         The images.
     mapper
-        Has batches read; whatever it is, the result is the same. Left out: this process reads them.
+        Lets batches be read; the result does not depend on it. If it is None, this process reads them.
     inspect
-        Looks at the content of every file besides; where other processes read, they must be able to import it.
+        Also looks at the content of every file. If other processes read, they must be able to import it.
 
     """
     reader = _Reader(partial(read_batch, inspect=inspect), mapper or _map_here)
@@ -167,7 +167,7 @@ def survey(layout: Layout, mapper: Mapper | None = None, inspect: Inspect | None
 
 
 def read_batch(paths: Sequence[Path], inspect: Inspect | None = None) -> Batch:
-    """Read some images, and keep of each what tells whether another is the same."""
+    """Read some images, and keep what is needed to find others that are the same."""
     batch = Batch()
     for path in paths:
         try:
@@ -185,7 +185,7 @@ def _map_here(read: ReadBatch, batches: Sequence[Sequence[Path]]) -> Iterator[tu
 
 
 class _Reader:
-    """Has images read, compares them, and adds up what was found, in the order of the images."""
+    """Lets images be read, compares them, and collects what was found, in the order of the images."""
 
     def __init__(self, read: ReadBatch, mapper: Mapper) -> None:
         self._read, self._mapper = read, mapper
@@ -194,7 +194,7 @@ class _Reader:
         self.unreadable = self.plain = 0
 
     def read(self, paths: Sequence[Path], held: _Held | None, *, keep: bool) -> list[Seen]:
-        """Read images and compare them with others; return what was seen of them if it is to be kept."""
+        """Read images and compare them with others; return what was seen of them if `keep` is set."""
         batches = [paths[start : start + FILES_A_BATCH] for start in range(0, len(paths), FILES_A_BATCH)]
         faults: dict[Path, list[str]] = {}
         kept: dict[Path, list[Seen]] = {}
@@ -213,30 +213,31 @@ class _Reader:
 
 def _said(layout: Layout, reader: _Reader) -> list[str]:
     said = [
-        "This folder cannot be verified: it names neither scenes nor photos nor times, so nobody can tell from it "
-        "whether a scene is on two sides.",
+        "This folder cannot be verified: it names no scenes, photos or times, so nobody can know from it whether a "
+        "scene is on two sides.",
     ]
     sides = {"training": layout.training, "validation": layout.validation, "test": layout.test}
     first, *others = [f"{len(paths)} {name}" for name, paths in sides.items() if paths] or [""]
     if others:
-        each_other = ", and those against each other" if len(others) > 1 else ""
+        each_other = ", and these with each other" if len(others) > 1 else ""
+        plain = f" ({reader.plain} too plain for the last check)" if reader.plain else ""
         said.append(
-            f"Checked instead: {first} images against {' and '.join(others)} images{each_other}, of all phones and "
-            f"cameras, for equal files, equal pixels, and nearly equal content in the same place ({reader.plain} too "
-            "plain for the last)."
+            f"Checked instead: {first} images were compared with {' and '.join(others)} images{each_other}, for all "
+            f"phones and cameras, to find equal files, equal pixels, and nearly equal content in the same place{plain}."
         )
-        said.append("Not checked: the same content shifted, and from where in a full-size photo a patch comes.")
+        said.append("Not checked: shifted copies of the same content, and which part of a full-size photo a patch is.")
     else:
         said.append(_one_side(layout, first))
     total = sum(map(len, (*sides.values(), layout.full_size, layout.others)))
-    said.append(f"Read: {total} images, {reader.unreadable} of them unreadable.")
+    unreadable = f", {reader.unreadable} of them unreadable" if reader.unreadable else ""
+    said.append(f"Read: {total} images{unreadable}.")
     return said
 
 
 def _one_side(layout: Layout, side: str) -> str:
     if layout.others:
-        return "It does not say what its images are for, so there are no two sides to compare."
-    return f"It holds {side.partition(' ')[2] or 'test'} images alone, so there is nothing to compare them with."
+        return "It does not say what its images are for, so there are not two sides to compare."
+    return f"It holds only {side.partition(' ')[2] or 'test'} images, so there is nothing to compare them with."
 
 
 def _faults_of_mates(layout: Layout) -> list[str]:
@@ -248,14 +249,16 @@ def _faults_of_mates(layout: Layout) -> list[str]:
         for camera, paths in sorted(cameras.items()):
             missing = sorted(every - names[camera])
             if missing and not paths:
-                faults.append(f"{folder / camera} holds no image, but the folder beside it does.")
+                faults.append(f"{folder / camera} holds no images, but the folder next to it does.")
             else:
-                faults += [f"{folder / camera} has no image {name}, as the folder beside it does." for name in missing]
+                faults += [
+                    f"{folder / camera} has no image {name}, but the folder next to it does." for name in missing
+                ]
     return faults
 
 
 class _Held:
-    """Patches that others are compared with: what they are equal to, and what they look like."""
+    """Patches that others are compared with: digests of their files and pixels, and what they look like."""
 
     def __init__(self, patches: Sequence[Seen]) -> None:
         self.files = {patch.file: patch.path for patch in patches}
@@ -266,7 +269,7 @@ class _Held:
 
 
 def _compare(patches: Sequence[Seen], held: _Held) -> list[str]:
-    """Name every patch that is, or nearly is, one of those held; one line each."""
+    """Name every patch that is the same or nearly the same as one of those held, one line each."""
     if not held.paths or not patches:
         return []
     faults = []
@@ -282,7 +285,7 @@ def _compare(patches: Sequence[Seen], held: _Held) -> list[str]:
 
 
 def _nearest(ones: Floats, twos: Floats) -> list[list[int]]:
-    """Return, for each row, the rows of `twos` that are alike, the most alike first, `NEAREST` of a block at most."""
+    """Return, for each row, the rows of `twos` that are alike, the most alike first, at most `NEAREST`."""
     found: list[list[tuple[float, int]]] = [[] for _ in ones]
     for start in range(0, len(twos), TEST_BLOCK):
         products = ones @ twos[start : start + TEST_BLOCK].T
@@ -320,7 +323,7 @@ def _see(path: Path, content: bytes) -> Seen:
 
 
 def _read_detail(path: Path) -> Floats:
-    """What of an image, known to be readable, is finer than `BLUR_PX`: (9, N), each part of mean 0 and length 1."""
+    """Return the detail, finer than `BLUR_PX`, of a readable image: (9, N), each part of mean 0 and length 1."""
     grey: GreyPhoto = np.asarray(cv2.cvtColor(decode_photo(path.read_bytes(), path), cv2.COLOR_BGR2GRAY), np.uint8)
     small = cv2.resize(grey.astype(np.float32), (DETAIL_SIDE_PX, DETAIL_SIDE_PX), interpolation=cv2.INTER_AREA)
     detail = small - cv2.GaussianBlur(small, (0, 0), BLUR_PX)
@@ -357,12 +360,12 @@ def _images(folder: Path) -> list[Path]:
 
 
 def verify_layout(folder: Path) -> Verdict:
-    """Check a folder in the layout of DPED, or say that it is none.
+    """Check a folder in the layout of DPED.
 
     Raises
     ------
     DpedtoolError
-        The folder is not there, or holds no images in that layout.
+        The folder does not exist, or holds no images in that layout.
 
     """
     return check_layout(layout_of(folder))
@@ -374,7 +377,7 @@ def layout_of(folder: Path) -> Layout:
     Raises
     ------
     DpedtoolError
-        The folder is not there, or holds no images in that layout.
+        The folder does not exist, or holds no images in that layout.
 
     """
     if not folder.is_dir():
@@ -384,7 +387,7 @@ def layout_of(folder: Path) -> Layout:
     layout = find_layout(folder)
     if layout is None:
         raise DpedtoolError(
-            f"{folder} is neither what `dpedtool split` writes, which holds photos.parquet, nor holds it images laid "
-            "out as DPED, in training_data and test_data: there is nothing to verify."
+            f"There is nothing to verify in {folder}: name a folder that `dpedtool split` wrote, with photos.parquet, "
+            "or one with images laid out as DPED, in training_data and test_data."
         )
     return layout

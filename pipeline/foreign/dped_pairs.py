@@ -1,11 +1,11 @@
-"""The pairs of a folder in the layout of DPED, or of two plain folders: what belongs together, and what it is for.
+"""Finds the pairs of images in a folder in the layout of DPED, or in two plain folders, and what they are for.
 
     <phone>/training_data/{<phone>,<dslr>}/N.jpg
     <phone>/validation_data/patches/{<phone>,<dslr>}/N.jpg         not in DPED's own release
     <phone>/test_data/patches/{<phone>,<dslr>}/N.jpg
-    {<phone>,<dslr>}/N.jpg                                         plain: for what, the user says
+    {<phone>,<dslr>}/N.jpg                                         plain: the user says what they are for
 
-Nothing outside the folder is read, wherever its links lead.
+Nothing outside the folder is read, even if links lead there.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ class Couple:
     name: str
     """Without suffix."""
     phone: str | None
-    """File name of the phone's image; None where there is none."""
+    """File name of the phone's image; None if it is missing."""
     dslr: str | None
-    """File name of the DSLR's image; None where there is none."""
+    """File name of the DSLR's image; None if it is missing."""
 
 
 @dataclass(frozen=True)
 class PairFolders:
-    """The images of one phone that are for one thing: its folder of them, and the DSLR's."""
+    """The images of one phone for one split: the phone's folder, and the DSLR's."""
 
     phone: str
     split: str
@@ -43,7 +43,7 @@ class PairFolders:
     phone_dir: Path
     dslr_dir: Path
     couples: Sequence[Couple]
-    """As people count: 2 before 10."""
+    """In the order of counting: 2 before 10."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Found:
     """What a folder holds."""
 
     pairs: Sequence[PairFolders]
-    """By phone; of a phone for training first, then for validation, then for the test."""
+    """By phone; for each phone first training, then validation, then the test."""
     full_size: int
     """Full-size test photos, which have no mates."""
 
@@ -64,16 +64,16 @@ def find_pairs(folder: Path, dslr: str = "canon", split: str | None = None) -> F
     folder
         A phone's folder, one of several phones', a release, or one with two plain folders of images.
     dslr
-        Name of the DSLR's folders; the one beside each is the phone's.
+        Name of the DSLR's folders; the folder next to each is the phone's.
     split
         What two plain folders are for: train, validation or test.
 
     Raises
     ------
     DpedtoolError
-        The folder is missing or holds no pairs; which folder is the phone's is not clear; what plain folders are for
-        is not said, or is said of a layout that says it itself; a link leads out of the folder; two images have one
-        name but for the suffix; a name is not valid UTF-8.
+        The folder is missing or holds no pairs; it is not clear which folder is the phone's; `split` is missing for
+        plain folders, or is given for a layout that says it itself; a link leads out of the folder; two images have
+        the same name except for the suffix; a name is not valid UTF-8.
 
     """
     if not folder.is_dir():
@@ -83,7 +83,7 @@ def find_pairs(folder: Path, dslr: str = "canon", split: str | None = None) -> F
     if not homes:
         return Found([_plain(folder, dslr, split, inside)], 0)
     if split:
-        raise DpedtoolError(f"{folder} says itself what its images are for, as DPED does: leave --as out.")
+        raise DpedtoolError(f"{folder} already says what its images are for, as DPED does: leave out --as.")
     pairs = [pairs for home in homes for name in SPLITS if (pairs := _part(home, name, dslr, inside))]
     if not pairs:
         raise DpedtoolError(f"{folder} is laid out as DPED, but holds no patches: {TRAINING} and {TEST} are empty.")
@@ -91,7 +91,7 @@ def find_pairs(folder: Path, dslr: str = "canon", split: str | None = None) -> F
 
 
 def _part(home: Path, split: str, dslr: str, inside: _Inside) -> PairFolders | None:
-    """What a phone's folder holds for one thing."""
+    """Return the images of a phone for one split."""
     cameras = inside.cameras(home / PARTS[split])
     return _paired(home.resolve().name, split, home / PARTS[split], dslr, cameras) if cameras else None
 
@@ -104,17 +104,19 @@ def _plain(folder: Path, dslr: str, split: str | None, inside: _Inside) -> PairF
         )
     pairs = _paired("", split or "", folder, dslr, cameras)
     if split not in SPLITS:
-        raise DpedtoolError(f"{folder} does not say what its images are for: say it by --as {', '.join(SPLITS)}.")
+        raise DpedtoolError(
+            f"{folder} does not say what its images are for: set --as to {', '.join(SPLITS[:-1])} or {SPLITS[-1]}."
+        )
     return pairs
 
 
 def _paired(phone: str, split: str, above: Path, dslr: str, cameras: dict[str, dict[str, Path]]) -> PairFolders:
-    """Pair the images of two cameras by name; the phone without a name has that of its folder."""
+    """Pair the images of two cameras by name; a phone without a name gets that of its folder."""
     others = sorted(name for name in cameras if name != dslr)
     if dslr not in cameras or len(others) != 1:
         raise DpedtoolError(
-            f"{above} holds images in {', '.join(sorted(cameras))}, but there must be two folders, one of them the "
-            f"DSLR's, {dslr}: name it by --dslr, and move others away."
+            f"{above} holds images in {', '.join(sorted(cameras))}, but there must be two folders, and one of them "
+            f"must be the DSLR's, {dslr}: give its name by --dslr, and move other folders away."
         )
     ours, theirs = cameras[others[0]], cameras[dslr]
     couples = [
@@ -125,18 +127,18 @@ def _paired(phone: str, split: str, above: Path, dslr: str, cameras: dict[str, d
 
 
 class _Inside:
-    """What lies in a folder, links followed as long as they stay in it; hidden files are left out."""
+    """The content of a folder: links are followed as long as they stay in it, and hidden files are left out."""
 
     def __init__(self, root: Path) -> None:
         self._root, self._resolved = root, root.resolve()
 
     def phones(self, folder: Path) -> list[Path]:
-        """Return the folder, or those in it, that are laid out as a phone's."""
+        """Return the folder itself, or the folders in it, if they are laid out as a phone's."""
         homes = [folder] if self._is_phone(folder) else [path for path in self._folders(folder) if self._is_phone(path)]
         return [self._checked(home) for home in homes]
 
     def cameras(self, above: Path) -> dict[str, dict[str, Path]]:
-        """Return the images of the folders in a folder by name without suffix, of those that hold any."""
+        """Return the images of each folder in a folder that holds any, by name without suffix."""
         found = {path.name: self.images(path) for path in self._folders(above)}
         return {name: by_stem(images) for name, images in found.items() if images}
 
@@ -163,7 +165,7 @@ class _Inside:
     def _checked(self, path: Path) -> Path:
         if not path.resolve().is_relative_to(self._resolved):
             raise DpedtoolError(
-                f"{path} leads out of {self._root} by a link, where nothing is read: put a copy in its place, or "
+                f"{path} leads out of {self._root} by a link, and nothing is read there: replace it by a copy, or "
                 "remove it."
             )
         return path

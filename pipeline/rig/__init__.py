@@ -9,7 +9,7 @@ Conventions of the whole package
 - Rotations are Rodrigues vectors in rad. Transforms are named target_from_source: `dslr_from_phone`.
 - All coordinates belong to the photo as it is seen, after its EXIF orientation has been applied.
 
-Read `camera` (geometry), `scene` (what stands before the cameras), `truth` (where a point lies in the other photo),
+Read `camera` (geometry), `scene` (what is in front of the cameras), `truth` (where a point lies in the other photo),
 `capture` (light to photo), `camera_files` (photo to JPEG), `collage` (a wall of prints), `session` (the demo's photos).
 """
 

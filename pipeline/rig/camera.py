@@ -24,13 +24,13 @@ class Look:
     Parameters
     ----------
     blur_px
-        Standard deviation of the lens's Gaussian blur, in px; the pixel's own square area comes on top.
+        Standard deviation of the lens's Gaussian blur, in px; the pixel's own square area is added to it.
     vignetting
         Share of the light that is lost in the corners, 0..1; it grows with the squared distance from the centre.
     colour
         3x3 matrix from the scene's linear BGR to the camera's.
     gamma
-        One exponent a channel (BGR): encoded value = light ** (1 / gamma).
+        One exponent for each channel (BGR): encoded value = light ** (1 / gamma).
     contrast
         Strength of the S-curve on encoded values; negative flattens.
     black, white
@@ -67,7 +67,7 @@ class Files:
     orientation
         EXIF orientation: 1 (rows as seen) or 6 (stored a quarter turn anticlockwise).
     clock_offset_s
-        What the camera's clock shows more than the true time, in s.
+        How far the camera's clock is ahead of the true time, in s.
     make, model
         EXIF strings.
 
@@ -95,7 +95,7 @@ class Camera:
     focal_px
         Distance from the pinhole to the image plane, in px.
     centre_px
-        Principal point (x, y), which is also the centre of distortion; the photo's middle when left out.
+        Principal point (x, y), which is also the centre of distortion; the photo's middle if it is None.
     position_m
         Where the pinhole lies in the rig's frame.
     rotation
@@ -140,7 +140,7 @@ class Camera:
         return self.distort(seen[:, :2] / depth) * self.focal_px + self.principal_point
 
     def inside(self, points: Points) -> NDArray[np.bool_]:
-        """Tell which points (N, 2) lie on the photo's area; NaN does not."""
+        """Return which points (N, 2) lie on the photo; NaN does not."""
         x, y = points[:, 0], points[:, 1]
         on_x = (x >= -0.5) & (x <= self.width - 0.5)
         return np.asarray(on_x & (y >= -0.5) & (y <= self.height - 0.5))
@@ -182,7 +182,7 @@ def rotation_matrix(rotation: Vector) -> NDArray[np.float64]:
 
 
 def colour_matrix(saturation: float, gains: Vector) -> Matrix:
-    """Return a colour matrix: saturation about the luminance (1 keeps it), then one gain a channel (BGR).
+    """Return a colour matrix: saturation about the luminance (1 keeps it), then one gain for each channel (BGR).
 
     The luminance weights are those of ITU-R BT.709.
     """

@@ -1,4 +1,4 @@
-"""From photo to file: the JPEG as the camera would have stored it, with its clock and orientation in EXIF."""
+"""Writes a photo as the JPEG that the camera would have stored, with its clock and orientation in EXIF."""
 
 from __future__ import annotations
 

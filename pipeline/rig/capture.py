@@ -1,4 +1,4 @@
-"""From the scene's light to a photo: exact sampling of every pixel, then what the camera makes of it."""
+"""Renders a scene as a photo: every pixel is sampled exactly, then the camera's processing is applied."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Light = NDArray[np.float32]
 Real = TypeVar("Real", np.float32, np.float64)
 
 SAMPLES = 2  # a pixel is the mean of SAMPLES x SAMPLES samples
-NODE_PX = 4  # rays are computed exactly at every fourth pixel, and linearly between: 0.0002 px off at most
+NODE_PX = 4  # rays are computed exactly at every fourth pixel, and linearly between: at most 0.0002 px off
 STRIP_PX = 128  # rows rendered at once, so that 12 MP photos fit into memory
 TEXTURE_GAMMA = 2.2
 VOID = 0.02  # light where the scene ends
@@ -41,7 +41,7 @@ def capture(scene: Scene, camera: Camera, rng: np.random.Generator) -> Image:
     Parameters
     ----------
     scene
-        What stands before the camera.
+        What is in front of the camera.
     camera
         The camera; a clean one (`Look()`) gives the scene's own colours.
     rng
@@ -77,7 +77,7 @@ def simulate_pair(
     rng
         Draws the noise of both photos.
     distance_m, tilt
-        Where the picture hangs: from the tripod in m, and a Rodrigues vector in rad.
+        Distance of the picture from the tripod in m, and its rotation as a Rodrigues vector in rad.
     brightness
         Factor on the scene's light.
 
@@ -131,8 +131,8 @@ def _expose_rows(surfaces: list[_Surface], camera: Camera, top: int, bottom: int
     samples = np.full(((rows[1] - rows[0]) * SAMPLES, (columns[1] - columns[0]) * SAMPLES, 3), VOID, np.float32)
     for surface in surfaces:
         _paint(samples, surface, camera, rows, columns)
-    # The blur that was asked for, and the area of a sample, less what the wall's texture has been smoothed by. Panels
-    # before the wall may come out softer or sharper by a fraction of a px.
+    # The wanted blur and the area of a sample, minus the smoothing that the wall's texture already has. Panels in
+    # front of the wall may be softer or sharper by a fraction of a px.
     smoothed = surfaces[0].smoothed if surfaces else 0.0
     variance = (camera.look.blur_px * SAMPLES) ** 2 + BOX_VARIANCE - smoothed**2
     blurred = _blur(samples, math.sqrt(variance)) if variance > 0 else samples

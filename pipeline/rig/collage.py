@@ -39,7 +39,7 @@ def photographs() -> tuple[Image, ...]:
     Raises
     ------
     DpedtoolError
-        scikit-image is not installed, or its photographs are not there.
+        scikit-image is not installed, or its photographs are missing.
 
     """
     try:
@@ -52,7 +52,7 @@ def photographs() -> tuple[Image, ...]:
     paths = [folder / name for name in COLOUR + GREY]
     photos = tuple(_read(path) for path in paths if path.exists())
     if len(photos) < 4:
-        raise DpedtoolError(f"{folder} lacks scikit-image's photographs: install scikit-image 0.25 or newer anew.")
+        raise DpedtoolError(f"{folder} lacks scikit-image's photographs: reinstall scikit-image 0.25 or newer.")
     return photos
 
 
@@ -113,7 +113,7 @@ def _divide(rng: np.random.Generator, box: Box, print_px: int) -> list[Box]:
 
 
 def _shuffled(rng: np.random.Generator, count: int) -> list[int]:
-    """Draw photographs by index, colour ones twice as often as grey ones, none again before its turn."""
+    """Draw photographs by index, colour ones twice as often as grey ones, by dealing a shuffled deck."""
     available = len(photographs())
     twice = [index for index in range(available) if index < len(COLOUR)]
     deck = [*range(available), *twice]

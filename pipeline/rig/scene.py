@@ -1,4 +1,4 @@
-"""What stands before the cameras: flat panels with pictures on them, from the wall at the back to the front."""
+"""The scene in front of the cameras: flat panels with pictures on them, from the wall at the back to the front."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Panel:
     tilt
         Rodrigues vector that turns it out of the plane square to the rig's z axis.
     round
-        The ellipse that fits the rectangle, instead of the rectangle.
+        Whether it is the ellipse that fits the rectangle, instead of the rectangle.
     moved_m
         By camera name: how far it has moved along its own x and y when that camera exposes.
 
@@ -56,7 +56,7 @@ class Panel:
         return camera.project(centre + places @ axes[:, :2].T)
 
     def contains(self, places: Points) -> NDArray[np.bool_]:
-        """Tell which places (N, 2) m from its middle lie on the panel; NaN does not."""
+        """Return which places (N, 2) m from its middle lie on the panel; NaN does not."""
         share = np.abs(places) / (self.width_m / 2, self.height_m / 2)
         reach = np.hypot(share[:, 0], share[:, 1]) if self.round else share.max(axis=1)
         return np.asarray(reach <= 1)
@@ -96,14 +96,14 @@ def hang(
     tilt: Vector = (0.0, 0.0, 0.0),
     margin: float = 0.01,
 ) -> Layer:
-    """Hang a picture as a wall, as small as it may be to fill the photos of all cameras.
+    """Hang a picture as the smallest wall that fills the photos of all cameras.
 
     Parameters
     ----------
     texture
         The picture; it keeps its proportions.
     cameras
-        Those whose photos it must fill.
+        The cameras whose photos it must fill.
     distance_m
         From the tripod to the wall along the rig's z axis.
     tilt

@@ -1,4 +1,4 @@
-"""The demo's photos: two phones and a DSLR on one tripod, a session of many scenes, written as the cameras would."""
+"""The demo's photos: a session of many scenes by two phones and a DSLR on one tripod, written as they would do it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ WALL_M = 8.0
 START = datetime(2024, 5, 4, 10, 12, 7)
 README = """These photos are simulated: no camera took them.
 
-pipeline/rig drew them from photographs that the scikit-image package ships, as two phones and a DSLR on one tripod
-would have seen them. truth.json holds the geometry of every pair. Do not train anything on them that you mean to use.
+pipeline/rig rendered them from photographs that the scikit-image package ships, as two phones and a DSLR on one tripod
+would have seen them. truth.json holds the geometry of every pair. Do not train a network on them that you want to use.
 """
-# What a random generator is for: results do not depend on the order in which things are drawn.
+# Each purpose has its own random generator, so that results do not depend on the order in which things are drawn.
 MOUNT, TIMES, SCENE, SHOT, MISSING = range(5)
 
 
@@ -47,11 +47,11 @@ def demo_scene(params: DemoParams, index: int, cameras: tuple[Camera, ...]) -> S
     Parameters
     ----------
     params
-        `seed`, `parallax` and `moving_object` decide what stands before the cameras.
+        `seed`, `parallax` and `moving_object` decide what is in front of the cameras.
     index
-        Running number of the scene, from 0; the scene is the same whatever else is drawn.
+        Running number of the scene, from 0; the scene does not depend on what else is drawn.
     cameras
-        Those whose photos it must fill.
+        The cameras whose photos it must fill.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def simulate_session(params: DemoParams, out: Path) -> None:
     params
         How many scenes, what is in them, and which shots are missing.
     out
-        Folder that is made, with one sub-folder a camera. An earlier simulated session there is replaced.
+        Folder that is made, with one sub-folder for each camera. An earlier simulated session there is replaced.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def simulate_session(params: DemoParams, out: Path) -> None:
 
 
 def _refuse_to_replace(out: Path) -> None:
-    """Somebody's own photos must not make way for simulated ones."""
+    """Refuse to replace somebody's own photos by simulated ones."""
     if out.is_dir() and (not any(out.iterdir()) or (out / "truth.json").exists()):
         return
     if out.exists():
@@ -133,7 +133,7 @@ def _write_scene(
         if name is None:
             continue
         rng = _generator(params.seed, SHOT, index, number)
-        # The remote reaches the cameras within a third of a second of each other.
+        # The remote triggers the cameras within a third of a second of each other.
         moment = taken + timedelta(seconds=float(rng.uniform(0, 0.3)))
         save_photo(capture(scene, camera, rng), camera, out / camera.name / name, moment)
     *phones, dslr = zip(cameras, names, strict=True)
@@ -168,7 +168,7 @@ def _shot_times(params: DemoParams) -> list[datetime]:
 
 
 def _board(rng: np.random.Generator, distance_m: float) -> Layer:
-    """Stand a print before the wall, somewhere in the view."""
+    """Stand a print in front of the wall, somewhere in the view."""
     width_px, height_px = int(rng.integers(240, 420)), int(rng.integers(240, 420))
     # About as many px as the DSLR sees of it.
     m_per_px = distance_m / _dslr().focal_px

@@ -1,4 +1,4 @@
-"""Where a point of one photo lies in the other: exact, from the geometry that the photos were rendered with."""
+"""Maps points of one photo to the other, exactly, by the geometry that the photos were rendered with."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Truth:
     phone, dslr
         The two cameras.
     panels
-        What stood before them, from the back to the front.
+        What was in front of them, from the back to the front.
     phone_file, dslr_file
         Names of the photos in the cameras' folders; empty for a pair that was not written.
     scene
@@ -49,7 +49,7 @@ class Truth:
         return _transfer(self.panels, self.phone, self.dslr, points)
 
     def phone_from_dslr(self, points: Points) -> Points:
-        """Map DSLR pixels (N, 2) to phone pixels (N, 2); inverse of `dslr_from_phone`, with NaN likewise."""
+        """Map DSLR pixels (N, 2) to phone pixels (N, 2); inverse of `dslr_from_phone`, NaN in the same cases."""
         return _transfer(self.panels, self.dslr, self.phone, points)
 
     def to_json(self) -> dict[str, Any]:
@@ -69,13 +69,15 @@ def load_truth(path: Path) -> dict[tuple[str, str], Truth]:
     Raises
     ------
     DpedtoolError
-        The file cannot be read, or is no truth of a simulated session.
+        The file cannot be read, or is not the truth of a simulated session.
 
     """
     try:
         pairs = [Truth.from_json(pair) for pair in json.loads(path.read_text(encoding="utf-8"))["pairs"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DpedtoolError(f"{path} is not the truth.json of a simulated session ({error}): write it anew.") from None
+        raise DpedtoolError(
+            f"{path} is not the truth.json of a simulated session ({error}): simulate it again."
+        ) from None
     return {(pair.phone.name, pair.phone_file): pair for pair in pairs}
 
 
@@ -94,7 +96,7 @@ def _transfer(panels: tuple[Panel, ...], source: Camera, target: Camera, points:
 
 
 def _front(panels: tuple[Panel, ...], camera: Camera, points: Points) -> NDArray[np.int_]:
-    """Return the index of the foremost panel at each pixel (N, 2) of a camera's photo; -1: none, or off the photo."""
+    """Return the index of the foremost panel at each pixel (N, 2) of a camera's photo; -1 if no panel is seen there."""
     front = np.full(len(points), -1)
     for index, panel in enumerate(panels):
         front[panel.contains(panel.hit(camera, points))] = index

@@ -85,7 +85,7 @@ def dped(folder: Path) -> Path:
 def test_a_folder_of_others_cannot_be_verified(tmp_path: Path, dpedtool) -> None:
     ended = dpedtool("split", "--verify", dped(tmp_path / "iphone"), code=3)
     assert "This folder cannot be verified" in ended.out
-    assert "6 training images against 6 test images" in ended.out
+    assert "6 training images were compared with 6 test images" in ended.out
     assert ended.sentence.endswith("cannot be verified; nothing was found that leaks.")
 
 

@@ -1,4 +1,4 @@
-"""Which images of a folder are pairs, and what they are for."""
+"""The pairs of images in a folder, and what they are for."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def put_both(above: Path, numbers: Iterable[int], cameras: tuple[str, str] = ("i
 
 @pytest.fixture
 def iphone(tmp_path: Path) -> Path:
-    """A phone's folder as DPED has it: 12 pairs to train on, 3 to test on."""
+    """A phone's folder in DPED's layout: 12 pairs for training, 3 for the test."""
     home = tmp_path / "data" / "iphone"
     put_both(home / "training_data", range(12))
     put_both(home / "test_data" / "patches", range(3))
@@ -69,11 +69,11 @@ def test_two_plain_folders_are_for_what_the_user_says(tmp_path: Path) -> None:
     put_both(tmp_path, range(4))
     assert parts(tmp_path, split="test") == [("iphone", "test", 4)]
     assert parts(tmp_path, dslr="iphone", split="train") == [("canon", "train", 4)]
-    assert refusal(tmp_path).endswith("does not say what its images are for: say it by --as train, validation, test.")
+    assert refusal(tmp_path).endswith("does not say what its images are for: set --as to train, validation or test.")
 
 
 def test_a_layout_that_says_what_its_images_are_for_is_not_told_otherwise(iphone: Path) -> None:
-    assert refusal(iphone, split="test").endswith("as DPED does: leave --as out.")
+    assert refusal(iphone, split="test").endswith("as DPED does: leave out --as.")
 
 
 def test_images_without_a_mate_are_named_and_suffixes_may_differ(tmp_path: Path) -> None:
@@ -85,8 +85,8 @@ def test_images_without_a_mate_are_named_and_suffixes_may_differ(tmp_path: Path)
 
 def test_which_folder_is_the_phones_must_be_clear(iphone: Path) -> None:
     assert refusal(iphone, dslr="nikon").endswith(
-        "holds images in canon, iphone, but there must be two folders, one of them the DSLR's, nikon: name it by "
-        "--dslr, and move others away."
+        "holds images in canon, iphone, but there must be two folders, and one of them must be the DSLR's, nikon: give "
+        "its name by --dslr, and move other folders away."
     )
     put(iphone / "training_data" / "sony", ["1.jpg"])
     assert "holds images in canon, iphone, sony, but there must be two" in refusal(iphone)

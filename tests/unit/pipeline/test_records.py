@@ -1,4 +1,4 @@
-"""Records tell what a command took, and stand only for one that ended well."""
+"""Records of what a command took; only a command that ends well has one."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_what_the_workers_took_is_in_it(file: Path, tmp_path: Path) -> None:
         timeout=120,
     )
     took, own_s, record = time.monotonic() - begin, float(done.stdout), read_json(file)
-    # What is printed is a moment later; four items of half a second each were done by others.
+    # The time is printed a moment later; other processes did four items of half a second each.
     assert record["cpu_s"] > own_s - 0.2 + 4 * SPIN_S
     # Two at a time, and processes start on a tick of the clock.
     assert 2 * SPIN_S < record["wall_s"] < took + 0.05

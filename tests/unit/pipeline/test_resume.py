@@ -1,4 +1,4 @@
-"""What an interrupted run has finished is kept, and nothing else is."""
+"""The finished work of an interrupted run is kept, and nothing else is."""
 
 from __future__ import annotations
 

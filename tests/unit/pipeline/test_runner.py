@@ -1,4 +1,4 @@
-"""Parallel work: every item has one result, in this process, in others or on a cluster, whatever dies meanwhile."""
+"""Parallel work: every item has one result, in this process, in others or on a cluster, even if workers die."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Run = Callable[..., Iterator[tuple[Any, Any]]]
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
-    """A cluster of somebody else's: two workers of two threads, and Dask's own rule on tasks whose workers die."""
+    """Somebody else's cluster: two workers of two threads, with Dask's own rule on tasks whose workers die."""
     with foreign_cluster(n_workers=2, threads_per_worker=2) as started:
         assert dask.config.get("distributed.scheduler.allowed-failures") > 2
         yield started
@@ -138,7 +138,7 @@ def test_an_item_that_kills_its_process_does_so_twice_and_is_lost_and_no_other_i
     results = dict(run_by_two(partial(kill_own_process, victims=(3, 7), log=tmp_path / "log"), range(12)))
     lost = {item: result for item, result in results.items() if isinstance(result, Lost)}
     assert set(lost) == {3, 7}
-    assert all(result.reason == "worker_lost" and "killed, twice" in result.detail for result in lost.values())
+    assert all(result.reason == "worker_lost" and "killed twice" in result.detail for result in lost.values())
     assert {item: result for item, result in results.items() if item not in lost} == {
         item: item * item for item in range(12) if item not in (3, 7)
     }
@@ -248,7 +248,7 @@ def test_an_address_where_no_scheduler_is_is_a_sentence(monkeypatch: pytest.Monk
         for address in addresses:
             with pytest.raises(DpedtoolError, match=f"^No Dask scheduler answers at {address} "):
                 list(run(square, range(3), 1, scheduler=address))
-    # One that is half open is closed by whatever thread collects it, and that may be the one it waits for.
+    # The thread that collects a half-open client closes it, and that may be the thread that it waits for.
     assert {thing.status for thing in gc.get_objects() if type(thing) is Client} <= {"closed", "newly-created"}
 
 
@@ -258,7 +258,7 @@ def test_a_cluster_that_is_lost_is_a_sentence_and_what_is_finished_is_kept() -> 
         under_way = run(wait_a_little, range(100), 1, scheduler=cluster.scheduler_address)
         results.append(next(under_way))
         cluster.close()
-        with pytest.raises(DpedtoolError, match=r"is lost\. What was finished is kept: run the same command again"):
+        with pytest.raises(DpedtoolError, match=r"was lost\. Finished work is kept: run the same command again"):
             results.extend(under_way)
     assert 1 <= len(results) < 100
 
@@ -266,7 +266,7 @@ def test_a_cluster_that_is_lost_is_a_sentence_and_what_is_finished_is_kept() -> 
 def test_workers_that_cannot_read_a_url_are_told(cluster: LocalCluster) -> None:
     photo = as_place("memory://runner/photo.jpg")
     address = cluster.scheduler_address
-    # Gone here too, so a matter of its pair.
+    # The photo is missing here too, so it is reported with its pair.
     assert dict(run(square, [2], 1, scheduler=address, files=[photo])) == {2: 4}
     photo.write_bytes(b"in this process alone")
     try:
@@ -296,9 +296,9 @@ def test_workers_of_other_versions_are_told(cluster: LocalCluster, monkeypatch: 
     real = runner._facts()
     monkeypatch.setattr(runner, "_check_scheduler", lambda _: None)
     flaw = runner._flaw({**real, fact: "0"})
-    assert flaw == f"has {fact} 0, and here it is {real[fact]}: install the same there, or results could differ."
+    assert flaw == f"has {fact} 0, but here it is {real[fact]}: install the same there, or results could differ."
     monkeypatch.setattr(cv2 if fact == "OpenCV" else runner, *changed(fact))
-    with pytest.raises(DpedtoolError, match=f"^The worker at tcp://.* has {fact} .*, and here it is other"):
+    with pytest.raises(DpedtoolError, match=f"^The worker at tcp://.* has {fact} .*, but here it is other"):
         list(run(square, [2], 1, scheduler=cluster.scheduler_address))
 
 

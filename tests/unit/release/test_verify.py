@@ -239,7 +239,7 @@ def test_a_worker_that_dies_is_a_defect_and_the_others_are_looked_at(
 
 
 def test_another_folder_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DpedtoolError, match="neither what `dpedtool split` writes"):
+    with pytest.raises(DpedtoolError, match="name a folder that `dpedtool split` wrote"):
         verify(tmp_path)
     with pytest.raises(DpedtoolError, match="There is no folder"):
         verify(tmp_path / "none")
