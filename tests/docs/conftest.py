@@ -1,0 +1,94 @@
+"""A finished session for the blocks of the pages: a small simulated tripod, run once through the commands."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+# As small as the pages allow: six scenes, and a network that is trained for four steps.
+PARAMS = """\
+captures: {root: captures, reference: canon, phones: [iphone, pixel]}
+demo: {scenes: 6, missing: 0}
+split: {test: 0.3, validation: 0.2}
+train: {channels: 4, blocks: 1, iterations: 4, batch: 2, crop_px: 64, validate_every: 2}
+evaluate: {pictures: 2, photos: 0}
+release: {name: tripod-pairs, licence: CC-BY-4.0}
+"""
+CAMERAS = {"dslr": "canon", "phone-a": "iphone", "phone-b": "pixel"}
+PHONES = ("iphone", "pixel")
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Where the commands of the pages are found, and a git and DVC that know nobody."""
+    home = tmp_path_factory.mktemp("home")
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DVC_"))}
+    person = {f"GIT_{role}_NAME": "A reader" for role in ("AUTHOR", "COMMITTER")}
+    address = {f"GIT_{role}_EMAIL": "reader@example.org" for role in ("AUTHOR", "COMMITTER")}
+    return {
+        **own,
+        **person,
+        **address,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "HOME": str(home),
+        "XDG_CONFIG_HOME": str(home),
+        "XDG_CACHE_HOME": str(home),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "DVC_SITE_CACHE_DIR": str(home / "site"),
+        "DVC_NO_ANALYTICS": "1",
+    }
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Path:
+    """The session: captures/, params.yaml, results/, and dped/ in the layout of DPED. A page runs in a copy."""
+    folder = tmp_path_factory.mktemp("session")
+    (folder / "params.yaml").write_text(PARAMS, encoding="utf-8")
+
+    def run(*words: str) -> None:
+        command = ["dpedtool", *words, "--params", "params.yaml"]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    def stage(name: str, phone: str, *words: str) -> None:
+        run("--record", f"results/records/{name}.{phone}.json", name, *words)
+
+    def cut(phone: str) -> None:
+        stage("pair", phone, "--phone", phone, "-o", f"results/pairs/{phone}")
+        pairs, aligned = f"results/pairs/{phone}", f"results/aligned/{phone}"
+        stage("align", phone, pairs, "-o", aligned, "--no-images", "--workers", "1")
+        stage("patches", phone, aligned, "-o", f"results/patches/{phone}", "--workers", "1")
+
+    def train(phone: str) -> None:
+        samples, model = f"results/splits/{phone}.parquet", f"results/models/{phone}"
+        stage("train", phone, samples, "-o", model)
+        stage("evaluate", phone, samples, "--model", model, "-o", f"results/evaluations/{phone}")
+
+    def release() -> None:
+        run("release", "build", "results/splits", "-o", "release", "-S", "release.layouts=[dped]")
+        (folder / "release" / "dped").rename(folder / "dped")
+        shutil.rmtree(folder / "release")
+
+    run("simulate", "-o", "captures")
+    for camera, name in CAMERAS.items():
+        (folder / "captures" / camera).rename(folder / "captures" / name)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(cut, PHONES))
+        run("split", "results/patches", "-o", "results/splits")
+        subprocess.run(
+            ["dpedtool", "split", "--verify", "results/splits", "--verdict", "results/splits/verdict.json"],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            check=True,
+        )
+        released = pool.submit(release)
+        list(pool.map(train, PHONES))
+        released.result()
+    return folder
