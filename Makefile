@@ -89,7 +89,7 @@ docs: $(VENV)/dev.stamp
 
 # A warning of Sphinx is an error: it is a broken link, or a docstring that would be shown wrong.
 site: $(VENV)/dev.stamp
-	@$(BIN)/python -m sphinx --quiet --builder html -W --keep-going --doctree-dir build/doctrees docs dist/site
+	@$(BIN)/python -m sphinx --quiet --builder html -W --keep-going --doctree-dir build/doctrees --conf-dir docs . dist/site
 	@echo "The site is $(CURDIR)/dist/site/index.html"
 
 bench-align: $(VENV)/dev.stamp
