@@ -4,10 +4,10 @@ The source folder is the checkout, so that a page may link to benchmarks/ and CO
 the repository.
 """
 
-from importlib.metadata import version
+import importlib.metadata
 
 project = "dpedtool"
-release = version("dpedtool")
+release = importlib.metadata.version("dpedtool")
 root_doc = "docs/index"
 include_patterns = ["docs/**", "benchmarks/*.md", "CONTRIBUTING.md"]
 # Without this Sphinx would walk through all of them.
