@@ -60,8 +60,7 @@ endef
 .DELETE_ON_ERROR:
 
 repro: $(VENV)/repro.stamp
-	@PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
-	@echo "The report is $(CURDIR)/results/report/report.html"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" dpedtool run
 
 # Each process of pytest has a processor of its own, on which more threads would only wait for each other.
 test check: export OMP_NUM_THREADS = 1
@@ -86,6 +85,7 @@ docs: $(VENV)/dev.stamp
 	@$(BIN)/python -c 'from dpedtool.dataset.schema import as_markdown; print(as_markdown(), end="")' > docs/tables.md
 	@$(BIN)/python -c 'from dpedtool.dataset.preset_table import as_markdown; print(as_markdown(), end="")' > docs/presets.md
 	@$(BIN)/python -c 'from dpedtool.dataset.params_table import as_markdown; print(as_markdown(), end="")' > docs/parameters.md
+	@$(BIN)/python -c 'from dpedtool.pipeline.session.recipe import write_checkout_recipe as write; write()'
 
 # A warning of Sphinx is an error: it is a broken link, or a docstring that would be shown wrong.
 site: $(VENV)/dev.stamp

@@ -46,6 +46,11 @@ def code_digest(module: str, folder: Path = FOLDER) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
+def syntax_digest(module: str, folder: Path = FOLDER) -> str:
+    """Return the SHA-256, hex, of the syntax of one module, without its comments and docstrings."""
+    return _read(file_of(module, folder).read_bytes()).syntax_sha256
+
+
 def closure(module: str, folder: Path = FOLDER) -> tuple[str, ...]:
     """Return the names of a module and of all of this project that it imports, and that these import, sorted.
 

@@ -18,6 +18,7 @@ from dpedtool.pipeline.commands.params import show_params
 from dpedtool.pipeline.commands.patches import patches
 from dpedtool.pipeline.commands.release import release
 from dpedtool.pipeline.commands.report import report
+from dpedtool.pipeline.commands.session import code_digests, doctor, init, run
 from dpedtool.pipeline.commands.simulate import simulate
 from dpedtool.pipeline.commands.split import split
 from dpedtool.pipeline.commands.train import train
@@ -25,6 +26,9 @@ from dpedtool.pipeline.commands.weights import export, import_weights
 from dpedtool.pipeline.records import make_room
 
 COMMANDS = (
+    init,
+    run,
+    doctor,
     show_params,
     simulate,
     pair,
@@ -39,6 +43,7 @@ COMMANDS = (
     release,
     export,
     report,
+    code_digests,
 )
 """In the order of the stages, as `dpedtool --help` lists them."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import site
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 FOLDERS = ("dataset", "pipeline", "training")
@@ -19,7 +21,7 @@ FOLDERS = ("dataset", "pipeline", "training")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of a copy of the checkout: a build leaves files beside the code."""
     copy, out = tmp_path_factory.mktemp("checkout"), tmp_path_factory.mktemp("dist")
-    files = ["pyproject.toml", "setup.py", "README.md", "dpedtool", *FOLDERS]
+    files = ["pyproject.toml", "setup.py", "README.md", "LICENSE", "dpedtool", *FOLDERS]
     tracked = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *files]
     names = subprocess.run(tracked, cwd=CHECKOUT, capture_output=True, check=True, text=True).stdout.split("\0")
     for name in filter(None, names):
@@ -43,7 +45,12 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (packages / "borrowed.pth").write_text("\n".join(dict.fromkeys(borrowed)))
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(packages)
-    return folder / "bin" / "python"
+    python = folder / "bin" / "python"
+    # Without the usual guard: a script of a user has none, and works.
+    program = folder / "bin" / "dpedtool"
+    program.write_text(f"#!{python}\nfrom dpedtool.pipeline.cli import main\n\nmain()\n")
+    program.chmod(0o755)
+    return python
 
 
 @pytest.fixture
@@ -85,3 +92,64 @@ def test_a_user_s_own_modules_are_in_nobody_s_way(python: Path, work_folder: Pat
     said = run(python, work_folder, "-m", "dpedtool", "align", *folders, "-o", "out", "--workers", "2", **options)
     assert "Aligned 3 of 4 pairs" in said
     assert "preset: " in run(python, work_folder, "-m", "dpedtool", "params", "-S", "train.preset=paper", **options)
+
+
+# A session without a checkout
+
+SMALL = {
+    "captures": {"phones": ["phone-a"]},
+    "demo": {"scenes": 4},
+    "train": {"iterations": 4, "channels": 4, "blocks": 1, "batch": 2, "validate_every": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def session(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo, set up by the installed package and made small."""
+    pytest.importorskip("dvc", reason="DVC is not installed: install the extra `repro`")
+    folder = tmp_path_factory.mktemp("sessions") / "demo"
+    said = dpedtool(python, folder.parent, "init", "demo", "--demo")
+    assert "Next: cd demo && dpedtool run" in said
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    for section, values in SMALL.items():
+        params[section].update(values)
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    return folder
+
+
+def dpedtool(python: Path, folder: Path, *arguments: str) -> str:
+    """Run the command that a user types: the recipe calls it by this name as well."""
+    return run(python.parent / "dpedtool", folder, *arguments, **places(python))
+
+
+def places(python: Path) -> dict[str, str]:
+    """The environment of the installed command, with a home of its own."""
+    home = python.parents[1] / "home"
+    home.mkdir(exist_ok=True)
+    names = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "DVC_SITE_CACHE_DIR")
+    return {name: str(home) for name in names} | {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def stages_of(said: str) -> list[str]:
+    return re.findall(r"^Stage \d+ of \d+, ([a-z, -]+?)(?::|$)", said, re.MULTILINE)
+
+
+def test_a_session_runs_and_an_update_runs_again_what_it_changes(python: Path, session: Path) -> None:
+    said = dpedtool(python, session, "run")
+    each = ["pair, phone-a", "align, phone-a", "patches, phone-a", "split", "train, phone-a", "evaluate, phone-a"]
+    assert stages_of(said) == ["code", "captures", *each, "report", "release"]
+    assert "Stage 10 of 10, release" in said
+    page = session / "results" / "report" / "report.html"
+    assert page.as_uri() in said
+    assert page.is_file()
+    assert len(list((session / ".dpedtool" / "logs").iterdir())) == 1
+    # Nothing has changed; the stage `code` looks each time.
+    assert stages_of(dpedtool(python, session, "run")) == ["code"]
+    (evaluation,) = python.parents[1].glob("lib/python*/site-packages/dpedtool/training/evaluate/stage.py")
+    evaluation.write_text(evaluation.read_text() + "\n# other words\n")
+    assert stages_of(dpedtool(python, session, "run")) == ["code"]
+    evaluation.write_text(evaluation.read_text() + "\nADDED = 1\n")
+    assert stages_of(dpedtool(python, session, "run")) == ["code", "evaluate, phone-a", "report"]
+    # DVC works by itself as well.
+    alone = run(python, session, "-m", "dvc", "repro", **places(python))
+    assert re.findall(r"Running stage '(.+)'", alone) == ["code"]

@@ -31,6 +31,7 @@ ORDER = (
     "pipeline.foreign",
     "pipeline.release",
     "pipeline.report",
+    "pipeline.session",
     "pipeline.commands",
     "pipeline.cli",
 )

@@ -5,17 +5,16 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-import pytest
 import yaml
 
-from dpedtool.dataset.code_digest import closure, file_of
+from dpedtool.dataset.code_digest import file_of
 from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.pipeline.report.overview.process import SECTIONS
 from dpedtool.pipeline.report.results import STAGES as RUN_STAGES
+from dpedtool.pipeline.session.recipe import MODULES, checkout_recipe
 
 ROOT = Path(__file__).parents[3]
 RECORDS = "results/records"
-PACKAGES = ("dataset", "pipeline", "training")
 
 
 def stages() -> dict[str, dict]:
@@ -23,33 +22,16 @@ def stages() -> dict[str, dict]:
     return {name: stage for recipe in recipes for name, stage in recipe["stages"].items()}
 
 
-OTHERWISE = {
-    "release": ["pipeline.release.build", "pipeline.release.verification.verify"],
-    "captures": ["pipeline.rig.session"],
-}
+def test_the_recipe_is_what_its_template_makes_of_the_imports() -> None:
+    """After a change of imports or of the template: make docs."""
+    for name, text in checkout_recipe().items():
+        assert (ROOT / name).read_text(encoding="utf-8") == text
 
 
-def modules_of(name: str) -> list[str]:
-    """The modules that the commands of a stage call."""
-    places = (f"{root}.{name}.stage" for root in ("pipeline", "training"))
-    return OTHERWISE.get(name) or [place for place in places if file_of(f"dpedtool.{place}").is_file()]
-
-
-def place_of(module: str) -> str:
-    """What dvc.yaml names for a module: all of dataset, the folder of a stage, or a file beside these folders."""
-    top, *below = module.split(".")[1:]
-    if top == "dataset" or not below:
-        return top
-    path = Path(top, below[0])
-    return path.as_posix() if (ROOT / path).is_dir() else f"{path.as_posix()}.py"
-
-
-@pytest.mark.parametrize("name", stages())
-def test_a_stage_depends_on_just_the_code_that_it_runs(name: str) -> None:
-    assert modules_of(name)
-    code = {place_of(module) for stage in modules_of(name) for module in closure(f"dpedtool.{stage}")}
-    named = {dep for dep in stages()[name]["deps"] if dep.split("/")[0] in PACKAGES}
-    assert named == code - {"pipeline", "training"}
+def test_every_stage_names_the_modules_that_its_commands_call() -> None:
+    assert set(MODULES) == set(stages())
+    for name, modules in MODULES.items():
+        assert all(file_of(module).is_file() for module in modules), name
 
 
 def test_a_change_of_the_split_trains_nothing_again() -> None:

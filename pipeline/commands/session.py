@@ -1,0 +1,111 @@
+"""The commands init, run and doctor, and code-digests, which a session's recipe calls."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.places import printable
+from dpedtool.pipeline.commands.options import FOLDER, command, out_option
+
+
+@command(
+    epilog="\b\nExamples:\n  dpedtool init my-demo --demo\n"
+    "  dpedtool init my-session --captures /data/tripod --reference canon"
+)
+@click.argument("session", type=FOLDER)
+@click.option("--captures", type=FOLDER, metavar="DIR", help="Folder that holds one folder of photos a camera.")
+@click.option("--reference", metavar="NAME", help="The DSLR's folder in it; not needed where it is named dslr.")
+@click.option("--demo", is_flag=True, help="Make the demo: simulated photos of two phones and a DSLR.")
+@click.option("--dvc/--no-dvc", "with_dvc", default=True, help="Set up DVC in the session, or leave it to you.")
+@click.option("--git/--no-git", "with_git", default=True, help="Set up git in the session, or leave it to you.")
+def init(
+    session: Path, captures: Path | None, reference: str | None, demo: bool, with_dvc: bool, with_git: bool
+) -> None:
+    """Make a session: a folder with the parameters and the recipe for your own photos.
+
+    Writes params.yaml, dvc.yaml, .gitignore, README.md and LICENCE.txt to SESSION. Nothing is written to the folder of
+    the photos. `dpedtool run` in SESSION then makes the data set, the network and the report.
+    """
+    if demo == bool(captures):
+        raise click.UsageError("Name the photos by --captures DIR, or use --demo: one of the two.")
+    if demo and reference:
+        raise click.UsageError("--reference is for --captures: the demo has its own DSLR.")
+    from dpedtool.pipeline.session.init import DEMO, find_captures, set_up
+
+    cameras = find_captures(captures, reference) if captures else DEMO
+    made = set_up(session, cameras, with_dvc=with_dvc, with_git=with_git)
+    click.echo(f"DSLR: {made.captures.reference}. Phones: {', '.join(made.captures.phones)}.")
+    click.echo(f"Wrote {', '.join(made.files)} to {printable(made.folder)}.")
+    click.echo(f"Next: cd {printable(made.folder)} && dpedtool run")
+
+
+@command(epilog="\b\nExamples:\n  dpedtool run\n  dpedtool run align@phone-a")
+@click.argument("stages", nargs=-1, metavar="[STAGE]...")
+@click.option("--force", is_flag=True, help="Run stages even where nothing has changed.")
+@click.option("--check", is_flag=True, help="Check parameters and folders, and run nothing.")
+def run(stages: tuple[str, ...], force: bool, check: bool) -> None:
+    """Run the session in this folder: every stage whose photos, parameters or code have changed.
+
+    Checks the parameters and folders first, then calls `dvc repro`, which does the same without these checks. STAGE
+    runs one stage and what it needs. All that is printed is in .dpedtool/logs as well.
+    """
+    from dpedtool.pipeline.session.run import REPORT, check_session
+    from dpedtool.pipeline.session.run import run as run_stages
+
+    session = check_session(Path())
+    if check:
+        click.echo(f"The session is ready: {session.count} stages.")
+        return
+    ran, log = run_stages(
+        session,
+        stages,
+        say=lambda line: click.secho(line, bold=True),
+        show=lambda text: click.echo(text, nl=False),
+        force=force,
+    )
+    click.echo(f"{len(ran)} {'stage' if len(ran) == 1 else 'stages'} ran. Log: {printable(log)}.")
+    if (page := Path(REPORT).resolve()).is_file():
+        click.echo(f"Report: {page.as_uri()}")
+
+
+@command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(as_json: bool) -> None:
+    """Say what is installed, what works, and what is wrong with the session in this folder.
+
+    The exit code is 1 where something is wrong with the session.
+    """
+    from dpedtool.pipeline.session.doctor import diagnose
+
+    found = diagnose(Path())
+    if as_json:
+        click.echo(json.dumps(found.as_json(), indent=2))
+    else:
+        click.echo(f"Python {found.python} on {found.platform}")
+        click.echo(", ".join(f"{name} {version}" for name, version in found.versions.items() if name != "python"))
+        click.echo(
+            f"{found.processors} processors, {found.memory_gb:g} GB memory, {found.free_disk_gb:g} GB free here; "
+            f"GPU: {found.gpu or 'none that PyTorch can use'}; git: {'yes' if found.git else 'not installed'}"
+        )
+        click.echo(f"Photos: {', '.join(found.formats)}")
+        for extra in found.extras:
+            state = "installed" if extra.installed else f"missing: {extra.install}"
+            click.echo(f"  {extra.name:<12} {extra.purpose}: {state}")
+        click.echo(f"Session: {found.session or 'none in this folder'}")
+        for problem in found.problems:
+            click.echo(f"  {problem}")
+    if found.problems:
+        raise DpedtoolError(f"{len(found.problems)} {'thing is' if len(found.problems) == 1 else 'things are'} wrong.")
+
+
+@command(name="code-digests", hidden=True)
+@out_option
+def code_digests(out: Path) -> None:
+    """Write which installed code each stage depends on, for DVC to compare."""
+    from dpedtool.pipeline.session.recipe import write_code_digests
+
+    write_code_digests(out)

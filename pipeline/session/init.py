@@ -1,0 +1,178 @@
+"""Set up a session: its parameters, its recipe, git and DVC."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.io import replacing
+from dpedtool.dataset.params import CAMERA_NAME, CapturesParams
+from dpedtool.dataset.photos.listing import list_photos
+from dpedtool.dataset.places import printable
+from dpedtool.pipeline.session.recipe import render, session_recipe
+
+DEMO = CapturesParams(root="demo/captures", reference="dslr", phones=("phone-a", "phone-b"))
+"""The demo's captures, which a stage of its recipe makes."""
+
+LICENCE = "LICENCE.txt"
+
+
+@dataclass(frozen=True)
+class Session:
+    """A session that has been set up."""
+
+    folder: Path
+    captures: CapturesParams
+    files: tuple[str, ...]
+    """What was written, relative to the folder."""
+
+
+def find_captures(root: Path, reference: str | None) -> CapturesParams:
+    """Recognise the cameras of a folder of captures: each sub-folder that holds photos is one.
+
+    Parameters
+    ----------
+    root
+        The folder that holds one folder a camera.
+    reference
+        The DSLR's folder; may be None where the folder's own name says so (dslr).
+
+    Raises
+    ------
+    DpedtoolError
+        There is no such folder, it holds no camera's folder, the DSLR's is not there or is the only one, or a folder
+        has a name that cannot be a camera's.
+
+    """
+    if not root.is_dir():
+        raise DpedtoolError(f"There is no folder {printable(root)}: name the folder that holds the cameras' folders.")
+    cameras = sorted(path.name for path in root.iterdir() if path.is_dir() and _holds_photos(path))
+    if not cameras:
+        raise DpedtoolError(
+            f"{printable(root)} has no sub-folder with photos: put each camera's photos into a folder of its own there."
+        )
+    listed = ", ".join(map(printable, cameras))
+    reference = reference or ("dslr" if "dslr" in cameras else None)
+    if reference is None:
+        raise DpedtoolError(f"Name the DSLR's folder by --reference: {printable(root)} holds {listed}.")
+    if reference not in cameras:
+        raise DpedtoolError(f"{printable(root)} has no folder {reference} with photos: it holds {listed}.")
+    phones = tuple(name for name in cameras if name != reference)
+    if not phones:
+        raise DpedtoolError(f"{printable(root)} holds photos of {reference} alone: put a phone's photos beside it.")
+    for name in cameras:
+        if not re.fullmatch(CAMERA_NAME, name):
+            raise DpedtoolError(
+                f"The folder {printable(name)} has a name that cannot be a camera's: use letters, digits, dot, dash "
+                "and underscore, and begin with a letter or a digit."
+            )
+    return CapturesParams(root=str(root), reference=reference, phones=phones)
+
+
+def _holds_photos(folder: Path) -> bool:
+    try:
+        return bool(list_photos(folder))
+    except DpedtoolError:
+        return False
+
+
+def set_up(folder: Path, captures: CapturesParams, *, with_dvc: bool, with_git: bool) -> Session:
+    """Write the files of a session and set up git and DVC there.
+
+    Parameters
+    ----------
+    folder
+        The session's folder, which is made; it may exist if it has none of the files yet.
+    captures
+        The cameras; `DEMO` makes the demo.
+    with_dvc, with_git
+        Whether to set these up. A folder that lies in a git repository already gets no other one.
+
+    Raises
+    ------
+    DpedtoolError
+        The folder has files of a session, or git or DVC is not installed or cannot be set up.
+
+    """
+    is_demo = captures == DEMO
+    files = _files(folder, captures, is_demo=is_demo)
+    if there := [name for name in files if (folder / name).exists()]:
+        raise DpedtoolError(
+            f"{printable(folder)} already has {', '.join(there)}: choose another folder for the session, or edit these."
+        )
+    if with_dvc and importlib.util.find_spec("dvc") is None:
+        raise DpedtoolError("DVC is not installed: pip install 'dpedtool[repro]', or use --no-dvc.")
+    if with_git and shutil.which("git") is None:
+        raise DpedtoolError("git is not installed: install it, or use --no-git.")
+    for name, text in files.items():
+        with replacing(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    if with_git and not _is_in_git(folder):
+        _call(["git", "init", "--quiet"], folder)
+    if with_dvc and not (folder / ".dvc").is_dir():
+        _set_up_dvc(folder, in_git=with_git or _is_in_git(folder))
+    return Session(folder, captures, tuple(files))
+
+
+def _files(folder: Path, captures: CapturesParams, *, is_demo: bool) -> dict[str, str]:
+    values = {
+        "root": json.dumps(_root(folder, captures.root, is_demo=is_demo), ensure_ascii=False),
+        "reference": captures.reference,
+        "phones": captures.phones,
+        "title": _name(folder),
+        "is_demo": is_demo,
+        "licence_file": LICENCE,
+    }
+    return {
+        "params.yaml": render("params.yaml", **values),
+        ".gitignore": render("gitignore", **values),
+        "README.md": render("README.md", **values),
+        LICENCE: render(LICENCE),
+        **session_recipe(is_demo=is_demo, licence_file=LICENCE),
+    }
+
+
+def _root(folder: Path, root: str, *, is_demo: bool) -> str:
+    """A path below the session is written relative to it, so that the session can be moved; others are absolute."""
+    if is_demo:
+        return root
+    place, session = Path(root).resolve(), folder.resolve()
+    return place.relative_to(session).as_posix() if place.is_relative_to(session) else str(place)
+
+
+def _name(folder: Path) -> str:
+    """Name the data set as its folder is named, as far as that may be a name."""
+    return re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "tripod-pairs"
+
+
+def _is_in_git(folder: Path) -> bool:
+    command = ["git", "rev-parse", "--is-inside-work-tree"]
+    return shutil.which("git") is not None and _ask(command, folder).returncode == 0
+
+
+def _set_up_dvc(folder: Path, *, in_git: bool) -> None:
+    how = [] if in_git and (folder / ".git").exists() else ["--subdir"] if in_git else ["--no-scm"]
+    dvc = [sys.executable, "-m", "dvc"]
+    _call([*dvc, "init", "--quiet", *how], folder)
+    # DVC reports how it is used unless told not to, and looks for new versions of itself.
+    for setting in ("core.analytics", "core.check_update"):
+        _call([*dvc, "config", setting, "false"], folder)
+
+
+def _call(command: Sequence[str], folder: Path) -> None:
+    done = _ask(command, folder)
+    if done.returncode:
+        what = " ".join(command[-3:] if command[0] == sys.executable else command)
+        raise DpedtoolError(f"`{what}` failed in {printable(folder)}: {' '.join(done.stderr.split())}")
+
+
+def _ask(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603 - our own words

@@ -1,0 +1,107 @@
+"""The recipe that DVC runs: dvc.yaml, for the checkout and for sessions, and the code that each stage depends on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+import jinja2
+
+from dpedtool.dataset.code_digest import FOLDER, WITHOUT_EFFECT, closure, file_of, syntax_digest
+from dpedtool.dataset.io import replacing
+
+MODULES: Mapping[str, tuple[str, ...]] = {
+    "captures": ("dpedtool.pipeline.rig.session",),
+    "pair": ("dpedtool.pipeline.pair.stage",),
+    "align": ("dpedtool.pipeline.align.stage",),
+    "patches": ("dpedtool.pipeline.patches.stage",),
+    "split": ("dpedtool.pipeline.split.stage",),
+    "train": ("dpedtool.training.train.stage",),
+    "evaluate": ("dpedtool.training.evaluate.stage",),
+    "report": ("dpedtool.pipeline.report.stage",),
+    "release": ("dpedtool.pipeline.release.build", "dpedtool.pipeline.release.verification.verify"),
+}
+"""The modules that the commands of each stage call."""
+
+CODE_FOLDER = ".dpedtool/code"
+"""Below a session: one file a stage, in which DVC sees that the code of the stage has changed."""
+
+_WITHOUT_EFFECT = set(WITHOUT_EFFECT) - {"dpedtool.dataset.params", "dpedtool.dataset.sections"}
+_DATA_FOLDERS = ("presets", "templates")
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def checkout_recipe() -> dict[str, str]:
+    """Return the recipe of the checkout, by file name: its stages depend on the folders of the code that they import.
+
+    It can only be made in a checkout, whose folders it names.
+    """
+    code = {stage: _folders(modules) for stage, modules in MODULES.items()}
+    return {
+        "dvc.yaml": render("dvc.yaml", code=_without_captures(code), in_checkout=True, licence_file="demo/LICENCE.txt"),
+        "demo/dvc.yaml": render("demo_dvc.yaml", code=code),
+    }
+
+
+def write_checkout_recipe() -> None:
+    """Write the recipe of the checkout that this code runs from."""
+    for name, text in checkout_recipe().items():
+        with replacing(FOLDER / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def session_recipe(*, is_demo: bool, licence_file: str) -> dict[str, str]:
+    """Return the recipe of a session, by file name: its stages depend on digests of the installed code."""
+    code = {stage: [f"{CODE_FOLDER}/{stage}"] for stage in MODULES if is_demo or stage != "captures"}
+    recipe = render("dvc.yaml", code=code, in_checkout=False, code_folder=CODE_FOLDER, licence_file=licence_file)
+    return {"dvc.yaml": recipe} | ({"demo/dvc.yaml": render("demo_dvc.yaml", code=code)} if is_demo else {})
+
+
+def render(name: str, **values: object) -> str:
+    """Fill in a template of this package; a value that it lacks is an error."""
+    environment = jinja2.Environment(  # noqa: S701 - YAML and plain text, of our own values
+        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, loader=jinja2.FileSystemLoader(_TEMPLATES)
+    )
+    return environment.get_template(name).render(**values)
+
+
+def write_code_digests(folder: Path) -> None:
+    """Write one file a stage: the modules that the stage depends on, each with a digest of what it does.
+
+    A module's digest covers its syntax without comments and docstrings, so that a change of words runs nothing again.
+    Data files that come with a module, such as templates and presets, are covered byte by byte. Modules that cannot
+    change a result are left out; those of the parameters are not, since DVC does not see the defaults.
+    """
+    for stage, modules in MODULES.items():
+        with replacing(folder / stage) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in _digests(modules)), encoding="utf-8")
+
+
+def _digests(modules: tuple[str, ...]) -> list[str]:
+    names = {name for module in modules for name in closure(module)} - _WITHOUT_EFFECT
+    lines = [f"{syntax_digest(name)}  {name}" for name in names]
+    packages = {file_of(name).parent for name in names}
+    for path in (path for package in packages for folder in _DATA_FOLDERS for path in (package / folder).glob("*")):
+        if path.is_file():
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            lines.append(f"{digest}  {path.relative_to(FOLDER).as_posix()}")
+    return sorted(lines, key=lambda line: line.partition("  ")[2])
+
+
+def _folders(modules: tuple[str, ...]) -> list[str]:
+    """Name what a stage imports: all of dataset, the folders of stages, and the files beside these folders."""
+    places = {_place(name) for module in modules for name in closure(module)}
+    return sorted(places - {"pipeline", "training"})
+
+
+def _place(module: str) -> str:
+    top, *below = module.split(".")[1:]
+    if top == "dataset" or not below:
+        return top
+    path = PurePosixPath(top, below[0])
+    return path.as_posix() if (FOLDER / path).is_dir() else f"{path}.py"
+
+
+def _without_captures(code: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    return {stage: places for stage, places in code.items() if stage != "captures"}

@@ -1,0 +1,112 @@
+"""Sessions are set up from a folder of captures, or not at all."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.params import CapturesParams, load_params
+from dpedtool.pipeline.session.init import DEMO, find_captures, set_up
+
+
+@pytest.fixture
+def captures(tmp_path: Path) -> Path:
+    """Folders of two phones and a DSLR, and some that are no camera's."""
+    for name in ("canon/a.JPG", "iphone/a.jpg", "pixel 7/a.png", "notes/a.txt", ".cache/a.txt"):
+        (tmp_path / "captures" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "captures" / name).write_bytes(b"")
+    return tmp_path / "captures"
+
+
+def test_a_folder_with_photos_is_a_camera(captures: Path) -> None:
+    (captures / "pixel 7").rename(captures / "pixel")
+    assert find_captures(captures, "canon") == CapturesParams(
+        root=str(captures), reference="canon", phones=("iphone", "pixel")
+    )
+
+
+def test_a_dslr_is_known_by_its_name(captures: Path) -> None:
+    (captures / "canon").rename(captures / "dslr")
+    (captures / "pixel 7").rename(captures / "pixel")
+    assert find_captures(captures, None).reference == "dslr"
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        (None, "Name the DSLR's folder by --reference: .* holds canon, iphone, pixel 7."),
+        ("nikon", "has no folder nikon with photos: it holds canon, iphone, pixel 7."),
+        ("canon", "The folder pixel 7 has a name that cannot be a camera's"),
+    ],
+)
+def test_what_is_missing_is_said(captures: Path, reference: str | None, said: str) -> None:
+    with pytest.raises(DpedtoolError, match=said):
+        find_captures(captures, reference)
+
+
+def test_folders_that_are_none_are_said(tmp_path: Path) -> None:
+    with pytest.raises(DpedtoolError, match="There is no folder"):
+        find_captures(tmp_path / "none", "canon")
+    with pytest.raises(DpedtoolError, match="has no sub-folder with photos"):
+        find_captures(tmp_path, "canon")
+    (tmp_path / "canon").mkdir()
+    (tmp_path / "canon" / "a.jpg").write_bytes(b"")
+    with pytest.raises(DpedtoolError, match="holds photos of canon alone"):
+        find_captures(tmp_path, "canon")
+
+
+def cameras(root: Path) -> CapturesParams:
+    return CapturesParams(root=str(root), reference="canon", phones=("iphone",))
+
+
+def test_the_parameters_are_read_back(captures: Path, tmp_path: Path) -> None:
+    session = tmp_path / "My Session"
+    made = set_up(session, cameras(captures), with_dvc=False, with_git=False)
+    params = load_params(session / "params.yaml")
+    assert params.captures == cameras(captures.resolve())
+    assert params.release.name == "my-session"
+    assert set(made.files) == {path.relative_to(session).as_posix() for path in session.rglob("*") if path.is_file()}
+
+
+def test_photos_below_the_session_move_with_it(captures: Path) -> None:
+    set_up(captures.parent, cameras(captures), with_dvc=False, with_git=False)
+    assert yaml.safe_load((captures.parent / "params.yaml").read_text())["captures"]["root"] == "captures"
+
+
+@pytest.mark.parametrize("name", ['a "quoted" one', "c: # d", "{{ x }}", "é"])
+def test_odd_folders_are_written_so_that_they_are_read_back(tmp_path: Path, name: str) -> None:
+    set_up(tmp_path / "s", cameras(tmp_path / name), with_dvc=False, with_git=False)
+    assert load_params(tmp_path / "s" / "params.yaml").captures.root == str(tmp_path / name)
+
+
+def test_nothing_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("mine")
+    with pytest.raises(DpedtoolError, match=r"already has params\.yaml"):
+        set_up(tmp_path, DEMO, with_dvc=False, with_git=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+    assert (tmp_path / "params.yaml").read_text() == "mine"
+
+
+def test_git_and_dvc_are_set_up(tmp_path: Path) -> None:
+    pytest.importorskip("dvc", reason="DVC is not installed: install the extra `repro`")
+    set_up(tmp_path / "s", DEMO, with_dvc=True, with_git=True)
+    assert (tmp_path / "s" / ".git").is_dir()
+    assert "analytics = false" in (tmp_path / "s" / ".dvc" / "config").read_text()
+
+
+def test_a_session_inside_a_repository_gets_no_other_one(tmp_path: Path) -> None:
+    pytest.importorskip("dvc", reason="DVC is not installed: install the extra `repro`")
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    set_up(tmp_path / "s", DEMO, with_dvc=True, with_git=True)
+    assert not (tmp_path / "s" / ".git").exists()
+    assert (tmp_path / "s" / ".dvc").is_dir()
+
+
+def test_dvc_works_without_git(tmp_path: Path) -> None:
+    pytest.importorskip("dvc", reason="DVC is not installed: install the extra `repro`")
+    set_up(tmp_path / "s", DEMO, with_dvc=True, with_git=False)
+    assert "no_scm = True" in (tmp_path / "s" / ".dvc" / "config").read_text()

@@ -1,0 +1,75 @@
+"""The recipe of a session: what DVC watches, and when a digest of code changes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dpedtool.dataset import code_digest
+from dpedtool.pipeline.session import recipe
+from dpedtool.pipeline.session.recipe import CODE_FOLDER, MODULES, session_recipe, write_code_digests
+
+
+def digests(folder: Path) -> dict[str, str]:
+    write_code_digests(folder)
+    return {stage: (folder / stage).read_text() for stage in MODULES}
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the packages, which stands for what is installed."""
+    copy = tmp_path / "installed"
+    for name in ("dataset", "pipeline", "training"):
+        shutil.copytree(code_digest.FOLDER / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(recipe, "FOLDER", copy)
+    for name in ("closure", "file_of", "syntax_digest"):
+        of = getattr(code_digest, name)
+        monkeypatch.setattr(recipe, name, lambda module, of=of: of(module, copy))
+    return copy
+
+
+def changed(installed: Path, tmp_path: Path, file: str, old: str, new: str) -> set[str]:
+    """The stages whose digest another text of a file changes."""
+    before = digests(tmp_path / "before")
+    text = (installed / file).read_text()
+    assert old in text
+    (installed / file).write_text(text.replace(old, new))
+    after = digests(tmp_path / "after")
+    return {stage for stage in MODULES if before[stage] != after[stage]}
+
+
+def test_a_change_of_what_one_stage_imports_is_that_stage_s(installed: Path, tmp_path: Path) -> None:
+    assert changed(installed, tmp_path, "pipeline/patches/windows.py", "\n\n\n", "\n\nADDED = 1\n\n\n") == {"patches"}
+
+
+def test_a_change_of_a_default_is_one_of_every_stage(installed: Path, tmp_path: Path) -> None:
+    # DVC sees the parameters of params.yaml alone.
+    stages = changed(installed, tmp_path, "dataset/params.py", "ratio: float = param(", "ratio: float = param(0 +")
+    assert stages == set(MODULES)
+
+
+def test_a_change_of_words_is_one_of_none(installed: Path, tmp_path: Path) -> None:
+    assert changed(installed, tmp_path, "pipeline/align/stage.py", "\n\n\n", "\n\n\n# words\n") == set()
+
+
+def test_a_change_of_a_template_counts(installed: Path, tmp_path: Path) -> None:
+    assert changed(installed, tmp_path, "pipeline/report/templates/style.css", "button", "button ") == {"report"}
+
+
+def test_every_stage_but_the_captures_depends_on_its_digest() -> None:
+    files = session_recipe(is_demo=True, licence_file="LICENCE.txt")
+    stages = yaml.safe_load(files["dvc.yaml"])["stages"] | yaml.safe_load(files["demo/dvc.yaml"])["stages"]
+    written = {path for out in stages.pop("code")["outs"] for path in out}
+    assert set(stages) == set(MODULES)
+    for name, stage in stages.items():
+        assert [dep for dep in stage["deps"] if dep.startswith(CODE_FOLDER)] == [f"{CODE_FOLDER}/{name}"]
+    assert written == {f"{CODE_FOLDER}/{name}" for name in MODULES}
+
+
+def test_a_session_of_one_s_own_has_no_demo() -> None:
+    files = session_recipe(is_demo=False, licence_file="LICENCE.txt")
+    assert list(files) == ["dvc.yaml"]
+    assert "demo" not in files["dvc.yaml"]
