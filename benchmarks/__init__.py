@@ -1,1 +1,1 @@
-"""Benchmarks: measured from outside, by the commands that a user types; no package imports them."""
+"""Benchmarks, measured from outside with the commands that a user types; no package imports them."""

@@ -1,9 +1,10 @@
-"""Registration: dpedtool beside the script that anybody would write, and Hugin, on the same photos in the same run.
+"""Registration: dpedtool compared with a plain OpenCV script and with Hugin, on the same photos in the same run.
 
     python -m benchmarks.align            # make bench-align
-    python -m benchmarks.align --quick    # a few pairs, for a look
+    python -m benchmarks.align --quick    # a quick try with a few pairs
 
-Prints Markdown tables and writes them to align.md beside this file, the figures of every pair to align.json.
+The benchmark prints Markdown tables and writes them to align.md next to this file, and the figures of every pair to
+align.json.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         work = Path(folder)
         figures = [compare(photos, tools, work, options) for photos, tools in _matches(work, options)]
     if not figures:
-        sys.exit("Nothing was measured: name a set that is there, such as --sets rig.")
+        sys.exit("Nothing was measured: choose a set that exists, such as --sets rig.")
     record = [dataclasses.asdict(one) for one in figures]
     leave(options.out, "align", table.as_markdown(figures, _notes(options)), record)
 
 
 def compare(photos: PhotoSet, tools: Sequence[Tool], work: Path, options: argparse.Namespace) -> SetFigures:
-    """Have every tool align all photos of a set, and time them on the first ones in turn."""
+    """Align all photos of a set with every tool, and time the tools in turn on the first photos."""
     few = sets.first(photos, options.timed, work / "timed")
     shapes = [image.shape for image in photos.pair(photos.names[0])]
     figures = SetFigures(
@@ -66,7 +67,7 @@ def _quality(photos: PhotoSet, tool: Tool, work: Path) -> ToolFigures:
     used = tool.run(photos, out)
     found = tool.found(photos, out)
     views = {name: found[name].view() for name in photos.names if name in found}
-    # A crop of nothing is what the plain script makes of an upside-down pair: no images, so not aligned.
+    # The plain script leaves an empty crop of an upside-down pair: without images it is not aligned.
     aligned = [_figures(photos, name, view, found[name]) for name, view in views.items() if view.phone.size]
     return ToolFigures(tool.name, len(photos.names), aligned, peak_bytes=used.peak_bytes)
 
@@ -83,7 +84,7 @@ def _figures(photos: PhotoSet, name: str, view: View, found: Found) -> PairFigur
 
 
 def _time(photos: PhotoSet, tools: Sequence[Tool], figures: Sequence[ToolFigures], work: Path) -> None:
-    """Time each tool once, one after the other, so that a slow moment of the machine meets them all."""
+    """Time each tool once, one after the other, so that a slow moment of the machine affects all of them."""
     for tool, figure in zip(tools, figures, strict=True):
         idle_s = tool.idle(photos, fresh(work / "out")).cpu_s
         used_s = tool.run(photos, fresh(work / "out")).cpu_s
@@ -113,7 +114,7 @@ def _photo_sets(work: Path, options: argparse.Namespace) -> Iterator[PhotoSet]:
         if photos := sets.city100(work, options.pairs):
             yield photos
         else:
-            say(f"No City100 in {sets.real_folder()}: real photos are left out; $DPEDTOOL_REAL_DATA names the folder.")
+            say(f"There is no City100 in {sets.real_folder()}: set $DPEDTOOL_REAL_DATA to its folder for real photos.")
     if "rig" in options.sets:
         for k1 in DISTORTIONS:
             say(f"simulating {options.rig_pairs} pairs of 3.1 and 12 MP, k1 = {k1:g}")
@@ -123,8 +124,11 @@ def _photo_sets(work: Path, options: argparse.Namespace) -> Iterator[PhotoSet]:
 
 def _notes(options: argparse.Namespace) -> list[str]:
     how = f"Times are medians of {options.repeats} repetitions over the first {options.timed} pairs of a set."
-    plain = "The plain script is benchmarks/plain.py: SIFT, FLANN, ratio 0.75, RANSAC, all at OpenCV's defaults."
-    hugin = f"Hugin needs photos of one size, so dpedtool is run on the same ones: `{' '.join(HUGIN_OPTIONS)}`."
+    plain = "The plain script is benchmarks/plain.py: SIFT, FLANN, ratio 0.75 and RANSAC with OpenCV's defaults."
+    hugin = (
+        "Hugin needs photos of one size, so dpedtool is also run on resized photos. Hugin's options are "
+        f"`{' '.join(HUGIN_OPTIONS)}`."
+    )
     if options.skip_hugin or not Hugin.is_installed():
         hugin = "Hugin was left out: it is not installed, or --skip-hugin was given."
     return [f"{versions()} {how}", f"{plain} {hugin}"]
@@ -137,9 +141,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rig-pairs", type=int, default=8, help="simulated pairs, each without and with distortion")
     parser.add_argument("--timed", type=int, default=5, help="pairs of each set that are timed")
     parser.add_argument("--repeats", type=int, default=3, help="how often they are timed")
-    parser.add_argument("--quick", action="store_true", help="a few pairs once: no figures to quote")
+    parser.add_argument("--quick", action="store_true", help="a quick try; do not quote its figures")
     parser.add_argument("--skip-hugin", action="store_true", help="leave Hugin out even if it is installed")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep simulated photos there, and use those there")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep simulated photos there and reuse them")
     parser.add_argument("--out", type=Path, default=FOLDER, metavar="DIR", help="folder of the results")
     return parser
 

@@ -1,4 +1,4 @@
-"""A browser without a window, in which pages are opened as people do."""
+"""A browser without a window that opens pages as people do."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-# Neither of its own accord does it ask anything of the network, so that what one sees asked for is the page's doing.
+# The browser makes no network requests of its own, so that every request seen comes from the page.
 ARGUMENTS = (
-    "--no-sandbox",  # root has none, as in containers
+    "--no-sandbox",  # the sandbox does not work for root, as in containers
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -24,13 +24,13 @@ ARGUMENTS = (
 
 
 def find_chromium() -> str | None:
-    """Return the path of Chromium or Chrome, or None where there is none."""
+    """Return the path of Chromium or Chrome, or None if neither is installed."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @contextmanager
 def started(path: str) -> Iterator[Browser]:
-    """Start Chromium, and end it. While it runs, this thread has a running event loop: no asyncio.run() here."""
+    """Start Chromium, and end it. While it runs, this thread has a running event loop: do not call asyncio.run()."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -1,9 +1,9 @@
-"""Run one command and report what it used; a process of its own, since a child starts with its parent's peak memory.
+"""Run one command in a separate process and report what it used; a child starts with its parent's peak memory.
 
     python benchmarks/child.py REPORT.json one|all COMMAND...
 
-`one` holds the command to one processor, so that CPU-seconds mean work and not threads that wait for each other.
-Output goes to the error stream. The report holds code, cpu_s, wall_s and peak_bytes, of the command and its children.
+`one` restricts the command to one processor, so that CPU-seconds measure work and not threads waiting for each other.
+Output goes to the error stream. The report holds code, cpu_s, wall_s and peak_bytes of the command and its children.
 """
 
 import json

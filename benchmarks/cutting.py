@@ -1,4 +1,4 @@
-"""Runs of the stage patches: what a pair costs, what is kept of real pairs, and of pairs that were made wrong."""
+"""Runs of the stage patches: the cost of a pair, and the patches kept from real pairs and from falsified pairs."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ FORMATS = ("png", "jpg")
 SHIFTS_PX = 1.0, 2.0, 3.0
 DIRECTIONS = [(math.cos(angle), math.sin(angle)) for angle in np.arange(8) * math.pi / 4]
 OTHERS = 1, 7, 19
-"""How many scenes further on the DSLR photo of a wrong pair is taken."""
+"""A falsified pair takes the DSLR photo this many scenes later."""
 
 
 def aligned_pairs(photos: PhotoSet, out: Path, workers: int) -> list[Alignment]:
-    """Align a set, which leaves the table in `out`, and return the pairs that could be."""
+    """Align a set, which writes the table to `out`, and return the pairs that were aligned."""
     pairing = pair_folders(photos.phone, photos.dslr, PairParams())
     rows = align(pairing.rows, out, AlignParams(), images=False, workers=workers)
     return [row for row in rows if row.status == "aligned"]
 
 
-# What a pair costs
+# Cost of a pair
 
 
 def costs(photos: PhotoSet, rows: Sequence[Alignment], work: Path, repeats: int) -> list[CostFigures]:
-    """Run the stage on all pairs and on one, for each mode and format, one after the other."""
+    """Run the stage on all pairs and on one pair, for each mode and format, one after the other."""
     folders = [_table_of(rows[:count], work / f"{count} pairs") for count in (1, len(rows))]
     figures = [_cost(photos, rows, mode, suffix) for mode in MODES for suffix in FORMATS]
     for _ in range(repeats):
@@ -83,11 +83,11 @@ def _run(aligned: Path, out: Path, figure: CostFigures) -> Usage:
     return used
 
 
-# What is kept
+# Kept patches
 
 
 def yields(photos: PhotoSet, rows: Sequence[Alignment], work: Path, workers: int) -> list[YieldFigures]:
-    """Cut the patches in both modes, and measure those that are accepted as the shards hold them."""
+    """Cut the patches in both modes, and measure the accepted ones as they are in the shards."""
     figures = []
     for mode in MODES:
         windows = _cut(rows, work, mode, workers)
@@ -98,7 +98,7 @@ def yields(photos: PhotoSet, rows: Sequence[Alignment], work: Path, workers: int
 
 
 def released(folder: Path) -> YieldFigures:
-    """Measure patches that DPED released: files of one name in `folder/iphone` and `folder/canon`."""
+    """Measure patches that DPED released: files of equal names in `folder/iphone` and `folder/canon`."""
     names = sorted(path.name for path in (folder / "iphone").iterdir())
     pairs = [[load_photo(folder / camera / name) for camera in ("iphone", "canon")] for name in names]
     return YieldFigures("DPED as released, iPhone", "", None, None, [patch_shift(*pair) for pair in pairs])
@@ -114,11 +114,11 @@ def images(row: Patch) -> tuple[Image, Image]:
     return phone, dslr
 
 
-# Pairs made wrong
+# Falsified pairs
 
 
 def rejections(photos: PhotoSet, rows: Sequence[Alignment], work: Path, workers: int) -> Iterator[RejectionFigures]:
-    """Shift all alignments, then exchange the DSLR's photos, and count the windows that are rejected."""
+    """Shift all alignments, then swap the DSLR's photos, and count the rejected windows."""
     for length in SHIFTS_PX:
         moved = [shifted(row, x * length, y * length) for row in rows for x, y in DIRECTIONS]
         yield _rejection(photos, f"a shift of {length:g} px", _cut(moved, work, "strict", workers))
@@ -126,9 +126,9 @@ def rejections(photos: PhotoSet, rows: Sequence[Alignment], work: Path, workers:
 
 
 def shifted(row: Alignment, x: float, y: float) -> Alignment:
-    """Return the row as if the DSLR showed everything (x, y) px of the phone photo beside its place.
+    """Return the row as if the DSLR showed everything shifted by (x, y) px of the phone photo.
 
-    The crop loses what would have come from beyond the DSLR's photo; the mask stays where it is.
+    The crop loses the parts that would lie outside the DSLR's photo; the mask stays in place.
     """
     crop, side = crop_box(row), required(row.mask_cell_px)
     left, top, right, bottom = (max(0, math.ceil(room)) for room in (-x, -y, x, y))
@@ -147,7 +147,7 @@ def shifted(row: Alignment, x: float, y: float) -> Alignment:
 
 
 def exchanged(rows: Sequence[Alignment]) -> Iterator[Alignment]:
-    """Yield each row with the DSLR photos of other scenes; of those of equal size, and of other content, only."""
+    """Yield each row with DSLR photos of other scenes, if they have equal size and other content."""
     for number, row in enumerate(rows):
         for step in OTHERS:
             other = rows[(number + step) % len(rows)]
@@ -158,13 +158,13 @@ def exchanged(rows: Sequence[Alignment]) -> Iterator[Alignment]:
 
 
 def _renamed(row: Alignment, change: str) -> Alignment:
-    """Patches are named by the pair's id, and an earlier run's are taken over by the key: each change has its own."""
+    """Give a changed row its own id and key: the id names its patches, and the key decides which rows are reused."""
     key = digest([row.key, change])
     return replace(row, pair_id=f"{row.pair_id}-{key[:8]}", key=key)
 
 
 def _cells(px: Mask, side: int) -> Mask:
-    """Cells of which any px is masked."""
+    """Return the cells that contain a masked px."""
     rows = np.logical_or.reduceat(px, np.arange(0, px.shape[0], side), axis=0)
     return np.asarray(np.logical_or.reduceat(rows, np.arange(0, px.shape[1], side), axis=1))
 
@@ -187,7 +187,7 @@ def _cut(rows: Sequence[Alignment], work: Path, mode: Mode, workers: int) -> lis
 
 
 def _windows(out: Path) -> list[Patch]:
-    """The rows of windows that a run left; a pair of which there is none must not be counted as one."""
+    """Return the windows of a run; the row of a pair without windows must not be counted as a window."""
     rows = read_rows(Patch.table_in(out), Patch)
     if lost := [row for row in rows if row.x is None and row.reason != "small_crop"]:
         raise RuntimeError(f"{len(lost)} pairs gave no windows, {lost[0].pair_id} first: {lost[0].detail}")

@@ -1,11 +1,11 @@
-"""Whole photos: what enhancing them takes in seconds and memory, and how near it is to plain eager PyTorch.
+"""Enhancing whole photos: time, memory, and the difference from plain eager PyTorch.
 
     python -m benchmarks.enhance            # make bench-enhance
-    python -m benchmarks.enhance --quick    # a small photo, once, for a look
+    python -m benchmarks.enhance --quick    # a quick try with a small photo
 
-Prints a Markdown table and writes it to enhance.md beside this file, the figures behind it to enhance.json. The photos
-are simulated, a wall of prints; the network is DPED's, dped_resnet_12_64. With `--other-python` the same network runs
-in onnxruntime, OpenVINO and TensorFlow too, those of them that the interpreter has.
+The benchmark prints a Markdown table and writes it to enhance.md next to this file, and the figures to enhance.json.
+The photos are simulated: a wall of prints. The network is DPED's dped_resnet_12_64. With `--other-python` the same
+network also runs in onnxruntime, OpenVINO and TensorFlow, as far as that interpreter has them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from dpedtool.training.weights.checkpoint import load_model, save_model
 from dpedtool.training.weights.onnx_export import as_onnx
 
 SIZES = {"3.1": (2048, 1536), "12": (4032, 3024)}
-"""By megapixels; the second is that of most phones."""
+"""By megapixels; the second size is that of most phones."""
 QUICK_SIZE = (200, 150)
 SEED = 20170
 
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = _parser()
     options = parser.parse_args(arguments)
     if unknown := set(options.ways) - set(WAYS):
-        parser.error(f"--ways: {', '.join(sorted(unknown))} is none of {', '.join(WAYS)}")
+        parser.error(f"--ways: {', '.join(sorted(unknown))} is not one of {', '.join(WAYS)}")
     if options.quick:
         options.sizes, options.repeats = [QUICK_SIZE], 1
     ways = usable(options.ways, options.other_python)
@@ -59,12 +59,12 @@ def as_markdown(rows: Sequence[WayFigures], notes: Sequence[str]) -> str:
 
 
 _MEANING = f"""\
-Each row is a process of its own, free to use all processors. Seconds are those from the decoded photo to the enhanced
-one, both of 8 bit: the start of the program, the loading of the network, and reading and writing files are left out.
-`speed` is over that of {WAYS[REFERENCE].title} in the same repetition. `memory` is the peak of the whole process, and
-in brackets what dpedtool was allowed; `scratch` the file that it makes for what finds no room there. `largest` and
-`mean` are the differences from the photo of {WAYS[REFERENCE].title}, in grey levels of 255, over all pixels and
-colours; a largest of 1 with a mean below 0.001 are single values that lay midway and were rounded the other way."""
+Each row is a separate process that may use all processors. Seconds run from the decoded photo to the enhanced one, both
+with 8 bits; starting the program, loading the network, and reading and writing files are left out. `speed` is relative
+to {WAYS[REFERENCE].title} in the same repetition. `memory` is the peak of the whole process, with dpedtool's limit in
+brackets. `scratch` is its temporary file for data that does not fit in memory. `largest` and `mean` are the differences
+from the photo of {WAYS[REFERENCE].title}, in grey levels of 255, over all pixels and colours. A largest difference of 1
+with a mean below 0.001 comes from single values that lay midway and were rounded the other way."""
 _COLUMNS = ("photo", "way", "wall s", "CPU-s", "speed", "memory", "scratch", "largest", "mean")
 
 
@@ -91,7 +91,7 @@ def _gigabytes(count: int) -> str:
 
 @contextmanager
 def _bench(options: argparse.Namespace, ways: Sequence[str], model: Generator) -> Iterator[Bench]:
-    """Lay ready photos, weights and graph in a folder that is removed in the end."""
+    """Write photos, weights and graph to a folder that is removed at the end."""
     with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
         work = Path(folder)
         bench = Bench(work / "network.safetensors", work / "network.onnx", work, options.other_python)
@@ -104,14 +104,14 @@ def _bench(options: argparse.Namespace, ways: Sequence[str], model: Generator) -
 
 
 def network(weights: Path | None) -> Generator:
-    """Return the network in a file, or DPED's with weights that let the picture pass, the rest of them random."""
+    """Return the network in a file, or DPED's with random weights that pass the picture through."""
     if weights is None:
         model = Architecture().build()
         initialise(model, torch.Generator().manual_seed(SEED), "pass-through")
         return model.eval()
     model = load_model(weights)
     if (model.architecture.network, model.architecture.norm) != ("resnet", "instance"):
-        sys.exit(f"{weights} holds {model.architecture.name}: name weights of dped_resnet with instance norm.")
+        sys.exit(f"{weights} holds {model.architecture.name}: choose weights of dped_resnet with instance norm.")
     return model
 
 
@@ -123,7 +123,7 @@ def _machine(rows: Sequence[WayFigures]) -> str:
 
 
 def _processor(path: Path) -> str:
-    """Name the processor, and what it can do that makes these networks fast; nothing where Linux does not tell."""
+    """Return the processor's name and the instructions that make these networks fast; empty if Linux does not say."""
     if not path.is_file():
         return ""
     lines = (line.partition(":") for line in path.read_text(encoding="utf-8").splitlines())
@@ -134,22 +134,26 @@ def _processor(path: Path) -> str:
 
 
 def _conditions(options: argparse.Namespace, architecture: Architecture) -> str:
-    weights = f"weights {options.weights.stem}" if options.weights else "random weights that let the picture pass"
-    repeats = f"medians of {options.repeats} interleaved repetitions" if options.repeats > 1 else "each measured once"
-    return f"{architecture.name}, {weights}; simulated photos; {repeats}, of memory the most."
+    weights = f"weights {options.weights.stem}" if options.weights else "random weights that pass the picture through"
+    repeats = (
+        f"medians of {options.repeats} interleaved repetitions, but for memory the maximum"
+        if options.repeats > 1
+        else "each measured once"
+    )
+    return f"{architecture.name}, {weights}; simulated photos; {repeats}."
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.enhance", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--ways", type=_words, default=list(WAYS), help=f"some of {','.join(WAYS)}")
     parser.add_argument("--sizes", type=_sizes, default=list(SIZES.values()), help="3.1, 12 megapixels, or as 800x600")
-    parser.add_argument("--repeats", type=int, default=2, help="of every measurement, interleaved")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="a trained network; otherwise they are random")
+    parser.add_argument("--repeats", type=int, default=2, help="how often everything is measured, interleaved")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="a trained network; default: random weights")
     parser.add_argument(
         "--other-python", default=sys.executable, metavar="PATH", help="the interpreter that has the other tools"
     )
     parser.add_argument("--scratch", type=Path, metavar="DIR", help="folder for scratch files, on a disk")
-    parser.add_argument("--quick", action="store_true", help="a small photo once: no figures to quote")
+    parser.add_argument("--quick", action="store_true", help="a quick try; do not quote its figures")
     parser.add_argument("--out", type=Path, default=FOLDER, metavar="DIR", help="folder of the results")
     return parser
 

@@ -1,7 +1,7 @@
-"""The ways in which a whole photo is enhanced, side by side: how each is started, what it took, how its photo differs.
+"""Ways to enhance a whole photo, side by side: how each is started, what it needs, and how its photo differs.
 
-Each is a process of its own that runs `benchmarks.enhancing`. One that fails, or that the system ends for want of
-memory, becomes a row that says so.
+Each way is a separate process that runs `benchmarks.enhancing`. If a process fails, or the system ends it because
+memory runs out, its row says so.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ LONGEST_REASON = 160
 
 @dataclass(frozen=True)
 class Way:
-    """A tool and how it is told to compute."""
+    """A tool and its settings."""
 
     title: str
     words: tuple[str, ...]
-    """For `benchmarks.enhancing`."""
+    """Arguments for `benchmarks.enhancing`."""
     module: str = ""
-    """Of another tool, which an interpreter of its own may have; PyTorch and dpedtool run in this one."""
+    """Module of another tool, which a separate interpreter may have; PyTorch and dpedtool run in this one."""
     reads_onnx: bool = False
 
 
@@ -53,18 +53,18 @@ WAYS: Mapping[str, Way] = {
     "openvino-bfloat16": Way("OpenVINO, bfloat16", ("openvino", *_BFLOAT16), "openvino", reads_onnx=True),
     "tensorflow": Way("TensorFlow, the released code's graph, float32", ("tensorflow",), "tensorflow"),
 }
-"""By name; the reference, which the others are compared with, goes first."""
+"""By name; the reference, which the others are compared with, is first."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What all ways are run with."""
+    """The files and the interpreter that all ways use."""
 
     weights: Path
     onnx: Path
-    """Where the graph lies, or would lie if a way needed it."""
+    """File of the graph; it exists only if a way needs it."""
     scratch: Path
-    """Folder for photos and for what finds no room in the memory; on a disk."""
+    """Folder on a disk, for photos and for data that does not fit in memory."""
     other_python: str = sys.executable
     """The interpreter of the other tools."""
 
@@ -73,7 +73,7 @@ class Bench:
         return self.scratch / f"photo-{size[0]}x{size[1]}.npy"
 
     def enhanced(self, size: Size, way: str) -> Path:
-        """Return the file of what a way makes of it."""
+        """Return the file of the photo that a way has enhanced."""
         return self.scratch / f"enhanced-{size[0]}x{size[1]}-{way}.npy"
 
 
@@ -86,22 +86,22 @@ class WayFigures:
     wall_s: list[float] = field(default_factory=list)
     cpu_s: list[float] = field(default_factory=list)
     times_reference: list[float] = field(default_factory=list)
-    """Speed over the reference's in the same repetition."""
+    """Speed relative to the reference in the same repetition."""
     peak_bytes: int = 0
-    """Of the process, the largest of the repetitions."""
+    """Peak memory of the process, the largest of the repetitions."""
     memory_bytes: int | None = None
-    """What it was allowed, if it was held to anything."""
+    """Its memory limit; None without a limit."""
     scratch_bytes: int = 0
     largest: int | None = None
-    """Difference from the reference's photo, in grey levels of 255; None where there is none to compare with."""
+    """Difference from the reference's photo, in grey levels of 255; None without a photo to compare with."""
     mean: float | None = None
     version: str = ""
     failure: str = ""
-    """Why there are no figures, as a clause; empty where there are."""
+    """Why there are no figures, as a clause; empty if there are figures."""
 
 
 def side_by_side(bench: Bench, sizes: Sequence[Size], ways: Sequence[str], repeats: int) -> list[WayFigures]:
-    """Run every way on every size, in turn; one that failed is not tried again."""
+    """Run every way on every size, in turn; a way that failed is not tried again."""
     figures = {(size, way): WayFigures(way, size) for size in sizes for way in WAYS if way in ways}
     for repeat in range(repeats):
         for (size, way), row in figures.items():
@@ -113,7 +113,7 @@ def side_by_side(bench: Bench, sizes: Sequence[Size], ways: Sequence[str], repea
 
 
 def _add(row: WayFigures, bench: Bench, reference: WayFigures | None) -> None:
-    """Run a way once more, and note what it took and how its photo differs."""
+    """Run a way once more, and note its costs and how its photo differs."""
     report = bench.scratch / "report.json"
     usage = run(bench, row.size, row.way, report)
     row.peak_bytes = max(row.peak_bytes, usage.peak_bytes)
@@ -134,7 +134,7 @@ def _add(row: WayFigures, bench: Bench, reference: WayFigures | None) -> None:
 
 
 def run(bench: Bench, size: Size, way: str, report: Path) -> Usage:
-    """Enhance the photo of a size in one way, in a process of its own that may use all processors."""
+    """Enhance the photo of a size in one way, in a separate process that may use all processors."""
     chosen = WAYS[way]
     tool, *words = chosen.words
     command: list[str | Path] = [bench.other_python if chosen.module else sys.executable, "-m", "benchmarks.enhancing"]
@@ -144,11 +144,11 @@ def run(bench: Bench, size: Size, way: str, report: Path) -> Usage:
 
 
 def failure(usage: Usage) -> str:
-    """Say why a process has failed; empty if it has not."""
+    """Return why a process has failed; empty if it succeeded."""
     if not usage.code:
         return ""
     if usage.code == -signal.SIGKILL:
-        return "killed by the system, which does that for want of memory"
+        return "killed by the system, probably because memory ran out"
     lines = [line.strip() for line in usage.said.splitlines() if line.strip()]
     return (lines[-1] if lines else f"exit status {usage.code}").replace("|", "/")[:LONGEST_REASON]
 
@@ -168,7 +168,7 @@ def _strips(first: np.ndarray, second: np.ndarray, rows: int = 256) -> Iterator[
 
 
 def usable(ways: Sequence[str], other_python: str) -> list[str]:
-    """Return the ways whose tool is installed, and say which are left out."""
+    """Return the ways whose tool is installed, and report which ways are left out."""
     found = []
     for way in ways:
         # The graph is written by this interpreter and read by the other one.

@@ -1,10 +1,10 @@
-"""Enhance one photo in one way, in a process of its own, and report what the network took; `benchmarks.enhance` asks.
+"""Enhance one photo in one way and report the cost; `benchmarks.enhance` runs this in a separate process.
 
     python -m benchmarks.enhancing TOOL PHOTO.npy ENHANCED.npy REPORT.json --network FILE [--precision P] ...
 
-The tools other than PyTorch and dpedtool import nothing of dpedtool, so that an interpreter of their own can run them.
-The report holds wall_s and cpu_s, from the decoded photo to the enhanced one, both 8 bit, with the network loaded; and
-version, scratch_bytes, and memory_bytes, what the tool was held to, if it was.
+The tools other than PyTorch and dpedtool import nothing of dpedtool, so that a separate interpreter can run them. The
+report holds wall_s and cpu_s, from the decoded photo to the enhanced one, both 8 bit, after the network is loaded; and
+version, scratch_bytes, and memory_bytes, the tool's memory limit if it had one.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ STEP = 10 * 10**6
 
 @dataclass(frozen=True)
 class Loaded:
-    """A network that waits for a photo."""
+    """A network that is ready for a photo."""
 
     enhance: Callable[[Image], Image]
     version: str
-    """Of the tool."""
+    """Version of the tool."""
     scratch_bytes: int = 0
-    """Of the file that the tool plans to make."""
+    """Size of the temporary file that the tool plans."""
     memory_bytes: int | None = None
-    """What the process is allowed, if it is held to anything."""
+    """Memory limit of the process; None without a limit."""
 
 
 def main() -> None:
@@ -64,14 +64,14 @@ def main() -> None:
 
 
 def be_first_to_end() -> None:
-    """Ask Linux to end this process, and no other, where the memory does not suffice."""
+    """Ask Linux to end this process, and no other, if memory runs out."""
     score = Path("/proc/self/oom_score_adj")
     if os.access(score, os.W_OK):
         score.write_text("1000", encoding="ascii")
 
 
 def eager(options: argparse.Namespace, size: tuple[int, int]) -> Loaded:
-    """Run the module as it is, in bfloat16 by autocast."""
+    """Run the module unchanged; bfloat16 is by autocast."""
     import torch
 
     from dpedtool.training.weights.checkpoint import load_model
@@ -88,7 +88,7 @@ def eager(options: argparse.Namespace, size: tuple[int, int]) -> Loaded:
 
 
 def dpedtool(options: argparse.Namespace, size: tuple[int, int]) -> Loaded:
-    """Run what `dpedtool enhance` runs, held to an amount of memory if one is given."""
+    """Run the code of `dpedtool enhance`, with a memory limit if one is given."""
     import torch
 
     from dpedtool.training.enhance.whole_photo import Settings, enhance_photo
@@ -107,7 +107,7 @@ def dpedtool(options: argparse.Namespace, size: tuple[int, int]) -> Loaded:
 
 
 def _planned(architecture: Architecture, size: tuple[int, int], settings: Settings) -> Plan:
-    """Say what a photo takes; end with the sentence of a refusal."""
+    """Return what a photo needs; if it is refused, end with the reason."""
     from dpedtool.dataset.errors import Rejection
     from dpedtool.training.enhance.whole_photo import plan
 
@@ -118,7 +118,7 @@ def _planned(architecture: Architecture, size: tuple[int, int], settings: Settin
 
 
 def least_memory(architecture: Architecture, size: tuple[int, int], free: Settings) -> int:
-    """Return the least memory that a photo (width, height) is not refused for, in bytes, to 10 MB."""
+    """Return the least memory that suffices for a photo (width, height), in bytes, to within 10 MB."""
     from dataclasses import replace
 
     from dpedtool.dataset.errors import Rejection
@@ -139,7 +139,7 @@ def least_memory(architecture: Architecture, size: tuple[int, int], free: Settin
 
 
 def onnx_runtime(options: argparse.Namespace, size: tuple[int, int]) -> Loaded:
-    """Run an ONNX graph in onnxruntime, its options left as they are."""
+    """Run an ONNX graph in onnxruntime with its default options."""
     onnxruntime = importlib.import_module("onnxruntime")
     del size
     session = onnxruntime.InferenceSession(str(options.network), providers=["CPUExecutionProvider"])
@@ -148,7 +148,7 @@ def onnx_runtime(options: argparse.Namespace, size: tuple[int, int]) -> Loaded:
 
 
 def openvino(options: argparse.Namespace, size: tuple[int, int]) -> Loaded:
-    """Run an ONNX graph in OpenVINO, compiled for this size; it would choose bfloat16 by itself where that is fast."""
+    """Run an ONNX graph in OpenVINO, compiled for this size; by default it would choose bfloat16 where that is fast."""
     module = importlib.import_module("openvino")
     core = module.Core()
     graph = core.read_model(str(options.network))
@@ -160,7 +160,7 @@ def openvino(options: argparse.Namespace, size: tuple[int, int]) -> Loaded:
 
 
 def tensorflow(options: argparse.Namespace, size: tuple[int, int]) -> Loaded:
-    """Run the graph of the released code in TensorFlow, as a function that is traced for this size."""
+    """Run the graph of the released code in TensorFlow, as a function traced for this size."""
     tf = importlib.import_module("tensorflow")
     load_file = importlib.import_module("safetensors.numpy").load_file
     weights = {name: tf.constant(kernel(values)) for name, values in load_file(options.network).items()}
@@ -175,7 +175,7 @@ def tensorflow(options: argparse.Namespace, size: tuple[int, int]) -> Loaded:
 
 
 def dped_graph(tf: Any, weights: Mapping[str, Any], phone: Any) -> Any:
-    """Return DPED's residual network of a photo (1, H, W, 3), RGB, 0..1, in TensorFlow's operations."""
+    """Return the output of DPED's residual network for a photo (1, H, W, 3), RGB, 0..1, in TensorFlow's operations."""
 
     def convolved(features: Any, layer: str) -> Any:
         return tf.nn.conv2d(features, weights[f"{layer}.weight"], 1, "SAME") + weights[f"{layer}.bias"]
@@ -214,17 +214,17 @@ def planes(photo: Image) -> Floats:
 
 
 def photo_of(enhanced: Floats) -> Image:
-    """Return the photo of what a network made, (1, 3, H, W), RGB, nominally 0..1."""
+    """Return a network's output, (1, 3, H, W), RGB, nominally 0..1, as a photo."""
     return eight_bit(enhanced[0].transpose(1, 2, 0))
 
 
 def eight_bit(rgb: Floats) -> Image:
-    """Return a photo (H, W, 3) of RGB, nominally 0..1."""
+    """Return RGB values (H, W, 3), nominally 0..1, as a photo."""
     return np.ascontiguousarray(np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8)[..., ::-1])
 
 
 def kernel(values: Floats) -> Floats:
-    """Return PyTorch's kernel (out, in, H, W) as TensorFlow's (H, W, in, out); leave all else."""
+    """Return PyTorch's kernel (out, in, H, W) as TensorFlow's (H, W, in, out), and other tensors unchanged."""
     return np.ascontiguousarray(values.transpose(2, 3, 1, 0)) if values.ndim == 4 else values
 
 
@@ -232,13 +232,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.enhancing")
     parser.add_argument("tool", choices=list(TOOLS))
     parser.add_argument("photo", type=Path, help="(H, W, 3) BGR uint8, as numpy saves it")
-    parser.add_argument("enhanced", type=Path, help="file for the same of what the network made")
+    parser.add_argument("enhanced", type=Path, help="file for the enhanced photo, in the same form")
     parser.add_argument("report", type=Path, help="JSON file for the figures")
     parser.add_argument("--network", type=Path, required=True, help="weights, or for some tools an ONNX graph")
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
-    parser.add_argument("--max-memory", type=float, help="of the process, in bytes")
-    parser.add_argument("--least-memory", action="store_true", help="the least --max-memory that is not refused")
-    parser.add_argument("--scratch", type=Path, help="folder for a file of what finds no room in the memory")
+    parser.add_argument("--max-memory", type=float, help="memory limit of the process, in bytes")
+    parser.add_argument("--least-memory", action="store_true", help="use the least --max-memory that is not refused")
+    parser.add_argument("--scratch", type=Path, help="folder for a temporary file for data that does not fit in memory")
     return parser
 
 

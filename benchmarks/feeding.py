@@ -1,4 +1,4 @@
-"""How many pairs a second the loader of the training gives: decoded each time, or held in memory."""
+"""How many pairs a second the loader of the training delivers: decoded each time, or held in memory."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from dpedtool.training.train.loader import Loader
 
 @dataclass(frozen=True)
 class LoaderFigures:
-    """What the loader gave in one way."""
+    """Speed of the loader in one setting."""
 
     title: str
     threads: int
     pairs_s: float
     pairs_cpu_s: float
-    """Pairs a CPU-second."""
+    """Pairs per CPU-second."""
     decoding_share: float
-    """Of the CPU time, what decoding the images takes by itself."""
+    """Share of the CPU time that decoding the images takes by itself."""
 
 
 def measure(work: Path, count: int, iterations: int, threads: int) -> list[LoaderFigures]:
@@ -50,7 +50,7 @@ def measure(work: Path, count: int, iterations: int, threads: int) -> list[Loade
 
 
 def patches(count: int) -> list[tuple[Image, Image]]:
-    """Return pairs of 100 px: DPED's own, over and over, or of a simulated texture where there are none."""
+    """Return pairs of 100 px: DPED's own, repeated, or pairs of a simulated texture if DPED's are missing."""
     folder = sets.real_folder() / "dped_iphone_patches"
     if folder.is_dir():
         found = [
@@ -63,7 +63,7 @@ def patches(count: int) -> list[tuple[Image, Image]]:
 
 
 def write_shard(folder: Path, images: Sequence[tuple[Image, Image]], suffix: str) -> Path:
-    """Write pairs to a shard as the stage patches does, all of them training samples; return their table."""
+    """Write pairs to a shard as the stage patches does, all as training samples; return their table."""
     folder.mkdir(parents=True)
     with ShardWriter(folder / "patches-00000.tar") as shard:
         rows = list(_samples(shard, folder / "patches-00000.tar", images, suffix))
@@ -98,7 +98,7 @@ def _time(
     params = released_code(augment=True)
     loader = Loader(pairs, params, second_batch=True, threads=threads, memory_bytes=memory_bytes)
     if memory_bytes is None:
-        # Until every pair has been seen, or nearly.
+        # Run until nearly every pair has been seen.
         for _ in loader.steps(0, 5 * len(pairs) // (2 * params.batch)):
             pass
     wall, cpu = time.perf_counter(), time.process_time()
@@ -108,7 +108,7 @@ def _time(
 
 
 def _decoding_s(images: Sequence[tuple[Image, Image]], suffix: str) -> float:
-    """CPU-seconds an image."""
+    """Return the CPU-seconds that decoding an image takes."""
     encoded = [encode_image(image, suffix) for pair in images[:200] for image in pair]
     start = time.process_time()
     for content in encoded:
@@ -117,7 +117,7 @@ def _decoding_s(images: Sequence[tuple[Image, Image]], suffix: str) -> float:
 
 
 def texture(seed: int) -> Image:
-    """Detail of three sizes, which takes about as many bytes as a photo's."""
+    """Return detail of three sizes, which takes about as many bytes as a photo."""
     rng = np.random.default_rng(seed)
     layers = [cv2.GaussianBlur(rng.normal(size=(PATCH_PX, PATCH_PX, 3)), (0, 0), sigma) for sigma in (1.5, 4, 10)]
     total = np.sum([layer / layer.std() for layer in layers], axis=0)

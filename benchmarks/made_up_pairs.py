@@ -1,4 +1,4 @@
-"""Pairs that nobody took, for pages to show: lines of the list, details and pictures as the report makes them."""
+"""Made-up pairs for pages to show: lines of the list, details and pictures as the report makes them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dpedtool.pipeline.report.pairs.rows import reason_words
 
 OTHER_PARTS = ("overview.html", "run.html", "patches.html", "network.html", "overview.css", "patches.css")
 SIZE = (480, 360)
-"""Width and height of the pictures, and of the crop that they show."""
+"""Width and height of the pictures and of the crop that they show."""
 PATCH_PX = 60
 WINDOW_PX = 32
 _REJECTED = ("parallax", "moving_object", "low_texture", "misaligned", "motion_blur", "poor_coverage")
@@ -27,7 +27,7 @@ _ORDER = ("failed", "rejected", "unpaired", "aligned")
 
 
 def make_rows(count: int, seed: int = 0, *, pictures: bool = True) -> list[PairRow]:
-    """Return so many pairs of three phones, the worst first: one in eight rejected, one in fifty without a partner."""
+    """Return made-up pairs of three phones, worst first: one in eight rejected, one in fifty without a partner."""
     rng = np.random.default_rng(seed)
     rows = [_row(index, rng, pictures=pictures) for index in range(count)]
     return sorted(rows, key=lambda row: (_ORDER.index(row.status), -(row.certain_p95_px or 0)))
@@ -88,7 +88,7 @@ def _aligned(common: dict[str, Any], rng: np.random.Generator) -> PairRow:
 
 
 def make_details(pair_id: str, seed: int = 0) -> PairDetails:
-    """Return what an aligned pair is opened for: shifts that grow to the right, every state and reason among them."""
+    """Return the details of an aligned pair: shifts that grow to the right, with every state and reason among them."""
     rng = np.random.default_rng(seed)
     spot = Spot("largest shift that was measured: 1.30 px", 400, 200, *_pictures("spot-0", ".png", 64, 64))
     plain = Spot("a place where all is well: 0.05 px", 100, 100, *_pictures("spot-1", ".png", 64, 64))
@@ -141,13 +141,13 @@ def _windows(rng: np.random.Generator) -> list[Window]:
 
 
 def make_picture(seed: int = 0) -> Image:
-    """Return smooth colour."""
+    """Return a picture of smooth colours."""
     coarse = np.random.default_rng(seed).integers(0, 256, (12, 16, 3)).astype(np.uint8)
     return cv2.resize(coarse, SIZE, interpolation=cv2.INTER_CUBIC).astype(np.uint8)
 
 
 def make_pictures(seed: int = 0) -> dict[str, bytes]:
-    """Return the files of an aligned pair's folder by name: a picture, and for the DSLR the same, moved by 1 px."""
+    """Return the files of an aligned pair's folder by name: a picture, and for the DSLR the same moved by 1 px."""
     phone = make_picture(seed)
     dslr = np.roll(phone, 1, axis=1)
     files = {"thumbnail.jpg": cv2.resize(phone, (120, 90)).astype(np.uint8), "phone.jpg": phone, "dslr.jpg": dslr}
@@ -157,7 +157,7 @@ def make_pictures(seed: int = 0) -> dict[str, bytes]:
 
 
 def render_pairs(rows: Iterable[PairRow], embedded: dict[str, Any] | None = None, *, has_pictures: bool = True) -> str:
-    """Return the report's page with no other part than its pairs."""
+    """Return the report's page with only the part of its pairs."""
     pairs = {
         "rows": [dataclasses.asdict(row) for row in rows],
         "empty": "There are no pairs.",
@@ -169,7 +169,7 @@ def render_pairs(rows: Iterable[PairRow], embedded: dict[str, Any] | None = None
 
 
 def write_details(folder: Path, details: PairDetails, pictures: dict[str, bytes]) -> None:
-    """Write the folder of one pair as the page finds it beside itself, in `folder`/files/pairs."""
+    """Write the folder of one pair where the page looks for it, in `folder`/files/pairs."""
     place = folder / page.FILES / "pairs" / details.id
     write_script(place, details, key="made up")
     write_pictures(folder, details.id, pictures)

@@ -1,4 +1,4 @@
-"""What all benchmarks do with words and folders: say how far they are, start afresh, leave tables and figures."""
+"""Shared by all benchmarks: report progress, empty folders, write tables and figures."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ FOLDER = Path(__file__).parent
 
 
 def say(text: str) -> None:
-    """Tell on the error stream what is being done."""
+    """Print on the error stream what is being done."""
     print(text, file=sys.stderr, flush=True)
 
 
 def fresh(folder: Path) -> Path:
-    """Remove a folder and what is in it, and return its path."""
+    """Remove a folder and its content, and return its path."""
     shutil.rmtree(folder, ignore_errors=True)
     return folder
 
 
 def versions() -> str:
-    """Return a sentence on what the figures were measured with."""
+    """Return the versions and the number of processors that the figures were measured with."""
     return f"Python {platform.python_version()}, OpenCV {cv2.__version__}, {os.cpu_count()} processors."
 
 
 def leave(out: Path, name: str, text: str, record: Sequence[Any] | Mapping[str, Any]) -> None:
-    """Print Markdown, and write it and the figures behind it to `out/name.md` and `out/name.json`."""
+    """Print Markdown; write it to `out/name.md`, and the figures behind it to `out/name.json`."""
     print(text, end="")
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.md").write_text(text, encoding="utf-8")

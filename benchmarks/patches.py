@@ -1,9 +1,10 @@
-"""Patches: how fast and exact the search is, what a pair costs, what both modes keep, and whether wrong pairs pass.
+"""Patches: speed and exactness of the search, cost of a pair, kept patches in both modes, rejected false pairs.
 
     python -m benchmarks.patches            # make bench-patches
-    python -m benchmarks.patches --quick    # a few pairs, for a look
+    python -m benchmarks.patches --quick    # a quick try with a few pairs
 
-Prints Markdown tables and writes them to patches.md beside this file, the figures behind them to patches.json.
+The benchmark prints Markdown tables and writes them to patches.md next to this file, and the figures behind them to
+patches.json.
 """
 
 from __future__ import annotations
@@ -43,12 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if {"yield", "rejection"} & set(options.parts):
             _measure_real(figures, work, options)
     if figures == Figures():
-        sys.exit("Nothing was measured: name a part that needs no real photos, such as --parts search.")
+        sys.exit("Nothing was measured: choose a part that needs no real photos, such as --parts search.")
     leave(options.out, "patches", patches_table.as_markdown(figures, _notes(options)), dataclasses.asdict(figures))
 
 
 def _photos(work: Path, options: argparse.Namespace) -> list[search.Greys]:
-    """Real photos, or a simulated one where there is none."""
+    """Return real photos, or a simulated one if there are none."""
     folder = sets.real_folder() / "photos"
     places = list_photos(folder) if folder.is_dir() else []
     if not places:
@@ -75,7 +76,7 @@ def _measure_real(figures: Figures, work: Path, options: argparse.Namespace) -> 
     for phone in PHONES:
         photos = sets.city100(work, options.pairs, phone)
         if photos is None:
-            say(f"No City100 in {sets.real_folder()}: real photos are left out; $DPEDTOOL_REAL_DATA names the folder.")
+            say(f"There is no City100 in {sets.real_folder()}: set $DPEDTOOL_REAL_DATA to its folder for real photos.")
             return
         photos = dataclasses.replace(photos, title=f"City100 {phone}")
         rows = cutting.aligned_pairs(photos, work / f"aligned {phone}", options.workers)
@@ -83,7 +84,7 @@ def _measure_real(figures: Figures, work: Path, options: argparse.Namespace) -> 
             say(f"{photos.title}: yield")
             figures.yields += cutting.yields(photos, rows, work, options.workers)
         if "rejection" in options.parts:
-            say(f"{photos.title}: pairs made wrong")
+            say(f"{photos.title}: falsified pairs")
             figures.rejections += cutting.rejections(photos, rows, work, options.workers)
     released = sets.real_folder() / "dped_iphone_patches"
     if "yield" in options.parts and released.is_dir():
@@ -104,9 +105,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rig-pairs", type=int, default=8, help="simulated pairs, two or more")
     parser.add_argument("--repeats", type=int, default=3, help="how often the stage is timed")
     parser.add_argument("--searches", type=int, default=9, help="how often the search is timed")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes for what is not timed")
-    parser.add_argument("--quick", action="store_true", help="a few pairs once: no figures to quote")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep simulated photos there, and use those there")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="processes for the parts that are not timed"
+    )
+    parser.add_argument("--quick", action="store_true", help="a quick try; do not quote its figures")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep simulated photos there and reuse them")
     parser.add_argument("--out", type=Path, default=FOLDER, metavar="DIR", help="folder of the results")
     return parser
 

@@ -1,4 +1,4 @@
-"""The figures of a run on patches, and the Markdown that shows them: plain data in, text out."""
+"""The figures of a run on patches, and the Markdown that shows them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class SearchFigures:
 
     method: str
     per_s: dict[int, list[float]] = field(default_factory=dict)
-    """Windows a CPU-second, by number of turns."""
+    """Windows per CPU-second, by number of turns."""
     sampled: int = 0
     """Windows that were compared with the reference."""
     largest_error: float = 0.0
-    """Of all their places and turns."""
+    """Largest error of the NCC over all places and turns of these windows."""
     changed_side: int = 0
-    """Windows whose NCC, at no shift or the highest, is on another side of 0.9 than the reference's."""
+    """Windows whose NCC, at no shift or the highest, is on the other side of 0.9 than the reference's."""
 
 
 @dataclass
@@ -35,45 +35,45 @@ class CostFigures:
     mode: str
     format: str
     windows: float
-    """A pair."""
+    """Windows per pair."""
     accepted: float
-    """A pair."""
+    """Accepted windows per pair."""
     cpu_s: list[float] = field(default_factory=list)
-    """CPU-seconds a pair, the start subtracted, one for each repetition."""
+    """CPU-seconds per pair without the start, one value for each repetition."""
     peak_bytes: int = 0
 
 
 @dataclass
 class YieldFigures:
-    """What one mode keeps of one set of photos, or what others have kept."""
+    """The patches that one mode keeps of one set of photos, or that others have kept."""
 
     title: str
     mode: str
     pairs: int | None
-    """None where patches alone are there."""
+    """Number of pairs; None if there are only patches."""
     windows: int | None
     shifts: list[float]
-    """Of each accepted patch, px; NaN where the yardstick says nothing."""
+    """Shift of each accepted patch in px; NaN if it cannot be measured."""
     reasons: dict[str, int] = field(default_factory=dict)
     """Windows rejected, by reason."""
 
 
 @dataclass
 class RejectionFigures:
-    """How many windows of pairs that were made wrong are rejected."""
+    """How many windows of falsified pairs are rejected."""
 
     title: str
     change: str
     windows: int
     strict: int
-    """Rejected in strict."""
+    """Windows rejected in mode strict."""
     ncc: int
-    """Rejected by the NCC at no shift alone."""
+    """Windows rejected by the NCC at no shift alone."""
 
 
 @dataclass
 class Figures:
-    """All of a run."""
+    """All figures of a run."""
 
     search: list[SearchFigures] = field(default_factory=list)
     costs: list[CostFigures] = field(default_factory=list)
@@ -82,7 +82,7 @@ class Figures:
 
 
 def as_markdown(figures: Figures, notes: Sequence[str]) -> str:
-    """Return the tables of a run as Markdown, those of its parts that were measured."""
+    """Return the tables of the measured parts as Markdown."""
     sections = ["# Patches: search, cost, yield", *notes]
     if figures.search:
         sections += [_SEARCH, search_table(figures.search)]
@@ -97,32 +97,33 @@ def as_markdown(figures: Figures, notes: Sequence[str]) -> str:
 
 _SEARCH = """## Search
 
-Windows of 100 px looked for within 5 px, at one turn and at five (-1 to 1 degrees), on a grey photo of 2048x1536 px:
-windows a CPU-second in one thread, medians of interleaved repetitions; the ratio is to the first line in the same
-repetition. `largest error`: from the NCC by its definition in float64, over all places and turns of sampled windows,
-the plainest and those beside strong edges among them. `changed side`: windows of the sample whose NCC, at no shift or
-the highest, lies on the other side of 0.9 than it should."""
+Windows of 100 px are searched for within 5 px, at one turn and at five turns (-1 to 1 degrees), on a grey photo of
+2048x1536 px. `windows/s` are windows per CPU-second in one thread, medians of interleaved repetitions; the ratio is to
+the first line in the same repetition. `largest error` is the difference from the NCC by its definition in float64, over
+all places and turns of sampled windows; the sample includes the plainest windows and windows next to strong edges.
+`changed side` counts the sampled windows whose NCC, at no shift or the highest, lies on the wrong side of 0.9."""
 
 _COST = """## The whole stage
 
-CPU-seconds a pair from decoding to the written shard and tables, by `dpedtool patches` in one process held to one
-processor: a run of all pairs less a run of one, over the pairs between; medians of interleaved repetitions. `windows/s`
-are all candidate windows over that time."""
+The cost covers everything from decoding to the written shard and tables, with `dpedtool patches` in one process on one
+processor. The time of a run with one pair is subtracted from that of a run with all pairs, and the rest is divided by
+the other pairs; the table shows medians of interleaved repetitions. `windows/s` counts all candidate windows over that
+time."""
 
 _YIELD = """## Yield and what is left
 
-The residual is measured on the accepted patches as they are read back from the shards, by code that is no part of the
-pipeline: the inner 84 px of the phone's image searched for in the DSLR's. `measured`: patches on which that shows
-anything. Percentiles are over all patches of a line."""
+The residual is measured on the accepted patches as read back from the shards, by code that is not part of the pipeline:
+the inner 84 px of the phone's image are searched for in the DSLR's image. `measured` counts the patches on which this
+works. Percentiles are over the measured patches of a line."""
 
-_REJECTION = """## Pairs made wrong
+_REJECTION = """## Falsified pairs
 
-Share of all candidate windows that are rejected: in mode strict, and by NCC < 0.9 at no shift alone. Alignments were
-shifted by so many px of the phone photo along both axes and both diagonals, each way, or given the DSLR photo of
-another scene; all else went as always."""
+The table shows the share of all candidate windows that are rejected: in mode strict, and by NCC < 0.9 at no shift
+alone. The alignments were shifted by the given px of the phone photo along both axes and both diagonals, each way, or
+given the DSLR photo of another scene; everything else was unchanged."""
 
 PUBLISHED = (("BlackBerry", 23), ("iPhone", 28), ("Sony", 36))
-"""Patches a pair of DPED's released training set (Ignatov et al. 2017): 139, 160 and 162 thousand, over its photos."""
+"""Patches per pair in DPED's released training set (Ignatov et al. 2017): 139, 160 and 162 thousand, by its photos."""
 
 
 def search_table(search: Sequence[SearchFigures]) -> str:
@@ -140,7 +141,7 @@ def search_table(search: Sequence[SearchFigures]) -> str:
 
 
 def cost_table(costs: Sequence[CostFigures]) -> str:
-    """Return what a pair costs."""
+    """Return the table of costs per pair."""
     heads = ["photos", "phone, DSLR px", "mode", "format", "CPU-s a pair", "windows", "patches", "windows/s", "memory"]
     rows = []
     for one in costs:
@@ -153,7 +154,7 @@ def cost_table(costs: Sequence[CostFigures]) -> str:
 
 
 def yield_table(yields: Sequence[YieldFigures]) -> str:
-    """Return how many patches there are and how well they are aligned, DPED's published yield below."""
+    """Return how many patches there are and how well they are aligned, with DPED's published yield below."""
     heads = [
         "photos",
         "mode",

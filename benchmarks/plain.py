@@ -1,9 +1,9 @@
-"""The script that anybody would write: SIFT, ratio test, RANSAC homography, warp, crop; OpenCV's defaults throughout.
+"""A plain registration script: SIFT, ratio test, RANSAC homography, warp, crop, all with OpenCV's defaults.
 
     python benchmarks/plain.py PHONE_DIR DSLR_DIR -o OUT [--no-images]
 
-Pairs photos of equal names. Writes OUT/homographies.json, and OUT/phone/NAME.png and OUT/dslr/NAME.png unless told
-not to. It imports nothing of dpedtool.
+The script pairs photos of equal names. It writes OUT/homographies.json, and without --no-images also OUT/phone/NAME.png
+and OUT/dslr/NAME.png. It imports nothing of dpedtool.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""A split of simulated patches, as many as DPED has, for what is measured on releases."""
+"""A split of simulated patches, as many as DPED has, for benchmarks of releases."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from dpedtool.pipeline.patches.shelf import store
 
 PHONE = "phone"
 PATCHES_A_PAIR = 28
-"""DPED cut so many from a photo of its iPhone."""
+"""DPED cut this many patches from each photo of its iPhone."""
 PATCHES_A_SHARD = 10_000
 TEXTURES = 50
 
 
 def write_split(folder: Path, count: int, suffix: str) -> Path:
-    """Write `count` pairs of patches, no two of them alike, with a split by scene; return the folder of the split.
+    """Write `count` different pairs of patches with a split by scene; return the folder of the split.
 
-    The split is not that of `dpedtool.pipeline.split.stage`, whose search for near-duplicates is measured elsewhere.
+    The split is not made by `dpedtool.pipeline.split.stage`, whose search for near-duplicates is measured elsewhere.
     """
     home = folder / "patches" / PHONE
     home.mkdir(parents=True)
@@ -62,7 +62,7 @@ def _write_shard(start: int, home: Path, count: int, suffix: str) -> list[Patch]
 
 
 def _pair(index: int, textures: list[Image]) -> tuple[Image, Image]:
-    """Two textures shifted, so that each pair is another; the DSLR's upside down, as another phone has it upright."""
+    """Return two shifted textures, so that every pair differs; the DSLR's is upside down to differ from the phone's."""
     turns = (index // TEXTURES) % 97, (index // (97 * TEXTURES)) % 89
     phone, dslr = (np.roll(textures[(index + side) % TEXTURES], turns, axis=(0, 1)) for side in (0, 1))
     return np.ascontiguousarray(phone), np.ascontiguousarray(dslr[::-1])
@@ -130,12 +130,12 @@ def _sample(patch: Patch) -> Sample:
 
 
 def _shared(row: Row, other: type[Row]) -> dict[str, Any]:
-    """What a row has of the columns of another table."""
+    """Return the values of a row for the columns that another table shares with it."""
     return {spec.name: getattr(row, spec.name) for spec in columns(other) if hasattr(row, spec.name)}
 
 
 def _side(scene: str) -> str:
-    """One scene of twenty for the test, one for validation."""
+    """Put one scene of twenty into the test split and one into validation."""
     return {0: "test", 1: "validation"}.get(int(scene) % 20, "train")
 
 

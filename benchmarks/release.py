@@ -1,10 +1,10 @@
-"""Releases at DPED's size: what building and verifying one takes in time and memory, layout by layout.
+"""Releases at DPED's size: time and memory for building and verifying a release, for each layout.
 
-    python -m benchmarks.release            # make bench-release: 160 000 pairs, some 30 GB of disk
-    python -m benchmarks.release --quick    # 2000 pairs, for a look
+    python -m benchmarks.release            # make bench-release: 160 000 pairs, about 30 GB of disk
+    python -m benchmarks.release --quick    # a quick try with 2000 pairs
 
-Prints a Markdown table and writes it to release.md beside this file, the figures behind it to release.json. The patches
-are simulated, 100 px, no two of them alike.
+The benchmark prints a Markdown table and writes it to release.md next to this file, and the figures to release.json.
+The patches are simulated, have 100 px and are all different.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Step:
     wall_s: float
     cpu_s: float
     peak_bytes: int
-    """Of the largest process."""
+    """Peak memory of the largest process."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.quick:
         options.pairs = 2000
     with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
-        say(f"{options.pairs} pairs of patches are being made")
+        say(f"making {options.pairs} pairs of patches")
         splits = write_split(Path(folder), options.pairs, f".{options.format}")
         rows = [row for layouts in LAYOUTS for row in _steps(splits, Path(folder) / "release", layouts, options.pairs)]
     leave(options.out, "release", as_markdown(rows, options), [dataclasses.asdict(row) for row in rows])
@@ -59,10 +59,11 @@ def as_markdown(rows: Sequence[Step], options: argparse.Namespace) -> str:
 
 
 _MEANING = """\
-Commands as a user gives them, with as many processes as processors. `files/s` counts the files of the release,
-`pairs/s` the pairs of patches; `memory` is the peak of the largest process. Building reads every file once more when
-all are written, for its sum and for private data; verifying reads, decodes and compares every image. Thumbnails
-are left out, and with them the search for near-duplicates, whose cost the README has. Each was run once.
+The commands are run as a user runs them, with as many processes as processors. `files/s` counts the files of the
+release, and `pairs/s` the pairs of patches; `memory` is the peak of the largest process. After all files are written,
+building reads each file once more, for its checksum and to search it for private data. Verifying reads, decodes and
+compares every image. Thumbnails are left out, and with them the search for near-duplicates, whose cost is given in the
+README. Each command was run once.
 
 """
 _COLUMNS = ("layouts", "command", "files", "size", "wall s", "CPU-s", "files/s", "pairs/s", "memory")
@@ -101,10 +102,10 @@ def _steps(splits: Path, out: Path, layouts: tuple[str, ...], pairs: int) -> lis
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.release", description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--pairs", type=int, default=160_000, help="pairs of patches; DPED has as many of its iPhone")
-    parser.add_argument("--format", choices=["png", "jpg"], default="png", help="as which the patches were cut")
-    parser.add_argument("--scratch", type=Path, metavar="DIR", help="folder for releases, which are removed")
-    parser.add_argument("--quick", action="store_true", help="2000 pairs: no figures to quote")
+    parser.add_argument("--pairs", type=int, default=160_000, help="pairs of patches; DPED has this many of its iPhone")
+    parser.add_argument("--format", choices=["png", "jpg"], default="png", help="file format of the patches")
+    parser.add_argument("--scratch", type=Path, metavar="DIR", help="folder for releases, which are removed afterwards")
+    parser.add_argument("--quick", action="store_true", help="2000 pairs; do not quote the figures")
     parser.add_argument("--out", type=Path, default=FOLDER, metavar="DIR", help="folder of the results")
     return parser
 

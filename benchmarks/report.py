@@ -1,10 +1,10 @@
-"""The report's list of pairs in a browser: how long a filter, a letter of a search and a jump of the list take.
+"""The report's list of pairs in a browser: the time for a filter, a letter of a search, and a jump in the list.
 
     python -m benchmarks.report            # make bench-report: 6000 pairs, needs Chromium
-    python -m benchmarks.report --quick    # 600 pairs, each measured twice, for a look
+    python -m benchmarks.report --quick    # a quick try with 600 pairs, each action measured twice
 
-Prints a Markdown table and writes it to report.md beside this file, the figures behind it to report.json. The pairs are
-made up; each has a thumbnail of its own.
+The benchmark prints a Markdown table and writes it to report.md next to this file, and the figures to report.json. The
+pairs are made up; each has its own thumbnail.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 _REST_MS = 150
-"""From one action to the next: by then the thumbnails of the last one are there."""
+"""Pause between two actions, long enough for the thumbnails to load."""
 WANTED_MS = 200
-"""What a filter and a jump of the list may take."""
+"""Limit for a filter and a jump in the list."""
 SLOWER = (1, 4)
-"""By how much the browser's processor is slowed: 4 stands for a phone."""
+"""Factors by which the browser's processor is slowed; 4 represents a phone."""
 ACTIONS = {
     "filter by status": "document.querySelector('.pair-statuses [data-status={status}]').click()",
     "filter by reason": "choose('reason', 1 + {run} % 6)",
@@ -45,9 +45,9 @@ ACTIONS = {
     "sort by name": "document.querySelector('[data-sort=id]').click()",
     "jump of the list": "jump(({run} * 0.618) % 1)",
 }
-"""What a user does, in the page; {run} counts the repetitions, so that no two in a row do the same."""
+"""A user's actions in the page; {run} counts the repetitions, so that consecutive repetitions differ."""
 BEFORE = {"show all": "choose('phone', 1)", "search, a letter more": "type('img_0123'.slice(0, {run} % 8))"}
-"""What goes before, in its own time; before all others the whole list is shown."""
+"""Preparations for some actions, not timed; before all other actions the whole list is shown."""
 _WHOLE = "(button => button.hidden || button.click())(document.querySelector('.pair-count button'))"
 _HELP = """
 window.choose = (name, index) => {
@@ -65,7 +65,7 @@ window.jump = share => {
   list.scrollTop = share * (list.scrollHeight - list.clientHeight);
 };
 """
-# The first of the two frames handles scrolling and is painted; the second begins when that is done.
+# The first of the two frames handles scrolling and is painted; the second one begins after that.
 _TIMED = "() => new Promise(done => {{ const start = performance.now(); {action};" + (
     "requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - start))); }})"
 )
@@ -92,9 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.quick:
         options.pairs, options.repeats = 600, 2
     if not (path := find_chromium()):
-        sys.exit("There is no Chromium: install Debian's package chromium.")
+        sys.exit("Chromium is not installed: install Debian's package chromium.")
     with tempfile.TemporaryDirectory() as folder:
-        say(f"{options.pairs} pairs are being made")
+        say(f"making {options.pairs} pairs")
         size = write_report(Path(folder), options.pairs)
         with started(path) as browser:
             figures = measure(browser, Path(folder) / report_page.PAGE, options.repeats)
@@ -114,7 +114,7 @@ def write_report(folder: Path, pairs: int) -> int:
 
 
 def measure(browser: Browser, path: Path, repeats: int) -> list[Figures]:
-    """Return the figures of all actions, each speed of the processor with pages of its own."""
+    """Return the figures of all actions, with separate pages for each speed of the processor."""
     found = []
     for slower in SLOWER:
         say(f"measuring with the processor slowed {slower} times")
@@ -142,12 +142,12 @@ def _opened(browser: Browser, path: Path, slower: int) -> Iterator[Page]:
 
 
 def timed(page: Page, name: str, repeats: int) -> list[float]:
-    """Return the milliseconds from an action to the end of the frame that shows what it led to.
+    """Return the milliseconds from an action to the end of the frame that shows its result.
 
     Raises
     ------
     AssertionError
-        The list does not show the lines that should then be seen.
+        The list does not show the lines that should be visible.
 
     """
     times = []
@@ -158,7 +158,7 @@ def timed(page: Page, name: str, repeats: int) -> list[float]:
         page.wait_for_timeout(_REST_MS)
         times.append(float(page.evaluate(_TIMED.format(action=action))))
         if not page.evaluate(_SHOWN):
-            raise AssertionError(f"after {action} the list is empty where one looks")
+            raise AssertionError(f"after {action} the visible part of the list is empty")
     return times
 
 
@@ -169,11 +169,11 @@ def as_markdown(figures: Sequence[Figures], notes: Sequence[str]) -> str:
 
 
 _MEANING = f"""\
-From the event to the frame after the one that shows the result, which is asserted: all that the page has to do for it.
-Two frames pass even where nothing is to be done, and the pixels are filled beside it, by other threads of the browser.
-`x4`: with the browser's processor slowed four times, as stands for a phone. A filter, a letter and a jump are to take
-less than {WANTED_MS} ms. Thumbnails follow when the list has been at rest for 80 ms. `open the page`: from the request
-to the load event, of a file that the system has in memory."""
+The time runs from the event to the frame after the one that shows the result, so it includes everything that the page
+does; the benchmark checks the result. Two frames pass even if there is nothing to do. Other threads of the browser fill
+the pixels at the same time. `x4` is with the browser's processor slowed four times, which represents a phone. A filter,
+a letter and a jump should take less than {WANTED_MS} ms. Thumbnails load when the list has been still for 80 ms. `open
+the page` runs from the request to the load event, with a file that the system has in memory."""
 
 
 def _rows(figures: Sequence[Figures]) -> list[list[str]]:
@@ -193,8 +193,8 @@ def _conditions(options: argparse.Namespace, size: int) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--pairs", type=int, default=6000, help="lines of the list")
-    parser.add_argument("--repeats", type=int, default=24, help="of every action")
-    parser.add_argument("--quick", action="store_true", help="a short list, twice: no figures to quote")
+    parser.add_argument("--repeats", type=int, default=24, help="how often every action is measured")
+    parser.add_argument("--quick", action="store_true", help="a short list, twice; do not quote the figures")
     parser.add_argument("--out", type=Path, default=FOLDER, metavar="DIR", help="folder of the results")
     return parser
 

@@ -1,9 +1,9 @@
-"""Whether two versions of the code give the same results: every file of two folders that `dvc repro` has left.
+"""Check whether two versions of the code give the same results: compare all files in two folders from `dvc repro`.
 
     python -m benchmarks.same_results BEFORE AFTER
 
-Files are compared byte for byte. What must differ from run to run, or from one version of the code to another, is left
-out, and nothing else: see `LEFT_OUT` and `_without`. The exit code is 1 where anything else differs.
+Files are compared byte for byte. Only parts that must differ between runs, or between versions of the code, are left
+out: see `LEFT_OUT` and `_without`. The exit code is 1 if anything else differs.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 LEFT_OUT: Mapping[str, str] = {
-    r"records/.*": "what commands took",
-    r"aligned/[^/]+/timings\.parquet": "what pairs took",
-    r"report/.*": "it shows what commands took, and its pictures carry keys",
+    r"records/.*": "the time that commands took",
+    r"aligned/[^/]+/timings\.parquet": "the time that pairs took",
+    r"report/.*": "it shows the time that commands took, and its pictures contain keys",
 }
 """Files that differ from run to run, by their path, and why."""
 KEY = "key"
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def compare(before: Path, after: Path, counts: Counter[str]) -> Iterator[str]:
-    """Yield a line for each file that differs, or that one folder alone has; count the others."""
+    """Yield a line for each file that differs, or that only one folder has; count the others."""
     for name in sorted({*_files(before), *_files(after)}):
         if any(re.fullmatch(pattern, name) for pattern in LEFT_OUT):
             counts["left out"] += 1
@@ -54,7 +54,7 @@ def compare(before: Path, after: Path, counts: Counter[str]) -> Iterator[str]:
         elif (before / name).read_bytes() == (after / name).read_bytes():
             counts["equal byte for byte"] += 1
         elif (without := _without(name)) and without(before / name) == without(after / name):
-            counts["equal but for keys and sums of files with keys"] += 1
+            counts["equal except for keys and checksums of files with keys"] += 1
         else:
             yield f"{name}: differs"
 
@@ -64,13 +64,13 @@ def _files(folder: Path) -> Iterator[str]:
 
 
 def _without(name: str) -> Callable[[Path], Any] | None:
-    """How a file is read without the digests of code in it; None where it holds none."""
+    """Return the function that reads a file without its digests of code; None if it has no such digests."""
     if name.endswith(".parquet"):
         return _table
     if name.endswith("model.json"):
         return _fields
     if re.fullmatch(r"splits/verdict\.json|release/(SHA256SUMS|release\.json|croissant\.json|README\.md)", name):
-        # They hold sums of tables that hold keys.
+        # These files hold checksums of tables that contain keys.
         return lambda file: SUMS.sub("", file.read_text(encoding="utf-8"))
     return None
 

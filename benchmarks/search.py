@@ -1,4 +1,4 @@
-"""The search for windows: dpedtool's beside loops of OpenCV's template matching, in speed and in exactness."""
+"""The search for windows: speed and exactness of dpedtool compared with loops of OpenCV's template matching."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ AnyGrey = NDArray[Any]
 Values = NDArray[np.float64]
 Corners = NDArray[np.int64]
 Scores = Callable[[AnyGrey, AnyGrey], Values]
-"""Takes a window (S, S) and a search area (S + 2R, S + 2R) to the NCC at each place, (2R + 1, 2R + 1)."""
+"""Maps a window (S, S) and a search area (S + 2R, S + 2R) to the NCC at each place, (2R + 1, 2R + 1)."""
 
 SIZE_PX = 2048, 1536
 SIDE, REACH = 100, 5  # px
-RIM = 8  # px: a search area of up to 1 degree lies wholly in the photo
+RIM = 8  # px; keeps search areas turned by up to 1 degree wholly inside the photo
 TURNS = 0.0, 0.5, -0.5, 1.0, -1.0  # degrees
 THRESHOLD = 0.9
 SAMPLED = 12
-"""Windows of each kind and photo."""
+"""Number of sampled windows of each kind in each photo."""
 SINGLE_GREY = 1e-4
-"""Squared grey levels: a window of less variance has no NCC."""
+"""Squared grey levels: a window with less variance has no NCC."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Greys:
     dslr: AnyGrey
 
     def corners(self) -> Corners:
-        """Return x, y of the top left px of windows side by side, (N, 2)."""
+        """Return x, y of the top left px of adjacent windows, (N, 2)."""
         ys, xs = (np.arange(RIM, length - SIDE - RIM + 1, SIDE) for length in self.dslr.shape)
         return np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
 
@@ -54,12 +54,12 @@ class Method:
     name: str
     pixels: type[np.generic]
     search: Callable[[AnyGrey, AnyGrey, Corners, Sequence[float]], Values]
-    """Takes both photos, the windows' corners (N, 2) and turns to the highest NCC of each window, (N,)."""
+    """Maps both photos, the windows' corners (N, 2) and turns to the highest NCC of each window, (N,)."""
     scores: Scores
 
 
 def greys(path: Place, seed: int = 0) -> Greys:
-    """Reduce a photo to 3.1 MP and take it twice: some of a px apart, of other exposure, both with noise."""
+    """Reduce a photo to 3.1 MP and make two versions: a fraction of a px apart, with other exposure and noise."""
     photo = cv2.cvtColor(load_photo(path), cv2.COLOR_BGR2GRAY)
     if photo.shape[0] > photo.shape[1]:
         photo = cv2.rotate(photo, cv2.ROTATE_90_CLOCKWISE)
@@ -72,7 +72,7 @@ def greys(path: Place, seed: int = 0) -> Greys:
 
 
 def compare(photos: Sequence[Greys], repeats: int) -> list[SearchFigures]:
-    """Time all methods on the first photo, in turn, and see how exact each is on windows of all photos."""
+    """Time all methods in turn on the first photo, and measure how exact each is on windows of all photos."""
     figures = [_exactness(method, photos) for method in METHODS]
     for _ in range(repeats):
         for method, figure in zip(METHODS, figures, strict=True):
@@ -82,7 +82,7 @@ def compare(photos: Sequence[Greys], repeats: int) -> list[SearchFigures]:
 
 
 def speed(method: Method, photo: Greys, turns: Sequence[float]) -> float:
-    """Return windows a CPU-second, the conversion of both photos from 8 bit included."""
+    """Return windows per CPU-second, including the conversion of both photos from 8 bit."""
     corners = photo.corners()
     start = time.process_time()
     method.search(photo.phone, photo.dslr, corners, turns)
@@ -90,7 +90,7 @@ def speed(method: Method, photo: Greys, turns: Sequence[float]) -> float:
 
 
 def reference(window: AnyGrey, area: AnyGrey) -> Values:
-    """NCC by its definition, in float64; NaN where the window or the place has a single grey value."""
+    """Return the NCC by its definition, in float64; NaN where the window or the place has a single grey value."""
     places = np.lib.stride_tricks.sliding_window_view(area.astype(np.float64), window.shape)
     centred = places - places.mean(axis=(2, 3), keepdims=True)
     template = window - window.mean(dtype=np.float64)
@@ -102,7 +102,7 @@ def reference(window: AnyGrey, area: AnyGrey) -> Values:
 
 
 def sample(photo: Greys) -> Corners:
-    """Return corners of windows with least contrast, of windows plainer than what is beside them, and of others."""
+    """Return corners of windows with least contrast, of windows plainer than their surroundings, and of others."""
     corners = photo.corners()
     windows = np.array([photo.dslr[y : y + SIDE, x : x + SIDE].std() for x, y in corners])
     areas = np.array([photo.phone[y - REACH :, x - REACH :][: SIDE + 10, : SIDE + 10].std() for x, y in corners])
@@ -155,7 +155,7 @@ def _template_float(phone: AnyGrey, dslr: AnyGrey, corners: Corners, turns: Sequ
 
 
 def _areas(phone: AnyGrey, corners: Corners, turns: Sequence[float]) -> Iterator[tuple[Corners, list[AnyGrey]]]:
-    """The search areas of each window, as a loop of one's own would cut them."""
+    """Yield the search areas of each window, as a simple loop would cut them."""
     length = SIDE + 2 * REACH
     for corner in corners:
         x, y = (corner - REACH).tolist()

@@ -1,4 +1,4 @@
-"""The photos that all tools read: files in two folders, equal names for the two photos of a pair."""
+"""The photos that all tools read: files in two folders, with equal names for the two photos of a pair."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ SEED = 20170
 
 @dataclass(frozen=True)
 class PhotoSet:
-    """Pairs of photos in two folders, and where points of one lie in the other if that is known."""
+    """Pairs of photos in two folders, with the true mapping between their points if it is known."""
 
     title: str
     phone: Path
     dslr: Path
     truths: dict[str, Truth] = field(default_factory=dict)
     equal_size: bool = False
-    """The DSLR's photos have been brought to the phone's size."""
+    """Whether the DSLR's photos have been resized to the phone's size."""
 
     @property
     def names(self) -> list[str]:
@@ -48,7 +48,7 @@ class PhotoSet:
         return load_photo(self.phone / name), load_photo(self.dslr / name)
 
     def true_mapping(self, name: str) -> Mapping | None:
-        """Return the function that takes phone points to the DSLR's photo as the file holds it; None if unknown."""
+        """Return the function that maps phone points to the DSLR's photo as stored in the file; None if unknown."""
         truth = self.truths.get(name)
         if truth is None:
             return None
@@ -64,7 +64,7 @@ class PhotoSet:
 
 
 def city100(work: Path, pairs: int, phone: str = "iphonex") -> PhotoSet | None:
-    """Link the first pairs of City100 into a folder; None where these photos are not there."""
+    """Link the first pairs of City100 into a folder; None if these photos are missing."""
     folder = real_folder() / "city100"
     if not folder.is_dir():
         return None
@@ -73,21 +73,21 @@ def city100(work: Path, pairs: int, phone: str = "iphonex") -> PhotoSet | None:
 
 
 def real_folder() -> Path:
-    """Return the folder of real photos: $DPEDTOOL_REAL_DATA, or shared/data beside the checkout."""
+    """Return the folder of real photos: $DPEDTOOL_REAL_DATA, or shared/data next to the checkout."""
     return Path(os.environ.get("DPEDTOOL_REAL_DATA") or ROOT.parent / "shared" / "data")
 
 
 def rig(cache: Path, pairs: int, k1: float) -> PhotoSet:
-    """Simulate pairs of 3.1 and 12 MP, or take over those that an earlier run left.
+    """Simulate pairs of 3.1 and 12 MP, or reuse pairs that an earlier run left.
 
     Parameters
     ----------
     cache
-        Keeps one folder for each kind of pairs; what other code or other pictures made is not taken for them.
+        Keeps one folder for each kind of pairs; pairs made with other code or other pictures are not reused.
     pairs
-        How many.
+        Number of pairs.
     k1
-        Radial distortion of the phone's lens, of normalised coordinates; the DSLR's lens has the opposite.
+        Radial distortion of the phone's lens in normalised coordinates; the DSLR's lens has the opposite distortion.
 
     """
     code = [file_sha256(path) for path in (Path(__file__), *sorted(Path(simulator.__file__).parent.glob("*.py")))]
@@ -103,7 +103,7 @@ def rig(cache: Path, pairs: int, k1: float) -> PhotoSet:
 
 
 def equal_sizes(photos: PhotoSet, folder: Path) -> PhotoSet:
-    """Write a set anew, the DSLR's photos brought to the size of the phone's, for tools that need that."""
+    """Write a copy of a set with the DSLR's photos resized to the phone's size, for tools that need that."""
     linked = first(photos, len(photos.names), folder)
     for name in linked.names:
         phone, dslr = photos.pair(name)
@@ -113,7 +113,7 @@ def equal_sizes(photos: PhotoSet, folder: Path) -> PhotoSet:
 
 
 def first(photos: PhotoSet, pairs: int, folder: Path) -> PhotoSet:
-    """Link the first pairs of a set into two folders of their own."""
+    """Link the first pairs of a set into two separate folders."""
     for camera, source in (("phone", photos.phone), ("dslr", photos.dslr)):
         target = folder / camera
         target.mkdir(parents=True, exist_ok=True)
@@ -137,7 +137,7 @@ def _enlarged(camera: Camera, size: tuple[int, int], k1: float) -> Camera:
 
 
 def _shot(photos: PhotoSet, record: Path, index: int, k1: float) -> Truth:
-    """Return the truth of a pair, whose photos are made unless they are there."""
+    """Return the truth of a pair; make its photos unless they exist."""
     if not record.exists():
         rng = np.random.default_rng([SEED, index])
         phone, dslr, truth = simulate_pair(
@@ -150,13 +150,13 @@ def _shot(photos: PhotoSet, record: Path, index: int, k1: float) -> Truth:
         )
         _save(photos.phone / f"{record.stem}.jpg", phone)
         _save(photos.dslr / f"{record.stem}.jpg", dslr)
-        # The truth comes last: where it is, the photos are whole.
+        # The truth is written last: if it exists, the photos are complete.
         record.write_text(json.dumps(truth.to_json()), encoding="utf-8")
     return Truth.from_json(json.loads(record.read_text(encoding="utf-8")))
 
 
 def _texture(rng: np.random.Generator, index: int) -> Image:
-    """Return a real photo, the largest ones first, or a wall of scikit-image's pictures where there is none."""
+    """Return a real photo, largest files first, or a wall of scikit-image's pictures if there are no real photos."""
     pictures = _pictures()
     if not pictures:
         return wall_of_prints(rng, 4400, 3300)
@@ -165,7 +165,7 @@ def _texture(rng: np.random.Generator, index: int) -> Image:
 
 
 def _pictures() -> list[Place]:
-    """Real photos to simulate with, the files with most detail first; none where they are not there."""
+    """Return real photos to simulate with, files with the most detail first; empty if there are none."""
     folder = real_folder() / "photos"
     return sorted(list_photos(folder), key=lambda path: -path.stat().st_size) if folder.is_dir() else []
 

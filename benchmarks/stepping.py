@@ -1,4 +1,4 @@
-"""What one step of the training costs: the very step that `dpedtool train` takes, timed, beside what it must cost."""
+"""The cost of one training step: the same step that `dpedtool train` takes, timed and compared with its lower bound."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from dpedtool.training.train.loop import TrainingRun
 
 PATCH_PX = 100
 PRODUCTS = {"cuda": (8192, 10), "cpu": (2048, 3)}
-"""Side of the matrices whose product is timed, and how often."""
+"""Side of the matrices whose product is timed, and number of repetitions."""
 _COUNTED = 2
-"""Patches of the step whose operations are counted; they grow with the patches."""
+"""Number of patches in the step whose operations are counted; the operations grow with the patches."""
 
 Way = Literal["plain", "channels_last", "compile"]
 
 
 @dataclass(frozen=True)
 class StepFigures:
-    """What steps of one kind took, each on average."""
+    """The average cost of a step of one kind."""
 
     precision: str
     way: Way
@@ -42,14 +42,14 @@ class StepFigures:
     cpu_s: float
     flop: float
     floor_s: float
-    """What the operations alone would take at the device's measured rate of matrix products."""
+    """Time that the operations alone would take at the device's measured rate of matrix products."""
     memory_bytes: int | None
-    """Most that tensors took on a GPU; None on a processor."""
+    """Peak memory of tensors on a GPU; None on a processor."""
 
 
 @dataclass(frozen=True)
 class Ordered(Computation):
-    """A computation whose order in memory is chosen here."""
+    """A computation whose memory layout is chosen here."""
 
     channels_last: bool = False
 
@@ -59,7 +59,7 @@ class Ordered(Computation):
 
 
 class Noise(Pairs):
-    """So many pairs of random patches."""
+    """Pairs of random patches."""
 
     def __init__(self, count: int, side: int = PATCH_PX) -> None:
         rng = np.random.default_rng(0)
@@ -88,7 +88,7 @@ def released_code(**changes: Any) -> TrainParams:
 
 
 def computations(device: torch.device, precisions: Sequence[str], ways: Sequence[Way]) -> Iterator[tuple[Way, Ordered]]:
-    """Yield every way of computing in every precision; compiled in the order that the training chooses."""
+    """Yield every way of computing in every precision; compiled networks use the training's memory layout."""
     for precision in precisions:
         dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
         for way in ways:
@@ -98,7 +98,7 @@ def computations(device: torch.device, precisions: Sequence[str], ways: Sequence
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained on what, and how many steps of it are timed."""
+    """The settings and the data of a training, and the number of steps that are timed."""
 
     params: TrainParams
     vgg: nn.Module | None
@@ -107,7 +107,7 @@ class Task:
 
     @functools.cached_property
     def flop(self) -> float:
-        """Operations of convolutions and matrix products in a step, forward and back: two a multiplication."""
+        """Operations of convolutions and matrix products in a step, forward and backward: two per multiplication."""
         few = dataclasses.replace(self.params, batch=_COUNTED)
         run = self.begin(Ordered(torch.device("cpu"), torch.float32))
         counter = FlopCounterMode(display=False)
@@ -121,15 +121,15 @@ class Task:
         return TrainingRun(self.params, computation, min(self.pairs.images(0)[0].shape[:2]), vgg=self.vgg)
 
     def given(self, params: TrainParams, run: TrainingRun, count: int) -> list[Step]:
-        """Return what the next steps are computed on."""
+        """Return the input of the next steps."""
         loader = Loader(self.pairs, params, second_batch=run.needs_second_batch)
         return list(loader.steps(run.iteration, run.iteration + count))
 
 
 def measure(task: Task, way: Way, computation: Ordered) -> StepFigures:
-    """Time the steps; before them a small one that loads what is loaded once, or where it matters whole ones."""
+    """Time the steps after a warm-up of small steps, or of full-size ones where the size matters."""
     device, run = computation.device, task.begin(computation)
-    # Compiled networks are made for a size, and a GPU's convolutions chosen for it; a processor's are not.
+    # Compiled networks and a GPU's convolutions are chosen for a size; a processor's convolutions are not.
     whole = computation.compiled or device.type == "cuda"
     warm_up = task.params if whole else dataclasses.replace(task.params, batch=_COUNTED)
     with computation.repeatable():
@@ -157,7 +157,7 @@ def measure(task: Task, way: Way, computation: Ordered) -> StepFigures:
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Return the best rate of a large matrix product, in operations a second."""
+    """Return the best rate of a large matrix product, in operations per second."""
     side, repeats = PRODUCTS["cuda" if device.type == "cuda" else "cpu"]
     left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     best = math.inf
@@ -171,6 +171,6 @@ def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def _settle(device: torch.device) -> None:
-    """Wait until a GPU has done what it was given."""
+    """Wait until a GPU has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

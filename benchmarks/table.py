@@ -1,4 +1,4 @@
-"""The figures of a run, and the Markdown that shows them: plain data in, text out."""
+"""The figures of a run, and the Markdown that shows them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class PairFigures:
     name: str
     residual: Residual
     frame: float
-    """Share of the phone photo in which both show something, 0..1."""
+    """Share of the phone photo that both photos cover, 0..1."""
     error: TruthError | None
-    """None where the truth is unknown."""
+    """Distance from the truth; None if the truth is unknown."""
 
 
 @dataclass
@@ -30,11 +30,11 @@ class ToolFigures:
     pairs: int
     aligned: list[PairFigures]
     cpu_s: list[float] = field(default_factory=list)
-    """CPU-seconds a pair, the start subtracted."""
+    """CPU-seconds per pair, without the start."""
     idle_s: list[float] = field(default_factory=list)
     """CPU-seconds of the start."""
     times_ours: list[float] = field(default_factory=list)
-    """`cpu_s` over that of dpedtool in the same repetition."""
+    """`cpu_s` relative to dpedtool in the same repetition."""
     peak_bytes: int = 0
 
 
@@ -48,7 +48,7 @@ class SetFigures:
     timed_pairs: int
     tools: list[ToolFigures]
     wall_s: dict[int, list[float]] = field(default_factory=dict)
-    """Seconds that dpedtool took for the whole set, by number of workers, one for each repetition."""
+    """Seconds that dpedtool took for the whole set, by number of workers, one value for each repetition."""
 
 
 def as_markdown(sets: Sequence[SetFigures], notes: Sequence[str]) -> str:
@@ -64,24 +64,25 @@ def as_markdown(sets: Sequence[SetFigures], notes: Sequence[str]) -> str:
 
 _SPEED = """## Cost
 
-CPU-seconds a pair, decoding included and no images written, the start of the program subtracted; each tool held to one
-processor; medians of interleaved repetitions. The ratio is to dpedtool in the same repetition."""
+CPU-seconds per pair include decoding, but not the start of the program; no images are written. Each tool runs on one
+processor. The values are medians of interleaved repetitions. The ratio is to dpedtool in the same repetition."""
 
-_ACCURACY = """## What is left between the aligned photos
+_ACCURACY = """## Remaining shifts between the aligned photos
 
-Sub-pixel shifts of 64 px windows, in px of the phone photo: median and 95th percentile of each pair, then the median
-over the pairs, and the largest median of a pair. `found`: share of the textured windows whose shift could be measured.
-`frame`: share of the phone photo that the crop keeps. Pairs that a tool gave up count in none of them."""
+The shifts are sub-pixel shifts of 64 px windows, in px of the phone photo: median and 95th percentile of each pair,
+then the median over the pairs, and the largest median of a pair. `found` is the share of the textured windows whose
+shift could be measured. `frame` is the share of the phone photo that the crop keeps. These columns leave out pairs that
+a tool could not align."""
 
 _TRUTH = """## Distance from the truth
 
-Known exactly where the photos are simulated: over 40 x 30 points of the common crop, in px of the phone photo. Mean,
-95th percentile and maximum of each pair, then the mean over the pairs, and the worst pair. `within 1 px`: pairs whose
-mean is."""
+The truth is known exactly for simulated photos. Distances are measured at 40 x 30 points of the common crop, in px of
+the phone photo: mean, 95th percentile and maximum of each pair, then the mean over the pairs, and the worst pair.
+`within 1 px` counts the pairs whose mean is below 1 px."""
 
-_WORKERS = """## Two processes beside one
+_WORKERS = """## One and two processes
 
-Wall time of dpedtool for the whole set, start included, the program free to use all processors."""
+The table shows the wall time of dpedtool for the whole set, including the start; the program may use all processors."""
 
 
 def _speed(sets: Sequence[SetFigures]) -> str:
@@ -158,18 +159,18 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def px(value: float) -> str:
-    """Show px with as many places as mean something; what cannot be measured is a dash."""
+    """Return px as text with the digits that are meaningful, or a dash for NaN."""
     if np.isnan(value):
         return "-"
     return f"{value:.3f}" if value < 10 else "far off" if value > 1000 else f"{value:.0f}"
 
 
 def median(values: Sequence[float]) -> float:
-    """Return the median of those that are not NaN; NaN of none."""
+    """Return the median of the values that are not NaN; NaN if there are none."""
     told = known(values)
     return float(np.median(told)) if told else float("nan")
 
 
 def known(values: Sequence[float]) -> list[float]:
-    """Return those that are not NaN."""
+    """Return the values that are not NaN."""
     return [value for value in values if not np.isnan(value)]

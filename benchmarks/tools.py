@@ -1,4 +1,4 @@
-"""The tools side by side: how each is started, and what it found out, read from the files that it leaves."""
+"""The compared tools: how each is started, and how its results are read from its files."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from dpedtool.pipeline.geometry import aligned
 from dpedtool.pipeline.geometry.homographies import transform_points
 
 HUGIN_OPTIONS = ("-f", "60", "-m", "-d", "-i", "-x", "-y", "-z", "-c", "20", "-s", "2")
-"""Of some twenty sets of options, the one that left least on six pairs of City100; none aligned all simulated pairs.
+"""The best of about twenty sets of options on six pairs of City100; no set aligned all simulated pairs.
 
-Lens and position of the DSLR are fitted, to 20 points a cell that are found on photos of a quarter of the width.
+Lens and position of the DSLR are fitted to 20 points per cell, found on photos reduced to a quarter of the width.
 """
 
 
 @dataclass(frozen=True)
 class View:
-    """An aligned pair: two photos of one size, and where both have a picture."""
+    """An aligned pair: two photos of equal size, and a mask of the area that both cover."""
 
     phone: Image
     dslr: Image
@@ -42,14 +42,14 @@ class View:
 
 @dataclass(frozen=True)
 class Found:
-    """What a tool found for one pair."""
+    """A tool's result for one pair."""
 
     view: Callable[[], View]
     dslr_from_phone: Mapping
 
 
 class Tool(Protocol):
-    """A tool that registers photos without writing them, so that all are timed at the same work."""
+    """A tool that registers photos without writing images, so that all tools are timed on the same work."""
 
     name: str
 
@@ -58,11 +58,11 @@ class Tool(Protocol):
         ...
 
     def idle(self, photos: PhotoSet, out: Path) -> Usage:
-        """Do as `run` does, with no pair left to register: what the start costs."""
+        """Do the same as `run` without a pair to register, to measure the cost of the start."""
         ...
 
     def found(self, photos: PhotoSet, out: Path) -> dict[str, Found]:
-        """Return what a run found, by file name; pairs that it gave up are missing."""
+        """Return the results of a run by file name; pairs that it could not align are missing."""
         ...
 
 
@@ -76,7 +76,7 @@ class Ours:
         return self.with_workers(photos, out, 1, one_processor=True)
 
     def with_workers(self, photos: PhotoSet, out: Path, workers: int, *, one_processor: bool = False) -> Usage:
-        """Register all pairs in so many processes."""
+        """Register all pairs in this number of processes."""
         align: list[str | Path] = [sys.executable, "-m", "dpedtool", "align", photos.phone, photos.dslr, "-o", out]
         return _told(measure([*align, "--no-images", "--workers", str(workers)], one_processor=one_processor), out)
 
@@ -117,17 +117,17 @@ class Plain:
 
 
 class Hugin:
-    """Hugin's `align_image_stack`, one process a pair; photos of equal size only."""
+    """Hugin's `align_image_stack`, one process per pair; it needs photos of equal size."""
 
     name = "Hugin align_image_stack"
 
     @staticmethod
     def is_installed() -> bool:
-        """Whether the commands that are needed can be found."""
+        """Whether the needed commands can be found."""
         return all(shutil.which(command) for command in ("align_image_stack", "nona", "pano_trafo"))
 
     def run(self, photos: PhotoSet, out: Path) -> Usage:
-        """Register the pairs one after the other; the phone's photo stays as it is."""
+        """Register the pairs one after the other; the phone's photo is not changed."""
         out.mkdir(parents=True, exist_ok=True)
         used = [self._register(photos, name, out) for name in photos.names]
         return Usage(
@@ -142,16 +142,16 @@ class Hugin:
         project = _project(out, name)
         project.unlink(missing_ok=True)
         pair = photos.phone / name, photos.dslr / name
-        # Without --align-to-first the order of the photos is that of their exposure.
+        # Without --align-to-first the photos would be ordered by exposure.
         return measure(["align_image_stack", *HUGIN_OPTIONS, "--align-to-first", "-p", project, *pair])
 
     def idle(self, photos: PhotoSet, out: Path) -> Usage:
-        """Ask for its help, which is a start and nothing else."""
+        """Ask for its help, which only starts the program."""
         del photos, out
         return measure(["align_image_stack", "-h"])
 
     def found(self, photos: PhotoSet, out: Path) -> dict[str, Found]:
-        """Read the project files; there is none of a pair that was given up."""
+        """Read the project files; pairs that could not be aligned have no project file."""
         projects = {name: _project(out, name) for name in photos.names}
         return {
             name: Found(partial(_hugin_view, project), partial(_hugin_mapping, project))
@@ -161,7 +161,7 @@ class Hugin:
 
 
 def our_mapping(row: Alignment, points: Points) -> Points:
-    """Take points (N, 2) of the phone photo to the DSLR photo, by a row of the table of alignments."""
+    """Map points (N, 2) of the phone photo to the DSLR photo, by a row of the table of alignments."""
     return aligned.map_points(row, points)
 
 
@@ -176,21 +176,21 @@ def _plain_view(photos: PhotoSet, name: str, matrix: Points) -> View:
 
 
 def _hugin_view(project: Path) -> View:
-    """Have both photos brought to the panorama, which is the phone's photo."""
+    """Warp both photos to the panorama, which equals the phone's photo."""
     subprocess.run(["nona", "-o", project.with_suffix(""), project], check=True, capture_output=True)
     files = [project.with_name(f"{project.stem}{index:04d}.tif") for index in (0, 1)]
     images = [cv2.imread(str(file), cv2.IMREAD_UNCHANGED) for file in files]
     for file in files:
         file.unlink()
     if any(image is None for image in images):
-        raise OSError(f"nona left no images of {project}")
+        raise OSError(f"nona wrote no images of {project}")
     phone, dslr = (np.asarray(image, np.uint8) for image in images)
     mask = (phone[..., 3] > 0) & (dslr[..., 3] > 0)
     return View(np.ascontiguousarray(phone[..., :3]), np.ascontiguousarray(dslr[..., :3]), mask)
 
 
 def _hugin_mapping(project: Path, points: Points) -> Points:
-    """Take points of the phone photo, which are those of the panorama, to the other photo."""
+    """Map points of the phone photo, which equal those of the panorama, to the other photo."""
     asked = "".join(f"{x:.6f} {y:.6f}\n" for x, y in points)
     done = subprocess.run(["pano_trafo", "-r", project, "1"], input=asked, check=True, capture_output=True, text=True)
     return np.array(done.stdout.split(), np.float64).reshape(-1, 2)
@@ -201,7 +201,7 @@ def _project(out: Path, name: str) -> Path:
 
 
 def _told(usage: Usage, out: Path | None = None) -> Usage:
-    """Pass on what a run used, or say why there is no result; a run of which no pair could be aligned has one."""
+    """Return what a run used, or raise if it has no result; a run that could not align any pair has a result."""
     if usage.code and not (out and usage.code == 1 and Alignment.table_in(out).exists()):
         raise RuntimeError(f"a tool failed with status {usage.code}:\n{usage.said}")
     return usage

@@ -1,11 +1,11 @@
-"""Training: what an iteration costs beside what its operations must cost, and how fast the loader feeds it.
+"""Training: the cost of an iteration compared with its lower bound, and the speed of the loader.
 
     python -m benchmarks.train            # make bench-train
-    python -m benchmarks.train --quick    # small batches, once, for a look
+    python -m benchmarks.train --quick    # a quick try with small batches
 
-Prints Markdown tables and writes them to train.md beside this file, the figures behind them to train.json. Every step
-is one of `dpedtool train` with the preset `released-code`: generator and discriminator, with the content loss on VGG-19
-of random weights, which cost what the right ones cost. No weights are needed.
+The benchmark prints Markdown tables and writes them to train.md next to this file, and the figures behind them to
+train.json. Every step is a step of `dpedtool train` with the preset `released-code`: generator and discriminator, with
+the content loss on VGG-19. Its weights are random, which costs the same as trained weights, so no files are needed.
 """
 
 from __future__ import annotations
@@ -62,10 +62,11 @@ def as_markdown(steps: Sequence[StepFigures], loader: Sequence[LoaderFigures], m
 _STEPS = """
 ## An iteration
 
-One step of the generator and one of the discriminator with the content loss, preset `released-code`, 100 px, as
-`dpedtool train` takes it, the loader left out; means after a warm-up. `TFLOP` are those of convolutions and matrix
-products, counted as torch runs them; `floor` is what they would take at the rate of a large matrix product in the same
-precision, measured beside them. `compile` is torch.compile, whose minutes at the start are left out.
+An iteration is one step of the generator and one of the discriminator with the content loss, preset `released-code`,
+100 px, as in `dpedtool train` but without the loader. The times are means after a warm-up. `TFLOP` counts the
+operations of convolutions and matrix products as torch runs them. `floor` is the time they would take at the rate of a
+large matrix product in the same precision, measured in the same run. `compile` is torch.compile, without the minutes
+that it takes at the start.
 
 """
 _STEP_COLUMNS = (
@@ -75,8 +76,8 @@ _STEP_COLUMNS = (
 _LOADER = """
 ## The loader
 
-Pairs of 100 px, two batches of 50 a step, flipped and turned, by threads of one process. `decoding`: share of the CPU
-time that OpenCV's decoder takes by itself, which is the limit that no loader passes.
+Threads of one process load pairs of 100 px, two batches of 50 per step, flipped and turned. `decoding` is the share of
+the CPU time that OpenCV's decoder takes by itself; no loader can be faster than the decoder.
 
 """
 _LOADER_COLUMNS = ("images", "threads", "pairs/s", "pairs a CPU-second", "decoding")
@@ -117,12 +118,12 @@ def _steps(options: argparse.Namespace, device: torch.device) -> list[StepFigure
 def _can_compile() -> bool:
     found = shutil.which(os.environ.get("CXX", "g++"))
     if not found:
-        say("There is no C++ compiler, which torch.compile needs: it is left out.")
+        say("torch.compile is left out: it needs a C++ compiler, and there is none.")
     return bool(found)
 
 
 def _loader(options: argparse.Namespace) -> list[LoaderFigures]:
-    say(f"loader: {options.batches} times two batches of 50 from {options.patches} patches")
+    say(f"loader: {options.batches} steps of two batches of 50 from {options.patches} patches")
     with tempfile.TemporaryDirectory() as folder:
         return feeding.measure(Path(folder), options.patches, options.batches, options.threads)
 
@@ -140,13 +141,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--parts", type=_words, default=PARTS, help=f"some of {','.join(PARTS)}")
     parser.add_argument("--precisions", type=_words, default=PRECISIONS, help=f"some of {','.join(PRECISIONS)}")
     parser.add_argument("--ways", type=_words, default=get_args(Way), help=f"some of {','.join(get_args(Way))}")
-    parser.add_argument("--batch", type=int, default=50, help="patches an iteration")
-    parser.add_argument("--steps", type=int, help="iterations that are timed; by default 2, on a GPU 50")
-    parser.add_argument("--patches", type=int, default=2000, help="of which the loader draws")
-    parser.add_argument("--batches", type=int, default=100, help="steps that the loader is timed for")
-    parser.add_argument("--threads", type=int, default=feeding.processors(), help="of the loader")
+    parser.add_argument("--batch", type=int, default=50, help="patches per iteration")
+    parser.add_argument("--steps", type=int, help="number of timed iterations; default: 2, or 50 on a GPU")
+    parser.add_argument("--patches", type=int, default=2000, help="number of patches that the loader draws from")
+    parser.add_argument("--batches", type=int, default=100, help="number of timed steps of the loader")
+    parser.add_argument("--threads", type=int, default=feeding.processors(), help="threads of the loader")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if there is one")
-    parser.add_argument("--quick", action="store_true", help="small batches once: no figures to quote")
+    parser.add_argument("--quick", action="store_true", help="a quick try; do not quote its figures")
     parser.add_argument("--out", type=Path, default=FOLDER, metavar="DIR", help="folder of the results")
     return parser
 

@@ -1,4 +1,4 @@
-"""What a command costs: CPU-seconds, wall time, peak memory."""
+"""The cost of a command: CPU-seconds, wall time, peak memory."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CHILD = Path(__file__).with_name("child.py")
 
 _ENVIRONMENT = dict(os.environ)
-"""As it was at the start: Dask leaves variables in this process that make its children's memory slow (malloc's trim
-threshold), which would be measured too."""
+"""The environment at the start. Dask later sets a variable in this process (malloc's trim threshold) that slows down
+its children's memory, which would distort the measurements."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class Usage:
     cpu_s: float
     wall_s: float
     peak_bytes: int
-    """Of the largest single process."""
+    """Peak memory of the largest single process."""
     said: str
-    """What it wrote to both streams."""
+    """Its output on both streams."""
 
 
 def measure(command: list[str | Path], *, one_processor: bool = True) -> Usage:
-    """Run a command in the root of the checkout, held to one processor or free to use all of them."""
+    """Run a command in the root of the checkout, on one processor or on all of them."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         words = [sys.executable, "-I", CHILD, report, "one" if one_processor else "all", *command]
@@ -55,9 +55,9 @@ def measure(command: list[str | Path], *, one_processor: bool = True) -> Usage:
 
 
 def watch(command: list[str | Path]) -> Usage:
-    """Run a command that starts processes of its own, which are looked at every fifth of a second.
+    """Run a command that starts processes itself, and check them every fifth of a second.
 
-    What a process uses after it was last seen is missed; `peak_bytes` is of the largest single process.
+    The use of a process after its last check is missed; `peak_bytes` belongs to the largest single process.
     """
     cpu: dict[int, float] = {}
     peak = 0

@@ -1,6 +1,6 @@
-"""What is measured on aligned photos and patches, the same for every tool: shifts, and errors against a truth.
+"""Measurements on aligned photos and patches, the same for every tool: shifts, and errors against a known truth.
 
-Written apart from the pipeline's own check of its residuals, so that one mistake cannot hide another.
+The code is independent of the pipeline's own check of its residuals, so that one mistake cannot hide another.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Points = NDArray[np.float64]
 Mapping = Callable[[Points], Points]
-"""Takes points (N, 2) of one photo to points (N, 2) of another."""
+"""Maps points (N, 2) of one photo to points (N, 2) of another."""
 
 WINDOW, STRIDE, SEARCH = 64, 32, 8  # px
 SIGMA = 1.2  # px
@@ -28,7 +28,7 @@ GRID = (40, 30)
 
 @dataclass(frozen=True)
 class Residual:
-    """Lengths of the shifts left between two aligned photos, in px; NaN where fewer than five windows tell."""
+    """Lengths of the shifts left between two aligned photos, in px; NaN with fewer than five measurable windows."""
 
     textured: int
     found: int
@@ -48,16 +48,16 @@ class TruthError:
 def residual(phone: Image, dslr: Image, mask: Mask | None = None) -> Residual:
     """Measure the shifts between two photos (H, W, 3) BGR uint8 of one size.
 
-    Windows of 64 px, 32 px apart, are looked for within 8 px in the other photo, both grey and smoothed by a Gaussian
-    of 1.2 px. A window counts as textured where both photos vary by 6 grey levels, and as found where its NCC is above
-    0.9 and its peak lies inside the search; a parabola through the peak gives the fraction.
+    Windows of 64 px, 32 px apart, are searched for within 8 px in the other photo; both are grey and smoothed by a
+    Gaussian of 1.2 px. A window counts as textured if both photos vary by 6 grey levels, and as found if its NCC is
+    above 0.9 and its peak lies inside the search; a parabola through the peak gives the fraction.
 
     Parameters
     ----------
     phone, dslr
         The aligned photos.
     mask
-        Where both have a picture, (H, W); everywhere when left out.
+        The area that both photos cover, (H, W); None: everywhere.
 
     """
     greys = _grey(phone), _grey(dslr)
@@ -71,9 +71,9 @@ def residual(phone: Image, dslr: Image, mask: Mask | None = None) -> Residual:
 
 
 def patch_shift(phone: Image, dslr: Image) -> float:
-    """Measure how far the two images (S, S, 3) of a patch are apart, in px; NaN where it does not show.
+    """Measure how far the two images (S, S, 3) of a patch are apart, in px; NaN if it cannot be measured.
 
-    The phone's image less 8 px at each side is looked for in the DSLR's, by the rules of `residual`.
+    The phone's image without 8 px at each side is searched for in the DSLR's, by the rules of `residual`.
     """
     area, window = _grey(dslr), _grey(phone)[SEARCH:-SEARCH, SEARCH:-SEARCH]
     if min(area.std(), window.std()) < LEAST_STD:
@@ -83,10 +83,10 @@ def patch_shift(phone: Image, dslr: Image) -> float:
 
 
 def truth_error(found: Mapping, true: Mapping, points: Points) -> TruthError:
-    """Compare where `found` takes phone points (N, 2) in the DSLR photo with where `true` does.
+    """Compare where `found` and `true` map phone points (N, 2) in the DSLR photo.
 
-    The true mapping's derivative at each point turns what is missed in the DSLR photo into px of the phone photo.
-    A point that `found` sends nowhere (NaN) is infinitely far off; points without a true place do not count.
+    The true mapping's derivative at each point converts errors in the DSLR photo into px of the phone photo. A point
+    that `found` maps to NaN is infinitely far off; points without a true place do not count.
     """
     places = true(points)
     derivative = np.stack([true(points + step) - true(points - step) for step in np.eye(2) / 2], axis=-1)
@@ -111,7 +111,7 @@ def _grey(image: Image) -> NDArray[np.float32]:
 def _windows(
     phone: NDArray[np.float32], dslr: NDArray[np.float32], inside: Mask
 ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Cut each window of the phone photo, and the area of the DSLR's photo in which it is looked for."""
+    """Cut each window of the phone photo, and the area of the DSLR's photo in which it is searched for."""
     rows, columns = (range(0, length - WINDOW - 2 * SEARCH, STRIDE) for length in phone.shape)
     areas = [np.s_[y : y + WINDOW + 2 * SEARCH, x : x + WINDOW + 2 * SEARCH] for y in rows for x in columns]
     core = np.s_[SEARCH:-SEARCH, SEARCH:-SEARCH]
