@@ -1,8 +1,8 @@
-"""What code results were made with, so that results of other code are not taken for this code's.
+"""A digest of the code that results were made with, so that results of other code are not taken for this code's.
 
-The digest of a module covers all that it imports of this project, and what that imports: no list is kept by hand. It
-covers what the interpreter does, not how it is written: comments, docstrings and layout change nothing, nor does the
-meaning that is given of a column.
+The digest of a module covers all modules of this project that it imports, directly or not; no list is kept by hand. It
+covers what the interpreter does, not how it is written: comments, docstrings and layout change nothing, and neither
+does the meaning that is given for a column.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 
 PROJECT = "dpedtool"
 FOLDER = Path(__file__).parents[1]
-"""Holds the folders dataset, pipeline and training: the checkout, or the installed package."""
+"""The folder with the folders dataset, pipeline and training: the checkout, or the installed package."""
 
 WITHOUT_EFFECT: Mapping[str, str] = {
-    "dpedtool.dataset.code_digest": "it computes the digest, and no row",
+    "dpedtool.dataset.code_digest": "it computes the digest, and not rows",
     "dpedtool.dataset.params": "the parameters that a stage is given are a part of each key, value by value",
-    "dpedtool.dataset.progress": "it says how far the work is",
+    "dpedtool.dataset.progress": "it shows how far the work is",
     "dpedtool.dataset.sections": "it reads and checks parameters, whose values are a part of each key",
     "dpedtool.pipeline.resume": "it keeps finished rows and hands out the others",
     "dpedtool.pipeline.runner": "it decides in which process the work is done",
@@ -31,7 +31,7 @@ WITHOUT_EFFECT: Mapping[str, str] = {
 
 @functools.cache
 def code_digest(module: str, folder: Path = FOLDER) -> str:
-    """Return the SHA-256, hex, of the syntax of a module and of all that it imports of this project.
+    """Return the SHA-256, hex, of the syntax of a module and of all modules of this project that it imports.
 
     Parameters
     ----------
@@ -52,15 +52,15 @@ def syntax_digest(module: str, folder: Path = FOLDER) -> str:
 
 
 def closure(module: str, folder: Path = FOLDER) -> tuple[str, ...]:
-    """Return the names of a module and of all of this project that it imports, and that these import, sorted.
+    """Return the names of a module and of all modules of this project that it imports, directly or not, sorted.
 
-    What is imported for type checkers alone is left out, and so is the package `dpedtool` itself.
+    Imports for type checkers only are left out, and so is the package `dpedtool` itself.
     """
     return tuple(sorted(_closure(module, folder)))
 
 
 def imported(module: str, folder: Path = FOLDER) -> set[str]:
-    """Return the modules of this project that a module imports itself, and the packages that these are in."""
+    """Return the modules of this project that a module imports directly, and the packages that they are in."""
     names = _read(file_of(module, folder).read_bytes()).imports
     return {name for name in names if file_of(name, folder).is_file()}
 
@@ -73,10 +73,10 @@ def file_of(module: str, folder: Path = FOLDER) -> Path:
 
 @dataclass(frozen=True)
 class _Source:
-    """What is known of a module by its text."""
+    """What is known about a module by its text."""
 
     imports: frozenset[str]
-    """Names that may be modules of this project, and the packages that these are in."""
+    """Names that may be modules of this project, and the packages that they are in."""
     syntax_sha256: str
 
 
@@ -104,9 +104,9 @@ def _read(text: bytes) -> _Source:
 
 
 def describe_syntax(tree: ast.Module) -> str:
-    """Return a syntax tree as text, without what the interpreter does not act on.
+    """Return a syntax tree as text, without the parts that have no effect when the code runs.
 
-    Fields that are empty are left out, so that versions of Python whose trees have new fields agree.
+    Empty fields are left out, so that versions of Python whose trees have new fields agree.
     """
     parts: list[str] = []
     _describe(tree, parts)
@@ -157,6 +157,6 @@ def _statements(tree: ast.Module) -> Iterator[ast.AST]:
 
 
 def _with_packages(name: str) -> list[str]:
-    """Name a module and the packages that are imported before it, those below `dpedtool`."""
+    """Return the names of a module and of its packages below `dpedtool`, which are imported before it."""
     parts = name.split(".")
     return [".".join(parts[:count]) for count in range(2, len(parts) + 1)] if parts[0] == PROJECT else []

@@ -19,7 +19,7 @@ class Rejection(Exception):  # noqa: N818 - it is an outcome of one item, not an
     Parameters
     ----------
     reason
-        A short word from the documented set of its table, the same for all items that fail alike.
+        A short word from the documented set of its table, the same for all items that fail in the same way.
     detail
         One sentence for the user, with the figures of this item.
 

@@ -20,18 +20,18 @@ _TEMPORARY = ".dpedtool-part"
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, which replaces `path` when the block ends well and vanishes otherwise."""
+    """Yield a temporary path next to `path`; it replaces `path` when the block succeeds, and is removed otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".", suffix=_TEMPORARY, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes files for the owner alone; what replaces them is made as any other file.
+        # mkstemp makes files for the owner alone; the final file gets the permissions of any other file.
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        # The user knows the file by its own name; a failed write bears none.
+        # The user knows the file by its final name; the error of a failed write has no name.
         if error.filename in (None, name):
             error.filename, error.filename2 = str(path), None
         raise
@@ -40,7 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def unfinished(path: Path) -> Path:
-    """Return the name beside `path` of a file that is being written and will take its place."""
+    """Return the name, next to `path`, of a file that is being written and will replace it."""
     return path.with_name(f".{path.name}{_TEMPORARY}")
 
 
@@ -63,7 +63,7 @@ def lock_folder(folder: Path) -> int:
 
 
 def remove_leftovers(folder: Path, *, below: bool = True) -> None:
-    """Remove the temporary files that a killed process has left in a folder and, where `below`, in those in it."""
+    """Remove the temporary files that a killed process has left in a folder and, with `below`, in its sub-folders."""
     for pattern in (f".*{_TEMPORARY}", *([f"*/.*{_TEMPORARY}"] if below else [])):
         for leftover in folder.glob(pattern):
             leftover.unlink(missing_ok=True)
@@ -86,7 +86,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises
     ------
     DpedtoolError
-        The file is missing or holds no JSON object.
+        The file is missing or does not hold a JSON object.
 
     """
     try:
@@ -101,12 +101,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def check_replaceable(path: Path, keys: Set[str], what: str) -> None:
-    """Refuse a path at which there is anything but JSON with these keys, so that a slip of the pen replaces nothing.
+    """Refuse a path where something other than JSON with these keys exists, so that a typing error replaces nothing.
 
     Raises
     ------
     DpedtoolError
-        It is something else than `what`, the words for what may be replaced.
+        The path exists and is not a `what`, which is the name of the files that may be replaced.
 
     """
     if not path.exists():
@@ -116,13 +116,13 @@ def check_replaceable(path: Path, keys: Set[str], what: str) -> None:
     except DpedtoolError:
         is_ours = False
     if not is_ours:
-        raise DpedtoolError(f"{path} is there, and is no {what}: choose another name for the new one.")
+        raise DpedtoolError(f"{path} exists, and is not a {what}: choose another name for the new one.")
 
 
 def relative_path(path: Path, folder: Path) -> str:
     """Return how files in `folder` name `path`: relative, with forward slashes.
 
-    Folders are resolved, since '..' leads out of where a linked folder really is; a linked file keeps its own place.
+    Folders are resolved, since '..' leads out of the real place of a linked folder; a linked file keeps its own place.
     """
     return Path(os.path.relpath(path.parent.resolve() / path.name, folder.resolve())).as_posix()
 

@@ -1,4 +1,4 @@
-"""Licences by their SPDX identifiers: which there are, and how hubs of models and data sets write them."""
+"""Licences by their SPDX identifiers: which ones exist, and what hubs of models and data sets call them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from packaging.licenses import InvalidLicenseExpression, canonicalize_license_ex
 from dpedtool.dataset.errors import DpedtoolError
 
 OWN = "LicenseRef-"
-"""How an identifier begins that is on nobody's list."""
+"""Beginning of an identifier that is not on SPDX's list."""
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*\+?")
 _CREATIVE_COMMONS = (
     *("CC0-1.0", "CC-BY-2.0", "CC-BY-2.5", "CC-BY-3.0", "CC-BY-4.0", "CC-BY-SA-3.0", "CC-BY-SA-4.0", "CC-BY-ND-4.0"),
@@ -51,7 +51,7 @@ def check_licence(identifier: str) -> str:
     Raises
     ------
     DpedtoolError
-        It is on no list, or an expression of several licences.
+        It is not on the list, or is an expression of several licences.
 
     """
     try:
@@ -60,23 +60,23 @@ def check_licence(identifier: str) -> str:
         return str(canonicalize_license_expression(identifier))
     except InvalidLicenseExpression:
         raise DpedtoolError(
-            f"{identifier!r} is no SPDX identifier of one licence: {_advice(identifier)}, or LicenseRef-NAME for a "
+            f"{identifier!r} is not the SPDX identifier of a licence: {_advice(identifier)}, or LicenseRef-NAME for a "
             "licence of your own."
         ) from None
 
 
 def is_own(identifier: str) -> bool:
-    """Whether an identifier that `check_licence` let pass names a licence that is not on SPDX's list."""
+    """Whether an identifier that `check_licence` accepted names a licence that is not on SPDX's list."""
     return identifier.startswith(OWN)
 
 
 def front_matter(identifier: str) -> dict[str, str]:
-    """Return what a card tells hubs of a licence: a name that they know, else `other` and the identifier.
+    """Return the licence fields of a card for hubs: a name that they know, or `other` and the identifier.
 
     Parameters
     ----------
     identifier
-        What `check_licence` lets pass.
+        One that `check_licence` accepts.
 
     """
     if known := _HUBS.get(identifier):
@@ -85,7 +85,7 @@ def front_matter(identifier: str) -> dict[str, str]:
 
 
 def text_address(identifier: str) -> str:
-    """Return where the text of a licence on SPDX's list stands."""
+    """Return the address of the text of a licence on SPDX's list."""
     if found := re.fullmatch(r"CC-(BY(?:-NC)?(?:-SA|-ND)?)-(\d\.\d)", identifier):
         return f"https://creativecommons.org/licenses/{found[1].lower()}/{found[2]}/legalcode"
     if identifier == "CC0-1.0":
@@ -96,4 +96,4 @@ def text_address(identifier: str) -> str:
 def _advice(identifier: str) -> str:
     by_small = {known.lower(): known for known in COMMON}
     near = difflib.get_close_matches("-".join(identifier.lower().split()), by_small, 1)
-    return f"the nearest is {by_small[near[0]]}" if near else "write one such as Apache-2.0 or CC-BY-NC-4.0"
+    return f"write {by_small[near[0]]}" if near else "write one such as Apache-2.0 or CC-BY-NC-4.0"

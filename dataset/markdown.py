@@ -1,4 +1,4 @@
-"""Markdown in which whatever comes from data can be nothing but text."""
+"""Markdown in which everything that comes from data is shown as plain text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Table = Sequence[Sequence[str]]
 def text(value: Any) -> str:
     """Return any value as a line of Markdown that shows it as it is."""
     escaped = re.sub(r"([\\`*_\[\]<>#|~&$!])", r"\\\1", plain(value))
-    # At a line's beginning these would make a list, a rule or a heading.
+    # At the beginning of a line, these would make a list, a rule or a heading.
     return re.sub(r"^(?:([-+=])(?!\d)|(\d+)([.)])(?= |$))", r"\2\\\1\3", escaped)
 
 
@@ -22,7 +22,7 @@ def plain(value: Any) -> str:
 
 
 def table(rows: Table) -> str:
-    """Return a table, the first row its head; the cells are Markdown already."""
+    """Return a table whose first row is the head; the cells are Markdown already."""
     head, *body = rows
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *body])
 

@@ -1,4 +1,4 @@
-"""Names: identifiers made of them, their order, their mates, and which are held out for validation."""
+"""Names: identifiers made from them, their order, samples of them, and which are held out for validation."""
 
 from __future__ import annotations
 
@@ -22,21 +22,23 @@ def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
     Raises
     ------
     DpedtoolError
-        Two have one name but for the suffix.
+        Two have the same name with different suffixes.
 
     """
     found: dict[str, Path] = {}
     for path in paths:
         if path.stem in found:
-            raise DpedtoolError(f"{found[path.stem]} and {path} have one name but for the suffix: remove one.")
+            raise DpedtoolError(
+                f"{found[path.stem]} and {path} have the same name with different suffixes: remove one."
+            )
         found[path.stem] = path
     return found
 
 
 def drawn(names: Iterable[str], most: int | None = None) -> list[str]:
-    """Return at most so many of the names, sorted: those with the lowest digests; None: all.
+    """Return at most `most` of the names, sorted: those with the lowest digests; None: all.
 
-    A sample that neither order nor seed changes; a name that is added or removed replaces one of it at most.
+    The sample depends on neither order nor seed. A name that is added or removed changes one name of it at most.
     """
     ranked = sorted(set(names), key=lambda name: hashlib.sha256(name.encode()).digest())
     return sorted(ranked[:most])
@@ -45,8 +47,8 @@ def drawn(names: Iterable[str], most: int | None = None) -> list[str]:
 def choose_held_out(names: Iterable[str], share: float, seed: int) -> set[str]:
     """Return the names that are kept for validation: the `share` of all with the lowest digests of seed and name.
 
-    Neither order nor suffix matters, and with a share above 0 there is at least one, but never all. Every other name
-    that is added or removed moves one name from side to side at most.
+    Neither order nor suffix matters. With a share above 0 at least one name is kept, but never all. A name that is
+    added or removed moves at most one other name from one side to the other.
     """
     ranked = sorted(set(names), key=lambda name: digest([seed, Path(name).stem]))
     count = max(1, round(share * len(ranked))) if share > 0 else 0
@@ -54,10 +56,10 @@ def choose_held_out(names: Iterable[str], share: float, seed: int) -> set[str]:
 
 
 def identifier(name: str, most: int = 40) -> str:
-    """Return a name of letters, digits, '_' and '-' for files, tables and tar members; what is altered gets a digest.
+    """Return a name of letters, digits, '_' and '-' for files, tables and tar members; an altered name gets a digest.
 
     With `most` characters for a photo and fewer for a camera, the file name of a patch fits the 100 bytes of a tar
-    header. It neither holds '--' nor begins or ends with '-', so that '--' joins two of them without doubt.
+    header. The name neither holds '--' nor begins or ends with '-', so that '--' joins two of them unambiguously.
     """
     plain = re.sub(r"[^A-Za-z0-9_-]+|--+|^-|-$", "_", name)
     if plain == name and 0 < len(plain) <= most:

@@ -19,7 +19,7 @@ Place = Path | UPath
 
 
 def is_url(text: str) -> bool:
-    """Whether this names a URL rather than a path; in paths '//' means no more than '/'."""
+    """Whether this names a URL rather than a path; in paths '//' means the same as '/'."""
     return "://" in text
 
 
@@ -29,22 +29,22 @@ def as_place(text: str, base: Path | None = None) -> Place:
     Raises
     ------
     DpedtoolError
-        A URL of no known protocol.
+        A URL of an unknown protocol.
 
     """
     if not is_url(text):
         return base / text if base else Path(text)
     try:
         url = UPath(text)
-        # So that a file of this machine is one file, however it is named.
+        # A file of this machine is then the same file, however it is named.
         return Path(url.path) if url.protocol in ("file", "local") else url
     except (ValueError, ImportError) as error:
-        raise DpedtoolError(f"{text} is no address that can be read: {error}.") from None
+        raise DpedtoolError(f"{text} is not an address that can be read: {error}.") from None
 
 
 @contextlib.contextmanager
 def answering(place: Place) -> Iterator[None]:
-    """Turn whatever a URL's file system says into a sentence; paths of this machine speak for themselves.
+    """Turn all errors of a URL's file system into sentences; errors of paths on this machine stay as they are.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def answering(place: Place) -> Iterator[None]:
     except ImportError as error:
         raise DpedtoolError(f"{place} needs a package that is not installed: {error}.") from None
     except Exception as error:
-        # Each protocol's package has errors of its own kind.
+        # The package for each protocol has its own kinds of errors.
         raise DpedtoolError(
             f"{place} cannot be read ({in_words(error)}): check the address, the network and your credentials."
         ) from None
@@ -75,7 +75,7 @@ def in_words(error: Exception) -> str:
 
 
 def printable(place: Place) -> str:
-    r"""Return a place as text that can be written anywhere: bytes that are no UTF-8 as \xNN."""
+    r"""Return a place as text that can be written anywhere, with bytes that are not UTF-8 as \xNN."""
     return os.fsencode(str(place)).decode("utf-8", "backslashreplace")
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import TypeVar
 
 from rich.console import Console
@@ -18,6 +19,20 @@ Reach = Callable[[float], None]
 SECONDS_BETWEEN_LINES = 5.0
 
 
+@dataclass
+class Output:
+    """How much is shown of the progress."""
+
+    quiet: bool = False
+    """Nothing at all."""
+    every_item: bool = False
+    """A line for every item, where there is no terminal."""
+
+
+OUTPUT = Output()
+"""Of this process; the command line sets it."""
+
+
 def track(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
     """Yield the items and show how many of `total` are done; `label` says what is being done to them."""
     with showing(label, total) as reach:
@@ -27,10 +42,13 @@ def track(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
 
 
 def showing(label: str, total: int) -> AbstractContextManager[Reach]:
-    """Show how many of `total` items are done: the context is what is to be told it, parts of an item as a fraction.
+    """Show how many of `total` items are done: the context gives a function to call with that number.
 
-    What is printed to the error stream meanwhile stays above the bar.
+    The number may be a fraction, for an item that is done in part. Lines printed to the error stream meanwhile stay
+    above the bar.
     """
+    if OUTPUT.quiet:
+        return contextlib.nullcontext(lambda _: None)
     console = Console(stderr=True)
     return _bar(label, total, console) if console.is_terminal else _lines(label, total)
 
@@ -50,7 +68,7 @@ def _lines(label: str, total: int) -> Iterator[Reach]:
     def reach(done: float) -> None:
         nonlocal last
         now = time.monotonic()
-        if now - last >= SECONDS_BETWEEN_LINES:
+        if OUTPUT.every_item or now - last >= SECONDS_BETWEEN_LINES:
             last = now
             part = f" and {int(done % 1 * 100)} %" if done % 1 else ""
             print(f"{label}: {int(done)} of {total}{part}, {now - start:.0f} s", file=sys.stderr, flush=True)

@@ -67,7 +67,7 @@ def _checked(value: Any, hint: Any, declared: dataclasses.Field[Any]) -> Any:
 def _typed(value: Any, hint: Any, name: str) -> Any:
     origin = typing.get_origin(hint)
     if origin is types.UnionType:
-        # `float | None`: a parameter that may be left open.
+        # `float | None` is a parameter that may be left open.
         return None if value is None else _typed(value, typing.get_args(hint)[0], name)
     if origin is Literal:
         if value not in typing.get_args(hint):
@@ -81,7 +81,7 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
         return _number(value, name)
     if hint is float and isinstance(value, str):
         value = _yaml_exponent(value)
-    # bool is an int to Python, but `features: true` is a slip of the pen.
+    # Python counts bool as int, but `features: true` is a mistake.
     if type(value) is not hint:
         shown = hint.__name__ if isinstance(hint, type | types.GenericAlias) else str(hint)
         words = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}
@@ -97,7 +97,7 @@ def _number(value: int, name: str) -> float:
 
 
 def _yaml_exponent(text: str) -> Any:
-    """Read `5e-4`, which YAML 1.1 takes for text because it has no point, as the number it is."""
+    """Read `5e-4` as a number; YAML 1.1 takes it for text, because it has no point."""
     try:
         return float(text)
     except ValueError:
@@ -116,6 +116,6 @@ def _check_range(value: Any, declared: dataclasses.Field[Any]) -> None:
         raise ParamsError(f"{declared.name} must be at most {limits['at_most']}, not {value}.")
     if limits["pattern"] is not None and not re.fullmatch(limits["pattern"], value):
         raise ParamsError(
-            f"{declared.name}: {value!r} is no camera name; use letters, digits, '.', '_' and '-', "
-            "as these names become file names."
+            f"{declared.name}: {value!r} cannot be a camera name; use letters, digits, '.', '_' and '-', "
+            "because these names become file names."
         )

@@ -1,6 +1,6 @@
 """Tar shards of patches: the same members give the same bytes, and each can be read with one pread.
 
-Members of a patch stand side by side as `<patch_id>.phone.<ext>` and `<patch_id>.dslr.<ext>`, the naming that
+The members of a patch follow each other as `<patch_id>.phone.<ext>` and `<patch_id>.dslr.<ext>`, the names that
 WebDataset groups by. Time, owner and mode are fixed.
 """
 
@@ -36,7 +36,7 @@ class ShardWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            # Two blocks of zeros end an archive, and whole records make it up (POSIX.1-1988, ustar).
+            # An archive ends with two blocks of zeros, and consists of whole records (POSIX.1-1988, ustar).
             self._file.write(bytes(2 * tarfile.BLOCKSIZE + -(self._end + 2 * tarfile.BLOCKSIZE) % tarfile.RECORDSIZE))
         finally:
             self._file.close()
@@ -60,7 +60,7 @@ def suffix_of(content: bytes) -> str:
 
 
 def member_name(path: Path, extent: Extent) -> str:
-    """Return the name that a shard has for what lies there; empty where no member of an archive begins.
+    """Return the name of the member with this extent in a shard; empty if no member of an archive begins there.
 
     Raises
     ------

@@ -25,7 +25,7 @@ RowT = TypeVar("RowT", bound=Row)
 class TableWriter:
     """Writes rows of one type to a parquet file, a few thousand at a time; the file appears when `close` succeeds.
 
-    Use it in a `with` block; an error inside leaves no file, and an earlier file as it was.
+    Use it in a `with` block. After an error inside there is no new file, and an earlier file stays as it was.
     """
 
     ROWS_A_GROUP = 50_000
@@ -49,7 +49,7 @@ class TableWriter:
             if error[0] is None:
                 self._flush()
             else:
-                # What is left on the stack learns of the error, and so drops the file.
+                # The rest of the stack gets the error, and so drops the file.
                 self._stack.pop_all().__exit__(*error)
 
     def write(self, rows: Iterable[Row]) -> None:
@@ -81,14 +81,14 @@ def read_rows(path: Path, row_type: type[RowT]) -> list[RowT]:
     Raises
     ------
     DpedtoolError
-        The file is missing, no parquet, or lacks a column of the row type.
+        The file is missing, is not a parquet file, or lacks a column of the row type.
 
     """
     return _as_rows(_read_table(path, row_type), row_type, path.parent)
 
 
 class KeyedTable(Generic[RowT]):
-    """A table whose rows of one key stand together, read key by key; it holds the keys and one group of rows.
+    """A table read key by key, with adjacent rows for each key; it keeps all keys and one group of rows in memory.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class KeyedTable(Generic[RowT]):
     Raises
     ------
     DpedtoolError
-        The file is missing, no parquet, or lacks a column of the row type.
+        The file is missing, is not a parquet file, or lacks a column of the row type.
 
     """
 
@@ -116,7 +116,7 @@ class KeyedTable(Generic[RowT]):
         self._group: tuple[int, pa.Table] | None = None
 
     def get(self, key: str) -> list[RowT] | None:
-        """Return the rows of a key, or None where it has none."""
+        """Return the rows of a key, or None if it has no rows."""
         if key not in self._spans:
             return None
         start, end = self._spans[key]
@@ -140,7 +140,7 @@ class KeyedTable(Generic[RowT]):
 
 
 class PathNames:
-    """How files in one folder name paths, and URLs as they are; each folder is looked up on disk once."""
+    """The names that files in one folder use for paths; URLs stay as they are. Each folder is looked up once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -148,7 +148,7 @@ class PathNames:
         self._last: tuple[Place | None, str] = (None, "")
 
     def __getitem__(self, path: Place) -> str:
-        # One after the other, rows name the same files again and again.
+        # Rows that follow each other mostly name the same files.
         if path is not self._last[0]:
             self._last = path, self._name(path)
         return self._last[1]
@@ -171,22 +171,22 @@ def read_frame(
     path
         The parquet file.
     row_type
-        What its rows are.
+        The type of its rows.
     only
-        The columns wanted; all where left out.
+        The columns to read; all by default.
     where
         Columns and the value that each must have; other rows are left out.
 
     Raises
     ------
     DpedtoolError
-        The file is missing, no parquet, or lacks a column of the row type.
+        The file is missing, is not a parquet file, or lacks a column of the row type.
 
     """
     where = where or {}
     table = _read_table(path, row_type, [*only, *(name for name in where if name not in only)] if only else None)
     for name, value in where.items():
-        # Before pandas makes an object of every text.
+        # This comes before pandas makes an object of every text.
         table = table.filter(pc.equal(table[name], value))
     frame: pd.DataFrame = (table.select(list(only)) if only else table).to_pandas()
     for spec in columns(row_type):
@@ -197,12 +197,12 @@ def read_frame(
 
 
 def holds(path: Path, row_type: type[Row]) -> bool:
-    """Return whether a file is a table of this type, of whatever version.
+    """Return whether a file is a table of this type, of any version.
 
     Raises
     ------
     DpedtoolError
-        The file is no parquet.
+        The file is not a parquet file.
 
     """
     with _readable(path):
@@ -225,28 +225,28 @@ def _open_table(path: Path, row_type: type[Row], wanted: Sequence[str]) -> pq.Pa
     missing = [name for name in wanted if name not in file.schema_arrow.names]
     if missing:
         raise DpedtoolError(
-            f"{path} is no table of {row_type.TABLE} as this version writes it "
-            f"(without {', '.join(missing)}): run `dpedtool {row_type.MADE_BY}` again."
+            f"{path} is not a table of {row_type.TABLE} as this version writes it "
+            f"(it lacks {', '.join(missing)}): run `dpedtool {row_type.MADE_BY}` again."
         )
     return file
 
 
 @contextlib.contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Turn what Arrow says of a damaged file into a sentence."""
+    """Turn Arrow's error on a damaged file into a sentence."""
     try:
         yield
     except (pa.ArrowInvalid, OSError) as error:
         reason = " ".join(str(error).split())
-        raise DpedtoolError(f"{path} is not a readable parquet file ({reason}): make it anew.") from None
+        raise DpedtoolError(f"{path} is not a readable parquet file ({reason}): make it again.") from None
 
 
 def _check_words(row: Row, row_type: type[Row]) -> None:
     status, reason = getattr(row, "status", None), getattr(row, "reason", "")
     if row_type.STATUSES and status not in row_type.STATUSES:
-        raise ValueError(f"{status!r} is no status of {row_type.TABLE}")
+        raise ValueError(f"{status!r} is not a status of {row_type.TABLE}")
     if reason and reason not in row_type.REASONS:
-        raise ValueError(f"{reason!r} is no reason of {row_type.TABLE}")
+        raise ValueError(f"{reason!r} is not a reason of {row_type.TABLE}")
 
 
 def _as_rows(table: pa.Table, row_type: type[RowT], folder: Path) -> list[RowT]:
@@ -257,14 +257,14 @@ def _as_rows(table: pa.Table, row_type: type[RowT], folder: Path) -> list[RowT]:
 
 
 def _to_file(values: list[Any], spec: ColumnSpec, names: PathNames) -> list[Any]:
-    """A column of rows as the file has it."""
+    """Return a column of rows in the form of the file."""
     if not spec.nullable and any(value is None for value in values):
         raise ValueError(f"column {spec.name} must not be empty")
     return [None if path is None else names[path] for path in values] if spec.is_path else values
 
 
 def _from_file(values: list[Any], spec: ColumnSpec, folder: Path) -> list[Any]:
-    """A column of the file as rows have it."""
+    """Return a column of the file in the form of the rows."""
     if spec.is_path:
         places = {name: as_place(name, folder) for name in set(values) if name is not None}
         return [places.get(name) for name in values]

@@ -1,1 +1,1 @@
-"""Photos: which files are, how they are decoded, what they say of themselves, and how they are written."""
+"""Photos: which files are photos, how they are decoded, their metadata, and how they are written."""

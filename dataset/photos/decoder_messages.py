@@ -1,4 +1,4 @@
-"""What libjpeg, libpng and OpenCV print about damaged photos: past Python, and without the name of the file."""
+"""Collect what libjpeg, libpng and OpenCV print about damaged photos: it bypasses Python and lacks the file's name."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from collections.abc import Iterator
 
 _STANDARD_ERROR = 2
 _LOCK = threading.Lock()
-"""There is one error stream: of two who divert it at once, one would put back what the other had put there."""
+"""There is only one error stream: if two threads diverted it at once, one would put back what the other had set."""
 _TELLING = re.compile(
     r"^(?:Corrupt JPEG data|Premature end of JPEG|libpng error|libpng warning: .*(?:IDAT|CRC|zlib|image data)).*",
     re.MULTILINE,
 )
-"""What means damage. libpng's other warnings are of chunks beside the pixels, such as a date or a colour profile that
-is not written as it should be: editors write these, and the pictures are whole."""
+"""Messages that mean damage. libpng's other warnings are about chunks other than the pixels, such as a date or a colour
+profile that is not written correctly: editors write these, and the pictures are intact."""
 
 
 @contextlib.contextmanager
 def collected() -> Iterator[list[str]]:
-    """Keep what decoders print from the error stream; when the block has ended, the list holds what counts of it.
+    """Keep what decoders print off the error stream; after the block, the list holds the messages that mean damage.
 
-    Whatever else is printed meanwhile, by any thread, is lost. Threads wait for each other.
+    Everything else that is printed meanwhile, by any thread, is lost. Threads wait for each other.
     """
     found: list[str] = []
     with _LOCK, tempfile.TemporaryFile() as file:

@@ -1,4 +1,4 @@
-"""A photo's file to its pixels, its size and its capture time, whatever its format."""
+"""Read pixels, size and capture time from a photo's file of any format."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from dpedtool.dataset.photos.stored import (
 from dpedtool.dataset.places import Place, answering
 
 MOST_BYTES = 2 * 10**9
-"""Of a photo's file: 250 megapixels of 16 bit RGB, more than which are refused, are 1.5 GB as they are."""
+"""Largest file of a photo: 250 megapixels, the most that are accepted, take 1.5 GB in 16 bit RGB, uncompressed."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class PhotoFile:
 
     @property
     def format(self) -> InputFormat:
-        """The format that its bytes are of, whatever its name is; only raw files are told by that."""
+        """The format of its bytes, whatever its name is; only raw files are recognised by their name."""
         return format_of(self.content, self.path)
 
     @property
@@ -66,7 +66,7 @@ class PhotoFile:
 
     @property
     def note(self) -> str:
-        """What of the photo was ignored, as a sentence, such as a damaged colour profile; empty where nothing was.
+        """What was ignored in the photo, as a sentence, such as a damaged colour profile; empty if nothing was.
 
         Raises
         ------
@@ -82,7 +82,7 @@ class PhotoFile:
 
     @property
     def time(self) -> datetime | None:
-        """EXIF capture time on the camera's own clock, without zone; None where there is none to be read."""
+        """EXIF capture time on the camera's own clock, without zone; None if there is no readable time."""
         return _read_time(io.BytesIO(self.content), self.path)
 
     def colour(self) -> Image:
@@ -94,16 +94,16 @@ class PhotoFile:
         Raises
         ------
         Rejection
-            `unreadable_photo`: empty, truncated, too large, or no photo at all.
+            `unreadable_photo`: empty, truncated, too large, or not a photo at all.
 
         """
         photo = open_stored(self.content, self.path)
         return to_srgb(photo.profile).apply(upright_colour(photo))
 
     def grey(self, factor: Factor = 1) -> ReducedGrey:
-        """Decode the photo in grey, upright as `colour`, each side reduced by the factor and rounded up.
+        """Decode the photo in grey, upright like `colour`, each side reduced by the factor and rounded up.
 
-        Colour profiles are not applied: this grey is for finding things, not for looking at.
+        Colour profiles are not applied: this grey is for measuring, not for viewing.
 
         Raises
         ------
@@ -120,7 +120,7 @@ def open_photo(path: Place) -> PhotoFile:
     Raises
     ------
     Rejection
-        `unreadable_photo`: missing, larger than any photo, no file, or not to be read.
+        `unreadable_photo`: missing, larger than any photo, not a file, or not readable.
 
     """
     try:
@@ -134,14 +134,14 @@ def open_photo(path: Place) -> PhotoFile:
 
 
 def _check_file(path: Place) -> None:
-    """Refuse what would never end or fill the memory; of URLs the protocol's package says nothing of the kind."""
+    """Refuse a file that would never end or would fill the memory; this cannot be checked for URLs."""
     if not isinstance(path, Path):
         return
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise unreadable(path, "it is no file: name a photo")
+        raise unreadable(path, "it is not a file: name a photo")
     if found.st_size > MOST_BYTES:
-        raise unreadable(path, f"the file has {found.st_size / 10**9:.1f} GB, which no photo has")
+        raise unreadable(path, f"the file has {found.st_size / 10**9:.1f} GB, which is too much for a photo")
 
 
 def open_unchanged(path: Place, sha256: str) -> PhotoFile:
@@ -177,13 +177,13 @@ def decode_photo(content: bytes, path: Place) -> Image:
 def decode_image(content: bytes, path: Place) -> Image:
     """Decode what `encode_image` made, (H, W, 3) BGR uint8; `path` only names it in messages.
 
-    Nothing is looked for that such files do not have, such as an orientation or a colour profile: for small images
-    that takes longer than decoding.
+    Such files have no orientation and no colour profile, so these are not looked for: for small images, that takes
+    longer than decoding.
 
     Raises
     ------
     Rejection
-        `unreadable_photo`: empty, truncated, or no image.
+        `unreadable_photo`: empty, truncated, or not an image.
 
     """
     _check_whole(content, path)
@@ -191,7 +191,7 @@ def decode_image(content: bytes, path: Place) -> Image:
 
 
 def capture_time(path: Place) -> datetime | None:
-    """Return the EXIF capture time on the camera's own clock, without zone; None where there is none to be read."""
+    """Return the EXIF capture time on the camera's own clock, without zone; None if there is no readable time."""
     try:
         with answering(path):
             _check_file(path)
@@ -217,12 +217,12 @@ def _time_in(file: IO[bytes], path: Place) -> datetime | None:
 
 
 def open_stored(content: bytes, path: Place) -> Stored:
-    """Read a photo's header, and refuse what would fill the memory when decoded or is not all there.
+    """Read a photo's header, and refuse a photo that would fill the memory when decoded, or is incomplete.
 
     Raises
     ------
     Rejection
-        `unreadable_photo`: empty, truncated, too large, of colours that are not read, or no photo at all.
+        `unreadable_photo`: empty, truncated, too large, in colours that cannot be read, or not a photo at all.
 
     """
     _check_whole(content, path)
@@ -234,6 +234,6 @@ def open_stored(content: bytes, path: Place) -> Stored:
 def _check_whole(content: bytes, path: Place) -> None:
     if not content:
         raise unreadable(path, "the file is empty")
-    # Whatever its name: the sentence tells more than that of LibRaw, say, of a JPEG that is called a raw file.
+    # The name does not matter here: for a JPEG that is named like a raw file, this says more than LibRaw's message.
     if jpeg.is_truncated(content):
         raise unreadable(path, "the JPEG data ends too early: copy it from the camera again")

@@ -1,4 +1,4 @@
-"""What a photo's EXIF block says of the photo: its orientation, its colour space and its time."""
+"""What a photo's EXIF block says about the photo: its orientation, its colour space and its time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ORIENTATION, _INTEROPERABILITY, _INDEX = 0x0112, 0xA005, 1
 
 
 def exif_says(photo: PillowImage.Image) -> tuple[object, object]:
-    """Orientation and interoperability index; a damaged block says nothing."""
+    """Return orientation and interoperability index; None for both if the block is damaged."""
     try:
         exif = photo.getexif()
         return exif.get(_ORIENTATION), exif.get_ifd(_INTEROPERABILITY).get(_INDEX)
@@ -22,7 +22,7 @@ def exif_says(photo: PillowImage.Image) -> tuple[object, object]:
 
 
 def exif_time(exif: PillowImage.Exif) -> datetime | None:
-    """Return when the photo was taken, else when its file was changed; None where neither is said."""
+    """Return when the photo was taken, or else when its file was changed; None if neither is known."""
     details = exif.get_ifd(_EXIF_IFD)
     text = details.get(_DATE_TIME_ORIGINAL) or exif.get(_DATE_TIME)
     return _parse_exif_time(text, details.get(_SUBSEC_ORIGINAL))

@@ -1,4 +1,4 @@
-"""What a photo's file says of it besides its pixels, made fit for another file with a picture made from it."""
+"""A photo's metadata, adapted to another file with a picture that was made from the photo."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _WIDTH, _HEIGHT, _ORIENTATION, _COLOUR_SPACE, _EXIF_WIDTH, _EXIF_HEIGHT = 0x100,
 _VERSION = 0x9000
 _SRGB, _UPRIGHT = 1, 1
 
-# Named one by one, since whatever else is there may speak of the old file or of places: what lies in pixels of the
-# photo as it was stored, serial numbers, the maker's note, and the fields of a TIFF's own picture.
+# These are named one by one, since all others may describe the old file, a person or a place: positions in pixels of
+# the stored photo, serial numbers, the maker's note, and the fields of a TIFF's own picture.
 _KEPT = _tags(
     # ImageDescription, Make, Model; resolution; Software, DateTime; Artist, HostComputer
     *(range(0x10E, 0x111), 0x11A, 0x11B, 0x128, 0x131, 0x132, 0x13B, 0x13C),
@@ -54,22 +54,22 @@ _KEPT_OF_SHOT = _tags(
 _KEPT_OF_POSITION = _tags(range(0x20))
 
 MOST_BYTES = 0xFFFF - 2 - 6
-"""Of a block in a JPEG, whose segments count their bytes, those of the count and of `Exif` among them, in 16 bit."""
+"""Longest block in a JPEG: a segment's length has 16 bit, and includes the bytes of the length and of `Exif`."""
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a result says of the photo that it was made from."""
+    """What a result says about the photo that it was made from."""
 
     order: ByteOrder = "<"
     main: Directory = field(default_factory=dict)
-    """The picture, who made it, with which camera."""
+    """What the picture is, who made it, and with which camera."""
     shot: Directory = field(default_factory=dict)
     """How and when it was taken."""
     position: Directory = field(default_factory=dict)
-    """Where."""
+    """Where it was taken."""
     note: str = ""
-    """What could not be read, as a clause; empty where all was."""
+    """What could not be read, as a clause; empty if everything was read."""
 
     def directories(self, offset: int, more: Directory | None = None) -> bytes:
         """Return all directories as they are written at an offset; `more` are further fields of the first of them."""
@@ -84,7 +84,7 @@ class Metadata:
         return b"".join([directory_bytes(main, offset, self.order), *parts])
 
     def block(self) -> bytes:
-        """Return the EXIF block; empty where nothing is known."""
+        """Return the EXIF block; empty if nothing is known."""
         if not self.main and not self.shot:
             return b""
         return header_bytes(HEADER, self.order) + self.directories(HEADER)
@@ -94,13 +94,13 @@ def kept_metadata(photo: PhotoFile, size: tuple[int, int], *, gps: bool = False)
     """Return what is kept of a photo's metadata for an upright sRGB picture that was made from it.
 
     Camera, lens, exposure, times, descriptions, names and copyright are kept as they are; orientation, colour space and
-    sizes are those of the picture. Left out are the position unless it is asked for, thumbnails, serial numbers and
-    maker's notes, and all that is not EXIF (XMP, IPTC, texts of PNG files).
+    sizes are those of the picture. The position is left out unless `gps` is set. Thumbnails, serial numbers, maker's
+    notes and everything that is not EXIF (XMP, IPTC, texts of PNG files) are always left out.
 
     Parameters
     ----------
     photo
-        Any that can be decoded.
+        Any photo that can be decoded.
     size
         (width, height) of the picture, in px.
     gps
@@ -125,14 +125,14 @@ def kept_metadata(photo: PhotoFile, size: tuple[int, int], *, gps: bool = False)
     return _fit(Metadata(reader.order, main, shot, position, note), size)
 
 
-_WITHOUT_EXIF = "its metadata are of a kind that is not read, and were left out"
+_WITHOUT_EXIF = "its metadata are of a kind that cannot be read, and were left out"
 _DAMAGED = "its EXIF block is damaged and was left out"
 _PARTLY_DAMAGED = "parts of its EXIF block are damaged and were left out"
 _TOO_LONG = "its EXIF block is longer than photos can hold and was left out"
 
 
 def _fit(metadata: Metadata, size: tuple[int, int]) -> Metadata:
-    """Say of the picture what is true of it."""
+    """Set the fields that describe the picture itself."""
     order, (width, height) = metadata.order, size
     sizes = {_WIDTH: longs(order, width), _HEIGHT: longs(order, height)}
     main = metadata.main | {tag: value for tag, value in sizes.items() if tag in metadata.main}
@@ -144,7 +144,7 @@ def _fit(metadata: Metadata, size: tuple[int, int]) -> Metadata:
 
 
 def exif_block(photo: PhotoFile) -> bytes:
-    """Return the photo's EXIF block from its TIFF header on; of TIFF and raw files all that there is."""
+    """Return the photo's EXIF block from its TIFF header on; for TIFF and raw files, this is the whole file."""
     block = photo.format.exif(photo.content)
     while block.startswith(_PREFIX):
         block = block[len(_PREFIX) :]

@@ -13,13 +13,14 @@ from dpedtool.dataset.places import Place, answering
 def list_photos(folder: Place) -> list[Place]:
     """Return the photos directly in a folder, sorted by name; hidden files and other suffixes are left out.
 
-    Where a camera or an export wrote one moment twice, IMG_1.JPG beside IMG_1.HEIC or beside a raw file, the JPEG is
-    taken and the other left out.
+    Where a camera or an export wrote one moment twice, as IMG_1.JPG and as IMG_1.HEIC or a raw file, the JPEG is used
+    and the other file is left out.
 
     Raises
     ------
     DpedtoolError
-        The folder is missing, no folder, holds no photo, or only such as need an extra that is not installed.
+        The folder is missing, is not a folder, has no photos, or only has photos that need an extra that is not
+        installed.
 
     """
     with answering(folder):
@@ -41,11 +42,11 @@ def _files_in(folder: Place) -> list[Place]:
         raise DpedtoolError(f"There is no folder {folder}: name the folder that holds the camera's photos.")
     if not folder.is_dir():
         raise DpedtoolError(f"{folder} is not a folder: name the folder that holds the camera's photos.")
-    # A link that leads nowhere counts: it stands for a photo that somebody misses.
+    # A broken link counts, since the user expects a photo there.
     return [path for path in folder.iterdir() if not path.is_dir() and not path.name.startswith(".")]
 
 
 def _without_doubles(photos: Sequence[Place]) -> list[Place]:
-    """Leave out HEIC and raw files that stand beside a JPEG of the same stem, capitals apart."""
+    """Leave out HEIC and raw files next to a JPEG with the same stem, whatever the case of its letters."""
     jpegs = {path.stem.lower() for path in photos if format_of_suffix(path) is jpeg.FORMAT}
     return [path for path in photos if not format_of_suffix(path).is_beside_jpeg or path.stem.lower() not in jpegs]

@@ -1,4 +1,4 @@
-"""Colour profiles: what brings a photo's own colours to sRGB."""
+"""Colour profiles: the conversion of a photo's own colours to sRGB."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from PIL import ImageCms
 from dpedtool.dataset.photos.stored import Image
 
 SAME = 2
-"""A profile that changes no colour by more than this, of 255, is taken for sRGB: it is its rounding."""
+"""A profile that changes no colour by more than this many of 255 levels counts as sRGB: the changes are rounding."""
 
 
 @dataclass(frozen=True)
 class ToSrgb:
-    """What a profile asks for."""
+    """The conversion that a profile needs."""
 
     transform: ImageCms.ImageCmsTransform | None = None
-    """None: the colours are sRGB, or taken for it."""
+    """None: the colours are sRGB, or are treated as sRGB."""
     note: str = ""
-    """What was ignored, as a clause; empty where nothing was."""
+    """What was ignored, as a clause; empty if nothing was."""
 
     def apply(self, image: Image) -> Image:
-        """Return a BGR image (H, W, 3) uint8 in sRGB; the same image where nothing is to be done."""
+        """Return a BGR image (H, W, 3) uint8 in sRGB; the same image if there is nothing to do."""
         if self.transform is None:
             return image
         photo = PillowImage.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
@@ -37,10 +37,10 @@ class ToSrgb:
 
 @functools.lru_cache(maxsize=16)
 def to_srgb(profile: bytes) -> ToSrgb:
-    """Return what takes colours of an ICC profile to sRGB: relative colorimetric, with black point compensation.
+    """Return the conversion of an ICC profile to sRGB: relative colorimetric, with black point compensation.
 
-    Whether a profile is sRGB is told by what it does to some colours, whatever it calls itself. Colours outside sRGB
-    are clipped. One that cannot be used is ignored, with a note.
+    A profile is recognised as sRGB by what it does to some colours, whatever its name is. Colours outside sRGB are
+    clipped. A profile that cannot be used is ignored, with a note.
     """
     if not profile:
         return ToSrgb()

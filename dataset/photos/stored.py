@@ -1,7 +1,7 @@
-"""A photo as its file stores it, whatever the format, and the one turn that brings all formats upright.
+"""A photo as its file stores it, in any format, and the turn that makes photos of all formats upright.
 
-A format decodes to the rows that are stored. Turning them by the orientation happens here alone, so that the colour
-photo, its grey and its reduced grey always lie alike.
+A format decodes to the rows that are stored. Only this module turns them by the orientation, so that the colour photo,
+its grey and its reduced grey always agree.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ GreyPhoto = npt.NDArray[np.uint8]
 Factor = Literal[1, 2, 4, 8]
 
 MAX_PIXELS = 250_000_000
-"""Larger photos are refused: beyond every camera's, and a header may lie."""
+"""Larger photos are refused: no camera makes them, and a damaged header may claim any size."""
 
 DAMAGED = (
     *(OSError, ValueError, SyntaxError, EOFError, RuntimeError, TypeError, LookupError, ArithmeticError),
     *(AssertionError, struct.error, zlib.error, PillowImage.DecompressionBombError),
 )
-"""What Pillow and pillow_heif raise of files that are damaged: they take what a header says for granted, so that a
-number of the wrong kind, or none, is an error of Python. MemoryError is not among it: that is no file's fault."""
+"""What Pillow and pillow_heif raise for damaged files: they trust the header, so that a missing value or one of the
+wrong kind causes an error of Python. MemoryError is not included, as it is not the fault of a file."""
 
-NO_PHOTO = "it is no complete JPEG, PNG, TIFF or HEIC file"
+NO_PHOTO = "it is not a complete JPEG, PNG, TIFF or HEIC file"
 """Why nothing can be decoded, as a clause."""
 
 
@@ -49,7 +49,7 @@ class ReducedGrey:
     image: GreyPhoto
     """(height, width); each side is that of the full photo over the factor, rounded up."""
     full_from_reduced: npt.NDArray[np.float64]
-    """(3, 3) homography from px of `image` to px of the full photo, exact also where the factor divides no side."""
+    """(3, 3) homography from px of `image` to px of the full photo, exact even if the factor does not divide a side."""
     size: tuple[int, int]
     """(width, height) of the full photo, upright, in px."""
 
@@ -66,30 +66,30 @@ class Stored(abc.ABC):
     turn: int = 1
     """EXIF orientation, 1..8, that takes the stored rows to the photo as seen."""
     profile: bytes = b""
-    """The embedded ICC profile; empty where there is none."""
+    """The embedded ICC profile; empty if there is none."""
     is_adobe_rgb: bool = False
-    """Whether the EXIF block says Adobe RGB, in the way of cameras, which embed no profile then."""
+    """Whether the EXIF block says Adobe RGB, as cameras do instead of embedding a profile."""
 
     @abc.abstractmethod
     def colour(self) -> Image:
         """Decode the stored rows to BGR uint8, (H, W, 3), in the photo's own colour space."""
 
     def grey(self, factor: Factor) -> GreyPhoto:
-        """Decode the stored rows to grey; pixel 0 of a reduced row stands for the full pixels 0..factor-1."""
+        """Decode the stored rows to grey; pixel 0 of a reduced row covers the full pixels 0..factor-1."""
         return means(np.asarray(cv2.cvtColor(self.colour(), cv2.COLOR_BGR2GRAY), np.uint8), factor)
 
     def checked(self, image: npt.NDArray[np.uint8], factor: int = 1) -> npt.NDArray[np.uint8]:
         """Return what was decoded if it has the size that the header gave; transforms would be wrong otherwise."""
         if image.shape[1::-1] != tuple(-(-side // factor) for side in self.size):
-            raise unreadable(self.path, "it has another size than its header says: export it anew")
+            raise unreadable(self.path, "it has another size than its header says: export it again")
         return image
 
     def check_size(self) -> None:
-        """Refuse what would fill the memory when decoded."""
+        """Refuse a photo that would fill the memory when decoded."""
         width, height = self.size
         if width * height > MAX_PIXELS:
             raise unreadable(
-                self.path, f"its header claims {width}x{height} px; at most {MAX_PIXELS // 10**6} megapixels"
+                self.path, f"its header claims {width}x{height} px; at most {MAX_PIXELS // 10**6} megapixels are read"
             )
 
 
@@ -111,7 +111,7 @@ def upright_grey(photo: Stored, factor: Factor) -> ReducedGrey:
 
 
 def turn_of(orientation: object) -> int:
-    """Return an EXIF orientation as a turn; what is none turns nothing."""
+    """Return an EXIF orientation as a turn; an invalid one turns nothing."""
     return orientation if isinstance(orientation, int) and orientation in _TURNS else 1
 
 
@@ -120,7 +120,7 @@ def unreadable(path: Place, why: str) -> Rejection:
     return Rejection("unreadable_photo", f"{path}: {why}.")
 
 
-# What takes the stored rows to the photo as seen (EXIF 2.32, 4.6.4 A, Orientation).
+# These take the stored rows to the photo as seen (EXIF 2.32, 4.6.4 A, Orientation).
 _TURNS: dict[int, Callable[[MatLike], MatLike]] = {
     1: lambda image: image,
     2: lambda image: cv2.flip(image, 1),
@@ -151,7 +151,7 @@ def _full_from_reduced(size: tuple[int, int], turn: int, factor: int) -> npt.NDA
 
 
 def means(grey: GreyPhoto, factor: int) -> GreyPhoto:
-    """Reduce by means over squares; a last part of a square is filled up with its own rim."""
+    """Reduce by means over squares; an incomplete square at the rim is filled up by repeating the rim."""
     if factor == 1:
         return grey
     height, width = grey.shape

@@ -1,4 +1,4 @@
-"""A photo in small: enough to see whether two photos show the same scene, small enough to keep in a table."""
+"""Thumbnails: large enough to see whether two photos show the same scene, small enough to keep in a table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def thumbnail(image: Image) -> bytes:
     scale = min(1.0, LONGER_SIDE_PX / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    # Means of means: by halves, which is fast, until the last step.
+    # Halving is fast, and means of means are means: only the last step has another factor.
     while min(grey.shape) >= 8 * min(size):
         grey = cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA)
     small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)

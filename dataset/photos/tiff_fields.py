@@ -1,7 +1,7 @@
 """Fields of TIFF directories, in TIFF files and in EXIF blocks, which are TIFF files without a picture.
 
-Values are carried over as they lie in the file. Pillow would read and write them too, but gives them types anew and
-makes question marks of letters beyond ASCII, such as the © of a copyright (TIFF 6.0, section 2; EXIF 2.32, 4.6.2).
+Values are copied as they are in the file. Pillow would read and write them too, but it chooses types of its own, and
+turns letters outside ASCII, such as the © of a copyright, into question marks (TIFF 6.0, section 2; EXIF 2.32, 4.6.2).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ Directory = dict[int, "Field"]
 
 ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 2, 3, 4, 5, 7
 _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 129: 1}
-"""Of one value of each type of TIFF 6.0; of pointers to directories, 13; and of UTF-8, 129, of EXIF 3.0."""
+"""Length of one value by type: the types of TIFF 6.0, pointers to directories (13), and UTF-8 of EXIF 3.0 (129)."""
 _POINTERS = (LONG, 13)
 LONGEST = 65535
-"""Bytes of a field that is read: more than an EXIF block in a JPEG can hold."""
+"""Longest field that is read, in bytes: more than an EXIF block in a JPEG can hold."""
 _MAGIC = {b"II*\0": "<", b"MM\0*": ">"}
 HEADER = 8
-"""Bytes before the first directory, at the earliest."""
+"""Length of the header in bytes; directories come after it."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class TiffReader:
         Raises
         ------
         ValueError
-            This is no TIFF file; BigTIFF is none either.
+            This is not a TIFF file, or it is a BigTIFF file, which is not read.
 
         """
         order = _MAGIC.get(content[:4])
@@ -89,7 +89,7 @@ class TiffReader:
         return self._directory(self._number("L", 4), tags)
 
     def below(self, pointer: Field | None, tags: Collection[int]) -> Directory:
-        """Return those fields of the directory that a field points to; none where there is no such field."""
+        """Return those fields of the directory that a field points to; nothing if there is no such field."""
         if pointer is None:
             return {}
         if pointer.kind not in _POINTERS or pointer.count != 1:
@@ -117,7 +117,7 @@ class TiffReader:
         length = count * _BYTES.get(kind, 0)
         start = place + 8 if length <= 4 else self._number("L", place + 8)
         if not 0 < length <= LONGEST or start + length > len(self._content):
-            # Cameras write fields without a value; they say nothing, and nothing is wrong with them.
+            # Cameras write fields without a value: these say nothing, but they are not damaged.
             self.damaged = self.damaged or count > 0
             return None
         return Field(kind, self._content[start : start + length])
@@ -128,7 +128,7 @@ class TiffReader:
 
 
 def directory_bytes(fields: Mapping[int, Field], offset: int, order: ByteOrder) -> bytes:
-    """Return a directory, the last of its file, as it is written at an offset, with the values behind it."""
+    """Return the last directory of a file as it is written at an offset, followed by its values."""
     head = struct.pack(f"{order}H", len(fields))
     values = offset + len(head) + 12 * len(fields) + 4
     entries, rest = [], b""

@@ -1,4 +1,4 @@
-"""Photos written to files with what is known of them: PNG, JPEG and TIFF, each whole or not at all."""
+"""Write photos with their metadata to PNG, JPEG and TIFF files, each whole or not at all."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from dpedtool.dataset.photos.tiff_fields import HEADER, ByteOrder, Directory, he
 Format = Literal["png", "jpg", "tiff"]
 
 MOST_JPEG_PX = 65500
-"""Of a JPEG's sides, for libjpeg; the format itself ends at 65535."""
+"""Longest side of a JPEG that libjpeg writes; the format itself allows 65535."""
 _LEVEL = 3
-"""Of zlib: beside its default, 6, a third of the time and 3 % more bytes, on a photo of 12 MP."""
+"""Level of zlib. Compared with its default, 6, it takes a third of the time and 3 % more bytes on a photo of 12 MP."""
 _STRIP_ROWS = 64
 
 
 def check_size(size: tuple[int, int], format_: Format) -> None:
-    """Refuse a picture of a size (width, height) that a format does not hold.
+    """Refuse a picture whose size (width, height) is too large for a format.
 
     Raises
     ------
@@ -39,7 +39,8 @@ def check_size(size: tuple[int, int], format_: Format) -> None:
         width, height = size
         raise Rejection(
             "too_large_for_format",
-            f"{width}x{height} px are more than a JPEG holds, {MOST_JPEG_PX} px a side: write PNG or TIFF.",
+            f"{width}x{height} px are too large for a JPEG, which has at most {MOST_JPEG_PX} px a side: write PNG or "
+            "TIFF.",
         )
 
 
@@ -51,7 +52,7 @@ def write_photo(
     Parameters
     ----------
     path
-        The file; what it held is replaced.
+        The file; earlier content is replaced.
     image
         (H, W, 3), BGR, uint8, sRGB, of a size that `check_size` accepts.
     format_
@@ -59,12 +60,12 @@ def write_photo(
     quality
         Of JPEG, 1..100.
     metadata
-        What the file says of the photo; nothing unless given.
+        What the file says about the photo; nothing by default.
 
     Raises
     ------
     OSError
-        The file cannot be written; what it held before, it still holds.
+        The file cannot be written; its earlier content is kept.
 
     """
     parts = _PARTS[format_](image, quality, metadata or Metadata())
@@ -119,9 +120,9 @@ _DEFLATE, _RGB, _CONTIGUOUS, _DIFFERENCES = 8, 2, 1, 2
 
 
 def _tiff(image: Image, quality: int, metadata: Metadata) -> Parts:
-    """RGB (TIFF 6.0, section 6), but for the compression: deflate (Adobe Photoshop TIFF Technical Notes, 2002).
+    """Write RGB (TIFF 6.0, section 6), compressed by deflate (Adobe Photoshop TIFF Technical Notes, 2002).
 
-    Directories come last.
+    The directories come last.
     """
     del quality
     strips = [_deflated(image[row : row + _STRIP_ROWS]) for row in range(0, len(image), _STRIP_ROWS)]
@@ -136,7 +137,7 @@ def _tiff(image: Image, quality: int, metadata: Metadata) -> Parts:
 
 
 def _deflated(rows: Image) -> bytes:
-    """Return rows as RGB, each but the first of a row less its left neighbour, compressed."""
+    """Return rows as RGB, compressed; every px but the first of a row is the difference from its left neighbour."""
     differences = rows[..., ::-1].copy()
     differences[:, 1:] -= rows[:, :-1, ::-1]
     return zlib.compress(differences.data, _LEVEL)
@@ -161,11 +162,11 @@ def _picture(image: Image, offsets: list[int], lengths: list[int], order: ByteOr
 
 _RESOLUTION = (0x11A, 0x11B, 0x128)
 _ANY_PX, _INCH = 72, 2
-"""What EXIF says where the resolution is not known (EXIF 2.32, 4.6.4 A)."""
+"""What EXIF says if the resolution is not known (EXIF 2.32, 4.6.4 A)."""
 
 
 def _resolution(metadata: Metadata) -> Directory:
-    """Return the fields that TIFF 6.0 asks of every RGB picture, where the photo's own are not all there."""
+    """Return the fields that TIFF 6.0 requires of every RGB picture, if the photo's own are incomplete."""
     if all(tag in metadata.main for tag in _RESOLUTION):
         return {}
     px = rationals(metadata.order, (_ANY_PX, 1))

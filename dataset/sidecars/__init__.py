@@ -1,1 +1,1 @@
-"""The JSON files that stages leave beside their tables, for other stages: one module a kind, its only description."""
+"""The JSON files that stages write next to their tables, for other stages: one module describes each kind."""

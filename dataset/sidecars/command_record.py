@@ -1,4 +1,4 @@
-"""What a command took and what it ran with, as `dpedtool --record FILE` writes it; a report tells of a run by them."""
+"""Time and memory of a command, and its versions, as `dpedtool --record FILE` writes them for reports of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dpedtool.dataset.sidecars.json_objects import Sidecar
 
 @dataclass(frozen=True, kw_only=True)
 class CommandRecord(Sidecar):
-    """One run of one command, which ended well. Its file has any name."""
+    """One successful run of one command. Its file may have any name."""
 
     command: str
     """Its name: "split", or "release verify"."""
@@ -22,7 +22,7 @@ class CommandRecord(Sidecar):
     processors: int | None
     """How many it could use."""
     finished: str
-    """When, ISO 8601, UTC."""
+    """When the run ended, ISO 8601, UTC."""
     versions: dict[str, str]
     """Of Python and of packages, by name."""
     platform: str

@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 from dpedtool.dataset.sidecars.json_objects import JsonObject, Sidecar
 
 FOLDER = "examples"
-"""Holds the files, beside the list."""
+"""The folder of the files, next to the list."""
 Why = Literal["spread", "worst"]
-"""Why a patch is shown: it is one of those spread evenly over the test, or of those with which the network does worst
-beside the untouched phone, by PSNR; a patch that is both is `worst`."""
+"""Why a patch is shown: it is one of those spread evenly over the test, or of those with the worst results of the
+network compared with the untouched phone patch, by PSNR. A patch that is both is `worst`."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class PatchExample(JsonObject):
     """Of each image, in px."""
     height: int
     psnr_before_db: float | None
-    """Of the untouched phone's against the DSLR's; None: infinite, since they are equal."""
+    """Of the untouched phone's against the DSLR's; None: infinite, because they are equal."""
     psnr_after_db: float | None
     """Of the network's, clipped to 0..1."""
     ms_ssim_before: float | None
@@ -62,7 +62,7 @@ class PhotoExample(JsonObject):
     whole: PhotoPart | None = None
     """All of it, its longer side shrunk to `dpedtool.training.evaluate.examples.SHOWN_PX` where it is more."""
     detail: PhotoPart | None = None
-    """The part that tells most, by the phone's photo alone, in full resolution."""
+    """The part that shows most, chosen by the phone's photo alone, in full resolution."""
 
 
 @dataclass(frozen=True)

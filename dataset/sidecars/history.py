@@ -1,4 +1,4 @@
-"""history.csv: the validations of a training as it goes, beside the network."""
+"""history.csv: the validations of a training up to now, next to the network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Row = Mapping[str, float]
 
 
 def history_csv(rows: Sequence[Row]) -> str:
-    """Return rows as CSV, a row a validation, every number with all its digits: read back, it is the same number."""
+    """Return rows as CSV, one for each validation, with all digits of every number, so that it is read back exactly."""
     text = io.StringIO()
     columns = list(rows[0]) if rows else ["iteration", *SCORE_COLUMNS, "train_loss"]
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -34,7 +34,7 @@ def write_history(path: Path, rows: Sequence[Row]) -> None:
 
 
 def read_history(path: Path) -> pd.DataFrame:
-    """Read what `write_history` wrote: a row a validation, all columns as float.
+    """Read what `write_history` wrote: one row for each validation, all columns as float.
 
     Raises
     ------
@@ -51,6 +51,6 @@ def read_history(path: Path) -> pd.DataFrame:
         raise DpedtoolError(f"{path} cannot be read ({error}): train again.") from None
     if missing := [name for name in ("iteration", *SCORE_COLUMNS) if name not in table]:
         raise DpedtoolError(
-            f"{path} is not as this version writes it (without {', '.join(missing)}): run its stage again."
+            f"{path} is not as this version writes it (it lacks {', '.join(missing)}): run its stage again."
         )
     return table

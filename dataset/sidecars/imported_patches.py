@@ -1,4 +1,4 @@
-"""imported.json: what an import was made with and what it left out, beside the table of patches."""
+"""imported.json: how an import was made and what it left out, next to the table of patches."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dpedtool.dataset.sidecars.json_objects import JsonObject, Sidecar
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredShifts(JsonObject):
-    """The shift between the two images of a pair, in px, where it could be measured; None where it nowhere could."""
+    """The shift between the two images of a pair, in px, where it could be measured; None if it was never measured."""
 
     measured: int
-    """Pairs."""
+    """Pairs whose shift was measured."""
     median: float | None
     p90: float | None
     p95: float | None
@@ -26,13 +26,13 @@ class ImportedPatches(Sidecar):
     FILE: ClassVar[str] = "imported.json"
 
     patches: dict[str, int]
-    """By side: train, validation, test."""
+    """Patches by side: train, validation, test."""
     held_out: int
-    """Patches to train on that are kept for validation."""
+    """Training patches that are kept for validation."""
     rejected: dict[str, int]
     """Pairs that are left out, by reasons of `dpedtool.dataset.schema.Patch`."""
     first_rejected: str
-    """Why the first of them is, as a sentence; empty where none is."""
+    """Why the first of them was left out, as a sentence; empty if nothing was."""
     stored_as_png: int
     """Pairs with a file that could not be taken over byte for byte."""
     residual_px: MeasuredShifts

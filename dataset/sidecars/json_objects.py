@@ -1,8 +1,8 @@
 """Dataclasses as JSON objects: written field by field, read with the type of every value checked.
 
-A field is a key of its own name, unless its metadata are `keyed`. A field with a default may be missing in the file. A
-`WHERE_KNOWN` field that is None is not written. Keys that no field has are passed over, as a newer version may have
-written them. Whole numbers are numbers too, and stay whole: what is read and written again is the same text.
+The key of a field is its name, unless its metadata is `keyed`. A field with a default may be missing in the file. A
+`WHERE_KNOWN` field that is None is not written. Keys without a field are ignored, as a newer version may have written
+them. Whole numbers are accepted for floats, and stay whole: what is read and written again is the same text.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _SHOWN = 60
 """Characters of a wrong value that an error shows."""
 
 WHERE_KNOWN = {"where_known": True}
-"""Metadata of a field that is None, and has no key in the file, where nothing is known."""
+"""Metadata of a field that is None, and has no key in the file, if nothing is known."""
 
 
 def keyed(key: str) -> dict[str, str]:
-    """Return metadata of a field whose key in the file is another than its name, such as one of Python's own words."""
+    """Return metadata of a field whose key in the file is not its name, because Python reserves the word, say."""
     return {"key": key}
 
 
 class JsonObject:
-    """Base of the frozen dataclasses that are objects in JSON; of their fields any type that `value_of` reads."""
+    """Base of the frozen dataclasses that are JSON objects; their fields may have any type that `value_of` reads."""
 
     def as_json(self) -> dict[str, Any]:
         """Return all fields, ready for JSON, in their order."""
@@ -74,7 +74,7 @@ class JsonObject:
 
 
 class Sidecar(JsonObject):
-    """Base of the records that are a JSON file each."""
+    """Base of the records that have a JSON file of their own."""
 
     FILE: ClassVar[str]
     """Name of the file where a folder holds just one."""
@@ -95,7 +95,7 @@ class Sidecar(JsonObject):
         Raises
         ------
         DpedtoolError
-            It is missing or damaged, or a key is missing or a value of another kind than this version writes.
+            It is missing or damaged, a key is missing, or a value has another type than this version writes.
 
         """
         data = io.read_json(path)
@@ -106,12 +106,12 @@ class Sidecar(JsonObject):
 
     @classmethod
     def check_replaceable(cls, path: Path, what: str) -> None:
-        """Refuse a path at which there is anything but a file of this kind, so that a slip of the pen replaces nothing.
+        """Refuse a path where something other than a file of this kind exists, so that a typing error replaces nothing.
 
         Raises
         ------
         DpedtoolError
-            It is something else than `what`, the words for what may be replaced.
+            The path exists and is not a `what`, which is the name of the files that may be replaced.
 
         """
         io.check_replaceable(path, {_key(spec) for spec in _fields(cls) if not _has_default(spec)}, what)
@@ -142,7 +142,7 @@ def value_of(hint: Any, data: Any, place: str) -> Any:
     Raises
     ------
     ValueError
-        It is of another type, or a number that is none.
+        It is of another type, or a number that is NaN or infinite.
 
     """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -167,7 +167,7 @@ def value_of(hint: Any, data: Any, place: str) -> Any:
 
 
 def _scalar(hint: type, data: Any, place: str) -> Any:
-    # A whole number stands for a float, but bool, an int to Python, for neither.
+    # A whole number is accepted for a float. A bool, which is an int to Python, is accepted for neither.
     is_of_type = type(data) in (float, int) if hint is float else type(data) is hint
     if not is_of_type or (hint is float and not abs(data) <= sys.float_info.max):
         raise ValueError(f"{place} must be {_WORDS[hint]}, not {_shown(data)}")

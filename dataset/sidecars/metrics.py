@@ -1,6 +1,6 @@
-"""metrics.json: mean scores of a network and of what it is held against, by protocol, as `dvc metrics` shows them.
+"""metrics.json: mean scores of a network and of what it is compared with, by protocol, as `dvc metrics` shows them.
 
-Of the protocol `image` each pair has a value, of `batch` each 50 pairs have one, as in DPED's tables.
+The protocol `image` has one value for each pair, `batch` one for every 50 pairs, as in DPED's tables.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dpedtool.dataset.sidecars.json_objects import WHERE_KNOWN, JsonObject, Side
 
 @dataclass(frozen=True)
 class VersionScores(JsonObject):
-    """Mean scores of one version of the images; None where it is no number, or nothing was scored."""
+    """Mean scores of one version of the images; None for a score that is NaN or infinite, or if nothing was scored."""
 
     psnr_db: float | None
     ms_ssim: float | None
@@ -27,7 +27,7 @@ class VersionScores(JsonObject):
     infinite_psnr: int | None
     """Pairs, or batches, without any difference, left out of `psnr_db`."""
     lpips: float | None = field(default=None, metadata=WHERE_KNOWN)
-    """None where it was not asked for."""
+    """None if it was not asked for."""
 
 
 NOT_SCORED = VersionScores(None, None, None, None)
@@ -43,14 +43,14 @@ _KEYS = {
 
 @dataclass(frozen=True, kw_only=True)
 class ProtocolScores(JsonObject):
-    """Mean scores under one protocol. In the file the keys of a version's scores have its name: `psnr_before_db`."""
+    """Mean scores under one protocol. The file's keys for a version's scores contain its name: `psnr_before_db`."""
 
     pairs: int
     """How many were scored."""
     before: VersionScores
     """Of the untouched phone images."""
     colour: VersionScores
-    """Of these after one colour transform, fitted to other pairs."""
+    """Of the phone images after one colour transform, which was fitted to other pairs."""
     after: VersionScores
     """Of the network."""
 
@@ -65,7 +65,7 @@ class ProtocolScores(JsonObject):
 
     @classmethod
     def from_json(cls, data: Any, place: str = "") -> Self:
-        """Return the scores that `as_json` gave; ValueError where one is missing or is none."""
+        """Return the scores that `as_json` gave; ValueError if one is missing or is not a number."""
         if not isinstance(data, Mapping):
             return super().from_json(data, place)
         versions = {
@@ -77,18 +77,18 @@ class ProtocolScores(JsonObject):
 
 @dataclass(frozen=True, kw_only=True)
 class PatchScores(ProtocolScores):
-    """Of test patches."""
+    """Scores of test patches under one protocol."""
 
     oracle: VersionScores
-    """Of the untouched phone patches after a colour transform that was fitted to the very photo they are of."""
+    """Of the untouched phone patches after a colour transform that was fitted to the same photo."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FolderScores(ProtocolScores):
-    """Of the images of two folders."""
+    """Scores of the images of two folders under one protocol."""
 
     reason: str | None = field(default=None, metadata=WHERE_KNOWN)
-    """Why the protocol does not apply to them, as a sentence; None where it does."""
+    """Why the protocol does not apply to them, as a sentence; None if it does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,12 +118,12 @@ class FittedPairs(JsonObject):
 
     pairs: int
     reason: str | None = field(default=None, metadata=WHERE_KNOWN)
-    """Why there is no transform, a subordinate clause; None where there is one."""
+    """Why there is no transform, a subordinate clause; None if there is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FolderMetrics(Sidecar):
-    """Scores of two folders of images of equal names."""
+    """Scores of two folders of images with equal names."""
 
     FILE: ClassVar[str] = Metrics.FILE
 
@@ -139,7 +139,7 @@ class FolderMetrics(Sidecar):
 
 
 def read_metrics(path: Path) -> Metrics | FolderMetrics:
-    """Read either kind, whichever it is.
+    """Read scores of test patches or of two folders, by what the file holds.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""model.json: which network the weights beside it are of, and how they came about."""
+"""model.json: which network the weights next to it belong to, and how they were made."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ class TrainingInfo(JsonObject):
     """How `dpedtool train` made the weights."""
 
     key: str
-    """Digest of all that they depend on."""
+    """Digest of everything that they depend on."""
     params: dict[str, Any]
     """The section train of the parameters, by name."""
     patches: int
-    """Patches to train on."""
+    """Training patches."""
     validation_patches: int
     data_sha256: str
     """Of the patches, hex."""
     start_sha256: str | None
-    """Of the first weights; None: drawn."""
+    """Of the first weights; None: they were drawn at random."""
     vgg_sha256: str | None
     """Of VGG-19; None: not used."""
     best_validation: BestValidation
     precision: str
-    """What was computed in, such as "float32"."""
+    """Number format of the computation, such as "float32"."""
     torch: str
     """Version of PyTorch."""
 
@@ -52,7 +52,7 @@ class SourceFile(JsonObject):
 
 @dataclass(frozen=True, kw_only=True)
 class ImportedWeights(JsonObject):
-    """What `dpedtool import-weights` made the weights of."""
+    """What `dpedtool import-weights` made the weights from."""
 
     format: str
     files: list[SourceFile]
@@ -61,7 +61,7 @@ class ImportedWeights(JsonObject):
 
 
 class Origin(TypedDict, total=False):
-    """What is known of weights: fields of `ModelInfo`; nothing of those that somebody else trained."""
+    """What is known about weights: fields of `ModelInfo`; empty for weights that somebody else trained."""
 
     trained: bool
     reason: str
@@ -71,14 +71,14 @@ class Origin(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo(Sidecar):
-    """A network, and what is known of its weights."""
+    """A network, and what is known about its weights."""
 
     FILE: ClassVar[str] = "model.json"
 
     name: str
     """Of its architecture."""
     parameters: int
-    """How many."""
+    """Number of its parameters."""
     input: str
     """Colour space, range and shape of the images that it takes."""
     network: dict[str, Any]

@@ -1,4 +1,4 @@
-"""selection.json: what became of the pairs and windows of one phone, beside its table of patches."""
+"""selection.json: what became of the pairs and windows of one phone, next to its table of patches."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class PhotoSize(JsonObject):
 
 @dataclass(frozen=True)
 class AlignedPairs(JsonObject):
-    """What the stage before made of the pairs."""
+    """How the pairs fared in the stage before, align."""
 
     all: int
     aligned: int
@@ -46,7 +46,7 @@ class AlignedPairs(JsonObject):
 
 @dataclass(frozen=True, kw_only=True)
 class Selection(Sidecar):
-    """How many windows there were, which share of them was kept, and by which parameters."""
+    """How many windows there were, what share of them was kept, and by which parameters."""
 
     FILE: ClassVar[str] = "selection.json"
 
@@ -61,4 +61,4 @@ class Selection(Sidecar):
     params_sha256: str
     """SHA-256 of `params`, hex, as the table of patches has it."""
     pairs: AlignedPairs | None = field(default=None, metadata=WHERE_KNOWN)
-    """None where an earlier version has left it out."""
+    """None if an earlier version has left it out."""

@@ -1,4 +1,4 @@
-"""synchronisation.json: how one phone's photos and the DSLR's belong together, beside the table of pairs."""
+"""synchronisation.json: how one phone's photos and the DSLR's were paired, next to the table of pairs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Shots(JsonObject):
 
 @dataclass(frozen=True)
 class Ties(JsonObject):
-    """Pairs that had other candidates by time, by what settled them."""
+    """Pairs that had other candidates by time: how many were settled by the pictures, and how many by the order."""
 
     by_picture: int
     by_order: int
@@ -26,7 +26,7 @@ class Ties(JsonObject):
 
 @dataclass(frozen=True)
 class TimeSteps(JsonObject):
-    """The coarsest step of the times in the photos' EXIF, in seconds; None where there are none."""
+    """The coarsest step of the times in the photos' EXIF, in seconds; None if there are no times."""
 
     phone: float | None
     dslr: float | None
@@ -34,7 +34,7 @@ class TimeSteps(JsonObject):
 
 @dataclass(frozen=True)
 class ClockErrors(JsonObject):
-    """What the fit of the clocks leaves of the pairs' times, in seconds."""
+    """Differences of the pairs' times from the fit of the clocks, in seconds."""
 
     median: float
     p95: float
@@ -51,22 +51,22 @@ class ClockFigures(JsonObject):
     """None for fewer than ten pairs; a drift below twice its error is not used in the offsets."""
     drift_standard_error_s_per_day: float | None
     pieces: int
-    """Between them a clock was set again."""
+    """Pieces of the fit; between two of them, a clock was set again."""
     stray_pairs: int
-    """Pairs that lie in none of these."""
+    """Pairs outside all pieces."""
     error_s: ClockErrors
 
 
 @dataclass(frozen=True, kw_only=True)
 class Synchronisation(Sidecar):
-    """How many photos were paired and by what, why the others were not, and how sure the pairs are."""
+    """How many photos were paired and by what means, why the others were not, and how certain the pairs are."""
 
     FILE: ClassVar[str] = "synchronisation.json"
 
     shots: Shots
     paired: int
     matched_by: dict[str, int]
-    """Pairs by what told that they belong together, as column matched_by of the table of pairs says."""
+    """Pairs by how they were matched, as in the column matched_by of the table of pairs."""
     ties: Ties
     unpaired: dict[str, int]
     """Photos without a mate, by reasons of `dpedtool.dataset.schema.Pair`."""

@@ -1,4 +1,4 @@
-"""verdict.json: what a check of a split found, beside the tables of the split."""
+"""verdict.json: what a check of a split found, next to the tables of the split."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ class Verdict(Sidecar):
     """What a check of a split found."""
 
     FILE: ClassVar[str] = "verdict.json"
-    """What `dvc repro` keeps of the verdict on a split, in its folder; a new split removes it."""
+    """The verdict on a split that `dvc repro` keeps in its folder; a new split removes it."""
 
     faults: list[str]
-    """Leaks and what else is amiss, a line each."""
+    """Leaks and other faults, one line each."""
     said: list[str]
-    """What was looked at and found right, a line each; where it is no proof, why not."""
+    """What was checked and found right, one line each; if it is not a proof, why not."""
     is_proof: bool
-    """Whether nothing leaks where there are no faults."""
+    """Whether the absence of faults proves that nothing leaks."""
     tables: dict[str, str] = field(default_factory=dict)
-    """SHA-256, hex, of the tables that were looked at, by their names in the folder; the shards are not among them."""
+    """SHA-256, hex, of the tables that were checked, by their names in the folder; the shards are not included."""
 
     def seen_from(self, folder: Path) -> Verdict:
-        """Return the verdict with lines that name files as seen from `folder`, the one that was checked."""
-        # Names begin a word: what merely ends like the folder is another.
+        """Return the verdict with the names of files relative to `folder`, the one that was checked."""
+        # A name begins a word: a longer path that merely ends like the folder is another one.
         prefix = re.compile(rf"(?<!\S){re.escape(str(folder))}/")
         return replace(
             self,

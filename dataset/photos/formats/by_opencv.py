@@ -1,4 +1,4 @@
-"""Pixels by OpenCV, which decodes whatever it knows by its bytes."""
+"""Decode pixels with OpenCV, which recognises a format by its bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dpedtool.dataset.photos.stored import NO_PHOTO, Image, Stored, unreadable
 from dpedtool.dataset.places import Place
 
 _EIGHT_BIT = np.rint(np.arange(65536) / 257).astype(np.uint8)
-"""From 16 bit to 8, nearest: both white levels meet, which a shift by 8 bit does not give for all values."""
+"""From 16 bit to 8, rounded to the nearest level with white on white, which a shift by 8 bit does not give."""
 
 
 def imdecode(content: bytes, path: Place, flags: int) -> npt.NDArray[np.uint8]:
@@ -21,7 +21,7 @@ def imdecode(content: bytes, path: Place, flags: int) -> npt.NDArray[np.uint8]:
     Raises
     ------
     Rejection
-        `unreadable_photo`: truncated, damaged, or no image.
+        `unreadable_photo`: truncated, damaged, or not an image.
 
     """
     try:
@@ -35,7 +35,7 @@ def imdecode(content: bytes, path: Place, flags: int) -> npt.NDArray[np.uint8]:
 
 @dataclass(frozen=True, kw_only=True)
 class ByOpencv(Stored):
-    """A photo that OpenCV decodes right; transparency is dropped, 16 bit are reduced to 8."""
+    """A photo that OpenCV decodes correctly; transparency is dropped, and 16 bit are reduced to 8."""
 
     def colour(self) -> Image:
         """Decode the stored rows."""

@@ -1,4 +1,4 @@
-"""Headers by Pillow: sizes, colour profiles and EXIF blocks. Each format is opened by its own plugin alone."""
+"""Read headers with Pillow: sizes, colour profiles and EXIF blocks. Each format is only opened by its own plugin."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dpedtool.dataset.photos.formats.by_opencv import ByOpencv
 from dpedtool.dataset.photos.stored import DAMAGED, MAX_PIXELS, NO_PHOTO, Stored, turn_of, unreadable
 from dpedtool.dataset.places import Place
 
-# Pillow refuses more than twice this by itself, which by its own measure is less than phones have: 200 megapixels.
+# Pillow refuses more than twice this. Its own default would refuse photos of 200 megapixels, which phones take.
 PillowImage.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 
 _ADOBE_RGB = "R03"
@@ -27,10 +27,10 @@ _ADOBE_RGB = "R03"
 
 @dataclass(frozen=True)
 class ByPillow:
-    """Reads a format by Pillow; its methods are what an `InputFormat` asks for."""
+    """Reads a format with Pillow; its methods are those that an `InputFormat` needs."""
 
     plugin: type[ImageFile] | None
-    """The one that is tried; None: all that Pillow has."""
+    """The plugin to try; None: all that Pillow has."""
     kind: type[Stored] = ByOpencv
     """What decodes the pixels."""
 
@@ -49,7 +49,7 @@ class ByPillow:
 
     @contextlib.contextmanager
     def header(self, content: bytes, path: Place) -> Iterator[PillowImage.Image]:
-        """Open a photo for its header, and refuse what is damaged, too large or of colours that are not read."""
+        """Open a photo for its header; refuse one that is damaged, too large, or in colours that cannot be read."""
         try:
             with self.opened(io.BytesIO(content)) as photo:
                 if photo.mode in ("CMYK", "LAB"):
@@ -65,13 +65,13 @@ class ByPillow:
         """Open a photo as Pillow does, and raise what Pillow raises."""
         plugins = (str(self.plugin.format),) if self.plugin else None
         with warnings.catch_warnings():
-            # Pillow warns of damaged EXIF blocks and of large headers; whoever opens a photo checks both.
+            # Pillow warns of damaged EXIF blocks and of large headers; the callers check both.
             warnings.simplefilter("ignore")
             with PillowImage.open(file, formats=plugins) as photo:
                 yield photo
 
     def info(self, content: bytes) -> dict[str | tuple[int, int], object] | None:
-        """Return what Pillow finds beside the picture; None where the file is damaged."""
+        """Return what Pillow finds besides the picture; None if the file is damaged."""
         try:
             with self.opened(io.BytesIO(content)) as photo:
                 return dict(photo.info)
@@ -79,17 +79,17 @@ class ByPillow:
             return None
 
     def exif(self, content: bytes) -> bytes:
-        """Return the EXIF block; empty where there is none, or the file is damaged."""
+        """Return the EXIF block; empty if there is none, or the file is damaged."""
         block = (self.info(content) or {}).get("exif")
         return block if isinstance(block, bytes) else b""
 
     def time(self, _: bytes, file: IO[bytes], __: Place) -> datetime | None:
-        """Return the capture time; of a file no more is read than the header."""
+        """Return the capture time; only the header of the file is read."""
         file.seek(0)
         with self.opened(file) as photo:
             return exif_time(photo.getexif())
 
 
 def profile_of(photo: PillowImage.Image) -> bytes:
-    """Return the embedded ICC profile; empty where there is none."""
+    """Return the embedded ICC profile; empty if there is none."""
     return photo.info.get("icc_profile") or b""

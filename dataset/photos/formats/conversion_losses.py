@@ -1,4 +1,4 @@
-"""What is lost where a photo's pixels are written as `PhotoFile.colour` gives them, as clauses."""
+"""What is lost when a photo's pixels are written as `PhotoFile.colour` gives them, as clauses."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ OPAQUE = "its transparency was dropped"
 
 
 def applied_profile(photo: Stored) -> bytes:
-    """Return the colour profile if decoding applies it, which it does not to sRGB and to what is damaged."""
+    """Return the colour profile if decoding applies it; empty for sRGB and for damaged profiles."""
     return photo.profile if to_srgb(photo.profile).transform else b""
 
 
 def conversion(photo: Stored) -> list[str]:
-    """Return whether the colours become others."""
+    """Return a clause if the colours are converted; empty otherwise."""
     return [CONVERTED] * bool(applied_profile(photo))

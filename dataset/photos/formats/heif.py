@@ -37,7 +37,7 @@ def _open(content: bytes, path: Place) -> Stored:
         profile = photo.info.get("icc_profile") or b""
         size = photo.size
     if not profile and nclx.get("transfer_characteristics") in (_PQ, _HLG):
-        raise unreadable(path, "it is of high dynamic range (HDR): set the camera or phone to standard photos")
+        raise unreadable(path, "it has high dynamic range (HDR): set the camera or phone to standard photos")
     return _Heif(content=content, path=path, size=size, profile=profile)
 
 
@@ -58,9 +58,9 @@ def _time(head: bytes, file: IO[bytes], _: Place) -> datetime | None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Heif(Stored):
-    """HEIC; libheif turns it upright by the file's own transforms, and the EXIF orientation beside them is void.
+    """HEIC; libheif turns it upright by the file's own transforms, and the EXIF orientation is ignored.
 
-    ISO/IEC 23008-12, A.2.3 says so of the orientation. Deeper photos are reduced to 8 bit.
+    ISO/IEC 23008-12, A.2.3 says that the orientation is to be ignored. Deeper photos are reduced to 8 bit.
     """
 
     def colour(self) -> Image:
@@ -82,11 +82,11 @@ def _errors(path: Place) -> Iterator[None]:
     try:
         yield
     except (LookupError, TypeError):
-        # It stumbled over what the file lacks; what Python says of that is of no use to anybody.
-        raise unreadable(path, "it is no complete HEIC file") from None
+        # Something is missing in the file, and Python's message about it would not help anybody.
+        raise unreadable(path, "it is not a complete HEIC file") from None
     except DAMAGED as error:
         reason = " ".join(str(error).split()).rstrip(".")
-        raise unreadable(path, f"it is no complete HEIC file ({reason})") from None
+        raise unreadable(path, f"it is not a complete HEIC file ({reason})") from None
 
 
 def _losses(_: Stored) -> list[str]:

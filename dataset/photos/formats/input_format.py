@@ -1,4 +1,4 @@
-"""What the project knows of a format of photos; the module of each format says it, and nobody else does."""
+"""What the project knows about a format of photos; only the module of each format says it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dpedtool.dataset.photos.stored import Stored, unreadable
 from dpedtool.dataset.places import Place
 
 HEAD = 12
-"""Bytes at the beginning of a file by which its format is known."""
+"""Bytes at the beginning of a file by which its format is recognised."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Extra:
     """A package that reads a format and is not always installed; it is imported when a photo asks for it."""
 
     name: str
-    """As `pip install 'dpedtool[NAME]'` has it."""
+    """The name in `pip install 'dpedtool[NAME]'`."""
     module: str
-    """As Python imports it."""
+    """The name that Python imports."""
     files: str
     """The kind of files that need it, as in `HEIC files`."""
 
@@ -34,14 +34,14 @@ class Extra:
 
     @property
     def how_to_install(self) -> str:
-        """What to do where it is not, as a clause."""
+        """How to install it, as a clause."""
         return (
             f"{self.files} files need an extra: pip install 'dpedtool[{self.name}]' "
             f"(in a checkout: pip install -e '.[{self.name}]')"
         )
 
     def check(self, path: Place) -> None:
-        """Refuse a photo that needs the package where it is not installed.
+        """Refuse a photo that needs the package if it is not installed.
 
         Raises
         ------
@@ -55,9 +55,9 @@ class Extra:
 
 @dataclass(frozen=True)
 class TakenOver:
-    """A release takes such a file over part by part, and leaves out what pixels do not need.
+    """A release copies such a file part by part, and leaves out the parts that the pixels do not need.
 
-    `pipeline.release.privacy` knows the parts, and proves of every file of a release that no other is in it.
+    `pipeline.release.privacy` knows the parts, and proves for every file of a release that it has no other parts.
     """
 
     suffix: Literal[".jpg", ".png"]
@@ -66,12 +66,12 @@ class TakenOver:
 
 @dataclass(frozen=True)
 class EncodedAgain:
-    """A release has the pixels in a new PNG file; of the photo's own file nothing else gets into it."""
+    """A release has the pixels in a new PNG file; nothing else from the photo's own file gets into it."""
 
     why: str
     """What the photo is, as a clause."""
     losses: Callable[[Stored], list[str]] = conversion
-    """What the pixels lose of the photo, as clauses; none where they are those of the file."""
+    """What the pixels lose compared with the photo, as clauses; empty if they are those of the file."""
 
 
 def _no_exif(_: bytes) -> bytes:
@@ -87,41 +87,41 @@ class InputFormat:
     """A format of photos that are read."""
 
     name: str
-    """As sentences call it."""
+    """Its name in sentences."""
     suffixes: frozenset[str]
     """Of its files, in lower case; no other format has one of them."""
     is_known: Callable[[bytes], bool] | None
-    """Whether a file begins so, by its first `HEAD` bytes or more; no other format's does.
+    """Whether a file has this format, by its first `HEAD` bytes or more; files of other formats do not begin so.
 
-    None: the suffix tells, whatever the bytes are, since they look like those of another format.
+    None: the suffix decides, and not the bytes, since they look like those of another format.
     """
     open: Callable[[bytes, Place], Stored]
     """Reads the header of a file's bytes; the place names it in messages.
 
-    It raises a Rejection, `unreadable_photo`, of what is damaged or cannot be read right. MemoryError aside it raises
-    nothing else, whatever the bytes are.
+    It raises a Rejection, `unreadable_photo`, for a photo that is damaged or cannot be read correctly. It raises
+    nothing else but MemoryError, whatever the bytes are.
     """
     released: TakenOver | EncodedAgain
-    """What a release makes of such a photo, which may tell nothing of people, places and devices."""
+    """What a release makes of such a photo, so that it reveals nothing about people, places and devices."""
     exif: Callable[[bytes], bytes] = _no_exif
-    """Returns the EXIF block in a file's bytes, with or without `Exif` before it; empty where there is none.
+    """Returns the EXIF block in a file's bytes, with or without `Exif` before it; empty if there is none.
 
     What results keep of a photo's metadata comes from this block alone, and so do the names that a release is searched
     for. It raises nothing.
     """
     time: Callable[[bytes, IO[bytes], Place], datetime | None] = _no_time
-    """Returns the capture time, on the camera's own clock, of the first `HEAD` bytes and the file behind them.
+    """Returns the capture time, on the camera's own clock, from the first `HEAD` bytes and the file after them.
 
-    None where there is none. It may raise a `DpedtoolError` and what is `DAMAGED`, which mean that there is none.
+    It returns None if there is no time, and may also raise a `DpedtoolError` or an error of `DAMAGED` then.
     """
     extra: Extra | None = None
-    """What must be installed to read it; None: nothing but what always is."""
+    """The extra that must be installed to read it; None: it needs no extra."""
     is_beside_jpeg: bool = False
-    """Whether cameras and exports write such a file beside a JPEG of the same moment, which is taken then."""
+    """Whether cameras and exports write such a file next to a JPEG of the same moment; the JPEG is used then."""
     has_other_metadata: bool = False
-    """Whether a file without a readable EXIF block may be whole, and have its metadata in another form."""
+    """Whether a file without a readable EXIF block may be intact, and have its metadata in another form."""
 
     @property
     def missing_extra(self) -> str:
-        """How to install what reads it, as a clause; empty where nothing is missing."""
+        """How to install the extra that reads it, as a clause; empty if nothing is missing."""
         return self.extra.how_to_install if self.extra and not self.extra.is_installed else ""

@@ -1,4 +1,4 @@
-"""JPEG, and MPO, which is a JPEG with further ones behind it."""
+"""JPEG, and MPO, which is a JPEG followed by further ones."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _REDUCED_GREY = {
 
 @dataclass(frozen=True, kw_only=True)
 class _Jpeg(ByOpencv):
-    """JPEG; libjpeg reduces while it decodes, in a fraction of the time, exactly by the factor and rounding up."""
+    """JPEG; libjpeg reduces while decoding, in a fraction of the time, exactly by the factor, with sides rounded up."""
 
     def grey(self, factor: Factor) -> GreyPhoto:
         return imdecode(self.content, self.path, _REDUCED_GREY[factor])
 
 
 def is_jpeg(content: bytes) -> bool:
-    """Whether a file begins as a JPEG."""
+    """Whether a file begins like a JPEG."""
     return content.startswith(MAGIC)
 
 
@@ -39,7 +39,7 @@ def is_truncated(content: bytes) -> bool:
     """Whether a JPEG lacks its end marker; decoders fill what is missing with grey and hardly complain.
 
     Inside the coded data 0xFF is always followed by 0x00 or a restart marker (ITU T.81, B.1.1.5), so the first
-    FF D9 behind the start of the scan is the end. Headers before it, thumbnails too, are skipped by their lengths.
+    FF D9 after the start of the scan is the end. Headers before it, including thumbnails, are skipped by their lengths.
     """
     if not is_jpeg(content):
         return False
@@ -52,7 +52,7 @@ def is_truncated(content: bytes) -> bool:
         if marker == 0xDA:
             break
         position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
-    # Behind the headers, or where stray bytes hide how they go on.
+    # The search begins after the headers, or where stray bytes hide how they go on.
     return content.find(b"\xff\xd9", position) < 0
 
 

@@ -1,4 +1,4 @@
-"""Files of no format of the table, such as AVIF under the name of a JPEG: what Pillow and OpenCV both know is read."""
+"""Files whose format is not in the table, such as AVIF named as JPEG: they are read if Pillow and OpenCV know them."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def _exif(content: bytes) -> bytes:
 
 
 def _chunk(content: bytes, name: bytes) -> bytes:
-    """Return the data of a PNG file's first chunk of a name; Pillow decodes the picture to see those behind it."""
+    """Return the data of a PNG file's first chunk of a name; Pillow decodes the picture to see chunks after it."""
     place = len(MAGIC)
     while place + 8 <= len(content):
         length = int.from_bytes(content[place : place + 4], "big")
@@ -34,7 +34,7 @@ def _chunk(content: bytes, name: bytes) -> bytes:
 
 
 def _from_text(profile: object) -> bytes:
-    """Return a block as ImageMagick writes it into PNG files: name, length and hexadecimal digits, by lines."""
+    """Return a block that ImageMagick has written into a PNG file, as lines of name, length and hexadecimal digits."""
     if not isinstance(profile, str):
         return b""
     try:

@@ -47,7 +47,7 @@ def _exif(content: bytes) -> bytes:
 
 
 def _time(head: bytes, file: IO[bytes], path: Place) -> datetime | None:
-    """Return the capture time to the second; None where there is none, or nothing that reads it."""
+    """Return the capture time to the second; None if there is none, or if the extra is not installed."""
     if not _EXTRA.is_installed:
         return None
     try:
@@ -55,7 +55,7 @@ def _time(head: bytes, file: IO[bytes], path: Place) -> datetime | None:
             moment: datetime | None = raw.other.timestamp
     except Rejection:
         return None
-    # LibRaw counts from 1970, and gives that where it found no time.
+    # LibRaw counts from 1970, and gives that year if it found no time.
     return moment if moment and moment.year > 1970 else None
 
 
@@ -69,9 +69,9 @@ class _Raw(Stored):
         return self._develop(half_size=False)
 
     def grey(self, factor: Factor) -> GreyPhoto:
-        """Decode to grey; reduced, one of a Bayer pattern is its green, each 2 x 2 square at a time.
+        """Decode to grey; when a photo with a Bayer pattern is reduced, its grey is the green of each 2 x 2 square.
 
-        The two greens of a square lie around its centre, as the pixel of the reduced photo must; red and blue do not.
+        The two greens of a square are centred on it, as the pixel of the reduced photo must be; red and blue are not.
         """
         if factor == 1 or not self.is_bayer:
             return super().grey(factor)

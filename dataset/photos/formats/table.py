@@ -1,4 +1,4 @@
-"""The table of the formats that are read, and which of them a file is of."""
+"""The table of the formats that are read, and how the format of a file is found."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def format_of_suffix(path: Place) -> InputFormat:
 
 
 def format_of_bytes(head: bytes) -> InputFormat | None:
-    """Return the format whose files begin so, by `HEAD` bytes or more; None where the table has none."""
+    """Return the format whose files begin with these `HEAD` bytes or more; None if it is not in the table."""
     return next((format_ for is_known, format_ in _BY_BYTES if is_known(head)), None)
 
 
 def format_of(head: bytes, path: Place) -> InputFormat:
-    """Return the format of a file: by its bytes, whatever its name, unless the name alone can tell.
+    """Return the format of a file: by its bytes, whatever its name, unless only the name can decide.
 
     Parameters
     ----------

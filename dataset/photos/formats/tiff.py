@@ -1,4 +1,4 @@
-"""TIFF, of 8 bit and less by Pillow and of 16 bit by OpenCV."""
+"""TIFF: 8 bit and less are read by Pillow, 16 bit by OpenCV."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dpedtool.dataset.photos.tiff_fields import TiffReader
 from dpedtool.dataset.places import Place
 
 _MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"II\0*", b"MM*\0")
-"""TIFF 6.0, BigTIFF, and the number of the former in the wrong order of bytes, which Pillow reads too."""
+"""TIFF 6.0, BigTIFF, and TIFF 6.0 with its number in the wrong order of bytes, which Pillow reads too."""
 _READER = ByPillow(TiffImageFile)
 _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _EXTRA, _SAMPLE_FORMAT = 258, 262, 277, 284, 338, 339
 _UNSIGNED, _CONTIGUOUS, _BLACK_IS_ZERO, _RGB, _PREMULTIPLIED = 1, 1, 1, 2, 1
@@ -38,7 +38,7 @@ def _open(content: bytes, path: Place) -> Stored:
 
 @dataclass(frozen=True, kw_only=True)
 class _Tiff(Stored):
-    """TIFF of 8 bit and less, by Pillow: cv2 darkens what is half transparent."""
+    """TIFF of 8 bit and less, by Pillow, since cv2 darkens half transparent pixels."""
 
     def colour(self) -> Image:
         try:
@@ -50,7 +50,7 @@ class _Tiff(Stored):
 
 
 def _check(photo: TiffImageFile, path: Place) -> type[Stored]:
-    """Return what decodes this kind of TIFF right; the others are refused, since decoders get them silently wrong."""
+    """Return the class that decodes this kind of TIFF; decoders get the refused ones wrong without a word."""
     tags = photo.tag_v2
     bits = set(tags.get(_BITS, (1,)))
     if max(bits) <= 8:
@@ -60,7 +60,9 @@ def _check(photo: TiffImageFile, path: Place) -> type[Stored]:
     colours = tags.get(_SAMPLES, 1) in (1, 3, 4) and _PREMULTIPLIED not in tags.get(_EXTRA, ())
     if bits == {16} and unsigned and plain and colours:
         return ByOpencv
-    raise unreadable(path, "this kind of TIFF is not read: save it as RGB or grey of 8 or 16 bit, channels interleaved")
+    raise unreadable(
+        path, "this kind of TIFF cannot be read: save it as RGB or grey of 8 or 16 bit, with interleaved channels"
+    )
 
 
 def _exif(content: bytes) -> bytes:

@@ -18,7 +18,7 @@ def _is_webp(content: bytes) -> bool:
 
 def _losses(photo: Stored) -> list[str]:
     content = photo.content
-    # Flag of an extended WebP file (RFC 9649, 2.7); in one without loss alpha is a bit behind the sizes.
+    # An extended WebP file has a flag for alpha (RFC 9649, 2.7); a lossless one has a bit for it after the sizes.
     has_alpha = (content[12:16] == b"VP8X" and content[20] & 0x10) or (content[12:16] == b"VP8L" and content[24] & 0x10)
     return conversion(photo) + [OPAQUE] * bool(has_alpha)
 
