@@ -1,7 +1,7 @@
-"""Every parameter of every stage: one frozen dataclass a stage, checked when it is built.
+"""Every parameter of every stage: one frozen dataclass per stage, checked when it is built.
 
-A params file is YAML with one section a stage, named as the fields of `Params`. What the file leaves out keeps
-its default; what it adds beyond these fields is refused, with the nearest valid name.
+A params file is YAML with one section per stage, named like the fields of `Params`. Keys that are left out keep their
+defaults; unknown keys are refused, with the nearest valid name.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from dpedtool.dataset.errors import ParamsError
 from dpedtool.dataset.places import as_place
 from dpedtool.dataset.sections import Section, param
 
+FLAGS = "flags"
+"""Section of a params file for the flags of commands, such as `align: {workers: 4}`; the commands check it."""
 FILES = (("captures", "root"), ("pair", "csv"), ("train", "start"), ("train", "vgg"), ("release", "licence_file"))
 """Parameters that name files, relative to the params file: section and key."""
 _PRESETS = Path(__file__).parent / "presets"
@@ -35,11 +37,11 @@ LossForm = Literal["mean", "paper", "released-code"]
 
 @dataclass(frozen=True, kw_only=True)
 class CapturesParams(Section):
-    """Where the photos lie: one folder a camera under `root`."""
+    """Where the photos are: one folder per camera in `root`."""
 
     root: str = param(
         "demo/captures",
-        "folder with one sub-folder a camera: a path, absolute or relative to the params file, or a URL such as "
+        "folder with one sub-folder per camera: a path, absolute or relative to the params file, or a URL such as "
         "s3://bucket/folder",
     )
     reference: str = param("dslr", "sub-folder of the DSLR's photos", pattern=CAMERA_NAME)
@@ -52,7 +54,7 @@ class CapturesParams(Section):
             raise ParamsError(f"reference and phones name {', '.join(twice)} twice; each camera has one folder.")
         if "photos" in map(str.lower, self.phones):
             raise ParamsError(
-                "phones names photos, which is a table of the split: give the phone's folder another name."
+                "phones names 'photos', but a table of the split has this name: give the phone's folder another name."
             )
 
 
@@ -62,8 +64,8 @@ class PairParams(Section):
 
     by: Literal["auto", "name", "clock"] = param(
         "auto",
-        "equal file names, or EXIF capture times; auto: names where at least half of the photos share one, unless "
-        "the capture times contradict them",
+        "name: equal file names; clock: EXIF capture times; auto: names if at least half of the photos share one, "
+        "unless the capture times contradict them",
     )
     tolerance_s: float = param(
         2.0, "by clock: largest difference left after the clocks' offset is removed, in seconds", above=0
@@ -75,20 +77,20 @@ class PairParams(Section):
     )
     offset_s: float | None = param(
         None,
-        "by clock: what to add to the phone's clock to get the DSLR's at the phone's first photo, in seconds; it is "
-        "followed as it drifts, and no other is looked for; null: it is found",
+        "by clock: seconds to add to the phone's clock to get the DSLR's, at the phone's first photo; the drift is "
+        "followed from there, and no other offset is searched for; null: the offset is found",
     )
     min_share: float = param(
         0.5,
-        "by clock: smallest share of the shots of the camera with fewer that must find a mate",
+        "by clock: smallest share of photos that must find a partner, for the camera with fewer photos",
         above=0,
         at_most=1,
     )
     csv: str | None = param(
         None,
-        "list of the pairs, which then goes before names and clocks: a CSV file of this machine with the columns phone "
-        "and dslr, file names or stems; absolute or relative to the params file; {phone} in it stands for the phone's "
-        "folder; best kept in captures.root, where DVC sees its changes; null: none",
+        "list of the pairs, which overrides names and clocks: a CSV file on this machine with the columns phone and "
+        "dslr, which hold file names or stems; the path is absolute or relative to the params file, and {phone} in it "
+        "is replaced by the phone's folder; best kept in captures.root, where DVC sees its changes; null: no list",
     )
 
 
@@ -97,9 +99,9 @@ class AlignParams(Section):
     """Registration: SIFT, ratio test, homography by RANSAC, refinement on windows, checks, intersection crop."""
 
     detect_side_px: int = param(512, "photos are reduced to this longer side before SIFT, in px", at_least=64)
-    features: int = param(1000, "SIFT keypoints kept a photo, strongest first", at_least=16)
+    features: int = param(1000, "SIFT keypoints kept per photo, strongest first", at_least=16)
     retry_side_px: int = param(1600, "longer side for pairs that fail at detect_side_px, in px", at_least=64)
-    retry_features: int = param(4000, "SIFT keypoints kept a photo for such pairs", at_least=16)
+    retry_features: int = param(4000, "SIFT keypoints kept per photo for such pairs", at_least=16)
     contrast: float = param(0.02, "SIFT contrast threshold", above=0)
     ratio: float = param(
         0.8, "largest ratio of the nearest to the second nearest descriptor distance", above=0, at_most=1
@@ -107,20 +109,24 @@ class AlignParams(Section):
     ransac_px: float = param(2.0, "inlier threshold of RANSAC, in px of the reduced DSLR photo", above=0)
     min_inliers: int = param(20, "fewest RANSAC inliers of an aligned pair", at_least=4)
     min_inlier_share: float = param(0.2, "smallest share of inliers among the matches", above=0, at_most=1)
-    refine: bool = param(True, "refine the homography on windows, and bend it where that predicts others better")
+    refine: bool = param(
+        True, "refine the homography with windows, and add a bend if that predicts other windows better"
+    )
     min_coverage: float = param(
         0.25, "smallest share of the phone photo that the DSLR photo covers", above=0, at_most=1
     )
     max_turn_deg: float = param(
-        180.0, "most by which the phone photo may be turned against the DSLR's; 180: any way up", above=0, at_most=180
+        180.0, "largest turn of the phone photo against the DSLR's, in degrees; 180: any turn", above=0, at_most=180
     )
-    min_windows: int = param(8, "fewest 64 px windows with texture, to prove the alignment on", at_least=5)
-    min_found: float = param(0.3, "smallest share of the textured windows at their place", at_least=0, at_most=1)
+    min_windows: int = param(8, "fewest 64 px windows with texture, which check the alignment", at_least=5)
+    min_found: float = param(
+        0.3, "smallest share of the textured windows that are where they should be", at_least=0, at_most=1
+    )
     max_residual_px: float = param(0.5, "largest median shift of the windows that are not masked, in phone px", above=0)
     max_p95_px: float = param(3.0, "largest 95th percentile of the same shifts, in phone px", above=0)
     min_blur_evenness: float = param(
         0.55,
-        "smallest gradient energy in the most blurred direction, as a share of that in the least",
+        "smallest gradient energy in the most blurred direction, as a share of that in the least blurred one",
         at_least=0,
         at_most=1,
     )
@@ -137,12 +143,12 @@ STRICT: Mapping[str, Any] = {
     "max_motion": 0.4,
     "max_repetition": 0.95,
 }
-"""Limits of the mode `strict`; `dped` has none beside min_ncc, as DPED."""
+"""Limits of the mode `strict`; `dped` has only min_ncc, like DPED."""
 MOST_TURNS = 90
 
 
 def _limit(name: str, meaning: str, **limits: Any) -> Any:
-    """Declare a limit of windows that is the mode's own where it is null."""
+    """Declare a limit of windows; null means the mode's own limit."""
     own = "yes" if STRICT[name] is True else f"{STRICT[name]:g}"
     return param(None, f"{meaning}; null: {own} in strict, {'no' if own == 'yes' else 'no limit'} in dped", **limits)
 
@@ -160,14 +166,14 @@ class PatchesParams(Section):
     stride_px: int = param(100, "step of the window, in phone px; equal to size_px: no overlap", at_least=1)
     min_ncc: float = param(0.9, "smallest zero-mean NCC of the two grey windows, -1..1", at_least=-1, at_most=1)
     blur_px: float = param(
-        0.0, "Gaussian that both photos' grey is smoothed with before the NCC, in px", at_least=0, at_most=50
+        0.0, "sigma of the Gaussian that smooths both grey photos before the NCC, in px", at_least=0, at_most=50
     )
     search_px: int = param(5, "largest shift of the search, to each side, in px", at_least=1, at_most=64)
     max_angle_deg: float = param(
-        1.0, "dped: largest turn of the search, to each side, in degrees; 0: none", at_least=0, at_most=45
+        1.0, "dped: largest turn of the search, to each side, in degrees; 0: no turns", at_least=0, at_most=45
     )
     angle_step_deg: float = param(0.5, "dped: step of the turns, in degrees", above=0)
-    reject_masked: bool | None = _limit("reject_masked", "leave out what the alignment masks")
+    reject_masked: bool | None = _limit("reject_masked", "reject windows that the alignment masks")
     max_residual_px: float | None = _limit(
         "max_residual_px", "largest sub-pixel shift left between the two images, in px", above=0
     )
@@ -184,14 +190,14 @@ class PatchesParams(Section):
         "min_sharpness_ratio", "smallest sharpness of the DSLR's window as a share of the phone's", at_least=0
     )
     max_motion: float | None = _limit(
-        "max_motion", "most by which the NCC of a part may fall below its surroundings", at_least=0
+        "max_motion", "largest drop of the NCC of a part below its surroundings", at_least=0
     )
     max_repetition: float | None = _limit(
         "max_repetition", "largest second peak of the search as a share of the highest", at_least=0
     )
     max_flatness: float = param(1.0, "largest share of the window without detail; 1: no limit", at_least=0, at_most=1)
     min_sharpness: float = param(0.0, "smallest sharpness of the DSLR's window, in 1/px^2; 0: no limit", at_least=0)
-    format: Literal["png", "jpg"] = param("png", "file format of the patches; png loses nothing")
+    format: Literal["png", "jpg"] = param("png", "file format of the patches; png is lossless")
     jpeg_quality: int = param(95, "JPEG quality, 1..100, with format jpg", at_least=1, at_most=100)
     shard_patches: int = param(10_000, "most patch pairs in one tar shard", at_least=1)
 
@@ -200,7 +206,7 @@ class PatchesParams(Section):
         if self.max_angle_deg > MOST_TURNS * self.angle_step_deg:
             raise ParamsError(
                 f"max_angle_deg is {self.max_angle_deg / self.angle_step_deg:.0f} times angle_step_deg; at most "
-                f"{MOST_TURNS} are tried: take a larger step."
+                f"{MOST_TURNS} steps are tried: take a larger step."
             )
         if 0 < self.max_angle_deg < self.angle_step_deg:
             raise ParamsError(
@@ -209,7 +215,7 @@ class PatchesParams(Section):
             )
 
     def limit(self, name: str) -> Any:
-        """Return the limit of this name, or the mode's own where it is null; None where there is no limit."""
+        """Return the limit of this name, or the mode's own if it is null; None if there is no limit."""
         value = getattr(self, name)
         return STRICT[name] if value is None and self.mode == "strict" else value
 
@@ -220,15 +226,20 @@ class SplitParams(Section):
 
     test: float = param(0.15, "share of the scenes kept for the test", at_least=0, at_most=1)
     test_scenes: int | None = param(
-        None, "keep about so many scenes for the test (DPED: 100), in place of the share; null: the share", at_least=1
+        None,
+        "about how many scenes to keep for the test (DPED: 100), instead of the share; null: the share applies",
+        at_least=1,
     )
     validation: float = param(0.1, "share of the scenes kept for validation", at_least=0, at_most=1)
     seed: int = param(0, "another seed draws other scenes", at_least=0)
     near_minutes: float = param(
-        30.0, "within so many minutes a little agreement makes two photos near-duplicates", at_least=0, at_most=10**6
+        30.0,
+        "two photos taken within this many minutes are near-duplicates even if they agree only a little",
+        at_least=0,
+        at_most=10**6,
     )
     near_keypoints: int = param(
-        12, "keypoints in agreement that make two photos near-duplicates at any distance in time", at_least=8
+        12, "matching keypoints that make two photos near-duplicates, however far apart in time", at_least=8
     )
 
     def __post_init__(self) -> None:
@@ -243,46 +254,49 @@ class TrainParams(Section):
 
     preset: Literal["fidelity", "paper", "released-code"] = param(
         "fidelity",
-        "where the values come from that are not given: fidelity, for PSNR and MS-SSIM; or DPED, as the paper "
-        "describes it or as the released code computes it (docs/presets.md)",
+        "source of the values that are not given: fidelity, made for PSNR and MS-SSIM; paper: DPED as the paper "
+        "describes it; released-code: DPED as its released code computes it (docs/presets.md)",
     )
     network: Network = param("resnet", "the generator: DPED's residual network, or SRCNN")
     channels: int = param(64, "resnet: feature maps", at_least=1)
     blocks: int = param(4, "resnet: residual blocks", at_least=0)
     norm: Norm = param(
-        "instance", "resnet: normalisation over one image, or over the batch; the discriminator has the same"
+        "instance", "resnet: normalisation over one image, or over the batch; the discriminator uses the same"
     )
     initialisation: Initialisation = param(
         "pass-through",
-        "first weights: such that the photo passes nearly unchanged, or the small random ones of DPED's released code",
+        "first weights: pass-through: the photo comes out nearly unchanged; released-code: small random ones, as in "
+        "DPED's released code",
     )
     start: str | None = param(
         None,
-        "weights to go on from, in place of the initialisation: a .safetensors file, such as dpedtool import-weights "
-        "makes, or a model's folder; null: none",
+        "weights to continue from, instead of the initialisation: a .safetensors file, which dpedtool import-weights "
+        "writes, or a model's folder; null: none",
     )
     iterations: int = param(2000, "optimiser steps", at_least=1)
-    batch: int = param(16, "patches a step; in DPED's loss_form the texture loss grows with it", at_least=1)
+    batch: int = param(16, "patches per step; with DPED's loss_form, the texture loss grows with it", at_least=1)
     crop_px: int = param(
         100,
-        "random crop of each patch a step is computed on, in px; in DPED's loss_form the colour loss grows as its "
-        "square",
+        "side of the random crop of each patch that a step uses, in px; with DPED's loss_form, the colour loss grows "
+        "with its square",
         at_least=32,
     )
     augment: bool = param(True, "flip and turn the patches at random")
-    pool: int = param(0, "draw the batches from so many random patches at a time; 0: from all", at_least=0)
+    pool: int = param(0, "draw the batches from a pool of this many random patches; 0: from all patches", at_least=0)
     pool_iterations: int = param(1000, "optimiser steps until another pool is drawn", at_least=1)
     learning_rate: float = param(1e-3, "peak step size of Adam", above=0, at_most=1)
     schedule: Literal["cosine", "constant"] = param(
-        "cosine", "step size: a linear warm-up, then half a cosine down to zero; or always the same"
+        "cosine", "step size: cosine: a linear warm-up, then half a cosine down to zero; constant: always the same"
     )
-    clip_norm: float = param(0.0, "longest gradient of the generator, cut to this; 0: not cut", at_least=0)
+    clip_norm: float = param(
+        0.0, "largest norm of the generator's gradient, which is scaled down to it; 0: no limit", at_least=0
+    )
     ema: float = param(0.99, "share of the running mean of the weights kept at each step; 0: no mean", at_least=0)
     loss_form: LossForm = param(
         "mean",
-        "how the colour, texture and TV losses and the discriminator are defined: means, whose balance no batch or "
-        "crop_px changes; or as in DPED, where colour is summed over the patch and texture over the batch, so that "
-        "another crop_px or batch than 100 and 50 asks for other weights",
+        "definition of the colour, texture and TV losses and of the discriminator: mean: means, whose balance does not "
+        "depend on batch and crop_px; paper and released-code: as in DPED, where colour is summed over the patch and "
+        "texture over the batch, so that the weights only suit a crop_px of 100 and a batch of 50",
     )
     pixel_weight: float = param(0.0, "weight of the mean absolute difference", at_least=0)
     psnr_weight: float = param(1.0, "weight of 1 - PSNR / 40 dB, patch by patch", at_least=0)
@@ -298,17 +312,19 @@ class TrainParams(Section):
     )
     held_out: float = param(
         0.1,
-        "training on two folders: share of the pairs kept for validation, which held_out.txt lists",
+        "training on two folders: share of the pairs that are kept for validation and listed in held_out.txt",
         at_least=0,
         at_most=0.9,
     )
     precision: Literal["auto", "float32", "bfloat16"] = param(
-        "auto", "of the convolutions; auto: bfloat16 where the device computes it faster"
+        "auto", "number format of the convolutions; auto: bfloat16 where the device computes it faster"
     )
-    compile: bool = param(False, "let torch.compile fuse the networks: minutes at the start, then faster on GPUs")
+    compile: bool = param(
+        False, "compile the networks with torch.compile: it takes minutes at the start, and is then faster on GPUs"
+    )
     validate_every: int = param(100, "steps between two validations and checkpoints", at_least=1)
-    seed: int = param(0, "draws the first weights, the batches and the crops", at_least=0)
-    device: Literal["auto", "cpu", "cuda"] = param("auto", "where to compute; auto: a GPU where there is one")
+    seed: int = param(0, "seed of the first weights, the batches and the crops", at_least=0)
+    device: Literal["auto", "cpu", "cuda"] = param("auto", "where to compute; auto: a GPU if there is one")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -320,9 +336,9 @@ class TrainParams(Section):
 
     @classmethod
     def completed(cls, given: Mapping[Any, Any]) -> dict[Any, Any]:
-        """Return the values given, and below them those of the preset that they name."""
+        """Return the given values, completed by those of the preset that they name."""
         preset = given.get("preset", cls.preset)
-        # A name that is none is refused where the field is checked.
+        # An unknown preset is refused when the field is checked.
         return {**load_preset(preset).values, **given} if preset in preset_names() else dict(given)
 
 
@@ -331,29 +347,33 @@ class EvaluateParams(Section):
     """Scores on the test patches."""
 
     pictures: int = param(
-        6, "test patches a phone that are shown before and after; half as many more where it does worst", at_least=1
+        6,
+        "test patches per phone that are shown before and after; half as many more are those with the worst results",
+        at_least=1,
     )
     photos: int = param(
-        1, "whole test photos a phone that are shown before and after, a minute each for 12 MP on two cores", at_least=0
+        1,
+        "whole test photos per phone that are shown before and after; each takes a minute for 12 MP on two cores",
+        at_least=0,
     )
-    device: Literal["auto", "cpu", "cuda"] = param("auto", "where to compute; auto: a GPU where there is one")
+    device: Literal["auto", "cpu", "cuda"] = param("auto", "where to compute; auto: a GPU if there is one")
 
 
 LayoutName = Literal["dped", "webdataset", "parquet"]
 _TEXTS: Mapping[str, tuple[str, str]] = {
-    "name": (r"[A-Za-z0-9][A-Za-z0-9._-]*", "letters, digits, '.', '_' and '-', as it becomes part of addresses"),
+    "name": (r"[A-Za-z0-9][A-Za-z0-9._-]*", "letters, digits, '.', '_' and '-', since it becomes part of addresses"),
     "version": (r"\d+\.\d+\.\d+", "three numbers, as in 1.0.0"),
     "date": (r"\d{4}-\d{2}-\d{2}", "a day, as in 2026-03-31"),
     "doi": (r"10\.\d{4,9}/\S+", "a DOI without an address before it, as in 10.5281/zenodo.1234567"),
     "url": (r"https?://\S+", "an address that begins with https://"),
-    "dslr_folder": (r"[A-Za-z0-9][A-Za-z0-9._-]*", "letters, digits, '.', '_' and '-', as it becomes a folder"),
+    "dslr_folder": (r"[A-Za-z0-9][A-Za-z0-9._-]*", "letters, digits, '.', '_' and '-', since it becomes a folder"),
 }
-"""Parameters of a release that have a form: what it is, and in words."""
+"""Parameters of a release with a fixed form: its pattern, and the form in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseParams(Section):
-    """What a data set says of itself when it is released, and in which layouts."""
+    """How a data set is described when it is released, and in which layouts."""
 
     name: str | None = param(None, "name of the data set, without spaces; a release needs one")
     version: str = param("1.0.0", "version of the data set: three numbers")
@@ -363,18 +383,18 @@ class ReleaseParams(Section):
     )
     licence_file: str | None = param(
         None,
-        "file with the text of the licence, which LICENSE becomes; absolute or relative to the params file; null: "
-        "LICENSE names the licence and where its text stands, which a LicenseRef- cannot",
+        "file with the text of the licence, which is copied to LICENSE; absolute or relative to the params file; null: "
+        "LICENSE names the licence and the address of its text, which is not possible for a LicenseRef-",
     )
-    authors: tuple[str, ...] = param((), "who is to be cited: 'Family, Given', or the name of a group")
+    authors: tuple[str, ...] = param((), "whom to cite: 'Family, Given', or the name of a group")
     description: str = param("", "what the data set is, in a sentence or two")
-    contact: str = param("", "where questions and requests to take photos out go")
+    contact: str = param("", "where to send questions, and requests to remove photos")
     url: str | None = param(None, "address of the data set's page; null: none yet")
     doi: str | None = param(None, "DOI of the data set; null: none yet")
-    date: str | None = param(None, "day of the release, YYYY-MM-DD; null: not said, as no clock is asked")
+    date: str | None = param(None, "day of the release, YYYY-MM-DD; null: no day is named, not even today's")
     layouts: tuple[LayoutName, ...] = param(
         ("dped", "webdataset", "parquet"),
-        "any of dped (loose JPEGs, as DPED's own release), webdataset (tar shards), parquet (images embedded)",
+        "any of dped (single JPEG files, as in DPED's own release), webdataset (tar shards), parquet (embedded images)",
     )
     patches_a_file: int = param(1000, "most patches in a tar shard or a parquet file", at_least=1, at_most=100_000)
     dslr_folder: str = param(
@@ -384,11 +404,12 @@ class ReleaseParams(Section):
         98, "layout dped: JPEG quality of patches that were cut as PNG, 1..100", at_least=1, at_most=100
     )
     full_size_photos: int | None = param(
-        None, "layout dped: most full-size photos of a phone's test; null: all of them", at_least=0
+        None, "layout dped: most full-size test photos per phone; null: all of them", at_least=0
     )
     thumbnails: bool = param(
         True,
-        "put the DSLR's photos, 256 px in grey, into the table of pairs: proof that no view is on two sides",
+        "put thumbnails of the DSLR's photos (256 px, grey) into the table of pairs, as a proof that no view is on two "
+        "sides of the split",
     )
     examples: int = param(6, "pairs of patches in the example picture of each phone", at_least=1, at_most=100)
 
@@ -397,17 +418,17 @@ class ReleaseParams(Section):
         for key, (pattern, form) in _TEXTS.items():
             value = getattr(self, key)
             if value is not None and not re.fullmatch(pattern, value):
-                raise ParamsError(f"{key}: {value!r} is none: write {form}.")
+                raise ParamsError(f"{key}: {value!r} is not valid: write {form}.")
         if self.date is not None and not _is_day(self.date):
-            raise ParamsError(f"date: {self.date!r} is no day of the calendar.")
+            raise ParamsError(f"date: {self.date!r} is not a day of the calendar.")
         if not self.layouts:
             raise ParamsError("layouts is empty, so that a release would hold no patches: name at least one.")
         if len(set(self.layouts)) < len(self.layouts):
-            raise ParamsError("layouts names one twice.")
+            raise ParamsError("layouts names a layout twice.")
 
     @classmethod
     def completed(cls, given: Mapping[Any, Any]) -> dict[Any, Any]:
-        """Return the values given; a day that YAML has read as one is text again."""
+        """Return the given values; a day that YAML has read as a date is turned back into text."""
         return {key: value.isoformat() if isinstance(value, date) else value for key, value in given.items()}
 
 
@@ -424,7 +445,7 @@ class DemoParams(Section):
     """The simulated captures that the demo runs on."""
 
     scenes: int = param(14, "moments at which all cameras are triggered", at_least=1)
-    seed: int = param(0, "another seed draws other scenes and cameras' errors", at_least=0)
+    seed: int = param(0, "another seed draws other scenes and other errors of the cameras", at_least=0)
     missing: float = param(0.08, "share of a phone's shots that are missing", at_least=0, at_most=0.9)
     parallax: bool = param(False, "scenes with depth layers, which no homography aligns")
     moving_object: bool = param(True, "an object moves between the cameras' exposures in some scenes")
@@ -450,9 +471,9 @@ class Preset:
     """A named set of training parameters."""
 
     source: str
-    """Whose values these are."""
+    """Where the values come from."""
     expected: str
-    """What training with them gives, and on what."""
+    """What training with them gives, and on which data."""
     values: Mapping[str, Any]
     """Fields of `TrainParams`; those left out keep their default."""
 
@@ -492,6 +513,7 @@ def load_params(path: Path | None, overrides: tuple[str, ...] = ()) -> Params:
 
     """
     sections = _read_yaml(path) if path else {}
+    sections.pop(FLAGS, None)
     where = str(path) if path else "the defaults"
     params: Params = _build(Params, sections, where)
     for section, key in FILES if path else ():
@@ -500,11 +522,26 @@ def load_params(path: Path | None, overrides: tuple[str, ...] = ()) -> Params:
             placed = {**(sections.get(section) or {}), key: str(as_place(found, typing.cast("Path", path).parent))}
             sections[section] = placed
             params = dataclasses.replace(params, **{section: _build(_kind(params, section), placed, where)})
-    # All before any is checked: some are right only together, such as two weights of which one is set to 0.
+    # All are added before any is checked: some are only valid together, such as two weights where one is set to 0.
     for section in dict.fromkeys([_add_override(params, sections, override) for override in overrides]):
         rebuilt = _build(_kind(params, section), sections[section], "--set", f"{section}.")
         params = dataclasses.replace(params, **{section: rebuilt})
     return params
+
+
+def load_flags(path: Path, command: str) -> dict[str, Any]:
+    """Read what a params file sets for the flags of a command, in its section `flags`, by the names that it uses.
+
+    Raises
+    ------
+    ParamsError
+        The file is not readable YAML, or the section is not a mapping of commands to flags.
+
+    """
+    commands = _read_yaml(path).get(FLAGS) or {}
+    if not isinstance(commands, Mapping) or not all(isinstance(value, Mapping | None) for value in commands.values()):
+        raise ParamsError(f"{path}: '{FLAGS}' must hold commands with their flags, such as 'align: {{workers: 4}}'.")
+    return dict(commands.get(command) or {})
 
 
 def describe(section: Section) -> dict[str, Any]:
@@ -517,7 +554,7 @@ def describe(section: Section) -> dict[str, Any]:
 
 def as_yaml(params: Params) -> str:
     """Return a params file with these values, each below a comment on its meaning and range."""
-    lines = ["# Parameters of every stage. What is left out keeps its default; unknown keys are refused."]
+    lines = ["# Parameters of every stage. A key that is left out keeps its default; unknown keys are refused."]
     for declared in dataclasses.fields(params):
         section: Section = getattr(params, declared.name)
         summary = (type(section).__doc__ or "").partition("\n")[0]
@@ -534,7 +571,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise ParamsError(f"There is no params file {path}: name an existing one, or leave --params out.") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
-        raise ParamsError(f"{path} is not readable as YAML ({reason}): mend or replace it.") from None
+        raise ParamsError(f"{path} is not readable as YAML ({reason}): fix or replace it.") from None
     if document is None:
         return {}
     if not isinstance(document, dict):
@@ -559,7 +596,7 @@ def _build(kind: type[Any], values: Mapping[Any, Any], where: str, prefix: str =
     built = {}
     for key, value in values.items():
         if key not in fields:
-            raise ParamsError(f"{where}: unknown key '{prefix}{key}'{_nearest(str(key), fields, prefix)}")
+            raise ParamsError(f"{where}: unknown key '{prefix}{key}'{nearest(str(key), fields, prefix)}")
         if dataclasses.is_dataclass(hints[key]):
             if not isinstance(value, Mapping | None):
                 raise ParamsError(f"{where}: '{prefix}{key}' must be a section with keys, not {value!r}.")
@@ -573,7 +610,7 @@ def _build(kind: type[Any], values: Mapping[Any, Any], where: str, prefix: str =
 
 
 def _add_override(params: Params, given: dict[str, Any], override: str) -> str:
-    """Add a value to what the user has said so far, and return its section."""
+    """Add an override to the values that were given so far, and return its section."""
     name, equals, text = override.partition("=")
     section, dot, key = name.strip().partition(".")
     if not (equals and dot):
@@ -584,7 +621,7 @@ def _add_override(params: Params, given: dict[str, Any], override: str) -> str:
         raise ParamsError(f"--set {override}: the value is not readable as YAML.") from None
     known = {declared.name for declared in dataclasses.fields(params)}
     if section not in known:
-        raise ParamsError(f"--set: unknown section '{section}'{_nearest(section, known, '')}")
+        raise ParamsError(f"--set: unknown section '{section}'{nearest(section, known, '')}")
     given[section] = {**(given.get(section) or {}), key: value}
     return section
 
@@ -593,8 +630,8 @@ def _kind(params: Params, section: str) -> type[Any]:
     return type(getattr(params, section))
 
 
-def _nearest(key: str, valid: typing.Iterable[str], prefix: str) -> str:
+def nearest(key: str, valid: typing.Iterable[str], prefix: str) -> str:
     close = difflib.get_close_matches(key, list(valid), n=1, cutoff=0.4)
     if close:
         return f": did you mean '{prefix}{close[0]}'?"
-    return f": valid are {', '.join(prefix + name for name in sorted(valid))}."
+    return f": the valid names are {', '.join(prefix + name for name in sorted(valid))}."

@@ -14,9 +14,9 @@ from dpedtool.dataset.sections import Section
 _HEAD = """\
 # Parameters
 
-A params file is YAML with one section a stage. A key that is left out keeps its default, and an unknown key is refused
-with the nearest valid one. `--params FILE` reads a file, and `-S section.key=value` sets one value for one command.
-[`dpedtool params`](commands.md) prints this list as a params file.
+A params file is YAML with one section per stage. A key that is left out keeps its default, and an unknown key is
+refused with the nearest valid one. `--params FILE` reads a file, and `-S section.key=value` sets one value for one
+command. [`dpedtool params`](commands.md) prints this list as a params file.
 
 Where the default is `null`, the meaning says what `null` does. Files are relative to the params file. The section
 `train` takes values that are not given from its [preset](presets.md); the defaults here are those of `fidelity`.
@@ -26,7 +26,7 @@ _LIMITS = {"at_least": "at least", "above": "above", "at_most": "at most"}
 
 
 def as_markdown() -> str:
-    """Return the documentation of the parameters: `docs/parameters.md`, which a test holds equal to this."""
+    """Return the documentation of the parameters: `docs/parameters.md`, which a test compares with this."""
     parts = [_HEAD]
     for declared in dataclasses.fields(Params):
         parts += _section(declared.name, declared.default)

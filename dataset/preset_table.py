@@ -1,6 +1,6 @@
-"""docs/presets.md: the presets of the training beside each other, and what the paper and the released code differ in.
+"""docs/presets.md: a comparison of the training presets, and the differences between the paper and the released code.
 
-The values come from the presets' files; the words below say what no parameter does.
+The values come from the presets' files; the words below describe what no parameter says.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dpedtool.dataset.params import TrainParams, describe, load_preset, preset_n
 
 _OURS = "°"
 
-# Item; the paper; the released code. What is marked is this project's reading or choice.
+# Each entry has an item, the paper's value and the released code's value. _OURS marks this project's reading or choice.
 _DIFFERENCES: dict[str, tuple[tuple[str, str, str], ...]] = {
     "Generator": (
         ("layers", "9x9, 4 residual blocks of two 3x3, two 3x3, 9x9", "the same"),
@@ -30,26 +30,26 @@ _DIFFERENCES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "48 of 11x11 stride 4, 128 of 5x5 stride 2, 192 of 3x3, 192 of 3x3, 128 of 3x3 stride 2; the first pads "
             "3 before and 4 after",
         ),
-        ("each", "leaky ReLU (0.2°), then the norm", "leaky ReLU 0.2, then the norm, but for the first"),
+        ("each", "leaky ReLU (0.2°), then the norm", "leaky ReLU 0.2, then the norm; the first has no norm"),
         ("norm", "batch", "instance, affine, epsilon 1e-3"),
         ("end", "1024 with leaky ReLU, one with a sigmoid", "flattened rows, columns, channels; 1024; softmax of two"),
         (
             "its loss",
             "cross-entropy, summed over the patches it sees°",
-            "cross-entropy, summed over the patches it sees; no probability counts as less than 1e-10",
+            "cross-entropy, summed over the patches it sees; probabilities count as at least 1e-10",
         ),
         (
             "its step",
             "after the generator's, on both the DSLR's and the enhanced images of the same batch°",
-            "after the generator's, on a second batch of the same pool; a coin an image decides whether it sees the "
-            "DSLR's or the enhanced one",
+            "after the generator's, on a second batch of the same pool; for each image, a coin decides whether it sees "
+            "the DSLR's or the enhanced one",
         ),
     ),
     "Losses": (
         (
             "content",
             "squared distance of VGG-19's relu5_4 over C * H * W, mean over the batch°",
-            "the same; input RGB * 255 less (123.68, 116.779, 103.939); pools that round up",
+            "the same; input RGB * 255 minus (123.68, 116.779, 103.939); pooling rounds sizes up",
         ),
         (
             "colour kernel",
@@ -60,9 +60,9 @@ _DIFFERENCES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("colour", "sum of squares over px and channels, mean over the batch°", "sum over all / (2 * batch)"),
         (
             "texture",
-            "sum over the batch of -log D: strong where the discriminator is sure",
-            "minus the discriminator's loss on the enhanced patches, so the sum over the batch of log(1 - D): "
-            "saturating, and negative",
+            "sum over the batch of -log D, which is strong where the discriminator is sure",
+            "minus the discriminator's loss on the enhanced patches, so the sum over the batch of log(1 - D), which "
+            "saturates and is negative",
         ),
         (
             "TV",
@@ -75,31 +75,32 @@ _DIFFERENCES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "Adam",
             "5e-4; beta 0.9 and 0.999, epsilon 1e-8°",
             "the same; TensorFlow adds epsilon before the moments are "
-            "corrected, PyTorch after, which only gradients below 1e-6 feel",
+            "corrected, PyTorch after, which only matters for gradients below 1e-6",
         ),
-        ("patches", "from all°", "from a pool of 30 000, drawn anew every 1000 iterations; with repetition"),
+        ("patches", "from all°", "from a pool of 30 000, drawn again every 1000 iterations; with repetition"),
     ),
 }
 
 _SUMS = """\
-In `paper` and `released-code` content and TV are means, but colour is a sum over the patch and texture one over the
-batch. The weights are those of 50 patches of 100 px: with another `crop_px`, multiply `colour_weight` by
-(100 / crop_px)², with another `batch`, `texture_weight` by 50 / batch, for the same balance. With several processes
-`batch` is that of all together. In `fidelity`, whose `loss_form` is `mean`, no size changes the balance; its colour
-loss has the released code's kernel, its texture loss is the mean of -log D, its discriminator the released code's.
+In `paper` and `released-code`, the content and TV losses are means, but the colour loss is a sum over the patch and the
+texture loss is a sum over the batch. Their weights suit batches of 50 patches of 100 px. To keep the balance with
+another `crop_px`, multiply `colour_weight` by (100 / crop_px)²; with another `batch`, multiply `texture_weight` by
+50 / batch. With several processes, `batch` is the total of all. In `fidelity`, whose `loss_form` is `mean`, neither
+size changes the balance. Its colour loss has the released code's kernel, its texture loss is the mean of -log D, and
+its discriminator is the released code's.
 """
 
 _SIZES = """\
-The generator's other published sizes are any preset with `channels: 32` and `blocks: 2` (8_32), with `channels: 16`
-and `blocks: 1` (6_16), or with `network: srcnn`.
+For the other published sizes of the generator, take any preset and add `channels: 32` and `blocks: 2` (8_32),
+`channels: 16` and `blocks: 1` (6_16), or `network: srcnn`.
 """
 
 
 def as_markdown() -> str:
-    """Return the documentation of the presets: `docs/presets.md`, which a test holds equal to this."""
+    """Return the documentation of the presets: `docs/presets.md`, which a test compares with this."""
     parts = [
         "# The presets of the training\n",
-        "`train.preset` names one; values given beside it go before its own.\n",
+        "`train.preset` names one; explicit values override the preset.\n",
         "## Where they differ\n",
         *_values(),
         f"\n{_SIZES}",
@@ -107,9 +108,9 @@ def as_markdown() -> str:
         *_sources(),
         "\n## Another batch or patch size\n",
         _SUMS,
-        "## The paper beside the code\n",
-        f"What no parameter says. {_OURS} marks this project's reading, or its choice where the paper is silent; "
-        "* what was read in the paper by others who quote it.",
+        "## The paper compared with the code\n",
+        f"These are the differences that no parameter shows. {_OURS} marks this project's reading, or its choice where "
+        "the paper is silent; * marks what was taken from others who quote the paper.",
         *_differences(),
     ]
     return "\n".join(parts) + "\n"

@@ -1,4 +1,4 @@
-"""The tables between the stages: one frozen dataclass a row type, which is schema, documentation and typed access.
+"""The tables between the stages: one frozen dataclass per row type is its schema, documentation and typed access.
 
 Conventions of all tables and all code:
 
@@ -7,7 +7,7 @@ Conventions of all tables and all code:
 - Transforms are named target_from_source: `dslr_from_phone` takes points of the phone photo to the DSLR photo.
 - Homographies are nine numbers, row by row, the last one 1.
 - Paths in a file are relative to the folder of that file, with forward slashes; in memory they can be opened. A photo
-  may lie behind a URL (s3://bucket/phone/a.jpg), which stands there as it is.
+  may have a URL (s3://bucket/phone/a.jpg), which is stored as it is.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class Row:
     STATUSES: ClassVar[tuple[str, ...]] = ()
     """Values of the column `status`: the good one first."""
     REASONS: ClassVar[Mapping[str, str]] = {}
-    """Values of the column `reason`, empty apart, and what each means in words."""
+    """Values of the column `reason` other than empty, and what each means in words."""
     RETRIED: ClassVar[frozenset[str]] = frozenset(
         {"worker_lost", "internal_error", "unreadable_photo", "photo_changed"}
     )
-    """Reasons that do not follow from the inputs alone: another run looks again."""
+    """Reasons that do not follow from the inputs alone: another run tries again."""
 
     @classmethod
     def table_in(cls, folder: Path) -> Path:
@@ -58,7 +58,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair(Row):
-    """One moment: the phone's photo and the DSLR's, or the one that is there."""
+    """One moment: the phone's photo and the DSLR's, or the only one that exists."""
 
     TABLE: ClassVar[str] = "pairs"
     MADE_BY: ClassVar[str] = "pair"
@@ -80,8 +80,8 @@ class Pair(Row):
     detail: str = column("the reason as a sentence, with figures", default="")
     matched_by: str | None = column(
         "csv: the user's list; name: equal file names; clock: capture times, which leave no other partner; picture: "
-        "of several shots within the tolerance the one that shows the same; order: of several the one next in time, "
-        "as the pictures do not tell; empty when unpaired",
+        "several photos are within the tolerance, and this one shows the same; order: several are, the pictures do not "
+        "decide, and this one is next in time; empty when unpaired",
         default=None,
     )
     phone_path: Place | None = column("the phone's photo", default=None)
@@ -93,7 +93,7 @@ class Pair(Row):
     clock_offset_s: float | None = column(
         "DSLR clock minus phone clock at this moment, as fitted; empty when paired by name", "s", default=None
     )
-    clock_error_s: float | None = column("what that fit leaves for this pair", "s", default=None)
+    clock_error_s: float | None = column("difference of this pair from that fit", "s", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,17 +105,17 @@ class Alignment(Row):
     STATUSES: ClassVar[tuple[str, ...]] = ("aligned", "rejected", "failed")
     REASONS: ClassVar[Mapping[str, str]] = {
         "few_matches": "too few keypoints of the two photos match",
-        "wrong_pair": "the photos show different scenes: no one transform fits the matches, or the windows differ",
-        "low_texture": "a photo is too plain or too small to align, or to prove the alignment on",
+        "wrong_pair": "the photos show different scenes: no single transform fits the matches, or the windows differ",
+        "low_texture": "a photo is too plain or too small to align, or to check the alignment",
         "poor_coverage": "the photos have too little of the frame in common",
-        "parallax": "the scene has depth that the lenses see from different places: several planes, no one transform",
+        "parallax": "the scene has depth, which the lenses see from different places, so that no single transform fits",
         "moving_object": "too much of the frame changed or moved between the shots",
-        "misaligned": "windows are still shifted, by no cause that was recognised",
+        "misaligned": "windows are still shifted, and no cause was recognised",
         "clipped_exposure": "too much of a photo is burnt out or black",
         "motion_blur": "one photo is blurred along a line: its camera moved",
         "mirrored_frame": "the phone photo is mirrored",
         "rotated_frame": "the phone photo is turned against the DSLR's by more than align.max_turn_deg",
-        "unreadable_photo": "a photo cannot be read or decoded (failed, not rejected: another run looks again)",
+        "unreadable_photo": "a photo cannot be read or decoded (failed, not rejected: another run tries again)",
         "photo_changed": "a photo is not the one that was paired (failed)",
         "worker_lost": "the process that worked on the pair was killed twice (failed)",
         "internal_error": "a fault of the program (failed)",
@@ -124,31 +124,31 @@ class Alignment(Row):
     pair_id: str = column("the pair, as in the table of pairs")
     phone: str = column("phone that took the photo")
     scene_id: str = column("the moment: equal for all phones' photos of it")
-    status: str = column("aligned, rejected (for what the photos show) or failed (no verdict: another run looks again)")
+    status: str = column("aligned, rejected (for what the photos show) or failed (no verdict: another run tries again)")
     reason: str = column("why it is not aligned; empty when aligned", default="")
     detail: str = column("the reason as a sentence, with figures", default="")
-    note: str = column("what of the photos was ignored, such as a damaged colour profile; else empty", default="")
+    note: str = column("what was ignored in the photos, such as a damaged colour profile; else empty", default="")
     phone_path: Place = column("the phone's photo")
     dslr_path: Place = column("the DSLR's photo")
     phone_sha256: str = column("SHA-256 of the phone's file, hex")
     dslr_sha256: str = column("SHA-256 of the DSLR's file, hex")
-    phone_width: int | None = column("upright phone photo", "px", default=None)
-    phone_height: int | None = column("upright phone photo", "px", default=None)
-    dslr_width: int | None = column("upright DSLR photo", "px", default=None)
-    dslr_height: int | None = column("upright DSLR photo", "px", default=None)
+    phone_width: int | None = column("width of the upright phone photo", "px", default=None)
+    phone_height: int | None = column("height of the upright phone photo", "px", default=None)
+    dslr_width: int | None = column("width of the upright DSLR photo", "px", default=None)
+    dslr_height: int | None = column("height of the upright DSLR photo", "px", default=None)
     dslr_from_phone: tuple[float, ...] | None = column(
         "homography from upright phone px to upright DSLR px, row by row", default=None
     )
     model: str | None = column(
-        "what lies between the photos: homography, or homography with a field: lens, cubic, quintic", default=None
+        "model of the transform: homography, or a homography with a field: lens, cubic or quintic", default=None
     )
     field: tuple[float, ...] | None = column(
         "polynomial displacement of phone px before the homography; x, y of each term u^i v^j, by i + j, then by j; "
-        "u, v: place from the photo's middle in halves of its longer side",
+        "u, v: position relative to the photo's middle, in units of half its longer side",
         "px",
         default=None,
     )
-    scale: float | None = column("DSLR px a phone px at the crop's centre", "px/px", default=None)
+    scale: float | None = column("DSLR px per phone px at the crop's centre", "px/px", default=None)
     coverage: float | None = column("share of the phone photo inside the crop", "0..1", default=None)
     crop_x: int | None = column("left column of the common crop in the phone photo", "px", default=None)
     crop_y: int | None = column("top row of the common crop in the phone photo", "px", default=None)
@@ -158,21 +158,23 @@ class Alignment(Row):
     dslr_keypoints: int | None = column("SIFT keypoints in the DSLR photo", default=None)
     matches: int | None = column("matches that passed the ratio test", default=None)
     inliers: int | None = column("matches that the first homography explains", default=None)
-    off_plane: int | None = column("matches beside it that two views of one scene with depth explain", default=None)
+    off_plane: int | None = column(
+        "matches that it does not explain, but two views of one scene with depth do", default=None
+    )
     turn_deg: float | None = column(
-        "by how much the phone photo is turned clockwise against the DSLR's, -180..180", "degrees", default=None
+        "how far the phone photo is turned clockwise against the DSLR's, -180..180", "degrees", default=None
     )
     reprojection_px: float | None = column(
         "median distance of the inliers from the first homography", "phone px", default=None
     )
-    fit_windows: int | None = column("windows that had a say in the refined transform", default=None)
+    fit_windows: int | None = column("windows that the refined transform was fitted to", default=None)
     held_out_px: float | None = column(
-        "root mean square distance of windows from the model that was fitted without them, outliers apart",
+        "root mean square distance of windows, except outliers, from the model that was fitted without them",
         "phone px",
         default=None,
     )
     residual_textured: int | None = column(
-        "64 px windows with enough texture to measure a shift on, outside the mask", default=None
+        "64 px windows with enough texture to measure a shift, outside the mask", default=None
     )
     residual_windows: int | None = column(
         "those of them that were found in the DSLR's image, within 8 px and with an NCC above 0.9", default=None
@@ -181,20 +183,20 @@ class Alignment(Row):
         "those of them whose best place lies at the edge of the 8 px, so that they may be farther off", default=None
     )
     residual_px: float | None = column(
-        "median sub-pixel shift that is left, over the windows that were found", "phone px", default=None
+        "median sub-pixel shift that is left in the windows that were found", "phone px", default=None
     )
     residual_p95_px: float | None = column("95th percentile of the same shifts", "phone px", default=None)
     at_place: float | None = column("share of all textured windows that are where they should be", "0..1", default=None)
     mask: bytes | None = column(
-        "cells of the crop that are amiss (parallax, motion), row by row from its top left corner, one bit each, "
-        "the first in the highest bit of the first byte; set: not to be used",
+        "cells of the crop that are not to be used (parallax, motion): one bit for each cell, set for such a cell, row "
+        "by row from the top left corner, the first in the highest bit of the first byte",
         default=None,
     )
     mask_cell_px: int | None = column("side of such a cell", "px", default=None)
     masked: float | None = column("share of the crop that is masked", "0..1", default=None)
     clipped: float | None = column("share of the worse photo that is burnt out or black", "0..1", default=None)
     blur_evenness: float | None = column(
-        "gradient energy that one photo keeps of the other's, in the direction of least over that of most",
+        "share of the other's gradient energy that one photo keeps: in the worst direction, divided by the best one",
         "0..1",
         default=None,
     )
@@ -203,18 +205,18 @@ class Alignment(Row):
 
 @dataclass(frozen=True, kw_only=True)
 class Timing(Row):
-    """Processor time of one pair in the run that aligned it. A table of its own: times differ from run to run."""
+    """Processor time of one pair in the run that aligned it, in a table of its own, as times differ between runs."""
 
     TABLE: ClassVar[str] = "timings"
     MADE_BY: ClassVar[str] = "align"
 
     pair_id: str = column("the pair")
     key: str = column("digest of what was done, as in the table of alignments")
-    read_s: float = column("reading both files and proving their sums", "CPU s", default=0.0)
+    read_s: float = column("reading both files and checking their SHA-256", "CPU s", default=0.0)
     decode_s: float = column("decoding both photos in grey", "CPU s", default=0.0)
     register_s: float = column("keypoints, matches, first homography", "CPU s", default=0.0)
     refine_s: float = column("windows and the fit of the transform", "CPU s", default=0.0)
-    check_s: float = column("search for what is still shifted, blur, exposure", "CPU s", default=0.0)
+    check_s: float = column("search for shifts that are left, blur, exposure", "CPU s", default=0.0)
     images_s: float = column("decoding in colour, warping and writing the images", "CPU s", default=0.0)
     total_s: float = column("all of it", "CPU s", default=0.0)
 
@@ -223,9 +225,9 @@ class Timing(Row):
 class Patch(Row):
     """One candidate window of an aligned pair, kept or not: what was measured on it, and where it comes from.
 
-    An imported patch (mode imported) has no photos: its paths are those of its two image files, where it lies in a
-    photo is empty, and it was measured on the window in its middle that leaves room to search: the middle 86 px of
-    100, with patches.search_px 5.
+    An imported patch (mode imported) has no photos. Its paths are those of its two image files, and its place in a
+    photo is empty. It was measured on the window in its middle that leaves room to search: the middle 86 px of 100 px
+    with patches.search_px 5.
     """
 
     TABLE: ClassVar[str] = "patches"
@@ -236,8 +238,8 @@ class Patch(Row):
         "flat": "a window has too little contrast, or a single grey value",
         "low_ncc": "the two windows differ: correlation below patches.min_ncc",
         "shifted": "the two windows are still shifted against each other by more than patches.max_residual_px",
-        "uncertain": "what is left of the shift cannot be measured well: detail in one direction only, or too little",
-        "motion": "part of the window shows something else in the other photo, among parts that agree",
+        "uncertain": "the shift that is left cannot be measured well: there is little detail, or in one direction only",
+        "motion": "a part of the window shows something else in the other photo, while the other parts agree",
         "repetitive": "the window repeats itself, so that another shift correlates nearly as well",
         "clipped": "too much of a window is burnt out or black",
         "unsharp": "the DSLR's window is blurred, or more blurred than the phone's",
@@ -257,23 +259,23 @@ class Patch(Row):
     status: str = column("accepted or rejected")
     reason: str = column("why it was rejected; empty when accepted", default="")
     detail: str = column(
-        "the reason as a sentence, with figures; imported: what of an accepted patch is not stored as it was",
+        "the reason as a sentence, with figures; imported: what was not stored unchanged, also of an accepted patch",
         default="",
     )
     x: int | None = column("left column of the window in the upright phone photo, before it moves", "px", default=None)
     y: int | None = column("top row of the window in the upright phone photo, before it moves", "px", default=None)
     size: int | None = column(
-        "side of the window; imported: of the patch, empty where it is no square", "px", default=None
+        "side of the window; imported: side of the patch, empty if it is not square", "px", default=None
     )
     ncc: float | None = column(
-        "zero-mean normalised cross-correlation of the two grey windows as they stand; empty where one has a single "
+        "zero-mean normalised cross-correlation of the two grey windows without a shift; empty if one has a single "
         "grey value",
         "-1..1",
         default=None,
     )
     best_ncc: float | None = column("highest NCC over the shifts and turns of the search", "-1..1", default=None)
     dx: float | None = column(
-        "where the phone shows the window best: to the right of (x, y); applied in mode dped only",
+        "shift at which the phone's photo matches the window best, to the right of (x, y); only applied in mode dped",
         "phone px",
         default=None,
     )
@@ -284,27 +286,29 @@ class Patch(Row):
         default=None,
     )
     second_ncc: float | None = column(
-        "NCC of the second highest peak of the search, more than 2 px from the best; empty where there is none",
+        "NCC of the second highest peak of the search, more than 2 px from the best; empty if there is none",
         "-1..1",
         default=None,
     )
     residual_x: float | None = column(
         "sub-pixel shift left between the two images of the patch: the DSLR's shows at x + residual_x what the "
-        "phone's shows at x; empty where it cannot be measured",
+        "phone's shows at x; empty if it cannot be measured",
         "phone px",
         default=None,
     )
     residual_y: float | None = column("the same, downwards", "phone px", default=None)
     residual_px: float | None = column("length of that shift", "phone px", default=None)
     residual_error_px: float | None = column(
-        "its standard error, in the direction that the window tells least about", "phone px", default=None
+        "standard error of that shift, in the direction where it is known least well", "phone px", default=None
     )
     phone_contrast: float | None = column("standard deviation of the phone's grey window", "grey levels", default=None)
     dslr_contrast: float | None = column("standard deviation of the DSLR's grey window", "grey levels", default=None)
     phone_brightness: float | None = column("mean of the phone's grey window", "grey levels", default=None)
     dslr_brightness: float | None = column("mean of the DSLR's grey window", "grey levels", default=None)
     flatness: float | None = column(
-        "share of the window without detail in either image: neither changes by more than noise", "0..1", default=None
+        "share of the window where neither image has detail, so that both change by no more than noise",
+        "0..1",
+        default=None,
     )
     clipped: float | None = column("share of the worse window that is burnt out or black", "0..1", default=None)
     phone_sharpness: float | None = column(
@@ -312,14 +316,14 @@ class Patch(Row):
         "1/px^2",
         default=None,
     )
-    dslr_sharpness: float | None = column("the same of the DSLR's", "1/px^2", default=None)
+    dslr_sharpness: float | None = column("the same for the DSLR's", "1/px^2", default=None)
     motion: float | None = column(
-        "how far the NCC of a small part of the window falls below that of the parts around it, at most",
+        "largest drop of the NCC of a small part of the window below that of the parts around it",
         "0..2",
         default=None,
     )
     mode: str | None = column(
-        "strict: the window stays where it is; dped: it moves to the best NCC; imported: as others have cut it",
+        "strict: the window stays where it is; dped: it moves to the best NCC; imported: others have cut the patch",
         default=None,
     )
     phone_x: float | None = column(
@@ -331,7 +335,7 @@ class Patch(Row):
     dslr_width: float | None = column("width of that box", "px", default=None)
     dslr_height: float | None = column("height of that box", "px", default=None)
     dslr_from_patch: tuple[float, ...] | None = column(
-        "homography from px of the patch to upright DSLR px, row by row; what the field of the alignment adds is in it",
+        "homography from px of the patch to upright DSLR px, row by row; it includes the field of the alignment",
         default=None,
     )
     phone_path: Place = column("the phone's photo")
@@ -344,14 +348,14 @@ class Patch(Row):
     dslr_offset: int | None = column("first byte of the DSLR image's file in the shard", "byte", default=None)
     dslr_bytes: int | None = column("length of the DSLR image's file", "byte", default=None)
     params_sha256: str = column(
-        "SHA-256, hex, of the section patches of the parameters, as selection.json, or imported.json, holds them"
+        "SHA-256, hex, of the section patches of the parameters, as in selection.json or imported.json"
     )
     key: str = column("digest of the inputs, parameters and code that made this row")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Frame(Row):
-    """One aligned pair that patches were cut from: its photos, and how the scene looks in small."""
+    """One aligned pair that patches were cut from: its photos, and a thumbnail of the scene."""
 
     TABLE: ClassVar[str] = "frames"
     MADE_BY: ClassVar[str] = "patches"
@@ -363,11 +367,11 @@ class Frame(Row):
     dslr_path: Place = column("the DSLR's photo")
     phone_sha256: str = column("SHA-256 of the phone's file, hex")
     dslr_sha256: str = column("SHA-256 of the DSLR's file, hex")
-    phone_width: int = column("upright phone photo", "px")
-    phone_height: int = column("upright phone photo", "px")
+    phone_width: int = column("width of the upright phone photo", "px")
+    phone_height: int = column("height of the upright phone photo", "px")
     phone_time: str | None = column("capture time on the phone's clock, EXIF, ISO 8601 without zone", default=None)
     dslr_time: str | None = column("capture time on the DSLR's clock, EXIF, ISO 8601 without zone", default=None)
-    thumbnail: bytes = column("the upright DSLR photo in small and in grey, a JPEG file")
+    thumbnail: bytes = column("small grey copy of the upright DSLR photo, a JPEG file")
     windows: int = column("candidate windows of the pair")
     accepted: int = column("those of them that became patches")
     key: str = column("digest of the inputs, parameters and code that made this row, as in the table of patches")
@@ -376,7 +380,7 @@ class Frame(Row):
 SPLITS = ("train", "validation", "test")
 """The sides of a split."""
 EXCLUDED = "excluded"
-"""What a photo is that can be on none of them."""
+"""The value for a photo that can be on none of these sides."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -400,41 +404,41 @@ class Sample(Row):
 
 @dataclass(frozen=True, kw_only=True)
 class Photo(Row):
-    """One pair of photos and its side of the split: why it is there, and all that is needed to prove it."""
+    """One pair of photos and its side of the split: why it is there, and everything that is needed to prove it."""
 
     TABLE: ClassVar[str] = "photos"
     MADE_BY: ClassVar[str] = "split"
     STATUSES: ClassVar[tuple[str, ...]] = ("present", "absent")
     REASONS: ClassVar[Mapping[str, str]] = {
-        "two_sides": "it links scenes that an earlier run put on two sides, so that on either side it would leak",
+        "two_sides": "it links scenes that an earlier run put on two sides, so that it would leak on either side",
     }
 
     pair_id: str = column("the pair")
     phone: str = column("phone that took the photo")
     scene_id: str = column("the moment: equal for all phones' photos of it")
-    group: str = column("scenes that must stay together, by the name of the earliest; empty when excluded")
+    group: str = column("group of scenes that must stay together, named after the earliest; empty when excluded")
     status: str = column(
-        "present, or absent: known from an earlier run, and remembered in case that it comes back", default="present"
+        "present; or absent: known from an earlier run, and kept in case that it comes back", default="present"
     )
     split: str = column("train, validation or test; or excluded: on no side, and none of its patches is a sample")
     reason: str = column("why it is excluded; else empty", default="")
     detail: str = column("the reason as a sentence, with figures", default="")
     near_duplicate_of: str | None = column(
-        "another scene of the group that this pair is tied to, the earliest of them; empty where there is none",
+        "another scene of the group that this pair is linked to, the earliest of them; empty if there is none",
         default=None,
     )
-    evidence: str = column("what ties it to that scene, with figures", default="")
+    evidence: str = column("what links it to that scene, with figures", default="")
     phone_path: Place = column("the phone's photo")
     dslr_path: Place = column("the DSLR's photo")
     phone_sha256: str = column("SHA-256 of the phone's file, hex")
     dslr_sha256: str = column("SHA-256 of the DSLR's file, hex")
     phone_time: str | None = column("capture time on the phone's clock, EXIF, ISO 8601 without zone", default=None)
     dslr_time: str | None = column("capture time on the DSLR's clock, EXIF, ISO 8601 without zone", default=None)
-    thumbnail: bytes = column("the upright DSLR photo in small and in grey, a JPEG file")
+    thumbnail: bytes = column("small grey copy of the upright DSLR photo, a JPEG file")
     accepted: int = column("patches of the pair, all of them samples unless it is excluded")
-    drawn_by: str = column("seed and shares that the split was drawn by")
-    near_minutes: float = column("split.near_minutes, as the groups were found with", "min")
-    near_keypoints: int = column("split.near_keypoints, as the groups were found with")
+    drawn_by: str = column("seed and shares that the split was drawn with")
+    near_minutes: float = column("split.near_minutes that the groups were found with", "min")
+    near_keypoints: int = column("split.near_keypoints that the groups were found with")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -447,10 +451,10 @@ class Score(Row):
     patch_id: str = column("the patch")
     psnr_before: float = column("PSNR of the untouched phone patch; infinite when equal", "dB")
     psnr_colour: float | None = column(
-        "PSNR after one quadratic colour transform, fitted to the training patches; null: there are none", "dB"
+        "PSNR after one quadratic colour transform, fitted to the training patches; null without such patches", "dB"
     )
     psnr_oracle: float = column(
-        "PSNR after such a transform fitted to all test patches of the same photos: the most that colour can do", "dB"
+        "PSNR after such a transform fitted to all test patches of the same photos: the most that colours can do", "dB"
     )
     psnr_after: float = column("PSNR of the network's output, clipped to 0..1", "dB")
     ms_ssim_before: float = column("MS-SSIM of the untouched phone patch", "0..1")
@@ -465,7 +469,7 @@ class Score(Row):
 
 @dataclass(frozen=True, kw_only=True)
 class Shown(Row):
-    """What the report shows of one pair or lone photo: the files of its folder beside the table."""
+    """What the report shows of one pair or single photo: the files of its folder next to the table."""
 
     TABLE: ClassVar[str] = "shown"
     MADE_BY: ClassVar[str] = "report"
@@ -479,23 +483,26 @@ class Shown(Row):
 
     pair_id: str = column("the pair, as in the table of pairs: the folder's name")
     phone: str = column("phone that took the photo")
-    status: str = column("shown; or failed, when another run looks again")
+    status: str = column("shown; or failed, so that another run tries again")
     reason: str = column("why it failed; else empty", default="")
     detail: str = column("the reason as a sentence, with figures", default="")
-    pictures: int = column("pictures in the folder, the thumbnail among them; 0: nothing could be read")
+    pictures: int = column("pictures in the folder, including the thumbnail; 0: nothing could be read")
     certain: int | None = column(
-        "windows whose shift is known to a quarter of a px or better, and that touch no mask; empty where the photos "
-        "are not laid on each other",
+        "windows outside the mask whose shift is known to a quarter of a px or better; empty if the photos are not "
+        "laid over each other",
         default=None,
     )
-    amiss: int | None = column("windows that show clearly elsewhere, or not at all, and touch no mask", default=None)
+    amiss: int | None = column(
+        "windows outside the mask whose content appears clearly elsewhere in the other photo, or not at all",
+        default=None,
+    )
     certain_p95_px: float | None = column(
-        "95th percentile of the shifts of the certain windows; empty where they are fewer than five",
+        "95th percentile of the shifts of the certain windows; empty if there are fewer than five",
         "phone px",
         default=None,
     )
     bytes: int = column("length of all files in the folder together", "byte")
-    key: str = column("digest of the inputs and code that made the folder, as the first line of its details.js has it")
+    key: str = column("digest of the inputs and code that made the folder; the first line of its details.js has it too")
 
 
 TABLES: tuple[type[Row], ...] = (Pair, Alignment, Timing, Patch, Frame, Sample, Photo, Score, Shown)
@@ -541,7 +548,7 @@ def columns(row_type: type[Row]) -> tuple[ColumnSpec, ...]:
 
 
 def arrow_schema(row_type: type[Row]) -> pa.Schema:
-    """Return the Arrow schema of a row type; unit and meaning stand in each field's metadata."""
+    """Return the Arrow schema of a row type; unit and meaning are in each field's metadata."""
     return pa.schema(
         [
             pa.field(
@@ -557,7 +564,7 @@ def arrow_schema(row_type: type[Row]) -> pa.Schema:
 
 
 def as_markdown() -> str:
-    """Return the documentation of all tables: `docs/tables.md`, which a test holds equal to this."""
+    """Return the documentation of all tables: `docs/tables.md`, which a test compares with this."""
     parts = ["# The tables between the stages\n", _conventions()]
     for row_type in TABLES:
         parts.append(f"\n## {row_type.TABLE}\n\n{inspect.getdoc(row_type)}\n")
@@ -580,7 +587,7 @@ def _column_spec(declared: dataclasses.Field[Any], hint: Any) -> ColumnSpec:
     kinds = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     return ColumnSpec(
         name=declared.name,
-        # `Place` comes as Path | UPath: the same text in a file.
+        # `Place` is Path | UPath here; both are the same text in a file.
         kind=kinds[0],
         nullable=types.NoneType in kinds,
         unit=declared.metadata["unit"],
