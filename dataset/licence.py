@@ -96,4 +96,4 @@ def text_address(identifier: str) -> str:
 def _advice(identifier: str) -> str:
     by_small = {known.lower(): known for known in COMMON}
     near = difflib.get_close_matches("-".join(identifier.lower().split()), by_small, 1)
-    return f"write {by_small[near[0]]}" if near else "write one such as Apache-2.0 or CC-BY-NC-4.0"
+    return f"write {by_small[near[0]]}, the nearest one" if near else "write one such as Apache-2.0 or CC-BY-NC-4.0"

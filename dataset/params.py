@@ -631,6 +631,7 @@ def _kind(params: Params, section: str) -> type[Any]:
 
 
 def nearest(key: str, valid: typing.Iterable[str], prefix: str) -> str:
+    """Return the end of a message about an unknown name: the nearest valid name, or all of them."""
     close = difflib.get_close_matches(key, list(valid), n=1, cutoff=0.4)
     if close:
         return f": did you mean '{prefix}{close[0]}'?"

@@ -59,7 +59,7 @@ class Fit:
     windows: int
     """Windows with a weight above 0."""
     held_out_px: float | None
-    """Root mean square distance of windows from the model that was fitted without them, without outliers.
+    """Root mean square distance of windows, except outliers, from the model that was fitted without them.
 
     None if there are too few windows to leave any out.
     """

@@ -55,7 +55,7 @@ def test_a_folder_of_photos_and_a_bad_one(tmp_path: Path, photos: Path, weights:
     ended = dpedtool("enhance", photos, "-o", out, "--weights", weights, "--precision", "float32", code=1)
     assert ended.out == ""
     assert ended.said == [
-        f"{photos / 'text.jpg'}: it is no complete JPEG, PNG, TIFF or HEIC file.",
+        f"{photos / 'text.jpg'}: it is not a complete JPEG, PNG, TIFF or HEIC file.",
         "Error: Enhanced 2 of 3 photos: what was wrong with the others is said above.",
     ]
     (photos / "text.jpg").unlink()

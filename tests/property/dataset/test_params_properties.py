@@ -1,4 +1,4 @@
-"""What holds for every parameter: it survives a file, and a slip of the pen is refused with the nearest name."""
+"""Every parameter survives a file, and a typing error is refused with the nearest name."""
 
 from __future__ import annotations
 

@@ -118,6 +118,6 @@ def test_what_a_bend_puts_into_the_common_box_lies_in_the_dslr_photo(
     box = common_box((width, height), dslr_size, bent)
     assume(box is not None)
     mapped = bent(pixels(box))
-    # Four px of the rim are kept off, of which a bend between two points of the box's rim takes a little.
+    # Four px at the rim are left out; a bend between two points of the box's rim takes a part of them.
     assert mapped.min() >= 3.5
     assert (mapped <= np.array(dslr_size) - 1 - 3.5).all()

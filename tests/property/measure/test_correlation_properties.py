@@ -1,4 +1,4 @@
-"""The search for windows against its definition, on whatever sizes, values and places."""
+"""The search for windows against its definition, on any sizes, values and places."""
 
 from __future__ import annotations
 

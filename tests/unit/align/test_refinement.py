@@ -71,7 +71,7 @@ def test_the_coarse_homography_leaves_no_trace(scene: str, request: pytest.Fixtu
 
 @pytest.mark.parametrize("scene", ["straight", "bent"])
 def test_a_dslr_photo_reduced_by_two_gives_the_same(scene: str, request: pytest.FixtureRequest) -> None:
-    """Its 1125 rows are no multiple of two."""
+    """Its 1125 rows are not a multiple of two."""
     shots = request.getfixturevalue(scene)
     points, _ = shots.seen(30)
     full, reduced = (refine(*shots.greys(factor), shots.coarse(2)).transform for factor in (1, 2))

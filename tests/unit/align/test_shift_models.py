@@ -52,7 +52,7 @@ def curl(points: np.ndarray, degree: int = 3, px: float = 1.5) -> np.ndarray:
 
 
 def waves(points: np.ndarray, px: float = 1.0) -> np.ndarray:
-    """The Chebyshev polynomial of degree 5: its waves cannot be told by degree 3."""
+    """The Chebyshev polynomial of degree 5: its waves cannot be described by degree 3."""
     u = places(points)[:, 0]
     return np.column_stack([np.zeros_like(u), px * (16 * u**5 - 20 * u**3 + 5 * u)])
 

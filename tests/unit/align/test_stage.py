@@ -267,19 +267,19 @@ def test_a_new_pair_is_done_and_the_others_kept(tmp_path: Path, pairs: list[Pair
     assert [row.pair_id for row in rows] == ["phone--a", "phone--b"]
 
 
-def test_other_parameters_do_everything_anew(tmp_path: Path, pairs: list[Pair], worked: list[str]) -> None:
+def test_other_parameters_do_everything_again(tmp_path: Path, pairs: list[Pair], worked: list[str]) -> None:
     align(pairs[:2], tmp_path, PARAMS, images=False)
     align(pairs[:2], tmp_path, AlignParams(ratio=0.75), images=False)
     assert worked == ["phone--a", "phone--b"] * 2
 
 
-def test_a_photo_with_other_content_is_aligned_anew(tmp_path: Path, pairs: list[Pair], worked: list[str]) -> None:
+def test_a_photo_with_other_content_is_aligned_again(tmp_path: Path, pairs: list[Pair], worked: list[str]) -> None:
     align(pairs[:2], tmp_path, PARAMS, images=False)
     align([replace(pairs[0], phone_sha256="0" * 64), pairs[1]], tmp_path, PARAMS, images=False)
     assert worked == ["phone--a", "phone--b", "phone--a"]
 
 
-def test_a_photo_that_moved_is_not_aligned_anew_but_named_where_it_is(
+def test_a_photo_that_moved_is_not_aligned_again_but_named_where_it_is(
     tmp_path: Path, pairs: list[Pair], worked: list[str]
 ) -> None:
     align(pairs[:1], tmp_path, PARAMS, images=False)

@@ -95,7 +95,7 @@ def test_one_stray_window_among_right_ones_is_outvoted() -> None:
     assert not judge(with_moved(stray), GOOD, SHAPE, PARAMS).mask.any()
 
 
-def test_a_window_that_shows_another_thing_counts_as_amiss() -> None:
+def test_a_window_that_shows_another_thing_counts_as_wrong() -> None:
     found = windows()
     ncc = found.ncc.copy()
     thing = (found.places <= 40).all(axis=1)
@@ -116,7 +116,7 @@ def test_too_few_textured_windows_prove_nothing() -> None:
     assert reason(some) == "low_texture"
 
 
-def test_windows_too_unlike_to_measure_on_prove_nothing() -> None:
+def test_windows_too_unlike_to_measure_prove_nothing() -> None:
     found = windows()
     dim = np.full(len(found.places), 0.85)
     assert reason(replace(found, ncc=dim, ncc_here=dim)) == "low_texture"
@@ -135,7 +135,7 @@ def test_shifts_beyond_the_limits_are_misaligned(changed: str, limit: str) -> No
 
 
 def test_the_cause_is_named() -> None:
-    """Too few windows are right; what the matches say tells why."""
+    """Too few windows are right; the matches show the cause."""
     found = with_moved(np.arange(len(windows().places)) % 10 < 9)
     assert reason(found) == "moving_object"
     assert reason(found, replace(GOOD, off_plane=200)) == "parallax"
@@ -145,7 +145,7 @@ def test_the_cause_is_named() -> None:
     assert reason(found, replace(GOOD, off_plane=124)) == "moving_object"
 
 
-def test_windows_that_are_neither_right_nor_amiss_are_misaligned() -> None:
+def test_windows_that_are_neither_right_nor_wrong_are_misaligned() -> None:
     found = windows()
     vague = np.full(len(found.places), 0.6)
     assert reason(replace(found, ncc=vague, ncc_here=vague)) == "misaligned"

@@ -156,9 +156,9 @@ def test_equal_rows_give_equal_bytes(tmp_path: Path) -> None:
 
 def test_undeclared_words_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "pairs.parquet"
-    with pytest.raises(ValueError, match="'lost' is no reason of pairs"):
+    with pytest.raises(ValueError, match="'lost' is not a reason of pairs"):
         write_rows(path, Pair, [pair(status="unpaired", reason="lost")])
-    with pytest.raises(ValueError, match="'maybe' is no status of pairs"):
+    with pytest.raises(ValueError, match="'maybe' is not a status of pairs"):
         write_rows(path, Pair, [pair(status="maybe")])
     assert names_in(tmp_path) == []
 

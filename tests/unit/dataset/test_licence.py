@@ -36,7 +36,7 @@ def test_an_identifier_is_spelled_as_on_the_list(written: str, on_the_list: str)
     ],
 )
 def test_other_text_is_no_licence(licence: str) -> None:
-    with pytest.raises(DpedtoolError, match="no SPDX identifier"):
+    with pytest.raises(DpedtoolError, match="is not the SPDX identifier of a licence"):
         check_licence(licence)
 
 
@@ -44,7 +44,7 @@ def test_other_text_is_no_licence(licence: str) -> None:
     ("written", "meant"), [("CC BY 4.0", "CC-BY-4.0"), ("CC-BY-40", "CC-BY-4.0"), ("Apache2", "Apache-2.0")]
 )
 def test_a_wrong_one_is_told_the_nearest(written: str, meant: str) -> None:
-    with pytest.raises(DpedtoolError, match=f"the nearest is {meant}"):
+    with pytest.raises(DpedtoolError, match=f"write {meant}, the nearest one"):
         check_licence(written)
     with pytest.raises(DpedtoolError, match="write one such as"):
         check_licence("Wxyz")
@@ -55,7 +55,7 @@ def test_all_that_are_proposed_are_on_the_list() -> None:
 
 
 @pytest.mark.parametrize(
-    ("licence", "told"),
+    ("licence", "fields"),
     [
         ("CC-BY-4.0", {"license": "cc-by-4.0"}),
         ("ODbL-1.0", {"license": "odbl"}),
@@ -64,8 +64,8 @@ def test_all_that_are_proposed_are_on_the_list() -> None:
         ("LicenseRef-Mine", {"license": "other", "license_name": "LicenseRef-Mine"}),
     ],
 )
-def test_hubs_are_told_a_name_they_know(licence: str, told: dict[str, str]) -> None:
-    assert front_matter(licence) == told
+def test_hubs_get_a_name_they_know(licence: str, fields: dict[str, str]) -> None:
+    assert front_matter(licence) == fields
 
 
 @pytest.mark.parametrize(

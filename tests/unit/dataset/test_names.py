@@ -21,7 +21,8 @@ def test_names_are_sorted_as_people_count() -> None:
 
 def test_images_are_known_by_their_names_without_suffix() -> None:
     assert by_stem([Path("a/1.jpg"), Path("a/2.png")]) == {"1": Path("a/1.jpg"), "2": Path("a/2.png")}
-    with pytest.raises(DpedtoolError, match=r"^a/1\.jpg and a/1\.png have one name but for the suffix: remove one\.$"):
+    words = r"^a/1\.jpg and a/1\.png have the same name with different suffixes: remove one\.$"
+    with pytest.raises(DpedtoolError, match=words):
         by_stem([Path("a/1.jpg"), Path("a/1.png")])
 
 

@@ -242,10 +242,10 @@ def bad_photos(folder: Path) -> dict[str, str]:
     stored(folder / "huge_jpeg.jpg", jpeg_header(60000, 60000))
     return {
         "cut.jpg": "ends too early",
-        "half_png.png": "no complete",
-        "half_tiff.tif": "no complete",
+        "half_png.png": "not a complete",
+        "half_tiff.tif": "not a complete",
         "empty.jpg": "the file is empty",
-        "text.jpg": "no complete",
+        "text.jpg": "not a complete",
         "huge_png.png": "megapixels",
         "huge_jpeg.jpg": "megapixels",
         "missing.jpg": "No such file",

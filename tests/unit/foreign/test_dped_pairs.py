@@ -101,7 +101,7 @@ def test_what_holds_no_pairs_is_refused(tmp_path: Path) -> None:
 
 def test_two_images_of_one_name_are_refused(iphone: Path) -> None:
     put(iphone / "training_data" / "canon", ["3.png"])
-    assert refusal(iphone).endswith("have one name but for the suffix: remove one.")
+    assert refusal(iphone).endswith("have the same name with different suffixes: remove one.")
 
 
 @pytest.mark.parametrize("inner", ["training_data/iphone/77.jpg", "training_data/canon", "validation_data", "../sony"])

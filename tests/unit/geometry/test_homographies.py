@@ -130,7 +130,7 @@ def test_the_box_of_a_diamond_is_half_of_it() -> None:
 
 
 def test_the_box_of_a_region_with_sides_that_curve_inwards_is_as_wide_as_they_are_narrow() -> None:
-    """A lens pulls the middles of the sides in by 6 px; the corners alone would not tell."""
+    """A lens pulls the middles of the sides in by 6 px; the corners alone would not show it."""
 
     def inside(points: np.ndarray) -> np.ndarray:
         middle = 1 - ((points - 100) / 100)[:, ::-1] ** 2

@@ -72,7 +72,7 @@ def test_the_field_moves_phone_points_before_the_homography() -> None:
 
 
 def test_a_homography_folded_into_another_is_their_product() -> None:
-    """As refinement does: what the windows ask for in phone px goes before what was known."""
+    """As refinement does: the correction of the windows, in phone px, is applied before the known transform."""
     small = np.array([[1.001, 0.0005, 2.0], [-0.0004, 0.999, -1.5], [1e-7, -2e-7, 1.0]])
     points = pixels(Box(0, 0, 640, 480))[::977]
     twice = Transform(HOMOGRAPHY)(Transform(small)(points))

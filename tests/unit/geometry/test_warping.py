@@ -163,7 +163,7 @@ def test_the_phases_asked_for_move_waves_by_the_shifts_wanted(radians: float, mo
 @pytest.mark.parametrize("scale", [1.0, 1.1, 1.249, 1.251, 1.35, 2.0, 2.7])
 @pytest.mark.parametrize("period", [8.0, 12.0, 30.0])
 def test_waves_keep_their_place_and_their_gaussian_at_every_scale_and_phase(scale: float, period: float) -> None:
-    """Periods in DSLR px; OpenCV 4 rounds places to 1/32 px, hence 0.02 px and not 0.012."""
+    """Periods in DSLR px; OpenCV 4 rounds places to 1/32 px, so the limit is 0.02 px and not 0.012."""
     photo = waves(40, 700, period)
     gaussian = np.exp(-2 * (np.pi * prefilter_sigma(scale) / period) ** 2)
     for shift in np.arange(8) / 8:

@@ -52,7 +52,7 @@ def test_equals_brute_force_in_float64(side: int, reach: int, areas: int) -> Non
 
 
 @pytest.mark.parametrize("contrast", [0.3, 2.0])
-def test_is_as_exact_for_a_weak_window_beside_a_glaring_edge(contrast: float) -> None:
+def test_is_as_exact_for_a_weak_window_next_to_a_glaring_edge(contrast: float) -> None:
     area = 20 + grey(110, 110, contrast=contrast) - 128
     area[:, :4] = 255
     window = 200 + grey(100, 100, seed=2, contrast=contrast) - 128

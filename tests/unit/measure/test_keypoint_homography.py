@@ -149,7 +149,7 @@ def test_a_turned_photo_is_refused_where_the_params_ask_for_it(shots) -> None:
     assert register(grey(shots.phone), grey(shots.dslr), AlignParams(max_turn_deg=5)).inliers > 100
 
 
-def test_parallax_is_told_by_the_matches_beside_the_plane(texture) -> None:
+def test_parallax_is_shown_by_the_matches_off_the_plane(texture) -> None:
     """The right third lies nearer and is seen elsewhere, as two lenses apart see it; the rest is one plane."""
     near, far = texture(400, 200, 1), texture(400, 700, 2)
     phone = np.concatenate([far[:, :400], near[:, 20:180]], axis=1)

@@ -95,10 +95,10 @@ def test_a_shift_beyond_the_search_is_not_taken_for_a_small_one(image: np.ndarra
     assert found.median_px is None
 
 
-# Windows at their place, and those amiss
+# Windows at their place, and wrong ones
 
 
-def test_windows_of_one_scene_are_right_and_those_that_moved_amiss(image: np.ndarray) -> None:
+def test_windows_of_one_scene_are_right_and_those_that_moved_are_wrong(image: np.ndarray) -> None:
     part = image.copy()
     part[:, :160] = shifted(image, 4, 0)[:, :160]
     found = look(image, part)
@@ -110,7 +110,7 @@ def test_windows_of_one_scene_are_right_and_those_that_moved_amiss(image: np.nda
     assert not found.amiss[still].any()
 
 
-def test_windows_farther_off_than_the_search_are_amiss(image: np.ndarray) -> None:
+def test_windows_farther_off_than_the_search_are_wrong(image: np.ndarray) -> None:
     found = look(image, shifted(image, 8, 0))
     assert found.at_edge.mean() > 0.9
     assert found.amiss[found.at_edge].all()
@@ -118,13 +118,13 @@ def test_windows_farther_off_than_the_search_are_amiss(image: np.ndarray) -> Non
     assert found.residual().windows == (~found.at_edge).sum()
 
 
-def test_windows_that_show_another_thing_are_amiss(image: np.ndarray, texture) -> None:
+def test_windows_that_show_another_thing_are_wrong(image: np.ndarray, texture) -> None:
     found = look(image, texture(360, 440, seed=7))
     assert found.amiss.mean() > 0.9
     assert found.right.mean() < 0.05
 
 
-def test_blur_and_noise_make_no_window_amiss(image: np.ndarray) -> None:
+def test_blur_and_noise_make_no_window_wrong(image: np.ndarray) -> None:
     rng = np.random.default_rng(0)
     blurred = cv2.GaussianBlur(image, (0, 0), 1.5) + rng.normal(0, 3, image.shape)
     found = look(image, blurred.round().clip(0, 255).astype(np.uint8))

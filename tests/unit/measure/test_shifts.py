@@ -1,4 +1,4 @@
-"""Measured shifts: known sub-pixel shifts, whatever else differs, and whether the windows know how good they are."""
+"""Measured shifts: known sub-pixel shifts are found despite other differences, and windows know how exact they are."""
 
 from __future__ import annotations
 

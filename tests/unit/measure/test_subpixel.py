@@ -1,4 +1,4 @@
-"""Sub-pixel places of windows against known shifts, with noise, another exposure, and edges that tell one direction."""
+"""Sub-pixel places of windows against known shifts, with noise, another exposure, and edges that fix one direction."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_error_that_is_claimed_is_the_one_that_noise_makes() -> None:
     assert rms * 0.8 < errors.mean() < 3 * rms
 
 
-def test_a_search_that_was_a_pixel_off_is_mended() -> None:
+def test_a_search_that_was_a_pixel_off_is_corrected() -> None:
     found, _ = located(*pair((1.3, 0.0)), (0, 0))
     np.testing.assert_allclose(found, np.tile((1.3, 0.0), (len(CORNERS), 1)), atol=0.02)
 

@@ -1,4 +1,4 @@
-"""Files with wrong bytes: whatever the decoders stumble over, one sentence comes of it, or a photo of the size said."""
+"""Files with wrong bytes: they give one sentence, or a photo of the size that the header says."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
 
 
 def what_becomes_of(content: bytes, name: str) -> str:
-    """Return the rejection's sentence, or nothing; whatever else is raised is an error of the test."""
+    """Return the rejection's sentence, or nothing; any other exception is an error of the test."""
     photo = PhotoFile(Path(name), content)
     assert photo.time is None
     kept_metadata(photo, (30, 20)).block()
@@ -36,7 +36,7 @@ def check(said: set[str], name: str) -> None:
     """Some files were read and others not, each of these with a sentence that names it."""
     assert "" in said
     sentences = said - {""}
-    assert any("it is no complete" in text for text in sentences)
+    assert any("it is not a complete" in text for text in sentences)
     assert all(text.startswith(f"{name}: ") and "\n" not in text for text in sentences)
 
 

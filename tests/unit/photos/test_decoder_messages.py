@@ -1,4 +1,4 @@
-"""What decoders print: damage is told from what programs merely write otherwise than the format asks."""
+"""What decoders print: damage is distinguished from chunks that programs merely write in the wrong form."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def said_of(content: bytes) -> list[str]:
     ],
     ids=["bits", "time", "gamma", "profile"],
 )
-def test_chunks_beside_the_pixels_are_no_damage(chunk: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+def test_chunks_other_than_the_pixels_are_not_damage(chunk: bytes, capfd: pytest.CaptureFixture[str]) -> None:
     assert said_of(png(before=chunk)) == []
     assert capfd.readouterr().err == ""
 

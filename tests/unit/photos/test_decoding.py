@@ -1,4 +1,4 @@
-"""Photos from files: every way in which a file is no photo is a Rejection, and all others are upright BGR uint8."""
+"""Photos from files: every file that is not a photo is a Rejection, and all photos are upright BGR uint8."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def rejection(content: bytes) -> Rejection:
     return error.value
 
 
-# What is no photo
+# Files that are not photos
 
 
 @pytest.mark.parametrize("kind", [".jpg", ".png", ".tif", ".bmp", ".webp"])
@@ -109,7 +109,7 @@ def test_what_would_never_end_or_fill_the_memory_is_not_read(tmp_path: Path) -> 
     os.mkfifo(pipe)
     with film.open("wb") as file:
         file.truncate(5 * 10**9)
-    for path, said in ((pipe, "it is no file"), (tmp_path, "it is no file"), (film, "5.0 GB, which no photo has")):
+    for path, said in ((pipe, "it is not a file"), (tmp_path, "it is not a file"), (film, "5.0 GB, which is too much")):
         with pytest.raises(Rejection, match=said) as refused:
             load_photo(path)
         assert refused.value.reason == "unreadable_photo"

@@ -1,4 +1,4 @@
-"""What holds of every format in the table: whoever adds one has these tests of it."""
+"""Tests of every format in the table: a new format is tested without further work."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def damaged(content: bytes) -> Iterator[bytes]:
 
 
 def what_becomes_of(file: PhotoFile) -> str:
-    """Return the rejection's sentence, or nothing; whatever else is raised is an error of the test."""
+    """Return the rejection's sentence, or nothing; any other exception is an error of the test."""
     assert file.time is None or isinstance(file.time, datetime)
     kept_metadata(file, (130, 90)).block()
     told(file)

@@ -70,7 +70,7 @@ SEEN = {
 @pytest.mark.parametrize("orientation", SEEN)
 def test_heic_is_turned_upright_once(orientation: int) -> None:
     content = heic(quarters(), orientation)
-    # Both say so: whoever goes by both turns it twice.
+    # Both say so: a reader that follows both turns it twice.
     exif = PillowImage.Exif()
     exif.load(pillow_heif.open_heif(io.BytesIO(content)).info["exif"])
     assert exif[0x0112] == orientation
@@ -135,7 +135,7 @@ def test_raw_is_turned_upright_once(orientation: int) -> None:
 
 
 def test_raw_is_developed_with_its_white_balance_to_srgb_and_without_automatic_brightness() -> None:
-    # sRGB's curve takes a fifth of the white level to 124 (IEC 61966-2-1), whatever else is in the photo.
+    # sRGB's curve takes a fifth of the white level to 124 (IEC 61966-2-1), independently of the rest of the photo.
     for share in (0.05, 0.2, 0.5):
         scene = np.full((80, 80), share * 65535)
         scene[:8] = 65535

@@ -1,4 +1,4 @@
-"""Colour profiles: wide ones are brought to sRGB, sRGB is left alone, and damage is told."""
+"""Colour profiles: wide ones are brought to sRGB, sRGB is left alone, and damage is reported."""
 
 from __future__ import annotations
 

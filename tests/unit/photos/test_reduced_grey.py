@@ -80,7 +80,7 @@ def worst_error(seen: np.ndarray, centres: np.ndarray, file: PhotoFile, factor: 
 @pytest.mark.parametrize("factor", [1, 2, 4, 8])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
 def test_blobs_lie_where_the_transform_says(orientation: int, factor: Factor, kind: str) -> None:
-    # Odd, of remainders 1 and 3 on division by 8: the last reduced column stands for a single full one.
+    # Odd, of remainders 1 and 3 on division by 8: the last reduced column covers a single full one.
     seen, centres = blobs(297, 243)
     assert worst_error(seen, centres, photo(seen, orientation, kind), factor) < 0.05
 

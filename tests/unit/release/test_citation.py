@@ -90,7 +90,7 @@ def test_the_text_of_a_file_is_taken_over(tmp_path: Path) -> None:
     ("changes", "said"),
     [
         ({"licence": None}, "needs a licence"),
-        ({"licence": "CC-BY"}, "no SPDX identifier"),
+        ({"licence": "CC-BY"}, "is not the SPDX identifier"),
         ({"licence": "LicenseRef-Mine"}, "release.licence_file"),
         ({"licence_file": "missing.txt"}, "cannot be read"),
     ],

@@ -333,7 +333,7 @@ RESUMMED: dict[str, tuple[Change, str]] = {
     ),
     "an unknown licence": (
         lambda folder: edit_json(folder / RELEASE, lambda data: set_in(data["release"], licence="mine")),
-        rf"{RELEASE}: 'release' is not valid: 'mine' is no SPDX identifier",
+        rf"{RELEASE}: 'release' is not valid: 'mine' is not the SPDX identifier",
     ),
     "a key of release.json": (
         lambda folder: edit_json(folder / RELEASE, lambda data: set_in(data["release"], colour="red")),

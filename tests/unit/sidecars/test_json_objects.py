@@ -1,4 +1,4 @@
-"""Dataclasses as JSON: the same text when written again, and a sentence for whatever is of another type."""
+"""Dataclasses as JSON: the same text when written again, and a sentence for every value of another type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scores of a version have its name in their keys; two kinds of files are told apart by what they hold."""
+"""The scores of a version have its name in their keys; two kinds of files are distinguished by what they hold."""
 
 from __future__ import annotations
 

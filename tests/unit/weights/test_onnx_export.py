@@ -169,7 +169,7 @@ def test_a_network_that_no_onnx_file_holds_is_refused(monkeypatch: pytest.Monkey
     ("options", "sentence"),
     [
         ({"out": "net.pb"}, "is not named as an ONNX file"),
-        ({"licence": "my own; see below"}, "is no SPDX identifier"),
+        ({"licence": "my own; see below"}, "is not the SPDX identifier"),
         ({"model": "none"}, "name a folder that `dpedtool train` wrote"),
         ({"scores": "model/model.json"}, "holds no scores"),
     ],
