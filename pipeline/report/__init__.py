@@ -1,6 +1,6 @@
-"""Stage report: one HTML page on a whole run, and a folder of pictures beside it that it loads as they are looked at.
+"""Stage report: one HTML page about a whole run, and a folder of pictures next to it that the page loads on demand.
 
-results.py reads what the stages left. overview/ turns it into figures (report.json) and charts, pairs/ into the list
-of all pairs and the pictures of each, patch_strips.py into the patches that are shown, before_after.py into what the
-network does. page.py puts all of it into templates/, and stage.py calls them in turn.
+results.py reads the results of the stages. overview/ turns them into figures (report.json) and charts, pairs/ into the
+list of all pairs and their pictures, patch_strips.py into the patches that are shown, and before_after.py into examples
+of the network. page.py fills templates/ with all this, and stage.py calls these modules in turn.
 """

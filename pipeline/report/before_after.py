@@ -1,4 +1,4 @@
-"""What the page shows of each phone's network: the examples that the stage evaluate has left, before and after."""
+"""What the page shows about each phone's network: the examples of stage evaluate, before and after the network."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class PatchBeforeAfter:
     network: PagePicture
     dslr: PagePicture
     psnr_before_db: float
-    """Against the DSLR's; infinite when equal."""
+    """Compared with the DSLR's patch; infinite if equal."""
     psnr_after_db: float
     is_worst: bool
-    """Whether it is one of those with which the network does worst beside the untouched phone."""
+    """Whether it is one of the patches that the network improves least, or harms most."""
 
     @property
     def gain_db(self) -> float:
-        """What the network gains; 0 where both are perfect."""
+        """The gain of the network; 0 if both are perfect."""
         gain = self.psnr_after_db - self.psnr_before_db
         return 0.0 if math.isnan(gain) else gain
 
@@ -44,14 +44,14 @@ class PatchBeforeAfter:
 
     @property
     def after(self) -> str:
-        """PSNR after the network, in dB, and what that is more."""
+        """PSNR after the network, in dB, with the gain."""
         gain = f" ({self.gain_db:+.2f})" if math.isfinite(self.gain_db) else ""
         return f"PSNR {_decibels(self.psnr_after_db)}{gain}"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two pictures of one thing, equal in size, with a line on what they are."""
+    """Two pictures of the same thing and size, with a line about what they show."""
 
     words: str
     phone: PagePicture
@@ -64,24 +64,24 @@ class PhotoBeforeAfter:
 
     pair_id: str
     note: str
-    """Why it is not shown, or what is amiss with it, as a sentence; else empty."""
+    """Why it is not shown, or what is wrong with it, as a sentence; else empty."""
     comparisons: tuple[Comparison, ...]
     """The whole photo and the detail, or nothing."""
 
 
 @dataclass(frozen=True)
 class PhoneNetwork:
-    """What is shown of one phone's network."""
+    """What is shown about one phone's network."""
 
     name: str
     note: str
     """Why nothing is shown, as a sentence; else empty."""
     summary: str = ""
-    """What it gains over all test patches, as a sentence."""
+    """Its gain over all test patches, as a sentence."""
     network: str = "network"
-    """What it is called below its pictures."""
+    """Its name below its pictures."""
     has_pairs: bool = False
-    """Whether there are pairs, which the page lists; imported patches have none."""
+    """Whether the page lists pairs; imported patches have none."""
     spread: tuple[PatchBeforeAfter, ...] = ()
     """In the order of their names."""
     worst: tuple[PatchBeforeAfter, ...] = ()
@@ -105,12 +105,12 @@ def _of_phone(phone: PhoneResults) -> PhoneNetwork:
     if phone.metrics is None:
         return PhoneNetwork(phone.name, "The network has no scores: the stage evaluate has not run.")
     if phone.examples is None:
-        return PhoneNetwork(phone.name, f"There are no examples, since an earlier version left the scores: {_AGAIN}.")
+        return PhoneNetwork(phone.name, f"There are no examples, since an earlier version wrote the scores: {_AGAIN}.")
     trained = phone.card is None or phone.card.is_trained
     with as_written(phone.file(Metrics.FILE)):
         summary = _summary(phone.metrics.image, trained)
     if not summary:
-        return PhoneNetwork(phone.name, "There are no test patches, so there is nothing to show of the network.")
+        return PhoneNetwork(phone.name, "There are no test patches, so the network has no examples.")
     examples = _Examples(phone, "network" if trained else "untrained network")
     with as_written(phone.file(Examples.FILE)):
         patches = [examples.patch(entry) for entry in phone.examples.patches]
@@ -128,15 +128,15 @@ def _of_phone(phone: PhoneResults) -> PhoneNetwork:
 
 
 def _summary(image: PatchScores, trained: bool) -> str:
-    """What the network gains in the mean; empty without test patches."""
+    """Return the mean gain of the network as a sentence; empty if there are no test patches."""
     if not image.pairs:
         return ""
-    untrained = "" if trained else "The network is untrained, and only passes the photo on. "
+    untrained = "" if trained else "The network is untrained and does not change the photo. "
     before, after = image.before, image.after
     psnr = " to ".join(_decibels(_psnr(scores.psnr_db)) for scores in (before, after))
     ms_ssim = f"{before.ms_ssim:.4f} to {after.ms_ssim:.4f}"
     mean = "1 test patch" if image.pairs == 1 else f"The mean of {image.pairs:,} test patches"
-    return f"{untrained}{mean}, before to after: PSNR {psnr}, MS-SSIM {ms_ssim} (protocol image)."
+    return f"{untrained}{mean}, before and after: PSNR {psnr}, MS-SSIM {ms_ssim} (protocol image)."
 
 
 def _decibels(psnr_db: float) -> str:
@@ -144,12 +144,12 @@ def _decibels(psnr_db: float) -> str:
 
 
 def _psnr(psnr_db: float | None) -> float:
-    """JSON has no infinity: null stands for it."""
+    """Return the PSNR; null in JSON means infinite, as JSON has no infinity."""
     return math.inf if psnr_db is None else float(psnr_db)
 
 
 class _Examples:
-    """Turns entries of one phone's list into what the page shows, and reads their files."""
+    """Turns the entries of one phone's list into what the page shows, and reads their files."""
 
     def __init__(self, phone: PhoneResults, network: str) -> None:
         self.network = network
@@ -189,7 +189,7 @@ class _Examples:
     def _picture(self, file: str, size: tuple[int, int], alt: str) -> PagePicture:
         path = self._folder / file
         if path.name != file:
-            raise ValueError(f"{file!r} is no name of a file")
+            raise ValueError(f"{file!r} is not the name of a file")
         try:
             content = path.read_bytes()
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Pictures inside the page, so that all but the pairs can be looked at where the page is alone."""
+"""Pictures inside the page. They are shown even if the page has been copied without its folder."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class PagePicture:
     """Of the file, in px."""
     height: int
     alt: str
-    """What it shows, as text."""
+    """A description of the picture."""
 
 
 def data_uri(content: bytes) -> str:
-    """Return the bytes of a PNG or JPEG file as an address that holds them all; ValueError for other bytes."""
+    """Return the bytes of a PNG or JPEG file as a data URI; ValueError for other bytes."""
     kinds = [kind for signature, kind in _SIGNATURES.items() if content.startswith(signature)]
     if not kinds:
         raise ValueError("it is neither PNG nor JPEG")

@@ -1,4 +1,4 @@
-"""The page: templates filled, its own script and style inside, and a policy that lets nothing else run."""
+"""Fills the templates of the page with its script and style, and a policy that allows no other scripts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dpedtool.pipeline.report.script_data import as_script_data
 
 PAGE = "report.html"
 FILES = "files"
-"""Folder beside the page, of what is loaded as it is looked at."""
+"""Folder next to the page with files that it loads on demand."""
 SCRIPTS = ("compare.js", "overlays.js", "rows.js", "list.js", "opened.js", "pairs.js")
 STYLES = ("style.css", "overview.css", "compare.css", "pairs.css", "patches.css")
 
@@ -26,9 +26,9 @@ def render(context: Mapping[str, Any], leave_out: Collection[str] = ()) -> str:
     Parameters
     ----------
     context
-        What report.html and the templates that it includes name.
+        The variables of report.html and of the templates that it includes.
     leave_out
-        Templates to take for empty, such as overview.html: a page of the others, for tests and benchmarks.
+        Templates to replace by empty ones, such as overview.html, for tests and benchmarks of the others.
 
     """
     templates = environment(leave_out)
@@ -39,9 +39,9 @@ def render(context: Mapping[str, Any], leave_out: Collection[str] = ()) -> str:
 
 
 def _policy(script: str) -> str:
-    """Return the Content-Security-Policy: the page's own script, files beside the page, and nothing from elsewhere.
+    """Return the Content-Security-Policy: only the page's own script and the files next to the page are allowed.
 
-    'self' is the folder of a page behind http; that of a file:// page has no name but file:.
+    'self' covers a page that is served over http. The folder of a page opened as a file is covered by file: only.
     """
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
@@ -51,13 +51,13 @@ def _policy(script: str) -> str:
 
 
 def _source(templates: Environment, names: tuple[str, ...]) -> Markup:
-    """Return files of ours beside the templates, as they are."""
+    """Return the text of our own files next to the templates, without escaping."""
     assert templates.loader  # noqa: S101
     return Markup("\n".join(templates.loader.get_source(templates, name)[0] for name in names))  # noqa: S704
 
 
 def environment(leave_out: Collection[str] = ()) -> Environment:
-    """Return what fills the templates, those of `leave_out` taken for empty."""
+    """Return the environment of the templates, with those of `leave_out` replaced by empty ones."""
     made = Environment(
         loader=ChoiceLoader(
             [DictLoader(dict.fromkeys(leave_out, "")), PackageLoader("dpedtool.pipeline.report", "templates")]

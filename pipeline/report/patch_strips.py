@@ -1,4 +1,4 @@
-"""The patches that the page shows of each phone: a sample that nobody chose, and the worst that were kept."""
+"""The patches that the page shows for each phone: a random sample, and the worst that were kept."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from dpedtool.pipeline.report.inline_pictures import PagePicture, data_uri
 from dpedtool.pipeline.report.results import PhoneResults, RunResults
 
 SHOWN = 12
-"""Patches of the sample, and of those that are worst by what the mode keeps patches by."""
+"""Number of patches in the sample, and of the worst ones by the measure that the mode keeps patches by."""
 ALSO_SHOWN = 6
-"""Of those that are worst by the other measure."""
+"""Number of the worst patches by the other measure."""
 _COLUMNS = ["patch_id", "pair_id", "mode", "ncc", "best_ncc", "residual_px", "residual_error_px", "shard"]
 _EXTENTS = ["phone_offset", "phone_bytes", "dslr_offset", "dslr_bytes"]
 
@@ -35,15 +35,15 @@ class StripPatch:
     phone: PagePicture
     dslr: PagePicture
     ncc: float | None
-    """Of the two images as they are stored; None where one has a single grey value."""
+    """NCC of the two stored images; None if one has only a single grey value."""
     residual_px: float | None
-    """The shift that is left between them; None where it cannot be measured."""
+    """The remaining shift between them; None if it cannot be measured."""
     residual_error_px: float | None
-    """Its standard error, in the direction that the window tells least about."""
+    """Its standard error, in the direction in which it is largest."""
 
     @property
     def figures(self) -> str:
-        """NCC and shift in words and px."""
+        """NCC and shift in words."""
         ncc = "NCC not measured" if self.ncc is None else f"NCC {self.ncc:.3f}"
         return f"{ncc}, {self._shift}"
 
@@ -57,7 +57,7 @@ class StripPatch:
 
 @dataclass(frozen=True)
 class PatchGroup:
-    """Patches that were chosen alike."""
+    """Patches that were chosen in the same way."""
 
     title: str
     words: str
@@ -67,19 +67,19 @@ class PatchGroup:
 
 @dataclass(frozen=True)
 class PhonePatches:
-    """What is shown of one phone."""
+    """What is shown for one phone."""
 
     name: str
     note: str
     """Why nothing is shown, as a sentence; else empty."""
     has_pairs: bool
-    """Whether there are pairs, which the page lists; imported patches have none."""
+    """Whether the page lists pairs; imported patches have none."""
     groups: tuple[PatchGroup, ...]
 
 
 @dataclass(frozen=True)
 class _Criterion:
-    """What makes a patch the worst."""
+    """A measure by which patches are the worst."""
 
     column: str
     ascending: bool
@@ -91,21 +91,21 @@ _SHIFT = _Criterion(
     "residual_px",
     False,
     "Worst kept: still shifted",
-    "The largest sub-pixel shifts, in px of the phone, that are left between the two images of a patch, largest first.",
+    "The patches with the largest remaining shifts between their two images, in px of the phone, largest first.",
 )
 _NCC = _Criterion(
     "agreement",
     True,
     "Worst kept: least alike",
-    "The lowest correlations (NCC) of the two images of a patch in grey, lowest first{}.",
+    "The patches{} with the lowest correlations (NCC) of their two images in grey, lowest first.",
 )
 
 
 def patch_samples(run: RunResults) -> tuple[PhonePatches, ...]:
     """Choose the patches of every phone and read their images.
 
-    Which are in the sample follows from their names alone. The worst are those with the largest shift left, and, of
-    the others, those with the lowest NCC; in mode `dped`, which keeps patches by their NCC, it is the other way round.
+    The sample depends only on the names of the patches. The worst are those with the largest remaining shift, and, of
+    the others, those with the lowest NCC. In mode `dped`, which keeps patches by their NCC, it is the other way round.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def _of_phone(phone: PhoneResults) -> PhonePatches:
         return PhonePatches(phone.name, "No patches were cut: the stage patches has not run.", False, ())
     kept = read_frame(phone.patch_table, Patch, [*_COLUMNS, *_EXTENTS], where={"status": "accepted"})
     if kept.empty:
-        return PhonePatches(phone.name, "No patch was kept, so there is none to look at.", False, ())
+        return PhonePatches(phone.name, "No patches were kept, so there are none to show.", False, ())
     kept["agreement"] = kept["ncc"].where(kept["mode"] != "dped", kept["best_ncc"])
     groups = [
         PatchGroup(title, words, tuple(_shown(row, phone.name) for _, row in rows.iterrows()))
@@ -132,14 +132,14 @@ def _of_phone(phone: PhoneResults) -> PhonePatches:
 
 
 def _chosen(kept: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
-    """Title, words and rows of every group; `kept` is sorted by name."""
+    """Return title, words and rows of every group; `kept` is sorted by name."""
     sample = kept[kept["patch_id"].isin(drawn(kept["patch_id"], SHOWN))]
-    words = f"{len(sample)} of {len(kept):,} patches that were kept, drawn by the digests of their names."
+    words = f"{len(sample)} of the {len(kept):,} patches that were kept, chosen by the digests of their names."
     moved = bool((kept["mode"] == "dped").any())
     first, second = (_NCC, _SHIFT) if moved else (_SHIFT, _NCC)
     worst = _worst(kept, first, SHOWN)
     also = _worst(kept.drop(worst.index), second, ALSO_SHOWN)
-    without = ", of those that are not shown above"
+    without = " not shown above"
     return [
         ("A random sample", words, sample),
         (first.title, first.words.format(""), worst),

@@ -1,4 +1,4 @@
-"""Paths in what the report publishes: a reader on another machine is told file names, not this machine's folders."""
+"""Paths in what the report publishes: readers on other machines see file names, not this machine's folders."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from dpedtool.dataset.places import is_url
 
 _NAME = r"[^\s/\"'`]+"
-# Not within a word, a URL, an end tag or a fraction; user:/path is one of another machine.
+# A path does not begin within a word, a URL, an end tag or a fraction; user:/path is on another machine.
 _START = r"(?<![\w/.~<)-])(?!(?<=:)//)"
 _FILE_URL = re.compile(r"(?<!\w)file:(?://[^\s/]*)?(?=/)", re.IGNORECASE)
 _AT_END = ".,:;)]>"
@@ -20,18 +20,18 @@ _AT_END = ".,:;)]>"
 
 @dataclass(frozen=True)
 class Paths:
-    """Shortens the paths in a text: those below `roots` to what follows, other ones that show folders to their name."""
+    """Shortens the paths in a text: those below `roots` to the rest, others that show folders to the file name."""
 
     roots: tuple[str, ...] = ()
-    """Folders, absolute or as they are written, without a slash at their end."""
+    """Folders, absolute or as the user wrote them, without a slash at the end."""
 
     @staticmethod
     def below(captures: str, results: Path) -> Paths:
-        """Return what shortens paths of photos to those below `captures`, others to those beside `results`."""
+        """Return an object that makes paths relative to `captures` or to the folder that holds `results`."""
         ours = [str(results.absolute().parent), str(results.resolve().parent)]
         if not is_url(captures):
             ours += [str(Path(captures)), str(Path(captures).absolute()), str(Path(captures).resolve())]
-        # The inner ones first. What has no name, / or ., is part of any text.
+        # Inner folders come first. A folder without a name, / or ., would match in any text.
         named = {root for root in ours if Path(root).name not in ("", "..")}
         return Paths(tuple(sorted(named, key=lambda root: (-len(root), root))))
 
@@ -42,7 +42,7 @@ class Paths:
         return self._pattern.sub(self._short, self._detours.sub("", _FILE_URL.sub("", text)))
 
     def shorten_all(self, data: Any) -> Any:
-        """Return plain data, as JSON has it, in which every text is shortened."""
+        """Return plain JSON data with all texts shortened."""
         if isinstance(data, dict):
             return {key: self.shorten_all(value) for key, value in data.items()}
         if isinstance(data, list):
@@ -51,18 +51,18 @@ class Paths:
 
     @cached_property
     def _roots(self) -> str:
-        """A folder may have a space in its name, so that it must be known to be found."""
+        """Pattern of the roots. A folder may have a space in its name, so it is only found if it is known."""
         return "|".join([*map(re.escape, self.roots), "(?!)"])
 
     @cached_property
     def _detours(self) -> re.Pattern[str]:
-        """From another folder up to a root, as the tables name photos."""
+        """Pattern of paths that lead from another folder up to a root, as in the tables of photos."""
         ends = "|".join([*(re.escape(root.lstrip("/")) for root in self.roots), "(?!)"])
         return re.compile(rf"{_START}(?:{self._roots})?[^\s\"'`]*\.\./(?:{ends})/")
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        # A single name after a slash is rather a unit or a choice: 50 /100 windows, Sony /Canon.
+        # A single name after a slash is probably a unit or a choice: 50 /100 windows, Sony /Canon.
         several = rf"(?:(?:~|\.\.?)(?:/+{_NAME})+|(?:/+{_NAME}){{2,}})"
         detour = rf"(?:{_NAME}/)+\.\.(?:/{_NAME})+"
         return re.compile(rf"{_START}(?:(?:{self._roots})(?=/|\W|$)(?:/{_NAME})*|{several}|{detour})")

@@ -1,4 +1,4 @@
-"""What the stages of a run left: read from `results`, or None where a stage has not run."""
+"""The results of the stages of a run: read from `results`, or None if a stage has not run."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ RowT = TypeVar("RowT", bound=Row)
 SidecarT = TypeVar("SidecarT", bound=Sidecar)
 
 STAGES = ("pair", "align", "patches", "split", "train", "evaluate")
-"""The stages that a report tells of, in their order."""
+"""The stages that a report covers, in their order."""
 PAIRS, ALIGNED, PATCHES, SPLITS, MODELS = "pairs", "aligned", "patches", "splits", "models"
 EVALUATIONS, RECORDS = "evaluations", "records"
-"""Folders below the results, as dvc.yaml names them."""
+"""Folders below the results, named as in dvc.yaml."""
 _FOLDERS = {
     Synchronisation.FILE: PAIRS,
     Selection.FILE: PATCHES,
@@ -42,20 +42,20 @@ _FOLDERS = {
     Metrics.FILE: EVALUATIONS,
     Examples.FILE: EVALUATIONS,
 }
-"""Where stages leave which file of each phone, beside their tables."""
+"""The folder of each file that stages write for each phone in addition to their tables."""
 
 
 @dataclass(frozen=True)
 class PhoneResults:
-    """What the stages left of one phone. Reading raises DpedtoolError where a file is damaged; None: not there."""
+    """The results for one phone. Reading raises DpedtoolError if a file is damaged, and gives None if it is missing."""
 
     results: Path
     name: str
     paths: Paths = field(default_factory=Paths)
-    """What shortens the paths in the sentences of its tables."""
+    """Shortens the paths in the sentences of its tables."""
 
     def file(self, name: str) -> Path:
-        """Return where a file of this phone is, by one of the names in `_FOLDERS`."""
+        """Return the path of a file of this phone; `name` is a key of `_FOLDERS`."""
         return self.results / _FOLDERS[name] / self.name / name
 
     def _read(self, kind: type[SidecarT]) -> SidecarT | None:
@@ -73,7 +73,7 @@ class PhoneResults:
 
     @cached_property
     def alignments(self) -> list[Alignment] | None:
-        """One row for each pair that has both photos; those of pairs that are no more are left out."""
+        """One row for each pair with both photos, except rows of pairs that no longer exist."""
         if self._aligned is None or self.pairs is None:
             return self._aligned
         paired = self._paired
@@ -81,12 +81,12 @@ class PhoneResults:
 
     @property
     def gone(self) -> int:
-        """How many pairs were aligned that are none any more, since they were paired anew."""
+        """How many aligned pairs no longer exist, since the photos were paired again."""
         return len(self._aligned or ()) - len(self.alignments or ())
 
     @property
     def waiting(self) -> int:
-        """How many pairs stage align has not looked at; none where it has not run."""
+        """How many pairs stage align has not processed; 0 if it has not run."""
         return len(self._paired) - len(self.alignments) if self.pairs and self.alignments is not None else 0
 
     @cached_property
@@ -103,24 +103,24 @@ class PhoneResults:
         return _rows(Timing.table_in(self.results / ALIGNED / self.name), Timing)
 
     def patches(self, only: Sequence[str]) -> pd.DataFrame | None:
-        """Return these columns of the table of windows, kept and rejected; millions of rows for a large session.
+        """Return these columns of the table of windows, kept and rejected: millions of rows for a large session.
 
-        Read anew by each who asks: on 1.8 million rows, a frame of all columns that anybody asks for took as long and
-        held a hundred megabytes more.
+        Every call reads the table again. On 1.8 million rows, one frame with all columns in use took as long, and held
+        a hundred megabytes more.
         """
         return _frame(self.patch_table, Patch, only)
 
     def windows(self, only: Sequence[str]) -> pd.DataFrame | None:
-        """Return these columns of the windows alone: a row without a place says why a pair gave none.
+        """Return these columns of the windows only, without the rows that say why a pair has no windows.
 
-        An imported patch is one too, though nobody knows its place.
+        Those rows have no place. Imported patches have no known place either, but count as windows.
         """
         rows = self.patches(list(dict.fromkeys([*only, "x"])))
         return rows if rows is None or self.imported else rows[rows["x"].notna()]
 
     @property
     def patch_table(self) -> Path:
-        """Where the table of windows is; the shards lie beside it."""
+        """Path of the table of windows; the shards are in the same folder."""
         return Patch.table_in(self.results / PATCHES / self.name)
 
     @cached_property
@@ -130,7 +130,7 @@ class PhoneResults:
 
     @cached_property
     def imported(self) -> ImportedPatches | None:
-        """What `dpedtool release import` made the patches with. Their photos are not known."""
+        """What `dpedtool release import` wrote about the patches. Their photos are not known."""
         return None if self.selection else self._read(ImportedPatches)
 
     def samples(self, only: Sequence[str]) -> pd.DataFrame | None:
@@ -148,7 +148,7 @@ class PhoneResults:
 
     @property
     def evaluation(self) -> Path:
-        """Folder of the scores and of the examples."""
+        """Folder of the scores and examples."""
         return self.results / EVALUATIONS / self.name
 
     @cached_property
@@ -163,12 +163,12 @@ class PhoneResults:
 
     @cached_property
     def scores(self) -> pd.DataFrame | None:
-        """A row a test patch; columns of `dpedtool.dataset.schema.Score`."""
+        """One row for each test patch, with the columns of `dpedtool.dataset.schema.Score`."""
         return _frame(Score.table_in(self.evaluation), Score, None)
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Name the stages that have left nothing of this phone; what is imported needs no photos."""
+        """Names of the stages without results for this phone. Imported patches need no pairs or alignments."""
         tables = {
             "pair": Pair.table_in(self.results / PAIRS / self.name),
             "align": Alignment.table_in(self.results / ALIGNED / self.name),
@@ -188,23 +188,23 @@ class RunResults:
     results: Path
     params: Params
     params_folder: Path | None = None
-    """Which paths in the parameters have been made relative to; None: to none."""
+    """The folder that paths in the parameters are relative to, if any."""
 
     @cached_property
     def phones(self) -> tuple[PhoneResults, ...]:
-        """The phones that the params file names; without such, those that any stage has left something of."""
+        """The phones that the params file names; if it names none, all phones with results of any stage."""
         names = self.params.captures.phones or _found(self.results)
         return tuple(PhoneResults(self.results, name, self.paths) for name in names)
 
     @cached_property
     def paths(self) -> Paths:
-        """What shortens the paths in all that is published."""
+        """Shortens the paths in everything that is published."""
         return Paths.below(self.params.captures.root, self.results)
 
     def photos(self, only: Sequence[str]) -> pd.DataFrame | None:
-        """Return these columns of the split's record of the pairs that are there: who is on which side and why.
+        """Return these columns of the split's record of the existing pairs: which side each is on, and why.
 
-        Column by column, since the thumbnails of a large session are hundreds of megabytes.
+        Columns are read one by one, since the thumbnails of a large session are hundreds of megabytes.
         """
         return _frame(Photo.table_in(self.splits), Photo, only, where={"status": "present"})
 
@@ -220,9 +220,9 @@ class RunResults:
 
     @cached_property
     def records(self) -> dict[str, CommandRecord]:
-        """What `dpedtool --record` wrote of each command, by the file's stem: 'split', 'align.phone-a'.
+        """What `dpedtool --record` wrote about each command, by the file's stem: 'split', 'align.phone-a'.
 
-        Those of phones that are not of this run any more are left out.
+        Records of phones that are no longer in this run are left out.
         """
         phones = {phone.name for phone in self.phones}
         files = sorted((self.results / RECORDS).glob("*.json"))
@@ -231,7 +231,7 @@ class RunResults:
 
     @cached_property
     def is_simulated(self) -> bool:
-        """Whether the photos were rendered: the simulator leaves the truth beside its captures, and no camera does."""
+        """Whether the photos were rendered: only the simulator writes a file with the truth next to its captures."""
         return (Path(self.params.captures.root) / "truth.json").is_file()
 
 

@@ -1,4 +1,4 @@
-"""Stage report: the page on a whole run, its figures for machines, and the pictures of the pairs beside it."""
+"""Stage report: the page about a whole run, its figures for machines, and the pictures of the pairs next to it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Report:
 
     page: Path
     reasons: list[str]
-    """Why pairs could not be shown as they should, empty for the others; none where no pictures were asked for."""
+    """For each pair why it could not be shown properly, or an empty text; an empty list without pictures."""
 
 
 def write_report(
@@ -41,30 +41,30 @@ def write_report(
     scheduler: str | None = None,
     params_folder: Path | None = None,
 ) -> Report:
-    """Write `out/report.html`, `out/report.json` and, beside them, the pictures that the page loads.
+    """Write `out/report.html`, `out/report.json` and, next to them, the pictures that the page loads.
 
     Parameters
     ----------
     results
-        Folder that holds what the stages wrote, as dvc.yaml names it: pairs/, aligned/, patches/, splits/, models/,
-        evaluations/, records/. What is not there is said to be so on the page.
+        Folder with the results of the stages, named as in dvc.yaml: pairs/, aligned/, patches/, splits/, models/,
+        evaluations/, records/. The page says which of them are missing.
     out
-        Folder of the report. Pictures of an earlier report that are still right are kept.
+        Folder of the report. Pictures of an earlier report that are still valid are kept.
     params
-        Parameters of the run, of which the page tells.
+        Parameters of the run, which the page shows.
     pictures
-        Whether pairs can be looked at; without, the page has the figures alone, and pictures of an earlier report stay.
+        Whether the page shows pictures of the pairs. Without them, pictures of an earlier report are kept.
     single_file
-        Whether all is put into the page, in place of the folder beside it.
+        Whether all pictures are put into the page instead of the folder next to it.
     workers, scheduler
-        As `dpedtool.pipeline.runner.run` takes them.
+        As for `dpedtool.pipeline.runner.run`.
     params_folder
-        Folder of the params file, to which paths in it have been made relative; None: there is none.
+        Folder of the params file; paths in it are relative to this. None if there is no params file.
 
     Raises
     ------
     DpedtoolError
-        There is nothing at `results`; a file is damaged; or the pictures are too large for one page.
+        The folder `results` does not exist, a file is damaged, or the pictures are too large for one page.
 
     """
     if not results.is_dir():
@@ -97,7 +97,7 @@ def write_report(
 
 
 def _without_pairs(run: RunResults) -> str:
-    """Why there may be nothing to list."""
+    """Return why the list of pairs may be empty."""
     if any(phone.imported for phone in run.phones):
         return "There are no pairs: imported patches have no photos."
     return "There are no pairs: no photo of this run was found, or the stage pair has not run."
@@ -105,4 +105,4 @@ def _without_pairs(run: RunResults) -> str:
 
 def _title(params: Params, run: RunResults) -> str:
     phones = ", ".join(phone.name for phone in run.phones)
-    return f"{phones} beside {params.captures.reference}" if phones else "No phone"
+    return f"{phones} and {params.captures.reference}" if phones else "No phone"

@@ -1,1 +1,1 @@
-"""The figures of a whole run (figures.py, which become report.json), in words and as charts."""
+"""The figures of a whole run in words and as charts. figures.py collects them; they become report.json."""

@@ -1,4 +1,4 @@
-"""What the templates overview.html and run.html are told: the figures of report.json, and charts of them."""
+"""The variables of the templates overview.html and run.html: the figures of report.json, and charts of them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SCORED = {
     "oracle": "colour transform of the same photo",
     "after": "network",
 }
-"""Versions of the test patches, as metrics.json names them, and the page."""
+"""Versions of the test patches: their names in metrics.json, and on the page."""
 CURVE_NAMES = {
     "validation_psnr_db": ("PSNR on the validation patches", "PSNR, dB"),
     "validation_ms_ssim": ("MS-SSIM on the validation patches", "MS-SSIM, no unit"),
     "train_loss": ("Loss on the training patches", "loss, no unit"),
 }
 STEPS = {
-    "read": "read files, prove sums",
+    "read": "read files, check sums",
     "decode": "decode in grey",
     "register": "keypoints, matches, homography",
     "refine": "windows, fit",
@@ -34,13 +34,13 @@ STEPS = {
 BIN_NAMES = {
     "brightness": ("Brightness", "mean of the DSLR's window, grey levels 0..255"),
     "texture": ("Texture", "standard deviation of the DSLR's window, grey levels"),
-    "place": ("Place", "from the photo's middle, 0, to its rim, 1"),
+    "place": ("Place", "from 0 in the middle of the photo to 1 at its edge"),
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Charts:
-    """All charts of the overview; of each distribution the session's first, then a phone's each."""
+    """All charts of the overview. For each distribution the session comes first, then one chart for each phone."""
 
     offsets: list[Chart]
     pair_residual_px: list[Chart]
@@ -51,7 +51,7 @@ class Charts:
 
 
 def overview_content(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what overview.html names `overview`: figures, charts, and the words that go with them.
+    """Return the variable `overview` of overview.html: figures, charts, and their words.
 
     Parameters
     ----------
@@ -70,14 +70,14 @@ def overview_content(figures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run_content(figures: Mapping[str, Any], params: Params) -> dict[str, Any]:
-    """Return what run.html names `run`.
+    """Return the variable `run` of run.html.
 
     Parameters
     ----------
     figures
         As in `overview_content`.
     params
-        Whose meanings are shown beside the values.
+        The parameters. Their meanings are shown next to the values.
 
     """
     process = figures["process"]
@@ -126,7 +126,7 @@ def _charts(figures: Mapping[str, Any]) -> Charts:
 
 
 def _histograms(told: Mapping[str, Any], parts: list[str], name: str) -> list[Chart]:
-    """The session's, and where there are several phones those of each."""
+    """Return the chart of the session and, if there are several phones, one for each of them."""
     phones = told["phones"] if len(told["phones"]) > 1 else {}
     whole = histogram("Session", told, told["session"], parts, name)
     return [whole, *(histogram(phone, told, counts, parts, name) for phone, counts in phones.items())]

@@ -1,7 +1,7 @@
-"""Geometry of the charts: where bars, lines, points and ticks lie in a picture of `WIDTH` x `HEIGHT`.
+"""Geometry of the charts: the places of bars, lines, points and ticks in a picture of `WIDTH` x `HEIGHT`.
 
-Drawn by the macros of templates/charts.html. All charts have one size, small enough that their text can be read on a
-phone, and stand side by side where there is room.
+The macros of templates/charts.html draw them. All charts have the same size. It is small enough that their text can be
+read on a phone, and that several fit side by side on a wider screen.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from dpedtool.pipeline.report.overview.words import counted, number, plainly
 
 WIDTH, HEIGHT = 360, 212
 LEFT, RIGHT, TOP, BOTTOM = 56, 344, 26, 170
-"""The plot's own box: outside it stand ticks, and the axes' names."""
+"""The box of the plot itself; ticks and names of axes are outside of it."""
 MOST_TICKS = 5
 SERIES = 6
-"""How many colours there are, --series-1 and on."""
+"""Number of colours: --series-1, --series-2 and so on."""
 POINT_PX = 1.5
-"""Points nearer to another than this are not drawn: thousands of pairs would make the page heavy, and look the same."""
+"""Of points closer together than this, only one is drawn: thousands of pairs would slow down the page in vain."""
 
 Point = tuple[float, float]
 
@@ -46,7 +46,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar, and what it says when it is pointed at."""
+    """One bar, and the text shown when it is pointed at."""
 
     x: float
     y: float
@@ -57,20 +57,20 @@ class Bar:
 
 @dataclass(frozen=True)
 class Layer:
-    """Bars, a line or points of one kind."""
+    """Bars, lines or points of one kind."""
 
     name: str
     series: int
     """Its colour: 1 to `SERIES`."""
     bars: list[Bar] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
-    """Of each line its points, as an SVG polyline has them."""
+    """The points of each line, in the format of an SVG polyline."""
     points: list[Point] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Quantiles:
-    """What stands below a histogram of one part of its values."""
+    """The quantiles below a histogram for one part of its values."""
 
     part: str
     measured: int
@@ -84,23 +84,23 @@ class Chart:
 
     title: str
     described: str
-    """What it shows, for those who cannot see it."""
+    """A description for people who cannot see it."""
     x: Axis
     y: Axis
     layers: list[Layer]
-    """Empty: there is nothing to draw, and `note` says why."""
+    """If empty, there is nothing to draw, and `note` says why."""
     limit: Tick | None = None
-    """A line across, at a place of the x axis."""
+    """A vertical line at a place of the x axis."""
     note: str = ""
-    """What is not drawn."""
+    """A sentence about what is not drawn."""
     quantiles: list[Quantiles] = field(default_factory=list)
     unit: str = ""
-    """Of the quantiles."""
+    """Unit of the quantiles."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """From values to px of the picture, on a straight scale."""
+    """A linear scale from values to px of the picture."""
 
     low: float
     high: float
@@ -108,26 +108,26 @@ class Scale:
     end_px: float
 
     def __call__(self, value: float) -> float:
-        """Return the place of a value, in px to a tenth."""
+        """Return the place of a value in px, rounded to a tenth."""
         share = (value - self.low) / (self.high - self.low)
         return round(self.start_px + share * (self.end_px - self.start_px), 1)
 
 
 def histogram(title: str, told: Mapping[str, Any], counts: Mapping[str, Any], parts: Sequence[str], name: str) -> Chart:
-    """Return bars on each other, a layer a part.
+    """Return stacked bars, with one layer for each part.
 
     Parameters
     ----------
     title
-        Whose values these are.
+        Whose values they are.
     told
         A `distributions.Distribution`, as plain data.
     counts
-        Its `session`, or what it has of one phone.
+        Its `session`, or the values of one phone.
     parts
-        Names of the parts to draw, from below.
+        Names of the parts to draw, from the bottom up.
     name
-        What the measure is called.
+        Name of the measure.
 
     """
     edges, unit = told["edges"], told["unit"]
@@ -192,15 +192,15 @@ def _limit(told: Mapping[str, Any], x: Scale) -> Tick | None:
 
 
 def _far_limit(told: Mapping[str, Any], x: Scale) -> str:
-    """Name the limit where it lies beyond the chart."""
+    """Return a sentence about the limit if it is outside of the chart."""
     if told["limit"] is None or x.low < told["limit"] < x.high:
         return ""
     limit = f"{told['limit']:g} {told['unit']}".strip()
-    return f"The limit, {limit}, lies beyond."
+    return f"The limit, {limit}, is outside of the chart."
 
 
 def _outside(counts: Mapping[str, Any], drawn: list[str], unit: str, edges: Sequence[float]) -> str:
-    """What the bins leave out, in words."""
+    """Return a sentence about the values outside of the bins."""
     below, above = (sum(counts[part][side] for part in drawn) for side in ("below", "above"))
     unmeasured = sum(counts[part]["not_measured"] for part in drawn)
     said = [
@@ -212,24 +212,26 @@ def _outside(counts: Mapping[str, Any], drawn: list[str], unit: str, edges: Sequ
 
 
 def curves(title: str, column: str, name: str, histories: Mapping[str, Mapping[str, Any] | None]) -> Chart:
-    """Return one column of several histories over the iterations, a line a phone.
+    """Return one column of several histories over the iterations, with one line for each phone.
 
     Parameters
     ----------
     title
-        What it is.
+        Title of the chart.
     column
-        Of history.csv.
+        Name of the column in history.csv.
     name
-        What the y axis shows, with its unit.
+        Name of the y axis, with its unit.
     histories
-        Columns by phone; None where nothing was trained.
+        Columns by phone; None if nothing was trained.
 
     """
     drawn = {phone: _points(history, column) for phone, history in histories.items() if history}
     values = [point for points in drawn.values() for point in points]
     if not values:
-        return Chart(title, "No validation.", Axis("iteration", []), Axis(name, []), [], note="There is no validation.")
+        return Chart(
+            title, "No validations.", Axis("iteration", []), Axis(name, []), [], note="There are no validations."
+        )
     x = _spanning([step for step, _ in values], LEFT, RIGHT)
     y = _spanning([value for _, value in values], BOTTOM, TOP, margin=0.06)
     colours = {phone: colour(index) for index, phone in enumerate(histories)}
@@ -244,13 +246,13 @@ def curves(title: str, column: str, name: str, histories: Mapping[str, Mapping[s
 
 
 def _points(history: Mapping[str, Any], column: str) -> list[Point]:
-    """Iteration and value of each validation; those that are no number are left out."""
+    """Return iteration and value of each validation, except NaN and infinite values."""
     pairs = zip(history["iteration"], history.get(column, []), strict=False)
     return [(step, value) for step, value in pairs if step is not None and value is not None]
 
 
 def _curve(phone: str, series: int, points: Sequence[Point], x: Scale, y: Scale) -> Layer:
-    """A line with a point at its end; a single validation is the point alone."""
+    """Return a line with a point at its end; a single validation is only a point."""
     lines = [_polyline(points, x, y)] if len(points) > 1 else []
     step, value = points[-1]
     return Layer(phone, series, lines=lines, points=[(x(step), y(value))])
@@ -262,7 +264,7 @@ def offsets(phone: str, clock: Mapping[str, Any], series: int) -> Chart:
     Parameters
     ----------
     phone
-        Whose clock it is.
+        Name of the phone.
     clock
         A `photos_and_pairs.Clock`, as plain data.
     series
@@ -270,7 +272,7 @@ def offsets(phone: str, clock: Mapping[str, Any], series: int) -> Chart:
 
     """
     hours, offset = clock["pair_hours"], clock["pair_offset_s"]
-    # Time zones apart, the digits that differ would not fit beside the axis.
+    # If the clocks are in different time zones, numbers with all their digits would not fit next to the axis.
     base = round(statistics.median(offset)) if max(map(abs, offset)) >= 1e4 else 0
     x = _spanning(hours, LEFT, RIGHT)
     beyond = [value - base for value in offset]
@@ -292,12 +294,12 @@ def offsets(phone: str, clock: Mapping[str, Any], series: int) -> Chart:
 
 
 def colour(index: int) -> int:
-    """Return the number of a phone's colour: they begin again when there are no more."""
+    """Return the number of a phone's colour. Colours are used again if there are more phones than colours."""
     return index % SERIES + 1
 
 
 def ticks(scale: Scale, *, whole: bool = False) -> list[Tick]:
-    """Return up to `MOST_TICKS` + 1 marks at round values within a scale; at whole numbers where they count things."""
+    """Return up to `MOST_TICKS` + 1 marks at round values within a scale; `whole` allows only whole numbers."""
     step = round_step((scale.high - scale.low) / MOST_TICKS)
     if whole:
         step = max(step, 1)
@@ -306,7 +308,7 @@ def ticks(scale: Scale, *, whole: bool = False) -> list[Tick]:
 
 
 def tick_text(value: float, step: float) -> str:
-    """Return a value with as many digits as tell it from the next; in thousands or millions where the step is so."""
+    """Return a value with enough digits to differ from the next; in thousands or millions if the step is that large."""
     size, letter = (1e6, "M") if step >= 1e5 else (1e3, "k") if step >= 1e3 else (1, "")
     return f"{value / size:,.{_digits(step / size)}f}{letter}" if value else "0"
 
@@ -318,7 +320,7 @@ def _digits(step: float) -> int:
 def _spanning(
     values: Sequence[float], start_px: float, end_px: float, margin: float = 0.0, least: float = 0.0
 ) -> Scale:
-    """A scale from the smallest to the largest value, wider by a share on both ends, and no narrower than `least`."""
+    """Return a scale from the smallest to the largest value, with margins, and at least `least` wide."""
     low, high = min(values), max(values)
     short = max(least - (high - low), 0) / 2 or (0 if high > low else 0.5)
     room = (high - low + 2 * short) * margin + short

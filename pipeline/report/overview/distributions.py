@@ -1,4 +1,4 @@
-"""How a measure is distributed over pairs or windows: counts in bins that are equal for all phones, and quantiles."""
+"""Distributions of measures over pairs or windows: counts in bins that are the same for all phones, and quantiles."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from dpedtool.pipeline.report.results import PhoneResults, RunResults
 
 MOST_BINS = 30
 LEFT_OUT, LEFT_OUT_NCC = 0.01, 0.05
-"""Shares of the values that may lie beyond the bins, so that a few far ones do not flatten all others; of rejected
-windows many correlate with anything or nothing."""
+"""Shares of the values that may be outside of the bins, so that a few outliers do not flatten the rest. The second one
+is for NCC, as the NCC of many rejected windows is arbitrary."""
 QUANTILES = {"median": 0.5, "p90": 0.9, "p95": 0.95}
 WINDOW_COLUMNS = ("status", "reason", "ncc", "residual_px")
 
 Values = np.ndarray[Any, np.dtype[np.float64]]
 Parts = Mapping[str, Values]
-"""Values by what they are of; NaN where nothing was measured."""
+"""Values by the name of their part; NaN if nothing was measured."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """The values of one kind: how many lie in each bin of their distribution, and quantiles of all that were measured.
+    """The values of one part: their counts in the bins of the distribution, and quantiles of all measured values.
 
-    Each bin goes from its lower edge to below its upper one, the last one to its upper edge itself.
+    Each bin includes its lower edge but not its upper one; the last bin includes both.
     """
 
     measured: int
@@ -46,7 +46,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Distribution:
-    """One measure, for the whole session and for each phone, in the same bins."""
+    """One measure for the whole session and for each phone, in the same bins."""
 
     measure: str
     """Column of the table."""
@@ -54,28 +54,28 @@ class Distribution:
     """What is counted: pairs, windows, patches."""
     unit: str
     limit: float | None
-    """The limit of the parameters, in the same unit; None where there is none, or phones have different ones."""
+    """The limit in the parameters, in the same unit; None if there is none, or if phones have different ones."""
     edges: list[float]
-    """Where the bins begin and end; empty where nothing was measured."""
+    """Edges of the bins; empty if nothing was measured."""
     session: dict[str, Part]
     phones: dict[str, dict[str, Part]]
 
 
 @dataclass(frozen=True)
 class Distributions:
-    """All that are shown. Parts of windows: accepted, and rejected or, of residuals, shifted; all: both together."""
+    """All distributions of the report. Parts of windows are accepted, rejected (shifted for residuals) and all."""
 
     pair_residual_px: Distribution
     """Median shift of each aligned pair; part `aligned`."""
     pair_residual_p95_px: Distribution
     window_residual_px: Distribution
-    """Shift of each window; parts `accepted` and `shifted`: what was rejected for it."""
+    """Shift of each window; parts `accepted` and `shifted` (windows rejected because of their shift)."""
     window_ncc: Distribution
-    """NCC of the windows as they stand; parts `accepted`, `rejected` and `all`."""
+    """NCC of the unmoved windows; parts `accepted`, `rejected` and `all`."""
 
 
 def distributions(run: RunResults) -> Distributions:
-    """Return the distributions of a run; without bins where a stage has not run.
+    """Return the distributions of a run; they have no bins if a stage has not run.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def distribution(
     phones
         Values of each phone; all phones have the same parts.
     highest
-        Where the last bin ends, and the bins go down from; None: they go up from 0.
+        Upper end of the bins, which go down from it; None: bins go up from 0.
 
     """
     names = next((list(parts) for parts in phones.values()), [])
@@ -142,12 +142,12 @@ def distribution(
 
 
 def bin_edges(values: Values, highest: float | None = None) -> list[float]:
-    """Return the edges of up to `MOST_BINS` bins of a round width that hold all but a few of the values.
+    """Return the edges of up to `MOST_BINS` bins of a round width that cover all but a few values.
 
     Parameters
     ----------
     values
-        (N,), NaN where nothing was measured.
+        (N,), NaN if nothing was measured.
     highest
         As in `distribution`.
 
@@ -165,7 +165,7 @@ def bin_edges(values: Values, highest: float | None = None) -> list[float]:
 
 
 def round_step(least: float) -> float:
-    """Return the smallest of 1, 2 and 5 times a power of ten that is no less than `least`, above 0."""
+    """Return the smallest of 1, 2 and 5 times a power of ten that is at least `least`, which must be above 0."""
     power = 10.0 ** math.floor(math.log10(least))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
 
@@ -213,7 +213,7 @@ def _window_parts(phone: PhoneResults) -> dict[str, Parts]:
 
 
 def _common_limit(run: RunResults, name: str) -> float | None:
-    """A limit that the windows of all phones were held against."""
+    """Return a limit if it was the same for the windows of all phones."""
     limits = set()
     for phone in run.phones:
         if phone.selection:

@@ -1,7 +1,7 @@
-"""All figures of the overview: the format of report.json, and all that the page says of a run as a whole.
+"""All figures of the overview: the format of report.json, and everything the page says about a run as a whole.
 
-Nothing is computed here that a stage has written: scores are those of metrics.json, curves those of history.csv,
-windows those of selection.json, clocks those of synchronisation.json, to the last digit.
+Values that a stage has written are not computed again: scores are those of metrics.json, curves those of history.csv,
+windows those of selection.json, and clocks those of synchronisation.json, to the last digit.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ FORMAT = "dpedtool report 1"
 
 @dataclass(frozen=True)
 class Figures:
-    """Everything; names end in their unit where there is one, shares are 0..1, and null stands for not measured."""
+    """All figures. Names end in the unit if there is one, shares are 0..1, and null means not measured."""
 
     format: str
     said: list[Sentence]
-    """Whether the data set is good, and where it is not: what is amiss first."""
+    """Sentences on whether the data set is good, with problems first."""
     is_simulated: bool
     """Whether the photos were rendered."""
     phones: list[str]
     missing: dict[str, list[str]]
-    """Stages of which nothing is there, by phone."""
+    """Stages without results, by phone."""
     imported: list[str]
-    """Phones whose patches were imported: no pairs, photos or scenes of them are known."""
+    """Phones whose patches were imported. Their pairs, photos and scenes are not known."""
     session: Session
     windows: Windows
     distributions: Distributions
     sides: Sides | None
-    """The split; None where it has not run."""
+    """The split; None if it has not run."""
     network: Network
     process: Process
 
 
 def figures(run: RunResults) -> dict[str, Any]:
-    """Return the figures of a run as plain data, ready for JSON: `Figures` and what is in it, by name.
+    """Return the figures of a run as plain data, ready for JSON: the fields of `Figures` by name.
 
     Raises
     ------
     DpedtoolError
-        A file that a stage has left is damaged, or of another version.
+        A result of a stage is damaged, or from another version.
 
     """
     parts: dict[str, Any] = {
@@ -72,9 +72,9 @@ def figures(run: RunResults) -> dict[str, Any]:
         imported=[phone.name for phone in run.phones if phone.imported],
         **parts,
     )
-    # Through JSON, so that the page is filled with just what report.json holds.
+    # Converting to JSON and back makes the page show exactly what report.json holds.
     plain = json.loads(json.dumps(dataclasses.asdict(found), allow_nan=False))
     published: dict[str, Any] = run.paths.shorten_all(plain)
-    # Their files are named without folders already; other values may have a slash.
+    # File names in the parameters have been shortened already; other values may contain a slash.
     published["process"]["params"] = plain["process"]["params"]
     return published

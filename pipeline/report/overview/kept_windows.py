@@ -1,4 +1,4 @@
-"""Which windows became patches: counts and shares as selection.json has them, and how many of a pair of photos."""
+"""Windows that became patches: counts and shares from selection.json, and the yield for each pair of photos."""
 
 from __future__ import annotations
 
@@ -28,36 +28,36 @@ class WindowCounts:
 
 @dataclass(frozen=True)
 class Yield:
-    """How much one phone's photos gave."""
+    """The yield of one phone's photos."""
 
     pairs: int
     """Pairs of photos that were to be aligned."""
     aligned: int
     patch_px: int
     megapixels: float | None
-    """Of the phone's photos: median over the pairs."""
+    """Size of the phone's photos, as the median over the pairs."""
     windows_a_pair: float | None
     patches_a_pair: float | None
-    """Accepted patches by all pairs, as DPED's are; None without a pair."""
+    """Accepted patches divided by all pairs, as for DPED; None without pairs."""
     patches_an_aligned_pair: float | None
     patches_a_megapixel: float | None
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows by phone; None where stage patches has not run. Of an imported phone each pair of patches is one."""
+    """Windows by phone; None if stage patches has not run. For imported phones each pair of patches counts as one."""
 
     all: WindowCounts
     phones: dict[str, WindowCounts | None]
     reasons: list[Reason]
     """Why windows were rejected."""
     pairs_without_window: list[Reason]
-    """Why aligned pairs gave no window at all."""
+    """Why aligned pairs have no windows at all."""
     shares: dict[str, dict[str, list[Bin]]]
-    """Share kept by brightness, texture and place, by phone: bins as in
+    """Share kept by brightness, texture and place, by phone. Bins are those of
     `dpedtool.pipeline.patches.selection_figures.EDGES`."""
     patch_px: int | None
-    """Side of the patches; None where phones have different ones."""
+    """Side of the patches; None if phones have different ones."""
     yields: dict[str, Yield | None]
     published_yields: list[PublishedYield]
 
@@ -68,7 +68,7 @@ def windows(run: RunResults) -> Windows:
     Raises
     ------
     DpedtoolError
-        A file is damaged, or of another version.
+        A file is damaged, or from another version.
 
     """
     counts = {phone.name: _counts(phone) for phone in run.phones}
@@ -95,7 +95,7 @@ def _counts(phone: PhoneResults) -> WindowCounts | None:
 
 
 def _counted(phone: PhoneResults) -> WindowCounts | None:
-    """Count the table, where nobody has: an import leaves no selection.json."""
+    """Count the rows of the table, as an import writes no selection.json."""
     rows = phone.windows(["status"])
     if rows is None:
         return None

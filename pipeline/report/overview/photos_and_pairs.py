@@ -1,4 +1,4 @@
-"""Cameras, clocks and pairs of a session: what there was to align, and what became of it."""
+"""Cameras, clocks and pairs of a session: the photos, how they were paired, and how many pairs were aligned."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dpedtool.pipeline.report.results import PhoneResults, RunResults
 
 @dataclass(frozen=True)
 class Reason:
-    """A word of a table's list of reasons: what it means, and how many rows of each phone have it."""
+    """A reason from a table's list: its meaning, and the number of rows of each phone that have it."""
 
     reason: str
     meaning: str
@@ -24,7 +24,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class SizeCount:
-    """How many photos have one size, upright."""
+    """Number of photos of one size, upright."""
 
     width_px: int
     height_px: int
@@ -33,7 +33,7 @@ class SizeCount:
 
 @dataclass(frozen=True)
 class CameraPhotos:
-    """One camera: its photos, and the sizes of those that were read."""
+    """One camera: the number of its photos, and the sizes of those that were read."""
 
     name: str
     is_phone: bool
@@ -44,7 +44,7 @@ class CameraPhotos:
 
 @dataclass(frozen=True)
 class Photos:
-    """What pairing made of one phone's photos and the DSLR's, as synchronisation.json says."""
+    """The pairing of one phone's photos with the DSLR's, from synchronisation.json."""
 
     phone_photos: int
     dslr_photos: int
@@ -52,59 +52,59 @@ class Photos:
     unpaired: int
     """Photos of either camera without a mate."""
     phone_unpaired: int
-    """Those of the phone, as the table of pairs has them."""
+    """Photos of the phone without a mate, from the table of pairs."""
     dslr_unpaired: int
     matched_by: dict[str, int]
-    """Pairs by what told that they belong together, as column matched_by of the table of pairs says."""
+    """Pairs by how they were matched (column matched_by of the table of pairs)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clock(ClockFigures):
-    """The clocks of one phone and the DSLR, as synchronisation.json says, and the times that this follows from."""
+    """The clocks of one phone and the DSLR, from synchronisation.json, and the times they were computed from."""
 
     ties: Ties
-    """Pairs that had other candidates by time, by what settled them."""
+    """Pairs whose times were ambiguous, by how they were resolved."""
     exif_resolution_s: TimeSteps
-    """Step of the times in the photos, by camera: phone, dslr."""
+    """Resolution of the times in the photos, by camera: phone, dslr."""
     pair_hours: list[float]
-    """When each pair was taken, in hours since the session's first: on the DSLR's clock."""
+    """When each pair was taken on the DSLR's clock, in hours since the first pair of the session."""
     pair_offset_s: list[float]
-    """DSLR clock minus phone clock of that pair, as its photos say."""
+    """DSLR clock minus phone clock for each pair, from the photos."""
 
 
 @dataclass(frozen=True)
 class PairCounts:
-    """Pairs by what stage align found."""
+    """Pairs by the result of stage align."""
 
     pairs: int
     aligned: int
     rejected: int
     failed: int
     with_masked_parts: int
-    """Aligned ones of which parts are masked: parallax or motion."""
+    """Aligned pairs in which parts are masked because of parallax or motion."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """What was photographed, paired and aligned; by phone, None where the stage has not run."""
+    """What was photographed, paired and aligned. Values by phone are None if the stage has not run."""
 
     cameras: list[CameraPhotos]
     photos: dict[str, Photos | None]
     unpaired_reasons: list[Reason]
     clocks: dict[str, Clock | None]
-    """None also where no photo has a time."""
+    """None if the stage has not run, or no photo has a time."""
     pairs: PairCounts
     pairs_by_phone: dict[str, PairCounts | None]
     pair_reasons: list[Reason]
 
 
 def session(run: RunResults) -> Session:
-    """Return what became of the photos of a run.
+    """Return what was photographed, paired and aligned in a run.
 
     Raises
     ------
     DpedtoolError
-        A file is damaged, or of another version.
+        A file is damaged, or from another version.
 
     """
     photos = {phone.name: _photos(phone) for phone in run.phones}
@@ -131,14 +131,14 @@ def pair_counts(rows: Sequence[Alignment]) -> PairCounts:
 
 
 def reasons(row_type: type[Row], counts: Mapping[str, Mapping[str, int]]) -> list[Reason]:
-    """Return reasons with their meaning, the most frequent first.
+    """Return reasons with their meanings, the most frequent first.
 
     Parameters
     ----------
     row_type
-        Whose list of reasons it is.
+        The type of row that has the list of reasons.
     counts
-        For each phone how many rows have which reason; the empty one is none.
+        Number of rows by reason, for each phone. The empty reason is not counted.
 
     """
     total: Counter[str] = Counter()
@@ -175,7 +175,7 @@ def _photos(phone: PhoneResults) -> Photos | None:
 def _lone_photos(rows: Iterable[Pair]) -> tuple[int, int]:
     """Count the photos without a mate: the phone's, and the DSLR's."""
     lone = [row for row in rows if row.status == "unpaired"]
-    # A photo of the DSLR whose name cannot be written has no path, but names its scene.
+    # A DSLR photo whose name cannot be written has no path, but it has a scene.
     of_dslr = sum(row.scene_id is not None and row.phone_path is None for row in lone)
     return len(lone) - of_dslr, of_dslr
 
@@ -189,14 +189,14 @@ def _cameras(run: RunResults, photos: Mapping[str, Photos | None]) -> list[Camer
         CameraPhotos(phone.name, True, counts.phone_photos if (counts := photos[phone.name]) else None, _sizes([phone]))
         for phone in run.phones
     ]
-    # All phones' photos are paired with the same ones of the DSLR.
+    # The photos of all phones are paired with the same photos of the DSLR.
     known = [counts.dslr_photos for counts in photos.values() if counts]
     dslr = CameraPhotos(run.params.captures.reference, False, max(known, default=None), _sizes(run.phones, "dslr"))
     return [dslr, *phones]
 
 
 def _sizes(phones: Iterable[PhoneResults], side: str = "phone") -> list[SizeCount]:
-    """Sizes of the photos that were aligned or looked at; one of the DSLR counts once, whatever phones it serves."""
+    """Return the sizes of the photos that align read. A DSLR photo counts once, even if several phones have a pair."""
     rows = [row for phone in phones for row in phone.alignments or ()]
     sizes = {
         getattr(row, f"{side}_sha256"): (getattr(row, f"{side}_width"), getattr(row, f"{side}_height")) for row in rows
@@ -220,7 +220,7 @@ def _clock(phone: PhoneResults, first: datetime | None) -> Clock | None:
 
 
 def _times(phone: PhoneResults) -> list[tuple[datetime, datetime]]:
-    """Capture times of the DSLR and of the phone, pair by pair."""
+    """Return the capture times of the DSLR and the phone for each pair."""
     return [
         (datetime.fromisoformat(row.dslr_time), datetime.fromisoformat(row.phone_time))
         for row in phone.pairs or ()

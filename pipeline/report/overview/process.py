@@ -1,4 +1,4 @@
-"""How a run was made: time and memory of each command, versions, and the parameters."""
+"""How a run was made: time and memory of each command, versions, and parameters."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from dpedtool.dataset.sidecars.command_record import CommandRecord
 from dpedtool.pipeline.report.results import STAGES, PhoneResults, RunResults
 
 SECTIONS = ("captures", *STAGES)
-"""Sections of the parameters that made what the report shows; dvc.yaml has the same, so that it is made anew."""
+"""Sections of the parameters that affect the report. dvc.yaml has the same, so that changes make a new report."""
 STEPS = tuple(field.name for field in dataclasses.fields(Timing) if field.name.endswith("_s"))
 
 
 @dataclass(frozen=True)
 class Record:
-    """What `dpedtool --record` wrote of one command."""
+    """What `dpedtool --record` wrote about one command."""
 
     stage: str
     phone: str
-    """Empty for what runs for all phones at once."""
+    """Empty if the command runs for all phones at once."""
     command: str
     wall_s: float | None
     cpu_s: float | None
     memory_mb: float | None
-    """Most memory that it held."""
+    """Largest memory in use."""
     processors: int | None
     finished: str
     platform: str
@@ -48,16 +48,16 @@ class SoftwareVersion:
 
 @dataclass(frozen=True)
 class PairTimes:
-    """Processor seconds that aligning took, in all pairs together."""
+    """Processor seconds of aligning, for all pairs together."""
 
     pairs: int
     cpu_s: dict[str, float]
-    """By step: columns of the table of timings, without their unit."""
+    """Seconds by step: the columns of the table of timings, without their unit."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A parameter that was another one when a stage ran than the params file has now."""
+    """A parameter whose value in the params file has changed since a stage ran."""
 
     section: str
     key: str
@@ -72,18 +72,18 @@ class Process:
 
     records: list[Record]
     wall_s: float | None
-    """Sum of all that are recorded; None where nothing is."""
+    """Sum of all recorded times; None if nothing was recorded."""
     cpu_s: float | None
     align_times: dict[str, PairTimes | None]
     versions: list[SoftwareVersion]
     is_of_one_version: bool
     """Whether all commands ran with the same versions."""
     params: dict[str, dict[str, Any]]
-    """As the params file has them now, by section of `SECTIONS`; files relative to its folder, or their name."""
+    """Current values of the params file, by section of `SECTIONS`. Files are relative to its folder, or only a name."""
     changed: list[str]
-    """Those that are not their default: section.name."""
+    """Parameters that differ from their default, as section.name."""
     differences: list[Difference]
-    """What the stages patches and train ran with, where it was another; the others leave no record of it."""
+    """Parameters of the stages patches and train that have changed since they ran. Other stages do not record them."""
 
 
 def process(run: RunResults) -> Process:
@@ -92,7 +92,7 @@ def process(run: RunResults) -> Process:
     Raises
     ------
     DpedtoolError
-        A file is damaged, or of another version.
+        A file is damaged, or from another version.
 
     """
     records = [_record(name, record) for name, record in sorted(run.records.items(), key=_in_order)]
@@ -157,7 +157,7 @@ def _sections(params: Params) -> dict[str, dict[str, Any]]:
 
 
 def _published(run: RunResults) -> dict[str, dict[str, Any]]:
-    """The parameters of `SECTIONS`, without the folders of this machine."""
+    """Return the parameters of `SECTIONS`, without the folders of this machine."""
     sections = _sections(run.params)
     for section, key in FILES:
         if section in sections and (file := sections[section][key]) is not None:
@@ -184,14 +184,14 @@ def _changed(run: RunResults) -> list[str]:
 
 
 def _is_usual_file(section: str, key: str, value: Any, folder: Path | None) -> bool:
-    """Whether a file is the default one, which has become relative to the params file."""
+    """Return whether a file is the default one, made relative to the params file."""
     usual = getattr(getattr(Params(), section), key)
     return (section, key) in FILES and bool(usual and folder) and value == str(as_place(usual, folder))
 
 
 def _of_patches(phone: PhoneResults, params: Params) -> Iterator[Difference]:
     if phone.selection is not None:
-        # With the limits of the mode in place of null, as the stage records them.
+        # The stage records the limits of the mode in place of null.
         now = describe(params.patches) | {name: params.patches.limit(name) for name in STRICT}
         yield from _differing("patches", phone.name, phone.selection.params, now)
 
@@ -203,7 +203,7 @@ def _of_training(phone: PhoneResults, params: Params) -> Iterator[Difference]:
 
 def _differing(section: str, phone: str, recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
     for key, value in now.items():
-        # A file's name says where it lay, not what is in it.
+        # A file name says where the file was, not what it contained.
         if key in recorded and recorded[key] != value and (section, key) not in FILES:
             yield Difference(section, key, phone, recorded[key], value)
 

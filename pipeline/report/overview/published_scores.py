@@ -1,4 +1,4 @@
-"""What others have published, to stand beside a run's own figures.
+"""Published figures, for comparison with a run's own.
 
 Ignatov, Kobyshev, Timofte, Vanhoey, Van Gool, "DSLR-Quality Photos on Mobile Devices with Deep Convolutional
 Networks", ICCV 2017, arXiv 1704.02470.
@@ -13,7 +13,7 @@ from dpedtool.pipeline.foreign.dped_layout import PATCHES_A_PAIR
 SOURCE = "Ignatov et al., DSLR-Quality Photos on Mobile Devices with Deep Convolutional Networks, ICCV 2017"
 ARXIV = "1704.02470"
 PROTOCOL = "batch"
-"""How the paper's scores were taken: one PSNR over each batch of 50 outputs that are not clipped."""
+"""The protocol of the paper's scores: one PSNR over each batch of 50 outputs that are not clipped."""
 PATCH_PX = 100
 
 
@@ -27,13 +27,13 @@ class PublishedYield:
     patch_px: int
     megapixels: float
     patches_a_pair: float
-    """Training patches by photos of the phone."""
+    """Training patches divided by photos of the phone."""
     patches_a_megapixel: float
 
 
 @dataclass(frozen=True)
 class PublishedScore:
-    """Scores of a method in the paper, on the photos of one phone of theirs."""
+    """Scores of a method in the paper, on the photos of one of the paper's phones."""
 
     method: str
     phone: str
@@ -42,11 +42,11 @@ class PublishedScore:
     ms_ssim: float
     """What the paper calls SSIM is MS-SSIM in its code."""
     second_hand: bool
-    """Whether the figure was read where others quote the paper, not in it."""
+    """Whether the figure comes from a work that quotes the paper, not from the paper itself."""
 
 
 _SIZES_PX = {"BlackBerry": (2080, 1560), "iPhone": (2048, 1536), "Sony": (2592, 1944)}
-"""Of the photos as released."""
+"""Sizes of the photos as released."""
 
 SCORES = (
     PublishedScore("Apple Photo Enhancer", "iPhone", PROTOCOL, 17.28, 0.8631, second_hand=True),

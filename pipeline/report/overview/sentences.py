@@ -1,4 +1,4 @@
-"""Whether a data set is good, and where it is not, in sentences: what is amiss first."""
+"""Sentences on whether a data set is good, with problems first."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ Tone = Literal["bad", "warn", "good", "plain"]
 TONES: tuple[Tone, ...] = ("bad", "warn", "good", "plain")
 
 FEW_ALIGNED, MOST_ALIGNED = 0.5, 0.9
-"""Shares of the pairs: below the first a session has failed; from the second on it is as it should be."""
+"""Shares of the pairs: below the first a session has failed; from the second on it is good."""
 FEW_KEPT = 0.3
-"""Below this share of kept windows the patches show a choice of the scenes rather than the scenes."""
+"""Below this share of kept windows, the patches no longer represent the scenes."""
 MANY_UNPAIRED = 0.1
 NAMED = 3
-"""Parameters that a sentence names."""
+"""Largest number of parameters that a sentence names."""
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """One thing to know of a run."""
+    """One thing to know about a run."""
 
     tone: Tone
-    """bad: amiss; warn: to be looked at; good; plain: neither."""
+    """bad: a problem; warn: should be checked; good; plain: neither."""
     text: str
 
 
 @dataclass(frozen=True)
 class Found:
-    """What the sentences are made of."""
+    """What the sentences are made from."""
 
     run: RunResults
     session: Session
@@ -50,9 +50,9 @@ class Found:
 
 
 def sentences(found: Found) -> list[Sentence]:
-    """Return what there is to say, by tone, and within a tone in the order of the stages."""
+    """Return all sentences by tone, and within a tone in the order of the stages."""
     if not any(len(phone.missing) < len(STAGES) for phone in found.run.phones):
-        return [Sentence("bad", f"No stage has left anything in {found.run.results}: `dvc repro` runs them.")]
+        return [Sentence("bad", f"There are no results in {found.run.results}: run the stages with `dvc repro`.")]
     said = [
         *_missing(found.run),
         *_imported(found.run),
@@ -70,13 +70,14 @@ def sentences(found: Found) -> list[Sentence]:
 
 
 def _missing(run: RunResults) -> Iterator[Sentence]:
-    """Phones for which the same stages have not run make one sentence."""
+    """Yield one sentence for all phones with the same missing stages."""
     names: dict[tuple[str, ...], list[str]] = {}
     for phone in run.phones:
         if phone.missing:
             names.setdefault(phone.missing, []).append(phone.name)
     for stages, phones in names.items():
-        yield Sentence("warn", f"Not run yet for {_listed(phones)}: {_listed(stages)}.")
+        have = f"stage {stages[0]} has" if len(stages) == 1 else f"stages {_listed(stages)} have"
+        yield Sentence("warn", f"The {have} not run yet for {_listed(phones)}.")
 
 
 def _imported(run: RunResults) -> Iterator[Sentence]:
@@ -84,26 +85,26 @@ def _imported(run: RunResults) -> Iterator[Sentence]:
     if names:
         yield Sentence(
             "warn",
-            f"The patches of {_listed(names)} were imported: no scenes or photos of them are known, so that whether "
-            "the split leaks cannot be checked.",
+            f"The patches of {_listed(names)} were imported. Their scenes and photos are not known, so it cannot be "
+            "checked whether the split leaks.",
         )
 
 
 def _older(run: RunResults) -> Iterator[Sentence]:
-    """Pairs that were paired anew after they had been aligned."""
+    """Report phones whose photos were paired again after stage align ran."""
     for phone in run.phones:
-        gone = [f"{counted(phone.gone, 'pair')} that it looked at no longer there"] if phone.gone else []
-        waiting = [f"{counted(phone.waiting, 'pair')} not looked at yet"] if phone.waiting else []
+        gone = [f"{counted(phone.gone, 'pair')} no longer exist{_s(phone.gone)}"] if phone.gone else []
+        waiting = [f"{counted(phone.waiting, 'new pair')} {_were(phone.waiting)} not aligned"] if phone.waiting else []
         if gone or waiting:
             yield Sentence(
                 "warn",
-                f"Stage align is older than the pairs of {phone.name}, {_listed([*gone, *waiting])}: run it, and those "
-                "after it, again.",
+                f"The pairs of {phone.name} have changed since stage align ran: {_listed([*gone, *waiting])}. Run it "
+                "and the later stages again.",
             )
 
 
 def _differences(differences: list[Difference]) -> Iterator[Sentence]:
-    """Phones for which the same parameters differ in the same way make one sentence."""
+    """Yield one sentence for all phones with the same changes of parameters."""
     by_phone: dict[tuple[str, str], list[str]] = {}
     for each in differences:
         said = f"{each.section}.{each.key} {value(each.recorded)} (now {value(each.now)})"
@@ -116,7 +117,7 @@ def _differences(differences: list[Difference]) -> Iterator[Sentence]:
         more = [f"{len(all_changes) - NAMED} more"] if len(all_changes) > NAMED else []
         yield Sentence(
             "warn",
-            f"{made.format(_listed(names))} with other parameters than those of now: "
+            f"{made.format(_listed(names))} with parameters that have changed since: "
             f"{_listed([*all_changes[:NAMED], *more])}.",
         )
 
@@ -127,11 +128,14 @@ def _photos(session: Session) -> Iterator[Sentence]:
             continue
         if not photos.pairs:
             yield Sentence(
-                "bad", f"No photo of {name} has a mate: {_listed(_by_reason(session.unpaired_reasons, name))}."
+                "bad", f"No photo of {name} was paired: {_listed(_by_reason(session.unpaired_reasons, name))}."
             )
         elif photos.unpaired > MANY_UNPAIRED * (photos.pairs + photos.unpaired):
             lone = _listed(_by_reason(session.unpaired_reasons, name))
-            yield Sentence("warn", f"{counted(photos.unpaired, 'photo')} without a mate beside {name}'s pairs: {lone}.")
+            photo = counted(photos.unpaired, "photo")
+            yield Sentence(
+                "warn", f"{photo} of {name} or the DSLR {_were(photos.unpaired)} not paired with each other: {lone}."
+            )
 
 
 def _clocks(session: Session) -> Iterator[Sentence]:
@@ -143,14 +147,15 @@ def _clocks(session: Session) -> Iterator[Sentence]:
 def _clock(name: str, clock: Clock) -> Iterator[Sentence]:
     if clock.pieces > 1:
         times = "once" if clock.pieces == 2 else f"{clock.pieces - 1} times"
-        yield Sentence("warn", f"The clock of {name}, or the DSLR's, was set anew {times} during the session.")
-    if clock.stray_pairs:
+        yield Sentence("warn", f"The clock of {name} or of the DSLR was changed {times} during the session.")
+    if stray := clock.stray_pairs:
         yield Sentence(
-            "warn", f"At other clock offsets than the rest of {name}'s: {counted(clock.stray_pairs, 'pair')}."
+            "warn",
+            f"{counted(stray, 'pair')} of {name} {_do(stray)} not fit the clock offset of the rest.",
         )
     if by_order := clock.ties.by_order:
         yield Sentence(
-            "plain", f"Told from others by the order of the shots alone: {counted(by_order, 'pair')} of {name}."
+            "plain", f"{counted(by_order, 'pair')} of {name} {_were(by_order)} matched only by the order of the shots."
         )
 
 
@@ -168,7 +173,7 @@ def _pairs(found: Found) -> Iterator[Sentence]:
             yield Sentence("warn", f"{lost:,} of {counts.pairs:,} pairs of {name} were not aligned: {why}.")
     if session.pairs.failed:
         yield Sentence(
-            "warn", f"No verdict on {counted(session.pairs.failed, 'pair')}: `dpedtool align` tries failed ones again."
+            "warn", f"{counted(session.pairs.failed, 'pair')} could not be judged: run `dpedtool align` to try again."
         )
     if session.pairs.aligned:
         yield _aligned(session.pairs, found.distributions)
@@ -176,7 +181,7 @@ def _pairs(found: Found) -> Iterator[Sentence]:
 
 def _none_aligned(name: str, counts: PairCounts, reasons: list[Reason]) -> str:
     if not counts.pairs:
-        return f"There was no pair of {name} to align."
+        return f"There were no pairs of {name} to align."
     return f"No pair of {name} was aligned: {_listed(_by_reason(reasons, name))}."
 
 
@@ -185,19 +190,21 @@ def _aligned(pairs: PairCounts, distributions: Distributions) -> Sentence:
         measure.session["aligned"] for measure in (distributions.pair_residual_px, distributions.pair_residual_p95_px)
     )
     quality = (
-        f"half of them have a median residual below {number(left.median, 2, 'px')}, 95 % below "
-        f"{number(left.p95, 2, 'px')}; a pair's own 95th percentile is {number(own_p95.median, 2, 'px')} in the median"
+        f"Half of these have a median residual below {number(left.median, 2, 'px')}, and 95 % have one below "
+        f"{number(left.p95, 2, 'px')}. The median of the pairs' own 95th percentiles is "
+        f"{number(own_p95.median, 2, 'px')}"
         if left.measured
-        else "the residual of none was measured"
+        else "Their residuals were not measured"
     )
     tone: Tone = "good" if left.measured and pairs.aligned >= MOST_ALIGNED * pairs.pairs else "plain"
-    return Sentence(tone, f"{pairs.aligned:,} of {counted(pairs.pairs, 'pair')} aligned; {quality}.")
+    count = f"{pairs.aligned:,} of {counted(pairs.pairs, 'pair')} {_were(pairs.aligned)} aligned"
+    return Sentence(tone, f"{count}. {quality}.")
 
 
 def _windows(found: Found) -> Iterator[Sentence]:
     for name, counts in found.windows.phones.items():
         pairs = found.session.pairs_by_phone[name]
-        # Of a phone without an aligned pair enough has been said.
+        # If a phone has no aligned pairs, another sentence says so already.
         if counts and (counts.windows or not pairs or pairs.aligned):
             yield from _kept(name, counts, found.windows)
     if accepted := found.windows.all.accepted:
@@ -207,20 +214,20 @@ def _windows(found: Found) -> Iterator[Sentence]:
         yield Sentence(
             "good",
             f"{accepted:,} of {counted(found.windows.all.windows, became[0])} {became[1]} "
-            f"({share(accepted / found.windows.all.windows)}); the shift left in them is "
-            f"{number(left.median, 2, 'px')} (median), {number(left.p95, 2, 'px')} (95th percentile).",
+            f"({share(accepted / found.windows.all.windows)}). The remaining shift is {number(left.median, 2, 'px')} "
+            f"(median) and {number(left.p95, 2, 'px')} (95th percentile).",
         )
 
 
 def _kept(name: str, counts: WindowCounts, windows: Windows) -> Iterator[Sentence]:
     why = _listed(_by_reason(windows.reasons, name)[:3])
     if not counts.windows:
-        yield Sentence("bad", f"There was no window of {name} to cut a patch from.")
+        yield Sentence("bad", f"There were no windows of {name} to cut patches from.")
     elif not counts.accepted:
-        yield Sentence("bad", f"No window of {name} became a patch, of {counts.windows:,}: {why}.")
+        yield Sentence("bad", f"None of the {counted(counts.windows, 'window')} of {name} became a patch: {why}.")
     elif counts.accepted < FEW_KEPT * counts.windows:
         kept = share(counts.accepted / counts.windows)
-        yield Sentence("warn", f"Only {kept} of {name}'s windows became patches; rejected most: {why}.")
+        yield Sentence("warn", f"Only {kept} of {name}'s windows became patches. Most frequent reasons: {why}.")
 
 
 def _sides(sides: Sides | None) -> Iterator[Sentence]:
@@ -229,7 +236,7 @@ def _sides(sides: Sides | None) -> Iterator[Sentence]:
     if sides.proof or sides.are_scenes_known:
         yield _leakage(sides)
     if excluded := sides.sides["excluded"].pairs:
-        yield Sentence("warn", f"Left out of the split, so that nothing leaks: {counted(excluded, 'pair')}.")
+        yield Sentence("warn", f"{counted(excluded, 'pair')} {_were(excluded)} left out of the split to prevent leaks.")
     for name in ("train", "validation", "test"):
         if not sides.sides[name].patches:
             yield Sentence("bad" if name == "train" else "warn", f"The split has no {name} patches.")
@@ -238,13 +245,14 @@ def _sides(sides: Sides | None) -> Iterator[Sentence]:
 def _leakage(sides: Sides) -> Sentence:
     proof = sides.proof
     if proof is None:
-        return Sentence("warn", "The split is not verified: `dpedtool split --verify` does it.")
+        return Sentence("warn", "The split is not verified: run `dpedtool split --verify`.")
     if proof.faults:
-        return Sentence("bad", f"The split leaks or is damaged: {counted(len(proof.faults), 'fault')} found.")
+        faults = len(proof.faults)
+        return Sentence("bad", f"The split leaks or is damaged: {counted(faults, 'fault')} {_were(faults)} found.")
     if not proof.is_current:
         return Sentence("warn", "The split has changed since it was verified: verify it again.")
     if not proof.is_proof:
-        return Sentence("warn", "No leak was found, which is no proof.")
+        return Sentence("warn", "No leak was found, but this is not a proof.")
     return Sentence("good", "The split is proven not to leak: no scene, photo or near-duplicate is on two sides.")
 
 
@@ -262,26 +270,39 @@ def _scores(found: Found) -> Iterator[Sentence]:
 def _score(name: str, scores: dict[str, Any]) -> Sentence:
     before, colour, after = (scores[f"psnr_{version}_db"] for version in ("before", "colour", "after"))
     if before is None or after is None:
-        return Sentence("plain", f"{name}: the PSNR of some version is no number, so that no gain can be told.")
-    said = f"{name}: the network takes the test patches from {before:.2f} to {number(after, 2, 'dB')} PSNR"
+        return Sentence("plain", f"{name}: the gain of the network is not known, as a PSNR is infinite or missing.")
+    said = f"{name}: the network changes the PSNR of the test patches from {before:.2f} to {number(after, 2, 'dB')}"
     if after <= before:
-        return Sentence("bad", f"{said}: it does harm (protocol image).")
+        return Sentence("bad", f"{said}, so it does harm (protocol image).")
     if colour is not None and after <= colour:
         return Sentence(
-            "warn", f"{said}; one change of colours does better, {number(colour, 2, 'dB')} (protocol image)."
+            "warn", f"{said}, but a colour transform alone does better: {number(colour, 2, 'dB')} (protocol image)."
         )
-    more = "" if colour is None else f", {number(after - colour, 2, 'dB')} more than one change of colours does"
+    more = "" if colour is None else f", {number(after - colour, 2, 'dB')} more than a colour transform alone"
     return Sentence("good", f"{said}{more} (protocol image).")
 
 
 def _by_reason(reasons: list[Reason], phone: str) -> list[str]:
-    """How many of a phone have which reason, the most frequent first."""
+    """Return the reasons of a phone with their counts, the most frequent first."""
     found = [(reason.phones[phone], reason.reason) for reason in reasons if reason.phones[phone]]
-    return [f"{many:,} {plainly(word)}" for many, word in sorted(found, key=lambda item: (-item[0], item[1]))]
+    return [f"{plainly(word)} ({many:,})" for many, word in sorted(found, key=lambda item: (-item[0], item[1]))]
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
+
+
+def _do(count: int) -> str:
+    return "does" if count == 1 else "do"
+
+
+def _s(count: int) -> str:
+    """Return the ending of a verb."""
+    return "s" if count == 1 else ""
 
 
 def _listed(words: list[str] | tuple[str, ...]) -> str:
-    """Return words as one writes them: a, b and c."""
+    """Return words as a list in a sentence: a, b and c."""
     if not words:
-        return "no reason is told"
+        return "no reason is recorded"
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,4 +1,4 @@
-"""The split: how large its sides are, what is on none, and the proof that nothing leaks."""
+"""The split: the size of its sides, what is left out, and the proof that nothing leaks."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ class Side:
     """One side of the split, or what is excluded."""
 
     scenes: int | None
-    """None, as groups and pairs, where nobody knows: the patches were imported."""
+    """Scenes, groups and pairs are None if the patches were imported, as they are not known then."""
     groups: int | None
     pairs: int | None
     patches: int
-    """Patches that were cut from these pairs; none of those excluded is a sample."""
+    """Patches that were cut from these pairs. Excluded ones are not used as samples."""
     patches_by_phone: dict[str, int]
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What `dpedtool split --verify` said."""
+    """The result of `dpedtool split --verify`."""
 
     is_current: bool
-    """Whether it is of the tables that are there now."""
+    """Whether the tables have not changed since."""
     is_proof: bool
     said: list[str]
     faults: list[str]
@@ -41,28 +41,28 @@ class Proof:
 
 @dataclass(frozen=True)
 class Sides:
-    """The split as its record, photos.parquet, has it; of an imported set, as its samples have it."""
+    """The split, from its record photos.parquet; for an imported set, from its samples."""
 
     sides: dict[str, Side]
     """train, validation, test, excluded."""
     are_scenes_known: bool
-    """Not so of imported patches."""
+    """False for imported patches."""
     groups: int
-    """Scenes that stay together, as near-duplicates or files tie them, make one; 0 where they are not known."""
+    """Scenes that share near-duplicates or files form a group and stay together; 0 if they are not known."""
     groups_of_several_scenes: int
     largest_group_scenes: int
     excluded_reasons: list[Reason]
-    """Pairs, not patches."""
+    """Counts of pairs, not of patches."""
     drawn_by: str
     """Seed and shares."""
     samples: dict[str, dict[str, int] | None]
-    """By phone: rows of its table of samples on each side; None where there is no table."""
+    """Rows of the table of samples on each side, by phone; None if there is no table."""
     proof: Proof | None
-    """None: nothing was verified."""
+    """None if nothing was verified."""
 
 
 def sides(run: RunResults) -> Sides | None:
-    """Return the split of a run; None where it has not run.
+    """Return the split of a run; None if it has not run.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def sides(run: RunResults) -> Sides | None:
 
 
 def _of_samples(run: RunResults) -> Sides | None:
-    """Count the tables of samples, which are all that an import leaves."""
+    """Count the rows of the tables of samples, as an import writes nothing else about the split."""
     samples = {phone.name: _samples(phone.samples(["split"])) for phone in run.phones}
     known = [counts for counts in samples.values() if counts]
     if not known:

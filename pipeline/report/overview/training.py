@@ -1,4 +1,4 @@
-"""The network of each phone: how it was trained, and its scores, as model.json, history.csv and metrics.json say."""
+"""The network of each phone: its training and scores, from model.json, history.csv and metrics.json."""
 
 from __future__ import annotations
 
@@ -13,33 +13,35 @@ from dpedtool.pipeline.report.overview.written import as_written, finite
 from dpedtool.pipeline.report.results import PhoneResults, RunResults
 
 CURVES = (*SCORE_COLUMNS, "train_loss")
-"""Columns of history.csv that are drawn."""
+"""Columns of history.csv that are shown as charts."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """How one phone's network came to be."""
+    """How one phone's network was trained."""
 
     said: str
-    """In a sentence or two."""
+    """A description in one or two sentences."""
     is_trained: bool
     best_iteration: int | None
-    """Where the weights that were kept come from."""
+    """Iteration whose weights were kept."""
     history: dict[str, list[float | None]] | None
-    """All columns of history.csv, a value a validation; what is no number is None; None: not trained here."""
+    """All columns of history.csv, with one value for each validation; NaN and infinite values are None. The whole is
+    None if the network was not trained here."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """By phone; None where the stage has not run."""
+    """Training and scores by phone; None if the stage has not run."""
 
     training: dict[str, Training | None]
     scores: dict[str, dict[str, Any] | None]
-    """metrics.json as it is: by protocol (image, batch) the mean PSNR in dB, MS-SSIM and SSIM of before (the untouched
-    phone patch), colour (one colour transform of the training patches), oracle (one of the very photo) and after (the
-    network), each null where it is no number, `pairs` (test patches), and how many had an infinite PSNR."""
+    """The content of metrics.json: for each protocol (image, batch) the mean PSNR in dB, MS-SSIM and SSIM of before
+    (the untouched phone patch), colour (a colour transform fitted to the training patches), oracle (one fitted to the
+    same photo) and after (the network), each null if NaN or infinite; `pairs` (test patches); and how many had an
+    infinite PSNR."""
     published_scores: list[PublishedScore]
-    """On other photos, so that they cannot be compared as such."""
+    """Published scores. They are from other photos, so they cannot be compared directly."""
 
 
 def network(run: RunResults) -> Network:
@@ -48,7 +50,7 @@ def network(run: RunResults) -> Network:
     Raises
     ------
     DpedtoolError
-        A file is damaged, or of another version.
+        A file is damaged, or from another version.
 
     """
     return Network(
@@ -73,13 +75,13 @@ def _in_words(card: ModelInfo) -> str:
         return f"Not trained{f', since {card.reason}' if card.reason else ''}."
     network = f"{card.name} with {counted(card.parameters, 'parameter')}"
     if card.training is None:
-        return f"{network}; its card says nothing of its training."
+        return f"{network}; its card does not describe its training."
     params, best = card.training.params, card.training.best_validation
-    score = "" if best.psnr_db is None else f", {best.psnr_db:.2f} dB on the validation patches"
+    score = "" if best.psnr_db is None else f" ({best.psnr_db:.2f} dB on the validation patches)"
     steps, patches = counted(params["iterations"], "iteration"), counted(card.training.patches, "patch")
     return (
-        f"{network}, preset {params['preset']}: {steps} of {counted(params['batch'], 'patch')} each on {patches}; kept "
-        f"the weights of iteration {best.iteration}{score}."
+        f"{network}, preset {params['preset']}: {steps} of {counted(params['batch'], 'patch')} each on {patches}. The "
+        f"weights of iteration {best.iteration} were kept{score}."
     )
 
 

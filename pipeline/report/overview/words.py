@@ -1,4 +1,4 @@
-"""Figures in words, for the templates: numbers with their unit, shares in percent, times as one says them."""
+"""Writes figures as text for the templates: numbers with their unit, shares in percent, times as people say them."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from typing import Any
 
 NOT_MEASURED = "not measured"
 SPACE = "\u00a0"
-"""Between a number and its unit: no line breaks there."""
+"""The space between a number and its unit, at which lines do not break."""
 _SHORT = frozenset({"ncc", "dslr", "csv"})
 _SPANS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def number(value: float | None, digits: int = 2, unit: str = "") -> str:
-    """Return a number with so many digits after the point, thousands apart, and its unit."""
+    """Return a number with this many digits after the point, thousands separators, and its unit."""
     if value is None:
         return NOT_MEASURED
     return f"{value:,.{digits}f}{SPACE}{unit}" if unit else f"{value:,.{digits}f}"
 
 
 def signed(value: float | None, digits: int = 2, unit: str = "") -> str:
-    """Return `number` with its sign, plus too."""
+    """Return `number` with its sign, including a plus."""
     if value is None or value < 0:
         return number(value, digits, unit)
     return f"+{number(value, digits, unit)}"
 
 
 def count(value: int | None) -> str:
-    """Return a whole number, thousands apart."""
+    """Return a whole number with thousands separators."""
     return number(value, 0)
 
 
 def share(value: float | None) -> str:
-    """Return a share 0..1 in percent: with a digit more where it would else seem to be none or all of them."""
+    """Return a share 0..1 in percent, with one more digit if it would otherwise be rounded to 0 or 100 %."""
     if value is None:
         return NOT_MEASURED
     seems_whole = round(100 * value) in (0, 100) and value not in (0, 1)
@@ -41,7 +41,7 @@ def share(value: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Return a time in the two largest of its units: 0.84 s, 12 s, 2 min 5 s, 3 h 20 min, 2 d 4 h."""
+    """Return a time in its two largest units: 0.84 s, 12 s, 2 min 5 s, 3 h 20 min, 2 d 4 h."""
     if value is None:
         return NOT_MEASURED
     if value < 59.5:
@@ -56,21 +56,21 @@ def seconds(value: float | None) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return number and noun, in the plural where there is not one."""
+    """Return a number and a noun, in the plural unless the number is 1."""
     plural = f"{noun}es" if noun.endswith("ch") else f"{noun}s"
-    # A model's card may call anything a number.
+    # A model's card may hold something that is not a number.
     shown = f"{number:,}" if isinstance(number, int) else str(number)
     return f"{shown} {noun if number == 1 else plural}"
 
 
 def psnr(scores: Mapping[str, Any], version: str) -> str:
-    """Return the PSNR of a version in metrics.json, of one protocol: where it is no number, why."""
+    """Return the PSNR of a version in metrics.json for one protocol, or why there is no value."""
     value = scores[f"psnr_{version}_db"]
     return _unscored(scores, version) if value is None else number(value, 2, "dB")
 
 
 def similarity(scores: Mapping[str, Any], version: str, measure: str = "ms_ssim") -> str:
-    """Return the MS-SSIM, or SSIM, of a version in metrics.json, of one protocol: where it is no number, why."""
+    """Return the MS-SSIM or SSIM of a version in metrics.json for one protocol, or why there is no value."""
     value = scores[f"{measure}_{version}"]
     return _unscored(scores, version) if value is None else number(value, 4)
 
@@ -82,22 +82,22 @@ def _unscored(scores: Mapping[str, Any], version: str) -> str:
 
 
 def step(value: float | None) -> str:
-    """Return the step of a clock: 1 s, 0.01 s."""
+    """Return the resolution of a clock: 1 s, 0.01 s."""
     return NOT_MEASURED if value is None else f"{value:g}{SPACE}s"
 
 
 def total(reasons: Sequence[Mapping[str, Any]], phone: str) -> int:
-    """Return how many of a phone have any of these reasons."""
+    """Return how many items of a phone have any of these reasons."""
     return sum(reason["phones"][phone] for reason in reasons)
 
 
 def value(of: Any) -> str:
-    """Return the value of a parameter as YAML has it."""
+    """Return the value of a parameter as in YAML."""
     return json.dumps(of, ensure_ascii=False)
 
 
 def plainly(name: str) -> str:
-    """Return a name of the tables as words: wrong_pair as wrong pair, low_ncc as low NCC."""
+    """Return a name from the tables as words: wrong_pair as wrong pair, low_ncc as low NCC."""
     return " ".join(word.upper() if word in _SHORT else word for word in name.split("_"))
 
 
@@ -115,4 +115,4 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "value": value,
     "plainly": plainly,
 }
-"""What the templates may write a figure with, by name."""
+"""The filters of the templates, by name."""

@@ -1,4 +1,4 @@
-"""What other stages have written in JSON: its keys may be those of another version."""
+"""Reads JSON that other stages have written, perhaps with the keys of another version."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from dpedtool.dataset.errors import DpedtoolError
 
 @contextlib.contextmanager
 def as_written(path: Path) -> Iterator[None]:
-    """Name the file in which something is missing or of another kind than this version writes.
+    """Name the file if something in it is missing, or not as this version writes it.
 
     Raises
     ------
     DpedtoolError
-        The block has raised KeyError, TypeError, AttributeError or ValueError.
+        The block raised KeyError, TypeError, AttributeError or ValueError.
 
     """
     try:
@@ -28,5 +28,5 @@ def as_written(path: Path) -> Iterator[None]:
 
 
 def finite(value: Any) -> float | None:
-    """Return a number, or None where it is none, infinite or missing, as JSON has no word for these."""
+    """Return a number, or None if it is NaN, infinite or missing, as JSON cannot express these."""
     return float(value) if value is not None and math.isfinite(value) else None

@@ -1,1 +1,1 @@
-"""All pairs of a run: the list (rows.py), and of each pair the pictures and what was measured on them (details.py)."""
+"""All pairs of a run: the list (rows.py), and the pictures and measurements of each pair (details.py)."""

@@ -1,4 +1,4 @@
-"""What the stages pair, align and patches left of one pair, brought together."""
+"""The results of the stages pair, align and patches for one pair, brought together."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ Numbers = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Case:
-    """A pair or a lone photo, and how far it came."""
+    """A pair or a lone photo, and what the stages found."""
 
     pair_id: str
     phone: str
     scene: str
-    """Empty where the DSLR has no photo."""
+    """Empty if the DSLR has no photo."""
     status: PairStatus
     reason: str
     detail: str
     phone_path: Place | None
     dslr_path: Place | None
     phone_sha256: str | None
-    """None where there is no photo, or it could not be read."""
+    """None if there is no photo, or it could not be read."""
     dslr_sha256: str | None
     alignment: Alignment | None
-    """None of lone photos, and where align has not run."""
+    """None for lone photos, and if align has not run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,22 +44,22 @@ class Windows:
     """The candidate windows of a pair, (N,) each, in the order of the table."""
 
     x: Numbers = field(default_factory=lambda: np.empty(0))
-    """Left column in the upright phone photo, in px, of the image that the phone has of the patch."""
+    """Left column of the phone's window, in px of the upright phone photo."""
     y: Numbers = field(default_factory=lambda: np.empty(0))
     ncc: Numbers = field(default_factory=lambda: np.empty(0))
-    """NaN where there is none."""
+    """NaN if it was not measured."""
     residual_px: Numbers = field(default_factory=lambda: np.empty(0))
-    """NaN where there is none."""
+    """NaN if it was not measured."""
     reasons: tuple[str, ...] = ()
-    """Empty text: accepted."""
+    """An empty text means accepted."""
     side: int | None = None
-    """In px."""
+    """Side of the windows, in px."""
     none_since: str = ""
-    """Reason for which the pair has no windows at all."""
+    """Reason why the pair has no windows at all; else empty."""
 
     @property
     def digest(self) -> str:
-        """SHA-256, hex, of all of it."""
+        """SHA-256, hex, of all fields."""
         words = "\0".join([*self.reasons, str(self.side), self.none_since])
         numbers = (self.x, self.y, self.ncc, self.residual_px)
         return hashlib.sha256(b"".join([*(some.tobytes() for some in numbers), words.encode()])).hexdigest()
@@ -69,7 +69,7 @@ NO_WINDOWS = Windows()
 
 
 def cases_of(phone: PhoneResults) -> list[Case]:
-    """Return all pairs and lone photos of a phone in the order of their table; none where no stage has run."""
+    """Return all pairs and lone photos of a phone in the order of their table; empty if no stage has run."""
     rows = {row.pair_id: row for row in phone.alignments or ()}
     if phone.pairs is None:
         return [_aligned(row, phone.paths) for row in rows.values()]
@@ -77,13 +77,13 @@ def cases_of(phone: PhoneResults) -> list[Case]:
 
 
 def windows_of(phone: PhoneResults) -> dict[str, Windows]:
-    """Return the windows of each pair of a phone that stage patches has looked at; empty where it has not run."""
+    """Return the windows of each pair of a phone that stage patches has processed; empty if it has not run."""
     columns = ["pair_id", "reason", "size", "ncc", "residual_px", "phone_x", "phone_y"]
     frame = phone.patches(columns)
     if frame is None or not len(frame):
         return {}
     codes, names = pd.factorize(frame["pair_id"])
-    # Stable: the windows of a pair keep their order.
+    # The sort is stable, so that the windows of a pair keep their order.
     frame = frame.iloc[np.argsort(codes, kind="stable")]
     ends = np.cumsum(np.bincount(codes)).tolist()
     numbers = {name: frame[name].to_numpy(np.float64, na_value=np.nan) for name in columns[2:]}
@@ -97,7 +97,7 @@ def windows_of(phone: PhoneResults) -> dict[str, Windows]:
 
 def _windows(columns: dict[str, Numbers], reasons: list[str]) -> Windows:
     if np.isnan(columns["phone_x"]).any():
-        # One row that says why nothing was cut from the pair.
+        # This is a single row that says why the pair has no windows.
         return Windows(none_since=reasons[0])
     return Windows(
         x=columns["phone_x"],

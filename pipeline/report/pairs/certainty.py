@@ -1,4 +1,4 @@
-"""How well the shifts that a search found are known: along a straight edge, or in a clear sky, any shift fits."""
+"""How well the shifts found by a search are known. Along a straight edge, or in a clear sky, any shift fits."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from dpedtool.pipeline.measure.residuals import WINDOW, Search
 from dpedtool.pipeline.measure.subpixel import locate
 
 MOST_ERROR_PX = 0.25
-"""Standard error up to which a shift is shown as one."""
+"""Largest standard error of a shift that is shown as certain."""
 RIM_PX = 2
-"""What the gradients of a window and its interpolation reach for beyond it."""
+"""Margin around a window that its gradients and interpolation need."""
 
 
 def shift_errors(phone: GreyValues, dslr: GreyValues, found: Search) -> npt.NDArray[np.float64]:
-    """Return the standard errors (N,) of the shifts of a search, in px, in the direction that a window tells least of.
+    """Return the standard errors (N,) of the shifts of a search, in px, in the direction in which they are largest.
 
-    NaN where the window was not found, or where the shift is known no better than `MOST_ERROR_PX`.
+    An error is NaN if the window was not found, or if it is larger than `MOST_ERROR_PX`.
 
     Parameters
     ----------
     phone, dslr
-        (H, W): the images of `residuals.smooth_grey` that were searched.
+        (H, W): the images from `residuals.smooth_grey` that were searched.
     found
         The search for N windows.
 
     """
     errors = np.full(len(found.places), np.nan)
-    # Row by row, so that no more than a strip is differentiated at once.
+    # Working row by row keeps only the gradients of a strip in memory.
     for y in np.unique(found.places[:, 1]).tolist():
         chosen = np.flatnonzero((found.places[:, 1] == y) & found.found)
         if len(chosen):

@@ -1,4 +1,4 @@
-"""What the page is told of pairs: the contract between rows.py, details.py and templates/rows.js, opened.js.
+"""The data about pairs on the page: the contract between rows.py, details.py and templates/rows.js, opened.js.
 
 Both types become JSON by `dataclasses.asdict`. Lengths are px of the phone's upright photo unless said otherwise.
 """
@@ -9,54 +9,54 @@ from dataclasses import dataclass
 from typing import Literal
 
 PairStatus = Literal["aligned", "rejected", "failed", "unpaired", "paired"]
-"""As the tables of alignments and pairs say; paired: align has not looked at the pair."""
+"""Status in the tables of alignments and pairs. paired means that align has not processed the pair."""
 
 
 @dataclass(frozen=True)
 class PairRow:
-    """One line of the list of pairs; None where there is nothing to say."""
+    """One line of the list of pairs; values are None if they are not known."""
 
     id: str
-    """pair_id: letters, digits, '_' and '-'; also the name of the folder of its pictures."""
+    """pair_id, made of letters, digits, '_' and '-'; also the name of the folder with its pictures."""
     phone: str
     scene: str
     phone_file: str
-    """The photo's file name, as text: it may hold anything; empty where there is no photo."""
+    """File name of the photo, which may contain any characters; empty if there is no photo."""
     dslr_file: str
     status: PairStatus
     reason: str
-    """Word of the table's list of reasons; empty for aligned pairs."""
+    """Reason from the table's list; empty for aligned pairs."""
     detail: str
-    """The reason as a sentence, with figures; of aligned pairs the note, if any."""
+    """The reason as a sentence with figures; for aligned pairs the note, if any."""
     split: str
-    """train, validation, test, excluded; empty where the pair has no patches or the split has not run."""
+    """train, validation, test or excluded; empty if the pair has no patches, or the split has not run."""
     residual_px: float | None
-    """Median of the shifts that are left, as the table of alignments has it: of all windows that fit well anywhere."""
+    """Median remaining shift from the table of alignments, over all windows that fit well at any place."""
     residual_p95_px: float | None
-    """95th percentile of the same. In a sky or along a straight edge any shift fits, so that it may say little."""
+    """95th percentile of the same. In a sky or along a straight edge any shift fits, so it may mean little."""
     certain_p95_px: float | None
-    """95th percentile of the shifts of the certain windows: known to a quarter of a px, and outside the mask. None
-    where they are fewer than five, or the pair was not opened."""
+    """95th percentile of the shifts of the certain windows, which are known to a quarter of a px and outside the mask.
+    None if there are fewer than five, or the pair was not opened."""
     certain: int | None
-    """Count of the certain windows; None where the pair was not opened, or has no common grid."""
+    """Count of the certain windows; None if the pair was not opened, or has no common grid."""
     amiss: int | None
-    """Windows outside the mask that show clearly elsewhere, or not at all."""
+    """Count of misplaced windows: outside the mask, and clearly found elsewhere, or not at all."""
     at_place: float | None
     """Share 0..1 of the textured windows that are where they should be."""
     coverage: float | None
-    """Share 0..1 of the phone's photo that both show."""
+    """Share 0..1 of the phone's photo that both photos show."""
     masked: float | None
     """Share 0..1 of the crop that is masked."""
     windows: int | None
     accepted: int | None
     psnr_before_db: float | None
-    """Mean PSNR of the pair's test patches, untouched; None where it has none."""
+    """Mean PSNR of the pair's untouched test patches; None if it has no test patches."""
     psnr_after_db: float | None
     """The same after the network."""
     pictures: bool
-    """Whether files/pairs/<id>/ has a thumbnail and the rest. It has details.js in any case, which says why not."""
+    """Whether files/pairs/<id>/ has pictures. It has details.js in any case, which says why there are none."""
     ranks_by_amiss: bool = False
-    """Whether so many windows of an aligned pair are amiss that it comes before those that are ranked by a shift."""
+    """Whether an aligned pair has so many misplaced windows that it comes before the pairs ranked by their shift."""
 
 
 @dataclass(frozen=True)
@@ -64,47 +64,48 @@ class Picture:
     """A picture file of the pair's folder."""
 
     file: str
-    """Name in the pair's folder."""
+    """File name in the pair's folder."""
     width: int
-    """In its own px, as the page needs it before the file is there."""
+    """Size in px of the file; the page needs it before the file is loaded."""
     height: int
 
 
 @dataclass(frozen=True)
 class Shift:
-    """What a search for one window of the phone's image in the warped DSLR's found."""
+    """The result of searching for one window of the phone's image in the warped DSLR's image."""
 
     x: float
     """Middle of the window, in px of the crop."""
     y: float
     dx: float
-    """Where the DSLR's image shows the window, to the right of where it should be."""
+    """How far to the right of its place the DSLR's image shows the window."""
     dy: float
     ncc: float
     state: Literal["found", "amiss", "unclear"]
-    """found: dx and dy are known to a quarter of a px or better, however large they are; amiss: it shows clearly
-    elsewhere, where dx and dy only point to, or not at all; unclear: neither, as in a sky or on a straight edge."""
+    """found: dx and dy are known to a quarter of a px or better, however large they are. amiss: the window is
+    misplaced: it is clearly found elsewhere, roughly where dx and dy point to, or not at all. unclear: neither, as in a
+    sky or on a straight edge."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """A candidate window of the patches."""
+    """A candidate window for a patch."""
 
     x: float
-    """Left column of the phone's window in px of the crop; in mode dped of where it has moved to."""
+    """Left column of the phone's window in px of the crop; in mode dped after it was moved."""
     y: float
     reason: str
-    """Why it was rejected; empty: it became a patch."""
+    """Why it was rejected; empty if it became a patch."""
     ncc: float | None
     residual_px: float | None
 
 
 @dataclass(frozen=True)
 class Spot:
-    """A place in full resolution, to be looked at several times its size."""
+    """A place in full resolution that the page shows enlarged."""
 
     title: str
-    """Why this place: 'Largest certain shift: 0.83 px'."""
+    """Why this place was chosen: 'Largest certain shift: 0.83 px'."""
     x: float
     """Middle, in px of the crop."""
     y: float
@@ -114,14 +115,14 @@ class Spot:
 
 @dataclass(frozen=True)
 class PairDetails:
-    """What one opens a pair for; files/pairs/<id>/details.js calls `dpedtool.details` with it."""
+    """The content of an opened pair; files/pairs/<id>/details.js calls `dpedtool.details` with it."""
 
     id: str
     kind: Literal["aligned", "apart", "alone", "none"]
-    """aligned: phone and warped DSLR on one grid, that of the crop; apart: both as they are, since no transform is
-    known; alone: one photo; none: no picture, as `note` says."""
+    """aligned: phone and warped DSLR on the grid of the crop; apart: both photos unchanged, since no transform is
+    known; alone: one photo; none: no picture, for the reason in `note`."""
     note: str
-    """What to know of these pictures beyond what the pair's row says, in a sentence; may be empty."""
+    """A sentence about these pictures that adds to the pair's row; may be empty."""
     phone: Picture | None
     dslr: Picture | None
     crop: tuple[int, int, int, int] | None
@@ -129,18 +130,18 @@ class PairDetails:
     window_px: int | None
     """Side of the windows of `shifts`."""
     shifts: list[Shift]
-    """Measured anew on the aligned images, in full resolution."""
+    """Measured again for the report, on the aligned images in full resolution."""
     certain: int | None
-    """Shifts that are found and touch no masked box."""
+    """Count of found shifts that do not touch a masked box."""
     amiss: int | None
-    """Shifts that are amiss and touch no masked box."""
+    """Count of misplaced windows that do not touch a masked box."""
     certain_px: float | None
-    """Median length of the certain shifts; None where they are fewer than five."""
+    """Median length of the certain shifts; None if there are fewer than five."""
     certain_p95_px: float | None
     fitting: int | None
-    """Windows that fit well anywhere and touch no masked box: unclear ones are among them."""
+    """Count of windows that fit well at any place and do not touch a masked box, including unclear ones."""
     residual_px: float | None
-    """Median length of the shifts of those, as the table of alignments has it. None where they are fewer than five."""
+    """Median length of their shifts, as in the table of alignments; None if there are fewer than five."""
     residual_p95_px: float | None
     mask: list[tuple[int, int, int, int]]
     """x, y, width, height of masked boxes, in px of the crop."""

@@ -1,4 +1,4 @@
-"""A folder for each pair and lone photo, with its pictures and what was measured on them: made once, in parallel."""
+"""Makes a folder for each pair and lone photo, with its pictures and their measurements: once, and in parallel."""
 
 from __future__ import annotations
 
@@ -30,28 +30,29 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+")
 def show_pairs(run: RunResults, folder: Path, *, workers: int = 1, scheduler: str | None = None) -> dict[str, Shown]:
     """Write `folder/<pair_id>/` for every pair and lone photo of all phones, and the table `folder/shown.parquet`.
 
-    Each has details.js, which calls `dpedtool.details` with a `PairDetails`, and the pictures that this names beside
-    thumbnail.jpg. What an earlier run made of the same photos, rows and code is kept, also of one that was interrupted;
-    the folders of pairs that are gone are removed. The files are the same bytes for any number of workers.
+    Each folder has thumbnail.jpg, details.js, which calls `dpedtool.details` with a `PairDetails`, and the pictures
+    named there. Files that an earlier run made from the same photos, rows and code are kept, even if it was
+    interrupted. Folders of pairs that no longer exist are removed. The files are the same bytes for any number of
+    workers.
 
     Parameters
     ----------
     run
-        The results of the stages; those that are missing are left out.
+        The results of the stages; missing ones are left out.
     folder
-        For nothing else.
+        The folder; it must not be used for anything else.
     workers, scheduler
-        As `dpedtool.pipeline.runner.run` takes them.
+        As for `dpedtool.pipeline.runner.run`.
 
     Returns
     -------
     dict
-        The row of each pair by pair_id; those with `pictures` have a thumbnail.
+        The row of each pair, by pair_id; rows with `pictures` have a thumbnail.
 
     Raises
     ------
     DpedtoolError
-        Another run is writing to `folder`, a table cannot be read, or names a pair as no folder can be.
+        Another run is writing to `folder`, a table cannot be read, or a pair's name cannot be the name of a folder.
 
     """
     items = {_key(item): item for phone in run.phones for item in _items(phone)}
@@ -115,7 +116,7 @@ def _row(item: Item, place: Path, details: PairDetails, pictures: int, problem: 
 
 
 def _key(item: Item) -> str:
-    """Where the photos lie does not matter, but for what is said of those that cannot be read."""
+    """Return a digest of all that the folder depends on. Paths of photos only count as part of messages."""
     case, windows = item
     said = [case.pair_id, case.phone, case.status, case.reason, case.detail]
     sums = [case.phone_sha256, case.dslr_sha256, case.alignment.key if case.alignment else None]
@@ -123,12 +124,12 @@ def _key(item: Item) -> str:
 
 
 def _is_whole(place: Path, row: Shown) -> bool:
-    """Whether a folder holds what the row was made with: a run with other parameters may lie between."""
+    """Return whether a folder matches its row. A run with other parameters may have written to it since."""
     return key_of(place) == row.key and _bytes_in(place) == row.bytes
 
 
 def files_of(place: Path) -> list[Path]:
-    """Return the files in the folder of a pair that are ours; what others have put there stays theirs."""
+    """Return our own files in the folder of a pair. Other files are left alone."""
     return sorted(file for file in place.iterdir() if _OURS.fullmatch(file.name))
 
 
@@ -157,7 +158,7 @@ def _remove_empty(place: Path) -> None:
 
 
 def remove_pairs(folder: Path) -> None:
-    """Remove what `show_pairs` has written into a folder, and the folder and the one around it if nothing is left."""
+    """Remove what `show_pairs` wrote into a folder, and also the folder and its parent if they are empty then."""
     if not folder.is_dir():
         return
     _remove_others(folder, set())

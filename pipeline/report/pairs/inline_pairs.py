@@ -1,4 +1,4 @@
-"""The pictures of all pairs inside one page, for sets that are small enough to be mailed."""
+"""Puts the pictures of all pairs into the page, for data sets that are small enough to be mailed."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from dpedtool.pipeline.report.pairs.details import files_of
 from dpedtool.pipeline.report.pairs.opened import DETAILS, read_details
 
 MOST_BYTES = 300_000_000
-"""A browser holds a page's text in one string, of 512 MiB at most in Chromium; base64 adds a third."""
+"""A browser holds the text of a page in one string, in Chromium of at most 512 MiB, and base64 adds a third."""
 
 
 def embedded(folder: Path, ids: Iterable[str]) -> dict[str, Any]:
-    """Return what the page embeds: `files`, data URIs by their path beside the page, and `details` by pair.
+    """Return what the page embeds: `files`, data URIs by their path relative to the page, and `details` by pair.
 
     Parameters
     ----------
     folder
-        files/pairs, which holds a folder a pair.
+        The folder files/pairs, which holds a folder for each pair.
     ids
-        The pairs that have one.
+        The pairs that have a folder.
 
     Raises
     ------
     DpedtoolError
-        They take more than a browser opens.
+        The files take more bytes than a browser can open.
 
     """
     files = [file for pair_id in sorted(ids) for file in files_of(folder / pair_id)]
     if (size := sum(file.stat().st_size for file in files)) > MOST_BYTES:
         raise DpedtoolError(
-            f"The pictures take {size / 1e6:.0f} MB, more than browsers open in one file ({MOST_BYTES / 1e6:.0f} MB): "
-            "leave out --single-file, and hand the page on with its folder."
+            f"The pictures take {size / 1e6:.0f} MB, more than browsers can open in one file "
+            f"({MOST_BYTES / 1e6:.0f} MB): leave out --single-file, and share the page together with its folder."
         )
     return {
         "files": dict(_uris(folder, files)),

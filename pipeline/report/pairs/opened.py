@@ -1,4 +1,4 @@
-"""One pair, opened: its photos on one grid as far as a transform is known, and what is measured on them anew."""
+"""Opens one pair: its photos on one grid if a transform is known, and new measurements on them."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from dpedtool.pipeline.report.script_data import as_script_data
 
 DETAILS = "details.js"
 THUMBNAIL_PX, PICTURE_PX = 160, 1280
-"""Longer side of the pictures."""
+"""Longer side of the pictures, in px."""
 QUALITY = 85
-"""Of JPEG files."""
+"""Quality of JPEG files."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """What was written of a pair."""
+    """What was written for a pair."""
 
     details: PairDetails
     pictures: int
-    """Files, the thumbnail among them."""
+    """Number of picture files, including the thumbnail."""
     problem: Rejection | None
     """Why a photo could not be shown."""
 
@@ -55,28 +55,28 @@ class Album:
     pictures: int = 0
 
     def add(self, name: str, image: Image) -> Picture:
-        """Write an image as it is; JPEG or PNG, as the name says. Nothing but pixels is in the file."""
+        """Write an image without resizing, as JPEG or PNG according to the name. The file has no metadata."""
         (self.folder / name).write_bytes(encode_image(image, Path(name).suffix, QUALITY))
         self.pictures += 1
         return Picture(name, width=image.shape[1], height=image.shape[0])
 
     def add_thumbnail(self, image: Image) -> None:
-        """Write the picture that stands for the pair in the list."""
+        """Write the picture that represents the pair in the list."""
         self.add("thumbnail.jpg", _fitted(image, THUMBNAIL_PX))
 
 
 def open_pair(case: Case, windows: Windows, folder: Path) -> Opened:
-    """Write the pictures of a pair into an empty folder, and return what there is to say of it.
+    """Write the pictures of a pair into an empty folder, and return its details.
 
     Parameters
     ----------
     case
-        Aligned ones are shown on one grid, and so are rejected ones of which a transform and a crop are known; others
-        as their photos are. A photo that has changed or is gone is not shown.
+        The pair. Aligned pairs, and rejected pairs with a known transform and crop, are shown on one grid. Photos of
+        other pairs are shown unchanged. A photo that has changed or is missing is not shown.
     windows
-        The candidate windows of the patches.
+        The candidate windows for patches.
     folder
-        Of this pair.
+        The folder of this pair.
 
     """
     album = Album(folder)
@@ -85,14 +85,14 @@ def open_pair(case: Case, windows: Windows, folder: Path) -> Opened:
         try:
             images = aligned_images(row)
         except Rejection:
-            # One of the two photos may still be there.
+            # One of the two photos may still exist.
             return _as_they_are(case, album)
         return Opened(_on_one_grid(case, row, images, windows, album), album.pictures, None)
     return _as_they_are(case, album)
 
 
 def nothing_of(case: Case, why: str) -> PairDetails:
-    """Return the details of a pair of which there is nothing but a sentence."""
+    """Return the details of a pair without pictures, only with a sentence."""
     return PairDetails(
         id=case.pair_id,
         kind="none",
@@ -117,22 +117,22 @@ def nothing_of(case: Case, why: str) -> PairDetails:
 
 
 def write_details(folder: Path, details: PairDetails, key: str) -> None:
-    """Write the script that hands the details to the page; its first line says what they were made from."""
+    """Write the script that passes the details to the page. Its first line is the key of what they were made from."""
     few = dataclasses.asdict(dataclasses.replace(details, shifts=[], windows=[]))
-    # Of these there are thousands, and `asdict` copies with much care.
+    # There are thousands of these, and `asdict` is slow.
     many = {"shifts": [vars(shift) for shift in details.shifts], "windows": [vars(one) for one in details.windows]}
     write_text(folder / DETAILS, f"// {key}\ndpedtool.details({as_script_data(few | many)});\n")
 
 
 def read_details(file: Path) -> dict[str, Any]:
-    """Return what a details.js hands to the page; its first line is the key."""
+    """Return the details in a details.js. Its first line is the key."""
     call = file.read_text(encoding="utf-8").partition("\n")[2]
     details: dict[str, Any] = json.loads(call[call.index("(") + 1 : call.rindex(")")])
     return details
 
 
 def key_of(folder: Path) -> str:
-    """Return the key that `write_details` wrote; empty where there are no details."""
+    """Return the key that `write_details` wrote; empty if there are no details."""
     try:
         with (folder / DETAILS).open(encoding="utf-8", errors="replace") as file:
             return file.readline().removeprefix("// ").strip()
@@ -179,7 +179,7 @@ def _on_one_grid(
 def _note_on_grid(case: Case, windows: Windows) -> str:
     parts = []
     if case.status != "aligned":
-        parts.append(f"The photos of this {case.status} pair lie on each other as its transform has it.")
+        parts.append(f"The photos of this {case.status} pair are overlaid by its transform.")
     if windows.none_since:
         parts.append(f"No patches were cut: {Patch.REASONS.get(windows.none_since, windows.none_since)}.")
     return " ".join(parts)
@@ -204,7 +204,7 @@ def _middle(found: Search, index: int) -> tuple[float, float]:
 
 
 def _masked_boxes(row: Alignment, box: Box) -> list[tuple[int, int, int, int]]:
-    """The masked cells, joined along rows, and where rows are alike, down; none of pairs that have no mask."""
+    """Return the masked cells, joined along rows, and across equal rows; empty for pairs without a mask."""
     if not row.masked:
         return []
     cells, side = mask(row), required(row.mask_cell_px)
@@ -215,7 +215,7 @@ def _masked_boxes(row: Alignment, box: Box) -> list[tuple[int, int, int, int]]:
 
 
 def _joined(cells: npt.NDArray[np.bool_]) -> list[tuple[int, int, int, int]]:
-    """Boxes of cells (rows, columns) that are true: first and end of the columns, first and end of the rows."""
+    """Return boxes of true cells (rows, columns): first and end of the columns, first and end of the rows."""
     boxes: list[tuple[int, int, int, int]] = []
     open_runs: dict[tuple[int, int], int] = {}
     for number, cells_of_row in enumerate([*cells, np.zeros(cells.shape[1], bool)]):
@@ -227,7 +227,7 @@ def _joined(cells: npt.NDArray[np.bool_]) -> list[tuple[int, int, int, int]]:
 
 
 def _runs(cells: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """First and end of each run of true cells."""
+    """Return first and end of each run of true cells."""
     steps = np.flatnonzero(np.diff(np.concatenate([[False], cells, [False]])))
     return list(zip(steps[::2].tolist(), steps[1::2].tolist(), strict=True))
 
@@ -244,7 +244,7 @@ def _known(value: float | None, digits: int) -> float | None:
 
 
 def _short(value: float, digits: int) -> float:
-    """Rounded, and a whole number as such: a thousand of them are in a file."""
+    """Return a rounded value, as an integer if it is whole. Files hold thousands of them, so they should be short."""
     rounded = round(value, digits)
     return int(rounded) if rounded.is_integer() else rounded
 
@@ -259,7 +259,7 @@ def _spot(number: int, title: str, middle: tuple[float, float], images: tuple[Im
 
 @dataclass
 class _Photos:
-    """The photos of a pair that can be read, as they are."""
+    """The photos of a pair that can be read, unchanged."""
 
     case: Case
     images: dict[str, Image] = field(default_factory=dict)
@@ -272,7 +272,7 @@ class _Photos:
         try:
             self.images[side] = _fitted(load_unchanged(path, sha256), PICTURE_PX)
         except Rejection as problem:
-            # Other folders of this machine are nobody's business.
+            # The report must not show folders of this machine.
             self.problems.append(Rejection(problem.reason, problem.detail.replace(str(path), path.name)))
 
 
@@ -290,18 +290,18 @@ def _as_they_are(case: Case, album: Album) -> Opened:
 
 
 def _note_apart(case: Case, photos: _Photos) -> str:
-    # The row of a failed pair tells already what is still amiss.
+    # The row of a failed pair already says what is wrong.
     parts = [problem.detail for problem in photos.problems if problem.reason != case.reason]
     if case.status == "paired":
-        parts.append("Stage align has not looked at this pair.")
+        parts.append("Stage align has not processed this pair.")
     if len(photos.images) == 1 and case.status != "unpaired":
         parts.append("Only the photo that could be read is shown.")
     if len(photos.images) == 2:
-        parts.append("The photos are shown as they are, not laid on each other.")
+        parts.append("The photos are shown as they are, without overlaying them.")
     return " ".join(parts)
 
 
 def _fitted(image: Image, longer_side: int) -> Image:
-    """The image, its longer side reduced to at most so many px."""
+    """Return the image with its longer side reduced to at most `longer_side` px."""
     height, width = image.shape[:2]
     return shrunk(image, max(1, round(width * min(1.0, longer_side / max(height, width)))))

@@ -17,13 +17,14 @@ from dpedtool.pipeline.report.results import PhoneResults, RunResults
 
 WORST_FIRST: tuple[PairStatus, ...] = ("failed", "rejected", "unpaired", "paired", "aligned")
 MOST_AMISS = 1 / 20
-"""Share of the windows that are certain or amiss from which the 95th percentile itself would be one amiss."""
+"""Largest share of misplaced windows among the certain and misplaced ones for which the 95th percentile of the shifts
+means something: with more, the 95th percentile window itself would be a misplaced one."""
 FEWEST_AMISS = 5
-"""Fewer may be chance, as a residual of fewer windows may be."""
+"""Fewer misplaced windows may be chance, like a residual of fewer windows."""
 
 
 def reason_words() -> dict[str, dict[str, str]]:
-    """Return what reasons mean, those of pairs and those of patches, and as `names` the reasons as words."""
+    """Return the meanings of the reasons of pairs and of patches, and as `names` all reasons in words."""
     pair, patch = {**Pair.REASONS, **Alignment.REASONS}, dict(Patch.REASONS)
     return {"pair": pair, "patch": patch, "names": {name: plainly(name) for name in (*pair, *patch)}}
 
@@ -31,19 +32,19 @@ def reason_words() -> dict[str, dict[str, str]]:
 def pair_rows(run: RunResults, shown: Mapping[str, Shown]) -> list[PairRow]:
     """Return a row for every pair and lone photo of all phones.
 
-    Failed ones come first, then rejected, unpaired, and such as align has not looked at; then the aligned ones. Of
-    these, pairs come first of which at least `FEWEST_AMISS` windows are amiss, and more than `MOST_AMISS` of those that
-    are certain or amiss, by that share. The others follow by the 95th percentile of their certain shifts, the largest
-    first, since a pair is no better than its corners; where that is not known, by the 95th percentile that the table of
-    alignments has, which counts skies and straight edges as well, and where that is missing too, before all of them.
-    Ties go by the median, then by pair_id. Figures are rounded to four decimals.
+    Failed pairs come first, then rejected ones, unpaired photos, pairs that align has not processed, and aligned pairs.
+    Among the aligned pairs, those with too many misplaced windows come first, by their share: at least `FEWEST_AMISS`
+    windows, and more than `MOST_AMISS` of the certain and misplaced ones. The others follow by the 95th percentile of
+    their certain shifts, the largest first, since a pair is only as good as its corners. If that is not known, the 95th
+    percentile from the table of alignments is used, which includes skies and straight edges. Pairs without both come
+    before the others. Ties are sorted by the median, then by pair_id. Figures are rounded to four decimals.
 
     Parameters
     ----------
     run
-        The stages' results; what of them is missing is None in the rows.
+        The results of the stages. Missing ones are None in the rows.
     shown
-        What was made of each pair for the page, by pair_id; empty for a report without pictures.
+        What was made for each pair on the page, by pair_id; empty for a report without pictures.
 
     """
     placed = run.photos(["pair_id", "split"])
@@ -59,10 +60,10 @@ def pair_rows(run: RunResults, shown: Mapping[str, Shown]) -> list[PairRow]:
 
 @dataclass(frozen=True)
 class _Figures:
-    """What later stages say of a phone's pairs, by pair_id."""
+    """Results of later stages for a phone's pairs, by pair_id."""
 
     windows: Mapping[str, int] | None
-    """None: stage patches has not run."""
+    """None if stage patches has not run."""
     accepted: Mapping[str, int]
     psnr: Mapping[str, tuple[float | None, float | None]]
     """Before and after, in dB."""
@@ -81,7 +82,7 @@ def _counts(names: pd.Series[str]) -> dict[str, int]:
 
 
 def _psnr(phone: PhoneResults) -> dict[str, tuple[float | None, float | None]]:
-    """Mean PSNR of the test patches of each pair; equal patches, of infinite PSNR, have no say."""
+    """Return the mean PSNR of the test patches of each pair, without equal patches, whose PSNR is infinite."""
     samples = phone.samples(["patch_id", "pair_id"])
     if phone.scores is None or samples is None:
         return {}
@@ -123,7 +124,7 @@ def _row(case: Case, figures: _Figures, split: str, seen: Shown | None) -> PairR
 
 
 def _rounded(value: float | None) -> float | None:
-    """Finer than anybody looks, and short: the page holds thousands."""
+    """Return a value with enough digits for any reader, but short, as the page holds thousands."""
     return None if value is None else round(value, 4)
 
 
@@ -132,7 +133,7 @@ def _name(path: Place | None) -> str:
 
 
 def _goodness(row: PairRow) -> tuple[int, float, float, float, str]:
-    """Sorts the worst first; what was not measured is the worst of its kind."""
+    """Return a key that sorts the worst pairs first. Values that were not measured count as the worst."""
     place = WORST_FIRST.index(row.status)
     if row.status != "aligned":
         return place, 0, 0, 0, row.id
@@ -142,7 +143,7 @@ def _goodness(row: PairRow) -> tuple[int, float, float, float, str]:
 
 
 def _share_amiss(amiss: int | None, certain: int | None) -> float:
-    """Share amiss of the windows that are certain or amiss, where it counts; else 0."""
+    """Return the share of misplaced windows among the certain and misplaced ones if it is relevant; else 0."""
     amiss, certain = amiss or 0, certain or 0
     counts = amiss >= FEWEST_AMISS and amiss > MOST_AMISS * (amiss + certain)
     return amiss / (amiss + certain) if counts else 0.0

@@ -1,4 +1,4 @@
-"""Places of an aligned pair that are worth a look at several times their size."""
+"""Places of an aligned pair that are worth showing enlarged."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from dpedtool.pipeline.measure.grey_values import GreyValues
 from dpedtool.pipeline.measure.residuals import WINDOW, Flags, Search
 
 SPOT_PX = 96
-"""Side of the squares: a window of the search and what is around it."""
+"""Side of the squares: a window of the search with its surroundings."""
 MIDDLE_SHARE = 1 / 3
-"""The middle third of both sides."""
+"""The middle of the image is the middle third of both sides."""
 CERTAIN = 2
-"""Standard errors by which a shift may be smaller than it looks."""
+"""The largest shift is chosen after subtracting this many standard errors."""
 
 Values = npt.NDArray[np.float64]
 
@@ -34,18 +34,18 @@ class Choice:
 
 
 def choose(found: Search, errors: Values, usable: Flags, phone: GreyValues) -> list[Choice]:
-    """Return up to four windows by which a person can judge the alignment, none of them twice.
+    """Return up to four different windows by which a person can judge the alignment.
 
     Parameters
     ----------
     found
-        What the search for N windows found.
+        The result of the search for N windows.
     errors
-        (N,): standard errors of the shifts in px; NaN where they cannot be believed.
+        (N,): standard errors of the shifts in px; NaN if a shift is not certain.
     usable
-        (N,): the window touches nothing that is masked.
+        (N,): whether the window touches no masked cell.
     phone
-        (H, W): the phone's image, on which they were looked for.
+        (H, W): the phone's image that the windows are from.
 
     """
     chosen: dict[int, Choice] = {}
@@ -56,7 +56,7 @@ def choose(found: Search, errors: Values, usable: Flags, phone: GreyValues) -> l
 
 
 def square(image: Image, x: float, y: float) -> Image:
-    """Return the square of `SPOT_PX` around a place, in px of the image; moved to lie inside, as far as it can."""
+    """Return the square of `SPOT_PX` around a place, in px of the image. At an edge it is moved inside if possible."""
     height, width = image.shape[:2]
     return cut(image, Box(_start(x, width), _start(y, height), SPOT_PX, SPOT_PX))
 
@@ -66,7 +66,7 @@ def _start(middle: float, length: int) -> int:
 
 
 def _measured(found: Search, errors: Values) -> Iterator[Choice]:
-    """The shift that is certainly the largest, and the median one."""
+    """Yield the largest shift, taking the errors into account, and the median one."""
     known = np.flatnonzero(~np.isnan(errors))
     if len(known):
         lengths = found.lengths
@@ -77,7 +77,7 @@ def _measured(found: Search, errors: Values) -> Iterator[Choice]:
 
 
 def _amiss(found: Search, usable: Flags) -> Iterator[Choice]:
-    """The window that the DSLR's image shows least of, if any is amiss."""
+    """Yield the misplaced window that fits worst in the DSLR's image, if there is any."""
     amiss = np.flatnonzero(found.amiss & ~found.found & usable)
     if len(amiss):
         worst = int(amiss[np.argmin(found.ncc_here[amiss])])
@@ -85,7 +85,7 @@ def _amiss(found: Search, usable: Flags) -> Iterator[Choice]:
 
 
 def _middle(found: Search, errors: Values, usable: Flags, phone: GreyValues) -> Iterator[Choice]:
-    """The window with most contrast in the middle of the image, which good pairs have as well."""
+    """Yield the window with the most contrast in the middle of the image, so that good pairs have a spot too."""
     middles = (found.places + WINDOW / 2) / np.array(phone.shape[::-1])
     central = np.flatnonzero(usable & (np.abs(middles - 0.5) <= MIDDLE_SHARE / 2).all(axis=1))
     if len(central):

@@ -1,14 +1,14 @@
-// Two pictures of one thing, compared: slider, flicker, checkerboard, side by side.
+// Compares two pictures of the same thing: slider, flicker, checkerboard, side by side.
 //
-// <div data-compare><img data-name="phone" ...> <img data-name="DSLR" ...></div> stands side by side without this
-// script. All text comes in by textContent.
+// Without this script, the pictures in <div data-compare><img data-name="phone"> <img data-name="DSLR"></div> are side
+// by side. All text is set by textContent.
 "use strict";
 (() => {
   const dpedtool = (window.dpedtool = window.dpedtool || {});
-  const FLICKER_HZ = 1.5; // there and back; below the three flashes a second that WCAG 2.3.1 allows
+  const FLICKER_HZ = 1.5; // there and back; less than the three flashes a second that WCAG 2.3.1 allows
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
-  /** Make an element: its properties (aria-* and data-* as attributes), then its children. */
+  /** Make an element with properties (aria-* and data-* as attributes) and children. */
   function make(tag, properties = {}, ...children) {
     const element = document.createElement(tag);
     for (const [name, value] of Object.entries(properties)) {
@@ -36,7 +36,7 @@
     return make("label", {}, label, box);
   }
 
-  /** Swaps that come by themselves; none while the system asks for reduced motion. */
+  /** Automatic swaps. There are none while the system asks for reduced motion. */
   class Flicker {
     constructor(swap) {
       this.swap = swap;
@@ -112,7 +112,7 @@
   WAYS.one = { title: "Photo", enter: (comparison) => comparison.only(0) };
 
   class Comparison {
-    /** options.modes: names of ways; options.extra: more ways, {name: {title, enter(comparison)}}; options.start. */
+    /** options: modes, names of ways; extra, more ways, {name: {title, enter(comparison)}}; start, the first way. */
     constructor(root, options = {}) {
       this.root = root;
       this.pictures = [...root.querySelectorAll("img[data-name]")];
@@ -153,7 +153,7 @@
       return this.zoomed;
     }
 
-    /** Show so many px of the screen for one of the picture, its middle staying where it was; "" to fit. */
+    /** Show one px of the picture as `size` px of the screen, with the same middle; "" fits it to the view. */
     enlarge(size) {
       const { view, stage } = this;
       const x = (view.scrollLeft + view.clientWidth / 2) / stage.clientWidth;
@@ -164,7 +164,7 @@
       view.scrollTo(x * stage.clientWidth - view.clientWidth / 2, y * stage.clientHeight - view.clientHeight / 2);
     }
 
-    /** asked: somebody chose it, so that it may move. */
+    /** asked: the user chose it, so it may move. */
     show(name, asked = true) {
       this.stop();
       this.asked = asked;
@@ -194,7 +194,7 @@
       return make("span", { className: `compare-label ${side}`, textContent: text });
     }
 
-    /** Lay the left picture over the right one. */
+    /** Put the left picture on top of the right one. */
     layer() {
       const [over, under] = this.pictures;
       [over.className, under.className] = ["over", ""];

@@ -1,4 +1,4 @@
-// The list of pairs: only the lines that are near are in the document; and the filters above it.
+// The list of pairs and the filters above it. Only lines in view, and a few beyond, are in the document.
 "use strict";
 (() => {
   const { make, pairs } = window.dpedtool;
@@ -21,12 +21,12 @@
   const lines = new Map(); // place in `chosen` to its <tr>
   const spare = [];
   let resting = 0;
-  let current = 0; // the line that the keyboard is at
+  let current = 0; // the line that the keyboard is on
 
   const lineHeight = () => parseFloat(getComputedStyle(box).getPropertyValue("--row"));
   const nameIn = (tr) => tr?.querySelector(".name");
 
-  /** Show what is near, and let go of what is not. */
+  /** Add the lines in or near the view, and remove the others. */
   function draw() {
     const height = lineHeight();
     const { chosen } = pairs;
@@ -44,7 +44,7 @@
     setStop(height);
   }
 
-  /** One line can be reached by Tab: where the keyboard was, or the first in sight if that is not drawn any more. */
+  /** Tab reaches one line: the last one with the focus, or the first in view if that one is no longer drawn. */
   function setStop(height) {
     const stop = lines.has(current) ? current : firstInSight(height);
     for (const [place, tr] of lines) nameIn(tr).tabIndex = place === stop ? 0 : -1;
@@ -94,7 +94,7 @@
     put(".p-p95 small", row.residual_p95_px === null ? "" : `all ${fixed(row.residual_p95_px, 2)}`);
     put(".p-sorted", pairs.sortedBy(row));
     put(".p-place span", percent(row.at_place));
-    put(".p-place small", row.amiss ? `${row.amiss} amiss` : "");
+    put(".p-place small", row.amiss ? `${row.amiss} misplaced` : "");
     put(".p-coverage", percent(row.coverage));
     put(".p-kept span", row.windows === null ? NONE : `${row.accepted ?? 0} / ${row.windows}`);
     put(".p-kept small", row.windows ? `${percent(share(row.accepted, row.windows), 0)} %` : "");
@@ -102,7 +102,7 @@
     put(".p-psnr small", gain(row) === null ? "" : unit(signed(gain(row), 1), "dB"));
   }
 
-  /** A new image each time: an old one would go on showing another pair's photo until the new one is there. */
+  /** Makes a new image each time: a reused one would show another pair's photo until the new one is loaded. */
   function thumbnail(row) {
     if (!row.pictures) return [];
     const alt = `Phone's photo of pair ${row.id}`;
@@ -114,7 +114,7 @@
     return [image];
   }
 
-  /** Only where the list comes to rest: lines that fly by need none, and loading many holds up the next frame. */
+  /** Runs only when scrolling stops: lines that pass quickly need no images, and loading many delays the next frame. */
   function loadThumbnails() {
     for (const image of body.querySelectorAll("img[data-src]")) {
       image.src = image.dataset.src;
@@ -139,7 +139,7 @@
     nameIn(lines.get(current))?.focus({ preventScroll: true });
   }
 
-  /** From the line that has the focus; from the first in sight where that has been scrolled away. */
+  /** Move from the line with the focus, or from the first in view if that one has been scrolled away. */
   function walk(event) {
     if (event.target !== box && !body.contains(event.target)) return;
     const page = Math.floor(box.clientHeight / lineHeight()) - 1;
@@ -169,7 +169,7 @@
       const properties = { type: "button", "data-status": value, onclick: () => change({ status: value }) };
       return make("button", properties, mark, `${text} `, make("small", {}));
     }));
-    const choices = { reason: words, phone: String, split: (word) => (word === "none" ? "in none" : word) };
+    const choices = { reason: words, phone: String, split: (word) => (word === "none" ? "not in a split" : word) };
     for (const [name, text] of Object.entries(choices)) {
       fillSelect(form.elements[name], known[name].map((value) => [value, text(value)]));
     }
@@ -204,7 +204,7 @@
     sayWhole(JSON.stringify(state) === JSON.stringify(START));
   }
 
-  /** A button that hides takes the focus with it: the search has it then, where the keyboard was used. */
+  /** A button that is hidden loses the focus. If the keyboard was used, the search field gets it. */
   function sayWhole(isWhole) {
     const wasAt = isWhole && showAll.matches(":focus-visible");
     showAll.hidden = isWhole;
@@ -219,7 +219,7 @@
     }
   }
 
-  /** Take over what changed, and show it from the top. */
+  /** Apply changes of the state, and show the list from the top. */
   function change(changes) {
     pairs.state = { ...pairs.state, ...changes };
     sayCounts(pairs.choose());
@@ -259,7 +259,7 @@
     };
     box.onkeydown = walk;
     body.addEventListener("focusin", noteFocus);
-    box.addEventListener("scroll", draw, { passive: true }); // comes once a frame, before it is painted
+    box.addEventListener("scroll", draw, { passive: true }); // fires once per frame, before it is painted
     new ResizeObserver(draw).observe(box);
   }
 

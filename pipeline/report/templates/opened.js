@@ -1,4 +1,4 @@
-// The pair that is open: its figures, its pictures laid on each other, and the way to the next one.
+// The open pair: its figures, its overlaid pictures, and the way to the next one.
 "use strict";
 (() => {
   const { make, Comparison, overlays, pairs } = window.dpedtool;
@@ -10,7 +10,7 @@
   const inDialog = (selector) => dialog.querySelector(selector);
   const SENT = `copy the folder ${FILES.split("/")[0]} along with the page.`;
 
-  // Details, each a script of its own beside the page, as a page from a file may not fetch()
+  // Details are scripts next to the page, as a page opened from a file must not use fetch()
 
   const waiting = new Map();
   const loaded = new Map();
@@ -26,7 +26,7 @@
     return new Promise((resolve, reject) => {
       waiting.set(id, resolve);
       const script = make("script", { src: address(id, "details.js") });
-      // Which one is damaged is said on the page; of a script from a file the browser does not tell the name.
+      // The page names the damaged script itself, as browsers hide the names of scripts from files.
       const silence = (event) => { if (!event.filename || event.filename === script.src) event.preventDefault(); };
       window.addEventListener("error", silence);
       const fail = (text) => {
@@ -34,9 +34,9 @@
         script.remove();
         reject(new Error(`${FILES}/${id}/details.js ${text}`));
       };
-      // Nothing, where it has told of this pair.
-      script.onload = () => fail("is damaged, or tells of another pair: make the report again.");
-      script.onerror = () => fail(`is not beside this page: ${SENT}`);
+      // This has no effect if the script has delivered the details of this pair.
+      script.onload = () => fail("is damaged, or belongs to another pair: make the report again.");
+      script.onerror = () => fail(`is missing: ${SENT}`);
       document.head.append(script);
     });
   }
@@ -46,7 +46,7 @@
   let comparison = null;
   let spotFlicker = null;
   let mode = "slider";
-  let link = null; // outside the list, by which the pair was opened
+  let link = null; // the link outside of the list that opened the pair
 
   function open(row, { push = true } = {}) {
     const first = !pairs.opened;
@@ -85,11 +85,11 @@
 
   function showFigures(row) {
     const place = pairs.chosen.indexOf(row);
-    const among = place < 0 ? "not among the chosen" : `${place + 1} of ${pairs.chosen.length}`;
+    const among = place < 0 ? "not in the list" : `${place + 1} of ${pairs.chosen.length}`;
     inDialog(".pair-place").textContent = among;
     inDialog(".pair-said").textContent = `${row.id}, ${among}, ${row.status}`;
     for (const one of dialog.querySelectorAll("[data-step]")) {
-      one.setAttribute("aria-disabled", !neighbour(Number(one.dataset.step))); // disabled, it would lose the focus
+      one.setAttribute("aria-disabled", !neighbour(Number(one.dataset.step))); // a disabled button would lose the focus
     }
     inDialog("#pair-title").textContent = row.id;
     inDialog(".badge").textContent = row.status;
@@ -102,16 +102,16 @@
   }
 
   const TITLES = {
-    certain: "Windows whose shift is known to a quarter of a px or better, outside the mask; measured anew on the "
-      + "aligned images. Skies and straight edges, where any shift fits, are not among them. "
+    certain: "Windows outside the mask whose shift is known to a quarter of a px or better, measured again on the "
+      + "aligned images. Skies and straight edges are not included, as any shift fits there. "
       + "Aligned pairs are sorted by this, the worst first.",
-    unmeasured: "Fewer than five windows have a shift that is known to a quarter of a px: the pair is sorted by the "
+    unmeasured: "Fewer than five windows have a shift that is known to a quarter of a px, so the pair is sorted by the "
       + "95th percentile of all windows instead.",
-    unlaid: "The photos were not laid on each other for this page, so that nothing was measured.",
-    all: "Windows that fit well anywhere, as the table of alignments has it: skies and straight edges, where any "
-      + "shift fits, are among them.",
-    amiss: "Windows outside the mask that show clearly elsewhere, or not at all. Pairs with more than one in twenty "
-      + "of those that are certain or amiss, and five at least, come before all other aligned ones.",
+    unlaid: "The photos were not overlaid for this page, so nothing was measured.",
+    all: "All windows that fit well at any place, as in the table of alignments. This includes skies and straight "
+      + "edges, where any shift fits.",
+    amiss: "Windows outside the mask that the DSLR's photo clearly shows elsewhere, or not at all. Aligned pairs come "
+      + "first if they have at least five, and more than one in twenty of the certain and misplaced ones.",
   };
 
   function figures(row) {
@@ -123,10 +123,10 @@
     return [
       ["Certain residual, p95", certain, measured ? TITLES.certain : why],
       ["Certain, not masked", of(row.certain), TITLES.certain],
-      ["Amiss, not masked", of(row.amiss), TITLES.amiss],
+      ["Misplaced, not masked", of(row.amiss), TITLES.amiss],
       ["Residual of all, median", unit(fixed(row.residual_px, 3), "px"), TITLES.all],
       ["Residual of all, p95", unit(fixed(row.residual_p95_px, 3), "px"), TITLES.all],
-      ["At place", unit(percent(row.at_place), "%"), "Share of the textured windows that are where they should be."],
+      ["In place", unit(percent(row.at_place), "%"), "Share of the textured windows that are where they should be."],
       ["Coverage", unit(percent(row.coverage), "%")],
       ["Masked", unit(percent(row.masked), "%")],
       ["Patches kept", kept],
@@ -151,7 +151,7 @@
     try {
       const details = await load(row.id);
       if (row !== pairs.opened) return;
-      if (!details) throw new Error("this page holds no details of the pair.");
+      if (!details) throw new Error("this page has no details of the pair.");
       showDetails(row, details);
     } catch (error) {
       if (row === pairs.opened) place.replaceChildren(note(`The pictures cannot be shown: ${error.message}`, "bad"));
@@ -168,7 +168,7 @@
 
   const KINDS = {
     aligned: "",
-    apart: "No transform is known between these photos: they stand side by side as they are.",
+    apart: "No transform between these photos is known, so they are shown side by side.",
     alone: "This photo has no partner.",
     none: "There are no pictures of this pair.",
   };
@@ -195,13 +195,13 @@
     const images = both.filter(([, picture]) => picture).map(([name, picture]) => image(name, picture));
     if (!images.length) return [];
     const root = make("div", {}, ...images);
-    const changed = (name) => { if (details.kind === "aligned") mode = name; }; // the next pair is shown the same way
+    const changed = (name) => { if (details.kind === "aligned") mode = name; }; // also for the next pair
     comparison = new Comparison(root, { ...ways(details, images.length), start: mode, changed });
     hideUntilThere(root, images, row);
     return [root];
   }
 
-  /** One picture alone, the other on its way or missing, would look like two that are the same. */
+  /** If only one picture were visible while the other is loading or missing, the two would seem to be identical. */
   async function hideUntilThere(root, images, row) {
     root.setAttribute("aria-busy", "true");
     const there = await Promise.allSettled(images.map((image) => image.decode()));
@@ -225,7 +225,7 @@
     return { modes: ["slider", "flicker", "checkers", "sides", ...Object.keys(extra)], extra };
   }
 
-  /** Let the browser fetch what the next step would show; whether that works is seen then. */
+  /** Let the browser load the next pair in advance. Errors are shown when that pair is opened. */
   function ahead(row) {
     if (!row || embedded) return;
     load(row.id).then((details) => {
@@ -247,7 +247,7 @@
     event.preventDefault();
   }
 
-  /** Links to pairs are elsewhere on the page, and have the focus again when the pair is closed. */
+  /** Remember a link to a pair elsewhere on the page, so that it gets the focus again when the pair is closed. */
   function noteLink(event) {
     const clicked = event.target.closest?.("a[href^='#pair=']");
     if (clicked && !pairs.opened) link = clicked;

@@ -1,9 +1,9 @@
-// What is drawn over the phone's picture of a pair: shifts that are left, and windows kept and rejected; and the spots.
+// Drawings over the phone's picture of a pair (remaining shifts, kept and rejected windows), and the spots.
 "use strict";
 (() => {
   const { make, button, range, select, Flicker } = window.dpedtool;
   const SVG = "http://www.w3.org/2000/svg";
-  // Sizes of shifts; colours from blue to red that the colour-blind can tell, all with a dark halo over any photo.
+  // Sizes of shifts. Their colours, from blue to red, suit colour-blind people, and have a dark halo on any photo.
   const SIZES = [[0.25, "#5aa9e6"], [0.5, "#b5e0f5"], [1, "#fff3a0"], [2, "#fdae61"], [Infinity, "#f0442e"]];
   const AMISS = "#ff7ae5";
   const KEPT = "#2fd39a";
@@ -22,7 +22,7 @@
   const number = (value, places = 2) =>
     (value === null ? "not measured" : value.toFixed(places).replace("-", "\u2212"));
 
-  /** A drawing in px of the crop, over the stage, with the masked boxes hatched. */
+  /** Make a drawing over the stage, in px of the crop, with hatched masked boxes. */
   function drawing(comparison, details, title) {
     const [, , width, height] = details.crop;
     const layer = svg("svg", { class: "overlay", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title });
@@ -54,7 +54,7 @@
     return make("span", { className: "key", title }, swatch, text);
   }
 
-  /** Tell of the thing under the pointer, and of each in turn by a range: keyboard and touch reach all of them. */
+  /** Describe the item under the pointer, or the one chosen by a slider, which also works by keyboard and touch. */
   function inspector(comparison, layer, items, { nearest, mark, tell, word }) {
     const told = make("output", { className: "told" });
     const marker = svg("path", { class: "marker" });
@@ -84,7 +84,7 @@
   const size = (shift) => Math.hypot(shift.dx, shift.dy);
   const colourOf = (shift) => SIZES.find(([limit]) => size(shift) < limit)[1];
 
-  /** cap: most that a head is long. */
+  /** cap: largest length of the head. */
   function arrow({ x, y, dx, dy }, times, cap) {
     const [toX, toY] = [x + dx * times, y + dy * times];
     const head = Math.min(0.4 * Math.hypot(dx, dy) * times, cap);
@@ -98,7 +98,7 @@
     `M${x - reach} ${y - reach}L${x + reach} ${y + reach}M${x + reach} ${y - reach}L${x - reach} ${y + reach}`;
   const dot = ({ x, y }) => `M${x} ${y}h0.01`;
 
-  /** How many times their length arrows are drawn at first: the largest of most are then about a window long. */
+  /** Return the first magnification of arrows: the longest arrows of most pairs are about as long as a window then. */
   function startTimes(details) {
     const large = details.certain_p95_px || details.residual_p95_px || 1;
     const wanted = (details.window_px || 64) / large;
@@ -109,7 +109,7 @@
     return {
       title: "Residuals",
       enter(comparison) {
-        const layer = drawing(comparison, details, "Shifts that are left between the aligned photos, as arrows");
+        const layer = drawing(comparison, details, "Remaining shifts between the aligned photos, as arrows");
         const arrows = svg("g", {});
         layer.append(arrows);
         const redraw = (times) => drawShifts(comparison, arrows, details, Number(times));
@@ -139,7 +139,7 @@
     scaleArrow(comparison, details.crop[2], times);
   }
 
-  /** A length in px whose arrow is easy to see, as long on the picture as it would be drawn. */
+  /** Show the length of an arrow for a round number of px. */
   function scaleArrow(comparison, width, times) {
     comparison.stage.querySelector(".scale")?.remove();
     const length = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50].find((px) => px * times > width / 14) || 100;
@@ -163,11 +163,11 @@
 
   const STATES = {
     found: "certain, known to a quarter of a px or better",
-    amiss: "amiss: it shows clearly elsewhere, or not at all",
-    unclear: "unclear: its shift is not known so well, and has no say in the certain residual",
+    amiss: "misplaced: the DSLR's photo clearly shows it elsewhere, or not at all",
+    unclear: "unclear: its shift is not known so well, and does not count in the certain residual",
   };
 
-  /** Whether a window has no say in any residual. */
+  /** Return whether a window counts in no residual. */
   function isMasked({ x, y }, { mask, window_px: side }) {
     const [left, top] = [x - (side - 1) / 2, y - (side - 1) / 2];
     return mask.some(([across, down, width, height]) =>
@@ -177,7 +177,7 @@
   function tellShift(shift, details) {
     const place = `(${Math.round(shift.x)}, ${Math.round(shift.y)})`;
     const measured = `dx ${number(shift.dx)} px, dy ${number(shift.dy)} px, length ${number(size(shift))} px`;
-    const masked = isMasked(shift, details) ? "; it touches the mask and has no say in any residual" : "";
+    const masked = isMasked(shift, details) ? "; it touches the mask and does not count in any residual" : "";
     return `${place}: ${measured}, NCC ${number(shift.ncc, 3)} \u2014 ${STATES[shift.state]}${masked}`;
   }
 
@@ -189,29 +189,29 @@
       from = limit;
       return key("bar", colour, text);
     });
-    keys.push(key("cross", AMISS, `amiss (${count("amiss")})`, STATES.amiss));
+    keys.push(key("cross", AMISS, `misplaced (${count("amiss")})`, STATES.amiss));
     keys.push(key("dot", "#fff", `unclear (${count("unclear")})`, STATES.unclear), ...maskedKey(details));
     return make("div", { className: "legend" }, ...keys, ...notes(details, count("found")));
   }
 
-  /** Which windows each number is of. */
+  /** Explain which windows each number is from. */
   function notes(details, found) {
     const all = off(details.residual_px, details.residual_p95_px);
     const texts = [
-      "Measured anew on the aligned images in full resolution, in px of the phone's photo, on " +
-      `${details.shifts.length} windows of ${details.window_px} px. An arrow is one of the ${found} whose shift is ` +
-      "certain, known to a quarter of a px or better: it leads from where the window should be to where the DSLR's " +
-      "image shows it, its length exaggerated.",
+      "Measured again on the aligned images in full resolution, in px of the phone's photo, on " +
+      `${details.shifts.length} windows of ${details.window_px} px. Each window whose shift is certain, that is known to ` +
+      `a quarter of a px or better, has an arrow (${found}). It leads from where the window should be to where the ` +
+      "DSLR's image shows it, with its length exaggerated.",
       `Certain windows outside the mask (${details.certain}): ` + off(details.certain_px, details.certain_p95_px),
-      `All windows outside the mask that fit well anywhere (${details.fitting}), unclear ones in skies and on ` +
-      `straight edges among them, as the table of alignments counts: ${all}`,
+      `All windows outside the mask that fit well at any place (${details.fitting}), including unclear ones in skies ` +
+      `and on straight edges, as in the table of alignments: ${all}`,
     ];
     return texts.map((textContent) => make("p", { className: "soft", textContent }));
   }
 
   function off(median, p95) {
-    if (median === null) return "fewer than five, not measured.";
-    return `off by ${number(median)} px in the median and by ${number(p95)} px at the 95th percentile.`;
+    if (median === null) return "not measured, as there are fewer than five.";
+    return `the median shift is ${number(median)} px, and the 95th percentile is ${number(p95)} px.`;
   }
 
   // Patches
@@ -220,7 +220,7 @@
     return {
       title: "Patches",
       enter(comparison) {
-        const layer = drawing(comparison, details, "Windows of the patches: kept, and rejected by reason");
+        const layer = drawing(comparison, details, "Kept windows, and rejected windows by reason");
         const groups = grouped(details.windows, reasons);
         const paths = groups.map(({ windows, colour, reason }) => svg("path", {
           d: boxes(windows.map(({ x, y }) => inset(x, y, details.patch_px))),
@@ -234,10 +234,10 @@
     };
   }
 
-  /** Neighbours that touch are to be told apart. */
+  /** A small gap separates neighbours that touch. */
   const inset = (x, y, side) => [x + side * 0.03, y + side * 0.03, side * 0.94, side * 0.94];
 
-  /** The kept first, then by reason in the order of the table of reasons, which gives each its colour for good. */
+  /** Group windows: kept ones first, then by reason. The order of the table of reasons fixes the colour of each. */
   function grouped(windows, reasons) {
     const words = ["", ...Object.keys(reasons)];
     const other = windows.filter(({ reason }) => !words.includes(reason)).map(({ reason }) => reason);
@@ -266,7 +266,7 @@
   }
 
   function tellWindow({ x, y, reason, ncc, residual_px: residual }, reasons) {
-    const verdict = reason ? `rejected, ${words(reason)}: ${reasons[reason] || "no more is known"}` : "kept";
+    const verdict = reason ? `rejected, ${words(reason)}: ${reasons[reason] || "unknown reason"}` : "kept";
     const left = residual === null ? "not measured" : `${number(residual)} px`;
     return `(${Math.round(x)}, ${Math.round(y)}): NCC ${number(ncc, 3)}, residual ${left} \u2014 ${verdict}`;
   }
@@ -286,14 +286,14 @@
       toggle.append(box);
       return toggle;
     });
-    const text = `Candidate windows of ${details.patch_px} px. A click on a word hides or shows its windows.`;
+    const text = `Candidate windows of ${details.patch_px} px. Click on a word to hide or show its windows.`;
     const note = make("p", { className: "soft", textContent: text });
     return make("div", { className: "legend" }, ...toggles, ...maskedKey(details), note);
   }
 
   // Spots
 
-  /** Places in full resolution, magnified; all of them flicker together. source: a picture to its address. */
+  /** Show enlarged places in full resolution, which can flicker together. source: returns the address of a picture. */
   function spots(details, source) {
     if (!details.spots.length) return [];
     const figures = details.spots.map((spot) => spotFigure(spot, source));
@@ -309,7 +309,7 @@
       if (on) flicker.toggle();
       flicker.say();
     }, { "aria-pressed": "false" });
-    const head = make("h4", { textContent: `Spots, ${ZOOM} times their size` });
+    const head = make("h4", { textContent: `Spots, enlarged ${ZOOM} times` });
     return [make("div", { className: "compare-tools" }, head, stack, ...flicker.buttons), box, flicker];
   }
 

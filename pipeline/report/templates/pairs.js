@@ -1,4 +1,4 @@
-// The address of the page: a link opens a pair, with the filters it was found by.
+// The address of the page: a link opens a pair, together with the current filters.
 "use strict";
 (() => {
   const { pairs } = window.dpedtool;
@@ -6,10 +6,10 @@
 
   const { known, START, COLUMNS, byId } = pairs;
   const NAMES = { status: "status", reason: "reason", phone: "camera", split: "split", text: "q" };
-  const REST_MS = 250; // browsers refuse more than some changes a second
+  const REST_MS = 250; // browsers allow only a few changes per second
   let noting = 0;
 
-  /** push: as a page of its own, to which one can go back. part: id that the address has where it says nothing else. */
+  /** push: make an entry in the history, so that the user can go back. part: id for an otherwise empty address. */
   function noteAddress(push = false, part = "pairs") {
     clearTimeout(noting);
     if (push) return writeAddress("pushState", part);
@@ -32,7 +32,7 @@
     return hash === "#pairs" || ["pair", "sort", ...Object.values(NAMES)].some((name) => words.has(name));
   }
 
-  /** Anybody may have written the address: what is not known is left out. */
+  /** Anybody may have written the address, so unknown values are ignored. */
   function readAddress() {
     const words = new URLSearchParams(location.hash.slice(1));
     const found = { ...START };

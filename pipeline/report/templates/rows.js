@@ -1,6 +1,6 @@
-// The pairs as the page was told of them, how their figures are written, and which are chosen, in which order.
+// The pairs in the data of the page, their figures as text, and the filters and order of the list.
 //
-// All scripts of the pairs share `window.dpedtool.pairs`; what changes in it is named under "Shared" below.
+// All scripts of the pairs share `window.dpedtool.pairs`. The parts that change are listed under "Shared" below.
 "use strict";
 (() => {
   const dpedtool = window.dpedtool;
@@ -31,7 +31,7 @@
 
   // What to sort and to filter by
 
-  /** By column: its value, whether large values come first at the first click, and its text where a card needs it. */
+  /** For each column: its value, whether the first click sorts large values first, and its text for cards. */
   const COLUMNS = {
     id: { name: "Pair", of: (row) => row.id },
     phone: { name: "Camera", of: (row) => row.phone },
@@ -40,7 +40,7 @@
     residual_px: pixels("Residual, median", "median", (row) => row.residual_px),
     certain_p95_px: pixels("Certain p95", "certain p95", (row) => row.certain_p95_px),
     residual_p95_px: pixels("p95 of all", "p95 of all", (row) => row.residual_p95_px),
-    at_place: { name: "At place", of: (row) => row.at_place, text: shares("at place") },
+    at_place: { name: "In place", of: (row) => row.at_place, text: shares("in place") },
     coverage: { name: "Coverage", of: (row) => row.coverage, text: shares("coverage") },
     kept: { name: "Patches kept", of: (row) => share(row.accepted, row.windows), text: shares("kept") },
     gain: {
@@ -57,10 +57,10 @@
     return (value) => `${name} ${unit(percent(value), "%")}`;
   }
 
-  /** What a card says of the figure that the list is sorted by; worst first, of the one that ranks aligned pairs. */
+  /** Return a card's text for the figure that sorts the list; with worst first, the figure that ranks aligned pairs. */
   function sortedBy(row) {
-    if (!pairs.state.sort && row.status !== "aligned") return ""; // by its status, which stands beside it
-    if (!pairs.state.sort && row.ranks_by_amiss) return `${row.amiss} amiss`;
+    if (!pairs.state.sort && row.status !== "aligned") return ""; // sorted by its status, which the card shows anyway
+    if (!pairs.state.sort && row.ranks_by_amiss) return `${row.amiss} misplaced`;
     const worst = row.certain_p95_px === null && row.residual_p95_px !== null ? "residual_p95_px" : "certain_p95_px";
     const shown = COLUMNS[pairs.state.sort]?.text ? pairs.state.sort : worst;
     return COLUMNS[shown].text(COLUMNS[shown].of(row));
@@ -77,7 +77,7 @@
   known.status = STATUSES.filter((status) => known.status.includes(status));
   const START = { status: "", reason: "", phone: "", split: "", text: "", sort: "", falling: false };
 
-  /** Take over the state; return how many rows there would be of each value of a filter. */
+  /** Apply the state; return how many rows each value of a filter would give. */
   function choose() {
     const { state } = pairs;
     const terms = state.text.toLowerCase().split(/\s+/).filter(Boolean);
@@ -87,7 +87,7 @@
     return counts(found);
   }
 
-  /** How many there would be of each value of a filter, the other filters as they are. */
+  /** Count the rows that each value of a filter would give while the other filters stay unchanged. */
   function counts(found) {
     const { state } = pairs;
     const names = Object.keys(FILTERS);
@@ -106,7 +106,7 @@
 
   const sortKeys = {};
 
-  /** The worst come first as they stand in the page; what has no value comes last, whichever way one sorts. */
+  /** Sort rows. By default they keep the order of the page, the worst first. Rows without a value always come last. */
   function sorted(found) {
     const { sort, falling } = pairs.state;
     if (!sort) return found;
@@ -142,11 +142,11 @@
     hasPictures: !section.hasAttribute("data-without-pictures"),
     words, meaning, share, fixed, percent, signed, unit, arrow, gain, sortedBy, choose, address,
 
-    // Shared: who changes what.
+    // Shared: the scripts that change each part.
     state: { ...START }, // filters and order: list.js, by change()
-    chosen: rows, // the rows that these leave, in their order: choose()
+    chosen: rows, // the rows that pass the filters, in order: choose()
     opened: null, // the row in the dialog: opened.js
-    // Functions that list.js (change, focusLine), opened.js (open, close) and pairs.js (noteAddress) put in.
+    // list.js adds change and focusLine, opened.js open and close, and pairs.js noteAddress.
   };
   Object.assign(dpedtool, { pairs, words });
 })();
