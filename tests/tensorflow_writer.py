@@ -1,4 +1,4 @@
-"""Writes TensorFlow V2 checkpoints, whole or wrong on purpose, after the published descriptions of the format."""
+"""Write TensorFlow V2 checkpoints, correct or wrong on purpose, by the published descriptions of the format."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def block(rows: Sequence[Row]) -> bytes:
 
 
 def table(rows: Sequence[Row], compression: int = 0) -> bytes:
-    """A LevelDB table of rows in the order given."""
+    """Return a LevelDB table of rows in the given order."""
     written, index = b"", []
 
     def add(content: bytes) -> bytes:
@@ -94,13 +94,13 @@ def index_file(prefix: Path) -> Path:
 
 
 def write_rows(prefix: Path, rows: Sequence[Row], data: bytes = b"") -> None:
-    """Write an index of these rows and one data file."""
+    """Write an index with these rows and one data file."""
     index_file(prefix).write_bytes(table(rows))
     data_file(prefix, 0, 1).write_bytes(data)
 
 
 def write_checkpoint(prefix: Path, tensors: Mapping[str, np.ndarray], shards: int = 1) -> None:
-    """Write tensors, dealt to the data files in turn."""
+    """Write tensors, distributed to the data files in turn."""
     contents, rows = [b""] * shards, [(b"", header(shards))]
     for place, (name, values) in enumerate(sorted(tensors.items())):
         shard = place % shards

@@ -60,7 +60,7 @@ def test_a_folder_of_photos_and_a_bad_one(tmp_path: Path, photos: Path, weights:
     ]
     (photos / "text.jpg").unlink()
     again = ("enhance", photos, "-o", out, "--weights", weights, "--precision", "float32", "--compare")
-    assert f"{out / 'a.png'} is there already (2 files of the results in all)" in dpedtool(*again, code=1).sentence
+    assert f"{out / 'a.png'} exists already (2 result files in all)" in dpedtool(*again, code=1).sentence
     ended = dpedtool(*again, "--existing", "replace")
     assert (ended.out, ended.said) == (f"2 photos in {out}.\n", [])
     assert sorted(path.name for path in out.iterdir()) == ["a.compare.jpg", "a.png", "b.compare.jpg", "b.png"]
@@ -146,7 +146,7 @@ def test_what_is_wrong_with_all_is_one_sentence(tmp_path: Path, photos: Path, we
 def test_too_little_memory_names_the_photo_and_what_would_do(tmp_path: Path, photos: Path, weights: Path) -> None:
     done = run(photos / "b.png", "-o", tmp_path / "out", "--weights", weights, "--max-memory", "1MB", code=1)
     line, last = done.stderr.splitlines()
-    assert line.startswith(f"{photos / 'b.png'}: 70x50 px take at least ")
+    assert line.startswith(f"{photos / 'b.png'}: 70x50 px need at least ")
     assert "--max-memory" in line
     assert last == "Error: Enhanced 0 of 1 photos: what was wrong with the others is said above."
 

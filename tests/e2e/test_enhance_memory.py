@@ -1,4 +1,4 @@
-"""The memory that `dpedtool enhance` takes, as the system counts it: the peak of a process of its own."""
+"""The memory that `dpedtool enhance` takes, as the system counts it: the peak of a separate process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dpedtool.training.networks.initialisation import initialise
 from dpedtool.training.weights.checkpoint import save_model
 
 MARGIN = 1.1
-"""Of the limit: other builds of PyTorch take more or less by themselves."""
+"""Tolerance, as a share of the limit: builds of PyTorch differ in their own memory."""
 
 
 def network(folder: Path, **fields) -> Path:
@@ -47,7 +47,7 @@ def test_a_limit_is_kept_and_changes_no_byte(tmp_path: Path) -> None:
     free = enhance(of, weights, tmp_path / "free", "--precision", "float32")
     limited = enhance(of, weights, tmp_path / "limited", "--precision", "float32", "--max-memory", "750MB")
     assert limited.peak_bytes < MARGIN * 750e6
-    # Two feature maps of 32 channels in float32 alone are 805 MB.
+    # Two feature maps of 32 channels in float32 alone take 805 MB.
     assert free.peak_bytes > 1e9
     result = (tmp_path / "free" / "photo.png").read_bytes()
     assert (tmp_path / "limited" / "photo.png").read_bytes() == result
@@ -55,7 +55,7 @@ def test_a_limit_is_kept_and_changes_no_byte(tmp_path: Path) -> None:
 
 
 def test_12_megapixels_in_3_gigabytes(tmp_path: Path) -> None:
-    """With feature maps of 64 channels, as DPED has them: in bfloat16 two are 3.1 GB."""
+    """The feature maps have 64 channels, as in DPED: two of them in bfloat16 take 3.1 GB."""
     weights, of = network(tmp_path, blocks=1), photo(tmp_path, 4032, 3024)
     done = enhance(of, weights, tmp_path / "out", "--precision", "bfloat16", "--max-memory", "3GB")
     assert done.peak_bytes < 3e9
@@ -71,7 +71,7 @@ def test_the_least_that_would_do_does_for_all_photos_of_a_folder(tmp_path: Path,
     command = [sys.executable, "-m", "dpedtool", "enhance", folder, "-o", tmp_path / "out", "--weights", weights]
     refused = measure([*command, "--max-memory", "1MB"], one_processor=False)
     assert refused.code == 1
-    (least,) = set(re.findall(r"take at least (\d\.\d\d GB) of memory", refused.said))
+    (least,) = set(re.findall(r"need at least (\d\.\d\d GB) of memory", refused.said))
     done = enhance(folder, weights, tmp_path / "out", "--max-memory", least.replace(" ", ""))
     assert done.peak_bytes < MARGIN * float(least.removesuffix(" GB")) * 1e9
     assert len(list((tmp_path / "out").glob("*.png"))) == 3

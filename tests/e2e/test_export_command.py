@@ -1,4 +1,4 @@
-"""Weights to an ONNX file and its card, by the commands alone."""
+"""Export of weights to an ONNX file and its card, with the commands alone."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def test_weights_are_exported_with_their_scores(tmp_path: Path, rig, dpedtool) -
     dpedtool("evaluate", "--weights", weights, *folders, "-o", tmp_path / "scores")
     ended = dpedtool("export", weights, "-o", out, "--scores", tmp_path / "scores" / "metrics.json", "--licence", "MIT")
     assert ended.said == []
-    assert ended.out.startswith(f"dped_resnet_6_4, 2559 parameters, opset 9, in {out}: onnxruntime is within ")
-    assert ended.out.endswith(f" of PyTorch. Its card is {out.with_suffix('.md')}.\n")
+    assert ended.out.startswith(f"{out}: dped_resnet_6_4, 2559 parameters, opset 9; onnxruntime is within ")
+    assert ended.out.endswith(f" of PyTorch. The card is {out.with_suffix('.md')}.\n")
     card = out.with_suffix(".md").read_text(encoding="utf-8")
     assert "license: mit\n" in card
     assert "**Never trained**, since this is a test." in card

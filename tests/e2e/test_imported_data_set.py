@@ -47,7 +47,7 @@ def test_an_imported_data_set_is_trained_on_and_scored(tmp_path: Path, texture) 
     run("train", table, "-o", tmp_path / "model", settings=SMALL)
     scored = run("evaluate", table, "--model", tmp_path / "model", "-o", tmp_path / "scores", settings=CPU)
     assert "3 test patches: PSNR" in scored.stdout
-    assert "One colour transform of the training patches gives" in scored.stdout
+    assert "One colour transform fitted to the training patches gives" in scored.stdout
     verified = run("split", "--verify", table.parent, code=3)
     assert "This split cannot be proven" in verified.stdout
     assert verified.stderr.strip() == f"Error: {table.parent} cannot be verified; nothing was found that leaks."

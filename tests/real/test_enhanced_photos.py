@@ -1,4 +1,4 @@
-"""Real cameras' photos: what is kept of what they say, and published weights on whole photos."""
+"""Photos of real cameras: the metadata that are kept, and published weights on whole photos."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_what_cameras_write_is_read_back_without_position_and_thumbnail(tmp_path
 
 @pytest.mark.parametrize("name", ["iphone_orig", "dped_resnet_8_32", "dped_srcnn"])
 def test_published_weights_in_stripes_are_exact(name: str, tmp_path: Path) -> None:
-    """Within the rounding of float32, which PyTorch's own result has too; in bfloat16 within a grey level."""
+    """The difference is within float32's rounding, which PyTorch's own result has too; in bfloat16, a grey level."""
     model = import_weights(published_checkpoint(name), tmp_path / "weights.safetensors").generator.eval()
     photo = cv2.imread(str(real_folder("city100") / "iphonex" / "001.jpg"))[100:251, 200:403]
     image = torch.from_numpy(photo[..., ::-1].copy()).permute(2, 0, 1).float() / 255

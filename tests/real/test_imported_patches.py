@@ -1,4 +1,4 @@
-"""DPED's own patches, imported: scores as of the folders, and shifts as other code measures them."""
+"""DPED's own patches, imported: the scores equal those of the folders, and other code measures the same shifts."""
 
 from __future__ import annotations
 

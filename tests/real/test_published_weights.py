@@ -1,4 +1,4 @@
-"""The published checkpoints, imported: their outputs are the original graphs', to the last bits of float32."""
+"""The published checkpoints, imported: their outputs equal those of the original graphs, up to float32's last bits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dpedtool.training.weights.onnx_export import export
 from dpedtool.training.weights.published_weights import import_weights
 
 REFERENCES = {"image": "image_mean_clipped", "batch": "batch50_unclipped"}
-"""How the file of reference scores calls the protocols."""
+"""The names of the protocols in the file of reference scores."""
 MODELS = ("iphone_orig", "dped_resnet_8_32", "dped_srcnn")
 PATCHES = (0, 1, 7)
 

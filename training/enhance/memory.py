@@ -105,7 +105,7 @@ class Need:
         other = f" ({least} with a scratch file)" if least != takes else ""
         there = in_gb(allowed, math.floor)
         there = f"only {there} is free: close other programs" if limit is None else f"--max-memory allows {there}"
-        return Rejection("too_little_memory", f"{self._photo} needs at least {takes} of memory{other}, but {there}.")
+        return Rejection("too_little_memory", f"{self._photo} need at least {takes} of memory{other}, but {there}.")
 
     def _check_disk(self, plan: Plan, whole: int, folder: Path) -> None:
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
@@ -113,7 +113,7 @@ class Need:
         if plan.scratch > free:
             raise Rejection(
                 "too_little_disk",
-                f"{self._photo} needs {in_gb(whole)} of memory, or a scratch file of {in_gb(plan.scratch)} in "
+                f"{self._photo} need {in_gb(whole)} of memory, or a scratch file of {in_gb(plan.scratch)} in "
                 f"{folder}, where only {in_gb(free, math.floor)} is free: choose another folder, or allow more memory.",
             )
 

@@ -1,4 +1,4 @@
-"""Laws of whole photos in stripes: any size, any stripes, any memory, one result."""
+"""Properties of whole photos in stripes: the result is the same for any stripes and any memory, at every size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 
 sides = st.integers(1, 40) | st.sampled_from([1, 2, 4, 8, 9, 16, 17, 32, 33])
-"""Odd, tiny, and a row more than a number of stripes takes."""
+"""Sizes that are odd, tiny, or one row larger than a number of stripes."""
 
 
 def generator(channels: int, blocks: int, seed: int) -> Generator:
@@ -53,7 +53,7 @@ def test_stripes_are_what_the_whole_photo_is(
 @settings(max_examples=60)
 @given(height=sides, width=sides, rows=st.integers(1, 9), seed=st.integers(0, 99))
 def test_bfloat16_is_within_a_grey_level(height: int, width: int, rows: int, seed: int) -> None:
-    """Of a network with channels enough that their rounding evens out, of which DPED's smallest has 16."""
+    """The network has enough channels for their rounding to average out; DPED's smallest has 16."""
     assume(height * width > 1)
     model = generator(16, 2, seed)
     image = torch.rand(3, height, width, generator=torch.Generator().manual_seed(seed))

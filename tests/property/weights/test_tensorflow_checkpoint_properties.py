@@ -1,4 +1,4 @@
-"""What holds for any tensors, and for any damage to the files that hold them."""
+"""Properties that hold for any tensors, and for any damage to their files."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_truncation_anywhere_is_noticed(prefix: Path, data: st.DataObject) -> 
 
 
 def test_every_flipped_bit_of_the_footer_is_noticed(prefix: Path) -> None:
-    """It is the one part of the index that no CRC covers."""
+    """The footer is the only part of the index that no CRC covers."""
     path = index_file(prefix)
     content = path.read_bytes()
     for place in range(8 * (len(content) - 48), 8 * len(content)):

@@ -1,4 +1,4 @@
-"""The benchmark's own measures, on pictures whose shifts and truths are known."""
+"""The benchmark's own measures, tested on pictures with known shifts and truths."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_the_error_of_a_known_offset_is_told_in_px_of_the_phone(photos: PhotoSet
     assert np.isfinite(true(points)).all()
     exact = truth_error(true, true, points)
     assert exact.max_px == pytest.approx(0, abs=1e-9)
-    # Three px of the phone are three px whatever the scale between the photos is.
+    # Three px of the phone are three px at any scale between the photos.
     inner = points[points[:, 0] < points[:, 0].max() - 3]
     off = truth_error(lambda at: true(at + np.array([3.0, 0.0])), true, inner)
     assert [off.mean_px, off.p95_px, off.max_px] == pytest.approx([3, 3, 3], rel=0.01)
@@ -142,7 +142,7 @@ def test_a_command_is_measured_apart_from_this_process() -> None:
 
 
 def test_what_is_measured_has_the_environment_of_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Dask sets it for good when it starts workers.
+    # Dask sets it permanently when it starts workers.
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "12345")
     used = measure([sys.executable, "-c", "import os; print(os.environ.get('MALLOC_TRIM_THRESHOLD_'))"])
     assert used.said.strip() != "12345"

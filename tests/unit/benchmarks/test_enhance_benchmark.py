@@ -1,4 +1,4 @@
-"""The benchmark of whole photos: its ways of computing, what it makes of failures, and its table; no timings."""
+"""The benchmark of whole photos: its ways of computing, its handling of failures, and its table, but no timings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SIZE = (120, 90)
 
 
 def small_network() -> Generator:
-    """One whose every weight counts: norms neither start at one and nought nor are alike."""
+    """Return a network in which every weight matters: the norms differ and do not have scale 1 and shift 0."""
     model, generator = SMALL.build(), torch.Generator().manual_seed(0)
     initialise(model, generator)
     for name, values in model.named_parameters():
@@ -69,7 +69,7 @@ def test_a_run_leaves_its_table_and_figures(tmp_path: Path, weights: Path, capsy
 
 
 def torch_as_tensorflow() -> Any:
-    """The few operations of TensorFlow that the graph is made of."""
+    """The few TensorFlow operations that the graph uses."""
 
     def conv2d(features: torch.Tensor, kernel: torch.Tensor, stride: int, padding: str) -> torch.Tensor:
         assert padding == "SAME"
@@ -112,12 +112,12 @@ def test_the_random_network_passes_the_picture() -> None:
 
 def test_a_network_that_tensorflow_has_no_graph_for_is_refused(tmp_path: Path) -> None:
     save_model(tmp_path / "other.safetensors", Architecture("srcnn").build(), {})
-    with pytest.raises(SystemExit, match="dped_srcnn: name weights of dped_resnet"):
+    with pytest.raises(SystemExit, match="dped_srcnn: choose weights of dped_resnet"):
         enhance.network(tmp_path / "other.safetensors")
 
 
 def refuse_below(monkeypatch: pytest.MonkeyPatch, least: int, reason: str) -> None:
-    """Let photos of `SIZE` take 1500 MB, or as few as `least` MB; fewer are refused."""
+    """Make photos of `SIZE` take 1500 MB, or at least `least` MB; less is refused."""
 
     def plan(architecture: Architecture, size: tuple[int, int], settings: Settings) -> Plan:
         assert (architecture, size) == (SMALL, SIZE)
@@ -155,7 +155,7 @@ def test_differences_are_counted_over_the_whole_photo(tmp_path: Path) -> None:
     ("code", "said", "clause"),
     [
         (0, "a warning\n", ""),
-        (-9, "", "killed by the system, which does that for want of memory"),
+        (-9, "", "killed by the system, probably because memory ran out"),
         (1, "Traceback\nMemoryError: a|b\n\n", "MemoryError: a/b"),
         (3, "", "exit status 3"),
     ],
@@ -172,7 +172,7 @@ def test_a_process_that_the_system_kills_is_told_from_one_that_fails() -> None:
 
 
 class Machine:
-    """Stands for the processes: each way takes its seconds, or fails."""
+    """A replacement for the processes: each way takes its given seconds, or fails."""
 
     def __init__(self, seconds: dict[str, list[float]]) -> None:
         self.seconds = seconds
@@ -244,7 +244,7 @@ def test_tools_that_are_not_installed_are_left_out(
 def test_unknown_ways_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         enhance.main(["--ways", "eager-float32,eager"])
-    assert "eager is none of eager-float32, " in capsys.readouterr().err
+    assert "eager is not one of eager-float32, " in capsys.readouterr().err
 
 
 def test_the_table_says_what_each_way_took() -> None:

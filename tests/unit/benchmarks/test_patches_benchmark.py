@@ -1,4 +1,4 @@
-"""The benchmark of the patches: its reference, its tables, and the pairs that it makes wrong."""
+"""The benchmark of the patches: its reference, its tables, and its falsified pairs."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_window_on_the_wrong_side_of_the_threshold_is_counted() -> None:
     assert figures.largest_error == pytest.approx(0.02)
 
 
-# Pairs made wrong
+# Falsified pairs
 
 
 def test_a_shifted_alignment_is_off_by_so_many_px_of_the_phone(alignments: list[Alignment]) -> None:
@@ -101,7 +101,7 @@ def test_the_mask_stays_where_it_is(alignments: list[Alignment]) -> None:
     cells[1, 2] = True
     side = row.mask_cell_px
     moved = shifted(replace(row, **mask_columns(cells, side)), -2, 0)
-    # Cells are counted from the crop's corner, which has moved, so that two of them hold some of the masked one.
+    # Cells are counted from the crop's corner, which has moved, so that two cells contain parts of the masked one.
     assert np.argwhere(mask(moved)).tolist() == [[1, 1], [1, 2]]
     assert np.argwhere(mask(shifted(replace(row, **mask_columns(cells, side)), 2, 2))).tolist() == [[1, 2]]
 

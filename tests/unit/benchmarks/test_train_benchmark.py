@@ -1,4 +1,4 @@
-"""The benchmark of the training: what it counts and draws, and its tables; what it measures is left to it."""
+"""The benchmark of the training: its counts, its draws and its tables, but not its timings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SMALL = TrainParams(channels=3, blocks=1, batch=4, crop_px=32, device="cpu")
 
 
 def test_the_operations_are_those_of_the_layers() -> None:
-    """Three pixels in, three out; forward, and back to weights and inputs, the first layer's input excepted."""
+    """Three pixels in, three out; forward, and backward to weights and inputs, except the first layer's input."""
     flop = Task(SMALL, None, Noise(4, side=32), steps=1).flop
     macs = {"head": 3 * 3 * 81, "blocks": 2 * 3 * 3 * 9, "body": 2 * 3 * 3 * 9, "tail": 3 * 3 * 81}
     convolutions = 4 * 32 * 32 * 2 * (3 * sum(macs.values()) - macs["head"])
@@ -50,7 +50,7 @@ def test_every_way_is_computed_in_its_own_order() -> None:
 
 
 def test_a_step_is_measured_in_each_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Processors without instructions for bfloat16 take minutes for a large product of it.
+    # Processors without instructions for bfloat16 take minutes for a large product in it.
     monkeypatch.setattr(stepping, "PRODUCTS", {"cpu": (256, 3)})
     task = Task(SMALL, None, Noise(4, side=32), steps=1)
     for dtype in (torch.float32, torch.bfloat16):

@@ -1,4 +1,4 @@
-"""The command train: a table or two folders, one sentence at the end, and the presets in its help."""
+"""The command train: its input is a table or two folders, it ends with one sentence, and its help lists presets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture of a photo before and after: it fits, shows both as they are, and chooses details that tell something."""
+"""The picture of a photo before and after: it fits, shows both photos unchanged, and chooses useful details."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def plain(height: int, width: int, level: int = 128) -> Image:
 
 
 def details(picture: Image) -> list[tuple[Image, Image]]:
-    """The squares at the bottom, before and after, where there are as many as there may be."""
+    """Return the squares at the bottom, before and after, if all details are there."""
     first = (picture.shape[1] - DETAILS * PAIR_PX - (DETAILS - 1) * GAP_PX) // 2
     lower = picture[-DETAIL_SIDE_PX - GAP_PX : -GAP_PX]
     starts = [first + number * (PAIR_PX + GAP_PX) for number in range(DETAILS)]
@@ -24,7 +24,7 @@ def details(picture: Image) -> list[tuple[Image, Image]]:
 
 
 def shows(picture: Image, part: Image) -> bool:
-    """Whether a part is somewhere in the picture, px for px."""
+    """Return whether a part is somewhere in the picture, px for px."""
     height, width = part.shape[:2]
     starts = np.argwhere((picture == part[0, 0]).all(axis=2))
     return any(np.array_equal(picture[y : y + height, x : x + width], part) for y, x in starts)
@@ -46,7 +46,7 @@ def test_any_size_makes_a_picture_that_fits(height: int, width: int) -> None:
 def test_photos_that_fit_are_shown_px_for_px(height: int, width: int, factor: int, texture) -> None:
     before, after = texture(height, width, seed=1), texture(height, width, seed=2)
     picture = side_by_side(before, after)
-    # Between the middle and the rim, where there is no frame.
+    # Look between the middle and the edge, where there is no frame.
     for photo in (before, after):
         assert shows(picture, photo[-30:-10, 5:-5].repeat(factor, axis=0).repeat(factor, axis=1))
 
@@ -73,7 +73,7 @@ def test_details_are_where_there_is_something_to_see_and_apart(texture) -> None:
     marks = [(300, 400), (300, 2400), (1500, 1300)]
     for number, (y, x) in enumerate(marks):
         before[y : y + 200, x : x + 200] = texture(200, 200, seed=number)
-    # Black and white alone are structure of no use.
+    # Structure in black and white alone is useless.
     before[1700:1990, 2600:2990] = 255 * (np.indices((290, 390)).sum(axis=0) % 2)[..., None]
     picture = side_by_side(before, before)
     contrasts = [float(shown.std()) for shown, _ in details(picture)]

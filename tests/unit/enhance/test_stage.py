@@ -1,4 +1,4 @@
-"""Photos from files to files: names, bad photos beside good ones, and what is said of them."""
+"""Enhancing photo files: names, bad photos among good ones, and the messages about them."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_leftovers_are_cleared_away_and_nothing_else(tmp_path: Path, model: Gene
     assert elsewhere.exists()
 
 
-# Results that are there
+# Existing results
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_what_is_there_is_refused_before_anything_runs(tmp_path: Path, model: Ge
     (tmp_path / "out" / "c.png").symlink_to("nowhere")
     with pytest.raises(DpedtoolError) as refused:
         enhance_photos(model, three, ON_CPU, Output(tmp_path / "out"))
-    assert str(refused.value).startswith(f"{mine} is there already (2 files of the results in all): ")
+    assert str(refused.value).startswith(f"{mine} exists already (2 result files in all): ")
     assert "--existing skip" in str(refused.value)
     assert "--existing replace" in str(refused.value)
     assert names(tmp_path / "out") == ["b.png", "c.png"]
@@ -231,7 +231,7 @@ def test_a_second_run_into_the_folder_is_refused(tmp_path: Path, model: Generato
 
 
 def bad_photos(folder: Path) -> dict[str, str]:
-    """Bad photos in a folder: what is said of each, by its name."""
+    """Write bad photos to a folder; return a part of the expected message by name."""
     whole = {kind: known.photo_bytes(kind, None) for kind in ("JPEG", "PNG", "TIFF")}
     stored(folder / "cut.jpg", whole["JPEG"][:-40])
     stored(folder / "half_png.png", whole["PNG"][: len(whole["PNG"]) // 2])
@@ -255,7 +255,7 @@ def bad_photos(folder: Path) -> dict[str, str]:
 def test_bad_photos_are_one_sentence_each_and_stop_no_other(
     tmp_path: Path, model: Generator, photo: Path, capfd
 ) -> None:
-    """Nor do the decoders say anything beside it."""
+    """The decoders print no other messages."""
     expected = bad_photos(tmp_path / "bad")
     bad = [tmp_path / "bad" / name for name in expected]
     assert enhance_photos(model, [*bad, photo], ON_CPU, Output(tmp_path / "out")) == (1, len(bad) + 1, 0)
@@ -279,10 +279,10 @@ def test_damage_within_a_jpeg_is_said_with_its_name(tmp_path: Path, model: Gener
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (MemoryError(), "the memory ran out: close other programs, or set a limit by --max-memory."),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."), "the memory ran"),
-        (torch.OutOfMemoryError("CUDA out of memory."), "the GPU's memory ran out: close other programs that use it, "),
-        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might"), "the GPU's memory ran out"),
+        (MemoryError(), "there was not enough memory: close other programs, or set a limit with --max-memory."),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."), "there was not"),
+        (torch.OutOfMemoryError("CUDA out of memory."), "the GPU ran out of memory: close other programs that use it"),
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might"), "the GPU ran out of memory"),
     ],
 )
 def test_a_photo_for_which_the_memory_runs_out_is_one_sentence(
@@ -312,7 +312,7 @@ def test_a_name_that_is_too_long_is_its_photos_fault_alone(
     output = Output(tmp_path / "out", compare=True)
     assert enhance_photos(model, [long, other], ON_CPU, output) == (1, 2, 0)
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"{long}: its result would be {long.stem}.compare.jpg, longer than names may be in ")
+    assert line.startswith(f"{long}: the name of its result, {long.stem}.compare.jpg, is too long for ")
     assert names(tmp_path / "out") == ["b.compare.jpg", "b.png"]
 
 
@@ -320,7 +320,7 @@ def test_a_scratch_file_is_told_of(tmp_path: Path, model: Generator, photo: Path
     monkeypatch.setattr(photos, "plan", lambda *given: replace(plan(*given), rows=7, scratch=12_345_678))
     settings = replace(ON_CPU, scratch=tmp_path)
     assert enhance_photos(model, [photo], settings, Output(tmp_path / "out")) == (1, 1, 0)
-    assert capsys.readouterr().err == f"{photo}: 0.02 GB of what it takes go to a scratch file in {tmp_path}.\n"
+    assert capsys.readouterr().err == f"{photo}: 0.02 GB goes to a scratch file in {tmp_path}.\n"
 
 
 def test_other_errors_are_no_photos_fault(tmp_path: Path, model: Generator, photo: Path, monkeypatch) -> None:
@@ -333,7 +333,7 @@ def test_other_errors_are_no_photos_fault(tmp_path: Path, model: Generator, phot
 
 
 def test_a_size_is_judged_before_the_photo_is_decoded(tmp_path: Path, model: Generator, monkeypatch, capsys) -> None:
-    """The plan is asked for a photo of which there is no more than the header."""
+    """The plan is made for a photo file with nothing but a header."""
     source = stored(tmp_path / "a.bmp", known.photo_bytes("BMP", None)[:60])
     asked = []
 

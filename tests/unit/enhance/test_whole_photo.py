@@ -1,4 +1,4 @@
-"""Whole photos in stripes of rows: what the network makes of them in one piece, in as much memory as was said."""
+"""Whole photos in stripes of rows: the results equal those of photos in one piece, and memory limits are kept."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ KINDS = {
 
 
 def generator(**fields) -> Generator:
-    """A network whose norms, unlike new ones, scale, shift and have statistics of their own."""
+    """Return a network whose norms have random scales, shifts and statistics, unlike new norms."""
     torch.manual_seed(1)
     model = Architecture(**{"channels": 8, "blocks": 2, **fields}).build()
     for module in model.modules():
@@ -70,7 +70,7 @@ def rows_of(image: Tensor) -> Tensor:
 
 
 def pushed(stream, rows: Tensor, heights: list[int]) -> Tensor:
-    """What a stream gives of rows that come in stripes of these heights."""
+    """Return the output of a stream for rows in stripes of these heights."""
     given = [stream.push(part) for part in rows.split(heights)]
     last = stream.finish()
     return torch.cat([part for part in (*given, last) if part is not None and len(part)])
@@ -88,7 +88,7 @@ def test_in_stripes_it_is_the_same_as_in_one_piece(monkeypatch, kind: str, strip
 
 
 def test_it_is_nearer_to_the_truth_than_the_usual_way() -> None:
-    """Both round, the sums of the statistics most of all, which are gathered in float64 here."""
+    """Both results are rounded. The sums of the statistics lose most, so they are in float64 here."""
     model, image = generator(channels=16), noise(200, 300)
     with torch.inference_mode():
         truth = generator(channels=16).double()(image[None].double())[0]
@@ -98,7 +98,7 @@ def test_it_is_nearer_to_the_truth_than_the_usual_way() -> None:
 
 
 def test_tiles_would_change_the_picture() -> None:
-    """What the stripes are for: the upper half by itself is another picture than the upper half of the whole."""
+    """Stripes are needed because the upper half alone gives another picture than the upper half of the whole photo."""
     model, image = generator(), noise(64, 64) * torch.linspace(0.1, 1, 64)[:, None]
     alone = enhance_image(model, image[:, :32], EXACT)
     whole = enhance_image(model, image, EXACT)[:, :32]
@@ -109,7 +109,7 @@ def test_tiles_would_change_the_picture() -> None:
 def test_a_plain_photo_is_not_drowned_by_the_rounding_of_bfloat16(
     monkeypatch: pytest.MonkeyPatch, multiplies: bool
 ) -> None:
-    """Channels that lie far from 0 and hardly vary, which instance norm enlarges; on processors of both kinds."""
+    """Instance norm enlarges channels that lie far from 0 and hardly vary; tested for processors of both kinds."""
     monkeypatch.setattr(whole_photo, "has_bfloat16", lambda _: multiplies)
     model = generator(channels=16)
     nn.init.constant_(model.get_parameter("blocks.0.conv1.bias"), 30)
@@ -144,7 +144,7 @@ def test_a_photo_is_rounded_and_cut_to_what_files_hold() -> None:
     enhanced = enhance_photo(model, photo, EXACT)
     assert enhanced.dtype == np.uint8
     assert 255 in enhanced
-    # Where a value is just between two levels, rounding errors decide.
+    # If a value lies midway between two levels, rounding errors decide.
     assert (enhanced != expected).mean() < 0.001
 
 
@@ -264,7 +264,7 @@ def test_a_device_that_is_full_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.skipif(resource is None, reason="this system limits no files")
 @pytest.mark.parametrize("room", [0, 100, 8000, 8192, 12_000, 16_383])
 def test_a_full_disk_is_one_sentence(tmp_path: Path, room: int) -> None:
-    """Wherever in a stripe the space ends."""
+    """The disk may be full at any place within a stripe."""
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
     try:
@@ -296,7 +296,7 @@ def test_a_scratch_file_that_lost_its_end_is_one_sentence(tmp_path: Path) -> Non
 
 PROCESS = 500 * 10**6
 NEED = Need((1000, 2000), map_row=10**6, stripes=50 * 10**6)
-"""2 MP: maps of 2 GB; the network takes 68 MB beside them, a codec 42 MB; with the process 568 MB."""
+"""2 MP: the maps take 2 GB; the network takes another 68 MB, or a codec 42 MB; with the process it is 568 MB."""
 
 
 @pytest.fixture
@@ -323,12 +323,12 @@ def test_what_does_not_fit_goes_to_the_scratch_file(tmp_path: Path, limit: int, 
 @pytest.mark.parametrize(
     ("limit", "has_file", "expected"),
     [
-        (567 * 10**6, True, "1000x2000 px take at least 0.57 GB of memory, and --max-memory allows 0.56 GB."),
+        (567 * 10**6, True, "1000x2000 px need at least 0.57 GB of memory, but --max-memory allows 0.56 GB."),
         (
             2567 * 10**6,
             False,
-            "1000x2000 px take at least 2.57 GB of memory (with a scratch file 0.57 GB), "
-            "and --max-memory allows 2.56 GB.",
+            "1000x2000 px need at least 2.57 GB of memory (0.57 GB with a scratch file), "
+            "but --max-memory allows 2.56 GB.",
         ),
     ],
 )
@@ -347,7 +347,7 @@ def test_no_more_is_taken_than_is_free(tmp_path: Path, monkeypatch, limit: int |
     assert NEED.plan(PROCESS, limit, tmp_path) == Plan(1300 * 10**6, 1268 * 10**6, 732)
     with pytest.raises(Rejection) as caught:
         NEED.plan(PROCESS, limit, None)
-    assert caught.value.detail.endswith(", and 1.30 GB are free: close other programs.")
+    assert caught.value.detail.endswith(", but only 1.30 GB is free: close other programs.")
 
 
 @pytest.mark.usefixtures("much_memory")
@@ -358,8 +358,8 @@ def test_too_little_disk_is_refused_before_anything_is_written(tmp_path: Path, m
         NEED.plan(PROCESS, 568 * 10**6, folder)
     assert caught.value.reason == "too_little_disk"
     assert caught.value.detail == (
-        f"1000x2000 px take 2.57 GB of memory, or a scratch file of 2.00 GB in {folder}, where 1.00 GB are free: "
-        "name another folder, or allow more memory."
+        f"1000x2000 px need 2.57 GB of memory, or a scratch file of 2.00 GB in {folder}, where only 1.00 GB is free: "
+        "choose another folder, or allow more memory."
     )
     assert not folder.exists()
     assert NEED.plan(PROCESS, 1600 * 10**6, folder).scratch == 968 * 10**6
@@ -377,7 +377,7 @@ def test_maps_are_two_and_only_for_instance_norm() -> None:
     assert plan(Architecture(channels=32, blocks=2), size, half).memory == photo + 7 * stripe + two_maps
     for other in (Architecture(blocks=0), Architecture(network="srcnn")):
         assert plan(other, size, exact).memory == PROCESS + max(9 * 4032 * 3024 + 7 * stripe, 21 * 4032 * 3024)
-    # Without statistics to wait for, all blocks are at work at a time.
+    # Without statistics to wait for, all blocks work at the same time.
     assert plan(Architecture(norm="batch"), size, exact).memory == photo + (7 + 12) * stripe
 
 

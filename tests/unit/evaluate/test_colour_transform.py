@@ -1,4 +1,4 @@
-"""The colour transform beside the network: known transforms are found again, and nothing else is fitted."""
+"""The colour transform as a baseline: known transforms are recovered, and nothing else is fitted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KNOWN = torch.tensor(
 
 
 class Memory(Pairs):
-    """Pairs of images in memory, each of a photo."""
+    """Pairs of images in memory; each pair belongs to a photo."""
 
     def __init__(self, images: list[tuple[np.ndarray, np.ndarray]], photos: str) -> None:
         self._images, self._photos, self.asked = images, list(photos), []
@@ -47,7 +47,7 @@ class Memory(Pairs):
 
 
 def by_hand(coefficients: torch.Tensor, image: np.ndarray) -> np.ndarray:
-    """What a transform makes of an image (H, W, 3), BGR, 0..255, not rounded."""
+    """Return a transformed image (H, W, 3), BGR, 0..255, not rounded."""
     b, g, r = np.moveaxis(image.astype(np.float64) / 255, -1, 0)
     terms = np.stack([np.ones_like(r), r, g, b, r * r, g * g, b * b, r * g, r * b, g * b], axis=-1)
     return np.clip(255 * terms @ coefficients.numpy().T, 0, 255)[..., ::-1]
@@ -76,7 +76,7 @@ def test_a_known_transform_is_found_again(texture) -> None:
 
 
 def test_the_fit_is_least_squares(texture) -> None:
-    """Against numpy's solution of the whole system, on images that no transform relates."""
+    """Compare with numpy's solution of the whole system, on images that no transform relates."""
     images = [(texture(30, 30, seed=seed), texture(30, 30, seed=seed + 9)) for seed in range(2)]
     columns = [np.concatenate([image[side].reshape(-1, 3)[:, ::-1] / 255 for image in images]) for side in (0, 1)]
     r, g, b = columns[0].T
@@ -116,7 +116,7 @@ def test_at_most_so_many_pairs_are_read_spread_evenly(texture, monkeypatch: pyte
 
 
 def test_patches_are_fitted_like_any_pairs(tmp_path: Path, make_samples) -> None:
-    """The phone's patch is 0.7 times the DSLR's and 20 more, so that the way back is linear."""
+    """The phone's patch is 0.7 times the DSLR's plus 20, so that the inverse is linear."""
     patches = PatchPairs(make_samples(tmp_path, {"train": 3}), "train")
     batch = patches.read(range(3))
     inside = batch.dslr < 0.97

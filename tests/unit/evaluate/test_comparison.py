@@ -1,4 +1,4 @@
-"""Scores of two folders: those of the metrics, under both protocols, and the command that prints them."""
+"""Scores of two folders: they equal the metrics under both protocols, and the command prints them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SIDE = 24
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A generator near the identity that leaves 0..1 here and there."""
+    """Return a generator near the identity whose output leaves 0..1 in places."""
     model = Architecture(channels=4, blocks=1).build()
     initialise(model, torch.Generator().manual_seed(0))
     model.tail.weight.data *= 3
@@ -44,7 +44,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write(folder: Path, texture: Any, sizes: Sequence[tuple[int, int]]) -> Path:
-    """Write phone/N.png and dslr/N.png from N = 1 on, the phone's darker and flatter."""
+    """Write phone/N.png and dslr/N.png for N = 1, 2, ...; the phone's images are darker and flatter."""
     for camera in ("phone", "dslr"):
         (folder / camera).mkdir(parents=True, exist_ok=True)
     for number, (height, width) in enumerate(sizes, start=1):
@@ -57,7 +57,7 @@ def write(folder: Path, texture: Any, sizes: Sequence[tuple[int, int]]) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, texture: Any) -> Path:
-    """53 pairs of one size: a whole batch and a short one."""
+    """53 pairs of equal size: a full batch and a short one."""
     return write(tmp_path_factory.mktemp("pairs"), texture, [(SIDE, SIDE)] * 53)
 
 
@@ -135,7 +135,7 @@ def test_photos_that_do_not_fit_into_the_memory_end_it_in_a_sentence(
 ) -> None:
     monkeypatch.setattr(dpedtool.training.evaluate.comparison, "PX_AT_ONCE", 1)
     monkeypatch.setattr(memory, "free_memory", lambda: 0)
-    with pytest.raises(DpedtoolError, match=f"^{SIDE}x{SIDE} px take at least .* are free: close other programs"):
+    with pytest.raises(DpedtoolError, match=f"^{SIDE}x{SIDE} px need at least .* is free: close other programs"):
         compared(folder, weights)
 
 
@@ -227,7 +227,7 @@ def test_a_colour_transform_of_the_pairs_that_are_not_listed_is_scored(
 
 
 def test_the_scored_pairs_are_not_fitted_to(tmp_path: Path, texture: Any) -> None:
-    """Their DSLR images may be anything: the transform of the others is the same, here the very map of the colours."""
+    """The scored DSLR images do not matter: the transform fitted to the other pairs is the exact map of the colours."""
     write(tmp_path, texture, [(24, 24)] * 4)
     before = compared(tmp_path, None, ["1", "2"]).yardstick.transform
     (tmp_path / "dslr" / "2.png").write_bytes(encode_image(texture(24, 24, seed=9), ".png"))
@@ -241,7 +241,7 @@ def test_the_scored_pairs_are_not_fitted_to(tmp_path: Path, texture: Any) -> Non
 
 def test_without_pairs_to_fit_to_the_reason_is_said(tmp_path: Path, texture: Any) -> None:
     write(tmp_path, texture, [(24, 24)] * 2)
-    reason = "every pair is scored and none is left to fit it to: name those to score by --names"
+    reason = "every pair is scored, so no pair is left to fit it to: list the pairs to score with --names"
     for names in (None, ["2", "1"]):
         comparison = compared(tmp_path, None, names)
         assert comparison.scores("image")["colour"] is None
@@ -253,14 +253,16 @@ def test_a_damaged_pair_that_is_not_listed_costs_the_transform_alone(tmp_path: P
     write(tmp_path, texture, [(24, 24)] * 2)
     (tmp_path / "phone" / "2.png").write_text("no image")
     found = compared(tmp_path, None, ["1"]).metrics().as_json()
-    assert "cannot be fitted to: " in found["colour_transform"]["reason"]
+    assert "could not be fitted to the pairs that --names does not list: " in found["colour_transform"]["reason"]
     assert "2.png" in found["colour_transform"]["reason"]
     assert found["image"]["psnr_colour_db"] is None
     assert found["image"]["psnr_before_db"] is not None
 
 
 def test_a_network_that_adds_nothing_to_colour_is_called_worse(folder: Path, weights: Path) -> None:
-    line = "The network is worse than that transform of the other pairs in PSNR and MS-SSIM: train it longer."
+    line = (
+        "In PSNR and MS-SSIM the network is worse than the colour transform fitted to the other pairs: train it longer."
+    )
     assert compared(folder, weights, ["1", "2"]).as_text().splitlines()[-1] == line
     assert "worse" not in compared(folder, None, ["1", "2"]).as_text()
 
@@ -358,7 +360,7 @@ def test_a_list_that_does_not_fit_is_refused(tmp_path: Path, folder: Path, names
 def test_two_images_of_a_pair_must_have_one_size(tmp_path: Path, texture: Any) -> None:
     write(tmp_path, texture, [(16, 16)])
     (tmp_path / "dslr" / "1.png").write_bytes(encode_image(texture(16, 18, seed=0), ".png"))
-    assert "a pair must have one size" in run(*folders(tmp_path), code=1).output
+    assert "the images of a pair must have the same size" in run(*folders(tmp_path), code=1).output
 
 
 def test_a_table_of_samples_is_scored_with_a_file_of_weights(tmp_path: Path, make_samples: Any, weights: Path) -> None:

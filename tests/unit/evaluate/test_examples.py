@@ -1,4 +1,4 @@
-"""Examples of what a network does: which patches and photos are shown, as which files, and what is said of the rest."""
+"""Examples of a network's work: the patches and photos shown, their files, and the notes about missing photos."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def table(tmp_path: Path, make_samples, texture) -> Path:
-    """Samples of five test patches, each of a photo of its own, which lie beside them."""
+    """Samples of five test patches, each from a separate photo; the photos are listed next to them."""
     table = make_samples(tmp_path / "patches", {"train": 1, "test": 5})
     write_frames(tmp_path / "patches", texture, PHOTO_PX)
     return table
@@ -85,7 +85,7 @@ def measures(psnr_db: list[float]) -> Measures:
 
 
 def test_the_worst_are_those_that_gain_least_beside_the_untouched_phone() -> None:
-    """Gains 5, -1, 0, -1, none since both are perfect, and one that spoils a perfect patch."""
+    """The gains are 5, -1, 0, -1, no gain since both are perfect, and a loss of a perfect patch."""
     before, after = measures([20, 21, 22, 31, math.inf, math.inf]), measures([25, 20, 22, 30, math.inf, 60])
     assert choose_patches([0], before, after, 1) == {0: "spread", 5: "worst"}
     assert choose_patches([0, 3], before, after, 2) == {0: "spread", 1: "worst", 3: "spread", 5: "worst"}
@@ -207,8 +207,8 @@ def test_a_photo_that_does_not_fit_into_the_memory_is_a_note(
 ) -> None:
     monkeypatch.setattr(dpedtool.training.enhance.memory, "free_memory", lambda: 10**6)
     (photo,) = run(table, model_dir, tmp_path / "out")["photos"]
-    assert photo["note"].startswith("500x360 px take at least ")
-    assert photo["note"].endswith("are free: close other programs.")
+    assert photo["note"].startswith("500x360 px need at least ")
+    assert photo["note"].endswith("is free: close other programs.")
     assert (tmp_path / "out" / "metrics.json").is_file()
 
 
@@ -221,7 +221,7 @@ def test_memory_that_runs_out_over_a_photo_is_a_note(
 
     monkeypatch.setattr(dpedtool.training.evaluate.examples, "enhance_photo", full)
     (photo,) = run(table, model_dir, tmp_path / "out")["photos"]
-    assert "the memory ran out: close other programs" in photo["note"]
+    assert "needs too much memory: close other programs" in photo["note"]
     monkeypatch.setattr(dpedtool.training.evaluate.examples, "enhance_photo", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(table, model_dir, tmp_path / "out")
@@ -232,7 +232,7 @@ def test_an_imported_set_has_patches_alone(tmp_path: Path, table: Path, model_di
     found = run(table, model_dir, tmp_path / "out")
     assert len(found["patches"]) == 5
     (photo,) = found["photos"]
-    assert "as of an imported data set" in photo["note"]
+    assert "Imported data sets have no such table" in photo["note"]
 
 
 def test_without_test_patches_the_lists_are_empty_and_the_folder_is_there(

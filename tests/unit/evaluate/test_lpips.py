@@ -1,4 +1,4 @@
-"""LPIPS against what its authors' package gives with the same weights."""
+"""LPIPS compared with its authors' package, with the same weights."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ UNCHECKED = {ALEXNET: "", HEADS: ""}
 
 
 def wave(*shape: int, step: float) -> torch.Tensor:
-    """Numbers within -1..1 that are the same everywhere."""
+    """Return numbers within -1..1 that are the same on every machine."""
     count = torch.Size(shape).numel()
     return torch.sin(torch.arange(count, dtype=torch.float64) * step).reshape(shape).float()
 
 
 def write_weights(folder: Path) -> Path:
-    """Both files, with weights that no random generator made."""
+    """Write both files, with weights that do not depend on a random generator."""
     network = Lpips()
     convolutions = {
         f"features.{name}": wave(*values.shape, step=0.7) * (0.05 if values.ndim == 4 else 0.1)
@@ -39,7 +39,7 @@ def images() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_distances_are_those_of_the_authors_package(tmp_path: Path) -> None:
-    """lpips 0.1.4 with net="alex" and these weights and images gives the values."""
+    """The expected values are from lpips 0.1.4 with net="alex" and these weights and images."""
     targets, outputs = images()
     distances = load_lpips(write_weights(tmp_path), UNCHECKED)(outputs, targets)
     assert distances.tolist() == pytest.approx(EXPECTED, rel=1e-4)

@@ -1,4 +1,4 @@
-"""The room that measures are kept in: all of it taken at the start, filled in any order."""
+"""The memory for measures: it is allocated at the start and may be filled in any order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores on test patches: those of the metrics, row by row, and the files that hold them."""
+"""Scores on test patches: they equal the metrics row by row, and they are in the files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def table(tmp_path_factory: pytest.TempPathFactory, make_samples) -> Path:
 
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A generator as it begins: nearly the identity."""
+    """A generator with initial weights, which is nearly the identity."""
     model = Architecture(channels=4, blocks=1).build()
     initialise(model, torch.Generator().manual_seed(0))
     folder = tmp_path_factory.mktemp("model")
@@ -96,7 +96,7 @@ def test_the_picture_shows_phone_network_and_dslr(
 def test_a_part_at_a_time_gives_what_the_whole_gives(
     tmp_path: Path, make_samples, model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three batches of 50, the last of them short; no read may ask for more than a few."""
+    """There are three batches of 50, the last one short; no read may ask for more than a few patches."""
     table = make_samples(tmp_path, {"test": 103}, size_px=16)
     loud = load_model(model_dir)
     loud.tail.weight.data *= 3
@@ -125,7 +125,7 @@ def test_a_part_at_a_time_gives_what_the_whole_gives(
 
 
 def test_colour_transforms_are_scored_beside_the_network(tmp_path: Path, make_samples, model_dir: Path) -> None:
-    """The test patches are of two photos: one transform comes from the training patches, one from each photo."""
+    """The test patches come from two photos: one transform is fitted to the training patches and one to each photo."""
     table = make_samples(tmp_path, {"train": 6, "test": 4})
     rows = [replace(row, pair_id=f"photo-{int(row.patch_id[-1]) // 2}") for row in read_rows(table, Sample)]
     write_rows(table, Sample, rows)
@@ -175,15 +175,15 @@ def scores(psnr_db: float, ms_ssim: float) -> dict[str, Scores]:
 def test_a_network_that_adds_nothing_to_colour_is_called_worse(psnr_db: float, ms_ssim: float, worse: str) -> None:
     rivals = {"before": scores(17, 0.6), "colour": scores(21.3, 0.8), "oracle": scores(22.7, 0.85)}
     sentence = Evaluation({**rivals, "after": scores(psnr_db, ms_ssim)}).sentence()
-    assert "One colour transform of the training patches gives 21.30 dB and 0.8000" in sentence
-    assert "fitted to each test photo itself, 22.70 dB and 0.8500." in sentence
+    assert "One colour transform fitted to the training patches gives 21.30 dB and 0.8000" in sentence
+    assert "a transform fitted to each test photo gives 22.70 dB and 0.8500." in sentence
     assert ("worse" in sentence) == bool(worse)
-    assert not worse or f"The network is worse than that transform of the training patches in {worse}:" in sentence
+    assert not worse or f"In {worse} the network is worse than the colour transform fitted to the training" in sentence
 
 
 @pytest.mark.slow
 def test_a_long_evaluation_takes_little_more_memory_than_its_images(tmp_path: Path, make_samples) -> None:
-    """150 patches of 100 px, which take 75 MB; they took 280 once, and more the longer it went on."""
+    """150 patches of 100 px take 75 MB; an earlier version took 280 MB, and more the longer it ran."""
     table = make_samples(tmp_path, {"test": 150}, size_px=100)
     save_model(tmp_path, Architecture(channels=2, blocks=0).build(), {})
     done = subprocess.run([sys.executable, "-c", GROWTH, table, tmp_path], capture_output=True, text=True, check=True)
@@ -201,7 +201,7 @@ torch.set_num_threads(1)
 before = psutil.Process().memory_info().rss
 evaluate(table, folder, folder / "out", EvaluateParams(device="cpu"))
 if sys.platform == "linux":
-    # The peak of getrusage begins with that of the process that started this one.
+    # The peak of getrusage starts with the peak of the process that started this one.
     peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 else:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

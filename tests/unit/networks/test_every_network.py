@@ -1,4 +1,4 @@
-"""What holds of every network that is known, in each of its norms: a new one in the table is tested here as it is."""
+"""Tests that every known network must pass with each of its norms; a new network in the table is tested here too."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 SMALL = [Architecture(network, channels=4, blocks=2, norm=norm) for network in NETWORKS for norm in get_args(Norm)]
 EVERY = list({json.dumps(architecture.settings()): architecture for architecture in SMALL}.values())
-"""One of each network in each norm; those that have none to choose once."""
+"""One of each network with each norm; networks without a choice of norms appear once."""
 EXACT = Settings(torch.device("cpu"), "float32")
 SAME = 1e-4 / 255
 
@@ -40,7 +40,7 @@ every = pytest.mark.parametrize("architecture", EVERY, ids=lambda architecture: 
 
 
 def drawn(architecture: Architecture) -> Generator:
-    """A network whose norms, unlike new ones, scale, shift and have statistics of their own."""
+    """Return a network whose norms have random scales, shifts and statistics, unlike new norms."""
     torch.manual_seed(1)
     model = architecture.build()
     for module in model.modules():
@@ -54,7 +54,7 @@ def drawn(architecture: Architecture) -> Generator:
 
 
 def waits(architecture: Architecture) -> bool:
-    """Whether each output depends on the whole photo."""
+    """Return whether each output depends on the whole photo."""
     return any(layer.waits for layer in architecture.layers)
 
 
@@ -98,7 +98,7 @@ def test_the_layers_lead_from_three_colours_to_three(architecture: Architecture)
 def test_layers_see_as_far_as_they_say(architecture: Architecture) -> None:
     network, far = architecture.build().eval().double(), reach(architecture.layers)
     with torch.no_grad():
-        # Nothing is lost in a ReLU.
+        # With these weights no ReLU cuts anything off.
         for values in network.parameters():
             values.fill_(0.01)
     phone = torch.zeros(1, 3, 3, 2 * far + 5, dtype=torch.float64, requires_grad=True)
@@ -213,7 +213,7 @@ def test_it_trains_goes_on_from_its_weights_and_is_evaluated(
     assert np.isfinite(evaluation.after["image"].psnr_db)
 
 
-# Networks that are none
+# Unknown networks
 
 
 def test_parameters_refuse_an_unknown_network() -> None:
@@ -224,7 +224,7 @@ def test_parameters_refuse_an_unknown_network() -> None:
 @pytest.mark.parametrize(("field", "value"), [("network", "vit"), ("network", "ResNet"), ("norm", "layer")])
 def test_an_architecture_refuses_what_is_unknown(field: str, value: str) -> None:
     known = {"network": ", ".join(NETWORKS), "norm": "instance, batch"}[field]
-    with pytest.raises(ValueError, match=rf"^'{value}' is none of {known}$"):
+    with pytest.raises(ValueError, match=rf"^'{value}' is not one of {known}$"):
         Architecture(**{field: value})
 
 
@@ -234,7 +234,7 @@ def test_weights_of_an_unknown_network_are_neither_loaded_nor_exported(tmp_path:
     fields = {**EVERY[0].as_json(), "network": network}
     save_tensors(weights, model.state_dict(), {"network": json.dumps(fields)})
     sentence = (
-        rf"do not fit their network \({re.escape(repr(network))} is none of {', '.join(NETWORKS)}\): train again\.$"
+        rf"do not fit their network \({re.escape(repr(network))} is not one of {', '.join(NETWORKS)}\): train again\.$"
     )
     for use in (load_model, lambda path: export(path, tmp_path / "net.onnx")):
         with pytest.raises(DpedtoolError, match=sentence):
@@ -247,5 +247,5 @@ def test_the_card_of_an_unknown_network_is_not_taken_for_that_of_the_weights(tmp
     described = tmp_path / "net.json"
     card = json.loads(described.read_text())
     described.write_text(json.dumps({**card, "network": {**card["network"], "network": "vit"}}))
-    with pytest.raises(DpedtoolError, match=f"the card of another network than {EVERY[0].name}"):
+    with pytest.raises(DpedtoolError, match=f"different network than the weights next to it, {EVERY[0].name}"):
         export(tmp_path / "net.safetensors", tmp_path / "net.onnx")

@@ -1,4 +1,4 @@
-"""The two networks: shapes, padding, first weights, gradients."""
+"""The two networks: shapes, padding, initial weights, gradients."""
 
 import math
 
@@ -153,7 +153,7 @@ def test_the_released_scheme_is_cut_at_two_standard_deviations():
     generator = Architecture(channels=8, blocks=1).build()
     initialise(generator, random(), "released-code")
     assert generator.head.weight.abs().max() <= 0.02
-    # A normal distribution cut at two standard deviations keeps 0.88 of the first.
+    # A normal distribution cut at two standard deviations keeps 0.88 of its standard deviation.
     assert generator.head.weight.std().item() == pytest.approx(0.0088, rel=0.05)
     assert torch.equal(generator.tail.bias, torch.full((3,), 0.01))
     assert torch.equal(generator.get_parameter("blocks.0.norm1.weight"), torch.ones(8))
@@ -195,7 +195,7 @@ def test_gradients_reach_every_weight_of_the_generator_after_one_step(scheme):
         generator(images).square().mean().backward()
         optimiser.step()
     for name, weights in generator.named_parameters():
-        # A norm takes the bias of the convolution before it away again.
+        # A norm removes the bias of the convolution before it.
         if not ("conv" in name and name.endswith("bias")):
             assert weights.grad.abs().max() > 0, name
 

@@ -1,4 +1,4 @@
-"""Layers in orders that no known network has: in stripes, as ONNX and in plans they are what their forward is."""
+"""Layers in orders that no known network has: stripes, ONNX graphs and plans agree with their forward pass."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_stripes_give_what_the_whole_gives(monkeypatch, made: Generator, stripe_
 
 @every
 def test_bfloat16_moves_nothing_but_digits(monkeypatch, made: Generator) -> None:
-    """A convolution is shifted for the rounding only where the norm behind it takes the shift off again."""
+    """A convolution is shifted to reduce rounding only if the norm after it removes the shift again."""
     monkeypatch.setattr(whole_photo, "has_bfloat16", lambda _: True)
     for module in made.modules():
         if isinstance(module, nn.Conv2d) and module.out_channels == WIDE:

@@ -1,4 +1,4 @@
-"""Several processes train as one with the joint batch would, and end together; a killed run goes on to the bit."""
+"""Several processes train like one with the joint batch and end together; a killed run continues bit by bit."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ main(last)
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory: pytest.TempPathFactory, table: Path) -> tuple[Path, CompletedProcess[str]]:
-    """Two processes that train with each form in turn, to a folder of its name, and then with a batch of 3."""
+    """Run two processes that train with each form in turn, into a folder of its name, and then with a batch of 3."""
     folder = tmp_path_factory.mktemp("two")
     (folder / "in_turn.py").write_text(IN_TURN)
     runs = [words(table, folder / form, of_form(form)) for form in FORMS]
@@ -91,17 +91,17 @@ def test_two_processes_train_what_one_does_with_the_joint_batch(
 ) -> None:
     folder, done = two_processes
     outcome = train(from_table(table), tmp_path, TrainParams(**of_form(form)))
-    # One of them speaks.
+    # Only one of them prints.
     said = done.stdout.splitlines()
     assert len(said) == len(FORMS), done.stderr
     assert said[FORMS.index(form)] == outcome.sentence()
     assert sorted(path.name for path in (folder / form).iterdir()) == sorted([WEIGHTS, ModelInfo.FILE, HISTORY])
     one, two = (load_tensors(place / WEIGHTS) for place in (tmp_path, folder / form))
-    # A norm takes its mean off again, so that these biases have no gradient but rounding, which Adam takes at its word.
+    # A norm subtracts its mean, so the gradient of these biases is only rounding, which Adam enlarges.
     without_effect = {"blocks.0.conv1.bias", "blocks.0.conv2.bias"}
     assert one.keys() == two.keys() > without_effect
     for name in one.keys() - without_effect:
-        # Processors round in other places: 3e-5 was seen of one weight among 972, where steps are of 1e-3 and more.
+        # Processors round differently: one weight of 972 differed by 3e-5, compared with steps of 1e-3 and more.
         torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=5e-5)
     columns = [(place / HISTORY).read_text().splitlines() for place in (tmp_path, folder / form)]
     assert columns[0][0] == columns[1][0]
@@ -115,7 +115,7 @@ def test_a_process_that_fails_ends_all_with_its_message(two_processes: tuple[Pat
     folder, done = two_processes
     assert done.returncode != 0
     assert done.stderr.count("Error: train.batch is 3, which 2 processes cannot share evenly") == 1
-    assert "stopped, since another one failed; the other's message says why." in done.stderr
+    assert "stopped, since another process failed: see that process's message." in done.stderr
     assert not (folder / "failed" / WEIGHTS).exists()
 
 
@@ -125,7 +125,7 @@ from dpedtool.pipeline.cli import main
 from dpedtool.training.train.loop import TrainingRun
 real = TrainingRun._step_discriminator
 def killed(run, *arguments):
-    # In the midst of a step: the generator has taken its part, the discriminator has not.
+    # This is in the middle of a step: the generator has taken its part, the discriminator has not.
     if run.iteration == 5:
         os.kill(os.getpid(), signal.SIGKILL)
     return real(run, *arguments)
@@ -146,7 +146,7 @@ def test_a_run_that_was_killed_ends_with_the_bytes_of_one_that_was_not(
     assert (out / UNFINISHED).exists()
     assert not (out / WEIGHTS).exists()
     train(from_table(table), out, TrainParams(**params))
-    assert "train: going on after iteration 4" in capsys.readouterr().err
+    assert "train: continuing after iteration 4" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in out.iterdir()} == {
         path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()
     }
@@ -160,7 +160,7 @@ def test_batch_norm_is_refused_of_several_processes_without_gpus() -> None:
 def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_RANK", "2")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(DpedtoolError, match="more processes than GPUs here, of which torch finds 2: start 2"):
+    with pytest.raises(DpedtoolError, match="more processes than GPUs: torch finds 2, so start 2 processes"):
         distributed._own_device(torch.device("cuda"))
 
 

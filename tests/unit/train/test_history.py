@@ -1,4 +1,4 @@
-"""The history of a run: every digit of its numbers, and TensorBoard beside it."""
+"""The history of a run: every digit of its numbers is kept, and TensorBoard gets the same figures."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_numbers_are_read_back_as_they_were(values: list[float]) -> None:
 
 
 class Writer:
-    """Stands for TensorBoard's, which is an extra."""
+    """A replacement for TensorBoard's writer, which is an optional dependency."""
 
     def __init__(self, folder: str, purge_step: int) -> None:
         self.folder, self.purge_step, self.open = folder, purge_step, True

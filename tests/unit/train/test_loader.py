@@ -1,4 +1,4 @@
-"""The loader: what a step is given follows from seed and iteration alone, whoever decodes it and when."""
+"""The loader: the input of a step depends only on seed and iteration, not on the thread or the time of decoding."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory, make_samples) -> PatchPairs:
 
 
 class Drawn:
-    """Pairs without images to speak of, which note what is asked for."""
+    """Pairs with dummy images, which record what is asked for."""
 
     def __init__(self, count: int, side: int = 1) -> None:
         self.count, self.side, self.asked = count, side, []
@@ -58,7 +58,7 @@ def flat(step: Step) -> list[Any]:
 
 
 def joined(parts: list[Step]) -> list[Any]:
-    """What the processes were given, as one process would have been."""
+    """Return the parts of all processes joined as one process would get them."""
     batches = [
         Batch(*(torch.cat([getattr(getattr(part, name), side) for part in parts]) for side in ("phone", "dslr")))
         for name in ("batch", "second")
@@ -132,7 +132,7 @@ def test_no_pairs_are_refused() -> None:
 @settings(max_examples=30)
 @given(st.integers(1, 300), st.integers(0, 80), st.integers(1, 7), st.integers(0, 5))
 def test_batches_come_from_the_pool_of_their_iterations(count: int, pool: int, lasting: int, seed: int) -> None:
-    """What a pool's iterations draw has at most `pool` names; with no pool, or a large one, all pairs are drawn."""
+    """The iterations of a pool draw at most `pool` names; with no pool, or a large one, all pairs are drawn."""
     given_ = params(pool=pool, pool_iterations=lasting, seed=seed, batch=64)
     drawn = [set(step.names) for step in steps(Drawn(count), 0, 3 * lasting, given=given_, threads=1)]
     for start in range(0, 3 * lasting, lasting):
@@ -144,7 +144,7 @@ def test_batches_come_from_the_pool_of_their_iterations(count: int, pool: int, l
 
 
 def test_a_pool_is_drawn_without_repetition_and_anew() -> None:
-    """So many draws miss none of 12: were a pair twice in the pool, fewer would be seen."""
+    """This many draws see all 12 pairs; if a pair were in the pool twice, fewer would be seen."""
     given_ = params(pool=12, pool_iterations=4, batch=200)
     drawn = [set(step.names) for step in steps(Drawn(1000), 0, 8, given=given_)]
     pools = [set.union(*drawn[:4]), set.union(*drawn[4:])]
@@ -154,7 +154,7 @@ def test_a_pool_is_drawn_without_repetition_and_anew() -> None:
 
 
 def test_both_images_get_the_same_crop_flip_and_turn(pairs: PatchPairs) -> None:
-    """The phone's patch is the DSLR's, darker, pixel for pixel: any difference in the crop would show."""
+    """The phone's patch equals the darkened DSLR patch px by px, so any difference in the crop would show."""
     for step in steps(pairs, 0, 5):
         for batch in (step.batch, step.second):
             assert batch.phone.shape == (6, 3, 32, 32)
@@ -195,7 +195,9 @@ def test_images_of_different_sizes_are_cropped_alike_or_refused() -> None:
             return image, image
 
     assert steps(Mixed(9), 0, 1)[0].batch.phone.shape == (6, 3, 32, 32)
-    with pytest.raises(DpedtoolError, match=r"0 is smaller than the crop of 41 px that others allow.*train\.crop_px"):
+    with pytest.raises(
+        DpedtoolError, match=r"0 is smaller than the crop of 41 px that other images allow.*train\.crop_px"
+    ):
         steps(Mixed(2), 0, 9, given=params(crop_px=100, batch=16))
 
 

@@ -1,4 +1,4 @@
-"""A training in progress: what is restored goes on with the same bits, and each network learns from its own loss."""
+"""A training in progress: a restored run continues with the same bits, and each network learns from its own loss."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ON_CPU = Computation(torch.device("cpu"), torch.float32)
 
 
 class ChannelsLast(Computation):
-    """As it is computed on a GPU."""
+    """A computation with the settings of a GPU."""
 
     @property
     def _memory_format(self) -> torch.memory_format:

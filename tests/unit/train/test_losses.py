@@ -1,4 +1,4 @@
-"""The losses against values worked out by hand, and what each one sees and does not see."""
+"""The losses compared with values worked out by hand, and what each loss sees and ignores."""
 
 import math
 
@@ -229,7 +229,7 @@ def test_the_texture_loss_by_hand(columns, form, expected):
 @pytest.mark.parametrize("columns", [1, 2])
 @pytest.mark.parametrize("form", FORMS)
 def test_the_discriminators_loss_by_hand(columns, form):
-    # Rightly sure of the DSLR's, wrongly so of one enhanced patch, undecided on another.
+    # The logits are correct for the DSLR's patch, wrong for one enhanced patch and undecided for another.
     logits, from_dslr = logits_of([0.9, 0.8, 0.5], columns), torch.tensor([True, False, False])
     total = -(math.log(0.9) + math.log(0.2) + math.log(0.5))
     expected = total / 3 if form == "mean" else total
@@ -250,7 +250,7 @@ def test_the_released_code_counts_no_probability_below_1e_10():
 def test_the_texture_loss_pushes_towards_the_dslr_and_the_discriminators_apart(form):
     logits = torch.zeros(2, 2, requires_grad=True)
     (gradient,) = torch.autograd.grad(texture_loss(logits, form), logits)
-    # Down the gradient, "from the DSLR" rises for all enhanced patches.
+    # A step down the gradient raises "from the DSLR" for all enhanced patches.
     assert (gradient[:, 0] < 0).all()
     assert (gradient[:, 1] > 0).all()
     (gradient,) = torch.autograd.grad(discriminator_loss(form, logits, torch.tensor([True, False])), logits)
@@ -339,7 +339,7 @@ def test_the_generator_loss_is_float32_under_autocast():
 
 
 class Features(torch.nn.Module):
-    """Stands for VGG: twice the image."""
+    """A replacement for VGG that returns twice the image."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return 2 * images

@@ -1,4 +1,4 @@
-"""Step size, length of the gradient and running mean of the weights, by hand."""
+"""Step size, length of the gradient and running mean of the weights, compared with values worked out by hand."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_constant_step_size_has_no_warm_up() -> None:
 
 
 def two_weights() -> tuple[nn.Parameter, nn.Parameter, torch.Tensor]:
-    """Weights with the gradients 3 and 4, which together are 5 long."""
+    """Weights with the gradients 3 and 4, whose joint length is 5."""
     one, other = nn.Parameter(torch.zeros(())), nn.Parameter(torch.zeros(()))
     return one, other, 3 * one + 4 * other
 
@@ -63,7 +63,7 @@ def test_the_mean_of_the_weights_by_hand() -> None:
     for step, value in enumerate((1.0, 4.0, 2.0), start=1):
         mean.update(weighing(value), step)
         found.append(mean.network.weight.item())
-    # The first weights, 100, count for nothing; then (1 + 2 * 4) / 3 and (1 + 2 * 4 + 4 * 2) / 7.
+    # The initial weights, 100, do not count; then (1 + 2 * 4) / 3 and (1 + 2 * 4 + 4 * 2) / 7.
     assert found == [pytest.approx(1), pytest.approx(3), pytest.approx(17 / 7)]
     # Running statistics are themselves means.
     assert float(mean.network.running_mean) == 20

@@ -1,4 +1,4 @@
-"""What is trained on: two folders, of which some pairs are held out, whatever their order."""
+"""The pairs for training: two folders, with some pairs held out independently of their order."""
 
 from __future__ import annotations
 

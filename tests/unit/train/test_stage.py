@@ -1,4 +1,4 @@
-"""Training: it learns, it goes on after an interruption as if there had been none, and it keeps the best weights."""
+"""Training: it learns, an interrupted run continues as if nothing had happened, and the best weights are kept."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def interrupt_at(patched: pytest.MonkeyPatch, steps: int) -> None:
-    """Raise in the step after so many."""
+    """Raise in the step after this many."""
     real, taken = TrainingRun.step, []
 
     def interrupted(run: TrainingRun, step: Step) -> None:
@@ -120,7 +120,7 @@ def test_the_same_parameters_give_the_same_bytes_and_another_seed_does_not(tmp_p
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, table: Path) -> Callable[[TrainParams], dict[str, bytes]]:
-    """Return a function that gives the files of an uninterrupted run, made once for all tests."""
+    """Return a function that returns the files of an uninterrupted run, made once for all tests."""
 
     @functools.cache
     def made(params: TrainParams) -> dict[str, bytes]:
@@ -155,7 +155,7 @@ def test_an_interrupted_run_ends_with_the_bytes_of_an_uninterrupted_one(
     assert written.count(b"\n") == (1 + steps // 2 if steps >= 2 else 0)
     assert whole(params)[HISTORY].startswith(written)
     with monkeypatch.context() as patched:
-        # No step that was validated is taken again.
+        # Steps before the last validation are not repeated.
         interrupt_at(patched, 6 - steps // 2 * 2)
         train(table, tmp_path / "halted", params)
     assert files(tmp_path / "halted") == whole(params)
@@ -250,7 +250,7 @@ def test_without_validation_patches_the_last_weights_are_kept(tmp_path: Path, ma
 
 
 def scores(patched: pytest.MonkeyPatch, values: list[float]) -> None:
-    """Let the validations find these PSNRs in turn."""
+    """Make the validations return these PSNRs in turn."""
     left = list(values)
     patched.setattr(TrainingRun, "_score", lambda run, _: Validation(run.iteration, left.pop(0), 0.5))
 
@@ -309,7 +309,7 @@ def test_an_interrupted_run_of_other_code_is_no_start(
     else:
         monkeypatch.setattr(torch, "__version__", "another")
     interrupt_at(monkeypatch, 5)
-    # Going on would take the four steps left; beginning anew takes six.
+    # Continuing would take the four remaining steps; starting over takes six.
     with pytest.raises(KeyboardInterrupt):
         train(table, tmp_path, PARAMS)
 
@@ -420,7 +420,7 @@ def test_other_weights_in_the_same_file_are_another_run(
     interrupt_at(monkeypatch, 5)
     with pytest.raises(KeyboardInterrupt):
         train(table, tmp_path / "out", params)
-    assert "is of another one, so this one begins anew" in capsys.readouterr().err
+    assert "has other settings, data or code, so this one starts over" in capsys.readouterr().err
 
 
 def test_the_mean_of_the_weights_is_what_is_validated_and_kept(
@@ -451,7 +451,7 @@ def test_batch_norm_is_validated_with_its_running_statistics_and_trained_with_th
     batch = PatchPairs(table, "validation").read([0, 1])
     outputs = enhance_patches(load_model(tmp_path), batch.phone, clip=True)
     assert float(psnr_each(outputs, batch.dslr).mean()) == pytest.approx(best.psnr_db, abs=1e-6)
-    # Left in the state of evaluation after the first validation, the statistics would be counted no further.
+    # If the network stayed in evaluation mode after the first validation, the statistics would not be updated.
     tensors = load_tensors(tmp_path / WEIGHTS)
     assert tensors["blocks.0.norm1.num_batches_tracked"] == best.iteration
 
@@ -497,7 +497,7 @@ def test_a_step_that_fails_names_its_patches_and_leaves_the_checkpoint(
     good = files(tmp_path)
     monkeypatch.setattr(dpedtool.training.train.loop, "descend", failing)
     names = next(Loader(PatchPairs(table, "train"), PARAMS, second_batch=False).steps(3, 4)).names
-    with pytest.raises(DpedtoolError, match=rf"^Iteration 4 failed: gradient_norm is inf, .* {', '.join(names)};"):
+    with pytest.raises(DpedtoolError, match=rf"^Iteration 4 failed: gradient_norm is inf .* {', '.join(names)};"):
         train(table, tmp_path, PARAMS)
     assert files(tmp_path) == good
 
@@ -511,7 +511,9 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path, table: Path, mon
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, most))
     try:
-        with pytest.raises(DpedtoolError, match=rf"{UNFINISHED} could not be written .*, and is as it was: make room"):
+        with pytest.raises(
+            DpedtoolError, match=rf"{UNFINISHED} could not be written .* and is unchanged: free disk space"
+        ):
             train(table, tmp_path, PARAMS)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))

@@ -1,4 +1,4 @@
-"""VGG-19 for the content loss: what it does with an image, and which files it takes its weights from."""
+"""VGG-19 for the content loss: its computation, and the files that it takes its weights from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ANY: dict[str, str] = {}
 
 @pytest.fixture(scope="module")
 def weights() -> dict[str, torch.Tensor]:
-    """Weights of VGG-19 by torchvision's names, with a layer that is not needed."""
+    """Return weights of VGG-19 with torchvision's names, and a layer that is not needed."""
     convolutions = random_vgg(3).convolutions
     named = {}
     for index, convolution in zip(INDICES, convolutions, strict=True):
@@ -37,7 +37,7 @@ def photos(side: int, number: int = 1) -> torch.Tensor:
 
 
 def write_mat(path: Path, layers: list[tuple[np.ndarray, np.ndarray] | None]) -> Path:
-    """A file as MatConvNet's: a cell a layer, of which those without weights are ReLUs."""
+    """Write a file like MatConvNet's, with one cell per layer; layers without weights are ReLUs."""
     cells = np.empty((1, len(layers)), dtype=object)
     for position, layer in enumerate(layers):
         fields: dict[str, object] = {"type": "relu", "name": f"relu{position}"}
@@ -108,7 +108,7 @@ def test_the_axes_of_a_matconvnet_file_by_hand(tmp_path: Path) -> None:
 
 
 def first_input(vgg: torch.nn.Module, rgb: tuple[float, float, float]) -> list[float]:
-    """What the first convolution sees of an image of one colour."""
+    """Return the input of the first convolution for an image of one colour."""
     seen = []
     vgg.convolutions[0].register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
     vgg(torch.tensor(rgb).view(1, 3, 1, 1).expand(1, 3, 16, 16))
@@ -159,7 +159,7 @@ def test_another_file_than_the_known_one_is_refused(files: dict[str, Path], kind
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        (None, ["train.vgg does not name"]),
+        (None, ["train.vgg is not set"]),
         ("none.mat", ["train.vgg is none.mat", "no such file"]),
         ("vgg.h5", ["train.vgg is vgg.h5", ".mat, .pth, .safetensors"]),
     ],
@@ -182,11 +182,11 @@ def test_a_layer_that_is_missing_or_of_another_shape_is_refused(
 ) -> None:
     path = tmp_path / "a.safetensors"
     save_file({"features.0.weight": weights["features.0.weight"]}, path)
-    with pytest.raises(DpedtoolError, match=r"a\.safetensors: features\.0\.bias is not there, where .*\(64,\)"):
+    with pytest.raises(DpedtoolError, match=r"a\.safetensors: features\.0\.bias is missing, but .*\(64,\)"):
         load_vgg(path)
     save_file({"features.0.weight": weights["features.0.weight"][:, :1].contiguous()}, path)
     with pytest.raises(
-        DpedtoolError, match=r"features\.0\.weight has the shape \(64, 1, 3, 3\), where .*\(64, 3, 3, 3\)"
+        DpedtoolError, match=r"features\.0\.weight has the shape \(64, 1, 3, 3\), but .*\(64, 3, 3, 3\)"
     ):
         load_vgg(path)
 
@@ -201,10 +201,10 @@ def test_a_damaged_file_is_refused_in_a_sentence(tmp_path: Path, name: str) -> N
 
 def test_a_mat_file_of_something_else_is_refused(tmp_path: Path) -> None:
     savemat(tmp_path / "a.mat", {"layers": np.eye(3)})
-    with pytest.raises(DpedtoolError, match=r"features\.0\.weight is not there"):
+    with pytest.raises(DpedtoolError, match=r"features\.0\.weight is missing"):
         load_vgg(tmp_path / "a.mat", ANY)
     savemat(tmp_path / "a.mat", {"weights": np.eye(3)})
-    with pytest.raises(DpedtoolError, match="no readable MatConvNet file"):
+    with pytest.raises(DpedtoolError, match="is not a readable MatConvNet file"):
         load_vgg(tmp_path / "a.mat", ANY)
 
 

@@ -1,4 +1,4 @@
-"""What the steps measure: the means by hand, the first figure that is not finite, a discriminator that collapsed."""
+"""The figures of the steps: their means, the first NaN or infinite figure, and a collapsed discriminator."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_first_step_that_fails_is_named_whenever_it_is_looked_at(
 
     with pytest.raises(DpedtoolError) as error:
         four_steps()
-    assert str(error.value).startswith(f"Iteration 3 failed: {said}, on the batch of the patches p3, q3; ")
+    assert str(error.value).startswith(f"Iteration 3 failed: {said} on the patches p3, q3; ")
 
 
 def warnings_of(accuracies: list[float], capsys: pytest.CaptureFixture[str], rank: int = 0) -> list[str]:
@@ -55,7 +55,7 @@ def warnings_of(accuracies: list[float], capsys: pytest.CaptureFixture[str], ran
 
 @pytest.mark.parametrize(
     ("accuracy", "said"),
-    [(1.0, "judged 100.0% .* nothing is left to learn from it"), (0.5, "judged 50.0% .* nothing to teach")],
+    [(1.0, "judged 100.0% .* can learn nothing from it"), (0.5, "judged 50.0% .* it has learned nothing")],
 )
 def test_a_collapsed_discriminator_is_said_once(accuracy: float, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     (warning,) = warnings_of([accuracy] * 3 * COLLAPSE_STEPS, capsys)

@@ -1,4 +1,4 @@
-"""Patches from shards: what the network sees is what was stored."""
+"""Patches from shards: the network sees the stored images."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_split_without_patches_is_empty_and_so_is_a_table_without_rows(tmp_pat
 
 
 def test_patches_are_read_from_their_own_shard(tmp_path: Path, make_samples) -> None:
-    """Shards of different patches at the same places: another shard's would be another picture."""
+    """Shards hold different patches at the same places, so a mixed-up shard would give another picture."""
     tables = [make_samples(tmp_path / name, counts) for name, counts in (("a", {"train": 1}), ("b", {"test": 1}))]
     rows = [row for table in tables for row in read_rows(table, Sample)]
     swapped = [replace(row, split="train", patch_id=row.shard.parent.name) for row in rows[::-1]]

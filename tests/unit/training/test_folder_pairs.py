@@ -1,4 +1,4 @@
-"""Two folders of images of equal names as pairs: which they are, in which order, and what is refused."""
+"""Pairs from two folders of images with equal names: their choice, their order, and errors."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_file_lists_names_one_a_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "cannot be read .No such file"), (b"\xff\xfe\x00", "is no text in UTF-8"), (b"\n \n", "lists no names")],
+    [(None, "cannot be read .No such file"), (b"\xff\xfe\x00", "is not UTF-8 text"), (b"\n \n", "lists no names")],
 )
 def test_a_list_that_cannot_be_used_is_refused_in_a_sentence(
     tmp_path: Path, content: bytes | None, message: str
@@ -71,7 +71,7 @@ def test_a_list_that_cannot_be_used_is_refused_in_a_sentence(
 
 def test_folders_without_a_common_name_are_refused(tmp_path: Path, texture) -> None:
     phone, dslr = write(tmp_path / "phone", texture, ["1.png"]), write(tmp_path / "dslr", texture, ["2.png"])
-    with pytest.raises(DpedtoolError, match=r"No image in .*phone has the name of one in .*dslr"):
+    with pytest.raises(DpedtoolError, match=r"phone and .*dslr have no image names in common"):
         FolderPairs(phone, dslr)
     with pytest.raises(DpedtoolError, match="There is no folder"):
         FolderPairs(phone, tmp_path / "none")
@@ -86,7 +86,9 @@ def test_one_name_twice_is_refused(tmp_path: Path, texture) -> None:
 def test_a_pair_of_two_sizes_is_refused(tmp_path: Path, texture) -> None:
     phone = write(tmp_path / "phone", texture, ["1.png"])
     dslr = write(tmp_path / "dslr", texture, ["1.png"], side=48)
-    with pytest.raises(DpedtoolError, match=r"phone.1\.png is 40x40 px and .*dslr.1\.png 48x48; a pair must have"):
+    with pytest.raises(
+        DpedtoolError, match=r"phone.1\.png is 40x40 px and .*dslr.1\.png is 48x48 px, but the images of"
+    ):
         FolderPairs(phone, dslr).images(0)
 
 
@@ -96,7 +98,7 @@ def test_pairs_of_two_sizes_are_not_read_together(tmp_path: Path, texture) -> No
         write(tmp_path / name, texture, ["2.png"], side=48)
     pairs = FolderPairs(tmp_path / "phone", tmp_path / "dslr")
     assert pairs.read([1]).phone.shape == (1, 3, 48, 48)
-    with pytest.raises(DpedtoolError, match=r"1\.png is 40x40 px and 2\.png 48x48; images that are taken together"):
+    with pytest.raises(DpedtoolError, match=r"1\.png is 40x40 px and 2\.png is 48x48 px, but images used together"):
         pairs.read([0, 1])
 
 
@@ -105,7 +107,7 @@ def test_a_damaged_image_is_refused_with_its_path(tmp_path: Path, texture) -> No
     (dslr / "2.png").write_text("no image")
     pairs = FolderPairs(phone, dslr)
     assert pairs.read([0]).phone.shape == (1, 3, 40, 40)
-    with pytest.raises(DpedtoolError, match=r"dslr.2\.png.*mend or remove it\.$"):
+    with pytest.raises(DpedtoolError, match=r"dslr.2\.png.*repair or remove it\.$"):
         pairs.images(1)
 
 

@@ -1,4 +1,4 @@
-"""Memory that is free: the machine's, or what a container's limit leaves."""
+"""Free memory: that of the machine, or what a container's limit leaves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dpedtool.training import free_memory
 
 @pytest.fixture
 def groups(tmp_path: Path, monkeypatch) -> Path:
-    """The folder of an own group, inner, in outer, without limits yet."""
+    """Return the folder of the process's own group, `inner` within `outer`, without limits."""
     own = tmp_path / "own"
     own.write_text("0::/outer/inner\n")
     inner = tmp_path / "groups" / "outer" / "inner"

@@ -1,4 +1,4 @@
-"""How the networks are computed: bfloat16 where the device has it, and weights in float32 all the same."""
+"""How the networks are computed: in bfloat16 if the device has it, while weights stay in float32."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def processor(patched: pytest.MonkeyPatch, folder: Path, text: str) -> None:
     [
         ("processor\t: 0\nflags\t\t: fpu avx512f avx512_bf16\n\nprocessor\t: 1\n", True),
         ("flags\t\t: fpu amx_bf16 amx_tile\n", True),
-        # One that computes it by way of float32, and flags of another kind.
+        # This processor converts bfloat16 to float32; the vmx flags are of another kind.
         ("flags\t\t: fpu avx2 avx512f avx512bw\nvmx flags\t: avx512_bf16\n", False),
         ("Features\t: fp asimd\n", False),
     ],

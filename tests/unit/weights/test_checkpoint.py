@@ -1,4 +1,4 @@
-"""Models on disk: what was saved is loaded, and what is not a model is refused in one sentence."""
+"""Models on disk: saved models can be loaded, and anything else is refused in one sentence."""
 
 from __future__ import annotations
 
@@ -93,10 +93,10 @@ def test_notes_of_what_is_no_checkpoint_are_empty(tmp_path: Path) -> None:
     [
         ("none", "There is no {}: "),
         ("none.safetensors", "There is no {}: "),
-        ("README.md", "{} is no model: "),
-        ("net.index", "{} is no model: "),
-        ("folder", f"{{}} holds no {WEIGHTS}: "),
-        ("folder.safetensors", f"{{}} holds no {WEIGHTS}: "),
+        ("README.md", "{} is not a model: "),
+        ("net.index", "{} is not a model: "),
+        ("folder", f"{{}} contains no {WEIGHTS}: "),
+        ("folder.safetensors", f"{{}} contains no {WEIGHTS}: "),
     ],
 )
 def test_what_is_no_model_is_refused_with_what_to_name(tmp_path: Path, name: str, what: str) -> None:
@@ -116,7 +116,7 @@ def test_missing_and_damaged_weights_are_refused(tmp_path: Path) -> None:
         (tmp_path / WEIGHTS).write_bytes(whole[:length])
         assert "not a readable safetensors file" in refused(tmp_path)
     (tmp_path / WEIGHTS).unlink()
-    assert f"{tmp_path} holds no {WEIGHTS}" in refused(tmp_path)
+    assert f"{tmp_path} contains no {WEIGHTS}" in refused(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, bad: float) -> 
     model = generator()
     model.get_parameter("body1.bias").data[0] = bad
     save_model(tmp_path, model, {})
-    assert "holds weights that are no numbers" in refused(tmp_path)
+    assert "holds NaN or infinite weights" in refused(tmp_path)
 
 
 def test_weights_that_do_not_say_of_what_are_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The card beside an ONNX file: what is known, nothing that is not, and no data that becomes markup."""
+"""The card of an ONNX file: it states what is known and nothing else, and data cannot become markup."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ OF_PATCHES = Metrics(
 
 
 def of_folders(weights: str | None) -> FolderMetrics:
-    """Scores of two folders, by weights of this digest."""
+    """Return scores of two folders for weights with this digest."""
     return FolderMetrics(
         phone="phone",
         dslr="dslr",
@@ -65,7 +65,7 @@ def of_folders(weights: str | None) -> FolderMetrics:
 
 
 def training(start_sha256: str | None = None, **params: Any) -> TrainingInfo:
-    """What `dpedtool.training.train.stage` leaves in a card."""
+    """Return what `dpedtool.training.train.stage` writes to a card."""
     return TrainingInfo(
         key="k",
         params={**describe(TrainParams()), **params},
@@ -81,7 +81,7 @@ def training(start_sha256: str | None = None, **params: Any) -> TrainingInfo:
 
 
 def imported(name: str, sha256: str = SHA256, **fields: Any) -> ImportedWeights:
-    """What `dpedtool import-weights` leaves in a card."""
+    """Return what `dpedtool import-weights` writes to a card."""
     usual: dict[str, Any] = {"format": "TensorFlow checkpoint V2", "tensors": []}
     return ImportedWeights(files=[SourceFile(name, sha256)], **usual | fields)
 
@@ -110,7 +110,7 @@ def head(text: str) -> dict[str, Any]:
 
 
 def row(text: str, name: str) -> str:
-    """The value of a row of a table of two columns."""
+    """Return the value of a row in a table of two columns."""
     (value,) = re.findall(rf"^\| {re.escape(name)} \| (.*) \|$", text, re.MULTILINE)
     return str(value)
 
@@ -133,7 +133,7 @@ def test_a_training_is_told_by_preset_data_and_what_was_set_otherwise() -> None:
 def test_weights_that_were_gone_on_with_name_the_first_ones() -> None:
     text = card({"training": training("ef" * 32)}, licence="MIT").as_markdown()
     assert row(text, "SHA-256 of the first weights") == "ef" * 32
-    assert "whose terms hold as well" in text
+    assert "whose terms apply as well" in text
 
 
 def test_imported_weights_are_told_by_their_files() -> None:
@@ -146,8 +146,8 @@ def test_imported_weights_are_told_by_their_files() -> None:
 @pytest.mark.parametrize(
     ("known", "said"),
     [
-        (None, "Nothing is known of it"),
-        ({}, "Nothing is known of it"),
+        (None, "Nothing is known about the training"),
+        ({}, "Nothing is known about the training"),
         (
             {"trained": False, "reason": "there are no training patches"},
             "**Never trained**, since there are no training",
@@ -183,7 +183,7 @@ def test_the_head_is_what_hubs_read(licence: str | None, expected: dict[str, str
     found = head(text)
     assert {key: value for key, value in found.items() if key.startswith("license")} == expected
     assert (found["library_name"], found["pipeline_tag"]) == ("onnx", "image-to-image")
-    assert ("None is stated." in text) == (licence is None)
+    assert ("No licence is stated." in text) == (licence is None)
 
 
 def test_only_instance_norm_forbids_tiles() -> None:
@@ -198,7 +198,7 @@ def test_only_instance_norm_forbids_tiles() -> None:
 def test_tiles_overlap_by_all_that_an_output_depends_on(architecture: Architecture, reach: int) -> None:
     network = architecture.build().eval().double()
     with torch.no_grad():
-        # Nothing is lost in a ReLU.
+        # With these weights no ReLU cuts anything off.
         for values in network.parameters():
             values.fill_(0.01)
     phone = torch.zeros(1, 3, 3, 80, dtype=torch.float64, requires_grad=True)
@@ -232,7 +232,7 @@ def test_other_json_is_no_scores(tmp_path: Path, scores: dict[str, Any]) -> None
 @pytest.mark.parametrize("weights", [None, "00" * 32])
 def test_scores_of_other_weights_are_refused(tmp_path: Path, weights: str | None) -> None:
     of_folders(weights).write(tmp_path / "metrics.json")
-    with pytest.raises(DpedtoolError, match="scores of other weights"):
+    with pytest.raises(DpedtoolError, match="does not hold scores of these weights"):
         read_scores(tmp_path / "metrics.json", SHA256)
 
 

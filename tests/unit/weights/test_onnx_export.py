@@ -1,4 +1,4 @@
-"""ONNX files: the same values as PyTorch at any size, the same bytes each time, and no file that is wrong."""
+"""ONNX files: the values equal PyTorch's at any size, the bytes are reproducible, and no wrong file is written."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ARCHITECTURES = (
 
 
 def drawn(architecture: Architecture, seed: int = 0) -> Generator:
-    """A network none of whose weights and statistics is 0 or 1; its outputs are all over 0..1."""
+    """Return a network without weights or statistics of 0 or 1, whose outputs cover 0..1."""
     network = architecture.build().eval()
     random = torch.Generator().manual_seed(seed)
     for values in network.state_dict().values():
@@ -97,7 +97,7 @@ def test_the_graph_has_the_networks_own_operators_and_nothing_else() -> None:
     assert epsilons == {np.float32(1e-3)}
     batch = as_onnx(drawn(Architecture(channels=4, blocks=2, norm="batch")), {}, clip=True)
     assert [node.op_type for node in batch.graph.node].count("BatchNormalization") == 4
-    # How many batches it was trained on is no weight.
+    # The number of batches it was trained on is not a weight.
     assert not any("num_batches" in weight.name for weight in batch.graph.initializer)
 
 
@@ -132,7 +132,7 @@ def test_a_card_is_replaced_and_what_is_none_is_kept(model: Path, tmp_path: Path
     readme.write_text("# Mine\n")
     (tmp_path / "notes.md").mkdir()
     for name in ("README", "notes"):
-        with pytest.raises(DpedtoolError, match=rf"{name}\.md is no card of a model"):
+        with pytest.raises(DpedtoolError, match=rf"{name}\.md is not a model card"):
             export(model, tmp_path / f"{name}.onnx")
         assert not (tmp_path / f"{name}.onnx").exists()
     assert readme.read_text() == "# Mine\n"
@@ -146,7 +146,7 @@ def test_a_file_that_computes_something_else_is_not_left(
         return torch.zeros_like(phone) + wrong
 
     monkeypatch.setattr(Generator, "forward", other)
-    with pytest.raises(DpedtoolError, match=r"onnxruntime gives values .* from PyTorch's"):
+    with pytest.raises(DpedtoolError, match=r"values of onnxruntime differ from PyTorch's"):
         export(model, tmp_path / "out" / "net.onnx")
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -168,7 +168,7 @@ def test_a_network_that_no_onnx_file_holds_is_refused(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"out": "net.pb"}, "is not named as an ONNX file"),
+        ({"out": "net.pb"}, "does not have the suffix of an ONNX file"),
         ({"licence": "my own; see below"}, "is not the SPDX identifier"),
         ({"model": "none"}, "name a folder that `dpedtool train` wrote"),
         ({"scores": "model/model.json"}, "holds no scores"),
@@ -192,5 +192,5 @@ def test_what_is_wrong_is_one_sentence_and_leaves_nothing(
 def test_a_card_of_another_network_is_refused(model: Path, tmp_path: Path) -> None:
     card = json.loads((model / "model.json").read_text())
     (model / "model.json").write_text(json.dumps({**card, "network": {**card["network"], "channels": 5}}))
-    with pytest.raises(DpedtoolError, match="the card of another network than dped_resnet_6_4"):
+    with pytest.raises(DpedtoolError, match="a different network than the weights next to it, dped_resnet_6_4"):
         export(model, tmp_path / "net.onnx")

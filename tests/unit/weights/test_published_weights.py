@@ -1,4 +1,4 @@
-"""DPED's checkpoints as generators of ours: each tensor to its place, and other networks refused."""
+"""DPED's checkpoints as dpedtool's generators: each tensor is in its place, and other networks are refused."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def drawn(shapes: dict[str, tuple[int, ...]]) -> Tensors:
 
 
 def resnet(channels: int = 4, blocks: int = 1) -> Tensors:
-    """A residual network as DPED's code names it."""
+    """Return a residual network with the names of DPED's code."""
     wide = (3, 3, channels, channels)
     last = 2 * blocks + 4
     kernels = {f"W{number}": wide for number in range(2, last)}
@@ -123,16 +123,16 @@ def with_(name: str, *shape: int) -> Callable[[Tensors], Tensors]:
 )
 def test_another_network_is_refused_with_what_was_found(change: Callable[[Tensors], Tensors]) -> None:
     changed = change(resnet())
-    with pytest.raises(DpedtoolError, match=r"net\.index is of no network that is known") as error:
+    with pytest.raises(DpedtoolError, match=r"net\.index does not belong to a known network") as error:
         generator(changed)
     name, values = next(iter(changed.items()))
-    assert f"found {name} {'x'.join(map(str, values.shape))}" in str(error.value)
+    assert f"this one has {name} {'x'.join(map(str, values.shape))}" in str(error.value)
 
 
 def test_weights_that_are_no_numbers_are_refused() -> None:
     changed = resnet()
     changed["generator/b1"][0] = np.nan
-    with pytest.raises(DpedtoolError, match="weights that are no numbers"):
+    with pytest.raises(DpedtoolError, match="holds NaN or infinite weights"):
         generator(changed)
 
 
@@ -167,7 +167,7 @@ def test_a_file_that_is_not_named_as_one_of_weights_is_refused(tmp_path: Path, n
     write_checkpoint(tmp_path / "net", resnet())
     done = CliRunner().invoke(main, ["import-weights", str(tmp_path / "net"), "-o", str(tmp_path / name)])
     assert done.exit_code == 1
-    assert f"{name} is not named as a file of weights: give it the suffix .safetensors." in done.output
+    assert f"{name} does not have the suffix of a file of weights: give it the suffix .safetensors." in done.output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net.data-00000-of-00001", "net.index"]
 
 

@@ -1,4 +1,4 @@
-"""Files of torch.save: read as torch reads them, and nothing in them is ever run."""
+"""Files of torch.save: they are read as torch reads them, and nothing in them is ever run."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_networks_state_and_parameters_are_tensors_too(tmp_path: Path, as_zip:
 
 
 class Bomb:
-    """Unpickled, it makes a file."""
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, fuse: Path) -> None:
         self.fuse = fuse
@@ -102,8 +102,8 @@ def test_a_plain_malicious_pickle_is_refused_and_nothing_runs(tmp_path: Path, pr
 @pytest.mark.parametrize(
     ("what", "reason"),
     [
-        ({"network": {"weight": torch.zeros(2)}}, "network is no tensor"),
-        ({"epoch": 3}, "epoch is no tensor"),
+        ({"network": {"weight": torch.zeros(2)}}, "network is not a tensor"),
+        ({"epoch": 3}, "epoch is not a tensor"),
         ({3: torch.zeros(2)}, "it is nested"),
         ([torch.zeros(2)], "it holds something else"),
         (torch.zeros(2), "it holds something else"),
@@ -125,7 +125,7 @@ def test_a_missing_file_and_one_of_text_are_refused(tmp_path: Path) -> None:
         read_tensors(tmp_path / "text.pth", [])
     with zipfile.ZipFile(tmp_path / "zip.pth", "w") as archive:
         archive.writestr("a.txt", "weights")
-    with pytest.raises(DpedtoolError, match=r"it is no archive of torch\.save"):
+    with pytest.raises(DpedtoolError, match=r"it is not an archive written by torch\.save"):
         read_tensors(tmp_path / "zip.pth", [])
 
 
@@ -168,12 +168,12 @@ def archive_of(path: Path, pickled: bytes, compression: int = zipfile.ZIP_STORED
     return path
 
 
-# Four bytes, and a view of them with 2^33 values, all the first.
+# Four bytes, and a view of them with 2^33 values that all equal the first.
 REPEATED = (
     b"}U\x01actorch._utils\n_rebuild_tensor_v2\n((U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x01tQK\x00"
     b"\x8a\x05\x00\x00\x00\x00\x02\x85K\x00\x85tRs."
 )
-# A tuple that holds the one before it twice, 60 times over: the text of it would never end.
+# Each of 60 tuples contains the one before it twice, so writing them as text would never end.
 DOUBLED = b")q\x00" + b"h\x00h\x00\x86q\x00" * 60
 
 
@@ -207,7 +207,7 @@ def test_keys_of_values_that_are_no_text_are_refused(tmp_path: Path) -> None:
 
 
 def old_file(path: Path, body: bytes, values: torch.Tensor) -> Path:
-    """A file of torch 0.1: other names, strings of Python 2, and the pickle's instructions by hand."""
+    """A file of torch 0.1 has other names and strings of Python 2; the pickle's instructions are written by hand."""
     system = pickle.dumps({"protocol_version": 1001, "little_endian": True, "type_sizes": {}}, 2)
     head = pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2) + system
     tail = pickle.dumps(["7"], 2) + struct.pack("<q", values.numel()) + values.numpy().tobytes()
@@ -224,7 +224,7 @@ OLD_TENSOR = b"ctorch._utils\n_rebuild_tensor\n(" + OLD_STORAGE + b"K\x00K\x02K\
     "value",
     [
         OLD_TENSOR,
-        # a Parameter: made empty, then told its data, gradient, and three flags
+        # a Parameter: made empty, then given its data, gradient, and three flags
         b"ctorch.nn.parameter\nParameter\n)\x81(" + OLD_TENSOR + b"N\x88\x89Ntb",
         # a FloatTensor made likewise
         b"ctorch\nFloatTensor\n)\x81(" + OLD_STORAGE + b"K\x00K\x02K\x03\x86K\x03K\x01\x86tb",

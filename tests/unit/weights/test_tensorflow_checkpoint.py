@@ -1,4 +1,4 @@
-"""TensorFlow's checkpoints: what a small writer of the tests wrote comes back, and what is wrong is refused."""
+"""TensorFlow's checkpoints: files of a small test writer are read back, and damaged files are refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def refused(prefix: Path) -> str:
 
 
 def many() -> dict[str, np.ndarray]:
-    """More tensors than a block holds, with names that share much."""
+    """Return more tensors than a block holds, with names that share long prefixes."""
     rng = np.random.default_rng(0)
     return {f"generator/Variable_{place}": rng.normal(size=(place + 1, 2)).astype(np.float32) for place in range(13)}
 
@@ -76,7 +76,7 @@ def test_a_missing_index_is_refused_and_says_what_a_checkpoint_is(tmp_path: Path
 def test_a_missing_data_file_is_named(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "net", many(), shards=3)
     data_file(tmp_path / "net", 1, 3).unlink()
-    assert "net.data-00001-of-00003, which belongs to the checkpoint's index" in refused(tmp_path / "net")
+    assert "net.data-00001-of-00003, which the checkpoint's index needs" in refused(tmp_path / "net")
 
 
 def test_another_file_than_an_index_is_refused(tmp_path: Path) -> None:
@@ -119,16 +119,16 @@ def test_compressed_blocks_and_big_endian_numbers_are_refused(tmp_path: Path) ->
         ([(b"", header()), (b"a", entry(VALUES[:0], 0, shape=(0, *[2**40] * 9)))], "a has the shape"),
         ([(b"", header()), (b"a", entry(VALUES, 0, shape=[1] * 33))], "a has 33 dimensions"),
         ([(b"", header()), (b"a", entry(VALUES + 1, 0))], "a fails its CRC"),
-        ([(b"", header()), (b"\xff", entry(VALUES, 0))], "is no text"),
+        ([(b"", header()), (b"\xff", entry(VALUES, 0))], "is not text"),
         ([(b"", header()), (b"a" * 5000, entry(VALUES, 0))], "a name shares 0 of 0 bytes and has 5000 more"),
         ([(b"", header()), (b"b", entry(VALUES, 0)), (b"a", entry(VALUES, 0))], "out of order"),
-        ([(b"", header()), (b"a", b"\x0a\xff\xff\x01")], "32767 bytes are promised where 0 are left"),
-        ([(b"", header()), (b"a", number(2, 7))], "a number stands where a message should"),
+        ([(b"", header()), (b"a", b"\x0a\xff\xff\x01")], "32767 bytes are promised, but 0 are left"),
+        ([(b"", header()), (b"a", number(2, 7))], "there is a number where a message should be"),
         ([(b"", header()), (b"a", b"\x03")], "a field of kind 3"),
     ],
 )
 def test_an_index_that_cannot_be_true_is_refused(tmp_path: Path, rows: list[writer.Row], reason: str) -> None:
-    """The CRCs are right: this is what somebody wrote on purpose, or a program with an error."""
+    """The CRCs are correct: such a file was written on purpose or by a faulty program."""
     write_rows(tmp_path / "net", rows, VALUES.tobytes())
     assert reason in refused(tmp_path / "net")
     assert "is damaged" in refused(tmp_path / "net")
