@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,16 +25,18 @@ from dpedtool.dataset.schema import Alignment, Pair, Timing
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.align.refinement import GREY_LEVELS, Refined, WarpedPair, refine
 from dpedtool.pipeline.align.verdict import PairVerdict, blur_evenness, check_blur, judge
-from dpedtool.pipeline.geometry.aligned import cut, mask_columns, required, transform_columns
+from dpedtool.pipeline.geometry.aligned import crops, cut, mask_columns, required, transform_columns
 from dpedtool.pipeline.geometry.homographies import Box, local_scale
 from dpedtool.pipeline.geometry.transform import Transform
-from dpedtool.pipeline.geometry.warping import common_box, scale_at, warp_dslr
+from dpedtool.pipeline.geometry.warping import common_box, scale_at
 from dpedtool.pipeline.measure.exposure import clipped_share
 from dpedtool.pipeline.measure.keypoint_homography import Registration, register
 from dpedtool.pipeline.measure.residuals import Residual, search
 from dpedtool.pipeline.resume import Finished, save_aside, work_off
 from dpedtool.pipeline.runner import Lost
 
+Files = tuple[PhotoFile, PhotoFile]
+"""The phone's photo and the DSLR's."""
 Size = tuple[int, int]
 """(width, height) in px."""
 
@@ -100,22 +102,54 @@ def align(
 
 def align_pair(pair: Pair, params: AlignParams, images: Path | None, parts: Path) -> list[Alignment]:
     """Align one pair and return its only row. Images are written below `images`, the times into `parts`."""
-    known = _Known()
     watch = _Watch()
+    row = align_files(
+        pair, partial(_open, pair), params, partial(_write_images, out=images) if images else None, lap=watch.lap
+    )
+    watch.lap("images_s")
+    save_aside(parts, row.key, Timing(pair_id=row.pair_id, key=row.key, **watch.laps))
+    return [row]
+
+
+def align_files(
+    pair: Pair,
+    opened: Callable[[], Files],
+    params: AlignParams,
+    write: Callable[[Files, Alignment], None] | None = None,
+    *,
+    lap: Callable[[str], None] = lambda _: None,
+) -> Alignment:
+    """Align one pair, and return its row.
+
+    Parameters
+    ----------
+    pair
+        Names the pair in the row.
+    opened
+        Returns the phone's photo and the DSLR's.
+    params
+        Limits and settings.
+    write
+        Called with both photos and the row of a pair that is aligned. A Rejection that it raises becomes the row's
+        reason.
+    lap
+        Called after each step with the name of its column in `Timing`.
+
+    """
+    known = _Known()
     try:
-        files = _open(pair, known)
-        watch.lap("read_s")
-        mapping, box = _transform(*files, params, known, watch)
+        files = opened()
+        known.note = " ".join(file.note for file in files if file.note)
+        lap("read_s")
+        _align(*files, params, known, lap)
         row = _row(pair, params, status="aligned", **known.columns())
-        if images:
-            _write_images(files, mapping, box, image_files(images, row), row.key)
+        if write:
+            write(files, row)
     except Rejection as rejection:
         # What was measured before the failure stays in the row, since it shows the cause.
         status = "failed" if rejection.reason in Alignment.RETRIED else "rejected"
         row = _row(pair, params, status=status, reason=rejection.reason, detail=rejection.detail, **known.columns())
-    watch.lap("images_s")
-    save_aside(parts, row.key, Timing(pair_id=row.pair_id, key=row.key, **watch.laps))
-    return [row]
+    return row
 
 
 @dataclass
@@ -165,36 +199,33 @@ class _Watch:
         self.laps["total_s"] += passed
 
 
-def _open(pair: Pair, known: _Known) -> tuple[PhotoFile, PhotoFile]:
+def _open(pair: Pair) -> Files:
     phone = open_unchanged(required(pair.phone_path), required(pair.phone_sha256))
-    dslr = open_unchanged(required(pair.dslr_path), required(pair.dslr_sha256))
-    known.note = " ".join(file.note for file in (phone, dslr) if file.note)
-    return phone, dslr
+    return phone, open_unchanged(required(pair.dslr_path), required(pair.dslr_sha256))
 
 
-def _transform(
-    phone_file: PhotoFile, dslr_file: PhotoFile, params: AlignParams, known: _Known, watch: _Watch
-) -> tuple[Transform, Box]:
-    """Return the transform and the common crop; intermediate results go into `known`."""
+def _align(
+    phone_file: PhotoFile, dslr_file: PhotoFile, params: AlignParams, known: _Known, lap: Callable[[str], None]
+) -> None:
+    """Find and check the transform; all results go into `known`."""
     phone = phone_file.grey()
     dslr = dslr_file.grey(_factor(max(dslr_file.size) / max(phone.size)))
-    watch.lap("decode_s")
+    lap("decode_s")
     known.sizes = phone.size, dslr.size
     known.clipped = max(clipped_share(photo.image) for photo in (phone, dslr))
     known.registration = found = register(phone, dslr, params)
     _check_exposure(known.clipped, params)
-    watch.lap("register_s")
+    lap("register_s")
     scale = _scale(found, phone)
     if scale * COARSEST < dslr.full_from_reduced[0, 0]:
         # The DSLR sees more than the phone, so that its photo must be reduced less than the sizes suggested.
         dslr = dslr_file.grey(_factor(scale))
-        watch.lap("decode_s")
+        lap("decode_s")
     known.refined = refined = refine(phone, dslr, found.dslr_from_phone, bend=params.refine)
-    watch.lap("refine_s")
+    lap("refine_s")
     box = _overlap(refined.transform, phone.size, dslr.size, params, known)
     _check((phone, dslr), refined.transform, box, found, params, known)
-    watch.lap("check_s")
-    return refined.transform, box
+    lap("check_s")
 
 
 def _factor(scale: float) -> Factor:
@@ -278,12 +309,9 @@ def _check(
     known.residual = known.verdict.residual
 
 
-def _write_images(
-    photos: tuple[PhotoFile, PhotoFile], transform: Transform, box: Box, files: tuple[Path, Path], key: str
-) -> None:
-    phone, dslr = (photo.colour() for photo in photos)
-    for file, image in zip(files, (cut(phone, box), warp_dslr(dslr, transform, box)), strict=True):
-        save_image(file, image, key=key)
+def _write_images(files: Files, row: Alignment, out: Path) -> None:
+    for file, image in zip(image_files(out, row), crops(row, *files), strict=True):
+        save_image(file, image, key=row.key)
 
 
 def _row(pair: Pair, params: AlignParams, **facts: Any) -> Alignment:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.photos.decoding import load_unchanged
+from dpedtool.dataset.photos.decoding import PhotoFile, open_unchanged
 from dpedtool.dataset.photos.stored import Image
 from dpedtool.dataset.places import Place
 from dpedtool.dataset.schema import Alignment
@@ -74,10 +74,25 @@ def aligned_images(row: Alignment) -> tuple[Image, Image]:
         `unreadable_photo` or `photo_changed`: a photo is missing, damaged or has changed.
 
     """
+    return crops(
+        row,
+        open_unchanged(row.phone_path, row.phone_sha256),
+        open_unchanged(row.dslr_path, row.dslr_sha256),
+    )
+
+
+def crops(row: Alignment, phone: PhotoFile, dslr: PhotoFile) -> tuple[Image, Image]:
+    """Return the same as `aligned_images`, of photos that are read already.
+
+    Raises
+    ------
+    Rejection
+        `unreadable_photo`: a photo is damaged.
+
+    """
     box = crop_box(row)
-    phone = load_unchanged(row.phone_path, row.phone_sha256)
-    dslr = load_unchanged(row.dslr_path, row.dslr_sha256)
-    return cut(phone, box), warp_dslr(dslr, transform(row), box)
+    whole, other = phone.colour(), dslr.colour()
+    return cut(whole, box), warp_dslr(other, transform(row), box)
 
 
 def transform(row: Alignment) -> Transform:

@@ -102,11 +102,14 @@ def cut_pair(alignment: Alignment, params: PatchesParams, parts: Path) -> list[P
         return [_failed(alignment, params, problem)]
     rows = _cut_windows(alignment, phone, dslr, params, parts / f"{key}.tar")
     save_aside(parts, key, _frame(alignment, files, small, rows, key))
-    if not rows:
-        height, width = dslr.shape[:2]
-        detail = f"The common crop of {width}x{height} px is too small for a window of {params.size_px} px."
-        return [_failed(alignment, params, Rejection("small_crop", detail))]
-    return rows
+    return rows or [_failed(alignment, params, small_crop(alignment, params))]
+
+
+def small_crop(alignment: Alignment, params: PatchesParams) -> Rejection:
+    """Return the rejection of a pair whose common crop holds no window."""
+    box = crop_box(alignment)
+    detail = f"The common crop of {box.width}x{box.height} px is too small for a window of {params.size_px} px."
+    return Rejection("small_crop", detail)
 
 
 def _open(alignment: Alignment) -> tuple[PhotoFile, PhotoFile]:
@@ -123,23 +126,46 @@ def _images(files: tuple[PhotoFile, PhotoFile], alignment: Alignment) -> tuple[I
 
 def _cut_windows(alignment: Alignment, phone: Image, dslr: Image, params: PatchesParams, part: Path) -> list[Patch]:
     """Return the rows of all windows; the images of the accepted ones go into the tar file `part`."""
-    box, blank = crop_box(alignment), _blank(alignment, params)
-    greys = [np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) for image in (phone, dslr)]
     rows = []
     with replacing(part) as temporary, ShardWriter(temporary) as shard:
-        for measures in measure_windows(greys[0], greys[1], box, params):
-            for window in _windows(measures, alignment, params):
-                place = Box(window.x, window.y, window.size, window.size)
-                reason, detail = rejection(window.measured, is_masked(alignment, place), params)
-                row = _row(blank, window, reason, detail)
-                if not reason:
-                    phone_bytes, dslr_bytes = (
-                        encode_image(image, f".{params.format}", params.jpeg_quality)
-                        for image in (_phone_window(phone, window), _dslr_window(dslr, window, box))
-                    )
-                    row = store(row, phone_bytes, dslr_bytes, shard, part)
-                rows.append(row)
+        for row, images in judge_windows(alignment, phone, dslr, params):
+            if images:
+                encoded = [encode_image(image, f".{params.format}", params.jpeg_quality) for image in images]
+                row = store(row, *encoded, shard, part)
+            rows.append(row)
     return rows
+
+
+def judge_windows(
+    alignment: Alignment, phone: Image, dslr: Image, params: PatchesParams
+) -> Iterator[tuple[Patch, tuple[Image, Image] | None]]:
+    """Yield the row of every window of an aligned pair, row by row from the top left corner.
+
+    Parameters
+    ----------
+    alignment
+        The aligned pair.
+    phone
+        (H, W, 3) BGR: the whole phone photo.
+    dslr
+        (h, w, 3) BGR: the DSLR's image of the common crop, on the phone's grid.
+    params
+        Mode and limits.
+
+    Yields
+    ------
+    tuple
+        The row, and the phone's and the DSLR's image of an accepted window, (size, size, 3) each; None for others.
+
+    """
+    box, blank = crop_box(alignment), _blank(alignment, params)
+    greys = [np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) for image in (phone, dslr)]
+    for measures in measure_windows(greys[0], greys[1], box, params):
+        for window in _windows(measures, alignment, params):
+            place = Box(window.x, window.y, window.size, window.size)
+            reason, detail = rejection(window.measured, is_masked(alignment, place), params)
+            images = None if reason else (_phone_window(phone, window), _dslr_window(dslr, window, box))
+            yield _row(blank, window, reason, detail), images
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -207,8 +233,9 @@ def _dslr_window(dslr: Image, window: _Window, box: Box) -> Image:
 def _row(blank: Mapping[str, Any], window: _Window, reason: str, detail: str) -> Patch:
     columns = asdict(window)
     columns |= columns.pop("measured")
-    name = f"{blank['pair_id']}--x{window.x:05d}-y{window.y:05d}"
-    return Patch(**{**blank, **columns, "patch_id": name, "reason": reason, "detail": detail})
+    columns["patch_id"] = f"{blank['pair_id']}--x{window.x:05d}-y{window.y:05d}"
+    columns["status"] = "rejected" if reason else "accepted"
+    return Patch(**{**blank, **columns, "reason": reason, "detail": detail})
 
 
 def _frame(
