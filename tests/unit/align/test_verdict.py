@@ -202,6 +202,6 @@ def test_flat_images_tell_nothing_of_blur() -> None:
 
 def test_the_gate_on_blur() -> None:
     check_blur(PARAMS.min_blur_evenness, PARAMS)
-    with pytest.raises(Rejection, match="blurred along a line") as rejected:
+    with pytest.raises(Rejection, match="blurred in one direction") as rejected:
         check_blur(PARAMS.min_blur_evenness - 0.01, PARAMS)
     assert rejected.value.reason == "motion_blur"

@@ -257,7 +257,7 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
     table = pa.table({column.name: [1.0] for column in dataclasses.fields(Score) if column.name != "ms_ssim_after"})
     table = table.set_column(0, "patch_id", pa.array(["a"]))
     pq.write_table(table, tmp_path / "s.parquet")
-    assert "without ms_ssim_after" in refused(tmp_path / "s.parquet", Score)
+    assert "it lacks ms_ssim_after" in refused(tmp_path / "s.parquet", Score)
 
 
 def test_columns_of_a_later_version_are_left_alone(tmp_path: Path) -> None:

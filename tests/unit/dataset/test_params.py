@@ -224,7 +224,7 @@ def test_a_preset_that_does_not_exist_is_refused() -> None:
         ("date", "2026-02-31", "not a day of the calendar"),
         ("doi", "https://doi.org/10.5281/zenodo.1", "without an address before it"),
         ("url", "example.org", "begins with https://"),
-        ("dslr_folder", "../canon", "as it becomes a folder"),
+        ("dslr_folder", "../canon", "since it becomes a folder"),
         ("layouts", [], "name at least one"),
         ("layouts", ["dped", "dped"], "names a layout twice"),
         ("layouts", ["zip"], "must be one of dped, webdataset, parquet"),

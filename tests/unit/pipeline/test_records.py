@@ -147,7 +147,7 @@ def test_nothing_but_a_record_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("align: {}")
     done = dpedtool("--record", tmp_path / "params.yaml", "params")
     assert done.exit_code == 1
-    assert "is no record of a command" in done.stderr
+    assert "is not a record of a command" in done.stderr
     assert (tmp_path / "params.yaml").read_text() == "align: {}"
 
 
@@ -156,7 +156,7 @@ def test_what_the_command_itself_wrote_there_is_not_replaced(tmp_path: Path) -> 
     file = tmp_path / "report" / "report.json"
     done = dpedtool("--record", file, "report", tmp_path / "results", "-o", file.parent, "--no-pictures")
     assert done.exit_code == 1
-    assert "is no record of a command" in done.stderr
+    assert "is not a record of a command" in done.stderr
     assert "said" in file.read_text()
 
 

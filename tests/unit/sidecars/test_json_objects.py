@@ -153,9 +153,9 @@ def test_what_is_no_json_object_says_what_to_run(tmp_path: Path, text: str | Non
 
 def test_only_a_file_of_the_kind_is_replaced(tmp_path: Path) -> None:
     file = tmp_path / "odd.json"
-    Odd.check_replaceable(file, "odd file")
+    Odd.check_replaceable(file, "strange file")
     write_json(file, GOOD)
-    Odd.check_replaceable(file, "odd file")
+    Odd.check_replaceable(file, "strange file")
     write_json(file, {"count": 3})
-    with pytest.raises(DpedtoolError, match="is no odd file: choose another name"):
-        Odd.check_replaceable(file, "odd file")
+    with pytest.raises(DpedtoolError, match="is not a strange file: choose another name"):
+        Odd.check_replaceable(file, "strange file")
