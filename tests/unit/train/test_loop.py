@@ -140,7 +140,7 @@ def test_patches_that_the_discriminator_is_not_made_for_are_refused(
     params = replace(PARAMS, loss_form="released-code")
     run = TrainingRun(params, ON_CPU, 40)
     (step,) = steps(pairs, params, run, 1)
-    with pytest.raises(DpedtoolError, match=rf"{side}.* px .*: set train\.crop_px to {smallest} or less"):
+    with pytest.raises(DpedtoolError, match=rf"patches of .*{side}.* px: set train\.crop_px to {smallest} or less"):
         run.step(with_side(step, side, second=second))
     assert run.iteration == 0
 

@@ -44,7 +44,7 @@ def test_a_list_names_the_pairs_to_take(folders: tuple[Path, Path], tmp_path: Pa
 
 def test_a_pair_that_is_listed_twice_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("7.png\n3\n7\n")
-    with pytest.raises(DpedtoolError, match=r"^7 is listed twice, .*: list it once\.$"):
+    with pytest.raises(DpedtoolError, match=r"^7 is listed twice and .*: list it once\.$"):
         from_folders(*folders, tmp_path / "names.txt", TrainParams())
 
 

@@ -47,7 +47,7 @@ def test_what_is_listed_must_be_in_both_folders(tmp_path: Path, texture) -> None
 
 def test_a_pair_that_is_listed_twice_is_refused(tmp_path: Path, texture) -> None:
     phone, dslr = (write(tmp_path / name, texture, ["1.png", "2.png"]) for name in ("phone", "dslr"))
-    with pytest.raises(DpedtoolError, match=r"^1\.png is listed twice, .*: list it once\.$"):
+    with pytest.raises(DpedtoolError, match=r"^1\.png is listed twice and .*: list it once\.$"):
         FolderPairs(phone, dslr, ["1", "2", "1.png"])
 
 
@@ -79,7 +79,7 @@ def test_folders_without_a_common_name_are_refused(tmp_path: Path, texture) -> N
 
 def test_one_name_twice_is_refused(tmp_path: Path, texture) -> None:
     phone, dslr = write(tmp_path / "phone", texture, ["1.png", "1.jpg"]), write(tmp_path / "dslr", texture, ["1.png"])
-    with pytest.raises(DpedtoolError, match=r"1\.jpg and .*1\.png have one name"):
+    with pytest.raises(DpedtoolError, match=r"1\.jpg and .*1\.png have the same name"):
         FolderPairs(phone, dslr)
 
 
