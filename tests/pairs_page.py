@@ -1,4 +1,4 @@
-"""Pages of made-up pairs, and what tests look at on them."""
+"""Pages with made-up pairs, and helpers for tests that read them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Open = Callable[..., "Page"]
 
 @dataclasses.dataclass
 class Seen:
-    """What a page did that nobody asked it to."""
+    """What a page did without being asked."""
 
     errors: list[str]
     requests: list[str]
@@ -46,7 +46,7 @@ def details_of(pair_id: str, kind: Any) -> Any:
 
 
 def one_pair(folder: Path, *, kind: Any = "aligned", **changes: Any) -> Path:
-    """A page of one aligned pair and its folder."""
+    """Write a page of one aligned pair, with its folder."""
     row = dataclasses.replace(make_rows(COUNT)[-1], **changes)
     (folder / "report.html").write_text(render_pairs([row]), encoding="utf-8")
     write_details(folder, details_of(row.id, kind), make_pictures())

@@ -1,4 +1,4 @@
-"""A run by hand, a table at a time, for the tests of the report's figures."""
+"""A run made by hand, one table at a time, for tests of the report's figures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HISTORY = (
 
 
 def run_of(root: Path, *phones: str) -> RunResults:
-    """The run in a folder, of a phone `a` unless others are named."""
+    """Return the run in a folder, with a phone `a` unless others are named."""
     captures = CapturesParams(root=str(root / "captures"), phones=phones or ("a",))
     return RunResults(root / "results", Params(captures=captures))
 
@@ -181,7 +181,7 @@ def imported(**changes: Any) -> dict[str, Any]:
 
 
 def scores(pairs: int = 2, **changes: Any) -> dict[str, Any]:
-    """metrics.json: every figure another one."""
+    """metrics.json, in which every figure is different."""
     found = {}
     for base, protocol in ((20.0, "batch"), (21.0, "image")):
         found[protocol] = {"pairs": pairs}
@@ -265,5 +265,5 @@ def whole_run(root: Path) -> RunResults:
 
 
 def render_part(template: str, **context: Any) -> str:
-    """Fill one template of the page as the page fills it."""
+    """Fill one template in the same way as the page."""
     return environment().get_template(template).render(context)

@@ -1,4 +1,4 @@
-"""The report through the command line: from photos of hostile names to a page in the browser, interrupted or not."""
+"""The report through the command line: from photos with hostile names to a page in the browser, with interruptions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def session(rig: Any, dpedtool: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with params.yaml and results/: four pairs, one of a hostile name, and one that shows two scenes."""
+    """A folder with params.yaml and results/: four pairs, one with a hostile name, and one that shows two scenes."""
     folder = tmp_path_factory.mktemp("session with a space")
     root = folder / "captures"
     rig.copy(root, ("001", "002", "003", "004"))
@@ -65,7 +65,7 @@ def report(session: Path, dpedtool: Run) -> Path:
 
 
 class Watched:
-    """A page, and all that it complained of or asked for."""
+    """A page with its errors and requests."""
 
     def __init__(self, browser: Browser, path: Path, width: int = 1280, scheme: Any = "light") -> None:
         self._context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
@@ -90,7 +90,7 @@ class Watched:
 def test_the_whole_page_runs_without_a_complaint_and_asks_no_host(report: Path, browser: Browser) -> None:
     with Watched(browser, report) as page:
         headings = page.locator("h1, h2").all_inner_texts()
-        assert headings == ["phone beside dslr", "Overview", "Pairs", "Patches", "Network", "Run"]
+        assert headings == ["phone and dslr", "Overview", "Pairs", "Patches", "Network", "Run"]
         assert page.locator(".said li").count() >= 3
         page.wait_for_function("[...document.querySelectorAll('main img')].every(image => image.complete)")
         assert page.locator("main img:not([alt])").count() == 0

@@ -199,9 +199,9 @@
     const all = off(details.residual_px, details.residual_p95_px);
     const texts = [
       "Measured again on the aligned images in full resolution, in px of the phone's photo, on " +
-      `${details.shifts.length} windows of ${details.window_px} px. Each window whose shift is certain, that is known to ` +
-      `a quarter of a px or better, has an arrow (${found}). It leads from where the window should be to where the ` +
-      "DSLR's image shows it, with its length exaggerated.",
+      `${details.shifts.length} windows of ${details.window_px} px. Each window whose shift is certain, ` +
+      `known to a quarter of a px or better, has an arrow (${found}). It leads from where the window should be ` +
+      "to where the DSLR's image shows it, with its length exaggerated.",
       `Certain windows outside the mask (${details.certain}): ` + off(details.certain_px, details.certain_p95_px),
       `All windows outside the mask that fit well at any place (${details.fitting}), including unclear ones in skies ` +
       `and on straight edges, as in the table of alignments: ${all}`,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page of sixty pairs with their folders; the first has hostile names, one is apart, one alone, one none."""
+    """A page of sixty pairs with their folders. The first has hostile names; one each is apart, alone and none."""
     folder = tmp_path_factory.mktemp("report")
     rows = make_rows(COUNT)
     rows[0] = dataclasses.replace(rows[0], phone_file=HOSTILE, scene=SCRIPT, detail=SCRIPT, phone=f"x{SCRIPT}")
@@ -36,7 +36,7 @@ def seen() -> Seen:
 
 @pytest.fixture
 def visit(browser: Browser, report: Path, seen: Seen) -> Iterator[Open]:
-    """Open the page: (size, fragment, path, settings of the context); what it must not do is asserted at the end."""
+    """Open the page: (size, fragment, path, settings of the context). At the end, check for forbidden actions."""
     contexts = []
 
     def go(size: tuple[int, int] = WIDE, fragment: str = "", path: Path = report, **settings: Any) -> Page:

@@ -308,7 +308,7 @@ def test_nothing_jumps_while_a_slow_machine_starts_the_page(visit: Open, report:
 # Keyboard and screen reader
 
 FAR = 4 * 66 + 20 * 66
-"""px by which the wheel turns, so that the first lines are not drawn any more."""
+"""px by which the wheel turns, so that the first lines are no longer drawn."""
 
 
 def focused(page: Page) -> str:

@@ -1,4 +1,4 @@
-"""An open pair of the report in a browser: how its pictures are compared, and what is said of it."""
+"""An open pair of the report in a browser: comparing its pictures, and the texts about it."""
 
 from __future__ import annotations
 
@@ -92,10 +92,10 @@ def test_residuals_are_arrows_that_tell_their_figures(visit: Open) -> None:
     assert page.evaluate(drawn) != before
     assert page.locator(".compare-stage .scale").inner_text() == "0.5 px"
     page.locator(".compare-own input[type=range]").fill("1")
-    assert "amiss" in page.locator(".told").inner_text()
+    assert "misplaced" in page.locator(".told").inner_text()
     page.locator(".compare-stage").hover(position={"x": 20, "y": 20})
     assert page.locator(".told").inner_text().startswith("(16, 16): dx 0.05 px, dy ")
-    assert "off by 0.31 px in the median" in page.locator(".legend").inner_text()
+    assert "the median shift is 0.31 px" in page.locator(".legend").inner_text()
     assert page.locator(".overlay pattern").count() == 1
 
 
@@ -132,7 +132,7 @@ def test_spots_are_sharp_large_and_flicker_together(visit: Open) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "words", "pictures"), [(1, "side by side as they are", 2), (2, "no partner", 1), (3, "no pictures", 0)]
+    ("place", "words", "pictures"), [(1, "they are shown side by side", 2), (2, "no partner", 1), (3, "no pictures", 0)]
 )
 def test_pairs_without_a_common_grid_say_so(visit: Open, place: int, words: str, pictures: int) -> None:
     page = visit()
@@ -251,7 +251,7 @@ def test_details_that_are_cut_short_are_said_to_be_damaged(visit: Open, seen: Se
     lines(page).first.click()
     page.wait_for_selector(".pair-pictures .note.bad")
     told = page.locator(".pair-pictures").inner_text()
-    assert "details.js is damaged, or tells of another pair: make the report again." in told
+    assert "details.js is damaged, or belongs to another pair: make the report again." in told
     assert seen.errors == []
 
 
@@ -270,7 +270,7 @@ def test_a_report_without_pictures_looks_for_none(visit: Open, seen: Seen, tmp_p
 
 
 def hover(page: Page, x: float, y: float) -> None:
-    """Point at a place of the picture, in its px."""
+    """Point at a place in px of the picture."""
     stage = page.locator(".compare-stage").bounding_box()
     assert stage
     times = stage["width"] / made_up_pairs.SIZE[0]
@@ -283,18 +283,16 @@ def test_every_residual_says_of_which_windows_it_is(visit: Open) -> None:
     page.keyboard.press("5")
     details = make_details("any")
     legend = page.locator(".legend").inner_text()
-    assert (
-        f"Certain windows outside the mask ({details.certain}): off by 0.24 px in the median and by 0.90 px" in legend
-    )
-    assert f"fit well anywhere ({details.fitting}), unclear ones" in legend
+    assert f"Certain windows outside the mask ({details.certain}): the median shift is 0.24 px" in legend
+    assert f"fit well at any place ({details.fitting}), including unclear ones" in legend
     slider = page.locator(".compare-own input[type=range]")
     slider.fill(str(len(details.shifts)))
-    assert "unclear: its shift is not known so well, and has no say in the certain residual" in told(page)
+    assert "unclear: its shift is not known so well, and does not count in the certain residual" in told(page)
     masked = [shift for shift in details.shifts if (shift.x, shift.y) == (144, 112)]
     assert masked
     hover(page, 144, 112)
     assert told(page).startswith("(144, 112)")
-    assert "it touches the mask and has no say in any residual" in told(page)
+    assert "it touches the mask and does not count in any residual" in told(page)
     hover(page, 16, 16)
     assert "mask" not in told(page)
 

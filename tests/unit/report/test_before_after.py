@@ -1,4 +1,4 @@
-"""What the report shows of a network: the examples of the stage evaluate, and words where there are none."""
+"""What the report shows about a network: the examples of stage evaluate, or why there are none."""
 
 from __future__ import annotations
 

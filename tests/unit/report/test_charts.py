@@ -1,4 +1,4 @@
-"""Where bars, lines, points and ticks of the report's charts lie."""
+"""The places of bars, lines, points and ticks in the report's charts."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_limit_within_the_bins_is_marked() -> None:
     assert chart.limit == Tick((LEFT + RIGHT) / 2, "limit 0.15")
     assert chart.note == ""
     beyond = drawn(told(0.5, accepted=[0.3]), "accepted")
-    assert (beyond.limit, beyond.note) == (None, "The limit, 0.5 px, lies beyond.")
+    assert (beyond.limit, beyond.note) == (None, "The limit, 0.5 px, is outside of the chart.")
 
 
 def test_quantiles_stand_below_and_in_what_is_read_out() -> None:
@@ -117,7 +117,7 @@ def test_one_validation_is_a_point_and_none_is_said() -> None:
     history: dict[str, list[float | None]] = {"iteration": [10.0], "train_loss": [3.0], "validation_psnr_db": [None]}
     chart = curves("Loss", "train_loss", "loss", {"a": history})
     assert (chart.layers[0].lines, len(chart.layers[0].points)) == ([], 1)
-    assert curves("PSNR", "validation_psnr_db", "PSNR, dB", {"a": history}).note == "There is no validation."
+    assert curves("PSNR", "validation_psnr_db", "PSNR, dB", {"a": history}).note == "There are no validations."
 
 
 def clock(hours: list[float], offset: list[float]) -> dict[str, Any]:

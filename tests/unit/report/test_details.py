@@ -1,4 +1,4 @@
-"""What one opens a pair for: measured anew on the pictures themselves, made once, and the same for any workers."""
+"""The details of a pair: measured on the pictures themselves, made once, and the same for any number of workers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Stage = Callable[..., RunResults]
 
 @pytest.fixture(scope="module")
 def alignments(tmp_path_factory: pytest.TempPathFactory, pairs: list[Pair]) -> list[Alignment]:
-    """Of a, b and c; d could not be read."""
+    """The alignments of a, b and c; d could not be read."""
     return align(pairs, tmp_path_factory.mktemp("aligned"), AlignParams(), images=False)
 
 
@@ -50,7 +50,7 @@ def patches(tmp_path_factory: pytest.TempPathFactory, alignments: list[Alignment
 
 @pytest.fixture
 def stage(tmp_path: Path, pairs: list[Pair], alignments: list[Alignment], patches: list[Patch]) -> Stage:
-    """Return a function that writes the tables of a run, those given instead of the finished ones."""
+    """Return a function that writes the tables of a run, with the given rows in place of the finished ones."""
 
     def make(aligned: Any = alignments, paired: Any = pairs, cut: Any = patches) -> RunResults:
         results = tmp_path / "results"
@@ -209,7 +209,7 @@ def test_spots_are_the_pixels_themselves(stage: Stage, out: Path, alignments: li
 def test_shifts_that_nobody_knows_have_no_say_in_the_certain_residual(
     stage: Stage, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in a sky: windows that fit well anywhere count in the residual of all, and in no other."""
+    """As in a sky: windows that fit well at any place count only in the residual of all windows."""
 
     def half_known(phone: Any, dslr: Any, found: Any) -> Any:
         errors = shift_errors(phone, dslr, found)
@@ -241,7 +241,7 @@ def test_a_rejected_pair_with_a_transform_is_laid_on_each_other(
     show_pairs(stage(with_first(alignments, **why)), out)
     found = read(out, A)
     assert found["kind"] == "aligned"
-    assert found["note"] == "The photos of this rejected pair lie on each other as its transform has it."
+    assert found["note"] == "The photos of this rejected pair are overlaid by its transform."
     assert found["shifts"]
     assert found["mask"] == []
 
@@ -254,7 +254,7 @@ def test_a_rejected_pair_without_transform_or_crop_is_shown_as_it_is(
     show_pairs(stage(with_first(alignments, **why, **lost)), out)
     found = read(out, A)
     assert (found["kind"], found["crop"], found["shifts"], found["spots"]) == ("apart", None, [], [])
-    assert found["note"] == "The photos are shown as they are, not laid on each other."
+    assert found["note"] == "The photos are shown as they are, without overlaying them."
     sizes = [(found[side]["width"], found[side]["height"]) for side in ("phone", "dslr")]
     assert sizes == [(320, 240), (560, 400)]
 
@@ -271,7 +271,7 @@ def test_of_a_pair_with_an_unreadable_photo_the_other_is_shown(stage: Stage, out
 def test_a_pair_that_align_has_not_looked_at_is_shown_as_it_is(stage: Stage, out: Path) -> None:
     show_pairs(stage(aligned=[], cut=[]), out)
     assert read(out, A)["kind"] == "apart"
-    assert read(out, A)["note"].startswith("Stage align has not looked at this pair. ")
+    assert read(out, A)["note"].startswith("Stage align has not processed this pair. ")
 
 
 def test_lone_photos_and_what_they_are_called_stay_text(
@@ -326,7 +326,7 @@ def test_photos_that_changed_or_are_gone_are_told_and_looked_for_again(
 
 
 def both(image: np.ndarray, dx: int) -> tuple[np.ndarray, np.ndarray]:
-    """A picture as the phone shows it, and as the DSLR does: shifted to the right, with noise of its own."""
+    """Return a picture as the phone shows it, and as the DSLR does: shifted to the right, with different noise."""
     rng = np.random.default_rng(1)
     shifted = np.roll(image, dx, axis=1)
     noisy = (np.clip(one + rng.normal(0, 2, one.shape), 0, 255).astype(np.uint8) for one in (image, shifted))
@@ -357,7 +357,7 @@ def test_along_a_straight_edge_no_shift_is_known() -> None:
 
 @pytest.fixture
 def opened_pairs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the pairs that are warped from now on."""
+    """Names of the pairs that are warped after this."""
     names: list[str] = []
 
     def watched(row: Alignment) -> Any:

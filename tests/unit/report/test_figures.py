@@ -1,4 +1,4 @@
-"""The figures of the report: what the stages wrote, to the last digit, and what is counted from their tables."""
+"""The figures of the report: values that the stages wrote, to the last digit, and counts from their tables."""
 
 from __future__ import annotations
 
@@ -253,8 +253,8 @@ def verdict(run: RunResults, **changes: Any) -> dict[str, Any]:
     ("changes", "words"),
     [
         ({}, "proven not to leak"),
-        ({"faults": ["a is on 2 sides"]}, "leaks or is damaged: 1 fault found"),
-        ({"is_proof": False}, "is no proof"),
+        ({"faults": ["a is on 2 sides"]}, "leaks or is damaged: 1 fault was found"),
+        ({"is_proof": False}, "is not a proof"),
         ({"tables": {}}, "has changed since"),
     ],
 )
@@ -264,7 +264,7 @@ def test_the_proof_is_told_as_it_was_found(run: RunResults, changes: dict[str, A
 
 
 def test_without_a_proof_that_is_said(run: RunResults) -> None:
-    assert any("`dpedtool split --verify` does it" in sentence for sentence in said(run))
+    assert any("run `dpedtool split --verify`" in sentence for sentence in said(run))
     assert figures(run)["sides"]["proof"] is None
 
 
@@ -291,7 +291,7 @@ def test_times_are_summed_and_versions_named_by_command(run: RunResults) -> None
 def test_a_run_of_nothing_says_so(tmp_path: Path) -> None:
     found = figures(run_of(tmp_path))
     assert [sentence["tone"] for sentence in found["said"]] == ["bad"]
-    assert "No stage has left anything" in found["said"][0]["text"]
+    assert "There are no results in" in found["said"][0]["text"]
     assert found["missing"]["a"] == ["pair", "align", "patches", "split", "train", "evaluate"]
     assert found["sides"] is None
     assert found["distributions"]["window_ncc"]["edges"] == []
@@ -306,9 +306,9 @@ def test_a_session_without_a_pair_says_so(tmp_path: Path) -> None:
     write_alignments(run, [])
     write_windows(run, [], selection(0, 0, {}))
     sentences = said(run)
-    assert sentences[0] == "No photo of a has a mate: 1 no DSLR photo."
-    assert "There was no pair of a to align." in sentences
-    assert "Not run yet for a: split, train and evaluate." in sentences
+    assert sentences[0] == "No photo of a was paired: no DSLR photo (1)."
+    assert "There were no pairs of a to align." in sentences
+    assert "The stages split, train and evaluate have not run yet for a." in sentences
     assert figures(run)["windows"]["yields"]["a"]["patches_a_pair"] is None
 
 
@@ -324,7 +324,7 @@ def test_a_run_in_which_all_was_rejected_says_so(tmp_path: Path) -> None:
     }
     write_network(run, untrained(reason="nothing is there"), scores(0, **none))
     sentences = said(run)
-    assert sentences[0] == "No pair of a was aligned: 2 wrong pair."
+    assert sentences[0] == "No pair of a was aligned: wrong pair (2)."
     assert "a: Not trained, since nothing is there." in sentences
     assert not any("window" in sentence for sentence in sentences)
     assert figures(run)["distributions"]["pair_residual_px"]["session"]["aligned"]["median"] is None
@@ -339,7 +339,7 @@ def test_a_test_without_patches_says_so(run: RunResults) -> None:
     ("after", "tone", "words"),
     [
         (20.0, "bad", "it does harm"),
-        (21.5, "warn", "one change of colours does better, 22.12 dB"),
+        (21.5, "warn", "a colour transform alone does better: 22.12 dB"),
         (30.0, "good", "7.88 dB more"),
     ],
 )
@@ -356,7 +356,7 @@ def test_what_is_amiss_comes_first(tmp_path: Path) -> None:
     write_alignments(run, [alignment("one", phone="b", status="failed", reason="worker_lost")], "b")
     tones = [sentence["tone"] for sentence in figures(run)["said"]]
     assert tones == sorted(tones, key=["bad", "warn", "good", "plain"].index)
-    assert said(run)[0] == "No pair of b was aligned: 1 worker lost."
+    assert said(run)[0] == "No pair of b was aligned: worker lost (1)."
 
 
 def test_a_network_of_somebody_else_has_no_curve(run: RunResults) -> None:
@@ -365,7 +365,7 @@ def test_a_network_of_somebody_else_has_no_curve(run: RunResults) -> None:
     (run.results / "models/a/history.csv").unlink()
     training = figures(run)["network"]["training"]["a"]
     assert training["history"] is None
-    assert training["said"].endswith("its card says nothing of its training.")
+    assert training["said"].endswith("its card does not describe its training.")
 
 
 SPOILT = [
@@ -409,7 +409,7 @@ def test_figures_are_json_that_every_reader_takes(run: RunResults) -> None:
 
 
 def imported_run(root: Path) -> RunResults:
-    """What `dpedtool release import` leaves: patches with their sides, and nothing of photos."""
+    """The results of `dpedtool release import`: patches with their sides, and no photos."""
     run = run_of(root)
     rows = [window(number, x=None, y=None, ncc=0.9 + number / 100, residual_px=number / 10) for number in range(4)]
     rows.append(window(4, "unreadable_photo", x=None, y=None))
@@ -440,10 +440,10 @@ def test_an_imported_set_is_counted_by_its_tables(tmp_path: Path) -> None:
 def test_an_imported_set_is_said_to_be_one_of_which_nothing_can_be_proven(tmp_path: Path) -> None:
     run = imported_run(tmp_path)
     assert said(run) == [
-        "Not run yet for a: train and evaluate.",
-        "The patches of a were imported: no scenes or photos of them are known, so that whether the split leaks "
-        "cannot be checked.",
-        "4 of 5 imported patches can be used (80 %); the shift left in them is 0.15 px (median), 0.28 px (95th "
+        "The stages train and evaluate have not run yet for a.",
+        "The patches of a were imported. Their scenes and photos are not known, so it cannot be checked whether the "
+        "split leaks.",
+        "4 of 5 imported patches can be used (80 %). The remaining shift is 0.15 px (median) and 0.28 px (95th "
         "percentile).",
     ]
 
@@ -464,11 +464,11 @@ def test_what_the_stages_ran_with_is_held_against_the_params_file(tmp_path: Path
     assert {"section": "patches", "key": "min_ncc", "phone": "b", "recorded": 0.8, "now": 0.9} in found["process"][
         "differences"
     ]
-    texts = [sentence["text"] for sentence in found["said"] if "other parameters" in sentence["text"]]
+    texts = [sentence["text"] for sentence in found["said"] if "have changed since" in sentence["text"]]
     assert texts == [
-        'The patches of a and b were cut with other parameters than those of now: patches.mode "dped" (now "strict") '
-        "and patches.min_ncc 0.8 (now 0.9).",
-        "The network of a was trained with other parameters than those of now: train.iterations 20 (now 2000) and "
+        "The patches of a and b were cut with parameters that have changed since: patches.mode "
+        '"dped" (now "strict") and patches.min_ncc 0.8 (now 0.9).',
+        "The network of a was trained with parameters that have changed since: train.iterations 20 (now 2000) and "
         "train.batch 8 (now 16).",
     ]
 
@@ -477,7 +477,7 @@ def test_a_limit_that_is_the_modes_own_is_no_difference(run: RunResults) -> None
     told = selection(6, 4, {}, **describe(run.params.patches) | {"max_residual_px": 0.5, "min_contrast": 2.0})
     write_json(run.results / "patches/a/selection.json", told)
     differing = [each["key"] for each in figures(run)["process"]["differences"] if each["section"] == "patches"]
-    # What is null now stands for the limits of the mode, and was none when these patches were cut.
+    # Null now means the limits of the mode. It had another meaning when these patches were cut.
     assert {"max_residual_px", "min_contrast", "min_ncc"}.isdisjoint(differing)
     assert "max_motion" in differing
 
@@ -504,17 +504,17 @@ def test_alignments_of_pairs_that_are_gone_do_not_count(run: RunResults) -> None
     assert found["session"]["pair_reasons"] == []
     assert found["distributions"]["pair_residual_px"]["session"]["aligned"]["measured"] == 1
     assert (
-        "Stage align is older than the pairs of a, 2 pairs that it looked at no longer there and 1 pair not looked at "
-        "yet: run it, and those after it, again."
+        "The pairs of a have changed since stage align ran: 2 pairs no longer exist and 1 new pair was not aligned. "
+        "Run it and the later stages again."
     ) in [sentence["text"] for sentence in found["said"]]
 
 
 def test_the_quantile_over_pairs_is_not_taken_for_that_within_them(run: RunResults) -> None:
-    sentence = next(text for text in said(run) if "pairs aligned" in text)
+    sentence = next(text for text in said(run) if "were aligned. " in text)
     # The pairs' medians are 0.1 and 0.3 px; their own 95th percentiles are 0.2 and 0.6 px.
     assert sentence == (
-        "2 of 3 pairs aligned; half of them have a median residual below 0.20 px, 95 % below 0.29 px; a pair's own "
-        "95th percentile is 0.40 px in the median."
+        "2 of 3 pairs were aligned. Half of these have a median residual below 0.20 px, and 95 % have one below "
+        "0.29 px. The median of the pairs' own 95th percentiles is 0.40 px."
     )
 
 

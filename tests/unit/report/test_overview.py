@@ -1,4 +1,4 @@
-"""Overview and run on the page: the figures that report.json has, readable, and never more than text."""
+"""Overview and run on the page: the figures of report.json are readable, and all texts are escaped."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run(tmp_path: Path) -> RunResults:
 
 
 def rendered(run: RunResults) -> str:
-    """Both parts of the page, alone."""
+    """Render only these two parts of the page."""
     found = figures(run)
     parts = {"overview": overview_content(found), "run": run_content(found, run.params)}
     return "".join(render_part(f"{name}.html", **{name: of}) for name, of in parts.items())
@@ -138,14 +138,14 @@ def test_scores_of_a_phone_are_a_group_of_rows(run: RunResults) -> None:
 
 def test_times_are_said_to_be_of_the_last_runs(run: RunResults) -> None:
     text = rendered(run)
-    assert "Each time is of the last run of its command" in text
+    assert "Each time is that of the last run of the command" in text
     assert '<th scope="row">sum of the last runs</th>' in text
 
 
 def test_the_sentence_of_the_training_and_its_curves_are_there(run: RunResults) -> None:
     text = rendered(run)
     assert "20 iterations of 8 patches each on 291 patches" in text
-    # The second validation is no number, so that the curve of the PSNR is one point.
+    # The second validation is not a finite number, so the curve of the PSNR is one point.
     assert text.count("<polyline") == 2
     assert 'aria-label="PSNR on the validation patches. PSNR, dB over the iterations: a from 20.12 to 20.12.' in text
 
@@ -157,7 +157,7 @@ def test_what_is_published_stands_beside_and_is_said_to_be_of_other_photos(run: 
     assert "Apple Photo Enhancer *" in cells
     assert cells[cells.index("DPED, iPhone published") + 4] == "28"
     text = rendered(run)
-    assert "cannot be compared with the scores above as such" in text
+    assert "cannot be compared directly with the scores above" in text
     assert "A larger photo has room for more patches" in text
 
 
@@ -187,16 +187,16 @@ def test_an_untrained_network_has_no_gain(run: RunResults) -> None:
 
 def test_a_run_of_nothing_has_a_page(tmp_path: Path) -> None:
     text = rendered(run_of(tmp_path, "a", "b"))
-    assert "No stage has left anything in" in text
+    assert "There are no results in" in text
     assert text.count("The stage has not run.") >= 3
     assert "Not measured." in text
-    assert "Times are recorded by <code>dpedtool --record</code>" in text
+    assert "No times were recorded. <code>dpedtool --record</code> records them" in text
 
 
 def test_a_run_without_a_single_camera_has_a_page(tmp_path: Path) -> None:
     run = run_of(tmp_path)
     nobody = RunResults(run.results, type(run.params)())
-    assert "No stage has left anything in" in rendered(nobody)
+    assert "There are no results in" in rendered(nobody)
 
 
 def test_a_session_without_times_and_without_a_pair_has_a_page(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_a_session_without_times_and_without_a_pair_has_a_page(tmp_path: Path) -
     write_windows(run, [], selection(0, 0, {}))
     text = rendered(run)
     assert "No clocks were compared: no photo has a time" in text
-    assert "There was no pair of a to align." in text
+    assert "There were no pairs of a to align." in text
 
 
 def test_a_run_in_which_all_was_rejected_has_a_page(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_run_in_which_all_was_rejected_has_a_page(tmp_path: Path) -> None:
     write_alignments(run, [alignment("one", status="rejected", reason="parallax")])
     write_windows(run, [], selection(0, 0, {}))
     text = rendered(run)
-    assert "No pair of a was aligned: 1 parallax." in text
+    assert "No pair of a was aligned: parallax (1)." in text
     assert "none aligned" in text
 
 
@@ -273,7 +273,7 @@ def test_headings_are_in_order_and_charts_have_words(run: RunResults) -> None:
 
 
 def cards(text: str) -> list[str]:
-    """The words of each card on top."""
+    """Return the words of each card at the top."""
     whole = re.findall(r"<div><dt>.*?</div>", text, re.DOTALL)
     return [" ".join(re.sub(r"<[^>]+>", " ", card).split()) for card in whole]
 
@@ -283,15 +283,15 @@ def test_cards_of_stages_that_have_not_run_say_so(tmp_path: Path) -> None:
     assert cards(rendered(run))[:4] == [
         "Pairs aligned none the stage has not run",
         "Residual of the pairs not measured the stage has not run",
-        "Patches, of windows none the stage has not run",
-        "Scenes to train, validate, test none the stage has not run",
+        "Windows kept as patches none the stage has not run",
+        "Scenes for training, validation, test none the stage has not run",
     ]
     write_alignments(run, [alignment("one", 0.1)])
     assert cards(rendered(RunResults(run.results, run.params)))[:3] == [
-        "Pairs aligned 1 of 1 0 rejected, 0 failed",
+        "Pairs aligned 1 of 1 none rejected or failed",
         "Residual of the pairs 0.10\u00a0px median of the pairs' medians; 95 % of these are below 0.10\u00a0px. The "
-        "pairs' own 95th percentile: 0.20\u00a0px in the median".replace("\u00a0", " "),
-        "Patches, of windows none the stage has not run",
+        "median of the pairs' own 95th percentiles is 0.20\u00a0px".replace("\u00a0", " "),
+        "Windows kept as patches none the stage has not run",
     ]
 
 
@@ -304,16 +304,16 @@ def test_an_imported_set_is_said_to_be_one(tmp_path: Path) -> None:
     assert cards(text)[:4] == [
         "Pairs aligned none imported patches have no photos",
         "Residual of the pairs not measured imported patches have no photos",
-        "Patches, imported 1 of 1 100 % kept",
-        "Patches to train, validate, test 1 / 0 / 0 no scenes are known; leaks cannot be checked",
+        "Imported patches 1 of 1 100 % kept",
+        "Patches for training, validation, test 1 / 0 / 0 scenes are not known, so leaks cannot be checked",
     ]
-    assert "whether a scene is on two sides cannot be checked" in text
-    assert "The limits are those of the params file now" not in text
-    assert "no shift between photos is left to measure" in text
+    assert "it cannot be checked whether a scene is on two sides" in text
+    assert "The limits are those of the current params file" not in text
+    assert "there are no shifts between photos to measure" in text
     assert "dpedtool split --verify" not in text
 
 
 def test_a_parameter_that_was_another_one_stands_beside_that_of_now(run: RunResults) -> None:
     text = rendered(run)
-    assert "Parameters, as the params file says now" in text
+    assert "Parameters in the current params file" in text
     assert "<code>2000</code><small>a ran with <code>20</code></small></td>" in text

@@ -1,4 +1,4 @@
-"""The list of pairs: every one, the worst first, with what each stage left of it."""
+"""The list of pairs: it has every pair, the worst first, with the results of each stage."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def write(run: RunResults, folder: str, *rows: Row) -> None:
 def seen(
     pair_id: str, certain_p95_px: float | None = None, certain: int | None = None, amiss: int | None = None
 ) -> Shown:
-    """What was made of a pair for the page."""
+    """What was made for a pair on the page."""
     measured = {"certain_p95_px": certain_p95_px, "certain": certain, "amiss": amiss}
     return Shown(pair_id=pair_id, phone="p", status="shown", pictures=3, bytes=1, key="k", **measured)
 
@@ -139,7 +139,7 @@ def test_the_worst_come_first(run: RunResults) -> None:
 
 
 def test_what_is_certain_ranks_aligned_pairs(run: RunResults) -> None:
-    """A sky makes the 95th percentile of the table large; only where nothing is certain does that rank a pair."""
+    """A sky makes the 95th percentile of the table large. It ranks a pair only if no window is certain."""
     p95 = {"sky": 1.6, "shifted": 0.9, "flat": 0.5, "moved": 0.3, "good": 0.2, "plain": 0.1}
     write(run, "pairs/p", *(pair(name) for name in p95))
     write(run, "aligned/p", *(alignment(name, residual_px=0.1, residual_p95_px=p95[name]) for name in p95))
@@ -149,7 +149,7 @@ def test_what_is_certain_ranks_aligned_pairs(run: RunResults) -> None:
         seen("flat", None, 4, 0),
         seen("moved", 0.1, 90, 10),
         seen("good", 0.1, 200, 0),
-        # All of its four windows that tell anything are amiss, which may be chance.
+        # All four windows that are certain or misplaced are misplaced, which may be chance.
         seen("plain", None, 0, 4),
     ]
     rows = by_id(run, *shown)

@@ -1,4 +1,4 @@
-"""The patches that the report shows: a sample that nobody chose, the worst by hand, and text that is only ever text."""
+"""The patches that the report shows: a random sample and the worst ones, with escaped texts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SIZE_PX = 20
 
 
 def images(name: str) -> tuple[bytes, bytes]:
-    """A grey PNG of the phone and a JPEG of the DSLR, by the number that the name ends in."""
+    """Return a grey PNG of the phone and a JPEG of the DSLR, by the number at the end of the name."""
     phone = np.full((SIZE_PX, SIZE_PX, 3), 10 + int(name.rsplit("-", 1)[1]), np.uint8)
     return encode_image(phone, ".png"), encode_image(phone[:, ::-1] + 100, ".jpg")
 
@@ -54,7 +54,7 @@ def groups(run: RunResults) -> tuple[PatchGroup, ...]:
 
 
 def numbers(group: PatchGroup) -> list[int]:
-    """Which patches a group shows, by their number."""
+    """Return the numbers of the patches that a group shows."""
     return [int(patch.patch_id.rsplit("-", 1)[1]) for patch in group.patches]
 
 
@@ -63,7 +63,7 @@ def page(phones: Sequence[PhonePatches]) -> str:
 
 
 def test_the_worst_are_those_most_shifted_then_those_least_alike(tmp_path: Path) -> None:
-    """Of 20 patches the shift grows with the number but for a tie, and the NCC falls with it but for one."""
+    """In 20 patches the shift grows with the number, except for a tie, and the NCC falls, except for one patch."""
     changes = [{"ncc": 0.99 - 0.001 * index, "residual_px": 0.01 * index} for index in range(20)]
     changes[18]["residual_px"] = changes[17]["residual_px"]
     changes[2]["ncc"] = 0.5
@@ -73,9 +73,9 @@ def test_the_worst_are_those_most_shifted_then_those_least_alike(tmp_path: Path)
     assert numbers(unlike) == [2, 7, 6, 5, 3, 1]
     assert (len(shifted.patches), len(unlike.patches)) == (SHOWN, ALSO_SHOWN)
     assert shifted.title == "Worst kept: still shifted"
-    assert "of those that are not shown above" in unlike.words
+    assert "The patches not shown above" in unlike.words
     assert [patch.patch_id for patch in sample.patches] == drawn((f"a-s-{index}" for index in range(20)), SHOWN)
-    assert "12 of 20 patches" in sample.words
+    assert "12 of the 20 patches" in sample.words
 
 
 def test_where_patches_move_to_the_best_ncc_that_ncc_counts_first(tmp_path: Path) -> None:
@@ -152,8 +152,8 @@ def test_a_stage_that_has_not_run_and_one_that_kept_nothing_are_said_in_words(tm
     (phone,) = patch_samples(run_of(tmp_path))
     assert phone.note == "No patches were cut: the stage patches has not run."
     (phone,) = patch_samples(cut(tmp_path, []))
-    assert phone.note == "No patch was kept, so there is none to look at."
-    assert '<p class="note">No patch was kept' in page([phone])
+    assert phone.note == "No patches were kept, so there are none to show."
+    assert '<p class="note">No patches were kept' in page([phone])
     assert "There is no phone" in page([])
 
 

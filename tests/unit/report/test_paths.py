@@ -25,7 +25,7 @@ ROOTS = Paths.below("/data/My photos/captures", Path("/home/me/the project/resul
         ("results/aligned/a/../../x/1.jpg is damaged", "results/x/1.jpg is damaged"),
         ("../../../elsewhere/1.jpg and ~/pictures/2.jpg (/srv/3.jpg)", "1.jpg and 2.jpg (3.jpg)"),
         ("/srv/camera/1.jpg: not found.", "1.jpg: not found."),
-        ("'/srv/camera/1.jpg' is none", "'1.jpg' is none"),
+        ("'/srv/camera/1.jpg' is gone", "'1.jpg' is gone"),
         ("file:///home/x/y.jpg and file:/home/x/z", "y.jpg and z"),
         ("file://localhost/data/My photos/captures/a/1.jpg is gone", "a/1.jpg is gone"),
         ("user:/home/ann/x is gone", "user:x is gone"),

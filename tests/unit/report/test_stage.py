@@ -1,4 +1,4 @@
-"""The report as a whole: one page on a run, the pictures beside it, and the figures for machines."""
+"""The report as a whole: a page about a run, the pictures next to it, and the figures for machines."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, pairs: list[Pair]) -> Pat
 
 @pytest.fixture
 def results(finished: Path) -> Path:
-    """A copy to spoil, beside the finished run, so that its relative paths hold."""
+    """A copy that tests may damage. It is next to the finished run, so that relative paths stay valid."""
     copy = finished.parent / f"{finished.name}-spoilt"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(finished, copy, ignore=shutil.ignore_patterns("report"))
@@ -86,7 +86,7 @@ def figures(results: Path) -> dict:
 
 
 class Sources(HTMLParser):
-    """Everything that the elements of a page would load, and the handlers that they have."""
+    """Return everything that the elements of a page would load, and their handlers."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ def test_the_page_and_its_figures_are_of_the_run(finished: Path, params: Params)
 
 
 def test_nothing_comes_from_elsewhere(finished: Path, params: Params) -> None:
-    """But for the pictures of pairs, which the script loads from the folder beside it, all is in the page."""
+    """The page contains everything except the pictures of pairs, which the script loads from the folder next to it."""
     found = Sources(page(finished, params))
     assert found.sources
     assert {source.partition(",")[0] for source in found.sources} <= {
@@ -217,7 +217,7 @@ def test_a_hostile_file_name_is_only_text(results: Path, params: Params, tmp_pat
 
 
 def test_no_folder_of_the_machine_is_published(results: Path, params: Params, tmp_path: Path) -> None:
-    """Neither where photos lie, nor in what is said of those that are gone, nor in the parameters."""
+    """Paths of photos, messages about missing ones, and parameters name no folder of this machine."""
     assert Path(params.captures.root).is_absolute()
     table = results / "aligned/phone/alignments.parquet"
     rows = read_rows(table, Alignment)
@@ -234,7 +234,7 @@ def test_no_folder_of_the_machine_is_published(results: Path, params: Params, tm
 
 
 def test_a_hostile_camera_name_is_refused_before_it_gets_anywhere() -> None:
-    with pytest.raises(ParamsError, match="no camera name"):
+    with pytest.raises(ParamsError, match="cannot be a camera name"):
         CapturesParams(phones=(HOSTILE,))
 
 
@@ -243,7 +243,7 @@ def test_a_stage_that_has_not_run_is_said_to_be_so(results: Path, params: Params
     shutil.rmtree(results / LEFT_BY[stage])
     text = page(results, params)
     assert stage in figures(results)["missing"]["phone"]
-    assert f"Not run yet for phone: {stage}." in text
+    assert f"The stage {stage} has not run yet for phone." in text
 
 
 def test_imported_patches_are_said_to_have_no_photos(results: Path, params: Params) -> None:
@@ -271,7 +271,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path, params: Params) -> 
 
 
 def test_a_run_in_which_all_was_rejected_says_so(results: Path, params: Params) -> None:
-    """The stages from the split on, with a table of samples that is empty."""
+    """Run the stages from the split on with an empty table of samples."""
     failed = [
         replace(row, status="rejected", reason="few_matches", detail="few in common")
         for row in read_rows(results / "aligned/phone/alignments.parquet", Alignment)
@@ -289,7 +289,7 @@ def test_a_run_in_which_all_was_rejected_says_so(results: Path, params: Params) 
     assert any("No pair" in words and "aligned" in words for words in said), said
     assert sum(row["status"] == "rejected" for row in figures(results)["pairs"]) == len(failed)
     assert "There are no test patches" in text
-    assert "No patch was kept" in text
+    assert "No patches were kept" in text
     assert "data:image" not in text
 
 
@@ -308,7 +308,7 @@ def test_a_network_of_somebody_else_is_reported_without_its_training(results: Pa
     (results / "models/phone/history.csv").unlink()
     model = load_model(results / "models/phone")
     save_model(results / "models/phone", model, {})
-    assert "says nothing of its training" in page(results, params)
+    assert "does not describe its training" in page(results, params)
 
 
 @pytest.mark.parametrize("text", ["{", "{}", '{"network": "of an earlier version", "image": 3}'])
