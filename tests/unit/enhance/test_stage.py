@@ -339,12 +339,12 @@ def test_a_size_is_judged_before_the_photo_is_decoded(tmp_path: Path, model: Gen
 
     def refuse(architecture: Architecture, size: tuple[int, int], settings: Settings) -> None:
         asked.append((architecture, size, settings))
-        raise Rejection("too_little_memory", "60x40 px take at least 9.00 GB of memory.")
+        raise Rejection("too_little_memory", "60x40 px need at least 9.00 GB of memory.")
 
     monkeypatch.setattr(photos, "plan", refuse)
     assert enhance_photos(model, [source], ON_CPU, Output(tmp_path / "out")) == (0, 1, 0)
     assert asked == [(model.architecture, (60, 40), ON_CPU)]
-    assert capsys.readouterr().err == f"{source}: 60x40 px take at least 9.00 GB of memory.\n"
+    assert capsys.readouterr().err == f"{source}: 60x40 px need at least 9.00 GB of memory.\n"
 
 
 def test_what_was_ignored_of_a_photo_is_said(tmp_path: Path, model: Generator, capsys) -> None:
