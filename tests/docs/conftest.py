@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-# As small as the pages allow: six scenes, and a network that is trained for four steps.
+# As small as the pages allow: four scenes, and a network that is trained for four steps.
 PARAMS = """\
 captures: {root: captures, reference: canon, phones: [iphone, pixel]}
-demo: {scenes: 6, missing: 0}
-split: {test: 0.3, validation: 0.2}
+demo: {scenes: 4, missing: 0}
+split: {test: 0.25, validation: 0.25}
 train: {channels: 4, blocks: 1, iterations: 4, batch: 2, crop_px: 64, validate_every: 2}
 evaluate: {pictures: 2, photos: 0}
 release: {name: tripod-pairs, licence: CC-BY-4.0}
