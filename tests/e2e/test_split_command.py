@@ -148,7 +148,9 @@ def test_an_old_verdict_does_not_outlive_a_check_that_fails(out: Path, dpedtool)
 
 def test_a_verdict_replaces_nothing_but_a_verdict(out: Path, dpedtool, content) -> None:
     before = content(out)
-    assert "is not a verdict" in dpedtool("split", "--verify", out, "--verdict", out / "photos.parquet", code=1).sentence
+    assert (
+        "is not a verdict" in dpedtool("split", "--verify", out, "--verdict", out / "photos.parquet", code=1).sentence
+    )
     assert content(out) == before
     assert "give both" in dpedtool("split", out, "-o", out, "--verdict", out / "verdict.json", code=2).err
 
