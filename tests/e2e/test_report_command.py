@@ -191,7 +191,7 @@ def test_an_empty_session_is_said_in_words(dpedtool: Run, browser: Browser, tmp_
     (tmp_path / "results").mkdir()
     dpedtool("report", tmp_path / "results", "-o", tmp_path / "report")
     with Watched(browser, tmp_path / "report/report.html") as page:
-        assert "No stage has left anything" in page.locator(".said").inner_text()
+        assert "There are no results in" in page.locator(".said").inner_text()
         assert "There are no pairs" in page.locator("#pairs").inner_text()
 
 

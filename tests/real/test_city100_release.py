@@ -192,7 +192,7 @@ def _in_the_views(release: Path) -> None:
 @pytest.mark.parametrize(
     ("leak", "words"),
     [
-        (_in_the_tables, "have split 'train', and pairs.parquet 'test'"),
+        (_in_the_tables, "with split 'train', but pairs.parquet has 'test'"),
         (_in_the_images, "dped/iphonex/training_data/canon/0.jpg"),
         (_in_the_views, "show the same view"),
     ],
