@@ -15,7 +15,7 @@ class PagePicture:
     src: str
     """A data URI."""
     width: int
-    """Of the file, in px."""
+    """Width of the file, in px."""
     height: int
     alt: str
     """A description of the picture."""

@@ -23,7 +23,7 @@ MOST_TICKS = 5
 SERIES = 6
 """Number of colours: --series-1, --series-2 and so on."""
 POINT_PX = 1.5
-"""Of points closer together than this, only one is drawn: thousands of pairs would slow down the page in vain."""
+"""Only one of several points closer together than this is drawn, as thousands of pairs would slow down the page."""
 
 Point = tuple[float, float]
 
