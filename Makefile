@@ -53,7 +53,7 @@ endif
 define AS_IMPORTED
 rm -rf $(VENV)/as-imported && mkdir -p $(VENV)/as-imported/dpedtool && cd $(VENV)/as-imported && \
 ln -s ../../benchmarks . && cd dpedtool && \
-ln -s ../../../dpedtool/*.py ../../../pipeline ../../../dataset ../../../training .
+ln -s ../../../dpedtool/*.py ../../../dpedtool/api ../../../pipeline ../../../dataset ../../../training .
 endef
 
 .PHONY: repro test check lint format docs site bench-align bench-patches bench-train bench-enhance bench-release bench-report wheel clean

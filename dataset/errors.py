@@ -29,3 +29,6 @@ class Rejection(Exception):  # noqa: N818 - it is an outcome of one item, not an
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"

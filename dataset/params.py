@@ -29,6 +29,7 @@ FILES = (("captures", "root"), ("pair", "csv"), ("train", "start"), ("train", "v
 """Parameters that name files, relative to the params file: section and key."""
 _PRESETS = Path(__file__).parent / "presets"
 CAMERA_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+SectionT = typing.TypeVar("SectionT", bound=Section)
 Network = Literal["resnet", "srcnn"]
 Norm = Literal["instance", "batch"]
 Initialisation = Literal["pass-through", "released-code"]
@@ -527,6 +528,27 @@ def load_params(path: Path | None, overrides: tuple[str, ...] = ()) -> Params:
         rebuilt = _build(_kind(params, section), sections[section], "--set", f"{section}.")
         params = dataclasses.replace(params, **{section: rebuilt})
     return params
+
+
+def build_section(kind: type[SectionT], values: Mapping[str, Any], where: str) -> SectionT:
+    """Build one section from plain data; fields that are left out keep their defaults.
+
+    Parameters
+    ----------
+    kind
+        A section, such as `AlignParams`.
+    values
+        By the names of its fields.
+    where
+        Where the values were given, which begins the message of an error.
+
+    Raises
+    ------
+    ParamsError
+        A name is unknown, or a value is of the wrong type or out of range.
+
+    """
+    return typing.cast("SectionT", _build(kind, values, where))
 
 
 def load_flags(path: Path, command: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ class _Commands(InOrder):
         except DpedtoolError as error:
             raise Failure(str(error), error.exit_code) from None
         except KeyboardInterrupt:
-            message = "Interrupted. What was finished is kept: the same command goes on from there."
+            message = "Interrupted. What was finished is kept: run the same command to continue."
             raise Failure(message, 130) from None
         except BrokenPipeError:
             # The reader, such as `head`, has seen enough.
@@ -69,8 +70,17 @@ class _Commands(InOrder):
         except OSError as error:
             if error.strerror is None:
                 raise
-            place = f"{error.filename}: " if error.filename else ""
-            raise Failure(f"{place}{error.strerror}. What was finished is kept: mend this and run again.", 1) from None
+            raise Failure(_in_words(error), 1) from None
+
+
+def _in_words(error: OSError) -> str:
+    """Say what the system says, and what to do."""
+    kept = "What was finished is kept"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"The disk of {error.filename or 'the results'} is full. {kept}: make room and run again."
+    if not error.filename:
+        return f"{error.strerror}. {kept}: fix this and run again."
+    return f"Cannot use {error.filename}: {error.strerror}. {kept}: fix this or choose another place."
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -79,16 +89,16 @@ class _Commands(InOrder):
     "--record",
     type=Local(dir_okay=False),
     metavar="FILE",
-    help="Write as JSON what the command took (seconds, processor time, memory) and with which versions, if it ends "
-    "well; an earlier record goes as it begins.",
+    help="Write the cost of the command (seconds, processor time, memory) and its versions as JSON, if it ends well. "
+    "An earlier record is removed at the start.",
 )
 @click.pass_context
 def main(ctx: click.Context, record: Path | None) -> None:
     """From phone and DSLR photo pairs to an aligned data set and a trained network.
 
-    The stages in order: pair, align, patches, split, train, evaluate, report. Each reads what the one before it
-    wrote; `dvc repro` runs them all as params.yaml says. `enhance` runs the trained network over whole photos;
-    `release` makes of patches and split a data set that others can load, check and cite.
+    `init` makes a session from your photos and `run` runs it: all stages, as its params.yaml says. Each stage is a
+    command as well: pair, align, patches, split, train, evaluate, report. `enhance` runs the network over whole photos.
+    `release` builds a data set that others can load, check and cite.
     """
     ctx.obj = record
 

@@ -104,7 +104,7 @@ def align_pair(pair: Pair, params: AlignParams, images: Path | None, parts: Path
     """Align one pair and return its only row. Images are written below `images`, the times into `parts`."""
     watch = _Watch()
     row = align_files(
-        pair, partial(_open, pair), params, partial(_write_images, out=images) if images else None, lap=watch.lap
+        pair, partial(open_pair, pair), params, partial(_write_images, out=images) if images else None, lap=watch.lap
     )
     watch.lap("images_s")
     save_aside(parts, row.key, Timing(pair_id=row.pair_id, key=row.key, **watch.laps))
@@ -199,7 +199,15 @@ class _Watch:
         self.laps["total_s"] += passed
 
 
-def _open(pair: Pair) -> Files:
+def open_pair(pair: Pair) -> Files:
+    """Read both photos of a pair, and prove that they are those that were paired.
+
+    Raises
+    ------
+    Rejection
+        `unreadable_photo` or `photo_changed`.
+
+    """
     phone = open_unchanged(required(pair.phone_path), required(pair.phone_sha256))
     return phone, open_unchanged(required(pair.dslr_path), required(pair.dslr_sha256))
 

@@ -17,6 +17,8 @@ from dpedtool.pipeline.commands.options import (
     PHOTOS,
     command,
     csv_option,
+    examples,
+    give_results,
     listed,
     out_option,
     outcomes,
@@ -27,7 +29,11 @@ from dpedtool.pipeline.commands.options import (
 from dpedtool.pipeline.runner import warm_up
 
 
-@command(epilog=outcomes(Alignment, "pair"))
+@command(
+    gives="counts and residuals",
+    epilog=examples("dpedtool align iphone canon -o aligned", "dpedtool align phone.jpg dslr.jpg -o aligned")
+    + outcomes(Alignment, "pair"),
+)
 @click.argument("sources", nargs=-1, required=True, type=PHOTOS, metavar="PHONE DSLR | PAIRS_DIR")
 @csv_option
 @out_option
@@ -47,8 +53,8 @@ def align(
     """Align the photos of each pair. Writes OUT/alignments.parquet and OUT/{phone,dslr}/<pair_id>.png.
 
     PHONE and DSLR are two photos, or two folders whose photos are paired first; PAIRS_DIR is what `dpedtool pair`
-    wrote. OUT/timings.parquet says how long each pair took. Of two photos OUT/overlay/<pair_id>.jpg shows both, in
-    squares.
+    wrote. OUT/timings.parquet says how long each pair took. For two photos, OUT/overlay/<pair_id>.jpg shows squares
+    of both in turn.
     """
     if csv_file and (len(sources) != 2 or not all(is_dir(source) for source in sources)):
         raise click.UsageError("--csv says which photos of two folders belong together: name the two folders.")
@@ -59,7 +65,7 @@ def align(
     from dpedtool.pipeline.align.overlay import remove_overlays, write_overlay
     from dpedtool.pipeline.align.stage import OVERLAY, image_files, overlay_file
     from dpedtool.pipeline.align.stage import align as align_pairs
-    from dpedtool.pipeline.commands.summary import check_lost, say_alignments, say_pairs
+    from dpedtool.pipeline.commands.summary import check_lost, counts, median_residual, say_alignments, say_pairs
     from dpedtool.pipeline.pair.intake import PairedFolders, take_pairs
 
     if scheduler:
@@ -74,6 +80,7 @@ def align(
     # They are of an earlier alignment.
     remove_overlays(out / OVERLAY)
     say_alignments(rows)
+    give_results({"table": str(Alignment.table_in(out)), **counts(rows), "median_residual_px": median_residual(rows)})
     check_lost((row.reason for row in rows), Alignment.table_in(out))
     if len(sources) == 2 and not any(row.status == "aligned" for row in rows):
         raise DpedtoolError(f"No pair could be aligned; {Alignment.table_in(out)} holds the figures.")
@@ -86,13 +93,14 @@ def align(
         )
 
 
-@command(name="map")
+@command(name="map", prints=True, epilog=examples("printf '100,200\\n' | dpedtool map aligned PAIR_ID"))
 @click.argument("aligned", type=FILE)
 @click.argument("pair_id")
 def map_points(aligned: Path, pair_id: str) -> None:
-    """Print where points of the phone photo lie in the DSLR photo. Reads them from standard input.
+    """Print where points of the phone photo lie in the DSLR photo.
 
-    One point x,y a line: px of the upright photos, centres at integers. ALIGNED is what `dpedtool align` wrote.
+    Points are read from standard input, one x,y a line: px of the upright photos, with pixel centres at integers.
+    ALIGNED is what `dpedtool align` wrote.
     """
     from dpedtool.dataset.tables import read_rows
     from dpedtool.pipeline.geometry.aligned import dslr_from_phone, find_pair, is_in_phone
@@ -115,5 +123,5 @@ def _point(text: str, number: int) -> tuple[float, float]:
     except ValueError:
         x = y = math.nan
     if not (math.isfinite(x) and math.isfinite(y)):
-        raise DpedtoolError(f"Line {number} of the input is no point: {text!r}; write x,y.")
+        raise DpedtoolError(f"Line {number} of the input is not a point: {text!r}. Write x,y.")
     return x, y

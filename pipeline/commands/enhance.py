@@ -9,44 +9,64 @@ import click
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.places import Place, printable
-from dpedtool.pipeline.commands.options import FILE, PHOTOS, SIZE, Failure, Local, command, out_option
+from dpedtool.pipeline.commands.options import (
+    FILE,
+    PHOTOS,
+    SIZE,
+    Failure,
+    Local,
+    command,
+    examples,
+    flags_option,
+    give_results,
+    out_option,
+)
 
-_GO_ON = "with --existing skip the same command goes on from there"
+_GO_ON = "run the same command with --existing skip to continue"
 
 
 @command(
-    epilog="What is kept of a photo's EXIF: camera and lens, exposure, times, descriptions, names, copyright. Left out "
-    "are the position (unless --gps), thumbnails, which show the old picture, serial numbers, maker's notes, and all "
-    "of XMP and IPTC, since these may hold positions too."
+    gives="counts",
+    epilog=examples("dpedtool enhance photos -o enhanced --model models/iphone --compare")
+    + "The results keep of the EXIF: camera and lens, exposure, times, descriptions, names, copyright. They leave out "
+    "the position (unless --gps), thumbnails, which show the old picture, serial numbers, maker's notes, and all of "
+    "XMP and IPTC, which may hold positions too.",
 )
 @click.argument("photos", nargs=-1, required=True, type=PHOTOS, metavar="PHOTO...")
 @out_option
-@click.option("--weights", type=FILE, required=True, help="File of weights, or a folder that `dpedtool train` wrote.")
+@click.option(
+    "--model",
+    "--weights",
+    "weights",
+    type=FILE,
+    required=True,
+    help="Folder that `dpedtool train` wrote, or a file of weights.",
+)
 @click.option(
     "--format",
     "format_",
     type=click.Choice(["png", "jpg", "tiff"]),
     default="png",
     show_default=True,
-    help="Of the results; PNG and TIFF keep every pixel.",
+    help="Format of the results; PNG and TIFF keep every pixel.",
 )
-@click.option("--quality", type=click.IntRange(1, 100), help="Of jpg; 95 unless given.")
+@click.option("--quality", type=click.IntRange(1, 100), help="Quality of jpg; 95 by default.")
 @click.option(
     "--metadata",
     type=click.Choice(["keep", "drop"]),
     default="keep",
     show_default=True,
-    help="What the photo's EXIF says, kept as far as it holds for the result, or dropped.",
+    help="Keep what the photo's EXIF says, as far as it is true of the result, or drop it.",
 )
 @click.option("--gps", is_flag=True, help="Keep the position as well.")
-@click.option("--compare", is_flag=True, help="Write OUT/<stem>.compare.jpg too, the photo before and after.")
+@click.option("--compare", is_flag=True, help="Also write OUT/<stem>.compare.jpg: the photo before and after.")
 @click.option(
     "--existing",
     type=click.Choice(["refuse", "skip", "replace"]),
     default="refuse",
     show_default=True,
-    help="Where results are there already: do nothing at all; leave out their photos, so that an interrupted run goes "
-    "on; or replace them. A photo that is enhanced in the same run is never replaced.",
+    help="If results exist already: do nothing (refuse), continue with the other photos (skip), or write them again "
+    "(replace). A photo of the run is never replaced by a result.",
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option(
@@ -54,21 +74,22 @@ _GO_ON = "with --existing skip the same command goes on from there"
     type=click.Choice(["auto", "float32", "bfloat16"]),
     default="auto",
     show_default=True,
-    help="auto: bfloat16 where the device has instructions for it. It may differ by a grey level.",
+    help="auto: bfloat16 where the device has instructions for it. It may differ from float32 by a grey level.",
 )
 @click.option(
     "--max-memory",
     type=SIZE,
-    help="What the program may take, such as 3GB or 800MB; a photo that needs more is refused. What is free, unless "
-    "given.",
+    help="Largest memory of the program, such as 3GB or 800MB; a photo that needs more is refused. By default, the "
+    "free memory.",
 )
 @click.option(
     "--scratch",
     type=Local(exists=True, file_okay=False, writable=True),
     metavar="DIR",
-    help="Folder for a passing file of what finds no room in the memory; the folder of the results, unless given.",
+    help="Folder for a temporary file for data that does not fit in memory; by default the folder of the results.",
 )
-@click.option("--no-scratch", is_flag=True, help="Make no such file: refuse photos that do not fit into the memory.")
+@click.option("--no-scratch", is_flag=True, help="Write no such file: refuse photos that do not fit in memory.")
+@flags_option
 def enhance(
     photos: tuple[Place, ...],
     out: Path,
@@ -87,9 +108,9 @@ def enhance(
 ) -> None:
     """Enhance whole photos. Writes OUT/<stem>.png.
 
-    PHOTO is a photo or a folder of photos, of any size. Results are upright and in sRGB, 8 bit. A photo that cannot be
-    enhanced is named, and the others are enhanced; the exit code is 1 then. After an interruption or on a full disk the
-    same command goes on with --existing skip.
+    PHOTO is a photo or a folder of photos, of any size. Results are upright, in sRGB, 8 bit. If a photo cannot be
+    enhanced, it is named, the others are enhanced, and the exit code is 1. After an interruption or a full disk, run
+    the same command with --existing skip to continue.
     """
     if gps and metadata == "drop":
         raise click.UsageError("--gps keeps the position, and --metadata drop drops all: choose one.")
@@ -119,10 +140,9 @@ def enhance(
         if not error.filename or not error.strerror:
             raise
         place = printable(Path(error.filename))
-        raise Failure(f"{place}: {error.strerror}. What was finished is kept: mend this, and {_GO_ON}.", 1) from None
+        raise Failure(f"{place}: {error.strerror}. What was finished is kept: fix this, and {_GO_ON}.", 1) from None
     beside = f", {there} {'was' if there == 1 else 'were'} there already" if there else ""
+    give_results({"out": str(out), "photos": asked, "enhanced": enhanced, "existing": there})
     if enhanced < asked:
-        raise DpedtoolError(
-            f"Enhanced {enhanced} of {asked} photos{beside}: what was wrong with the others is said above."
-        )
+        raise DpedtoolError(f"Enhanced {enhanced} of {asked} photos{beside}: see above for the others.")
     click.echo(f"{asked} {'photo' if asked == 1 else 'photos'} in {printable(out)}{beside}.")

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from dpedtool.dataset.params import Params
-from dpedtool.pipeline.commands.options import FILE, FOLDER, command, params_options
+from dpedtool.dataset.sidecars.metrics import Metrics
+from dpedtool.pipeline.commands.options import FILE, FOLDER, command, examples, give_results, params_options
 
 
-@command()
+@command(
+    gives="the scores",
+    prints=True,
+    epilog=examples(
+        "dpedtool evaluate splits/iphone.parquet --model models/iphone -o scores",
+        "dpedtool evaluate --phone outputs --dslr targets",
+    ),
+)
 @click.argument("samples", type=FILE, required=False, metavar="[SAMPLES --model PATH -o DIR]")
-@click.option("--model", type=FILE, help="With SAMPLES: folder that `dpedtool train` wrote, or a file of weights.")
 @click.option(
-    "--weights", type=FILE, help="With --phone and --dslr: file of weights; without, the phone is scored alone."
+    "--model",
+    "--weights",
+    type=FILE,
+    help="Folder that `dpedtool train` wrote, or a file of weights. With --phone and --dslr it may be left out: then "
+    "the phone is scored alone.",
 )
 @click.option("--phone", type=FOLDER, help="Folder of the phone's images.")
 @click.option("--dslr", type=FOLDER, help="Folder of the DSLR's, of the same names and sizes.")
 @click.option(
     "--names",
     type=FILE,
-    help="With --phone and --dslr: text file of the names that count, one a line. To the other pairs a quadratic "
-    "colour transform is fitted, and scored beside the network.",
+    help="With --phone and --dslr: text file of the names to score, one a line. A quadratic colour transform is fitted "
+    "to the other pairs and scored as well.",
 )
 @click.option(
     "--lpips",
@@ -32,31 +42,29 @@ from dpedtool.pipeline.commands.options import FILE, FOLDER, command, params_opt
     help="With --phone and --dslr: add LPIPS, from the folder that holds torchvision's alexnet-owt-7be5be79.pth and "
     "alex.pth of the package lpips.",
 )
-@click.option("--json", "as_json", is_flag=True, help="With --phone and --dslr: print JSON in place of a table.")
 @click.option("-o", "--out", type=FOLDER, help="Folder for the results; made if missing.")
 @params_options
 def evaluate(samples: Path | None, out: Path | None, params: Params, **options: Any) -> None:
-    """Score a network, and beside it the untouched phone images and what a change of colours alone would do.
+    """Score a network, and for comparison the untouched phone images and a colour transform alone.
 
-    Either on the test patches of SAMPLES, a table of `dpedtool split`: writes OUT/metrics.json and more. Or on any two
-    folders of equal-named images: prints PSNR, MS-SSIM and SSIM under the protocols image and batch, and with --out
-    writes OUT/metrics.json and OUT/scores.csv; the change of colours needs --names there, since it must not have seen
-    the pairs that are scored.
+    With SAMPLES, a table of `dpedtool split`, the test patches are scored, and OUT/metrics.json and more are written.
+    With --phone and --dslr, two folders of images with equal names are scored: PSNR, MS-SSIM and SSIM under the
+    protocols image and batch are printed, and --out writes OUT/metrics.json and OUT/scores.csv. The colour transform
+    needs --names there, since it must not have seen the pairs that are scored.
     """
     if samples is None:
         _evaluate_folders(out, params, **options)
         return
     model = options.pop("model")
     if any(options.values()):
-        raise click.UsageError(
-            "--weights, --phone, --dslr, --names, --lpips and --json are for two folders: leave out SAMPLES."
-        )
+        raise click.UsageError("--phone, --dslr, --names and --lpips are for two folders: leave out SAMPLES.")
     if not model or not out:
         raise click.UsageError("SAMPLES needs --model and --out; two folders are named by --phone and --dslr.")
     from dpedtool.training.evaluate.stage import evaluate as evaluate_model
 
     scores = evaluate_model(samples, model, out, params.evaluate)
     click.echo(scores.sentence())
+    give_results(Metrics.read(Metrics.file_in(out)).as_json())
 
 
 def _evaluate_folders(
@@ -65,22 +73,17 @@ def _evaluate_folders(
     *,
     phone: Path | None,
     dslr: Path | None,
-    weights: Path | None,
     names: Path | None,
     lpips: Path | None,
-    as_json: bool,
     model: Path | None,
 ) -> None:
     if not phone or not dslr:
         raise click.UsageError("Name a table of samples, or two folders by --phone and --dslr.")
-    if model:
-        raise click.UsageError("--model is for a table of samples: name the network of two folders by --weights.")
     from dpedtool.training.data import read_names
     from dpedtool.training.evaluate.comparison import compare
 
-    comparison = compare(phone, dslr, weights, params.evaluate, read_names(names) if names else None, lpips)
+    comparison = compare(phone, dslr, model, params.evaluate, read_names(names) if names else None, lpips)
     if out:
         comparison.write(out)
-    click.echo(
-        json.dumps(comparison.metrics().as_json(), indent=2, allow_nan=False) if as_json else comparison.as_text()
-    )
+    click.echo(comparison.as_text())
+    give_results(comparison.metrics().as_json())

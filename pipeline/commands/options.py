@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
+import json
 import re
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -12,10 +17,12 @@ from typing import Any, TypeVar
 
 import click
 
-from dpedtool.dataset.params import PairParams, Params, load_params
+from dpedtool.dataset.errors import ParamsError
+from dpedtool.dataset.params import FLAGS, PairParams, Params, load_flags, load_params, nearest
 from dpedtool.dataset.places import Place, as_place, is_url
+from dpedtool.dataset.progress import OUTPUT
 from dpedtool.dataset.schema import Row, columns
-from dpedtool.pipeline.records import recording
+from dpedtool.pipeline.records import recording, versions
 from dpedtool.pipeline.runner import WORKER_MEMORY, default_workers
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -52,12 +59,12 @@ class _Size(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b\s*", str(value), re.IGNORECASE)
         if not found:
-            self.fail(f"{value!r} is no size: write a number with its unit, as in 800MB, 3GB or 2.5GiB.", param, ctx)
+            self.fail(f"{value!r} is not a size: write a number with its unit, as in 800MB, 3GB or 2.5GiB.", param, ctx)
         number, prefix = found[1], (found[2] or "").lower()
         step = 1024 if prefix.endswith("i") else 1000
         size = int(Decimal(number) * step ** " kmgt".index(prefix[:1] or " "))
         if not 0 < size < 2**63:
-            self.fail(f"{value!r} is no size that a memory has.", param, ctx)
+            self.fail(f"{value!r} is not a size that a memory has.", param, ctx)
         return size
 
 
@@ -75,12 +82,62 @@ PHOTOS = _Photos()
 SIZE = _Size()
 
 
-class _Recorded(click.Command):
-    """A command that leaves a record if it ends well and --record, which becomes the context's object, asks for it."""
+_META = "dpedtool.output"
+_RESULTS = "dpedtool.results"
+
+
+class Command(click.Command):
+    """A command with what all commands share.
+
+    It has --quiet and --verbose and, if it says what it `gives`, --json. If it ends well, it leaves a record where
+    --record asks for one, which is the context's object.
+    """
+
+    def __init__(self, *words: Any, gives: str = "", prints: bool = False, **settings: Any) -> None:
+        super().__init__(*words, **settings)
+        self._prints = prints
+        self.params += [
+            _switch("-q", "--quiet", meaning="Print errors and warnings only."),
+            _switch("-v", "--verbose", meaning="Print versions, a line for every item, and the time taken."),
+        ]
+        if gives:
+            self.params.append(_switch("--json", meaning=f"Print {gives} as JSON; messages go to the error stream."))
 
     def invoke(self, ctx: click.Context) -> Any:
-        with recording(ctx.find_object(Path), _name(ctx)):
-            return super().invoke(ctx)
+        """Run the command as its common options say."""
+        chosen = ctx.meta.get(_META, {})
+        quiet, verbose, as_json = (bool(chosen.get(name)) for name in ("quiet", "verbose", "json"))
+        OUTPUT.quiet, OUTPUT.every_item = quiet, verbose
+        stdout, start = sys.stdout, time.monotonic()
+        if verbose:
+            click.echo(", ".join(f"{name} {version}" for name, version in versions().items()), err=True)
+        with recording(ctx.find_object(Path), _name(ctx)), _stdout(as_json, quiet and not self._prints):
+            try:
+                return super().invoke(ctx)
+            finally:
+                if as_json and _RESULTS in ctx.meta:
+                    print(json.dumps(ctx.meta[_RESULTS], indent=2, allow_nan=False), file=stdout)
+                if verbose:
+                    click.echo(f"{_name(ctx)} took {time.monotonic() - start:.1f} s.", err=True)
+
+
+def _switch(*names: str, meaning: str) -> click.Option:
+    def note(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        ctx.meta.setdefault(_META, {})[param.name] = value
+
+    return click.Option(list(names), is_flag=True, expose_value=False, callback=note, help=meaning)
+
+
+def _stdout(as_json: bool, is_hidden: bool) -> contextlib.AbstractContextManager[Any]:
+    """Where what a command says goes: a program that reads JSON finds nothing else on the standard output."""
+    if is_hidden:
+        return contextlib.redirect_stdout(io.StringIO())
+    return contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+
+
+def give_results(results: Mapping[str, Any]) -> None:
+    """Give what --json prints, also where the command fails afterwards."""
+    click.get_current_context().meta[_RESULTS] = dict(results)
 
 
 def _name(ctx: click.Context) -> str:
@@ -92,7 +149,7 @@ def _name(ctx: click.Context) -> str:
 class InOrder(click.Group):
     """Commands in the order in which they were added."""
 
-    command_class = _Recorded
+    command_class = Command
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name the commands."""
@@ -100,26 +157,68 @@ class InOrder(click.Group):
         return list(self.commands)
 
 
-command = functools.partial(click.command, cls=_Recorded)
-"""As `click.command`; `--record` writes down what the command took."""
+command = functools.partial(click.command, cls=Command)
+"""As `click.command`, for a `Command`."""
 
 
 PARAMS_FOLDER = "dpedtool.params_folder"
 """Where a command finds the folder of its params file, in the `meta` of its context."""
 
 
+def _take_file(ctx: click.Context, _: click.Parameter, file: Path | None) -> Path | None:
+    """Let the section `flags` of a params file replace the defaults of the command's options."""
+    ctx.meta[PARAMS_FOLDER] = file.parent if file else None
+    if file:
+        ctx.default_map = _flags(file, ctx)
+    return file
+
+
+def _flags(file: Path, ctx: click.Context) -> dict[str, Any]:
+    known = {
+        name.lstrip("-").replace("-", "_"): param.name or ""
+        for param in ctx.command.params
+        if isinstance(param, click.Option) and param.name not in ("params", "params_file", "out")
+        for name in param.opts
+        if name.startswith("--")
+    }
+    given = load_flags(file, _name(ctx))
+    for key in given:
+        if key.replace("-", "_") not in known:
+            words = nearest(key.replace("-", "_"), known, f"{FLAGS}.{_name(ctx)}.")
+            raise ParamsError(f"{file}: unknown key '{FLAGS}.{_name(ctx)}.{key}'{words}")
+    return {known[key.replace("-", "_")]: value for key, value in given.items()}
+
+
+# Eager, so that it is parsed before the options whose defaults it replaces, and before --set, which is read on top.
+_file = click.option(
+    "--params",
+    "params_file",
+    type=FILE,
+    is_eager=True,
+    callback=_take_file,
+    help="YAML file with the parameters, such as params.yaml.",
+)
+
+
+def flags_option(decorated: Decorated) -> Decorated:
+    """Add --params to a command that has no parameters: the file's section `flags` may hold the command's options."""
+    return click.option(
+        "--params",
+        "params_file",
+        type=FILE,
+        is_eager=True,
+        expose_value=False,
+        callback=_take_file,
+        help=f"YAML file whose section {FLAGS} holds options of this command, such as params.yaml.",
+    )(decorated)
+
+
 def params_options(decorated: Decorated) -> Decorated:
     """Add --params and --set, and pass the checked parameters on as `params`."""
 
     def checked(ctx: click.Context, _: click.Parameter, overrides: tuple[str, ...]) -> Params:
-        file = ctx.params.pop("params_file")
-        ctx.meta[PARAMS_FOLDER] = file.parent if file else None
-        return load_params(file, overrides)
+        return load_params(ctx.params.pop("params_file"), overrides)
 
-    # Parsed eagerly and first, since --set is read on top of the file.
-    file = click.option(
-        "--params", "params_file", type=FILE, is_eager=True, help="YAML file with the parameters, such as params.yaml."
-    )
     overrides = click.option(
         "-S",
         "--set",
@@ -129,14 +228,19 @@ def params_options(decorated: Decorated) -> Decorated:
         callback=checked,
         help="Set one parameter, such as align.ratio=0.75; may be repeated.",
     )
-    return file(overrides(decorated))
+    return _file(overrides(decorated))
+
+
+def examples(*lines: str) -> str:
+    """Show commands as one types them, for an epilog; click leaves a paragraph behind a backspace as it is."""
+    return "\n".join(["\b", "Examples:" if len(lines) > 1 else "Example:", *(f"  {line}" for line in lines), "", ""])
 
 
 csv_option = click.option(
     "--csv",
     "csv_file",
     type=FILE,
-    help="List of the pairs, in place of names and clocks: columns phone and dslr, file names or stems (pair.csv).",
+    help="List of the pairs, used instead of names and clocks: columns phone and dslr, file names or stems (pair.csv).",
 )
 
 
@@ -158,16 +262,15 @@ scheduler_option = click.option(
     metavar="ADDRESS",
     envvar="DASK_SCHEDULER_ADDRESS",
     show_envvar=True,
-    help="Work on the Dask cluster of this scheduler, such as tcp://host:8786, instead of in --workers processes here. "
-    "It must have this checkout installed, scheduler and workers alike, with the same versions of Python and "
-    "packages, and its workers must see the folders of photos and results under the same paths. They may come and go, "
-    f"and take {WORKER_MEMORY} for each thread.",
+    help="Use the Dask cluster of this scheduler, such as tcp://host:8786, instead of --workers processes here. "
+    "Scheduler and workers need the same versions of dpedtool, Python and packages, and the workers must see the "
+    f"folders of photos and results under the same paths. Workers may come and go; each thread takes {WORKER_MEMORY}.",
 )
 
 
 def outcomes(row_type: type[Row], item: str) -> str:
-    """Say what may become of an item, a line each; click leaves a paragraph behind a backspace as it is."""
+    """Explain the statuses and reasons of an item, one a line, for an epilog."""
     good = row_type.STATUSES[0]
     (status,) = (spec.meaning for spec in columns(row_type) if spec.name == "status")
     reasons = [f"  {name:<{max(map(len, row_type.REASONS))}}  {text}" for name, text in row_type.REASONS.items()]
-    return "\n".join([f"A {item}'s status is {status}.", "", "\b", f"Its reason, where it is not {good}:", *reasons])
+    return "\n".join([f"The status of a {item}: {status}.", "", "\b", f"The reasons, if it is not {good}:", *reasons])

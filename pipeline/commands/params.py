@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from dpedtool.dataset.params import Params, as_yaml
-from dpedtool.pipeline.commands.options import command, params_options
+from dpedtool.pipeline.commands.options import command, examples, params_options
 
 
-@command(name="params")
+@command(name="params", prints=True, epilog=examples("dpedtool params > params.yaml"))
 @params_options
 def show_params(params: Params) -> None:
-    """Print all parameters as a params file. With the meaning, range and value of each."""
+    """Print all parameters as a params file, with the meaning, range and value of each."""
     click.echo(as_yaml(params), nl=False)

@@ -8,9 +8,12 @@ import click
 
 from dpedtool.dataset.params import Params
 from dpedtool.dataset.schema import Alignment, Patch
+from dpedtool.dataset.sidecars.selection import Selection
 from dpedtool.pipeline.commands.options import (
     FILE,
     command,
+    examples,
+    give_results,
     out_option,
     outcomes,
     params_options,
@@ -20,7 +23,10 @@ from dpedtool.pipeline.commands.options import (
 from dpedtool.pipeline.runner import warm_up
 
 
-@command(epilog=outcomes(Patch, "window"))
+@command(
+    gives="selection.json",
+    epilog=examples("dpedtool patches aligned -o patches/iphone -S patches.min_ncc=0.95") + outcomes(Patch, "window"),
+)
 @click.argument("aligned", type=FILE)
 @out_option
 @workers_option
@@ -29,10 +35,10 @@ from dpedtool.pipeline.runner import warm_up
 def patches(aligned: Path, out: Path, workers: int, scheduler: str | None, params: Params) -> None:
     """Cut patches from aligned pairs. Writes OUT/patches.parquet and OUT/patches-NNNNN.tar.
 
-    ALIGNED is what `dpedtool align` wrote. Mode and limits are section patches of the parameters: strict (the default)
-    keeps windows that are aligned to a fraction of a px, and moves none; `-S patches.mode=dped` lets the phone's window
-    move and turn to where it correlates best. OUT/frames.parquet has the pairs, OUT/selection.json what share of the
-    windows was kept by brightness, texture and place in the frame.
+    ALIGNED is what `dpedtool align` wrote. The parameters' section `patches` has mode and limits. Mode strict (the
+    default) keeps windows that are aligned to a fraction of a px, and moves none. `-S patches.mode=dped` lets the
+    phone's window move and turn to where it correlates best. OUT/frames.parquet has the pairs. OUT/selection.json has
+    the share of windows that was kept, by brightness, texture and place in the frame.
     """
     if not scheduler:
         warm_up(workers, "dpedtool.pipeline.patches.stage")
@@ -45,6 +51,7 @@ def patches(aligned: Path, out: Path, workers: int, scheduler: str | None, param
     alignments = read_rows(Alignment.table_in(aligned), Alignment)
     table = cut_patches(alignments, out, params.patches, workers=workers, scheduler=scheduler)
     say_patches(table)
+    give_results({"table": str(table), **Selection.read(Selection.file_in(out)).as_json()})
     check_lost(read_frame(table, Patch, ["reason"])["reason"], table)
     if not any(row.status == "aligned" for row in alignments):
         click.echo(f"No pair in {aligned} is aligned, so there was nothing to cut.")

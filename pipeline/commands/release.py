@@ -12,6 +12,8 @@ from dpedtool.pipeline.commands.options import (
     FILE,
     FOLDER,
     InOrder,
+    examples,
+    give_results,
     out_option,
     params_options,
     scheduler_option,
@@ -23,22 +25,29 @@ from dpedtool.pipeline.runner import warm_up
 
 @click.group(cls=InOrder)
 def release() -> None:
-    """Data sets that others can load, check and cite: build, verify, import."""
+    """Build, verify and import data sets that others can load, check and cite."""
 
 
-@release.command(name="build")
+@release.command(
+    name="build",
+    gives="counts and sizes",
+    epilog=examples("dpedtool release build splits -o release -S release.name=tripod -S release.licence=CC-BY-4.0"),
+)
 @click.argument("splits", type=FILE, metavar="SPLITS_DIR")
-@click.option("-o", "--out", type=FOLDER, required=True, help="Folder of the release; it appears when all is there.")
-@click.option("--replace", is_flag=True, help="Let the release take the place of an earlier one.")
+@click.option(
+    "-o", "--out", type=FOLDER, required=True, help="Folder of the release; it appears when the release is complete."
+)
+@click.option("--replace", is_flag=True, help="Replace an earlier release.")
 @workers_option
 @scheduler_option
 @params_options
 def build_release(splits: Path, out: Path, replace: bool, workers: int, scheduler: str | None, params: Params) -> None:
-    """Release the data set of SPLITS_DIR. Which `dpedtool split` wrote, as section release of the parameters says.
+    """Build a release from `dpedtool split` output, using the `release` parameters.
 
-    OUT has the patches in the layouts asked for, where each comes from (patches.parquet, pairs.parquet), a data set
-    card, croissant.json, CITATION.cff, LICENSE and SHA256SUMS. No photo's metadata and no path of this machine is in
-    it: every file is searched for them, and a finding ends the build. An interrupted build goes on where it stopped.
+    OUT gets the patches in the chosen layouts, tables of their origin (patches.parquet, pairs.parquet), a data set
+    card, croissant.json, CITATION.cff, LICENSE and SHA256SUMS. It holds no metadata of photos and no path of this
+    machine: every file is searched for them, and a finding ends the build. An interrupted build continues where it
+    stopped.
     """
     warm_up(workers, "dpedtool.pipeline.release.build")
     from dpedtool.pipeline.release.build import build_release as build
@@ -58,33 +67,40 @@ def build_release(splits: Path, out: Path, replace: bool, workers: int, schedule
 
 @release.command(
     name="verify",
-    epilog="Exit codes: 0, nothing is amiss; 1, a defect, named a line each; "
-    f"{NOT_PROVEN}, nothing was found, but a folder that names no scenes proves nothing either.",
+    gives="the verdict",
+    epilog=examples("dpedtool release verify release") + "Exit codes: 0, nothing is wrong; 1, a defect, one line each; "
+    f"{NOT_PROVEN}, nothing was found, but without scenes nothing is proven either.",
 )
 @click.argument("folder", type=FILE, metavar="DIR")
 @workers_option
 @scheduler_option
 def verify_release(folder: Path, workers: int, scheduler: str | None) -> None:
-    """Check a release. Sums, tables, every image, pairs, leaks, licence and privacy.
+    """Check a release: sums, tables, every image, pairs, leaks, licence and privacy.
 
-    DIR is what `dpedtool release build` wrote, or somebody else's data set in the layout of DPED, of which less can be
-    proven. Nothing is written.
+    DIR is what `dpedtool release build` wrote. It may also be another data set in the layout of DPED, for which less
+    can be proven. Nothing is written.
     """
     warm_up(workers, "dpedtool.pipeline.release.verification.verify")
     from dpedtool.pipeline.release.verification.verify import verify
 
     folder = folder.absolute() if scheduler else folder
-    say_verdict(folder, verify(folder, workers=workers, scheduler=scheduler), None, "download or build it anew")
-    click.echo(f"Nothing was found amiss in {folder}.")
+    verdict = verify(folder, workers=workers, scheduler=scheduler)
+    give_results(verdict.as_json())
+    say_verdict(folder, verdict, None, "download or build it again")
+    click.echo(f"Nothing wrong was found in {folder}.")
 
 
-@release.command(name="import")
+@release.command(
+    name="import",
+    gives="counts",
+    epilog=examples("dpedtool release import dped/iphone -o imported"),
+)
 @click.argument("folder", type=FILE, metavar="DIR")
 @click.option(
     "--as",
     "part",
     type=click.Choice(SPLITS),
-    help="What the patches are for, where the folder does not say so: DIR then holds one folder a camera.",
+    help="The split of the patches, if the folder does not say so; then DIR holds one folder a camera.",
 )
 @click.option("--dslr", default="canon", show_default=True, metavar="NAME", help="Folder of the DSLR's patches.")
 @out_option
@@ -96,8 +112,8 @@ def import_release(
 ) -> None:
     """Import a data set in the layout of DPED. Writes OUT/patches/<phone> and OUT/splits/<phone>.parquet.
 
-    Images are taken over byte for byte, and measured as `dpedtool patches` measures its own; `dpedtool train` and
-    `dpedtool evaluate` run on OUT/splits/<phone>.parquet. Pairs that cannot be read are rejected rows.
+    Images are copied byte for byte and measured as `dpedtool patches` measures its own. `dpedtool train` and
+    `dpedtool evaluate` run on OUT/splits/<phone>.parquet. Pairs that cannot be read become rejected rows.
     """
     warm_up(workers, "dpedtool.pipeline.release.importing.layout")
     from dpedtool.pipeline.release.importing.layout import import_layout

@@ -11,6 +11,8 @@ from dpedtool.pipeline.commands.options import (
     FILE,
     PARAMS_FOLDER,
     command,
+    examples,
+    give_results,
     out_option,
     params_options,
     scheduler_option,
@@ -19,10 +21,12 @@ from dpedtool.pipeline.commands.options import (
 from dpedtool.pipeline.runner import warm_up
 
 
-@command()
+@command(
+    gives="the places of page and figures", epilog=examples("dpedtool report results -o report --params params.yaml")
+)
 @click.argument("results", type=FILE)
 @out_option
-@click.option("--pictures/--no-pictures", default=True, help="Let every pair be looked at, or write the figures alone.")
+@click.option("--pictures/--no-pictures", default=True, help="Write the pictures of every pair, or the figures alone.")
 @click.option(
     "--single-file",
     is_flag=True,
@@ -42,9 +46,9 @@ def report(
 ) -> None:
     """Write one HTML page on a whole run. Writes OUT/report.html, and OUT/report.json for machines.
 
-    RESULTS is what `dvc repro` leaves; stages that have not run are said to be so. OUT/files has the pictures of the
-    pairs, which the page loads as they are looked at: hand both on together, or use --single-file. The page needs no
-    network. An interrupted report goes on where it stopped, and pictures that are still right are kept.
+    RESULTS is what `dpedtool run` writes; the page says which stages have not run. OUT/files has the pictures of the
+    pairs, which the page loads when they are opened: share both together, or use --single-file. The page needs no
+    network. An interrupted report continues where it stopped, and pictures that are still right are kept.
     """
     if single_file and not pictures:
         raise click.UsageError("--single-file puts the pictures into the page, --no-pictures makes none: choose one.")
@@ -69,5 +73,6 @@ def report(
         click.echo(
             f"Of {gone} of {len(written.reasons)} pairs a photo cannot be shown; opened in the page, each says why."
         )
-    click.echo(f"The report is {written.page}.")
+    click.echo(f"Report: {written.page.resolve().as_uri()}")
+    give_results({"page": str(written.page), "pairs": len(written.reasons)})
     check_lost(written.reasons, written.page)

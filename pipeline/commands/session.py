@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.places import printable
-from dpedtool.pipeline.commands.options import FOLDER, command, out_option
+from dpedtool.pipeline.commands.options import FOLDER, command, examples, give_results, out_option
 
 
 @command(
-    epilog="\b\nExamples:\n  dpedtool init my-demo --demo\n"
-    "  dpedtool init my-session --captures /data/tripod --reference canon"
+    epilog=examples(
+        "dpedtool init my-demo --demo", "dpedtool init my-session --captures /data/tripod --reference canon"
+    )
 )
 @click.argument("session", type=FOLDER)
 @click.option("--captures", type=FOLDER, metavar="DIR", help="Folder that holds one folder of photos a camera.")
@@ -43,7 +43,7 @@ def init(
     click.echo(f"Next: cd {printable(made.folder)} && dpedtool run")
 
 
-@command(epilog="\b\nExamples:\n  dpedtool run\n  dpedtool run align@phone-a")
+@command(gives="the stages that ran", epilog=examples("dpedtool run", "dpedtool run align@phone-a"))
 @click.argument("stages", nargs=-1, metavar="[STAGE]...")
 @click.option("--force", is_flag=True, help="Run stages even where nothing has changed.")
 @click.option("--check", is_flag=True, help="Check parameters and folders, and run nothing.")
@@ -67,14 +67,14 @@ def run(stages: tuple[str, ...], force: bool, check: bool) -> None:
         show=lambda text: click.echo(text, nl=False),
         force=force,
     )
+    give_results({"stages": ran, "log": str(log), "report": str(Path(REPORT).resolve())})
     click.echo(f"{len(ran)} {'stage' if len(ran) == 1 else 'stages'} ran. Log: {printable(log)}.")
     if (page := Path(REPORT).resolve()).is_file():
         click.echo(f"Report: {page.as_uri()}")
 
 
-@command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def doctor(as_json: bool) -> None:
+@command(gives="what was found", prints=True, epilog=examples("dpedtool doctor"))
+def doctor() -> None:
     """Say what is installed, what works, and what is wrong with the session in this folder.
 
     The exit code is 1 where something is wrong with the session.
@@ -82,22 +82,20 @@ def doctor(as_json: bool) -> None:
     from dpedtool.pipeline.session.doctor import diagnose
 
     found = diagnose(Path())
-    if as_json:
-        click.echo(json.dumps(found.as_json(), indent=2))
-    else:
-        click.echo(f"Python {found.python} on {found.platform}")
-        click.echo(", ".join(f"{name} {version}" for name, version in found.versions.items() if name != "python"))
-        click.echo(
-            f"{found.processors} processors, {found.memory_gb:g} GB memory, {found.free_disk_gb:g} GB free here; "
-            f"GPU: {found.gpu or 'none that PyTorch can use'}; git: {'yes' if found.git else 'not installed'}"
-        )
-        click.echo(f"Photos: {', '.join(found.formats)}")
-        for extra in found.extras:
-            state = "installed" if extra.installed else f"missing: {extra.install}"
-            click.echo(f"  {extra.name:<12} {extra.purpose}: {state}")
-        click.echo(f"Session: {found.session or 'none in this folder'}")
-        for problem in found.problems:
-            click.echo(f"  {problem}")
+    give_results(found.as_json())
+    click.echo(f"Python {found.python} on {found.platform}")
+    click.echo(", ".join(f"{name} {version}" for name, version in found.versions.items() if name != "python"))
+    click.echo(
+        f"{found.processors} processors, {found.memory_gb:g} GB memory, {found.free_disk_gb:g} GB free here; "
+        f"GPU: {found.gpu or 'none that PyTorch can use'}; git: {'yes' if found.git else 'not installed'}"
+    )
+    click.echo(f"Photos: {', '.join(found.formats)}")
+    for extra in found.extras:
+        state = "installed" if extra.installed else f"missing: {extra.install}"
+        click.echo(f"  {extra.name:<12} {extra.purpose}: {state}")
+    click.echo(f"Session: {found.session or 'none in this folder'}")
+    for problem in found.problems:
+        click.echo(f"  {problem}")
     if found.problems:
         raise DpedtoolError(f"{len(found.problems)} {'thing is' if len(found.problems) == 1 else 'things are'} wrong.")
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from dpedtool.dataset.params import Params
-from dpedtool.pipeline.commands.options import command, out_option, params_options
+from dpedtool.pipeline.commands.options import command, examples, out_option, params_options
 
 
-@command()
+@command(epilog=examples("dpedtool simulate -o captures -S demo.scenes=4"))
 @out_option
 @params_options
 def simulate(out: Path, params: Params) -> None:
-    """Make simulated captures with known truth. As the section demo of the parameters says."""
+    """Make simulated captures with known truth, using the `demo` parameters."""
     from dpedtool.pipeline.rig import simulate_session
 
     simulate_session(params.demo, out)

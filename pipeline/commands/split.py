@@ -10,30 +10,32 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import Params
 from dpedtool.dataset.schema import Patch, Photo
 from dpedtool.dataset.sidecars.verdict import Verdict
-from dpedtool.pipeline.commands.options import FILE, FOLDER, Local, command, params_options
+from dpedtool.pipeline.commands.options import FILE, FOLDER, Local, command, examples, give_results, params_options
 from dpedtool.pipeline.commands.verdicts import NOT_PROVEN, say_verdict
 
 MOST_FAULTS = 20
 
 
 @command(
-    epilog="Exit codes of --verify: 0, proven; 1, a leak or another fault, named a line each; "
-    f"{NOT_PROVEN}, nothing was found, but nothing is proven either."
+    gives="counts, or with --verify the verdict,",
+    epilog=examples("dpedtool split patches -o splits", "dpedtool split --verify splits")
+    + "Exit codes of --verify: 0, proven; 1, a leak or another fault, one line each; "
+    f"{NOT_PROVEN}, nothing was found, but nothing is proven either.",
 )
 @click.argument("folder", type=FILE, metavar="PATCHES_DIR | --verify DIR")
 @click.option("-o", "--out", type=FOLDER, help="Folder for the results; made if missing.")
 @click.option(
     "--verify",
     is_flag=True,
-    help="Prove that no scene, frame or near-duplicate of DIR is on two sides; no table changes. DIR is an earlier "
-    "OUT; or a data set in the layout of DPED, or what was imported from one, of which files are compared, which "
-    "proves nothing.",
+    help="Prove that no scene, frame or near-duplicate of DIR is on two sides. No table changes. DIR is an earlier "
+    "OUT. It may also be a data set in the layout of DPED, or one imported from it: then only its files are compared, "
+    "which proves nothing.",
 )
 @click.option(
     "--verdict",
     type=Local(dir_okay=False),
     metavar="FILE",
-    help="With --verify: write what was found as JSON too, with the SHA-256 of each table that was looked at.",
+    help="With --verify: write the verdict as JSON, with the SHA-256 of each table that was checked.",
 )
 @params_options
 def split(folder: Path, out: Path | None, verify: bool, verdict: Path | None, params: Params) -> None:
@@ -49,7 +51,7 @@ def split(folder: Path, out: Path | None, verify: bool, verdict: Path | None, pa
         _verify(folder, verdict)
         return
     if verdict:
-        raise click.UsageError("--verdict is what --verify finds: give both, or neither.")
+        raise click.UsageError("--verdict is for --verify: give both, or neither.")
     if not out:
         raise click.UsageError("Missing option '-o' / '--out'.")
     from dpedtool.pipeline.split.stage import split as split_patches
@@ -60,7 +62,17 @@ def split(folder: Path, out: Path | None, verify: bool, verdict: Path | None, pa
         click.echo("No patch was accepted, so there is nothing to split: the tables of patches name the reasons.")
     for phone, row in done.patches.iterrows():
         click.echo(f"{phone}: " + ", ".join(f"{count} {name}" for name, count in row.items()) + " patches.")
-    click.echo(f"{done.groups} groups of scenes: {', '.join(f'{n} {name}' for name, n in done.scenes.items())} scenes.")
+    scenes = ", ".join(f"{count} {name}" for name, count in done.scenes.items() if count) or "0"
+    click.echo(f"{done.groups} {'group' if done.groups == 1 else 'groups'} of scenes: {scenes} scenes.")
+    give_results(
+        {
+            "out": str(out),
+            "patches": {str(phone): row.to_dict() for phone, row in done.patches.iterrows()},
+            "scenes": dict(done.scenes),
+            "groups": done.groups,
+            "notes": list(done.notes),
+        }
+    )
     for note in done.notes:
         click.echo(note, err=True)
 
@@ -79,7 +91,8 @@ def _verify(folder: Path, file: Path | None) -> None:
         verdict = verify_samples(folder) if holds_samples(folder) else verify_layout(folder)
     if file:
         verdict.seen_from(folder).write(file)
-    say_verdict(folder, verdict, MOST_FAULTS, "mend the data, or split it anew")
+    give_results(verdict.as_json())
+    say_verdict(folder, verdict, MOST_FAULTS, "fix the data, or split it from scratch")
     click.echo(f"Nothing in {folder} leaks.")
 
 

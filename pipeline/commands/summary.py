@@ -1,4 +1,4 @@
-"""What a stage says when it ends: how many of what, and one line for each that did not work."""
+"""What a stage says when it ends: counts, and one line for each item that did not work."""
 
 from __future__ import annotations
 
@@ -40,24 +40,48 @@ def say_pairs(found: PairedFolders) -> None:
 
 
 def _clocks_in_words(clock: ClockFigures, steps: TimeSteps) -> str:
-    words = [f"DSLR minus phone {clock.offset_start_s:+.1f} s at the start, {clock.offset_end_s:+.1f} s at the end"]
+    words = [f"DSLR clock {_offset(clock.offset_start_s)}"]
+    if abs(clock.offset_end_s - clock.offset_start_s) > max(steps.phone, steps.dslr):
+        words[0] += f" at the start, {_offset(clock.offset_end_s)} at the end"
     if clock.drift_s_per_day is not None:
-        error = clock.drift_standard_error_s_per_day
-        words.append(f"drift {clock.drift_s_per_day:+.1f} s a day, standard error {error:.1f}")
+        error = clock.drift_standard_error_s_per_day or 0.0
+        is_measurable = abs(clock.drift_s_per_day) > 2 * error
+        words.append(
+            f"drift {clock.drift_s_per_day:+.1f} s a day (standard error {error:.1f})"
+            if is_measurable
+            else "no measurable drift"
+        )
     if clock.pieces > 1:
-        words.append(f"set anew {clock.pieces - 1} times" if clock.pieces > 2 else "set anew once")
+        words.append("set again once" if clock.pieces == 2 else f"set again {clock.pieces - 1} times")
     if clock.stray_pairs:
         words.append(f"{clock.stray_pairs} {_plural(clock.stray_pairs, 'pair')} at other offsets")
-    left = clock.error_s
-    words.append(f"left: median {left.median:.1f} s, 95 % {left.p95:.1f} s, at most {left.max:.1f} s")
-    return f"Clocks: {'; '.join(words)}; EXIF steps {steps.phone:g} s (phone), {steps.dslr:g} s (DSLR)."
+    return f"{', '.join(words)}; pairs fit within {clock.error_s.max:.1f} s."
+
+
+def _offset(seconds: float) -> str:
+    """DSLR minus phone, in words."""
+    if abs(seconds) < 0.05:
+        return "equal to the phone's"
+    return f"{abs(seconds):.1f} s {'ahead' if seconds > 0 else 'behind'}"
+
+
+def counts(rows: Sequence[Any]) -> dict[str, Any]:
+    """Count rows by status, and those that are not good by reason."""
+    reasons = Counter(row.reason for row in rows if row.reason)
+    return {"rows": len(rows), "statuses": dict(Counter(row.status for row in rows)), "reasons": dict(reasons)}
+
+
+def median_residual(rows: Sequence[Alignment]) -> float | None:
+    """Return the median over the aligned pairs of their residuals, in px; None where none is known."""
+    residuals = [row.residual_px for row in rows if row.status == "aligned" and row.residual_px is not None]
+    return float(np.median(residuals)) if residuals else None
 
 
 def say_alignments(rows: Sequence[Alignment]) -> None:
     """Say how many pairs were aligned, how well, how many in parts only, and why the others were not."""
     aligned = [row for row in rows if row.status == "aligned"]
-    residuals = [row.residual_px for row in aligned if row.residual_px is not None]
-    quality = f"; median residual {np.median(residuals):.2f} px" if residuals else ""
+    residual = median_residual(rows)
+    quality = "" if residual is None else f"; median residual {residual:.2f} px"
     click.echo(f"Aligned {len(aligned)} of {len(rows)} {_plural(len(rows), 'pair')}{quality}.")
     if len(rows) == 1 and aligned:
         click.echo(f"The pair is {rows[0].pair_id}.")
@@ -76,7 +100,7 @@ def say_patches(table: Path) -> None:
     rejected = f"; rejected: {', '.join(f'{count} {reason}' for reason, count in reasons)}" if reasons else ""
     click.echo(f"Accepted {told.accepted} of {told.windows} windows{rejected}.")
     if told.accepted:
-        click.echo("Accepted share, from the first to the last bin of selection.json:")
+        click.echo("Kept:")
         for name, bins in told.by.items():
             shares = ["-" if item.share is None else f"{item.share:.0%}" for item in bins]
             click.echo(f"  {BIN_NAMES[name]}: {', '.join(shares)}")
@@ -97,8 +121,8 @@ def check_lost(reasons: Iterable[str], table: Path) -> None:
     lost = sum(reason in LOST for reason in reasons)
     if lost:
         raise DpedtoolError(
-            f"{lost} {_plural(lost, 'pair')} came to no end, as {table} tells; the others are done. "
-            "The same command tries these again."
+            f"{lost} {_plural(lost, 'pair')} could not be finished, see {table}; the others are done. "
+            "Run the same command again to retry."
         )
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from dpedtool.dataset.params import Params, load_preset, preset_names
-from dpedtool.pipeline.commands.options import FILE, FOLDER, command, out_option, params_options
+from dpedtool.pipeline.commands.options import FILE, FOLDER, command, examples, give_results, out_option, params_options
 
 
 def _presets() -> str:
     """Whose values each preset has; click leaves a paragraph behind a backspace as it is."""
-    lines = ["Presets (-S train.preset=NAME), whose values hold where none is given, are from:"]
+    lines = ["Presets (-S train.preset=NAME) and their sources; explicit values override a preset:"]
     indent = " " * (max(map(len, preset_names())) + 4)
     for name in preset_names():
         source = textwrap.fill(load_preset(name).source, 96, initial_indent=indent, subsequent_indent=indent)
@@ -21,7 +21,10 @@ def _presets() -> str:
     return "\n".join(["\b", *lines])
 
 
-@command(epilog=_presets())
+@command(
+    gives="what was trained",
+    epilog=examples("dpedtool train splits/iphone.parquet -o models/iphone -S train.channels=16") + _presets(),
+)
 @click.argument("samples", type=FILE, required=False, metavar="SAMPLES | --phone DIR --dslr DIR")
 @click.option("--phone", type=FILE, help="Folder of the phone's patches, in place of a table of samples.")
 @click.option("--dslr", type=FILE, help="Folder of the DSLR's patches, named as the phone's: 1.jpg in both are a pair.")
@@ -40,9 +43,9 @@ def train(
 ) -> None:
     """Train the network on one phone's patches. Writes the model to OUT, and OUT/history.csv as it goes.
 
-    SAMPLES is a table of `dpedtool split`. Of two folders train.held_out of the pairs is kept for validation. The same
-    command goes on where an interrupted one stopped. On several GPUs: torchrun --standalone --nproc-per-node N
-    -m dpedtool train ...
+    SAMPLES is a table of `dpedtool split`. With two folders, the share train.held_out of the pairs is kept for
+    validation. After an interruption the same command continues where it stopped. On several GPUs: torchrun
+    --standalone --nproc-per-node N -m dpedtool train ...
     """
     from dpedtool.training.train.distributed import is_first
     from dpedtool.training.train.sources import from_folders, from_table
@@ -57,3 +60,4 @@ def train(
     outcome = train_model(source, out, params.train, board=tensorboard)
     if is_first():
         click.echo(outcome.sentence())
+        give_results({"model": str(out), "said": outcome.sentence()})

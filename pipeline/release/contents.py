@@ -185,6 +185,7 @@ def _pairs(photos: Sequence[Photo], folders: Mapping[str, Path], *, thumbnails: 
         rows.append(
             known
             | {
+                "phone": photo.phone,
                 "phone_photo": photo.phone_path.name,
                 "dslr_photo": photo.dslr_path.name,
                 "minute": round((time - earliest).total_seconds() / 60, 4) if time and earliest else None,

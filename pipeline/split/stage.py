@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -46,7 +47,8 @@ def split(patches: Mapping[str, Path], out: Path, params: SplitParams) -> Split:
     Parameters
     ----------
     patches
-        The table of patches of each phone; its table of frames lies in the same folder.
+        The table of patches of each phone; its table of frames lies in the same folder. The phones are called by these
+        names in what is written, whatever the folder of their photos was called.
     out
         Folder of the new tables, and of `test_photos.csv`.
     params
@@ -62,13 +64,13 @@ def split(patches: Mapping[str, Path], out: Path, params: SplitParams) -> Split:
         raise DpedtoolError(
             "A phone is called photos, and so is a table of the split: give the phone's folder another name."
         )
-    frames = _frames(patches.values())
+    frames = _frames(patches)
     record, notes = _record(Photo.table_in(out), params)
     gone = absent(frames, record)
     links = find_links(views([*frames, *gone]), Limits(params.near_minutes, params.near_keypoints))
     places = place_frames(frames, links, recorded_sides(frames, record), params, gone)
     sides = {place.frame.pair_id: place.split for place in places}
-    samples = {phone: _samples(_accepted(table), sides, table) for phone, table in patches.items()}
+    samples = {phone: _samples(phone, _accepted(table), sides, table) for phone, table in patches.items()}
     Verdict.file_in(out).unlink(missing_ok=True)
     # The decision is written first, so that the run after an interruption completes it.
     write_rows(Photo.table_in(out), Photo, [*(_photo(place, params) for place in places), *gone])
@@ -84,15 +86,16 @@ def split(patches: Mapping[str, Path], out: Path, params: SplitParams) -> Split:
     )
 
 
-def _frames(tables: Iterable[Path]) -> list[Frame]:
+def _frames(tables: Mapping[str, Path]) -> list[Frame]:
+    """Read the frames of all phones. From here on a phone is called as its folder of patches is."""
     frames = {}
-    for table in tables:
+    for phone, table in tables.items():
         for frame in read_rows(Frame.table_in(table.parent), Frame):
             if frame.pair_id in frames:
                 raise DpedtoolError(
                     f"{table.parent} holds {frame.pair_id}, and so does another folder: remove one of them."
                 )
-            frames[frame.pair_id] = frame
+            frames[frame.pair_id] = dataclasses.replace(frame, phone=phone)
     return list(frames.values())
 
 
@@ -247,7 +250,7 @@ def _accepted(table: Path) -> pd.DataFrame:
     return read_frame(table, Patch, names, where={"status": "accepted"})
 
 
-def _samples(frame: pd.DataFrame, sides: Mapping[str, str], table: Path) -> list[Sample]:
+def _samples(phone: str, frame: pd.DataFrame, sides: Mapping[str, str], table: Path) -> list[Sample]:
     if unknown := sorted(set(frame["pair_id"]) - set(sides)):
         raise DpedtoolError(
             f"{table} has patches of {unknown[0]}, which is not in the table of frames in the same folder: run "
@@ -257,7 +260,7 @@ def _samples(frame: pd.DataFrame, sides: Mapping[str, str], table: Path) -> list
         Sample(
             patch_id=row["patch_id"],
             pair_id=row["pair_id"],
-            phone=row["phone"],
+            phone=phone,
             scene_id=row["scene_id"],
             split=sides[row["pair_id"]],
             shard=Path(row["shard"]),

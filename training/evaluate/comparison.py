@@ -122,8 +122,8 @@ class Comparison:
         lines += [f"LPIPS, {_CALLED[name]}: {float(values.mean()):.4f}" for name, values in self.lpips.items()]
         return "\n".join([*lines, *filter(None, [*map(self.reason, PROTOCOLS), self._shortfall()])])
 
-    def write(self, out: Path) -> None:
-        """Write `metrics()` to `out/metrics.json`, and one row per pair (protocol image) to `out/scores.csv`."""
+    def table(self) -> pd.DataFrame:
+        """Return one row per pair with its scores under the protocol image."""
         columns: dict[str, Any] = {"name": self.names}
         for name, measures in self.measures.items():
             image = measures["image"]
@@ -131,7 +131,11 @@ class Comparison:
             columns[f"ms_ssim_{name}"] = image.ms_ssim().tolist()
             columns[f"ssim_{name}"] = image.ssim.tolist()
         columns.update({f"lpips_{name}": values.tolist() for name, values in self.lpips.items()})
-        write_text(out / SCORES, pd.DataFrame(columns).to_csv(index=False))
+        return pd.DataFrame(columns)
+
+    def write(self, out: Path) -> None:
+        """Write `metrics()` to `out/metrics.json`, and `table()` to `out/scores.csv`."""
+        write_text(out / SCORES, self.table().to_csv(index=False))
         self.metrics().write(FolderMetrics.file_in(out))
 
     def _shortfall(self) -> str:
@@ -230,6 +234,18 @@ def compare(
 
     """
     model = load_model(weights).to(choose_device(params.device)) if weights else None
+    return compare_network(phone, dslr, model, _weights(weights, model), names, lpips)
+
+
+def compare_network(
+    phone: Path,
+    dslr: Path,
+    model: Generator | None,
+    weights: ScoredWeights | None = None,
+    names: list[str] | None = None,
+    lpips: Path | None = None,
+) -> Comparison:
+    """Do the same as `compare` with a network that is loaded; `weights` says which file it is from, if any."""
     pairs = FolderPairs(phone, dslr, names)
     distance = load_lpips(lpips) if lpips else None
     yardstick = _fit_to_others(phone, dslr, pairs)
@@ -240,7 +256,7 @@ def compare(
     return Comparison(
         phone,
         dslr,
-        _weights(weights, model),
+        weights,
         yardstick,
         pairs.names(),
         sizes=record.sizes,
