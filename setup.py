@@ -6,7 +6,7 @@ FOLDERS = ("pipeline", "dataset", "training")
 
 setup(
     package_dir={"dpedtool": "dpedtool", **{f"dpedtool.{folder}": folder for folder in FOLDERS}},
-    packages=["dpedtool"]
+    packages=["dpedtool", "dpedtool.api"]
     + [f"dpedtool.{folder}" for folder in FOLDERS]
     + [f"dpedtool.{folder}.{package}" for folder in FOLDERS for package in find_packages(folder)],
 )

@@ -130,9 +130,12 @@ def _cut_windows(alignment: Alignment, phone: Image, dslr: Image, params: Patche
     with replacing(part) as temporary, ShardWriter(temporary) as shard:
         for row, images in judge_windows(alignment, phone, dslr, params):
             if images:
-                encoded = [encode_image(image, f".{params.format}", params.jpeg_quality) for image in images]
-                row = store(row, *encoded, shard, part)
-            rows.append(row)
+                phone_bytes, dslr_bytes = (
+                    encode_image(image, f".{params.format}", params.jpeg_quality) for image in images
+                )
+                rows.append(store(row, phone_bytes, dslr_bytes, shard, part))
+            else:
+                rows.append(row)
     return rows
 
 
