@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-from dpedtool.dataset.code_digest import FOLDER, imported
+from dpedtool.dataset.code_digest import FOLDER, file_of, imported
 
 ROOTS = ("dataset", "pipeline", "training")
 ORDER = (
@@ -85,6 +86,15 @@ def test_dataset_and_training_do_not_know_the_stages_before_them() -> None:
 
 def test_only_the_commands_know_the_network() -> None:
     assert {user for user in users_of("training") if not user.startswith("training")} == {"pipeline.commands"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_imports_the_functions_for_notebooks(module: str) -> None:
+    # They lie above the command line; `imported` knows only the folders below.
+    statements = list(ast.walk(ast.parse(file_of(module).read_bytes())))
+    names = [alias.name for each in statements if isinstance(each, ast.Import) for alias in each.names]
+    names += [each.module or "" for each in statements if isinstance(each, ast.ImportFrom)]
+    assert not [name for name in names if name == "dpedtool" or name.startswith("dpedtool.api")]
 
 
 def test_no_file_is_too_long_to_be_read_in_one_sitting() -> None:
