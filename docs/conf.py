@@ -17,6 +17,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "sphinx_click"]
 myst_heading_anchors = 3
 numpydoc_show_class_members = False
 autodoc_typehints = "none"
+autodoc_class_signature = "separated"
+autodoc_member_order = "bysource"
 
 templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
