@@ -33,15 +33,28 @@ OUTPUT = Output()
 """Of this process; the command line sets it."""
 
 
-def track(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
-    """Yield the items and show how many of `total` are done; `label` says what is being done to them."""
-    with showing(label, total) as reach:
+def track(items: Iterable[Item], label: str, total: int, note: Callable[[], str] | None = None) -> Iterator[Item]:
+    """Yield the items and show how many of `total` are done.
+
+    Parameters
+    ----------
+    items
+        What is worked on.
+    label
+        What is being done to the items.
+    total
+        Number of the items.
+    note
+        Gives what else is shown, such as a score so far.
+
+    """
+    with showing(label, total, note) as reach:
         for done, item in enumerate(items, start=1):
             yield item
             reach(done)
 
 
-def showing(label: str, total: int) -> AbstractContextManager[Reach]:
+def showing(label: str, total: int, note: Callable[[], str] | None = None) -> AbstractContextManager[Reach]:
     """Show how many of `total` items are done: the context gives a function to call with that number.
 
     The number may be a fraction, for an item that is done in part. Lines printed to the error stream meanwhile stay
@@ -50,19 +63,20 @@ def showing(label: str, total: int) -> AbstractContextManager[Reach]:
     if OUTPUT.quiet:
         return contextlib.nullcontext(lambda _: None)
     console = Console(stderr=True)
-    return _bar(label, total, console) if console.is_terminal else _lines(label, total)
+    note = note or (lambda: "")
+    return _bar(label, total, note, console) if console.is_terminal else _lines(label, total, note)
 
 
 @contextlib.contextmanager
-def _bar(label: str, total: int, console: Console) -> Iterator[Reach]:
+def _bar(label: str, total: int, note: Callable[[], str], console: Console) -> Iterator[Reach]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
         task = progress.add_task(label, total=total)
-        yield lambda done: progress.update(task, completed=done)
+        yield lambda done: progress.update(task, completed=done, description=f"{label} {note()}".rstrip())
 
 
 @contextlib.contextmanager
-def _lines(label: str, total: int) -> Iterator[Reach]:
+def _lines(label: str, total: int, note: Callable[[], str]) -> Iterator[Reach]:
     start = last = time.monotonic()
 
     def reach(done: float) -> None:
@@ -71,6 +85,7 @@ def _lines(label: str, total: int) -> Iterator[Reach]:
         if OUTPUT.every_item or now - last >= SECONDS_BETWEEN_LINES:
             last = now
             part = f" and {int(done % 1 * 100)} %" if done % 1 else ""
-            print(f"{label}: {int(done)} of {total}{part}, {now - start:.0f} s", file=sys.stderr, flush=True)
+            more = f", {said}" if (said := note()) else ""
+            print(f"{label}: {int(done)} of {total}{part}, {now - start:.0f} s{more}", file=sys.stderr, flush=True)
 
     yield reach

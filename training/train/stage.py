@@ -9,6 +9,7 @@ import contextlib
 import math
 import os
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from dpedtool.dataset.code_digest import code_digest
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
 from dpedtool.dataset.io import digest, file_sha256, lock_folder, remove_leftovers, write_text
 from dpedtool.dataset.params import TrainParams, describe
-from dpedtool.dataset.progress import track
+from dpedtool.dataset.progress import OUTPUT, track
 from dpedtool.dataset.sidecars.history import HISTORY, write_history
 from dpedtool.dataset.sidecars.model_info import BestValidation, TrainingInfo
 from dpedtool.training.networks.generators import Generator
@@ -33,6 +34,8 @@ from dpedtool.training.train.sources import Source
 from dpedtool.training.weights.checkpoint import UNFINISHED, load_card, load_model, model_files, save_model
 
 HELD_OUT = "held_out.txt"
+STEPS_BEFORE, STEPS_MEASURED = 2, 3
+"""Steps before the first measured one, and measured ones, for the estimate of the cost."""
 NO_PATCHES = "there are no training patches (more accepted patches, or other split shares, are needed)"
 
 
@@ -194,7 +197,36 @@ def _work(run: TrainingRun, source: Source, out: Path, key: str, board: Path | N
 
 def _tracked(steps: Iterator[Step], run: TrainingRun) -> Iterator[Step]:
     left = run.params.iterations - run.iteration
-    return track(steps, "train", left) if run.processes.is_first else steps
+    if not run.processes.is_first:
+        return steps
+    return track(_timed(steps, left), "train", left, lambda: _score(run))
+
+
+def _timed(steps: Iterator[Step], left: int) -> Iterator[Step]:
+    """Print what the training will cost, as soon as a few steps have been measured."""
+    start = 0.0
+    for number, step in enumerate(steps):
+        # The first steps also load libraries and fill caches.
+        if number == STEPS_BEFORE:
+            start = time.monotonic()
+        elif number == STEPS_BEFORE + STEPS_MEASURED and not OUTPUT.quiet:
+            print(estimate((time.monotonic() - start) / STEPS_MEASURED, left), file=sys.stderr)
+        yield step
+
+
+def estimate(seconds: float, steps: int) -> str:
+    """Say what a training costs: seconds a step, and the time of all steps without validations."""
+    total = seconds * steps
+    for unit, size in (("hours", 3600.0), ("minutes", 60.0)):
+        if total >= 2 * size:
+            return f"train: {seconds:.2g} s a step, {steps} steps: about {total / size:.1f} {unit} and the validations"
+    return f"train: {seconds:.2g} s a step, {steps} steps: about {total:.0f} seconds and the validations"
+
+
+def _score(run: TrainingRun) -> str:
+    """The last validation, for the progress."""
+    psnr_db = run.history[-1]["validation_psnr_db"] if run.history else math.nan
+    return "" if math.isnan(psnr_db) else f"validation {psnr_db:.2f} dB PSNR"
 
 
 def _finished(out: Path, key: str) -> Outcome | None:

@@ -12,27 +12,43 @@ from click.testing import CliRunner
 from PIL import Image
 
 import dpedtool
-from dpedtool.dataset.params import AlignParams
+from dpedtool.dataset.params import AlignParams, DemoParams
 from dpedtool.dataset.schema import Alignment
 from dpedtool.dataset.tables import read_rows
 from dpedtool.pipeline.cli import main
-from dpedtool.pipeline.rig import Camera, simulate_pair
+from dpedtool.pipeline.rig import Camera, simulate_pair, simulate_session
 
 Photos = tuple[np.ndarray, np.ndarray]
+
+
+def aligned_by_the_command(files: tuple[Path, Path], out: Path) -> Alignment:
+    done = CliRunner().invoke(main, ["align", *map(str, files), "-o", str(out), "--workers", "1"])
+    assert done.exit_code == 0, done.output
+    (row,) = read_rows(Alignment.table_in(out), Alignment)
+    # The command's paths are relative to its table.
+    assert [path.resolve() for path in (row.phone_path, row.dslr_path)] == list(files)
+    return replace(row, phone_path=files[0], dslr_path=files[1])
 
 
 def test_the_result_is_that_of_the_command(
     files: tuple[Path, Path], alignment: dpedtool.Alignment, tmp_path: Path
 ) -> None:
-    done = CliRunner().invoke(main, ["align", *map(str, files), "-o", str(tmp_path), "--workers", "1"])
-    assert done.exit_code == 0, done.output
-    (row,) = read_rows(Alignment.table_in(tmp_path), Alignment)
-    # The command's paths are relative to its table.
-    assert [path.resolve() for path in (row.phone_path, row.dslr_path)] == list(files)
-    assert alignment.row == replace(row, phone_path=files[0], dslr_path=files[1])
+    row = aligned_by_the_command(files, tmp_path)
+    assert alignment.row == row
     for side in ("phone", "dslr"):
         stored = np.asarray(Image.open(tmp_path / side / f"{row.pair_id}.png"))
         assert np.array_equal(getattr(alignment, side), stored)
+
+
+def test_so_is_that_of_turned_jpeg_photos_with_a_lens(tmp_path: Path) -> None:
+    pytest.importorskip("skimage", reason="scikit-image is not installed: install the extra `demo`")
+    simulate_session(DemoParams(scenes=1, missing=0), tmp_path / "captures")
+    # This phone stores its photos a quarter turn off.
+    files = tuple(next((tmp_path / "captures" / camera).glob("*.jpg")) for camera in ("phone-b", "dslr"))
+    alignment = dpedtool.align(*map(str, files))
+    assert alignment.row == aligned_by_the_command(files, tmp_path / "out")
+    assert alignment.model != "homography"
+    assert alignment.whole_phone().shape == (504, 672, 3)
 
 
 def test_arrays_give_what_their_files_give(photos: Photos, alignment: dpedtool.Alignment) -> None:

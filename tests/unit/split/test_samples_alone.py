@@ -29,7 +29,7 @@ def test_what_cannot_be_proven_is_said_to_be_so(table: Path) -> None:
     assert done.exit_code == 3
     assert "This split cannot be proven" in done.stdout
     assert "Checked instead: 10 image files were compared with each other by SHA-256." in done.stdout
-    assert done.stderr.strip() == f"Error: {table.parent} cannot be verified; nothing was found that leaks."
+    assert done.stderr.strip() == f"Error: {table.parent} cannot be verified; no leak was found."
 
 
 FAULTS: dict[str, tuple[Callable[[list[Sample]], list[Sample]], str]] = {

@@ -31,7 +31,7 @@ from dpedtool.training.networks.initialisation import initialise
 from dpedtool.training.train.loader import Loader, Step
 from dpedtool.training.train.loop import TrainingRun, Validation
 from dpedtool.training.train.sources import from_table
-from dpedtool.training.train.stage import NO_PATCHES, Outcome
+from dpedtool.training.train.stage import NO_PATCHES, Outcome, estimate
 from dpedtool.training.weights.checkpoint import (
     UNFINISHED,
     WEIGHTS,
@@ -567,3 +567,15 @@ def test_what_is_trained_already_is_left_as_it_is(tmp_path: Path, table: Path) -
     assert again.sentence().startswith("Nothing to do: the weights after ")
     other = train(table, tmp_path, replace(PARAMS, seed=PARAMS.seed + 1))
     assert other.sentence().startswith("Kept the weights after ")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "steps", "said"),
+    [
+        (0.05, 200, "0.05 s a step, 200 steps: about 10 seconds"),
+        (0.5, 3000, "0.5 s a step, 3000 steps: about 25.0 minutes"),
+        (12.4, 20000, "12 s a step, 20000 steps: about 68.9 hours"),
+    ],
+)
+def test_the_cost_is_said_in_a_fitting_unit(seconds: float, steps: int, said: str) -> None:
+    assert said in estimate(seconds, steps)
