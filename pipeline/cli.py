@@ -77,7 +77,8 @@ def _in_words(error: OSError) -> str:
     """Say what the system says, and what to do."""
     kept = "What was finished is kept"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"The disk of {error.filename or 'the results'} is full. {kept}: make room and run again."
+        where = f"{error.filename}: the disk" if error.filename else "The disk"
+        return f"{where} is full. {kept}: make room and run again."
     if not error.filename:
         return f"{error.strerror}. {kept}: fix this and run again."
     return f"Cannot use {error.filename}: {error.strerror}. {kept}: fix this or choose another place."

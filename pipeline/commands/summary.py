@@ -32,11 +32,10 @@ def say_pairs(found: PairedFolders) -> None:
     if found.report.clock:
         click.echo(_clocks_in_words(found.report.clock, found.report.exif_resolution_s))
     ties = found.report.ties
-    if count := ties.by_picture + ties.by_order:
-        click.echo(
-            f"{count} {_plural(count, 'pair')} had other candidates by time: {ties.by_picture} settled by the "
-            f"pictures, {ties.by_order} by the order of the shots."
-        )
+    ways = {"by comparing the pictures": ties.by_picture, "by the order of the shots": ties.by_order}
+    if resolved := [f"{number} resolved {way}" for way, number in ways.items() if number]:
+        count = ties.by_picture + ties.by_order
+        click.echo(f"{count} {_plural(count, 'pair')} had several candidates by time: {', '.join(resolved)}.")
 
 
 def _clocks_in_words(clock: ClockFigures, steps: TimeSteps) -> str:

@@ -259,7 +259,9 @@ def test_the_help_names_every_status_and_every_reason_on_a_line_of_its_own(dpedt
     for reason, meaning in Alignment.REASONS.items():
         assert any(line.startswith(f"{reason} ") and line.endswith(f" {meaning}") for line in lines), reason
     words = " ".join(lines)
-    assert "status is aligned, rejected (for what the photos show) or failed (no verdict: another run" in words
+    assert (
+        "The status of a pair: aligned, rejected (for what the photos show) or failed (no verdict: another run" in words
+    )
     assert set(Alignment.STATUSES) == {"aligned", "rejected", "failed"}
 
 

@@ -76,7 +76,7 @@ def test_two_unrelated_photos_end_in_a_reason_and_code_1(rig, tmp_path, dpedtool
     ended = dpedtool("align", rig.photos("002")[0], rig.photos("001")[1], "-o", tmp_path, code=1)
     assert "Aligned 0 of 1 pair." in ended.out
     assert "1 pair rejected (1 few_matches):" in ended.out
-    assert "do the photos show one scene?" in ended.out
+    assert "do the photos show the same scene?" in ended.out
     assert str(tmp_path / "alignments.parquet") in ended.sentence
     assert not list(tmp_path.rglob("*.png"))
 

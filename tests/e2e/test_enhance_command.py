@@ -56,7 +56,7 @@ def test_a_folder_of_photos_and_a_bad_one(tmp_path: Path, photos: Path, weights:
     assert ended.out == ""
     assert ended.said == [
         f"{photos / 'text.jpg'}: it is not a complete JPEG, PNG, TIFF or HEIC file.",
-        "Error: Enhanced 2 of 3 photos: what was wrong with the others is said above.",
+        "Error: Enhanced 2 of 3 photos: see above for the others.",
     ]
     (photos / "text.jpg").unlink()
     again = ("enhance", photos, "-o", out, "--weights", weights, "--precision", "float32", "--compare")
@@ -105,10 +105,10 @@ def test_photos_may_be_urls_and_have_any_name(tmp_path: Path, photos: Path, weig
         (["--gps", "--metadata", "drop"], 2, "--gps keeps the position, and --metadata drop drops all"),
         (["--quality", "90"], 2, "--quality is for --format jpg"),
         (["--no-scratch", "--scratch", "."], 2, "--scratch and --no-scratch exclude each other"),
-        (["--max-memory", "3"], 2, "'3' is no size: write a number with its unit, as in 800MB, 3GB or 2.5GiB."),
-        (["--max-memory", "lots"], 2, "'lots' is no size"),
-        (["--max-memory", "0GB"], 2, "'0GB' is no size that a memory has."),
-        (["--max-memory", "-3GB"], 2, "'-3GB' is no size"),
+        (["--max-memory", "3"], 2, "'3' is not a size: write a number with its unit, as in 800MB, 3GB or 2.5GiB."),
+        (["--max-memory", "lots"], 2, "'lots' is not a size"),
+        (["--max-memory", "0GB"], 2, "'0GB' is not a size that a memory has."),
+        (["--max-memory", "-3GB"], 2, "'-3GB' is not a size"),
         (["--scratch", "nowhere"], 2, "'nowhere' does not exist"),
         (["--device", "cuda"], 1, "device is cuda, but torch finds no usable GPU here"),
     ],
@@ -148,7 +148,7 @@ def test_too_little_memory_names_the_photo_and_what_would_do(tmp_path: Path, pho
     line, last = done.stderr.splitlines()
     assert line.startswith(f"{photos / 'b.png'}: 70x50 px need at least ")
     assert "--max-memory" in line
-    assert last == "Error: Enhanced 0 of 1 photos: what was wrong with the others is said above."
+    assert last == "Error: Enhanced 0 of 1 photos: see above for the others."
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(
@@ -158,7 +158,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(
     sentence = dpedtool(*arguments, code=1, preexec_fn=at_most_2_kb_a_file).sentence
     assert str(tmp_path / "out" / "a.png") in sentence
     assert "File too large" in sentence
-    assert "mend this, and with --existing skip the same command goes on" in sentence
+    assert "fix this, and run the same command with --existing skip to continue" in sentence
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -174,7 +174,7 @@ def test_what_is_there_is_counted_beside_what_was_made(tmp_path: Path, photos: P
     assert run(*skipping).stdout == f"1 photo in {out}, 1 was there already.\n"
     assert run(*skipping).stdout == f"0 photos in {out}, 2 were there already.\n"
     (photos / "text.jpg").write_text("no photo")
-    assert "Enhanced 0 of 1 photos, 2 were there already: what was wrong" in run(*skipping, code=1).stderr
+    assert "Enhanced 0 of 1 photos, 2 were there already: see above" in run(*skipping, code=1).stderr
 
 
 def test_an_interrupted_run_goes_on(tmp_path: Path, weights: Path, texture, command) -> None:
@@ -196,7 +196,7 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, weights: Path, texture, comm
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     last = said.splitlines()[-1]
-    assert last.startswith(f"Error: Interrupted. What was finished is in {out}: with --existing skip the same command ")
+    assert last.startswith(f"Error: Interrupted. What was finished is in {out}: run the same command with --existing ")
     assert "Traceback" not in said
     finished = sorted(out.iterdir())
     assert 0 < len(finished) < 100

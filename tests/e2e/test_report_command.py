@@ -60,7 +60,7 @@ def _run_stages(dpedtool: Run, folder: Path) -> None:
 def report(session: Path, dpedtool: Run) -> Path:
     out = session / "report"
     ended = dpedtool("report", session / "results", "--params", session / "params.yaml", "-o", out, "--workers", 1)
-    assert ended.out.splitlines()[-1] == f"The report is {out / 'report.html'}."
+    assert ended.out.splitlines()[-1] == f"Report: {(out / 'report.html').as_uri()}"
     return out / "report.html"
 
 

@@ -32,7 +32,7 @@ def test_the_command_counts_patches_and_scenes(patches: Path, dpedtool) -> None:
     assert ended.out.splitlines() == [
         "a: 10 train, 4 validation, 6 test patches.",
         "b: 10 train, 4 validation, 6 test patches.",
-        "10 groups of scenes: 5 train, 2 validation, 3 test, 0 excluded scenes.",
+        "10 groups of scenes: 5 train, 2 validation, 3 test scenes.",
     ]
     assert ended.said == []
 
@@ -86,7 +86,7 @@ def test_a_folder_of_others_cannot_be_verified(tmp_path: Path, dpedtool) -> None
     ended = dpedtool("split", "--verify", dped(tmp_path / "iphone"), code=3)
     assert "This folder cannot be verified" in ended.out
     assert "6 training images were compared with 6 test images" in ended.out
-    assert ended.sentence.endswith("cannot be verified; nothing was found that leaks.")
+    assert ended.sentence.endswith("cannot be verified; no leak was found.")
 
 
 def test_a_leak_in_a_folder_of_others_is_found(tmp_path: Path, dpedtool) -> None:

@@ -25,10 +25,9 @@ def test_a_line_comes_every_few_seconds(capsys: pytest.CaptureFixture[str], monk
 
 def test_a_note_is_shown_as_it_is_at_that_time(capsys: pytest.CaptureFixture[str]) -> None:
     OUTPUT.every_item = True
-    seen = ""
-    for item in track("ab", "train", 2, lambda: seen):
-        seen += item
-    assert capsys.readouterr().err == "train: 1 of 2, 0 s, a\ntrain: 2 of 2, 0 s, ab\n"
+    notes = iter(["21 dB", "22 dB"])
+    assert list(track("ab", "train", 2, lambda: next(notes))) == ["a", "b"]
+    assert capsys.readouterr().err == "train: 1 of 2, 0 s, 21 dB\ntrain: 2 of 2, 0 s, 22 dB\n"
 
 
 def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
