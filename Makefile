@@ -1,9 +1,9 @@
-# One command each; everything is installed into .venv, anew when the pins change.
+# One command each; everything is installed into .venv, and again when the pins change.
 #
 #   make repro    photo pairs to an evaluated network, as params.yaml says (the demo, at first)
 #   make test     every test; TESTS=tests/unit/align a part of them
 #   make check    lint and unit tests, but for those that are slow by nature
-#   make lint     ruff and mypy
+#   make lint     ruff, mypy, and words that readers stumbled over
 #   make format   let ruff rewrite the code
 #   make docs     docs/tables.md, docs/presets.md and docs/parameters.md from the code
 #   make site     the documentation as a web site, into dist/site
@@ -74,6 +74,7 @@ check: lint
 lint: $(VENV)/dev.stamp
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/python docs/plain_english.py
 	@$(AS_IMPORTED)
 	@cd $(VENV)/as-imported && ../bin/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache
 

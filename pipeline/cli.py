@@ -54,7 +54,7 @@ class _Commands(InOrder):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            # Whoever asks for help starts nothing.
+            # A request for help starts nothing.
             if (record := ctx.params["record"]) and not {*ctx.args} & {*ctx.help_option_names}:
                 make_room(record)
             return super().invoke(ctx)

@@ -40,7 +40,7 @@ def say_pairs(found: PairedFolders) -> None:
 
 def _clocks_in_words(clock: ClockFigures, steps: TimeSteps) -> str:
     words = [f"DSLR clock {_offset(clock.offset_start_s)}"]
-    if abs(clock.offset_end_s - clock.offset_start_s) > max(steps.phone, steps.dslr):
+    if abs(clock.offset_end_s - clock.offset_start_s) > max(steps.phone or 0, steps.dslr or 0):
         words[0] += f" at the start, {_offset(clock.offset_end_s)} at the end"
     if clock.drift_s_per_day is not None:
         error = clock.drift_standard_error_s_per_day or 0.0

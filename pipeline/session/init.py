@@ -59,7 +59,7 @@ def find_captures(root: Path, reference: str | None) -> CapturesParams:
         raise DpedtoolError(
             f"{printable(root)} has no sub-folder with photos: put each camera's photos into a folder of its own there."
         )
-    listed = ", ".join(map(printable, cameras))
+    listed = ", ".join(printable(Path(name)) for name in cameras)
     reference = reference or ("dslr" if "dslr" in cameras else None)
     if reference is None:
         raise DpedtoolError(f"Name the DSLR's folder by --reference: {printable(root)} holds {listed}.")
@@ -71,8 +71,8 @@ def find_captures(root: Path, reference: str | None) -> CapturesParams:
     for name in cameras:
         if not re.fullmatch(CAMERA_NAME, name):
             raise DpedtoolError(
-                f"The folder {printable(name)} has a name that cannot be a camera's: use letters, digits, dot, dash "
-                "and underscore, and begin with a letter or a digit."
+                f"The folder {printable(Path(name))} has a name that cannot be a camera's: use letters, digits, dot, "
+                "dash and underscore, and begin with a letter or a digit."
             )
     return CapturesParams(root=str(root), reference=reference, phones=phones)
 

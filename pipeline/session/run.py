@@ -102,10 +102,10 @@ def _check_captures(folder: Path, params: Params) -> None:
         raise DpedtoolError(f"There is no folder {printable(root)}, which captures.root in {PARAMS} names.")
     missing = [name for name in (captures.reference, *captures.phones) if not (root / name).is_dir()]
     if missing:
-        there = sorted(path.name for path in root.iterdir() if path.is_dir())
+        there = sorted(printable(Path(path.name)) for path in root.iterdir() if path.is_dir())
         raise DpedtoolError(
             f"{printable(root)} has no folder {' and no folder '.join(missing)}, which captures in {PARAMS} names: it "
-            f"holds {', '.join(map(printable, there)) or 'no folder'}."
+            f"holds {', '.join(there) or 'no folder'}."
         )
 
 
@@ -203,7 +203,7 @@ def _follow(
                     show(piece)
                     line += piece
                     if piece.endswith("\n"):
-                        # A bar draws itself again and again in one line, of which the last drawing counts.
+                        # A bar draws itself again and again in one line; the last drawing counts.
                         reader.take(line.rstrip("\r\n").rpartition("\r")[2])
                         line = ""
         except KeyboardInterrupt:

@@ -40,7 +40,7 @@ def test_a_release_is_built_and_verified(dpedtool, splits: Path, tmp_path: Path)
     assert all("full-size photo of a-s" in line for line in built.said)
     verified = dpedtool("release", "verify", out)
     assert verified.said == []
-    assert verified.out.splitlines()[-1] == f"Nothing was found amiss in {out}."
+    assert verified.out.splitlines()[-1] == f"Nothing wrong was found in {out}."
 
 
 def test_a_release_needs_a_name_and_a_licence(dpedtool, splits: Path, tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_every_defect_is_a_line_and_the_exit_code_tells(dpedtool, tmp_path: Path
     done = dpedtool("release", "verify", release, code=1)
     assert any(line.startswith("LICENSE: ") for line in done.said)
     assert any(line.startswith("dped/iphone/training_data/canon/1.jpg: ") for line in done.said)
-    assert done.said[-1] == f"Error: {release} has {len(done.said) - 1} faults: download or build it anew."
+    assert done.said[-1] == f"Error: {release} has {len(done.said) - 1} faults: download or build it again."
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")

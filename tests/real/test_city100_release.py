@@ -83,7 +83,7 @@ def test_it_verifies(home: Path) -> None:
     said = done("release", "verify", home / "release", "--workers", 2)
     assert "1384 of 1384 patches" in said
     assert "No two near-duplicate views are on two sides: 50 DSLR frames were compared" in said
-    assert said.splitlines()[-1] == f"Nothing was found amiss in {home / 'release'}."
+    assert said.splitlines()[-1] == f"Nothing wrong was found in {home / 'release'}."
 
 
 def test_it_loads_in_five_ways(home: Path) -> None:

@@ -82,7 +82,7 @@ class Shift:
     dy: float
     ncc: float
     state: Literal["found", "amiss", "unclear"]
-    """found: dx and dy are known to a quarter of a px or better, however large they are. amiss: the window is
+    """found: dx and dy are known to a quarter of a px or better, however large they are. `amiss`: the window is
     misplaced: it is clearly found elsewhere, roughly where dx and dy point to, or not at all. unclear: neither, as in a
     sky or on a straight edge."""
 

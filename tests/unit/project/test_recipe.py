@@ -1,4 +1,4 @@
-"""dvc.yaml against the code: a stage is made anew when any of the code that it runs changes."""
+"""dvc.yaml against the code: a stage is run again when any of the code that it runs changes."""
 
 from __future__ import annotations
 
