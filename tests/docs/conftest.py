@@ -27,6 +27,9 @@ CAMERAS = {"dslr": "canon", "phone-a": "iphone", "phone-b": "pixel"}
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Where the commands of the pages are found, and a git and DVC that know nobody."""
     home = tmp_path_factory.mktemp("home")
+    # Two pages run a session of the same photos: with one cache DVC takes most stages of the second from the first.
+    (home / "dvc").mkdir()
+    (home / "dvc" / "config").write_text(f"[cache]\ndir = {home / 'cache'}\n", encoding="utf-8")
     own = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DVC_"))}
     person = {f"GIT_{role}_NAME": "A reader" for role in ("AUTHOR", "COMMITTER")}
     address = {f"GIT_{role}_EMAIL": "reader@example.org" for role in ("AUTHOR", "COMMITTER")}

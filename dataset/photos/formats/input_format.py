@@ -35,10 +35,7 @@ class Extra:
     @property
     def how_to_install(self) -> str:
         """How to install it, as a clause."""
-        return (
-            f"{self.files} files need an extra: pip install 'dpedtool[{self.name}]' "
-            f"(in a checkout: pip install -e '.[{self.name}]')"
-        )
+        return f"{self.files} files need an extra: pip install 'dpedtool[{self.name}]'"
 
     def check(self, path: Place) -> None:
         """Refuse a photo that needs the package if it is not installed.
