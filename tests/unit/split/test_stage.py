@@ -64,6 +64,15 @@ def test_samples_name_the_bytes_of_their_patches_and_rejected_ones_are_left_out(
         assert (row.phone_bytes, row.dslr_bytes) == (100, 100)
 
 
+def test_a_phone_is_called_as_its_folder_of_patches_whatever_that_of_its_photos(tmp_path: Path) -> None:
+    out = tmp_path / "splits"
+    split({"mine": tables(tmp_path, {"a": SCENES})["a"]}, out, PARAMS)
+    assert {row.phone for row in samples(out, "mine")} == {"mine"}
+    assert {photo.phone for photo in photos(out)} == {"mine"}
+    assert {row["phone"] for row in csv.DictReader((out / "test_photos.csv").read_text().splitlines())} == {"mine"}
+    assert verify_split(out).faults == []
+
+
 def test_a_phone_without_accepted_patches_gets_an_empty_table(tmp_path: Path) -> None:
     split(tables(tmp_path, {"a": ["x", "y"], "b": []}), tmp_path / "splits", SplitParams())
     assert samples(tmp_path / "splits", "b") == []
