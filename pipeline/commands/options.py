@@ -240,7 +240,7 @@ csv_option = click.option(
     "--csv",
     "csv_file",
     type=FILE,
-    help="List of the pairs, used instead of names and clocks: columns phone and dslr, file names or stems (pair.csv).",
+    help="CSV file of the pairs, in place of names and clocks. The columns phone and dslr hold file names or stems.",
 )
 
 
@@ -255,7 +255,7 @@ workers_option = click.option(
     type=click.IntRange(min=1),
     default=default_workers,
     show_default="processors",
-    help=f"Parallel processes, of at most {WORKER_MEMORY} each; the results are the same for any number.",
+    help=f"Number of processes. Each takes up to {WORKER_MEMORY}. The results are the same for any number.",
 )
 scheduler_option = click.option(
     "--scheduler",

@@ -100,7 +100,7 @@ def verify_release(folder: Path, workers: int, scheduler: str | None) -> None:
     "--as",
     "part",
     type=click.Choice(SPLITS),
-    help="The split of the patches, if the folder does not say so; then DIR holds one folder a camera.",
+    help="Split of the patches of a DIR without training_data and test_data, which holds one folder for each camera.",
 )
 @click.option("--dslr", default="canon", show_default=True, metavar="NAME", help="Folder of the DSLR's patches.")
 @out_option

@@ -22,7 +22,8 @@ from dpedtool.pipeline.runner import warm_up
 
 
 @command(
-    gives="the places of page and figures", epilog=examples("dpedtool report results -o report --params params.yaml")
+    gives="the path of the page and the number of pairs",
+    epilog=examples("dpedtool report results -o report --params params.yaml"),
 )
 @click.argument("results", type=FILE)
 @out_option
@@ -71,7 +72,7 @@ def report(
     )
     if gone := sum(reason in {"unreadable_photo", "photo_changed"} for reason in written.reasons):
         click.echo(
-            f"Of {gone} of {len(written.reasons)} pairs a photo cannot be shown; opened in the page, each says why."
+            f"Pairs with a photo that cannot be shown: {gone} of {len(written.reasons)}; the page says why for each."
         )
     click.echo(f"Report: {written.page.resolve().as_uri()}")
     give_results({"page": str(written.page), "pairs": len(written.reasons)})

@@ -18,7 +18,7 @@ from dpedtool.pipeline.commands.options import FOLDER, command, examples, give_r
 )
 @click.argument("session", type=FOLDER)
 @click.option("--captures", type=FOLDER, metavar="DIR", help="Folder that holds one folder of photos a camera.")
-@click.option("--reference", metavar="NAME", help="The DSLR's folder in it; not needed where it is named dslr.")
+@click.option("--reference", metavar="NAME", help="Name of the DSLR's folder in --captures; not needed if it is dslr.")
 @click.option("--demo", is_flag=True, help="Make the demo: simulated photos of two phones and a DSLR.")
 @click.option("--dvc/--no-dvc", "with_dvc", default=True, help="Set up DVC in the session, or leave it to you.")
 @click.option("--git/--no-git", "with_git", default=True, help="Set up git in the session, or leave it to you.")

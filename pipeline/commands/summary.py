@@ -51,7 +51,7 @@ def _clocks_in_words(clock: ClockFigures, steps: TimeSteps) -> str:
             else "no measurable drift"
         )
     if clock.pieces > 1:
-        words.append("set again once" if clock.pieces == 2 else f"set again {clock.pieces - 1} times")
+        words.append("a clock was set once" if clock.pieces == 2 else f"clocks were set {clock.pieces - 1} times")
     if clock.stray_pairs:
         words.append(f"{clock.stray_pairs} {_plural(clock.stray_pairs, 'pair')} at other offsets")
     return f"{', '.join(words)}; pairs fit within {clock.error_s.max:.1f} s."
@@ -99,7 +99,7 @@ def say_patches(table: Path) -> None:
     rejected = f"; rejected: {', '.join(f'{count} {reason}' for reason, count in reasons)}" if reasons else ""
     click.echo(f"Accepted {told.accepted} of {told.windows} windows{rejected}.")
     if told.accepted:
-        click.echo("Kept:")
+        click.echo("Share of windows that were kept:")
         for name, bins in told.by.items():
             shares = ["-" if item.share is None else f"{item.share:.0%}" for item in bins]
             click.echo(f"  {BIN_NAMES[name]}: {', '.join(shares)}")

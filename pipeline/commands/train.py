@@ -56,7 +56,7 @@ def train(
     elif phone and dslr and not samples:
         source = from_folders(phone, dslr, names, params.train)
     else:
-        raise click.UsageError("Name either SAMPLES, or --phone and --dslr and, with them, --names.")
+        raise click.UsageError("Name either SAMPLES, or --phone and --dslr; --names is optional with these two.")
     outcome = train_model(source, out, params.train, board=tensorboard)
     if is_first():
         click.echo(outcome.sentence())

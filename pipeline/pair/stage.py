@@ -83,7 +83,7 @@ def pair_files(phone: Place, dslr: Place) -> Pairing:
         if not there:
             raise DpedtoolError(f"There is no photo {path}: name an existing file.")
     photos = [Shot(path, identifier(path.stem), capture_time(path)) for path in (phone, dslr)]
-    return Pairing(_rows("phone", photos[:1], photos[1:], Matching({0: 0}, "", "name")), "one pair of photos")
+    return Pairing(_rows("phone", photos[:1], photos[1:], Matching({0: 0}, "", "name")), "given as two photos")
 
 
 def _photos(folder: Place) -> list[Shot]:

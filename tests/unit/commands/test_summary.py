@@ -57,7 +57,7 @@ def test_many_lone_photos_are_cut_short(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_one_pair_is_singular(capsys: pytest.CaptureFixture[str]) -> None:
     say([pair("a")], "one pair of photos")
-    assert capsys.readouterr().out == "1 pair, one pair of photos.\n"
+    assert capsys.readouterr().out == "1 pair, given as two photos.\n"
 
 
 def test_alignments_with_their_median_and_reasons_by_number(capsys: pytest.CaptureFixture[str]) -> None:

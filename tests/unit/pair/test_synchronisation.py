@@ -118,7 +118,7 @@ def test_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     rows = session(moments, moments + np.where(moments < 10 * 3600, 37, 97), matched_by="picture")
     say_pairs(PairedFolders(rows, "paired by capture time", synchronisation(rows, 2.0)))
     assert capsys.readouterr().out.splitlines()[1:] == [
-        "DSLR clock 37.0 s ahead at the start, 97.0 s ahead at the end, no measurable drift, set again once; pairs fit "
-        "within 0.0 s.",
+        "DSLR clock 37.0 s ahead at the start, 97.0 s ahead at the end, no measurable drift, a clock was set once; "
+        "pairs fit within 0.0 s.",
         "40 pairs had several candidates by time: 40 resolved by comparing the pictures.",
     ]
