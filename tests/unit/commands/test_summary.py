@@ -56,7 +56,7 @@ def test_many_lone_photos_are_cut_short(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_one_pair_is_singular(capsys: pytest.CaptureFixture[str]) -> None:
-    say([pair("a")], "one pair of photos")
+    say([pair("a")], "given as two photos")
     assert capsys.readouterr().out == "1 pair, given as two photos.\n"
 
 
