@@ -29,6 +29,9 @@ CODE_FOLDER = ".dpedtool/code"
 
 _WITHOUT_EFFECT = set(WITHOUT_EFFECT) - {"dpedtool.dataset.params", "dpedtool.dataset.sections"}
 _DATA_FOLDERS = ("presets", "templates")
+# DVC reads every file of the checkout that is called dvc.yaml, and these are not YAML yet.
+RECIPE, DEMO_RECIPE = "recipe.yaml.j2", "demo_recipe.yaml.j2"
+
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -39,8 +42,8 @@ def checkout_recipe() -> dict[str, str]:
     """
     code = {stage: _folders(modules) for stage, modules in MODULES.items()}
     return {
-        "dvc.yaml": render("dvc.yaml", code=_without_captures(code), in_checkout=True, licence_file="demo/LICENCE.txt"),
-        "demo/dvc.yaml": render("demo_dvc.yaml", code=code),
+        "dvc.yaml": render(RECIPE, code=_without_captures(code), in_checkout=True, licence_file="demo/LICENCE.txt"),
+        "demo/dvc.yaml": render(DEMO_RECIPE, code=code),
     }
 
 
@@ -54,8 +57,8 @@ def write_checkout_recipe() -> None:
 def session_recipe(*, is_demo: bool, licence_file: str) -> dict[str, str]:
     """Return the recipe of a session, by file name: its stages depend on digests of the installed code."""
     code = {stage: [f"{CODE_FOLDER}/{stage}"] for stage in MODULES if is_demo or stage != "captures"}
-    recipe = render("dvc.yaml", code=code, in_checkout=False, code_folder=CODE_FOLDER, licence_file=licence_file)
-    return {"dvc.yaml": recipe} | ({"demo/dvc.yaml": render("demo_dvc.yaml", code=code)} if is_demo else {})
+    recipe = render(RECIPE, code=code, in_checkout=False, code_folder=CODE_FOLDER, licence_file=licence_file)
+    return {"dvc.yaml": recipe} | ({"demo/dvc.yaml": render(DEMO_RECIPE, code=code)} if is_demo else {})
 
 
 def render(name: str, **values: object) -> str:

@@ -50,7 +50,7 @@ def test_an_imported_data_set_is_trained_on_and_scored(tmp_path: Path, texture) 
     assert "One colour transform fitted to the training patches gives" in scored.stdout
     verified = run("split", "--verify", table.parent, code=3)
     assert "This split cannot be proven" in verified.stdout
-    assert verified.stderr.strip() == f"Error: {table.parent} cannot be verified; nothing was found that leaks."
+    assert verified.stderr.strip() == f"Error: {table.parent} cannot be verified; no leak was found."
 
 
 def test_scores_of_an_imported_test_are_those_of_its_folders(tmp_path: Path, texture) -> None:

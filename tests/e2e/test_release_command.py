@@ -84,7 +84,7 @@ def test_what_others_made_is_checked_and_imported(dpedtool, tmp_path: Path) -> N
     made = write_release(tmp_path / "release")
     shutil.copytree(made / "dped", tmp_path / "dped")
     checked = dpedtool("release", "verify", tmp_path / "dped", code=3)
-    assert "cannot be verified; nothing was found that leaks" in checked.err
+    assert "cannot be verified; no leak was found" in checked.err
     done = dpedtool("release", "import", tmp_path / "dped", "-o", tmp_path / "imported")
     assert done.out.splitlines() == [f"{phone}: 5 train, 2 validation, 3 test patches." for phone in ("iphone", "sony")]
     dpedtool("split", "--verify", tmp_path / "imported" / "splits", code=3)

@@ -80,7 +80,7 @@ def test_bursts_are_told_apart_by_what_the_photos_show(city100, tmp_path):
                 name = f"{shot * 7 % 10}-{camera}-{shot}.jpg"
                 PillowImage.open(photo).save(tmp_path / camera / name, quality=95, exif=exif)
     said = dpedtool("pair", tmp_path / "iphonex", tmp_path / "nikon_d5500", "-o", tmp_path / "out")
-    assert "6 pairs had other candidates by time: 6 settled by the pictures" in said
+    assert "6 pairs had several candidates by time: 6 resolved by comparing the pictures" in said
     table = pd.read_parquet(tmp_path / "out" / "pairs.parquet").query("status == 'paired'")
     shots = table[["phone_path", "dslr_path"]].map(lambda path: int(path[:-4].rpartition("-")[2]))
     assert sorted(shots.itertuples(index=False, name=None)) == [(shot, shot) for shot in (0, 2, 3, 4, 7, 9)]

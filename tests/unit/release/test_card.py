@@ -80,12 +80,12 @@ def test_the_figures_stand_in_tables(release: Path) -> None:
         "| iphone | the DSLR | 900 x 600 | 6 |",
         "| iphone | 9 | 7 | 30 | 14 | 46.7 % | 1.56 |",
         "| low\\_ncc | 10 | the two windows differ: correlation below patches.min\\_ncc |",
-        "| parallax | 1 | the scene has depth that the lenses see from different places: several planes, no one "
-        "transform |",
+        "| parallax | 1 | the scene has depth, which the lenses see from different places, so that no single "
+        "transform fits |",
         "| brightness | 0 to 50 | 8 | 2 | 25.0 % |",
         "| 0.2 to 0.3 | 9 | ████████████████████████ |",
-        "| two\\_sides | 1 | it links scenes that an earlier run put on two sides, so that on either side it would "
-        "leak |",
+        "| two\\_sides | 1 | it links scenes that an earlier run put on two sides, so that it would leak on "
+        "either side |",
         "| dslr\\_contrast | double | grey levels | standard deviation of the DSLR's grey window |",
     ):
         assert row in text.splitlines()
