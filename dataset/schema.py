@@ -335,7 +335,13 @@ class Patch(Row):
     dslr_width: float | None = column("width of that box", "px", default=None)
     dslr_height: float | None = column("height of that box", "px", default=None)
     dslr_from_patch: tuple[float, ...] | None = column(
-        "homography from px of the patch to upright DSLR px, row by row; it includes the field of the alignment",
+        "homography from px of the patch to upright DSLR px, row by row: the closest one to the alignment's transform "
+        "over the whole patch",
+        default=None,
+    )
+    bend_px: float | None = column(
+        "largest distance in the patch between the place by that homography and the place by the alignment's transform",
+        "phone px",
         default=None,
     )
     phone_path: Place = column("the phone's photo")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +62,8 @@ class _Commands(InOrder):
             # A request for help starts nothing.
             if (record := ctx.params["record"]) and not {*ctx.args} & {*ctx.help_option_names}:
                 make_room(record)
-            return super().invoke(ctx)
+            with _interrupts_heard():
+                return super().invoke(ctx)
         except DpedtoolError as error:
             raise Failure(str(error), error.exit_code) from None
         except KeyboardInterrupt:
@@ -71,6 +77,25 @@ class _Commands(InOrder):
             if error.strerror is None:
                 raise
             raise Failure(_in_words(error), 1) from None
+
+
+@contextlib.contextmanager
+def _interrupts_heard() -> Iterator[None]:
+    """Interrupt the program again if an interrupt came while Python was deleting an object, where it would be lost."""
+    report = sys.unraisablehook
+
+    def hear(lost: sys.UnraisableHookArgs) -> None:
+        if issubclass(lost.exc_type, KeyboardInterrupt):
+            # A moment later, when the object is gone.
+            threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT)).start()
+        else:
+            report(lost)
+
+    sys.unraisablehook = hear
+    try:
+        yield
+    finally:
+        sys.unraisablehook = report
 
 
 def _in_words(error: OSError) -> str:

@@ -17,9 +17,12 @@ from dpedtool.dataset.photos.decoding import PhotoFile, open_unchanged
 from dpedtool.dataset.photos.stored import Image
 from dpedtool.dataset.places import Place
 from dpedtool.dataset.schema import Alignment
-from dpedtool.pipeline.geometry.homographies import Box, Points
+from dpedtool.pipeline.geometry.homographies import Box, Points, fit_homographies
 from dpedtool.pipeline.geometry.transform import Field, Transform
 from dpedtool.pipeline.geometry.warping import warp_dslr
+
+PLACES_PER_SIDE = 9
+"""Places along each side of a window where the transform is compared with a homography."""
 
 Value = TypeVar("Value")
 Pixels = TypeVar("Pixels", npt.NDArray[np.uint8], npt.NDArray[np.float32])
@@ -104,10 +107,10 @@ def transform(row: Alignment) -> Transform:
     return Transform(homography, Field(size, np.array(row.field, np.float64).reshape(-1, 2)))
 
 
-def from_patches(row: Alignment, corners: npt.NDArray[np.int64], side: int) -> npt.NDArray[np.float64]:
-    """Return homographies (N, 3, 3) from px of windows to px of the upright DSLR photo.
-
-    The bend of the field inside a window (some hundredths of a px) is approximated linearly.
+def from_patches(
+    row: Alignment, corners: npt.NDArray[np.int64], side: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the homographies that come closest to the transform inside windows, and what they leave.
 
     Parameters
     ----------
@@ -118,19 +121,29 @@ def from_patches(row: Alignment, corners: npt.NDArray[np.int64], side: int) -> n
     side
         Side of the windows, in px.
 
+    Returns
+    -------
+    tuple
+        (N, 3, 3): from px of the window to px of the upright DSLR photo. (N,): the largest distance in a window between
+        the place by the homography and the place by the transform, in px of the phone photo; 0 without a field.
+
     """
     to = transform(row)
-    rim = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float64) * (side - 1)
-    points = corners[:, None, :] + rim
-    moved = points + to.field(points.reshape(-1, 2)).reshape(points.shape) if to.field else points
-    phone_from_patch = np.zeros((len(corners), 3, 3))
-    middle = moved.mean(axis=1)
-    for axis, (low, high) in enumerate((([0, 2], [1, 3]), ([0, 1], [2, 3]))):
-        phone_from_patch[:, :2, axis] = (moved[:, high] - moved[:, low]).mean(axis=1) / (side - 1)
-    phone_from_patch[:, :2, 2] = middle - phone_from_patch[:, :2, :2].sum(axis=2) * (side - 1) / 2
-    phone_from_patch[:, 2, 2] = 1
+    shift = np.zeros((len(corners), 3, 3)) + np.eye(3)
+    shift[:, :2, 2] = corners
+    if to.field is None:
+        bends, phone_from_patch = np.zeros(len(corners)), shift
+    else:
+        axis = np.linspace(0, side - 1, PLACES_PER_SIDE)
+        places = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+        points = corners[:, None, :] + places
+        moved = places + to.field(points.reshape(-1, 2)).reshape(points.shape)
+        fitted = fit_homographies(places, moved)
+        projected = np.column_stack([places, np.ones(len(places))]) @ fitted.swapaxes(1, 2)
+        bends = np.linalg.norm(projected[..., :2] / projected[..., 2:] - moved, axis=2).max(axis=1)
+        phone_from_patch = shift @ fitted
     found = to.homography @ phone_from_patch
-    return np.asarray(found / found[:, 2:, 2:])
+    return np.asarray(found / found[:, 2:, 2:]), bends
 
 
 def transform_columns(transform: Transform) -> dict[str, tuple[float, ...] | None]:

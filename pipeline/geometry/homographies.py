@@ -39,6 +39,34 @@ def transform_points(target_from_source: Homography, points: Points) -> Points:
     return projected
 
 
+def fit_homographies(sources: Points, targets: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the homographies (N, 3, 3) that take points (K, 2) closest to each of N sets of targets (N, K, 2).
+
+    The direct linear transform with centred and scaled points: it minimises the distances up to the denominators, which
+    are nearly the same for all points of a small window (Hartley and Zisserman, section 4.1).
+    """
+    middle = sources.mean(axis=0)
+    half = float(np.abs(sources - middle).max()) or 1.0
+    own = (sources - middle) / half
+    u, v = ((targets - middle) / half).transpose(2, 0, 1)
+    x, y = np.broadcast_to(own[:, 0], u.shape), np.broadcast_to(own[:, 1], u.shape)
+    one, zero = np.ones_like(u), np.zeros_like(u)
+    rows = np.concatenate(
+        [
+            np.stack([x, y, one, zero, zero, zero, -u * x, -u * y], axis=-1),
+            np.stack([zero, zero, zero, x, y, one, -v * x, -v * y], axis=-1),
+        ],
+        axis=1,
+    )
+    wanted = np.concatenate([u, v], axis=1)[..., None]
+    crossed = rows.swapaxes(1, 2)
+    solved = np.linalg.solve(crossed @ rows, crossed @ wanted)[..., 0]
+    normalised = np.concatenate([solved, np.ones((len(solved), 1))], axis=1).reshape(-1, 3, 3)
+    to_own = np.array([[1 / half, 0, -middle[0] / half], [0, 1 / half, -middle[1] / half], [0, 0, 1]])
+    found = inverse(to_own) @ normalised @ to_own
+    return np.asarray(found / found[:, 2:, 2:])
+
+
 def inverse(target_from_source: Homography) -> Homography:
     """Return source_from_target, its last element 1."""
     inverted = np.asarray(np.linalg.inv(target_from_source), dtype=np.float64)

@@ -185,6 +185,7 @@ class _Window:
     dslr_width: float
     dslr_height: float
     dslr_from_patch: tuple[float, ...]
+    bend_px: float
     measured: Measured
 
 
@@ -192,10 +193,13 @@ def _windows(measures: Measures, alignment: Alignment, params: PatchesParams) ->
     box, side = crop_box(alignment), params.size_px
     places = measures.corners + np.array([box.x, box.y])
     phone = places + (measures.matches.shifts if params.mode == "dped" else 0)
-    homographies = from_patches(alignment, places, side)
+    homographies, bends = from_patches(alignment, places, side)
     boxes = _dslr_boxes(homographies, side)
-    columns = zip(places.tolist(), phone.tolist(), boxes.tolist(), homographies, measures.each(), strict=True)
-    for (x, y), (phone_x, phone_y), (left, top, width, height), homography, measured in columns:
+    measured_each = measures.each()
+    columns = zip(
+        places.tolist(), phone.tolist(), boxes.tolist(), homographies, bends.tolist(), measured_each, strict=True
+    )
+    for (x, y), (phone_x, phone_y), (left, top, width, height), homography, bend, measured in columns:
         yield _Window(
             x=x,
             y=y,
@@ -207,6 +211,7 @@ def _windows(measures: Measures, alignment: Alignment, params: PatchesParams) ->
             dslr_width=width,
             dslr_height=height,
             dslr_from_patch=tuple(homography.ravel().tolist()),
+            bend_px=bend,
             measured=measured,
         )
 

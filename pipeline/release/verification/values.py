@@ -26,7 +26,7 @@ _RANGES = {
 _NEVER_BELOW_0 = frozenset(
     {
         *("size", "residual_px", "residual_error_px", "phone_sharpness", "dslr_sharpness", "dslr_width", "dslr_height"),
-        *("phone_width", "phone_height", "windows", "accepted", "number", "file", "minute"),
+        *("phone_width", "phone_height", "windows", "accepted", "number", "file", "minute", "bend_px"),
     }
 )
 _ROUNDING = 1e-6

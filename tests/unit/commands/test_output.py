@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
+import time
 from pathlib import Path
 
 import click
@@ -102,6 +105,29 @@ def test_wrong_options_of_a_params_file_are_refused(
     done = run_main("answer", "--params", params_file(tmp_path, text))
     assert done.exit_code == ParamsError.exit_code
     assert said in done.stderr
+
+
+def test_an_interrupt_that_comes_while_an_object_is_deleted_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted:
+        def __del__(self) -> None:
+            raise KeyboardInterrupt
+
+    @click.command(cls=Command)
+    def work() -> None:
+        Interrupted()
+        time.sleep(20)
+        click.echo("It went on.")
+
+    monkeypatch.setitem(main.commands, "work", work)
+    hook, handler = sys.unraisablehook, signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        done = run_main("work")
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert done.exit_code == 130
+    assert "Interrupted. What was finished is kept" in done.stderr
+    assert done.stdout == ""
+    assert sys.unraisablehook is hook
 
 
 def all_commands() -> list[tuple[str, click.Command]]:

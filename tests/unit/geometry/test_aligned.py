@@ -20,7 +20,7 @@ from dpedtool.pipeline.geometry.aligned import (
     transform,
     transform_columns,
 )
-from dpedtool.pipeline.geometry.homographies import Box, transform_points
+from dpedtool.pipeline.geometry.homographies import Box, fit_homographies, transform_points
 from dpedtool.pipeline.geometry.transform import Field, Transform
 
 HOMOGRAPHY = np.array([[1.8, 0.05, 12.0], [-0.04, 1.82, -7.0], [1e-5, -2e-5, 1.0]])
@@ -138,14 +138,41 @@ def test_a_row_without_a_mask_is_a_broken_table() -> None:
         mask(aligned(mask=None))
 
 
-def test_a_window_gets_the_homography_that_the_transform_is_there() -> None:
-    """A homography and a linear field are one homography; a bend of 40 px over the frame is flattened to 0.05 px."""
-    linear = Field((640, 480), np.array([[0.5, -0.25], [2.0, 0.0], [0.0, 1.0]]))
-    bent = Field((640, 480), np.array([[0.5, -0.25], [2.0, 0.0], [0.0, 1.0], [3, 0], [0, 2], [1, 1]]))
+LINEAR = Field((640, 480), np.array([[0.5, -0.25], [2.0, 0.0], [0.0, 1.0]]))
+BENT = Field((640, 480), np.array([[0.5, -0.25], [2.0, 0.0], [0.0, 1.0], [3, 0], [0, 2], [1, 1]]))
+"""It bends by 40 px over the frame."""
+
+
+@pytest.mark.parametrize("field", [None, LINEAR])
+def test_a_window_gets_the_homography_that_the_transform_is_there(field: Field | None) -> None:
+    """A homography and a linear field are one homography."""
     corners, inside = np.array([[100, 40], [300, 200]]), np.array([[0.0, 0.0], [59, 59], [10, 20], [30, 59]])
-    for field, tolerance in ((None, 1e-9), (linear, 1e-9), (bent, 0.06)):
-        row = aligned(**transform_columns(Transform(HOMOGRAPHY, field)))
-        for corner, found in zip(corners, from_patches(row, corners, 60), strict=True):
-            assert found[2, 2] == 1
-            expected = map_points(row, inside + corner)
-            np.testing.assert_allclose(transform_points(found, inside), expected, atol=tolerance)
+    row = aligned(**transform_columns(Transform(HOMOGRAPHY, field)))
+    homographies, bends = from_patches(row, corners, 60)
+    np.testing.assert_allclose(bends, 0, atol=1e-9)
+    for corner, found in zip(corners, homographies, strict=True):
+        assert found[2, 2] == 1
+        np.testing.assert_allclose(transform_points(found, inside), map_points(row, inside + corner), atol=1e-9)
+
+
+@pytest.mark.parametrize(("side", "most"), [(60, 0.03), (256, 0.4)])
+def test_what_a_homography_leaves_of_a_bend_is_said_for_the_whole_window(side: int, most: float) -> None:
+    row = aligned(**transform_columns(Transform(np.eye(3), BENT)))
+    axis = np.arange(side, dtype=float)
+    inside = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    corners = np.array([[100, 40], [300, 200]])
+    for corner, found, bend in zip(corners, *from_patches(row, corners, side), strict=True):
+        left = np.linalg.norm(transform_points(found, inside) - map_points(row, inside + corner), axis=1)
+        assert 0 < bend < most
+        assert bend == pytest.approx(left.max(), rel=0.02)
+
+
+def test_the_homography_of_a_window_is_nearer_than_one_through_its_corners() -> None:
+    row, side, corner = aligned(**transform_columns(Transform(np.eye(3), BENT))), 256, np.array([300, 200])
+    axis = np.linspace(0, side - 1, 33)
+    inside = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    rim = np.array([[0, 0], [side - 1, 0], [side - 1, side - 1], [0, side - 1]], np.float64)
+    through = fit_homographies(rim, map_points(row, rim + corner)[None])[0]
+    wanted = map_points(row, inside + corner)
+    _, (bend,) = from_patches(row, corner[None], side)
+    assert np.linalg.norm(transform_points(through, inside) - wanted, axis=1).max() > 1.3 * bend

@@ -155,6 +155,8 @@ def test_every_row_tells_where_its_pixels_come_from(out: Path, alignments: list[
         expected = map_points(alignment, rim + np.array([row.x, row.y]))
         there = transform_points(np.array(row.dslr_from_patch).reshape(3, 3), rim)
         np.testing.assert_allclose(there, expected, atol=0.02)
+        assert row.bend_px is not None
+        assert np.linalg.norm(there - expected, axis=1).max() <= row.bend_px * 1.1 * alignment.scale + 1e-9
         low, high = np.array([row.dslr_x, row.dslr_y]), np.array([row.dslr_width, row.dslr_height])
         assert (there > low).all()
         assert (there < low + high).all()
