@@ -143,6 +143,9 @@ STRICT: Mapping[str, Any] = {
     "min_sharpness_ratio": 0.4,
     "max_motion": 0.4,
     "max_repetition": 0.95,
+    "max_hidden": 0.3,
+    "max_jump": 0.15,
+    "max_unfollowed": 0.1,
 }
 """Limits of the mode `strict`; `dped` has only min_ncc, like DPED."""
 MOST_TURNS = 90
@@ -195,6 +198,18 @@ class PatchesParams(Section):
     )
     max_repetition: float | None = _limit(
         "max_repetition", "largest second peak of the search as a share of the highest", at_least=0
+    )
+    max_hidden: float | None = _limit(
+        "max_hidden", "scenes with depth: largest share of the detail that only one camera sees", at_least=0, at_most=1
+    )
+    max_jump: float | None = _limit(
+        "max_jump", "scenes with depth: largest share of the window at jumps of the depth", at_least=0, at_most=1
+    )
+    max_unfollowed: float | None = _limit(
+        "max_unfollowed",
+        "scenes with depth: largest share of the detail that lies more than 1 px from where the alignment puts it",
+        at_least=0,
+        at_most=1,
     )
     max_flatness: float = param(1.0, "largest share of the window without detail; 1: no limit", at_least=0, at_most=1)
     min_sharpness: float = param(0.0, "smallest sharpness of the DSLR's window, in 1/px^2; 0: no limit", at_least=0)

@@ -240,6 +240,9 @@ class Patch(Row):
         "shifted": "the two windows are still shifted against each other by more than patches.max_residual_px",
         "uncertain": "the shift that is left cannot be measured well: there is little detail, or in one direction only",
         "motion": "a part of the window shows something else in the other photo, while the other parts agree",
+        "hidden": "a part of the window is seen by one camera alone",
+        "depth_jump": "the window spans two depths, and one shift is not right for both",
+        "unfollowed": "parts of the window lie elsewhere than the alignment puts them, as they have another depth",
         "repetitive": "the window repeats itself, so that another shift correlates nearly as well",
         "clipped": "too much of a window is burnt out or black",
         "unsharp": "the DSLR's window is blurred, or more blurred than the phone's",
@@ -320,6 +323,22 @@ class Patch(Row):
     motion: float | None = column(
         "largest drop of the NCC of a small part of the window below that of the parts around it",
         "0..2",
+        default=None,
+    )
+    hidden: float | None = column(
+        "share of the detail that only one camera sees, by a flow there and back; empty for pairs without depth",
+        "0..1",
+        default=None,
+    )
+    jump: float | None = column(
+        "share of the window where the flow jumps from one depth to another; empty for pairs without depth",
+        "0..1",
+        default=None,
+    )
+    unfollowed: float | None = column(
+        "share of the detail that lies more than 1 px from where the alignment puts it, by the same flow; empty for "
+        "pairs without depth",
+        "0..1",
         default=None,
     )
     mode: str | None = column(

@@ -58,6 +58,9 @@ class Measured:
     phone_sharpness: float | None
     dslr_sharpness: float | None
     motion: float | None
+    hidden: float | None = None
+    jump: float | None = None
+    unfollowed: float | None = None
 
 
 def rejection(window: Measured, masked: bool, params: PatchesParams) -> tuple[str, str]:
@@ -93,6 +96,7 @@ def _objections(window: Measured, masked: bool, params: PatchesParams) -> Iterat
         yield "uncertain", "No sub-pixel shift can be measured."
     if most_error is not None and error is not None and error > most_error:
         yield "uncertain", f"The remaining shift is only known to {error:.2f} px; {most_error:g} px are needed."
+    yield from _depths(window, params)
     yield from _differences(window, params)
 
 
@@ -108,6 +112,18 @@ def _dullness(window: Measured, params: PatchesParams) -> Iterator[tuple[str, st
     most = params.limit("max_clipped")
     if most is not None and window.clipped > most:
         yield "clipped", f"{window.clipped:.0%} of a window is burnt out or black; at most {most:.0%} is allowed."
+
+
+def _depths(window: Measured, params: PatchesParams) -> Iterator[tuple[str, str]]:
+    said = {
+        "hidden": ("hidden", "of the detail is seen by one camera alone"),
+        "jump": ("depth_jump", "of the window is at jumps of the depth"),
+        "unfollowed": ("unfollowed", "of the detail lies more than 1 px from where the alignment puts it"),
+    }
+    for name, (reason, words) in said.items():
+        value, most = getattr(window, name), params.limit(f"max_{name}")
+        if most is not None and value is not None and value > most:
+            yield reason, f"{value:.0%} {words}; at most {most:.0%} is allowed."
 
 
 def _differences(window: Measured, params: PatchesParams) -> Iterator[tuple[str, str]]:

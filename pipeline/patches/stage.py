@@ -29,16 +29,21 @@ from dpedtool.dataset.shards import ShardWriter
 from dpedtool.dataset.sidecars.selection import Selection
 from dpedtool.dataset.tables import TableWriter, read_frame, write_rows
 from dpedtool.pipeline.geometry import aligned
-from dpedtool.pipeline.geometry.aligned import crop_box, from_patches, is_masked, required
+from dpedtool.pipeline.geometry.aligned import crop_box, cut, from_patches, is_masked, required
 from dpedtool.pipeline.geometry.homographies import Box, corners, transform_points
 from dpedtool.pipeline.geometry.warping import warp_dslr
 from dpedtool.pipeline.measure.correlation import sample
+from dpedtool.pipeline.measure.flow import compare
+from dpedtool.pipeline.measure.keypoint_homography import FEWEST_OFF_PLANE
 from dpedtool.pipeline.patches.filters import Measured, rejection
 from dpedtool.pipeline.patches.selection_figures import summary
 from dpedtool.pipeline.patches.shelf import Shelf, is_stored, store
 from dpedtool.pipeline.patches.windows import Measures, measure_windows
 from dpedtool.pipeline.resume import Finished, save_aside, work_off
 from dpedtool.pipeline.runner import Lost
+
+LEAST_AT_PLACE, MOST_P95_PX = 0.97, 1.0
+"""A pair with a smaller share of windows at their place, or with 5 % of the shifts above this, may have depth."""
 
 RowT = TypeVar("RowT", Patch, Frame)
 
@@ -163,12 +168,26 @@ def judge_windows(
     """
     box, blank = crop_box(alignment), _blank(alignment, params)
     greys = [np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) for image in (phone, dslr)]
-    for measures in measure_windows(greys[0], greys[1], box, params):
+    flow = compare(cut(greys[0], box), greys[1]) if may_have_depth(alignment) else None
+    for measures in measure_windows(greys[0], greys[1], box, params, flow):
         for window in _windows(measures, alignment, params):
             place = Box(window.x, window.y, window.size, window.size)
             reason, detail = rejection(window.measured, is_masked(alignment, place), params)
             images = None if reason else (_phone_window(phone, window), _dslr_window(dslr, window, box))
             yield _row(blank, window, reason, detail), images
+
+
+def may_have_depth(alignment: Alignment) -> bool:
+    """Whether an aligned pair shows signs of depth, so that its windows may span several depths.
+
+    A flow costs time and has errors of its own. In flat scenes it finds nothing.
+    """
+    at_place, p95_px, off_plane = alignment.at_place, alignment.residual_p95_px, alignment.off_plane
+    return (
+        (at_place is not None and at_place < LEAST_AT_PLACE)
+        or (p95_px is not None and p95_px > MOST_P95_PX)
+        or (off_plane or 0) >= FEWEST_OFF_PLANE
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

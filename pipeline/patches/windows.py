@@ -18,6 +18,7 @@ import numpy.typing as npt
 from dpedtool.dataset.params import PatchesParams
 from dpedtool.pipeline.geometry.homographies import Box, Points
 from dpedtool.pipeline.measure.correlation import Corners, Matches, find, turned, turns_within
+from dpedtool.pipeline.measure.flow import FlowEvidence
 from dpedtool.pipeline.measure.grey_values import GreyValues
 from dpedtool.pipeline.measure.shifts import SMOOTHING
 from dpedtool.pipeline.measure.subpixel import Places, locate
@@ -41,7 +42,7 @@ class Measures:
     """(N, 2): shift left between the two images of the patch: the DSLR's shows at x + residual what the phone's shows
     at x, in px."""
     looks: Mapping[str, Values]
-    """(N,) each: brightness, contrast, clipping, flatness, sharpness and motion, by column."""
+    """(N,) each: brightness, contrast, clipping, flatness, sharpness, motion and depth, by column."""
 
     def each(self) -> Iterator[Measured]:
         """Yield what was measured, window by window."""
@@ -75,7 +76,9 @@ def window_corners(height: int, width: int, params: PatchesParams) -> Corners:
     return np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
 
 
-def measure_windows(phone: Bytes, dslr: Bytes, box: Box, params: PatchesParams) -> Iterator[Measures]:
+def measure_windows(
+    phone: Bytes, dslr: Bytes, box: Box, params: PatchesParams, flow: FlowEvidence | None = None
+) -> Iterator[Measures]:
     """Measure all windows of an aligned pair, and yield what was measured on each row of windows.
 
     Parameters
@@ -88,14 +91,18 @@ def measure_windows(phone: Bytes, dslr: Bytes, box: Box, params: PatchesParams) 
         The common crop in the phone photo.
     params
         Size, stride, mode and search.
+    flow
+        What a dense flow says about the common crop; None where the scene has no depth.
 
     """
     corners = window_corners(dslr.shape[0], dslr.shape[1], params)
     for y in np.unique(corners[:, 1]):
-        yield measure_row_of_windows(phone, dslr, box, corners[corners[:, 1] == y], params)
+        yield measure_row_of_windows(phone, dslr, box, corners[corners[:, 1] == y], params, flow)
 
 
-def measure_row_of_windows(phone: Bytes, dslr: Bytes, box: Box, corners: Corners, params: PatchesParams) -> Measures:
+def measure_row_of_windows(
+    phone: Bytes, dslr: Bytes, box: Box, corners: Corners, params: PatchesParams, flow: FlowEvidence | None = None
+) -> Measures:
     """Measure the windows at these corners, (N, 2) in px of the DSLR's image, all with the same y.
 
     The other parameters are those of `measure_windows`. Places beyond the phone's image do not count in the search.
@@ -124,7 +131,9 @@ def measure_row_of_windows(phone: Bytes, dslr: Bytes, box: Box, corners: Corners
         matches=matches,
         places=places,
         residuals=_unturned(applied - places.shifts, matches.turns_deg),
-        looks=looks(*pairs[0], here, side) | details(*pairs[1], here, side),
+        looks=looks(*pairs[0], here, side)
+        | details(*pairs[1], here, side)
+        | (flow.shares(corners, side) if flow else {}),
     )
 
 

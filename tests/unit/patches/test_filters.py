@@ -55,6 +55,9 @@ def test_nothing_speaks_against_a_good_window(params: PatchesParams) -> None:
         ({"motion": 0.5}, "motion", "0.50"),
         ({"second_ncc": 0.95}, "repetitive", "0.950"),
         ({"dslr_sharpness": 0.3}, "unsharp", "0.30"),
+        ({"hidden": 0.31}, "hidden", "31%"),
+        ({"jump": 0.16}, "depth_jump", "16%"),
+        ({"unfollowed": 0.11}, "unfollowed", "11%"),
     ],
 )
 def test_strict_rejects_each_fault_by_its_name(changed: dict, reason: str, figures: str) -> None:
@@ -64,7 +67,16 @@ def test_strict_rejects_each_fault_by_its_name(changed: dict, reason: str, figur
 
 
 def test_dped_looks_at_the_best_correlation_alone() -> None:
-    faults = {"residual_px": 3.0, "residual_error_px": None, "clipped": 0.9, "motion": 1.0, "second_ncc": 0.96}
+    faults = {
+        "hidden": 1.0,
+        "jump": 1.0,
+        "unfollowed": 1.0,
+        "residual_px": 3.0,
+        "residual_error_px": None,
+        "clipped": 0.9,
+        "motion": 1.0,
+        "second_ncc": 0.96,
+    }
     assert rejection(replace(GOOD, **faults, ncc=0.2), masked=True, params=DPED) == ("", "")
     assert rejection(replace(GOOD, best_ncc=0.89), masked=False, params=DPED)[0] == "low_ncc"
 
