@@ -104,7 +104,7 @@ def _smooth(image: Bytes, factor: int) -> GreyValues:
 
 
 def _as_bytes(detail: GreyValues) -> Bytes:
-    return np.clip(np.rint(detail * LEVELS_PER_UNIT + 128), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(detail * LEVELS_PER_UNIT + 128), 0, 255), np.uint8)
 
 
 def _flows(phone: Bytes, dslr: Bytes) -> tuple[FlowField, FlowField]:
