@@ -566,19 +566,34 @@ def build_section(kind: type[SectionT], values: Mapping[str, Any], where: str) -
     return typing.cast("SectionT", _build(kind, values, where))
 
 
-def load_flags(path: Path, command: str) -> dict[str, Any]:
+def load_flags(path: Path, command: str, commands: typing.Collection[str]) -> dict[str, Any]:
     """Read what a params file sets for the flags of a command, in its section `flags`, by the names that it uses.
+
+    Parameters
+    ----------
+    path
+        The params file.
+    command
+        The command, as one types it.
+    commands
+        All commands that the section may name.
 
     Raises
     ------
     ParamsError
-        The file is not readable YAML, or the section is not a mapping of commands to flags.
+        The file is not readable YAML, or the section is not a mapping of commands to flags, or names no command.
 
     """
-    commands = _read_yaml(path).get(FLAGS) or {}
-    if not isinstance(commands, Mapping) or not all(isinstance(value, Mapping | None) for value in commands.values()):
+    given = _read_yaml(path).get(FLAGS) or {}
+    if not isinstance(given, Mapping) or not all(
+        isinstance(flags, Mapping | None) and all(isinstance(key, str) for key in flags or {})
+        for flags in given.values()
+    ):
         raise ParamsError(f"{path}: '{FLAGS}' must hold commands with their flags, such as 'align: {{workers: 4}}'.")
-    return dict(commands.get(command) or {})
+    for name in given:
+        if name not in commands:
+            raise ParamsError(f"{path}: unknown command '{FLAGS}.{name}'{nearest(str(name), commands, f'{FLAGS}.')}")
+    return dict(given.get(command) or {})
 
 
 def describe(section: Section) -> dict[str, Any]:

@@ -41,6 +41,10 @@ _MEND = f"A worker takes up to {WORKER_MEMORY}: use fewer --workers, or fewer th
 LOST = frozenset({"worker_lost", "internal_error"})
 """Reasons of items that could not be finished."""
 
+_hiding = threading.Lock()
+_hidden: list[dict[str, Any]] = []
+"""What was taken from the main module, and an entry for each cluster that needs it hidden."""
+
 _PATIENCE_S = 60.0
 """How long a cluster may be without workers."""
 _LOOK_S = 1.0
@@ -535,17 +539,20 @@ def _main_module_hidden() -> Iterator[None]:
     Workers import what they work with from this package; multiprocessing imports the main module, if it has a file or
     a name, only for functions that are defined there.
     """
-    main = sys.modules["__main__"]
-    names = ("__file__", "__spec__")
-    kept = {name: getattr(main, name) for name in names if hasattr(main, name)}
-    if "__file__" in kept:
-        del main.__file__
-    main.__spec__ = None
+    main = vars(sys.modules["__main__"])
+    # Several threads may have workers, and the last one puts back what the first one took away.
+    with _hiding:
+        if not _hidden:
+            _hidden.append({name: main.pop(name) for name in ("__file__", "__spec__") if name in main})
+            main["__spec__"] = None
+        _hidden.append({})
     try:
         yield
     finally:
-        for name, value in kept.items():
-            setattr(main, name, value)
+        with _hiding:
+            _hidden.pop()
+            if len(_hidden) == 1:
+                main.update(_hidden.pop())
 
 
 def _silence() -> None:

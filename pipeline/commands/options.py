@@ -173,15 +173,32 @@ def _take_file(ctx: click.Context, _: click.Parameter, file: Path | None) -> Pat
     return file
 
 
+NOT_IN_FILES = frozenset({"params", "params_file", "out", "csv_file"})
+"""Options that make no sense in a params file, or that a parameter is for, which DVC watches (pair.csv)."""
+
+
+def _all_names(ctx: click.Context) -> list[str]:
+    """All commands, as one types them."""
+    found: list[str] = []
+    waiting = [("", ctx.find_root().command)]
+    while waiting:
+        name, command = waiting.pop()
+        if isinstance(command, click.Group):
+            waiting += [(f"{name} {below}".strip(), one) for below, one in command.commands.items()]
+        else:
+            found.append(name)
+    return found
+
+
 def _flags(file: Path, ctx: click.Context) -> dict[str, Any]:
     known = {
         name.lstrip("-").replace("-", "_"): param.name or ""
         for param in ctx.command.params
-        if isinstance(param, click.Option) and param.name not in ("params", "params_file", "out")
+        if isinstance(param, click.Option) and param.name not in NOT_IN_FILES
         for name in param.opts
         if name.startswith("--")
     }
-    given = load_flags(file, _name(ctx))
+    given = {key: value for key, value in load_flags(file, _name(ctx), _all_names(ctx)).items() if value is not None}
     for key in given:
         if key.replace("-", "_") not in known:
             words = nearest(key.replace("-", "_"), known, f"{FLAGS}.{_name(ctx)}.")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
 from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.params import Params
 from dpedtool.dataset.places import printable
-from dpedtool.pipeline.commands.options import FOLDER, command, examples, give_results, out_option
+from dpedtool.dataset.progress import OUTPUT
+from dpedtool.pipeline.commands.options import FOLDER, command, examples, give_results, out_option, params_options
 
 
 @command(
@@ -37,10 +40,10 @@ def init(
     from dpedtool.pipeline.session.init import DEMO, find_captures, set_up
 
     cameras = find_captures(captures, reference) if captures else DEMO
-    made = set_up(session, cameras, with_dvc=with_dvc, with_git=with_git)
+    made = set_up(session, cameras, is_demo=demo, with_dvc=with_dvc, with_git=with_git)
     click.echo(f"DSLR: {made.captures.reference}. Phones: {', '.join(made.captures.phones)}.")
     click.echo(f"Wrote {', '.join(made.files)} to {printable(made.folder)}.")
-    click.echo(f"Next: cd {printable(made.folder)} && dpedtool run")
+    click.echo(f"Next: cd {shlex.quote(printable(made.folder))} && dpedtool run")
 
 
 @command(gives="the stages that ran", epilog=examples("dpedtool run", "dpedtool run align@phone-a"))
@@ -66,6 +69,7 @@ def run(stages: tuple[str, ...], force: bool, check: bool) -> None:
         say=lambda line: click.secho(line, bold=True),
         show=lambda text: click.echo(text, nl=False),
         force=force,
+        is_shown=not OUTPUT.quiet,
     )
     give_results({"stages": ran, "log": str(log), "report": str(Path(REPORT).resolve())})
     click.echo(f"{len(ran)} {'stage' if len(ran) == 1 else 'stages'} ran. Log: {printable(log)}.")
@@ -102,8 +106,9 @@ def doctor() -> None:
 
 @command(name="code-digests", hidden=True)
 @out_option
-def code_digests(out: Path) -> None:
-    """Write which installed code each stage depends on, for DVC to compare."""
+@params_options
+def code_digests(out: Path, params: Params) -> None:
+    """Write the code and the files named in the parameters that each stage depends on, for DVC to compare."""
     from dpedtool.pipeline.session.recipe import write_code_digests
 
-    write_code_digests(out)
+    write_code_digests(out, params)

@@ -54,7 +54,7 @@ def find_captures(root: Path, reference: str | None) -> CapturesParams:
     """
     if not root.is_dir():
         raise DpedtoolError(f"There is no folder {printable(root)}: name the folder that holds the cameras' folders.")
-    cameras = sorted(path.name for path in root.iterdir() if path.is_dir() and _holds_photos(path))
+    cameras = sorted(path.name for path in root.iterdir() if _is_camera(path))
     if not cameras:
         raise DpedtoolError(
             f"{printable(root)} has no sub-folder with photos: put each camera's photos into a folder of its own there."
@@ -77,14 +77,16 @@ def find_captures(root: Path, reference: str | None) -> CapturesParams:
     return CapturesParams(root=str(root), reference=reference, phones=phones)
 
 
-def _holds_photos(folder: Path) -> bool:
+def _is_camera(folder: Path) -> bool:
+    if folder.name.startswith(".") or not folder.is_dir():
+        return False
     try:
         return bool(list_photos(folder))
     except DpedtoolError:
         return False
 
 
-def set_up(folder: Path, captures: CapturesParams, *, with_dvc: bool, with_git: bool) -> Session:
+def set_up(folder: Path, captures: CapturesParams, *, is_demo: bool = False, with_dvc: bool, with_git: bool) -> Session:
     """Write the files of a session and set up git and DVC there.
 
     Parameters
@@ -92,7 +94,9 @@ def set_up(folder: Path, captures: CapturesParams, *, with_dvc: bool, with_git: 
     folder
         The session's folder, which is made; it may exist if it has none of the files yet.
     captures
-        The cameras; `DEMO` makes the demo.
+        The cameras.
+    is_demo
+        Whether a stage of the recipe makes the photos; `captures` is `DEMO` then.
     with_dvc, with_git
         Whether to set these up. A folder that lies in a git repository already gets no other one.
 
@@ -102,7 +106,11 @@ def set_up(folder: Path, captures: CapturesParams, *, with_dvc: bool, with_git: 
         The folder has files of a session, or git or DVC is not installed or cannot be set up.
 
     """
-    is_demo = captures == DEMO
+    if not is_demo and folder.resolve().is_relative_to(Path(captures.root).resolve()):
+        raise DpedtoolError(
+            f"The session would lie among the photos of {captures.root}, where nothing is written: choose a folder "
+            "outside of it."
+        )
     files = _files(folder, captures, is_demo=is_demo)
     if there := [name for name in files if (folder / name).exists()]:
         raise DpedtoolError(
@@ -112,13 +120,19 @@ def set_up(folder: Path, captures: CapturesParams, *, with_dvc: bool, with_git: 
         raise DpedtoolError("DVC is not installed: pip install 'dpedtool[repro]', or use --no-dvc.")
     if with_git and shutil.which("git") is None:
         raise DpedtoolError("git is not installed: install it, or use --no-git.")
-    for name, text in files.items():
-        with replacing(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    if with_git and not _is_in_git(folder):
-        _call(["git", "init", "--quiet"], folder)
-    if with_dvc and not (folder / ".dvc").is_dir():
-        _set_up_dvc(folder, in_git=with_git or _is_in_git(folder))
+    try:
+        for name, text in files.items():
+            with replacing(folder / name) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        if with_git and not _is_in_git(folder):
+            _call(["git", "init", "--quiet"], folder)
+        if with_dvc and not (folder / ".dvc").is_dir():
+            _set_up_dvc(folder, in_git=with_git or _is_in_git(folder))
+    except (DpedtoolError, OSError):
+        # So that the same command works once the cause is gone.
+        for name in files:
+            (folder / name).unlink(missing_ok=True)
+        raise
     return Session(folder, captures, tuple(files))
 
 
@@ -171,7 +185,7 @@ def _call(command: Sequence[str], folder: Path) -> None:
     done = _ask(command, folder)
     if done.returncode:
         what = " ".join(command[-3:] if command[0] == sys.executable else command)
-        raise DpedtoolError(f"`{what}` failed in {printable(folder)}: {' '.join(done.stderr.split())}")
+        raise DpedtoolError(f"`{what}` failed in {printable(folder)}: {' '.join((done.stderr or done.stdout).split())}")
 
 
 def _ask(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:

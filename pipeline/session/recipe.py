@@ -9,11 +9,14 @@ from pathlib import Path, PurePosixPath
 import jinja2
 
 from dpedtool.dataset.code_digest import FOLDER, WITHOUT_EFFECT, closure, file_of, syntax_digest
-from dpedtool.dataset.io import replacing
+from dpedtool.dataset.io import file_sha256, replacing
+from dpedtool.dataset.params import FILES, Params
+from dpedtool.dataset.places import is_url
+from dpedtool.pipeline.records import versions
 
 MODULES: Mapping[str, tuple[str, ...]] = {
     "captures": ("dpedtool.pipeline.rig.session",),
-    "pair": ("dpedtool.pipeline.pair.stage",),
+    "pair": ("dpedtool.pipeline.pair.intake", "dpedtool.pipeline.pair.stage"),
     "align": ("dpedtool.pipeline.align.stage",),
     "patches": ("dpedtool.pipeline.patches.stage",),
     "split": ("dpedtool.pipeline.split.stage",),
@@ -69,16 +72,20 @@ def render(name: str, **values: object) -> str:
     return environment.get_template(name).render(**values)
 
 
-def write_code_digests(folder: Path) -> None:
+def write_code_digests(folder: Path, params: Params) -> None:
     """Write one file a stage: the modules that the stage depends on, each with a digest of what it does.
 
     A module's digest covers its syntax without comments and docstrings, so that a change of words runs nothing again.
     Data files that come with a module, such as templates and presets, are covered byte by byte. Modules that cannot
-    change a result are left out; those of the parameters are not, since DVC does not see the defaults.
+    change a result are left out; those of the parameters are not, since DVC does not see the defaults. The versions of
+    OpenCV and torch are part of it, as they are of the tables' keys, and so is the content of the files that the
+    parameters name.
     """
     for stage, modules in MODULES.items():
         with replacing(folder / stage) as temporary:
-            temporary.write_text("".join(f"{line}\n" for line in _digests(modules)), encoding="utf-8")
+            temporary.write_text(
+                "".join(f"{line}\n" for line in [*_digests(modules), *_others(stage, params)]), encoding="utf-8"
+            )
 
 
 def _digests(modules: tuple[str, ...]) -> list[str]:
@@ -90,6 +97,18 @@ def _digests(modules: tuple[str, ...]) -> list[str]:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             lines.append(f"{digest}  {path.relative_to(FOLDER).as_posix()}")
     return sorted(lines, key=lambda line: line.partition("  ")[2])
+
+
+def _others(stage: str, params: Params) -> list[str]:
+    """What a stage depends on besides its code and what DVC watches by itself."""
+    packages = [name for name in ("opencv", "torch") if name == "opencv" or stage in ("train", "evaluate")]
+    lines = [f"{versions().get(name, 'none')}  {name}" for name in packages]
+    for section, key in FILES:
+        named = getattr(getattr(params, section), key) if section == stage else None
+        if named is not None and not is_url(named):
+            files = sorted(path for path in [Path(named), *Path(named).glob("*")] if path.is_file())
+            lines += [f"{file_sha256(path)}  {section}.{key} {path.name}" for path in files]
+    return lines
 
 
 def _folders(modules: tuple[str, ...]) -> list[str]:

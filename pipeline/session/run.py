@@ -13,6 +13,7 @@ import select
 import subprocess
 import sys
 import termios
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,6 +29,8 @@ from dpedtool.dataset.places import is_url, printable
 PARAMS, RECIPE, REPORT = "params.yaml", "dvc.yaml", "results/report/report.html"
 LOGS = ".dpedtool/logs"
 LOGS_KEPT = 20
+LAST_LINES = 12
+"""Of the output, which an error has where nothing was shown."""
 
 _SIMULATED = "demo/captures"
 _STAGE = re.compile(r"(?:Running stage '(?P<run>[^']+)'|Stage '(?P<skip>[^']+)' (?:didn't change|is cached))")
@@ -44,9 +47,9 @@ EXPLAINED: Mapping[str, str] = {
     r"<<<<<<<|merge conflict": "dvc.lock holds a merge conflict: solve it, or remove dvc.lock, which costs a run of "
     "every stage.",
     r"No space left on device": "The disk is full. What was finished is kept: make room and run again.",
-    r"failed to run: dpedtool": "The stage says above what is wrong. What was finished is kept: fix it and run again.",
     r"exited with -9|exited with 137": "The system killed the stage, most often because the memory ran out: close "
     "other programs, or use fewer workers.",
+    r"failed to run: dpedtool": "The stage says above what is wrong. What was finished is kept: fix it and run again.",
     r"is already tracked by SCM": "git tracks a file that DVC makes: run `git rm -r --cached FILE` for the file that "
     "is named above.",
 }
@@ -128,12 +131,14 @@ class _Reader:
     done: int = 0
     ran: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    last: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
 
     def take(self, line: str) -> None:
         """Take note of a whole line, which has been shown already."""
         plain = _COLOURS.sub("", line).rstrip()
         self.log.write(f"{plain}\n")
         self.log.flush()
+        self.last.append(plain)
         self.failures += [words for pattern, words in EXPLAINED.items() if re.search(pattern, plain)]
         if not (found := _STAGE.search(plain)):
             return
@@ -147,7 +152,13 @@ class _Reader:
 
 
 def run(
-    session: Checked, stages: Sequence[str], say: Callable[[str], None], show: Callable[[str], None], *, force: bool
+    session: Checked,
+    stages: Sequence[str],
+    say: Callable[[str], None],
+    show: Callable[[str], None],
+    *,
+    force: bool,
+    is_shown: bool = True,
 ) -> tuple[list[str], Path]:
     """Let DVC run the stages that have to run.
 
@@ -163,6 +174,8 @@ def run(
         Is given what DVC and the stages print, as it comes.
     force
         Run stages even where nothing has changed.
+    is_shown
+        Whether the user sees what `show` is given. Otherwise an error has the last lines.
 
     Returns
     -------
@@ -183,6 +196,7 @@ def run(
         code = _follow(command, session.folder, {**os.environ, "PATH": programs}, reader, show)
     if code:
         words = next(iter(dict.fromkeys(reader.failures)), "DVC says above what went wrong.")
+        words = words if is_shown else "\n".join([*reader.last, words])
         raise DpedtoolError(f"{words} All that was printed is in {printable(log)}.")
     return reader.ran, log
 
@@ -196,9 +210,13 @@ def _follow(
             command, cwd=folder, env=environment, stdout=writing, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
         )
         os.close(writing)
-        line = ""
-        try:
-            for text in _read(reading, process):
+        line, interrupt = "", None
+        texts = _read(reading, process)
+        while True:
+            try:
+                text = next(texts, None)
+                if text is None:
+                    break
                 for piece in text.splitlines(keepends=True):
                     show(piece)
                     line += piece
@@ -206,12 +224,15 @@ def _follow(
                         # A bar draws itself again and again in one line; the last drawing counts.
                         reader.take(line.rstrip("\r\n").rpartition("\r")[2])
                         line = ""
-        except KeyboardInterrupt:
-            # The terminal has interrupted the stage as well, which ends by itself and keeps what it has.
-            process.wait()
-            raise
+            except KeyboardInterrupt as caught:
+                # The terminal has interrupted the stage as well. It ends by itself and keeps what it has, if somebody
+                # reads what it says.
+                interrupt, texts = caught, _read(reading, process)
         if line:
             reader.take(line)
+        if interrupt:
+            process.wait()
+            raise interrupt
         return process.wait()
 
 

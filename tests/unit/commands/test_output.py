@@ -86,7 +86,10 @@ def test_a_params_file_gives_options_and_the_command_line_overrides_them(
     assert run_main("answer", "--params", file).stdout == "said 7 True\n"
     assert run_main("answer", "--count", "2", "--slow", "--params", file).stdout == "said 2 False\n"
     assert (
-        run_main("answer", "--params", params_file(tmp_path, "flags: {other: {count: 7}}")).stdout == "said 1 False\n"
+        run_main(
+            "answer", "--params", params_file(tmp_path, "flags: {align: {workers: 7}, answer: {count: null}}")
+        ).stdout
+        == "said 1 False\n"
     )
 
 
@@ -94,6 +97,8 @@ def test_a_params_file_gives_options_and_the_command_line_overrides_them(
     ("text", "said"),
     [
         ("flags: {answer: {cuont: 7}}", "unknown key 'flags.answer.cuont': did you mean 'flags.answer.count'?"),
+        ("flags: {answre: {count: 7}}", "unknown command 'flags.answre': did you mean 'flags.answer'?"),
+        ("flags: {answer: {5: 1}}", "'flags' must hold commands with their flags"),
         ("flags: {answer: 3}", "'flags' must hold commands with their flags"),
         ("flags: {answer: {count: many}}", "'many' is not a valid integer"),
     ],

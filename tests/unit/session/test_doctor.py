@@ -35,7 +35,7 @@ def test_the_machine_is_described(tmp_path: Path) -> None:
 
 
 def test_what_is_wrong_with_a_session_is_said_once(tmp_path: Path) -> None:
-    set_up(tmp_path, DEMO, with_dvc=False, with_git=False)
+    set_up(tmp_path, DEMO, is_demo=True, with_dvc=False, with_git=False)
     assert diagnose(tmp_path).problems == ()
     (tmp_path / "params.yaml").write_text("align: {ratoi: 0.8}")
     (problem,) = diagnose(tmp_path).problems

@@ -10,6 +10,7 @@ import yaml
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import CapturesParams, load_params
+from dpedtool.pipeline.session import init
 from dpedtool.pipeline.session.init import DEMO, find_captures, set_up
 
 
@@ -83,17 +84,59 @@ def test_odd_folders_are_written_so_that_they_are_read_back(tmp_path: Path, name
     assert load_params(tmp_path / "s" / "params.yaml").captures.root == str(tmp_path / name)
 
 
+def test_names_that_yaml_takes_for_numbers_are_read_back(tmp_path: Path) -> None:
+    captures = CapturesParams(root=str(tmp_path / "captures"), reference="5.0", phones=("6", "no"))
+    set_up(tmp_path / "20240501", captures, with_dvc=False, with_git=False)
+    params = load_params(tmp_path / "20240501" / "params.yaml")
+    assert params.captures == captures
+    assert params.release.name == "20240501"
+
+
+def test_photos_in_a_hidden_folder_are_no_camera(captures: Path) -> None:
+    (captures / "pixel 7").rename(captures / ".thumbs")
+    (captures / ".thumbs" / "1.jpg").write_bytes(b"")
+    assert find_captures(captures, "canon").phones == ("iphone",)
+
+
+@pytest.mark.parametrize("below", ["", "deep/session"])
+def test_nothing_is_written_among_the_photos(captures: Path, below: str) -> None:
+    before = sorted(captures.rglob("*"))
+    with pytest.raises(DpedtoolError, match="would lie among the photos"):
+        set_up(captures / below, cameras(captures), with_dvc=False, with_git=False)
+    assert sorted(captures.rglob("*")) == before
+
+
+def test_captures_that_are_called_as_the_demo_s_are_not_the_demo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    set_up(tmp_path / "s", DEMO, with_dvc=False, with_git=False)
+    assert not (tmp_path / "s" / "demo").exists()
+    assert load_params(tmp_path / "s" / "params.yaml").captures.root == str(tmp_path / "demo" / "captures")
+
+
+def test_a_session_that_could_not_be_set_up_can_be_set_up_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("dvc", reason="DVC is not installed: install the extra `repro`")
+    with monkeypatch.context() as patch:
+        patch.setattr(init, "_set_up_dvc", lambda *_, **__: init._call(["git", "no-such-command"], tmp_path / "s"))
+        with pytest.raises(DpedtoolError, match="no-such-command"):
+            set_up(tmp_path / "s", DEMO, is_demo=True, with_dvc=True, with_git=True)
+    set_up(tmp_path / "s", DEMO, is_demo=True, with_dvc=True, with_git=True)
+
+
 def test_nothing_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("mine")
     with pytest.raises(DpedtoolError, match=r"already has params\.yaml"):
-        set_up(tmp_path, DEMO, with_dvc=False, with_git=False)
+        set_up(tmp_path, DEMO, is_demo=True, with_dvc=False, with_git=False)
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
     assert (tmp_path / "params.yaml").read_text() == "mine"
 
 
 def test_git_and_dvc_are_set_up(tmp_path: Path) -> None:
     pytest.importorskip("dvc", reason="DVC is not installed: install the extra `repro`")
-    set_up(tmp_path / "s", DEMO, with_dvc=True, with_git=True)
+    set_up(tmp_path / "s", DEMO, is_demo=True, with_dvc=True, with_git=True)
     assert (tmp_path / "s" / ".git").is_dir()
     assert "analytics = false" in (tmp_path / "s" / ".dvc" / "config").read_text()
 
@@ -101,12 +144,12 @@ def test_git_and_dvc_are_set_up(tmp_path: Path) -> None:
 def test_a_session_inside_a_repository_gets_no_other_one(tmp_path: Path) -> None:
     pytest.importorskip("dvc", reason="DVC is not installed: install the extra `repro`")
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    set_up(tmp_path / "s", DEMO, with_dvc=True, with_git=True)
+    set_up(tmp_path / "s", DEMO, is_demo=True, with_dvc=True, with_git=True)
     assert not (tmp_path / "s" / ".git").exists()
     assert (tmp_path / "s" / ".dvc").is_dir()
 
 
 def test_dvc_works_without_git(tmp_path: Path) -> None:
     pytest.importorskip("dvc", reason="DVC is not installed: install the extra `repro`")
-    set_up(tmp_path / "s", DEMO, with_dvc=True, with_git=False)
+    set_up(tmp_path / "s", DEMO, is_demo=True, with_dvc=True, with_git=False)
     assert "no_scm = True" in (tmp_path / "s" / ".dvc" / "config").read_text()

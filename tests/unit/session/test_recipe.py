@@ -9,12 +9,14 @@ import pytest
 import yaml
 
 from dpedtool.dataset import code_digest
+from dpedtool.dataset.params import PairParams, Params
+from dpedtool.pipeline.records import versions
 from dpedtool.pipeline.session import recipe
 from dpedtool.pipeline.session.recipe import CODE_FOLDER, MODULES, session_recipe, write_code_digests
 
 
-def digests(folder: Path) -> dict[str, str]:
-    write_code_digests(folder)
+def digests(folder: Path, params: Params | None = None) -> dict[str, str]:
+    write_code_digests(folder, params or Params())
     return {stage: (folder / stage).read_text() for stage in MODULES}
 
 
@@ -57,6 +59,52 @@ def test_a_change_of_words_is_one_of_none(installed: Path, tmp_path: Path) -> No
 
 def test_a_change_of_a_template_counts(installed: Path, tmp_path: Path) -> None:
     assert changed(installed, tmp_path, "pipeline/report/templates/style.css", "button", "button ") == {"report"}
+
+
+def test_a_file_that_the_parameters_name_counts_for_its_stage(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("phone,dslr\n")
+    params = Params(pair=PairParams(csv=str(tmp_path / "pairs.csv")))
+    before = digests(tmp_path / "before", params)
+    (tmp_path / "pairs.csv").write_text("phone,dslr\na,b\n")
+    after = digests(tmp_path / "after", params)
+    assert {stage for stage in MODULES if before[stage] != after[stage]} == {"pair"}
+
+
+def test_another_opencv_counts_and_another_torch_for_the_network_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package, stages in (("opencv", set(MODULES)), ("torch", {"train", "evaluate"})):
+        before = digests(tmp_path / "before")
+        with monkeypatch.context() as patch:
+            patch.setattr(recipe, "versions", lambda package=package: {**versions(), package: "other"})
+            after = digests(tmp_path / "after")
+        assert {stage for stage in MODULES if before[stage] != after[stage]} == stages
+
+
+COMMANDS = {
+    "captures": "simulate", "pair": "pair", "align": "align", "patches": "patches", "split": "split", "train": "train",
+    "evaluate": "evaluate", "report": "report", "release": "release",
+}  # fmt: skip
+# Modules of ways in which the recipe does not call these commands.
+OTHER_WAYS = {
+    "align": {"pipeline.pair.intake", "pipeline.align.overlay"},
+    "split": {"pipeline.foreign.dped_layout", "pipeline.split.samples_alone"},
+    "evaluate": {"training.evaluate.comparison"},
+    "release": {"pipeline.release.importing.layout"},
+}
+
+
+@pytest.mark.parametrize("stage", MODULES)
+def test_the_digest_of_a_stage_covers_what_its_command_imports(stage: str) -> None:
+    command = f"dpedtool.pipeline.commands.{COMMANDS[stage]}"
+    called = {
+        name
+        for name in code_digest.imported(command)
+        if code_digest.file_of(name).name != "__init__.py"
+        and not name.startswith(("dpedtool.dataset", "dpedtool.pipeline.commands", "dpedtool.pipeline.runner"))
+    }
+    covered = {name for module in MODULES[stage] for name in code_digest.closure(module)}
+    assert called - covered <= {f"dpedtool.{name}" for name in OTHER_WAYS.get(stage, ())}
 
 
 def test_every_stage_but_the_captures_depends_on_its_digest() -> None:

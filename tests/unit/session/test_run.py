@@ -23,7 +23,7 @@ def _dvc() -> None:
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Path:
-    set_up(tmp_path / "demo", DEMO, with_dvc=False, with_git=False)
+    set_up(tmp_path / "demo", DEMO, is_demo=True, with_dvc=False, with_git=False)
     return tmp_path / "demo"
 
 
@@ -97,6 +97,10 @@ def test_stages_are_counted_whether_they_run_or_not(demo: Path) -> None:
         ("ERROR: Unable to acquire lock. Most likely another DVC process is running", "Another DVC command"),
         ("ERROR: you are not inside of a DVC repository (checked up to mount point '/')", "has no DVC yet"),
         ("ERROR: failed to reproduce 'pair@x': failed to run: dpedtool --record ..., exited with 1", "says above"),
+        (
+            "ERROR: failed to reproduce 'align@x': failed to run: dpedtool --record ..., exited with -9",
+            "killed the stage",
+        ),
         ("ERROR: 'dvc.yaml' validation failed.", "cannot read its files"),
         ("[Errno 28] No space left on device", "The disk is full"),
     ],
@@ -120,6 +124,27 @@ def test_lines_come_in_order_and_bars_leave_their_last_state(demo: Path) -> None
 def test_without_a_dvc_repository_the_error_says_what_to_do(demo: Path) -> None:
     with pytest.raises(DpedtoolError, match=r"has no DVC yet.* is in .*log"):
         run(check_session(demo), (), print, lambda _: None, force=False)
+
+
+def test_where_nothing_was_shown_the_error_has_the_last_lines(demo: Path) -> None:
+    with pytest.raises(DpedtoolError, match=r"(?s)not inside of a DVC repository.*has no DVC yet"):
+        run(check_session(demo), (), print, lambda _: None, force=False, is_shown=False)
+
+
+def test_what_is_said_after_an_interrupt_is_read_so_that_the_stage_can_end(demo: Path) -> None:
+    log = io.StringIO()
+    reader = _Reader(check_session(demo), print, log)
+    pieces: list[str] = []
+
+    def show(piece: str) -> None:
+        pieces.append(piece)
+        if len(pieces) == 1:
+            raise KeyboardInterrupt
+
+    program = "print('first', flush=True); [print('x' * 1000) for _ in range(300)]; print('last')"
+    with pytest.raises(KeyboardInterrupt):
+        _follow([sys.executable, "-c", program], demo, os.environ, reader, show)
+    assert log.getvalue().endswith("last\n")
 
 
 def test_only_the_last_logs_are_kept(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
