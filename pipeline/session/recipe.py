@@ -104,7 +104,9 @@ def _others(stage: str, params: Params) -> list[str]:
     packages = [name for name in ("opencv", "torch") if name == "opencv" or stage in ("train", "evaluate")]
     lines = [f"{versions().get(name, 'none')}  {name}" for name in packages]
     for section, key in FILES:
-        named = getattr(getattr(params, section), key) if section == stage else None
+        # DVC watches the captures by itself, and the stage that makes them must not depend on them.
+        is_named = section == stage and section != "captures"
+        named = getattr(getattr(params, section), key) if is_named else None
         if named is not None and not is_url(named):
             files = sorted(path for path in [Path(named), *Path(named).glob("*")] if path.is_file())
             lines += [f"{file_sha256(path)}  {section}.{key} {path.name}" for path in files]

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from dpedtool.dataset import code_digest
-from dpedtool.dataset.params import PairParams, Params
+from dpedtool.dataset.params import CapturesParams, PairParams, Params
 from dpedtool.pipeline.records import versions
 from dpedtool.pipeline.session import recipe
 from dpedtool.pipeline.session.recipe import CODE_FOLDER, MODULES, session_recipe, write_code_digests
@@ -68,6 +68,14 @@ def test_a_file_that_the_parameters_name_counts_for_its_stage(tmp_path: Path) ->
     (tmp_path / "pairs.csv").write_text("phone,dslr\na,b\n")
     after = digests(tmp_path / "after", params)
     assert {stage for stage in MODULES if before[stage] != after[stage]} == {"pair"}
+
+
+def test_the_captures_do_not_depend_on_what_they_make(tmp_path: Path) -> None:
+    params = Params(captures=CapturesParams(root=str(tmp_path / "captures")))
+    before = digests(tmp_path / "before", params)
+    (tmp_path / "captures").mkdir()
+    (tmp_path / "captures" / "truth.json").write_text("{}")
+    assert digests(tmp_path / "after", params) == before
 
 
 def test_another_opencv_counts_and_another_torch_for_the_network_alone(
