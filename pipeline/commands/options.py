@@ -69,7 +69,7 @@ class _Size(click.ParamType[int]):
 
 
 class Failure(click.ClickException):
-    """An error of ours in click's dress, with an exit code of its own."""
+    """An error that click prints, with an exit code of its own."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -207,27 +207,13 @@ def _flags(file: Path, ctx: click.Context) -> dict[str, Any]:
 
 
 # Eager, so that it is parsed before the options whose defaults it replaces, and before --set, which is read on top.
-_file = click.option(
-    "--params",
-    "params_file",
-    type=FILE,
-    is_eager=True,
-    callback=_take_file,
-    help="YAML file with the parameters, such as params.yaml.",
-)
+_params_file = functools.partial(click.option, "--params", "params_file", type=FILE, is_eager=True, callback=_take_file)
 
 
 def flags_option(decorated: Decorated) -> Decorated:
     """Add --params to a command that has no parameters: the file's section `flags` may hold the command's options."""
-    return click.option(
-        "--params",
-        "params_file",
-        type=FILE,
-        is_eager=True,
-        expose_value=False,
-        callback=_take_file,
-        help=f"YAML file whose section {FLAGS} holds options of this command, such as params.yaml.",
-    )(decorated)
+    meaning = f"YAML file whose section {FLAGS} holds options of this command, such as params.yaml."
+    return _params_file(expose_value=False, help=meaning)(decorated)
 
 
 def params_options(decorated: Decorated) -> Decorated:
@@ -245,7 +231,8 @@ def params_options(decorated: Decorated) -> Decorated:
         callback=checked,
         help="Set one parameter, such as align.ratio=0.75; may be repeated.",
     )
-    return _file(overrides(decorated))
+    file = _params_file(help="YAML file with the parameters, such as params.yaml.")
+    return file(overrides(decorated))
 
 
 def examples(*lines: str) -> str:

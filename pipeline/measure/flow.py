@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpedtool.pipeline.measure.grey_values import GreyValues
-from dpedtool.pipeline.measure.shifts import SMOOTHING, even_detail, gradients
+from dpedtool.pipeline.measure.shifts import LEAST_SLOPE, SMOOTHING, even_detail, gradients
 
 Bytes = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.float64]
@@ -24,8 +24,6 @@ FlowField = npt.NDArray[np.float32]
 
 MOST_PX = 2_000_000
 """Larger images are reduced to at most so many px: flow costs 0.4 CPU-s a megapixel."""
-LEAST_SLOPE = 1.5
-"""In grey levels per px, on smoothed images: only px with detail count, since the flow is guessed elsewhere."""
 RETURN_PX = 0.5
 """If the flow there and back ends farther from its start than this, one of the cameras does not see the place."""
 STRETCH = 0.3
@@ -87,6 +85,7 @@ def compare(phone: Bytes, dslr: Bytes) -> FlowEvidence:
     returned: Any = cv2.remap(
         back, xs + there[..., 0], ys + there[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
+    # Only px with detail count, since the flow is guessed elsewhere.
     detail = cv2.magnitude(*gradients(smooth[0])) > LEAST_SLOPE
     stretch = np.sqrt(sum(slope**2 for axis in (0, 1) for slope in gradients(np.ascontiguousarray(there[..., axis]))))
     hidden = np.linalg.norm(there + returned, axis=2) * factor > RETURN_PX

@@ -28,6 +28,8 @@ interpolation moves nothing by 0.01 px."""
 DETAIL_PX, EVEN_PX = 8, 24
 """Detail coarser than about 8 px is removed, since shading that only one lens has would pull the shifts. The contrast
 that is left is evened out over about 24 px."""
+LEAST_SLOPE = 1.5
+"""In grey levels per px, on smoothed images: noise changes by less, detail by more."""
 NOISE_CORRELATION = 4 * np.pi * SMOOTHING**2
 """Smoothed noise is correlated over this many px, so that a window has fewer independent values than px by this factor.
 This is exact for detail coarser than the noise. Finer detail suffers less, so that windows claim up to 2.7 times the

@@ -18,12 +18,10 @@ from dpedtool.dataset.params import PatchesParams
 from dpedtool.pipeline.measure.correlation import Corners
 from dpedtool.pipeline.measure.exposure import clipped
 from dpedtool.pipeline.measure.grey_values import GreyValues
-from dpedtool.pipeline.measure.shifts import gradients
+from dpedtool.pipeline.measure.shifts import LEAST_SLOPE, gradients
 
 Values = npt.NDArray[np.float64]
 
-LEAST_SLOPE = 1.5
-"""In grey levels per px, on smoothed images: noise changes by less, detail by more."""
 REDUCTION = 4
 """Motion is searched for on images reduced by this factor, where blur in one of them or a residual shift does not look
 like motion."""

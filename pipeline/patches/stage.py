@@ -33,7 +33,7 @@ from dpedtool.pipeline.geometry.aligned import crop_box, cut, from_patches, is_m
 from dpedtool.pipeline.geometry.homographies import Box, corners, transform_points
 from dpedtool.pipeline.geometry.warping import warp_dslr
 from dpedtool.pipeline.measure.correlation import sample
-from dpedtool.pipeline.measure.flow import compare
+from dpedtool.pipeline.measure.flow import FAR_PX, compare
 from dpedtool.pipeline.measure.keypoint_homography import FEWEST_OFF_PLANE
 from dpedtool.pipeline.patches.filters import Measured, rejection
 from dpedtool.pipeline.patches.selection_figures import summary
@@ -42,7 +42,7 @@ from dpedtool.pipeline.patches.windows import Measures, measure_windows
 from dpedtool.pipeline.resume import Finished, save_aside, work_off
 from dpedtool.pipeline.runner import Lost
 
-LEAST_AT_PLACE, MOST_P95_PX = 0.97, 1.0
+LEAST_AT_PLACE, MOST_P95_PX = 0.97, FAR_PX
 """A pair with a smaller share of windows at their place, or with 5 % of the shifts above this, may have depth."""
 
 RowT = TypeVar("RowT", Patch, Frame)

@@ -24,8 +24,7 @@ from dpedtool.pipeline.session.run import PARAMS, check_session
 EXTRAS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "repro": (("dvc",), "`dpedtool run` and `dvc repro`"),
     "demo": (("skimage",), "the simulated demo"),
-    "heic": (("pillow_heif",), "HEIC photos"),
-    "raw": (("rawpy",), "camera raw files"),
+    **{extra.name: ((extra.module,), f"{extra.files} files") for format_ in FORMATS if (extra := format_.extra)},
     "vgg": (("scipy",), "VGG weights from a .mat file"),
     "onnx": (("onnx", "onnxruntime"), "`dpedtool export`"),
     "tensorboard": (("tensorboard",), "`dpedtool train --tensorboard`"),

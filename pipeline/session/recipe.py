@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
@@ -45,7 +44,7 @@ def checkout_recipe() -> dict[str, str]:
     """
     code = {stage: _folders(modules) for stage, modules in MODULES.items()}
     return {
-        "dvc.yaml": render(RECIPE, code=_without_captures(code), in_checkout=True, licence_file="demo/LICENCE.txt"),
+        "dvc.yaml": render(RECIPE, code=code, in_checkout=True, licence_file="demo/LICENCE.txt"),
         "demo/dvc.yaml": render(DEMO_RECIPE, code=code),
     }
 
@@ -92,10 +91,8 @@ def _digests(modules: tuple[str, ...]) -> list[str]:
     names = {name for module in modules for name in closure(module)} - _WITHOUT_EFFECT
     lines = [f"{syntax_digest(name)}  {name}" for name in names]
     packages = {file_of(name).parent for name in names}
-    for path in (path for package in packages for folder in _DATA_FOLDERS for path in (package / folder).glob("*")):
-        if path.is_file():
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            lines.append(f"{digest}  {path.relative_to(FOLDER).as_posix()}")
+    data = [path for package in packages for folder in _DATA_FOLDERS for path in (package / folder).glob("*")]
+    lines += [f"{file_sha256(path)}  {path.relative_to(FOLDER).as_posix()}" for path in data if path.is_file()]
     return sorted(lines, key=lambda line: line.partition("  ")[2])
 
 
@@ -125,7 +122,3 @@ def _place(module: str) -> str:
         return top
     path = PurePosixPath(top, below[0])
     return path.as_posix() if (FOLDER / path).is_dir() else f"{path}.py"
-
-
-def _without_captures(code: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    return {stage: places for stage, places in code.items() if stage != "captures"}

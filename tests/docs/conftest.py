@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from clean_environment import clean_environment
 
 # As small as the pages allow: four scenes, and a network that is trained for four steps.
 PARAMS = """\
@@ -26,25 +25,7 @@ CAMERAS = {"dslr": "canon", "phone-a": "iphone", "phone-b": "pixel"}
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Where the commands of the pages are found, and a git and DVC that know nobody."""
-    home = tmp_path_factory.mktemp("home")
-    # Two pages run a session of the same photos: with one cache DVC takes most stages of the second from the first.
-    (home / "dvc").mkdir()
-    (home / "dvc" / "config").write_text(f"[cache]\ndir = {home / 'cache'}\n", encoding="utf-8")
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DVC_"))}
-    person = {f"GIT_{role}_NAME": "A reader" for role in ("AUTHOR", "COMMITTER")}
-    address = {f"GIT_{role}_EMAIL": "reader@example.org" for role in ("AUTHOR", "COMMITTER")}
-    return {
-        **own,
-        **person,
-        **address,
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-        "HOME": str(home),
-        "XDG_CONFIG_HOME": str(home),
-        "XDG_CACHE_HOME": str(home),
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "DVC_SITE_CACHE_DIR": str(home / "site"),
-        "DVC_NO_ANALYTICS": "1",
-    }
+    return dict(clean_environment(tmp_path_factory.mktemp("home")))
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import importlib.util
 import io
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from clean_environment import clean_environment
 
 from dpedtool.dataset.photos.decoding import decode_photo
 from dpedtool.dataset.sidecars.verdict import Verdict
@@ -31,21 +31,7 @@ class Copy:
 
     def __init__(self, folder: Path, home: Path) -> None:
         self.folder, self.results = folder, folder / "results"
-        programs = [str(Path(sys.executable).parent), os.environ["PATH"]]
-        person = {
-            f"GIT_{role}_{what}": "test@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
-        }
-        self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DVC_"))},
-            **person,
-            "PATH": os.pathsep.join(programs),
-            "HOME": str(home),
-            "XDG_CONFIG_HOME": str(home),
-            "XDG_CACHE_HOME": str(home),
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "DVC_SITE_CACHE_DIR": str(home / "site"),
-            "DVC_NO_ANALYTICS": "1",
-        }
+        self._environment = clean_environment(home)
 
     def run(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(

@@ -153,3 +153,10 @@ def test_dvc_works_without_git(tmp_path: Path) -> None:
     pytest.importorskip("dvc", reason="DVC is not installed: install the extra `repro`")
     set_up(tmp_path / "s", DEMO, is_demo=True, with_dvc=True, with_git=False)
     assert "no_scm = True" in (tmp_path / "s" / ".dvc" / "config").read_text()
+
+
+def test_the_demo_of_a_session_is_that_of_the_checkout(tmp_path: Path) -> None:
+    set_up(tmp_path, DEMO, is_demo=True, with_dvc=False, with_git=False)
+    ours, theirs = (load_params(folder / "params.yaml") for folder in (Path(__file__).parents[3], tmp_path))
+    for section in ("demo", "pair", "align", "patches", "split", "train", "evaluate"):
+        assert getattr(ours, section) == getattr(theirs, section)
