@@ -113,6 +113,9 @@ class AlignParams(Section):
     refine: bool = param(
         True, "refine the homography with windows, and add a bend if that predicts other windows better"
     )
+    local: bool = param(
+        True, "follow the depth of scenes that no homography fits, by a dense flow, where that leaves smaller shifts"
+    )
     min_coverage: float = param(
         0.25, "smallest share of the phone photo that the DSLR photo covers", above=0, at_most=1
     )
@@ -146,6 +149,8 @@ STRICT: Mapping[str, Any] = {
     "max_hidden": 0.3,
     "max_jump": 0.15,
     "max_unfollowed": 0.1,
+    "max_squeezed": 0.005,
+    "max_stretched": 0.02,
 }
 """Limits of the mode `strict`; `dped` has only min_ncc, like DPED."""
 MOST_TURNS = 90
@@ -208,6 +213,18 @@ class PatchesParams(Section):
     max_unfollowed: float | None = _limit(
         "max_unfollowed",
         "scenes with depth: largest share of the detail that lies more than 1 px from where the alignment puts it",
+        at_least=0,
+        at_most=1,
+    )
+    max_squeezed: float | None = _limit(
+        "max_squeezed",
+        "scenes with depth: largest share of the window that is squeezed, as something nearer hides a part of it",
+        at_least=0,
+        at_most=1,
+    )
+    max_stretched: float | None = _limit(
+        "max_stretched",
+        "scenes with depth: largest share of the window that is stretched, as the depth jumps there",
         at_least=0,
         at_most=1,
     )
@@ -463,7 +480,8 @@ class DemoParams(Section):
     scenes: int = param(14, "moments at which all cameras are triggered", at_least=1)
     seed: int = param(0, "another seed draws other scenes and other errors of the cameras", at_least=0)
     missing: float = param(0.08, "share of a phone's shots that are missing", at_least=0, at_most=0.9)
-    parallax: bool = param(False, "scenes with depth layers, which no homography aligns")
+    parallax: bool = param(False, "boards stand in front of the wall in every second scene, so that it has depth")
+    depth: bool = param(True, "the ninth scene has much depth: a ramp, boards and a tangle of leaves")
     moving_object: bool = param(True, "an object moves between the cameras' exposures in some scenes")
 
 

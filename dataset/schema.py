@@ -108,8 +108,10 @@ class Alignment(Row):
         "wrong_pair": "the photos show different scenes: no single transform fits the matches, or the windows differ",
         "low_texture": "a photo is too plain or too small to align, or to check the alignment",
         "poor_coverage": "the photos have too little of the frame in common",
-        "parallax": "the scene has depth, which the lenses see from different places, so that no single transform fits",
-        "moving_object": "too much of the frame changed or moved between the shots",
+        "parallax": "the scene has depth, which the lenses see from different places, and following it was not enough",
+        "moving_object": "too much of the frame moved between the shots, in a way that no depth explains",
+        "not_followed": "too much of the frame cannot be found in the other photo: it repeats itself, moves like "
+        "water or leaves, or lies too far from its place",
         "misaligned": "windows are still shifted, and no cause was recognised",
         "clipped_exposure": "too much of a photo is burnt out or black",
         "motion_blur": "one photo is blurred along a line: its camera moved",
@@ -140,13 +142,34 @@ class Alignment(Row):
         "homography from upright phone px to upright DSLR px, row by row", default=None
     )
     model: str | None = column(
-        "model of the transform: homography, or a homography with a field: lens, cubic or quintic", default=None
+        "model of the transform: homography; a homography with a field: lens, cubic or quintic; local: either of them "
+        "with nodes, which follow the depth of the scene",
+        default=None,
     )
     field: tuple[float, ...] | None = column(
         "polynomial displacement of phone px before the homography; x, y of each term u^i v^j, by i + j, then by j; "
         "u, v: position relative to the photo's middle, in units of half its longer side",
         "px",
         default=None,
+    )
+    nodes_path: Place | None = column(
+        "file of the nodes of the model local: a .npy array of int16, (rows, columns, 2), x and y of a displacement of "
+        "phone px before the homography, in 1/64 px; bilinear between nodes, added to that of the field",
+        default=None,
+    )
+    nodes_sha256: str | None = column("SHA-256 of that file, hex", default=None)
+    nodes_rows: int | None = column("rows of nodes", default=None)
+    nodes_columns: int | None = column("columns of nodes", default=None)
+    nodes_spacing_px: int | None = column(
+        "distance of neighbouring nodes; the first one lies at (spacing - 1) / 2 in x and y", "phone px", default=None
+    )
+    hidden: float | None = column(
+        "share of the crop's detail that only one camera sees, by a flow there and back; empty where none was computed",
+        "0..1",
+        default=None,
+    )
+    jump: float | None = column(
+        "share of the crop where the flow jumps from one depth to another; empty likewise", "0..1", default=None
     )
     scale: float | None = column("DSLR px per phone px at the crop's centre", "px/px", default=None)
     coverage: float | None = column("share of the phone photo inside the crop", "0..1", default=None)
@@ -187,6 +210,11 @@ class Alignment(Row):
     )
     residual_p95_px: float | None = column("95th percentile of the same shifts", "phone px", default=None)
     at_place: float | None = column("share of all textured windows that are where they should be", "0..1", default=None)
+    misplaced: float | None = column(
+        "share of the windows whose shift is known, by texture and noise, that lie more than 0.5 px from their place",
+        "0..1",
+        default=None,
+    )
     mask: bytes | None = column(
         "cells of the crop that are not to be used (parallax, motion): one bit for each cell, set for such a cell, row "
         "by row from the top left corner, the first in the highest bit of the first byte",
@@ -216,7 +244,7 @@ class Timing(Row):
     decode_s: float = column("decoding both photos in grey", "CPU s", default=0.0)
     register_s: float = column("keypoints, matches, first homography", "CPU s", default=0.0)
     refine_s: float = column("windows and the fit of the transform", "CPU s", default=0.0)
-    check_s: float = column("search for shifts that are left, blur, exposure", "CPU s", default=0.0)
+    check_s: float = column("search for shifts that are left, blur, exposure; flow and nodes", "CPU s", default=0.0)
     images_s: float = column("decoding in colour, warping and writing the images", "CPU s", default=0.0)
     total_s: float = column("all of it", "CPU s", default=0.0)
 
@@ -248,12 +276,15 @@ class Patch(Row):
         "unsharp": "the DSLR's window is blurred, or more blurred than the phone's",
         "small_crop": "the common crop is smaller than a window",
         "photo_changed": "a photo is not the one that was paired",
+        "nodes_changed": "the file of the pair's nodes is missing, or is not the one that the alignment made",
         "unreadable_photo": "a photo cannot be decoded any more; imported: an image cannot be read",
         "worker_lost": "the process that worked on the pair was killed",
         "internal_error": "a fault of the program",
         "no_mate": "imported: one of the two images is missing",
         "unequal_sizes": "imported: the two images differ in size",
     }
+
+    RETRIED: ClassVar[frozenset[str]] = Row.RETRIED | {"nodes_changed"}
 
     patch_id: str = column("pair and place of the window; unique; letters, digits, '_' and '-'")
     pair_id: str = column("the pair that the window was cut from; imported: the patch itself")
@@ -338,6 +369,18 @@ class Patch(Row):
     unfollowed: float | None = column(
         "share of the detail that lies more than 1 px from where the alignment puts it, by the same flow; empty for "
         "pairs without depth",
+        "0..1",
+        default=None,
+    )
+    squeezed: float | None = column(
+        "share of the window that the nodes squeeze to less than 0.7 of its area, because something nearer hides a "
+        "part of it from the DSLR; empty without nodes",
+        "0..1",
+        default=None,
+    )
+    stretched: float | None = column(
+        "share of the window that they stretch to more than 1.3 of its area, because something nearer hides more from "
+        "the phone; empty without nodes",
         "0..1",
         default=None,
     )

@@ -20,6 +20,7 @@ from dpedtool.pipeline.align.overlay import checkerboard
 from dpedtool.pipeline.align.stage import Files, align_files, open_pair
 from dpedtool.pipeline.geometry import aligned
 from dpedtool.pipeline.geometry.aligned import crop_box, crops, required
+from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.pair.stage import pair_files
 
 
@@ -38,10 +39,11 @@ class Alignment:
 
     row: schema.Alignment
     _files: Files
+    _transform: Transform
 
     @cached_property
     def _images(self) -> tuple[RgbImage, RgbImage]:
-        phone, dslr = (rgb(image) for image in crops(self.row, *self._files))
+        phone, dslr = (rgb(image) for image in crops(self._files, self._transform, crop_box(self.row)))
         return phone, dslr
 
     def whole_phone(self) -> RgbImage:
@@ -67,11 +69,11 @@ class Alignment:
     @property
     def dslr_from_phone(self) -> npt.NDArray[np.float64]:
         """Homography (3, 3) from px of the phone's photo to px of the DSLR's; `map_points` adds the bend of `model`."""
-        return aligned.transform(self.row).homography.copy()
+        return self._transform.homography.copy()
 
     @property
     def model(self) -> str:
-        """Kind of the transform: homography, or a homography with a bend: lens, cubic or quintic."""
+        """Kind of the transform: homography, or a homography with a bend: lens, cubic, quintic or, for depth, local."""
         return required(self.row.model)
 
     @property
@@ -195,10 +197,10 @@ def align(phone: PhotoLike, dslr: PhotoLike, *, params: Mapping[str, Any] | Alig
     """
     chosen = section(AlignParams, params)
     pair, files = _pair(phone, dslr)
-    row = align_files(pair, lambda: files, chosen)
-    if row.status != "aligned":
+    row, transform = align_files(pair, lambda: files, chosen)
+    if transform is None:
         raise Rejection(row.reason, row.detail)
-    return Alignment(row, files)
+    return Alignment(row, files, transform)
 
 
 def _pair(phone: PhotoLike, dslr: PhotoLike) -> tuple[schema.Pair, Files]:
@@ -263,4 +265,4 @@ def map_points(alignment: Alignment, points: npt.ArrayLike) -> npt.NDArray[np.fl
         raise DpedtoolError(f"points has the shape {given.shape}, but (N, 2) is needed: x and y of each point.")
     if not np.isfinite(given).all():
         raise DpedtoolError("points holds NaN or infinite values: leave these points out.")
-    return aligned.map_points(alignment.row, given)
+    return alignment._transform(given)

@@ -123,7 +123,7 @@ def patches(alignment: Alignment, *, params: Mapping[str, Any] | PatchesParams |
     """
     chosen, row = section(PatchesParams, params), alignment.row
     phone, dslr = (bgr(image, "image") for image in (alignment.whole_phone(), alignment.dslr))
-    windows = list(judge_windows(row, phone, dslr, chosen))
+    windows = list(judge_windows(row, alignment._transform, phone, dslr, chosen))
     if not windows:
         raise small_crop(row, chosen)
     images = [pair for _, pair in windows if pair]

@@ -10,8 +10,8 @@ import pandas as pd
 from dpedtool.api.inputs import PhotoLike, pixels
 from dpedtool.api.pictures import as_html, as_text, length
 from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.pipeline.measure.certainty import shift_errors
 from dpedtool.pipeline.measure.residuals import MIN_NCC, SEARCH, WINDOW, search, smooth_grey
-from dpedtool.pipeline.report.pairs.certainty import shift_errors
 
 
 @dataclass(frozen=True, eq=False, repr=False)

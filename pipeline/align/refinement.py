@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
@@ -109,7 +109,7 @@ class WarpedPair:
     def warped(self, transform: Transform) -> GreyValues:
         """Return the DSLR's image on the phone's grid, (H, W); its rim is repeated outside of it."""
         height, width = self.phone.shape
-        inner = Transform(self.dslr_from_full @ transform.homography, transform.field)
+        inner = replace(transform, homography=self.dslr_from_full @ transform.homography)
         x, y = inner.maps(Box(0, 0, width, height), self.factor)
         return cv2.remap(  # type: ignore[return-value]
             self.dslr, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE

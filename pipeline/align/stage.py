@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,26 @@ from dpedtool.dataset.photos.stored import Factor, ReducedGrey
 from dpedtool.dataset.places import Place
 from dpedtool.dataset.schema import Alignment, Pair, Timing
 from dpedtool.dataset.tables import write_rows
+from dpedtool.pipeline.align.following import Followed, follow
 from dpedtool.pipeline.align.refinement import GREY_LEVELS, Refined, WarpedPair, refine
-from dpedtool.pipeline.align.verdict import PairVerdict, blur_evenness, check_blur, judge
-from dpedtool.pipeline.geometry.aligned import crops, cut, mask_columns, required, transform_columns
+from dpedtool.pipeline.align.verdict import (
+    PairVerdict,
+    blur_evenness,
+    check_blur,
+    is_better,
+    judge,
+    may_have_depth,
+    misplaced,
+)
+from dpedtool.pipeline.geometry.aligned import crop_box, crops, cut, mask_columns, required, transform_columns
 from dpedtool.pipeline.geometry.homographies import Box, local_scale
-from dpedtool.pipeline.geometry.transform import Transform
+from dpedtool.pipeline.geometry.node_files import columns_of, read_nodes, write_nodes
+from dpedtool.pipeline.geometry.transform import NODE_PX, Transform
 from dpedtool.pipeline.geometry.warping import common_box, scale_at
+from dpedtool.pipeline.measure.certainty import certain
 from dpedtool.pipeline.measure.exposure import clipped_share
 from dpedtool.pipeline.measure.keypoint_homography import Registration, register
-from dpedtool.pipeline.measure.residuals import Residual, search
+from dpedtool.pipeline.measure.residuals import Flags, Residual, Search, search
 from dpedtool.pipeline.resume import Finished, save_aside, work_off
 from dpedtool.pipeline.runner import Lost
 
@@ -45,6 +56,8 @@ COARSEST = 1.12
 """The DSLR's grey may be a little coarser than the phone's: both are smoothed before anything is measured."""
 OVERLAY = "overlay"
 """Folder next to those of the aligned images."""
+NODES = "nodes"
+"""Folder of the files of nodes."""
 
 
 def align(
@@ -58,9 +71,10 @@ def align(
 ) -> list[Alignment]:
     """Align all pairs, and write the tables `out/alignments.parquet` and `out/timings.parquet`.
 
-    With `images`, the aligned images become `out/{phone,dslr}/<pair_id>.png`. The two images of a pair have the same
-    size and agree pixel for pixel; the phone's pixels are those of its photo, the DSLR's are resampled once. A pair
-    that fails has a row with the reason. What an earlier run finished is kept.
+    The nodes of pairs with the model local become `out/nodes/<pair_id>.npy`. With `images`, the aligned images become
+    `out/{phone,dslr}/<pair_id>.png`. The two images of a pair have the same size and agree pixel for pixel; the phone's
+    pixels are those of its photo, the DSLR's are resampled once. A pair that fails has a row with the reason. What an
+    earlier run finished is kept.
 
     Returns
     -------
@@ -79,33 +93,41 @@ def align(
         _check_image_folders(whole, out)
     table = Alignment.table_in(out)
     with Finished(table, Alignment) as finished:
+        # The folder is a result, even if no pair has nodes.
+        (out / NODES).mkdir(exist_ok=True)
         work_off(
             items,
-            partial(align_pair, params=params, images=out if images else None, parts=finished.parts),
+            partial(align_pair, params=params, out=out, images=images, parts=finished.parts),
             partial(_lost, params=params),
             finished,
-            usable=partial(_has_images, out) if images else lambda _: True,
+            usable=lambda rows: _has_nodes(rows) and (not images or _has_images(out, rows)),
             reads=[required(path) for pair in whole for path in (pair.phone_path, pair.dslr_path)],
             workers=workers,
             scheduler=scheduler,
             label="align",
         )
-        rows = [_at_home(row, pair) for key, pair in items.items() for row in finished.get(key)]
+        rows = [_at_home(row, pair, out) for key, pair in items.items() for row in finished.get(key)]
         write_rows(table, Alignment, rows)
         # Pairs that were lost have no times.
         times = finished.aside(items, Timing)
         write_rows(Timing.table_in(out), Timing, [times[row.key] for row in rows if row.key in times])
         finished.clear()
+        _remove_nodes_of_others(rows, out)
         _remove_images_of_others(rows, out)
     return rows
 
 
-def align_pair(pair: Pair, params: AlignParams, images: Path | None, parts: Path) -> list[Alignment]:
-    """Align one pair and return its only row. Images are written below `images`, the times into `parts`."""
-    watch = _Watch()
-    row = align_files(
-        pair, partial(open_pair, pair), params, partial(_write_images, out=images) if images else None, lap=watch.lap
-    )
+def align_pair(pair: Pair, params: AlignParams, out: Path, images: bool, parts: Path) -> list[Alignment]:
+    """Align one pair and return its only row. Nodes and images are written below `out`, the times into `parts`."""
+    watch, nodes_file = _Watch(), _nodes_file(out, pair)
+
+    def write(files: Files, row: Alignment, to: Transform) -> None:
+        if to.nodes:
+            write_nodes(nodes_file, to.nodes)
+        if images:
+            _write_images(files, row, to, out)
+
+    row, _ = align_files(pair, partial(open_pair, pair), params, write, nodes_file=nodes_file, lap=watch.lap)
     watch.lap("images_s")
     save_aside(parts, row.key, Timing(pair_id=row.pair_id, key=row.key, **watch.laps))
     return [row]
@@ -115,11 +137,12 @@ def align_files(
     pair: Pair,
     opened: Callable[[], Files],
     params: AlignParams,
-    write: Callable[[Files, Alignment], None] | None = None,
+    write: Callable[[Files, Alignment, Transform], None] | None = None,
     *,
+    nodes_file: Path | None = None,
     lap: Callable[[str], None] = lambda _: None,
-) -> Alignment:
-    """Align one pair, and return its row.
+) -> tuple[Alignment, Transform | None]:
+    """Align one pair, and return its row and its transform; None if it is not aligned.
 
     Parameters
     ----------
@@ -130,26 +153,30 @@ def align_files(
     params
         Limits and settings.
     write
-        Called with both photos and the row of a pair that is aligned. A Rejection that it raises becomes the row's
-        reason.
+        Called with both photos, the row and the transform of a pair that is aligned. A Rejection that it raises becomes
+        the row's reason.
+    nodes_file
+        The file that the row names for the nodes, if the transform has any; `write` writes it.
     lap
         Called after each step with the name of its column in `Timing`.
 
     """
-    known = _Known()
+    known = _Known(nodes_file=nodes_file)
     try:
         files = opened()
         known.note = " ".join(file.note for file in files if file.note)
         lap("read_s")
-        _align(*files, params, known, lap)
+        to = _align(*files, params, known, lap)
         row = _row(pair, params, status="aligned", **known.columns())
         if write:
-            write(files, row)
+            write(files, row, to)
     except Rejection as rejection:
         # What was measured before the failure stays in the row, since it shows the cause.
         status = "failed" if rejection.reason in Alignment.RETRIED else "rejected"
+        known.followed = None
         row = _row(pair, params, status=status, reason=rejection.reason, detail=rejection.detail, **known.columns())
-    return row
+        return row, None
+    return row, to
 
 
 @dataclass
@@ -168,17 +195,24 @@ class _Known:
     blur_evenness: float | None = None
     residual: Residual | None = None
     at_place: float | None = None
+    misplaced: float | None = None
+    followed: Followed | None = None
+    """The transform with nodes, if it is the one that was chosen."""
+    flow_shares: Mapping[str, float] = field(default_factory=dict)
     verdict: PairVerdict | None = None
+    nodes_file: Path | None = None
 
     def columns(self) -> dict[str, Any]:
         """All that is known, by column of `Alignment`."""
-        plain = ("note", "clipped", "coverage", "scale", "blur_evenness", "at_place")
+        plain = ("note", "clipped", "coverage", "scale", "blur_evenness", "at_place", "misplaced")
         return {
             **{name: getattr(self, name) for name in plain},
             **(_size_columns(*self.sizes) if self.sizes else {}),
             **(_registration_columns(self.registration) if self.registration else {}),
             # After those of the registration, whose homography it replaces.
             **(_refinement_columns(self.refined) if self.refined else {}),
+            **(_node_columns(self.followed, self.nodes_file) if self.followed else {}),
+            **self.flow_shares,
             **(_box_columns(self.box) if self.box else {}),
             **(_residual_columns(self.residual) if self.residual else {}),
             **(mask_columns(self.verdict.mask, self.verdict.cell) if self.verdict else {}),
@@ -214,8 +248,8 @@ def open_pair(pair: Pair) -> Files:
 
 def _align(
     phone_file: PhotoFile, dslr_file: PhotoFile, params: AlignParams, known: _Known, lap: Callable[[str], None]
-) -> None:
-    """Find and check the transform; all results go into `known`."""
+) -> Transform:
+    """Find, check and return the transform; all results go into `known`."""
     phone = phone_file.grey()
     dslr = dslr_file.grey(_factor(max(dslr_file.size) / max(phone.size)))
     lap("decode_s")
@@ -232,8 +266,9 @@ def _align(
     known.refined = refined = refine(phone, dslr, found.dslr_from_phone, bend=params.refine)
     lap("refine_s")
     box = _overlap(refined.transform, phone.size, dslr.size, params, known)
-    _check((phone, dslr), refined.transform, box, found, params, known)
+    to = _check((phone, dslr), refined.transform, box, found, params, known)
     lap("check_s")
+    return to
 
 
 def _factor(scale: float) -> Factor:
@@ -259,6 +294,10 @@ def _refinement_columns(refined: Refined) -> dict[str, Any]:
     if refined.fit:
         columns |= {"fit_windows": refined.fit.windows, "held_out_px": refined.fit.held_out_px}
     return columns | {"model": refined.fit.model if refined.fit else "homography"}
+
+
+def _node_columns(followed: Followed, path: Path | None) -> dict[str, Any]:
+    return columns_of(required(followed.transform.nodes), path) | {"model": "local"}
 
 
 def _box_columns(box: Box) -> dict[str, Any]:
@@ -302,23 +341,73 @@ def _check(
     first: Registration,
     params: AlignParams,
     known: _Known,
-) -> None:
-    """Search the transformed images for shifts that are left."""
+) -> Transform:
+    """Search the transformed images for shifts that are left; return the transform to use, with nodes or without."""
     # Grey levels are used, since people see the written images in them.
     pair = WarpedPair.of(*greys, first.dslr_from_phone, tones=GREY_LEVELS)
     phone, dslr = cut(pair.phone, box), cut(pair.warped(mapping), box)
     known.blur_evenness = blur_evenness(phone, dslr)
     check_blur(known.blur_evenness, params)
     found = search(phone, dslr)
-    known.residual = found.residual()
+    motion, before = None, (found, certain(phone, dslr, found))
+    _note_windows(*before, known)
+    if params.local and may_have_depth(*before, first):
+        followed = follow(*greys, first.dslr_from_phone, mapping)
+        motion, known.flow_shares = followed.motion, followed.shares(box)
+        if _take_nodes(followed, pair, before, first, params, known):
+            return followed.transform
+    known.verdict = judge(found, first, phone.shape, params, motion)
+    known.residual = known.verdict.residual
+    return mapping
+
+
+def _take_nodes(
+    followed: Followed,
+    pair: WarpedPair,
+    before: tuple[Search, Flags],
+    first: Registration,
+    params: AlignParams,
+    known: _Known,
+) -> bool:
+    """Judge the pair as the nodes align it, and take them if it passes and is better aligned than before."""
+    sides = pair.phone.shape[1], pair.phone.shape[0]
+    box = common_box(sides, pair.dslr_size, followed.transform)
+    inner = _from_node_to_node(box) if box else None
+    coverage = inner.width * inner.height / (sides[0] * sides[1]) if inner else 0.0
+    if inner is None or coverage < params.min_coverage:
+        return False
+    phone, dslr = cut(pair.phone, inner), cut(pair.warped(followed.transform), inner)
+    found = search(phone, dslr)
+    after = found, certain(phone, dslr, found)
+    if not is_better(after, before):
+        return False
+    try:
+        verdict = judge(found, first, phone.shape, params, followed.motion)
+    except Rejection:
+        # The verdict on the transform without nodes says why the pair fails, if it does.
+        return False
+    _note_windows(*after, known)
+    known.followed, known.verdict, known.residual = followed, verdict, verdict.residual
+    known.box, known.coverage, known.scale = inner, coverage, scale_at(followed.transform, inner)
+    known.flow_shares = followed.shares(inner)
+    return True
+
+
+def _note_windows(found: Search, certain: Flags, known: _Known) -> None:
+    known.residual, known.misplaced = found.residual(), misplaced(found, certain)
     if len(found.places):
         known.at_place = float(found.right.mean())
-    known.verdict = judge(found, first, phone.shape, params)
-    known.residual = known.verdict.residual
 
 
-def _write_images(files: Files, row: Alignment, out: Path) -> None:
-    for file, image in zip(image_files(out, row), crops(row, *files), strict=True):
+def _from_node_to_node(box: Box) -> Box | None:
+    """Return the part of a box that begins at whole squares of nodes, where maps and nodes coincide; None if empty."""
+    x, y = (-(-start // NODE_PX) * NODE_PX for start in (box.x, box.y))
+    width, height = box.x + box.width - x, box.y + box.height - y
+    return Box(x, y, width, height) if min(width, height) > 0 else None
+
+
+def _write_images(files: Files, row: Alignment, to: Transform, out: Path) -> None:
+    for file, image in zip(image_files(out, row), crops(files, to, crop_box(row)), strict=True):
         save_image(file, image, key=row.key)
 
 
@@ -345,9 +434,22 @@ def _key(pair: Pair, params: AlignParams) -> str:
     return digest([_CODE, cv2.__version__, describe(params), names, pair.phone_sha256, pair.dslr_sha256])
 
 
-def _at_home(row: Alignment, pair: Pair) -> Alignment:
+def _at_home(row: Alignment, pair: Pair, out: Path) -> Alignment:
     """Return the row with today's paths, since the photos may have moved since an earlier run."""
-    return dataclasses.replace(row, phone_path=required(pair.phone_path), dslr_path=required(pair.dslr_path))
+    photos = {"phone_path": required(pair.phone_path), "dslr_path": required(pair.dslr_path)}
+    return dataclasses.replace(row, **photos, nodes_path=_nodes_file(out, pair) if row.nodes_sha256 else None)
+
+
+def _has_nodes(rows: Sequence[Alignment]) -> bool:
+    """Whether the files of nodes of these rows are there, unchanged."""
+    try:
+        for row in rows:
+            if row.nodes_sha256:
+                shape = required(row.nodes_rows), required(row.nodes_columns)
+                read_nodes(required(row.nodes_path), row.nodes_sha256, *shape)
+    except Rejection:
+        return False
+    return True
 
 
 def _has_images(out: Path, rows: Sequence[Alignment]) -> bool:
@@ -377,6 +479,18 @@ def _remove_images_of_others(rows: Iterable[Alignment], out: Path) -> None:
             key = image_key(file)
             if key and key != keys.get(file.stem):
                 file.unlink()
+
+
+def _remove_nodes_of_others(rows: Iterable[Alignment], out: Path) -> None:
+    """Remove the files of nodes that no row names: those of pairs that are gone, that fail now or need none."""
+    meant = {row.pair_id for row in rows if row.nodes_sha256}
+    for file in (out / NODES).glob("*.npy"):
+        if file.stem not in meant:
+            file.unlink()
+
+
+def _nodes_file(out: Path, pair: Pair) -> Path:
+    return out / NODES / f"{pair.pair_id}.npy"
 
 
 def image_files(out: Path, row: Alignment) -> tuple[Path, Path]:

@@ -14,16 +14,22 @@ import numpy.typing as npt
 
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.params import AlignParams
+from dpedtool.pipeline.align.following import Motion
 from dpedtool.pipeline.measure.grey_values import GreyValues
 from dpedtool.pipeline.measure.keypoint_homography import FEWEST_OFF_PLANE, Registration
-from dpedtool.pipeline.measure.residuals import WINDOW, Residual, Search
+from dpedtool.pipeline.measure.residuals import WINDOW, Flags, Residual, Search
 
 Mask = npt.NDArray[np.bool_]
 
 OFF_PLANE_SHARE = 0.25
 """Correct pairs of flat scenes have up to 0.03, those of scenes with much depth 0.4 and more."""
 CHANGED_SHARE = 0.15
-"""Share of windows that show something else, or show it elsewhere, above which a pair fails as `moving_object`."""
+"""Share of the frame that must be displaced, or lost, for it to be called the cause of a rejection."""
+LEAST_AT_PLACE = 0.97
+"""A pair with a smaller share of windows at their place may have depth."""
+MISPLACED_PX, MISPLACED_SHARE = 0.5, 0.125
+"""So may one with more than this share of its certain shifts longer than this. Pairs of flat scenes have up to 0.10,
+those with 3 px of parallax 0.17 and more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +43,45 @@ class PairVerdict:
     cell: int
 
 
-def judge(found: Search, registration: Registration, shape: tuple[int, int], params: AlignParams) -> PairVerdict:
+def may_have_depth(found: Search, certain: Flags, registration: Registration) -> bool:
+    """Whether windows are misplaced, or matches lie off the plane, so that depth may be the cause.
+
+    In flat scenes, a local model has nothing to gain, and its noise to lose. Only shifts that are known count, as a
+    window of sky fits everywhere.
+    """
+    return (
+        (len(found.places) > 0 and float(found.right.mean()) < LEAST_AT_PLACE)
+        or misplaced(found, certain) > MISPLACED_SHARE
+        or registration.off_plane >= FEWEST_OFF_PLANE
+    )
+
+
+def is_better(new: tuple[Search, Flags], old: tuple[Search, Flags]) -> bool:
+    """Whether windows are at least as often at their place as before, and fewer certain ones are misplaced."""
+    at_place, before = (float(found.right.mean()) if len(found.places) else 0.0 for found, _ in (new, old))
+    return at_place > 0 and at_place >= before and misplaced(*new) < misplaced(*old)
+
+
+def misplaced(found: Search, certain: Flags) -> float:
+    """Return the share of the windows with a certain shift whose shift is long, 0..1; 0 if there are none."""
+    return float((found.lengths[certain] > MISPLACED_PX).mean()) if certain.any() else 0.0
+
+
+def judge(
+    found: Search,
+    registration: Registration,
+    shape: tuple[int, int],
+    params: AlignParams,
+    motion: Motion | None = None,
+) -> PairVerdict:
     """Judge the windows of an aligned pair whose common crop is of this shape (height, width).
+
+    What a flow says about the frame, if one was computed, only names the cause of a rejection.
 
     Raises
     ------
     Rejection
-        `low_texture`, `parallax`, `moving_object`, `misaligned` or `wrong_pair`.
+        `low_texture`, `parallax`, `moving_object`, `not_followed`, `misaligned` or `wrong_pair`.
 
     """
     everything = found.residual()
@@ -60,7 +98,7 @@ def judge(found: Search, registration: Registration, shape: tuple[int, int], par
             f"Only {share:.0%} of {everything.textured} textured windows are where they should be; at least "
             f"{params.min_found:.0%} is needed",
             registration,
-            found,
+            motion,
         )
     residual = found.residual(~_masked(found, mask))
     if residual.median_px is None or residual.p95_px is None:
@@ -75,7 +113,7 @@ def judge(found: Search, registration: Registration, shape: tuple[int, int], par
                 f"{name} of {residual.windows} windows are still shifted by more than {value:.1f} px; at most "
                 f"{most:g} px are allowed",
                 registration,
-                found,
+                motion,
             )
     return PairVerdict(residual, mask, found.step)
 
@@ -144,16 +182,29 @@ def _span(start: int, step: int) -> slice:
     return slice(first, end)
 
 
-def _refused(why: str, registration: Registration, found: Search) -> Rejection:
+def _refused(why: str, registration: Registration, motion: Motion | None) -> Rejection:
     """The rejection with the likeliest cause."""
     if registration.off_plane >= max(FEWEST_OFF_PLANE, OFF_PLANE_SHARE * registration.matches):
-        return Rejection(
-            "parallax",
-            f"{why}: {registration.off_plane} of {registration.matches} matches lie nearer or farther than the others, "
-            "so that no single transform fits; put the lenses closer together, or photograph things farther away.",
-        )
+        return _parallax(f"{why}: {registration.off_plane} of {registration.matches} matches lie nearer or farther")
     if 2 * registration.inliers < registration.matches:
         return Rejection("wrong_pair", f"{why}: the photos seem to show different scenes.")
-    if found.amiss.mean() > CHANGED_SHARE:
-        return Rejection("moving_object", f"{why}: too much has moved between the shots.")
+    shares = (motion.along, motion.against, motion.lost) if motion else ()
+    if motion and max(shares) > CHANGED_SHARE:
+        if max(shares) == motion.against:
+            return Rejection("moving_object", f"{why}: {motion.against:.0%} of the frame has moved between the shots.")
+        if max(shares) == motion.along:
+            return _parallax(f"{why}: {motion.along:.0%} of the frame lies nearer or farther")
+        return Rejection(
+            "not_followed",
+            f"{why}: {motion.lost:.0%} of the frame cannot be found again in the other photo, as it repeats itself, "
+            "moves, or lies too far from its place.",
+        )
     return Rejection("misaligned", f"{why}.")
+
+
+def _parallax(why: str) -> Rejection:
+    return Rejection(
+        "parallax",
+        f"{why} than the rest, and following it was not enough; put the lenses closer together, or photograph things "
+        "farther away.",
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.errors import DpedtoolError, Rejection
 from dpedtool.dataset.params import Params
 from dpedtool.dataset.places import Place, is_dir, is_file, printable
 from dpedtool.dataset.schema import Alignment
@@ -102,10 +102,16 @@ def map_points(aligned: Path, pair_id: str) -> None:
     Points are read from standard input, one x,y a line: px of the upright photos, with pixel centres at integers.
     ALIGNED is what `dpedtool align` wrote.
     """
+    import numpy as np
+
     from dpedtool.dataset.tables import read_rows
-    from dpedtool.pipeline.geometry.aligned import dslr_from_phone, find_pair, is_in_phone
+    from dpedtool.pipeline.geometry.aligned import find_pair, is_in_phone, transform
 
     row = find_pair(read_rows(Alignment.table_in(aligned), Alignment), pair_id)
+    try:
+        to = transform(row)
+    except Rejection as changed:
+        raise DpedtoolError(changed.detail) from None
     if sys.stdin is None:
         raise DpedtoolError("There is no standard input: pipe points into it, one x,y a line.")
     for number, line in enumerate(sys.stdin, start=1):
@@ -113,7 +119,7 @@ def map_points(aligned: Path, pair_id: str) -> None:
             point = _point(text, number)
             if not is_in_phone(row, point):
                 click.echo(f"Line {number}: {text} lies outside the phone photo; its place is extrapolated.", err=True)
-            x, y = dslr_from_phone(row, point)
+            x, y = to(np.array([point], np.float64))[0]
             click.echo(f"{x:.4f},{y:.4f}")
 
 

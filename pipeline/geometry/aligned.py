@@ -18,7 +18,8 @@ from dpedtool.dataset.photos.stored import Image
 from dpedtool.dataset.places import Place
 from dpedtool.dataset.schema import Alignment
 from dpedtool.pipeline.geometry.homographies import Box, Points, fit_homographies
-from dpedtool.pipeline.geometry.transform import Field, Transform
+from dpedtool.pipeline.geometry.node_files import read_nodes
+from dpedtool.pipeline.geometry.transform import NODE_PX, Field, Transform
 from dpedtool.pipeline.geometry.warping import warp_dslr
 
 PLACES_PER_SIDE = 9
@@ -46,14 +47,15 @@ def find_pair(rows: Sequence[Alignment], pair_id: str) -> Alignment:
     return row
 
 
-def dslr_from_phone(row: Alignment, point: tuple[float, float]) -> tuple[float, float]:
-    """Return where a pixel (x, y) of the upright phone photo lies in the upright DSLR photo."""
-    x, y = map_points(row, np.array([point], np.float64))[0]
-    return float(x), float(y)
-
-
 def map_points(row: Alignment, points: Points) -> Points:
-    """Return where px (N, 2) of the upright phone photo lie in the upright DSLR photo, (N, 2)."""
+    """Return where px (N, 2) of the upright phone photo lie in the upright DSLR photo, (N, 2).
+
+    Raises
+    ------
+    Rejection
+        `nodes_changed`, as in `transform`.
+
+    """
     return transform(row)(points)
 
 
@@ -74,18 +76,15 @@ def aligned_images(row: Alignment) -> tuple[Image, Image]:
     Raises
     ------
     Rejection
-        `unreadable_photo` or `photo_changed`: a photo is missing, damaged or has changed.
+        `unreadable_photo`, `photo_changed` or `nodes_changed`: a file is missing, damaged or has changed.
 
     """
-    return crops(
-        row,
-        open_unchanged(row.phone_path, row.phone_sha256),
-        open_unchanged(row.dslr_path, row.dslr_sha256),
-    )
+    files = open_unchanged(row.phone_path, row.phone_sha256), open_unchanged(row.dslr_path, row.dslr_sha256)
+    return crops(files, transform(row), crop_box(row))
 
 
-def crops(row: Alignment, phone: PhotoFile, dslr: PhotoFile) -> tuple[Image, Image]:
-    """Return the same as `aligned_images`, of photos that are read already.
+def crops(files: tuple[PhotoFile, PhotoFile], to: Transform, box: Box) -> tuple[Image, Image]:
+    """Return the same as `aligned_images`, of photos that are read already, and their transform and common crop.
 
     Raises
     ------
@@ -93,29 +92,37 @@ def crops(row: Alignment, phone: PhotoFile, dslr: PhotoFile) -> tuple[Image, Ima
         `unreadable_photo`: a photo is damaged.
 
     """
-    box = crop_box(row)
-    whole, other = phone.colour(), dslr.colour()
-    return cut(whole, box), warp_dslr(other, transform(row), box)
+    whole, other = (file.colour() for file in files)
+    return cut(whole, box), warp_dslr(other, to, box)
 
 
 def transform(row: Alignment) -> Transform:
-    """Return the transform of an aligned row."""
+    """Return the transform of an aligned row.
+
+    Raises
+    ------
+    Rejection
+        `nodes_changed`: the file of the nodes of a local model is missing, or has changed.
+
+    """
     homography = np.array(required(row.dslr_from_phone), np.float64).reshape(3, 3)
-    if row.field is None:
-        return Transform(homography)
     size = required(row.phone_width), required(row.phone_height)
-    return Transform(homography, Field(size, np.array(row.field, np.float64).reshape(-1, 2)))
+    field = None if row.field is None else Field(size, np.array(row.field, np.float64).reshape(-1, 2))
+    if row.nodes_sha256 is None:
+        return Transform(homography, field)
+    shape = required(row.nodes_rows), required(row.nodes_columns)
+    return Transform(homography, field, read_nodes(required(row.nodes_path), row.nodes_sha256, *shape))
 
 
 def from_patches(
-    row: Alignment, corners: npt.NDArray[np.int64], side: int
+    to: Transform, corners: npt.NDArray[np.int64], side: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the homographies that come closest to the transform inside windows, and what they leave.
+    """Return the homographies that come closest to a transform inside windows, and what they leave.
 
     Parameters
     ----------
-    row
-        An aligned pair.
+    to
+        The transform of an aligned pair.
     corners
         (N, 2): x, y of the windows' top left px in the upright phone photo.
     side
@@ -125,29 +132,45 @@ def from_patches(
     -------
     tuple
         (N, 3, 3): from px of the window to px of the upright DSLR photo. (N,): the largest distance in a window between
-        the place by the homography and the place by the transform, in px of the phone photo; 0 without a field.
+        the place by the homography and the place by the transform, in px of the phone photo; 0 for a homography.
 
     """
-    to = transform(row)
     shift = np.zeros((len(corners), 3, 3)) + np.eye(3)
     shift[:, :2, 2] = corners
-    if to.field is None:
+    if to.field is None and to.nodes is None:
         bends, phone_from_patch = np.zeros(len(corners)), shift
     else:
         axis = np.linspace(0, side - 1, PLACES_PER_SIDE)
         places = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-        points = corners[:, None, :] + places
-        moved = places + to.field(points.reshape(-1, 2)).reshape(points.shape)
-        fitted = fit_homographies(places, moved)
-        projected = np.column_stack([places, np.ones(len(places))]) @ fitted.swapaxes(1, 2)
-        bends = np.linalg.norm(projected[..., :2] / projected[..., 2:] - moved, axis=2).max(axis=1)
-        phone_from_patch = shift @ fitted
+        fitted = fit_homographies(places, _moved(to, corners, places[None]))
+        # Between nodes the displacement is bilinear, so that it bends the most at a node.
+        looked_at = _node_places(corners, side) if to.nodes else places[None]
+        projected = np.concatenate([looked_at, np.ones((*looked_at.shape[:2], 1))], axis=2) @ fitted.swapaxes(1, 2)
+        away = projected[..., :2] / projected[..., 2:] - _moved(to, corners, looked_at)
+        bends, phone_from_patch = np.linalg.norm(away, axis=2).max(axis=1), shift @ fitted
     found = to.homography @ phone_from_patch
     return np.asarray(found / found[:, 2:, 2:]), bends
 
 
+def _moved(to: Transform, corners: npt.NDArray[np.int64], places: Points) -> Points:
+    """Return places (N or 1, K, 2) of windows, displaced by field and nodes, (N, K, 2) in px of the windows."""
+    points = corners[:, None, :] + places
+    return np.asarray(places + to.displacement(points.reshape(-1, 2)).reshape(points.shape))
+
+
+def _node_places(corners: npt.NDArray[np.int64], side: int) -> Points:
+    """Return the places (N, K, 2) of the nodes in windows, in px of the windows, and where their lines meet the rim."""
+    first = ((NODE_PX - 1) / 2 - corners) % NODE_PX
+    steps = np.arange(-(-side // NODE_PX)) * NODE_PX
+    inside = np.minimum(first[:, None, :] + steps[:, None], side - 1)
+    ends = np.zeros((len(corners), 1, 2)), np.full((len(corners), 1, 2), side - 1.0)
+    axes = np.concatenate([ends[0], inside, ends[1]], axis=1)
+    grids = np.broadcast_arrays(axes[:, None, :, 0], axes[:, :, None, 1])
+    return np.stack(grids, axis=-1).reshape(len(corners), -1, 2)
+
+
 def transform_columns(transform: Transform) -> dict[str, tuple[float, ...] | None]:
-    """Return the columns of a row that `transform` reads."""
+    """Return the columns of a row that `transform` reads, except those of the nodes."""
     field = transform.field
     return {
         "dslr_from_phone": tuple(transform.homography.ravel().tolist()),

@@ -1,8 +1,9 @@
-"""Where points of the phone photo lie in the DSLR photo: a homography, and a smooth field for distortion by lenses.
+"""Where points of the phone photo lie in the DSLR photo: a homography, a field for lenses, and nodes for depth.
 
-The field moves a phone point by at most some px before the homography takes it to the DSLR photo:
-`dslr = homography(phone + field(phone))`. It is a polynomial of the position in the photo, so that a few numbers
-describe it everywhere.
+Field and nodes move a phone point before the homography takes it to the DSLR photo:
+`dslr = homography(phone + field(phone) + nodes(phone))`. The field is a polynomial of the position in the photo, so
+that a few numbers describe it everywhere. The nodes are a grid of displacements: things nearer or farther than the
+plane of the homography lie elsewhere by up to many px.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import numpy.typing as npt
 from dpedtool.pipeline.geometry.homographies import Box, Homography, Points, transform_points
 
 NODE_PX = 8
-"""Maps are exact at every eighth px and interpolated linearly between: with transforms this smooth, that is off by
-0.002 px at most."""
+"""Maps are exact at every eighth px and interpolated linearly between: with a homography and a field, that is off by
+0.002 px at most. Nodes lie at the same distance, and where a box begins at a multiple of it, at the same places."""
 
 Coefficients = npt.NDArray[np.float64]
 Map = npt.NDArray[np.float32]
@@ -43,15 +44,47 @@ class Field:
 
 
 @dataclass(frozen=True, eq=False)
+class Nodes:
+    """A grid of displacements of phone px; bilinear between its nodes, constant beyond the outer ones.
+
+    The nodes lie in the middles of squares of `NODE_PX` px that cover the photo from its top left corner.
+    """
+
+    displacements: Map
+    """(rows, columns, 2) in px: x and y."""
+
+    def __call__(self, points: Points) -> Points:
+        """Return the displacement (N, 2) in px at points (N, 2)."""
+        last = np.array(self.displacements.shape[1::-1]) - 1
+        places = np.clip((points - (NODE_PX - 1) / 2) / NODE_PX, 0, last)
+        low = np.minimum(places.astype(np.int64), np.maximum(last - 1, 0))
+        high, (u, v) = np.minimum(low + 1, last), (places - low).T[..., None]
+        values = self.displacements
+        above, below = (
+            values[rows, low[:, 0]] * (1 - u) + values[rows, high[:, 0]] * u for rows in (low[:, 1], high[:, 1])
+        )
+        return np.asarray(above * (1 - v) + below * v, np.float64)
+
+
+@dataclass(frozen=True, eq=False)
 class Transform:
     """From upright phone px to upright DSLR px."""
 
     homography: Homography
     field: Field | None = None
+    nodes: Nodes | None = None
 
     def __call__(self, points: Points) -> Points:
         """Return where points (N, 2) of the phone photo lie in the DSLR photo, (N, 2)."""
-        return transform_points(self.homography, points + self.field(points) if self.field else points)
+        return transform_points(self.homography, points + self.displacement(points))
+
+    def displacement(self, points: Points) -> Points:
+        """Return how far points (N, 2) move before the homography, (N, 2) in px of the phone photo."""
+        moved = np.zeros_like(points)
+        for part in (self.field, self.nodes):
+            if part:
+                moved = moved + part(points)
+        return moved
 
     def maps(self, box: Box, step: float = 1.0) -> tuple[Map, Map]:
         """Return the DSLR x and y, (box.height, box.width) each, of the pixels of a box.
@@ -64,10 +97,10 @@ class Transform:
             Phone px from one pixel to the next. A reduced pixel lies in the middle of the pixels that it covers.
 
         """
-        return between_nodes(self.nodes(box, step), Box(0, 0, box.width, box.height))
+        return between_nodes(self.map_nodes(box, step), Box(0, 0, box.width, box.height))
 
-    def nodes(self, box: Box, step: float = 1.0) -> Map:
-        """Return the DSLR x and y at the nodes of a box, (rows, columns, 2), for `between_nodes`."""
+    def map_nodes(self, box: Box, step: float = 1.0) -> Map:
+        """Return the DSLR x and y at every `NODE_PX` th px of a box, (rows, columns, 2), for `between_nodes`."""
         # The nodes are placed so that cv2.resize, which keeps the rim, interpolates exactly to the pixels. There is one
         # more node on each side.
         columns, rows = (np.arange(-1, -(-side // NODE_PX) + 1) for side in (box.width, box.height))

@@ -50,7 +50,7 @@ def warp_dslr(dslr: Image, transform: Transform, box: Box) -> Image:
     """
     scale = scale_at(transform, box)
     finer = 2 if scale < DOUBLED_BELOW else 1
-    taps, nodes = _prefilter(scale, finer), transform.nodes(box)
+    taps, nodes = _prefilter(scale, finer), transform.map_nodes(box)
     warped = np.empty((box.height, box.width, 3), np.uint8)
     for tile in _tiles(box, TILE_PX / (scale * finer)):
         place = warped[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]

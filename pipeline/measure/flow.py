@@ -1,13 +1,15 @@
-"""Where a dense optical flow contradicts an alignment: parts at other depths, parts that one camera cannot see.
+"""Dense optical flow between two aligned images, and what it says about an alignment: other depths, hidden parts.
 
 Least squares over a window finds one shift, that of the strongest texture. A dense flow (Kroeger et al. 2016, ECCV,
-arXiv 1603.03590; OpenCV's DIS) also shows which parts of the window do not share it. The flow is not used to move
-anything, so that its own errors can only cost patches, and never spoil one.
+arXiv 1603.03590; OpenCV's DIS) also shows which parts of the window do not share it. Here the flow only judges, so
+that its own errors cost patches, and never spoil one; `dpedtool.pipeline.align.following` lets the transform follow it
+where the scene has depth.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +22,11 @@ from dpedtool.pipeline.measure.shifts import LEAST_SLOPE, SMOOTHING, even_detail
 
 Bytes = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 FlowField = npt.NDArray[np.float32]
+"""(H, W, 2): x and y of the displacement of each px of the first image, in px."""
+Flow = Callable[[GreyValues, GreyValues], FlowField]
+"""Takes two smoothed grey images (H, W), 0..255; returns the flow from the first to the second."""
 
 MOST_PX = 2_000_000
 """Larger images are reduced to at most so many px: flow costs 0.4 CPU-s a megapixel."""
@@ -80,19 +86,59 @@ def compare(phone: Bytes, dslr: Bytes) -> FlowEvidence:
     height, width = phone.shape
     factor = max(1, math.ceil(math.sqrt(height * width / MOST_PX)))
     smooth = [_smooth(image, factor) for image in (phone, dslr)]
-    there, back = _flows(*(_as_bytes(even_detail(image)) for image in smooth))
+    there, back = (dis_flow(*images, finest_scale=1) for images in (smooth, smooth[::-1]))
+    hidden = return_px(there, back) * factor > RETURN_PX
+    far = np.linalg.norm(there, axis=2) * factor > FAR_PX
+    # Only px with detail count, since the flow is guessed elsewhere.
+    detail = has_detail(smooth[0])
+    return FlowEvidence(
+        factor, *(_integral(part) for part in (detail, detail & hidden, detail & far, stretch(there) > STRETCH))
+    )
+
+
+def dis_flow(first: GreyValues, second: GreyValues, *, finest_scale: int = 0) -> FlowField:
+    """Return OpenCV's DIS flow on the even detail of two smoothed images.
+
+    Parameters
+    ----------
+    first, second
+        (H, W), 0..255.
+    finest_scale
+        The flow is refined down to images that are reduced by 2 to the power of this. Each step costs three times as
+        much as the one before.
+
+    """
+    # OpenCV divides the work by the number of threads, and the result depends on the division.
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        flow.setFinestScale(finest_scale)
+        images = [_as_bytes(even_detail(image)) for image in (first, second)]
+        found: FlowField = flow.calc(*images, None)  # type: ignore[call-overload]
+    finally:
+        cv2.setNumThreads(threads)
+    return found
+
+
+def return_px(there: FlowField, back: FlowField) -> GreyValues:
+    """Return how far from its start each px (H, W) ends, if it follows the flow there and then the flow back."""
     xs, ys = np.meshgrid(*(np.arange(length, dtype=np.float32) for length in there.shape[1::-1]))
     returned: Any = cv2.remap(
         back, xs + there[..., 0], ys + there[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    # Only px with detail count, since the flow is guessed elsewhere.
-    detail = cv2.magnitude(*gradients(smooth[0])) > LEAST_SLOPE
-    stretch = np.sqrt(sum(slope**2 for axis in (0, 1) for slope in gradients(np.ascontiguousarray(there[..., axis]))))
-    hidden = np.linalg.norm(there + returned, axis=2) * factor > RETURN_PX
-    far = np.linalg.norm(there, axis=2) * factor > FAR_PX
-    return FlowEvidence(
-        factor, *(_integral(part) for part in (detail, detail & hidden, detail & far, stretch > STRETCH))
-    )
+    return np.asarray(np.linalg.norm(there + returned, axis=2), np.float32)
+
+
+def stretch(flow: FlowField) -> GreyValues:
+    """Return how fast the flow changes from px to px (H, W): the norm of its gradient, in px per px."""
+    slopes = (slope**2 for axis in (0, 1) for slope in gradients(np.ascontiguousarray(flow[..., axis])))
+    return np.asarray(np.sqrt(sum(slopes)), np.float32)
+
+
+def has_detail(smooth: GreyValues) -> Flags:
+    """Return which px (H, W) of a smoothed image lie on detail; elsewhere, a flow is guessed."""
+    return np.asarray(cv2.magnitude(*gradients(smooth)) > LEAST_SLOPE)
 
 
 def _smooth(image: Bytes, factor: int) -> GreyValues:
@@ -104,19 +150,6 @@ def _smooth(image: Bytes, factor: int) -> GreyValues:
 
 def _as_bytes(detail: GreyValues) -> Bytes:
     return np.asarray(np.clip(np.rint(detail * LEVELS_PER_UNIT + 128), 0, 255), np.uint8)
-
-
-def _flows(phone: Bytes, dslr: Bytes) -> tuple[FlowField, FlowField]:
-    """Return the flow from the first image to the second and back, (H, W, 2) each."""
-    # OpenCV divides the work by the number of threads, and the result depends on the division.
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        there, back = (flow.calc(*images, None) for images in ((phone, dslr), (dslr, phone)))  # type: ignore[call-overload]
-    finally:
-        cv2.setNumThreads(threads)
-    return there, back
 
 
 def _integral(flags: npt.NDArray[np.bool_]) -> Values:

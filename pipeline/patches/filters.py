@@ -59,6 +59,8 @@ class Measured:
     hidden: float | None = None
     jump: float | None = None
     unfollowed: float | None = None
+    squeezed: float | None = None
+    stretched: float | None = None
 
 
 def rejection(window: Measured, masked: bool, params: PatchesParams) -> tuple[str, str]:
@@ -117,6 +119,8 @@ def _depths(window: Measured, params: PatchesParams) -> Iterator[tuple[str, str]
         "hidden": ("hidden", "of the detail is seen by one camera alone"),
         "jump": ("depth_jump", "of the window is at jumps of the depth"),
         "unfollowed": ("unfollowed", "of the detail lies more than 1 px from where the alignment puts it"),
+        "squeezed": ("hidden", "of the window is squeezed, as something nearer hides a part of it"),
+        "stretched": ("depth_jump", "of the window is stretched, as the depth jumps there"),
     }
     for name, (reason, words) in said.items():
         value, most = getattr(window, name), params.limit(f"max_{name}")

@@ -28,22 +28,21 @@ from dpedtool.dataset.schema import Alignment, Frame, Patch
 from dpedtool.dataset.shards import ShardWriter
 from dpedtool.dataset.sidecars.selection import Selection
 from dpedtool.dataset.tables import TableWriter, read_frame, write_rows
-from dpedtool.pipeline.geometry import aligned
-from dpedtool.pipeline.geometry.aligned import crop_box, cut, from_patches, is_masked, required
+from dpedtool.pipeline.align.verdict import LEAST_AT_PLACE, MISPLACED_SHARE
+from dpedtool.pipeline.geometry.aligned import crop_box, cut, from_patches, is_masked, required, transform
 from dpedtool.pipeline.geometry.homographies import Box, corners, transform_points
+from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.geometry.warping import warp_dslr
 from dpedtool.pipeline.measure.correlation import sample
-from dpedtool.pipeline.measure.flow import FAR_PX, compare
+from dpedtool.pipeline.measure.flow import compare
 from dpedtool.pipeline.measure.keypoint_homography import FEWEST_OFF_PLANE
+from dpedtool.pipeline.patches.area_change import AreaChange
 from dpedtool.pipeline.patches.filters import Measured, rejection
 from dpedtool.pipeline.patches.selection_figures import summary
 from dpedtool.pipeline.patches.shelf import Shelf, is_stored, store
-from dpedtool.pipeline.patches.windows import Measures, measure_windows
+from dpedtool.pipeline.patches.windows import Depth, Measures, measure_windows
 from dpedtool.pipeline.resume import Finished, save_aside, work_off
 from dpedtool.pipeline.runner import Lost
-
-LEAST_AT_PLACE, MOST_P95_PX = 0.97, FAR_PX
-"""A pair with a smaller share of windows at their place, or with 5 % of the shifts above this, may have depth."""
 
 RowT = TypeVar("RowT", Patch, Frame)
 
@@ -101,11 +100,11 @@ def cut_pair(alignment: Alignment, params: PatchesParams, parts: Path) -> list[P
     """Judge all windows of one aligned pair; the accepted ones go into a tar file of their own below `parts`."""
     key = _key(alignment, params)
     try:
-        files = _open(alignment)
-        phone, dslr, small = _images(files, alignment)
+        files, to = _open(alignment), transform(alignment)
+        phone, dslr, small = _images(files, to, crop_box(alignment))
     except Rejection as problem:
         return [_failed(alignment, params, problem)]
-    rows = _cut_windows(alignment, phone, dslr, params, parts / f"{key}.tar")
+    rows = _cut_windows(alignment, to, phone, dslr, params, parts / f"{key}.tar")
     save_aside(parts, key, _frame(alignment, files, small, rows, key))
     return rows or [_failed(alignment, params, small_crop(alignment, params))]
 
@@ -122,18 +121,19 @@ def _open(alignment: Alignment) -> tuple[PhotoFile, PhotoFile]:
     return phone, open_unchanged(alignment.dslr_path, alignment.dslr_sha256)
 
 
-def _images(files: tuple[PhotoFile, PhotoFile], alignment: Alignment) -> tuple[Image, Image, bytes]:
+def _images(files: tuple[PhotoFile, PhotoFile], to: Transform, box: Box) -> tuple[Image, Image, bytes]:
     """Return the whole phone photo, the DSLR's common crop on the phone's grid, and the DSLR photo's thumbnail."""
     dslr = files[1].colour()
-    crop = warp_dslr(dslr, aligned.transform(alignment), crop_box(alignment))
-    return files[0].colour(), crop, thumbnail(dslr)
+    return files[0].colour(), warp_dslr(dslr, to, box), thumbnail(dslr)
 
 
-def _cut_windows(alignment: Alignment, phone: Image, dslr: Image, params: PatchesParams, part: Path) -> list[Patch]:
+def _cut_windows(
+    alignment: Alignment, to: Transform, phone: Image, dslr: Image, params: PatchesParams, part: Path
+) -> list[Patch]:
     """Return the rows of all windows; the images of the accepted ones go into the tar file `part`."""
     rows = []
     with replacing(part) as temporary, ShardWriter(temporary) as shard:
-        for row, images in judge_windows(alignment, phone, dslr, params):
+        for row, images in judge_windows(alignment, to, phone, dslr, params):
             if images:
                 phone_bytes, dslr_bytes = (
                     encode_image(image, f".{params.format}", params.jpeg_quality) for image in images
@@ -145,7 +145,7 @@ def _cut_windows(alignment: Alignment, phone: Image, dslr: Image, params: Patche
 
 
 def judge_windows(
-    alignment: Alignment, phone: Image, dslr: Image, params: PatchesParams
+    alignment: Alignment, to: Transform, phone: Image, dslr: Image, params: PatchesParams
 ) -> Iterator[tuple[Patch, tuple[Image, Image] | None]]:
     """Yield the row of every window of an aligned pair, row by row from the top left corner.
 
@@ -153,6 +153,8 @@ def judge_windows(
     ----------
     alignment
         The aligned pair.
+    to
+        Its transform.
     phone
         (H, W, 3) BGR: the whole phone photo.
     dslr
@@ -168,9 +170,12 @@ def judge_windows(
     """
     box, blank = crop_box(alignment), _blank(alignment, params)
     greys = [np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) for image in (phone, dslr)]
-    flow = compare(cut(greys[0], box), greys[1]) if may_have_depth(alignment) else None
-    for measures in measure_windows(greys[0], greys[1], box, params, flow):
-        for window in _windows(measures, alignment, params):
+    depth = Depth(
+        compare(cut(greys[0], box), greys[1]) if may_have_depth(alignment) else None,
+        AreaChange(to.nodes, box) if to.nodes else None,
+    )
+    for measures in measure_windows(greys[0], greys[1], box, params, depth):
+        for window in _windows(measures, to, box, params):
             place = Box(window.x, window.y, window.size, window.size)
             reason, detail = rejection(window.measured, is_masked(alignment, place), params)
             images = None if reason else (_phone_window(phone, window), _dslr_window(dslr, window, box))
@@ -182,10 +187,11 @@ def may_have_depth(alignment: Alignment) -> bool:
 
     A flow costs time and has errors of its own. In flat scenes it finds nothing.
     """
-    at_place, p95_px, off_plane = alignment.at_place, alignment.residual_p95_px, alignment.off_plane
+    at_place, misplaced, off_plane = alignment.at_place, alignment.misplaced, alignment.off_plane
     return (
-        (at_place is not None and at_place < LEAST_AT_PLACE)
-        or (p95_px is not None and p95_px > MOST_P95_PX)
+        alignment.model == "local"
+        or (at_place is not None and at_place < LEAST_AT_PLACE)
+        or (misplaced or 0) > MISPLACED_SHARE
         or (off_plane or 0) >= FEWEST_OFF_PLANE
     )
 
@@ -208,11 +214,11 @@ class _Window:
     measured: Measured
 
 
-def _windows(measures: Measures, alignment: Alignment, params: PatchesParams) -> Iterator[_Window]:
-    box, side = crop_box(alignment), params.size_px
+def _windows(measures: Measures, to: Transform, box: Box, params: PatchesParams) -> Iterator[_Window]:
+    side = params.size_px
     places = measures.corners + np.array([box.x, box.y])
     phone = places + (measures.matches.shifts if params.mode == "dped" else 0)
-    homographies, bends = from_patches(alignment, places, side)
+    homographies, bends = from_patches(to, places, side)
     boxes = _dslr_boxes(homographies, side)
     measured_each = measures.each()
     columns = zip(

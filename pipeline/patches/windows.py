@@ -22,6 +22,7 @@ from dpedtool.pipeline.measure.flow import FlowEvidence
 from dpedtool.pipeline.measure.grey_values import GreyValues
 from dpedtool.pipeline.measure.shifts import SMOOTHING
 from dpedtool.pipeline.measure.subpixel import Places, locate
+from dpedtool.pipeline.patches.area_change import AreaChange
 from dpedtool.pipeline.patches.filters import Measured, Values, cut_windows, details, looks
 
 Bytes = npt.NDArray[np.uint8]
@@ -70,6 +71,25 @@ class Measures:
         }
 
 
+@dataclass(frozen=True, eq=False)
+class Depth:
+    """What is known about the depth of a common crop; None for what was not measured."""
+
+    flow: FlowEvidence | None = None
+    area_change: AreaChange | None = None
+
+    def shares(self, corners: Corners, side: int) -> dict[str, Values]:
+        """Return the measures of windows (N,), by field of `Measured`; corners (N, 2) and side in px of the crop."""
+        known: dict[str, Values] = {}
+        for evidence in (self.flow, self.area_change):
+            if evidence:
+                known |= evidence.shares(corners, side)
+        return known
+
+
+NO_DEPTH = Depth()
+
+
 def window_corners(height: int, width: int, params: PatchesParams) -> Corners:
     """Return x, y of the top left px of all windows that lie wholly in an image, row by row, (N, 2)."""
     ys, xs = (np.arange(0, length - params.size_px + 1, params.stride_px) for length in (height, width))
@@ -77,7 +97,7 @@ def window_corners(height: int, width: int, params: PatchesParams) -> Corners:
 
 
 def measure_windows(
-    phone: Bytes, dslr: Bytes, box: Box, params: PatchesParams, flow: FlowEvidence | None = None
+    phone: Bytes, dslr: Bytes, box: Box, params: PatchesParams, depth: Depth = NO_DEPTH
 ) -> Iterator[Measures]:
     """Measure all windows of an aligned pair, and yield what was measured on each row of windows.
 
@@ -91,17 +111,17 @@ def measure_windows(
         The common crop in the phone photo.
     params
         Size, stride, mode and search.
-    flow
-        What a dense flow says about the common crop; None where the scene has no depth.
+    depth
+        What is known about the depth of the common crop.
 
     """
     corners = window_corners(dslr.shape[0], dslr.shape[1], params)
     for y in np.unique(corners[:, 1]):
-        yield measure_row_of_windows(phone, dslr, box, corners[corners[:, 1] == y], params, flow)
+        yield measure_row_of_windows(phone, dslr, box, corners[corners[:, 1] == y], params, depth)
 
 
 def measure_row_of_windows(
-    phone: Bytes, dslr: Bytes, box: Box, corners: Corners, params: PatchesParams, flow: FlowEvidence | None = None
+    phone: Bytes, dslr: Bytes, box: Box, corners: Corners, params: PatchesParams, depth: Depth = NO_DEPTH
 ) -> Measures:
     """Measure the windows at these corners, (N, 2) in px of the DSLR's image, all with the same y.
 
@@ -131,9 +151,7 @@ def measure_row_of_windows(
         matches=matches,
         places=places,
         residuals=_unturned(applied - places.shifts, matches.turns_deg),
-        looks=looks(*pairs[0], here, side)
-        | details(*pairs[1], here, side)
-        | (flow.shares(corners, side) if flow else {}),
+        looks=looks(*pairs[0], here, side) | details(*pairs[1], here, side) | depth.shares(corners, side),
     )
 
 

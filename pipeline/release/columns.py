@@ -19,7 +19,7 @@ _OF_PATCH = (
     *("pair_id", "scene_id", "mode", "size", "x", "y", "ncc", "best_ncc", "dx", "dy", "angle_deg", "second_ncc"),
     *("residual_x", "residual_y", "residual_px", "residual_error_px", "phone_contrast", "dslr_contrast"),
     *("phone_brightness", "dslr_brightness", "flatness", "clipped", "phone_sharpness", "dslr_sharpness", "motion"),
-    *("hidden", "jump", "unfollowed"),
+    *("hidden", "jump", "unfollowed", "squeezed", "stretched"),
     *("phone_x", "phone_y", "dslr_x", "dslr_y", "dslr_width", "dslr_height", "dslr_from_patch", "bend_px"),
     *("phone_sha256", "dslr_sha256", "params_sha256"),
 )

@@ -19,6 +19,8 @@ Real = TypeVar("Real", np.float32, np.float64)
 
 SAMPLES = 2  # a pixel is the mean of SAMPLES x SAMPLES samples
 NODE_PX = 4  # rays are computed exactly at every fourth pixel, and linearly between: at most 0.0002 px off
+BAND_PX = 16  # rows whose rays are interpolated at once; a multiple of NODE_PX
+RIM_POINTS, RIM_PX = 9, 4  # a panel's rim is projected at so many points, and lenses bend it by less than so many px
 STRIP_PX = 128  # rows rendered at once, so that 12 MP photos fit into memory
 TEXTURE_GAMMA = 2.2
 VOID = 0.02  # light where the scene ends
@@ -143,8 +145,16 @@ def _expose_rows(surfaces: list[_Surface], camera: Camera, top: int, bottom: int
 def _paint(samples: Light, surface: _Surface, camera: Camera, rows: tuple[int, int], columns: tuple[int, int]) -> None:
     """Lay a surface over the samples of a part of the photo, in place."""
     panel, (height, width) = surface.panel, surface.light.shape[:2]
-    for band, x, y in _places(panel, camera, rows, columns):
-        part = samples[band]
+    within = _within(panel, camera, rows, columns)
+    if within is None:
+        return
+    parts = (
+        slice((first - whole[0]) * SAMPLES, (end - whole[0]) * SAMPLES)
+        for (first, end), whole in zip(within, (rows, columns), strict=True)
+    )
+    area = samples[tuple(parts)]
+    for band, x, y in _places(panel, camera, *within):
+        part = area[band]
         cover = _cover(panel, x, y, panel.width_m / width / surface.samples_per_px)
         if not cover.any():
             continue
@@ -153,6 +163,29 @@ def _paint(samples: Light, surface: _Surface, camera: Camera, rows: tuple[int, i
         # Linear interpolation keeps every gradient where it is; cv2's cubic kernel shifts it by up to 0.05 px.
         picture = cv2.remap(surface.light, texture_x, texture_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         part += cover[..., None] * (_light(picture) - part)
+
+
+def _within(
+    panel: Panel, camera: Camera, rows: tuple[int, int], columns: tuple[int, int]
+) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Return the rows and columns of a part of the photo that may show a panel; None if none of them does."""
+    along = np.linspace(-0.5, 0.5, RIM_POINTS)
+    half = np.full_like(along, 0.5)
+    sides = [(along, -half), (along, half), (-half, along), (half, along)]
+    rim = np.concatenate([np.column_stack(side) for side in sides]) * (panel.width_m, panel.height_m)
+    seen = panel.project(camera, rim)
+    if not np.isfinite(seen).all():
+        return rows, columns
+    spans = []
+    for whole, places in ((rows, seen[:, 1]), (columns, seen[:, 0])):
+        low, high = math.floor(places.min()) - RIM_PX, math.ceil(places.max()) + RIM_PX
+        # The nodes of `_places` stay where they are without this cut.
+        first = whole[0] + max(0, low - whole[0]) // BAND_PX * BAND_PX
+        end = min(whole[1], high)
+        if first >= end:
+            return None
+        spans.append((first, end))
+    return spans[0], spans[1]
 
 
 def _places(
@@ -165,7 +198,7 @@ def _places(
     places = panel.hit(camera, nodes.reshape(-1, 2)).reshape(nodes.shape)
     sample_x, sample_y = _sample_positions(*columns), _sample_positions(*rows)
     across = _light(_between(places.transpose(1, 0, 2), (sample_x - node_x[0]) / NODE_PX).transpose(1, 0, 2))
-    step = 16 * SAMPLES
+    step = BAND_PX * SAMPLES
     for first in range(0, len(sample_y), step):
         band = slice(first, first + step)
         seen = _between(across, (sample_y[band] - node_y[0]) / NODE_PX)

@@ -23,6 +23,7 @@ from dpedtool.pipeline.rig.truth import Truth
 
 WALL_PX = (1760, 1330)  # enough for the demo's DSLR
 WALL_M = 8.0
+DEEP_SCENE, LEAVES = 8, 40
 START = datetime(2024, 5, 4, 10, 12, 7)
 README = """These photos are simulated: no camera took them.
 
@@ -30,7 +31,7 @@ pipeline/rig rendered them from photographs that the scikit-image package ships,
 would have seen them. truth.json holds the geometry of every pair. Do not train a network on them that you want to use.
 """
 # Each purpose has its own random generator, so that results do not depend on the order in which things are drawn.
-MOUNT, TIMES, SCENE, SHOT, MISSING = range(5)
+MOUNT, TIMES, SCENE, SHOT, MISSING, DEPTH = range(6)
 
 
 def demo_cameras(seed: int = 0) -> tuple[Camera, Camera, Camera]:
@@ -47,7 +48,7 @@ def demo_scene(params: DemoParams, index: int, cameras: tuple[Camera, ...]) -> S
     Parameters
     ----------
     params
-        `seed`, `parallax` and `moving_object` decide what is in front of the cameras.
+        `seed`, `parallax`, `depth` and `moving_object` decide what is in front of the cameras.
     index
         Running number of the scene, from 0; the scene does not depend on what else is drawn.
     cameras
@@ -65,6 +66,8 @@ def demo_scene(params: DemoParams, index: int, cameras: tuple[Camera, ...]) -> S
     layers = [hang(wall_of_prints(rng, *WALL_PX), cameras, distance_m=WALL_M, tilt=tilt)]
     if params.parallax and index % 2 == 0:
         layers += [_board(rng, distance_m) for distance_m in (5.5, 4.0, 2.8)]
+    if params.depth and index == DEEP_SCENE:
+        layers += depth_layers(_generator(params.seed, DEPTH, index))
     if params.moving_object and index % 3 == 1:
         layers.insert(1, _ball(rng, cameras))  # nearer than the wall, behind all boards
     return Scene(tuple(layers), brightness)
@@ -180,6 +183,32 @@ def _board(rng: np.random.Generator, distance_m: float) -> Layer:
         tilt=_vector(rng.uniform(-0.05, 0.05, 3)),
     )
     return Layer(panel, single_print(rng, width_px, height_px, border_px=10))
+
+
+def depth_layers(rng: np.random.Generator) -> list[Layer]:
+    """Stand things at many depths in front of the wall: a ramp, two boards, and a plant-like tangle of thin leaves."""
+    ramp = _standing(rng, (0.0, 1.55, 6.0), (900, 520), tilt=(-1.0, 0.0, 0.0))
+    boards = [_board(rng, distance_m) for distance_m in (5.0, 3.8)]
+    stem = rng.uniform((-0.9, -0.2), (0.9, 0.3))
+    leaves = []
+    for distance_m in np.sort(rng.uniform(3.0, 4.5, LEAVES))[::-1]:
+        x, y = stem + rng.normal(0, (0.35, 0.3))
+        width_px, length_px = int(rng.integers(14, 34)), int(rng.integers(90, 200))
+        tilt = _vector(rng.uniform(-1, 1, 3) * (0.5, 0.5, 1.5))
+        leaves.append(
+            _standing(rng, (float(x), float(y), float(distance_m)), (width_px, length_px), tilt, is_round=True)
+        )
+    return [ramp, *boards, *leaves]
+
+
+def _standing(
+    rng: np.random.Generator, centre_m: Vector, size_px: tuple[int, int], tilt: Vector, *, is_round: bool = False
+) -> Layer:
+    """Return a print of about as many px as the DSLR sees of it."""
+    m_per_px = centre_m[2] / _dslr().focal_px
+    width_m, height_m = (side * m_per_px for side in size_px)
+    panel = Panel(centre_m=centre_m, width_m=width_m, height_m=height_m, tilt=tilt, round=is_round)
+    return Layer(panel, single_print(rng, *size_px))
 
 
 def _ball(rng: np.random.Generator, cameras: tuple[Camera, ...]) -> Layer:

@@ -22,9 +22,9 @@ from dpedtool.dataset.schema import Alignment, Patch
 from dpedtool.pipeline.align.overlay import shrunk
 from dpedtool.pipeline.geometry.aligned import aligned_images, crop_box, is_masked, mask, required
 from dpedtool.pipeline.geometry.homographies import Box
+from dpedtool.pipeline.measure.certainty import shift_errors
 from dpedtool.pipeline.measure.residuals import WINDOW, Flags, Search, search, smooth_grey
 from dpedtool.pipeline.report.pairs.cases import Case, Windows
-from dpedtool.pipeline.report.pairs.certainty import shift_errors
 from dpedtool.pipeline.report.pairs.contract import PairDetails, Picture, Shift, Spot, Window
 from dpedtool.pipeline.report.pairs.spots import choose, square
 from dpedtool.pipeline.report.script_data import as_script_data

@@ -23,9 +23,9 @@ from dpedtool.pipeline.geometry.aligned import (
     aligned_images,
     crop_box,
     cut,
-    dslr_from_phone,
     find_pair,
     is_masked,
+    map_points,
     mask,
     transform,
 )
@@ -52,9 +52,9 @@ def worked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     real = align_pair
 
-    def note(pair: Pair, params: AlignParams, images: Path | None, parts: Path) -> list[Alignment]:
+    def note(pair: Pair, params: AlignParams, out: Path, images: bool, parts: Path) -> list[Alignment]:
         names.append(pair.pair_id)
-        return real(pair, params, images, parts)
+        return real(pair, params, out, images, parts)
 
     monkeypatch.setattr(dpedtool.pipeline.align.stage, "align_pair", note)
     return names
@@ -83,7 +83,7 @@ def test_the_transform_and_the_figures_are_those_of_the_photos(out: Path, shots)
     row = rows_in(out)[0]
     points = np.array([[x, y] for x in range(10, 320, 60) for y in range(10, 240, 55)], float)
     truth = shots.truth.dslr_from_phone(points)
-    found = np.array([dslr_from_phone(row, (x, y)) for x, y in points.tolist()])
+    found = map_points(row, points)
     assert np.nanmax(np.linalg.norm(found - truth, axis=1)) < 0.15
     assert np.isfinite(truth).all(axis=1).sum() > 15
     assert (row.phone_width, row.phone_height, row.dslr_width, row.dslr_height) == (320, 240, 560, 400)
@@ -118,7 +118,7 @@ def test_the_images_are_the_phones_pixels_and_the_dslrs_on_the_same_grid(out: Pa
 
 def test_without_images_there_is_the_table_alone(tmp_path: Path, pairs: list[Pair]) -> None:
     align(pairs[:1], tmp_path, PARAMS, images=False)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["alignments.parquet", "timings.parquet"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alignments.parquet", "nodes", "timings.parquet"]
 
 
 def test_unpaired_photos_are_no_rows(tmp_path: Path, pairs: list[Pair]) -> None:
@@ -180,25 +180,35 @@ def test_a_camera_that_moved_is_a_row_with_the_direction_of_its_blur(tmp_path: P
     assert f"{row.blur_evenness:.0%}" in row.detail
 
 
-def test_where_most_has_moved_the_pair_is_rejected(tmp_path: Path, shots) -> None:
+def test_where_most_has_moved_the_pair_is_rejected_unless_it_is_followed(tmp_path: Path, shots) -> None:
     """A transform that fits the keypoints of one fifth, while the rest is shifted by more than windows reach."""
     shifted = shots.phone.copy()
     shifted[:, :250] = np.roll(shots.phone, 7, axis=1)[:, :250]
     found = dpedtool.pipeline.align.stage.register(grey(shots.phone), grey(shots.dslr), PARAMS)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(dpedtool.pipeline.align.stage, "register", lambda *_: found)
-        row = rejected(shifted, shots.dslr, tmp_path, AlignParams(refine=False))
-    assert row.reason == "moving_object"
+        row = rejected(shifted, shots.dslr, tmp_path, AlignParams(refine=False, local=False))
+        (followed,) = align(pair_files(tmp_path / "p.png", tmp_path / "d.png").rows, tmp_path / "out", PARAMS)
+    assert row.reason == "misaligned"
     assert row.residual_px == pytest.approx(7, abs=0.5)
     assert row.at_place < 0.3
+    assert (followed.status, followed.model) == ("aligned", "local")
+    assert followed.at_place > 0.95
+    point = np.array([[120.0, 100.0]])
+    # What lies at 120 px now lay at 113 px when the DSLR saw it.
+    np.testing.assert_allclose(map_points(followed, point), shots.truth.dslr_from_phone(point - [7, 0]), atol=0.3)
+
+
+def with_a_moved_part(folder: Path, shots) -> list[Pair]:
+    moved = shots.phone.copy()
+    moved[60:180, 120:240] = np.roll(shots.phone, 5, axis=1)[60:180, 120:240]
+    save_image(folder / "p.png", moved)
+    save_image(folder / "d.png", shots.dslr)
+    return pair_files(folder / "p.png", folder / "d.png").rows
 
 
 def test_a_part_that_moved_is_masked_and_the_rest_used(tmp_path: Path, shots) -> None:
-    moved = shots.phone.copy()
-    moved[60:180, 120:240] = np.roll(shots.phone, 5, axis=1)[60:180, 120:240]
-    save_image(tmp_path / "p.png", moved)
-    save_image(tmp_path / "d.png", shots.dslr)
-    (row,) = align(pair_files(tmp_path / "p.png", tmp_path / "d.png").rows, tmp_path / "out", PARAMS)
+    (row,) = align(with_a_moved_part(tmp_path, shots), tmp_path / "out", AlignParams(local=False))
     assert row.status == "aligned"
     box = crop_box(row)
     assert is_masked(row, Box(160, 100, 40, 40))
@@ -208,6 +218,48 @@ def test_a_part_that_moved_is_masked_and_the_rest_used(tmp_path: Path, shots) ->
     assert row.residual_p95_px < 0.6  # of windows at the mask's rim
     assert row.residual_px < 0.05
     assert 0.3 < row.at_place < 1
+
+
+# Nodes
+
+
+def test_nodes_have_files_that_rows_name_and_their_folder_holds_no_others(tmp_path: Path, shots) -> None:
+    pairs, out = with_a_moved_part(tmp_path, shots), tmp_path / "out"
+    (row,) = align(pairs, out, PARAMS)
+    assert (row.status, row.model) == ("aligned", "local")
+    assert row.nodes_path == out / "nodes" / f"{row.pair_id}.npy"
+    (stored,) = rows_in(out)
+    np.testing.assert_array_equal(transform(stored).nodes.displacements, transform(row).nodes.displacements)
+    assert np.median(transform(row).nodes.displacements[10:20, 18:27, 0]) == pytest.approx(-5, abs=0.2)
+    (out / "nodes" / "old.npy").write_bytes(b"")
+    align(pairs, out, replace(PARAMS, local=False))
+    assert not list((out / "nodes").iterdir())
+    assert rows_in(out)[0].nodes_path is None
+
+
+@pytest.mark.parametrize("harm", ["removed", "changed"])
+def test_a_pair_whose_nodes_are_gone_is_aligned_again(harm: str, tmp_path: Path, shots, worked: list[str]) -> None:
+    pairs, out = with_a_moved_part(tmp_path, shots), tmp_path / "out"
+    (row,) = align(pairs, out, PARAMS, images=False)
+    content = row.nodes_path.read_bytes()
+    align(pairs, out, PARAMS, images=False)
+    assert len(worked) == 1
+    if harm == "removed":
+        row.nodes_path.unlink()
+    else:
+        row.nodes_path.write_bytes(content[:-1] + b"x")
+    (again,) = align(pairs, out, PARAMS, images=False)
+    assert len(worked) == 2
+    assert again == row
+    assert row.nodes_path.read_bytes() == content
+
+
+def test_the_images_of_a_pair_with_nodes_are_those_of_its_transform(tmp_path: Path, shots) -> None:
+    (row,) = align(with_a_moved_part(tmp_path, shots), tmp_path / "out", PARAMS)
+    written = load_photo(tmp_path / "out" / "dslr" / f"{row.pair_id}.png")
+    np.testing.assert_array_equal(written, warp_dslr(load_photo(row.dslr_path), transform(row), crop_box(row)))
+    flat = warp_dslr(load_photo(row.dslr_path), replace(transform(row), nodes=None), crop_box(row))
+    assert np.abs(written.astype(int) - flat).mean() > 1
 
 
 def test_every_reason_is_declared_and_its_status_follows_from_it(out: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.params import AlignParams
-from dpedtool.pipeline.align.verdict import blur_evenness, check_blur, judge
+from dpedtool.pipeline.align.following import Motion
+from dpedtool.pipeline.align.verdict import blur_evenness, check_blur, is_better, judge, may_have_depth, misplaced
 from dpedtool.pipeline.measure.keypoint_homography import FEWEST_OFF_PLANE, Registration
 from dpedtool.pipeline.measure.residuals import Search
 
@@ -135,14 +136,70 @@ def test_shifts_beyond_the_limits_are_misaligned(changed: str, limit: str) -> No
 
 
 def test_the_cause_is_named() -> None:
-    """Too few windows are right; the matches show the cause."""
+    """Too few windows are right; the matches and the flow show the cause."""
     found = with_moved(np.arange(len(windows().places)) % 10 < 9)
-    assert reason(found) == "moving_object"
+    assert reason(found) == "misaligned"
     assert reason(found, replace(GOOD, off_plane=200)) == "parallax"
     assert reason(found, replace(GOOD, inliers=249)) == "wrong_pair"
     # A few matches on epipolar lines come by chance.
-    assert reason(found, replace(GOOD, matches=60, inliers=50, off_plane=FEWEST_OFF_PLANE - 1)) == "moving_object"
-    assert reason(found, replace(GOOD, off_plane=124)) == "moving_object"
+    assert reason(found, replace(GOOD, matches=60, inliers=50, off_plane=FEWEST_OFF_PLANE - 1)) == "misaligned"
+    assert reason(found, replace(GOOD, off_plane=124)) == "misaligned"
+
+
+@pytest.mark.parametrize(
+    ("motion", "cause", "figure"),
+    [
+        (Motion(along=0.4, against=0.1, lost=0.3), "parallax", "40%"),
+        (Motion(along=0.1, against=0.35, lost=0.3), "moving_object", "35%"),
+        (Motion(along=0.1, against=0.1, lost=0.8), "not_followed", "80%"),
+        (Motion(along=0.1, against=0.1, lost=0.15), "misaligned", "at most"),
+    ],
+)
+def test_a_flow_names_the_cause_that_most_of_the_frame_shows(motion: Motion, cause: str, figure: str) -> None:
+    found = replace(windows(), shifts=np.tile([5.0, 0.0], (len(windows().places), 1)))
+    with pytest.raises(Rejection) as rejected:
+        judge(found, GOOD, SHAPE, replace(PARAMS, max_p95_px=1.0), motion)
+    assert rejected.value.reason == cause
+    if cause != "misaligned":
+        assert figure in rejected.value.detail
+
+
+# When a scene may have depth
+
+
+def every(found: Search) -> np.ndarray:
+    return np.ones(len(found.places), bool)
+
+
+def some_shifted(count: int) -> Search:
+    found = windows()
+    shifts = found.shifts.copy()
+    shifts[:count] = (0.6, 0.0)
+    return replace(found, shifts=shifts)
+
+
+def test_depth_is_looked_for_where_windows_or_matches_are_misplaced() -> None:
+    found = windows()
+    count = len(found.places)
+    assert not may_have_depth(found, every(found), GOOD)
+    assert may_have_depth(found, every(found), replace(GOOD, off_plane=FEWEST_OFF_PLANE))
+    few, many = some_shifted(count // 8), some_shifted(count // 8 + 1)
+    assert misplaced(few, every(few)) == pytest.approx(count // 8 / count)
+    assert not may_have_depth(few, every(few), GOOD)
+    assert may_have_depth(many, every(many), GOOD)
+    # A shift that is not known does not count.
+    assert not may_have_depth(many, many.lengths < 0.5, GOOD)
+    gone = with_moved(np.arange(count) < count // 10)
+    assert may_have_depth(gone, gone.lengths < 0.5, GOOD)
+
+
+def test_nodes_are_better_if_fewer_windows_are_misplaced_and_none_is_lost() -> None:
+    before, after = some_shifted(40), some_shifted(10)
+    assert is_better((after, every(after)), (before, every(before)))
+    assert not is_better((before, every(before)), (after, every(after)))
+    assert not is_better((after, every(after)), (after, every(after)))
+    lost = with_moved(np.arange(len(after.places)) < 5)
+    assert not is_better((lost, lost.lengths < 0.5), (before, every(before)))
 
 
 def test_windows_that_are_neither_right_nor_wrong_are_misaligned() -> None:

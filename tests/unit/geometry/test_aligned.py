@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.schema import Alignment
 from dpedtool.dataset.tables import read_rows, write_rows
 from dpedtool.pipeline.geometry.aligned import (
-    dslr_from_phone,
     from_patches,
     is_in_phone,
     is_masked,
@@ -21,6 +21,7 @@ from dpedtool.pipeline.geometry.aligned import (
     transform_columns,
 )
 from dpedtool.pipeline.geometry.homographies import Box, fit_homographies, transform_points
+from dpedtool.pipeline.geometry.node_files import columns_of, rounded, write_nodes
 from dpedtool.pipeline.geometry.transform import Field, Transform
 
 HOMOGRAPHY = np.array([[1.8, 0.05, 12.0], [-0.04, 1.82, -7.0], [1e-5, -2e-5, 1.0]])
@@ -66,7 +67,28 @@ def test_a_transform_survives_the_table(terms: int | None, tmp_path: Path) -> No
     np.testing.assert_array_equal(again.homography, HOMOGRAPHY)
     assert (again.field is None) == (terms is None)
     np.testing.assert_array_equal(map_points(row, POINTS), mapping(POINTS))
-    assert dslr_from_phone(row, (319.5, 239.5)) == pytest.approx(tuple(mapping(POINTS)[1]), abs=1e-12)
+
+
+def test_nodes_survive_the_table_and_their_file(tmp_path: Path) -> None:
+    nodes = rounded(np.random.default_rng(1).normal(0, 5, (60, 80, 2)))
+    write_nodes(tmp_path / "nodes" / "a.npy", nodes)
+    mapping = Transform(HOMOGRAPHY, LINEAR, nodes)
+    columns = transform_columns(mapping) | columns_of(nodes, tmp_path / "nodes" / "a.npy") | {"model": "local"}
+    row = stored(aligned(**columns), tmp_path)
+    assert (row.nodes_rows, row.nodes_columns, row.nodes_spacing_px) == (60, 80, 8)
+    np.testing.assert_array_equal(map_points(row, POINTS), mapping(POINTS))
+    assert not np.allclose(map_points(row, POINTS), Transform(HOMOGRAPHY, LINEAR)(POINTS), atol=0.1)
+
+
+def test_a_row_whose_nodes_are_gone_or_others_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "a.npy"
+    row = aligned(**columns_of(rounded(np.zeros((60, 80, 2))), file))
+    with pytest.raises(Rejection, match="cannot be read") as missing:
+        transform(row)
+    assert missing.value.reason == "nodes_changed"
+    write_nodes(file, rounded(np.ones((60, 80, 2))))
+    with pytest.raises(Rejection, match="is not the one that the alignment made"):
+        transform(row)
 
 
 def test_columns_by_hand() -> None:
@@ -148,7 +170,7 @@ def test_a_window_gets_the_homography_that_the_transform_is_there(field: Field |
     """A homography and a linear field are one homography."""
     corners, inside = np.array([[100, 40], [300, 200]]), np.array([[0.0, 0.0], [59, 59], [10, 20], [30, 59]])
     row = aligned(**transform_columns(Transform(HOMOGRAPHY, field)))
-    homographies, bends = from_patches(row, corners, 60)
+    homographies, bends = from_patches(transform(row), corners, 60)
     np.testing.assert_allclose(bends, 0, atol=1e-9)
     for corner, found in zip(corners, homographies, strict=True):
         assert found[2, 2] == 1
@@ -161,10 +183,23 @@ def test_what_a_homography_leaves_of_a_bend_is_said_for_the_whole_window(side: i
     axis = np.arange(side, dtype=float)
     inside = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
     corners = np.array([[100, 40], [300, 200]])
-    for corner, found, bend in zip(corners, *from_patches(row, corners, side), strict=True):
+    for corner, found, bend in zip(corners, *from_patches(transform(row), corners, side), strict=True):
         left = np.linalg.norm(transform_points(found, inside) - map_points(row, inside + corner), axis=1)
         assert 0 < bend < most
         assert bend == pytest.approx(left.max(), rel=0.02)
+
+
+def test_what_a_homography_leaves_of_nodes_is_said_for_the_whole_window() -> None:
+    """One node is displaced by 2 px: no homography follows it, and the bend is largest near it."""
+    displacements = np.zeros((60, 80, 2))
+    displacements[20, 30] = (2.0, 0.0)
+    to, side, corner = Transform(np.eye(3), nodes=rounded(displacements)), 100, np.array([190, 110])
+    axis = np.arange(side, dtype=float)
+    inside = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    (found,), (bend,) = from_patches(to, corner[None], side)
+    left = np.linalg.norm(transform_points(found, inside) - to(inside + corner), axis=1)
+    assert bend == pytest.approx(left.max(), rel=0.15)
+    assert 1.5 < bend < 2.0
 
 
 def test_the_homography_of_a_window_is_nearer_than_one_through_its_corners() -> None:
@@ -174,5 +209,5 @@ def test_the_homography_of_a_window_is_nearer_than_one_through_its_corners() -> 
     rim = np.array([[0, 0], [side - 1, 0], [side - 1, side - 1], [0, side - 1]], np.float64)
     through = fit_homographies(rim, map_points(row, rim + corner)[None])[0]
     wanted = map_points(row, inside + corner)
-    _, (bend,) = from_patches(row, corner[None], side)
+    _, (bend,) = from_patches(transform(row), corner[None], side)
     assert np.linalg.norm(transform_points(through, inside) - wanted, axis=1).max() > 1.3 * bend

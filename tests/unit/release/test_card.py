@@ -80,8 +80,8 @@ def test_the_figures_stand_in_tables(release: Path) -> None:
         "| iphone | the DSLR | 900 x 600 | 6 |",
         "| iphone | 9 | 7 | 30 | 14 | 46.7 % | 1.56 |",
         "| low\\_ncc | 10 | the two windows differ: correlation below patches.min\\_ncc |",
-        "| parallax | 1 | the scene has depth, which the lenses see from different places, so that no single "
-        "transform fits |",
+        "| parallax | 1 | the scene has depth, which the lenses see from different places, and following it was not "
+        "enough |",
         "| brightness | 0 to 50 | 8 | 2 | 25.0 % |",
         "| 0.2 to 0.3 | 9 | ████████████████████████ |",
         "| two\\_sides | 1 | it links scenes that an earlier run put on two sides, so that it would leak on "

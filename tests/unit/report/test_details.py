@@ -22,11 +22,11 @@ from dpedtool.pipeline.align.stage import align
 from dpedtool.pipeline.geometry.aligned import aligned_images, crop_box, mask_columns, transform, transform_columns
 from dpedtool.pipeline.geometry.homographies import translation
 from dpedtool.pipeline.geometry.transform import Transform
+from dpedtool.pipeline.measure.certainty import shift_errors
 from dpedtool.pipeline.measure.residuals import search, smooth_grey
 from dpedtool.pipeline.pair.stage import pair_folders
 from dpedtool.pipeline.patches.stage import cut_patches
 from dpedtool.pipeline.report.pairs import details, opened
-from dpedtool.pipeline.report.pairs.certainty import shift_errors
 from dpedtool.pipeline.report.pairs.details import show_pairs
 from dpedtool.pipeline.report.results import RunResults
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpedtool.pipeline.measure.grey_values import GreyValues
-from dpedtool.pipeline.measure.residuals import WINDOW, Search
+from dpedtool.pipeline.measure.residuals import WINDOW, Flags, Search
 from dpedtool.pipeline.measure.subpixel import locate
 
 MOST_ERROR_PX = 0.25
@@ -35,6 +35,11 @@ def shift_errors(phone: GreyValues, dslr: GreyValues, found: Search) -> npt.NDAr
         if len(chosen):
             errors[chosen] = _errors_in_row(phone, dslr, found, chosen, y)
     return np.where(errors <= MOST_ERROR_PX, errors, np.nan)
+
+
+def certain(phone: GreyValues, dslr: GreyValues, found: Search) -> Flags:
+    """Return which shifts (N,) of a search have an error; parameters are those of `shift_errors`."""
+    return ~np.isnan(shift_errors(phone, dslr, found))
 
 
 def _errors_in_row(

@@ -1,0 +1,209 @@
+"""Follow the depth of a scene: a dense flow, after the transform of the whole photo, becomes a grid of nodes.
+
+The flow is computed forth and back. Places where the two disagree are seen by one camera alone, or cannot be found.
+Each node is the median of the flow around it, over the px where both agree: unlike a mean, it stays on one side of a
+jump of the depth. A second flow, on the photos that the first nodes have brought together, measures what is left. The
+nodes are believed only if the verdict on the pair, which knows nothing of them, passes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dpedtool.dataset.photos.stored import ReducedGrey
+from dpedtool.pipeline.align.refinement import GREY_LEVELS, WarpedPair
+from dpedtool.pipeline.geometry.homographies import Box, Homography, Points
+from dpedtool.pipeline.geometry.node_files import grid_shape, rounded
+from dpedtool.pipeline.geometry.transform import NODE_PX, Transform
+from dpedtool.pipeline.measure.epipolar import against_epipole
+from dpedtool.pipeline.measure.flow import (
+    FAR_PX,
+    RETURN_PX,
+    STRETCH,
+    Flags,
+    Flow,
+    FlowField,
+    dis_flow,
+    has_detail,
+    return_px,
+    stretch,
+)
+
+MOST_PX = 3_500_000
+"""The flow of larger photos is computed on reduced ones."""
+FACTORS = (1, 2, 4)
+SAMPLES = 8
+"""A node is the median of at most so many px across and down, over twice its own square."""
+STEP_PX = 2.0
+"""What the second flow may change at most, in px of the images that it is computed on."""
+LEAST_DETAIL = 0.3
+"""Share of a node's square that has detail, for the node to count as evidence of what moved."""
+CHUNK = 32
+"""Rows of nodes that are computed at once, which bounds the memory."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What the flow says about the whole frame, as shares of the nodes that lie on detail, 0..1 each."""
+
+    along: float
+    """Displaced as depth would do it."""
+    against: float
+    """Displaced in directions that no depth explains: something moved."""
+    lost: float
+    """Not found again."""
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """A transform with nodes, and what the flow says about the frame."""
+
+    transform: Transform
+    motion: Motion
+    factor: int
+    """The flags belong to images reduced by this factor."""
+    detail: Flags
+    hidden: Flags
+    jumps: Flags
+
+    def shares(self, box: Box) -> dict[str, float]:
+        """Return the columns `hidden` and `jump` of a row of alignments, for its common crop."""
+        rows, columns = (
+            slice(start // self.factor, -(-(start + length) // self.factor))
+            for start, length in ((box.y, box.height), (box.x, box.width))
+        )
+        detail = self.detail[rows, columns]
+        hidden = detail & self.hidden[rows, columns]
+        return {"hidden": float(hidden.sum() / max(1, detail.sum())), "jump": float(self.jumps[rows, columns].mean())}
+
+
+def follow(
+    phone: ReducedGrey, dslr: ReducedGrey, dslr_from_phone: Homography, transform: Transform, flow: Flow | None = None
+) -> Followed:
+    """Add nodes to a transform.
+
+    Parameters
+    ----------
+    phone, dslr
+        The photos, as for `dpedtool.pipeline.align.refinement.refine`.
+    dslr_from_phone
+        A coarse homography, for the scales of the photos alone.
+    transform
+        The refined transform, without nodes.
+    flow
+        Computes the flow in place of DIS.
+
+    """
+    flow = flow or dis_flow
+    width, height = phone.size
+    factor = next((factor for factor in FACTORS if width * height <= MOST_PX * factor**2), FACTORS[-1])
+    pair = WarpedPair.of(phone, dslr, dslr_from_phone, factor, tones=GREY_LEVELS)
+    there, returned = _there_and_back(pair, transform, flow)
+    detail, usable = has_detail(pair.phone), returned * factor < RETURN_PX
+    first, shares = _medians(there, usable, NODE_PX // factor)
+    nodes = _filled(first, shares > 0) * factor
+    moved = dataclasses.replace(transform, nodes=rounded(_nodes_of(nodes, transform, phone.size)))
+    left, returned_again = _there_and_back(pair, moved, flow)
+    near = (np.linalg.norm(left, axis=2) < STEP_PX) & (returned_again * factor < RETURN_PX)
+    more, known = _medians(left, near, NODE_PX // factor)
+    nodes = nodes + _filled(more, known > 0) * factor
+    return Followed(
+        transform=dataclasses.replace(transform, nodes=rounded(_nodes_of(nodes, transform, phone.size))),
+        motion=_motion(first * factor, shares, _means(detail, NODE_PX // factor)),
+        factor=factor,
+        detail=detail,
+        hidden=~usable,
+        jumps=stretch(there) > STRETCH,
+    )
+
+
+def _there_and_back(pair: WarpedPair, transform: Transform, flow: Flow) -> tuple[FlowField, npt.NDArray[np.float32]]:
+    """Return the flow from the phone's image to the DSLR's, and how far from its start a px ends there and back."""
+    warped = pair.warped(transform)
+    there = flow(pair.phone, warped)
+    return there, return_px(there, flow(warped, pair.phone))
+
+
+def _medians(flow: FlowField, usable: Flags, cell: int) -> tuple[FlowField, npt.NDArray[np.float64]]:
+    """Return the medians (rows, columns, 2) of the usable flow around squares of `cell` px, and the usable shares."""
+    height, width = usable.shape
+    rows, columns, rim = -(-height // cell), -(-width // cell), cell // 2
+    step = max(1, 2 * cell // SAMPLES)
+    pads = (rim, rows * cell - height + rim), (rim, columns * cell - width + rim)
+    # Infinite values sort behind all others.
+    values = np.pad(np.where(usable[..., None], flow, np.inf), (*pads, (0, 0)), constant_values=np.inf)
+    nodes, shares = np.zeros((rows, columns, 2), np.float32), np.zeros((rows, columns))
+    for first in range(0, rows, CHUNK):
+        part = slice(first, min(first + CHUNK, rows))
+        strip = values[first * cell : part.stop * cell + 2 * rim]
+        around = np.lib.stride_tricks.sliding_window_view(strip, (2 * cell, 2 * cell), axis=(0, 1))
+        samples = around[::cell, ::cell, :, ::step, ::step].reshape(part.stop - first, columns, 2, -1)
+        counts = np.isfinite(samples[:, :, 0]).sum(axis=-1)
+        ordered = np.sort(samples, axis=-1)
+        middle = [np.maximum(counts - 1, 0) // 2, counts // 2]
+        middle[1] = np.minimum(middle[1], samples.shape[-1] - 1)
+        two = [np.take_along_axis(ordered, place[:, :, None, None], axis=-1)[..., 0] for place in middle]
+        known = counts[..., None] > 0
+        nodes[part] = np.where(known, np.where(known, two[0], 0) / 2 + np.where(known, two[1], 0) / 2, 0)
+        shares[part] = counts / samples.shape[-1]
+    return nodes, shares
+
+
+def _means(flags: Flags, cell: int) -> npt.NDArray[np.float64]:
+    """Return the shares (rows, columns) of squares of `cell` px that are flagged."""
+    height, width = flags.shape
+    rows, columns = -(-height // cell), -(-width // cell)
+    padded = np.pad(flags, ((0, rows * cell - height), (0, columns * cell - width)), mode="edge")
+    return np.asarray(padded.reshape(rows, cell, columns, cell).mean(axis=(1, 3)))
+
+
+def _filled(nodes: FlowField, known: Flags) -> FlowField:
+    """Return the nodes with those that are not known taken from the known ones around them."""
+    filled, have, sigma = nodes.copy(), known.copy(), 1.0
+    values, weights = nodes * known[..., None], known.astype(np.float32)
+    while not have.all() and sigma < max(known.shape):
+        sums, total = (cv2.GaussianBlur(part, (0, 0), sigma) for part in (values, weights))
+        new = ~have & (total > 0.05)
+        filled[new] = (sums / np.maximum(total, 1e-9)[..., None])[new]
+        have |= new
+        sigma *= 2
+    return filled
+
+
+def _nodes_of(displacements: FlowField, transform: Transform, size: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """Return what to add to the field, so that field and nodes together move phone px as the flow says.
+
+    The flow was measured on the DSLR's photo as the transform has warped it, so that a px that it moves meets the field
+    of another place.
+    """
+    rows, columns = grid_shape(*size)
+    # Reduced images lack the px at the rim that do not fill a square.
+    short = rows - displacements.shape[0], columns - displacements.shape[1]
+    whole = np.pad(displacements, ((0, max(0, short[0])), (0, max(0, short[1])), (0, 0)), mode="edge")[:rows, :columns]
+    if transform.field is None:
+        return np.asarray(whole, np.float64)
+    middles = (np.arange(count) * NODE_PX + (NODE_PX - 1) / 2 for count in (columns, rows))
+    places: Points = np.stack(np.meshgrid(*middles), axis=-1).reshape(-1, 2)
+    moved = whole.reshape(-1, 2).astype(np.float64)
+    bent = transform.field(places + moved) - transform.field(places)
+    return np.asarray((moved + bent).reshape(whole.shape))
+
+
+def _motion(nodes: FlowField, shares: npt.NDArray[np.float64], detail: npt.NDArray[np.float64]) -> Motion:
+    told = detail > LEAST_DETAIL
+    rows, columns = np.nonzero(told)
+    if not len(rows):
+        return Motion(0.0, 0.0, 0.0)
+    found = shares[told] >= 0.5
+    places = np.column_stack([columns, rows]) * NODE_PX + (NODE_PX - 1) / 2
+    far = found & (np.linalg.norm(nodes[told], axis=1) > FAR_PX)
+    against = against_epipole(places[far], nodes[told][far].astype(np.float64))
+    count = len(rows)
+    return Motion(
+        along=float((~against).sum() / count), against=float(against.sum() / count), lost=float((~found).sum() / count)
+    )

@@ -1,0 +1,73 @@
+"""Where the nodes of a transform squeeze or stretch the photo, because the depth jumps.
+
+Behind the edge of something nearer, one camera sees what the other does not. Where the phone sees more, the nodes
+squeeze what it sees into less room than there is; where the DSLR sees more, they stretch it.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dpedtool.pipeline.geometry.homographies import Box
+from dpedtool.pipeline.geometry.transform import NODE_PX, Nodes
+from dpedtool.pipeline.measure.shifts import gradients
+
+Values = npt.NDArray[np.float64]
+
+SAMPLE_PX = 2
+"""The area is compared at every second px."""
+SQUEEZED, STRETCHED = 0.7, 1.3
+"""The depth jumps where the transform maps a place to less, or to more, than these shares of its area. Where it changes
+smoothly, the area does by less."""
+
+
+class AreaChange:
+    """Which places of a common crop are squeezed or stretched.
+
+    Parameters
+    ----------
+    nodes
+        The nodes of the transform.
+    box
+        The common crop in the phone photo; it begins at whole squares of nodes.
+
+    """
+
+    def __init__(self, nodes: Nodes, box: Box) -> None:
+        rows, columns = (
+            slice(start // NODE_PX, -(-(start + length) // NODE_PX))
+            for start, length in ((box.y, box.height), (box.x, box.width))
+        )
+        part = nodes.displacements[rows, columns]
+        size = part.shape[1] * NODE_PX // SAMPLE_PX, part.shape[0] * NODE_PX // SAMPLE_PX
+        x, y = (
+            np.asarray(cv2.resize(part[..., axis] / SAMPLE_PX, size, interpolation=cv2.INTER_LINEAR), np.float32)
+            for axis in (0, 1)
+        )
+        (xx, xy), (yx, yy) = gradients(x), gradients(y)
+        area = (1 + xx) * (1 + yy) - xy * yx
+        flags = {"squeezed": area < SQUEEZED, "stretched": area > STRETCHED}
+        self._sums = {name: np.asarray(cv2.integral(flag.astype(np.uint8)), np.float64) for name, flag in flags.items()}
+
+    def shares(self, corners: npt.NDArray[np.int64], side: int) -> dict[str, Values]:
+        """Return the shares of windows that are `squeezed` and `stretched`, (N,) each, 0..1.
+
+        Parameters
+        ----------
+        corners
+            (N, 2): x, y of the windows' top left px in the crop.
+        side
+            Side of the windows, in px.
+
+        """
+        return {name: self._share(sums, corners, side) for name, sums in self._sums.items()}
+
+    @staticmethod
+    def _share(sums: Values, corners: npt.NDArray[np.int64], side: int) -> Values:
+        low = corners // SAMPLE_PX
+        high = np.minimum(np.maximum((corners + side) // SAMPLE_PX, low + 1), np.array(sums.shape[::-1]) - 1)
+        (left, top), (right, bottom) = low.T, high.T
+        counts = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
+        return np.asarray(counts / np.maximum(np.prod(high - low, axis=1), 1))
