@@ -436,8 +436,12 @@ def _key(pair: Pair, params: AlignParams) -> str:
 
 def _at_home(row: Alignment, pair: Pair, out: Path) -> Alignment:
     """Return the row with today's paths, since the photos may have moved since an earlier run."""
-    photos = {"phone_path": required(pair.phone_path), "dslr_path": required(pair.dslr_path)}
-    return dataclasses.replace(row, **photos, nodes_path=_nodes_file(out, pair) if row.nodes_sha256 else None)
+    return dataclasses.replace(
+        row,
+        phone_path=required(pair.phone_path),
+        dslr_path=required(pair.dslr_path),
+        nodes_path=_nodes_file(out, pair) if row.nodes_sha256 else None,
+    )
 
 
 def _has_nodes(rows: Sequence[Alignment]) -> bool:
