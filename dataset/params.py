@@ -21,14 +21,16 @@ import yaml
 
 from dpedtool.dataset.errors import ParamsError
 from dpedtool.dataset.places import as_place
-from dpedtool.dataset.sections import Section, param
+from dpedtool.dataset.plugins import located
+from dpedtool.dataset.sections import CAMERA_NAME, PLUGIN, Section, param
 
 FLAGS = "flags"
 """Section of a params file for the flags of commands, such as `align: {workers: 4}`; the commands check it."""
 FILES = (("captures", "root"), ("pair", "csv"), ("train", "start"), ("train", "vgg"), ("release", "licence_file"))
 """Parameters that name files, relative to the params file: section and key."""
+PLUGINS = (("align", "matcher"), ("align", "flow"))
+"""Parameters that name functions of the user's own, whose modules are looked for beside the params file first."""
 _PRESETS = Path(__file__).parent / "presets"
-CAMERA_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 SectionT = typing.TypeVar("SectionT", bound=Section)
 Network = Literal["resnet", "srcnn"]
 Norm = Literal["instance", "batch"]
@@ -112,6 +114,18 @@ class AlignParams(Section):
     min_inlier_share: float = param(0.2, "smallest share of inliers among the matches", above=0, at_most=1)
     refine: bool = param(
         True, "refine the homography with windows, and add a bend if that predicts other windows better"
+    )
+    matcher: str | None = param(
+        None,
+        "own function in place of SIFT, as package.module:function; it takes two grey photos and returns the points "
+        "that match; its module is looked for beside the params file, then on PYTHONPATH; null: SIFT",
+        pattern=PLUGIN,
+    )
+    flow: str | None = param(
+        None,
+        "own function in place of DIS, likewise; it takes two grey images and returns the flow from the first to the "
+        "second; null: DIS",
+        pattern=PLUGIN,
     )
     local: bool = param(
         True, "follow the depth of scenes that no homography fits, by a dense flow, where that leaves smaller shifts"
@@ -560,6 +574,11 @@ def load_params(path: Path | None, overrides: tuple[str, ...] = ()) -> Params:
     for section in dict.fromkeys([_add_override(params, sections, override) for override in overrides]):
         rebuilt = _build(_kind(params, section), sections[section], "--set", f"{section}.")
         params = dataclasses.replace(params, **{section: rebuilt})
+    for section, key in PLUGINS:
+        of_stage = getattr(params, section)
+        if (name := getattr(of_stage, key)) is not None:
+            placed_name = located(name, path.parent if path else Path())
+            params = dataclasses.replace(params, **{section: dataclasses.replace(of_stage, **{key: placed_name})})
     return params
 
 

@@ -117,11 +117,14 @@ class Alignment(Row):
         "motion_blur": "one photo is blurred along a line: its camera moved",
         "mirrored_frame": "the phone photo is mirrored",
         "rotated_frame": "the phone photo is turned against the DSLR's by more than align.max_turn_deg",
+        "own_method_failed": "align.matcher or align.flow raised an error or returned something else (failed)",
         "unreadable_photo": "a photo cannot be read or decoded (failed, not rejected: another run tries again)",
         "photo_changed": "a photo is not the one that was paired (failed)",
         "worker_lost": "the process that worked on the pair was killed twice (failed)",
         "internal_error": "a fault of the program (failed)",
     }
+
+    RETRIED: ClassVar[frozenset[str]] = Row.RETRIED | {"own_method_failed"}
 
     pair_id: str = column("the pair, as in the table of pairs")
     phone: str = column("phone that took the photo")
@@ -403,6 +406,13 @@ class Patch(Row):
     )
     bend_px: float | None = column(
         "largest distance in the patch between the place by that homography and the place by the alignment's transform",
+        "phone px",
+        default=None,
+    )
+    bends: tuple[float, ...] | None = column(
+        "what to add to px of the patch before that homography, so that the place is exact: x, y at n x n nodes, row "
+        "by row, bilinear between them; n = ceil((size + 7) / 8) + 1; nodes are 8 px apart, and the first one lies at "
+        "-((x - 3.5) mod 8), -((y - 3.5) mod 8) px of the patch; only in accepted patches of pairs with nodes",
         "phone px",
         default=None,
     )

@@ -13,6 +13,16 @@ from typing import Any, Literal
 
 from dpedtool.dataset.errors import ParamsError
 
+CAMERA_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+PLUGIN = r"([^:]+:)?[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
+"""A function: `package.module:function`; the folder of its module may stand before it."""
+PATTERNS = {
+    CAMERA_NAME: "cannot be a camera name; use letters, digits, '.', '_' and '-', because these names become file "
+    "names",
+    PLUGIN: "does not name a function; write package.module:function",
+}
+"""The patterns that values may have to match, and what is wrong with a value that does not."""
+
 
 def param(
     default: Any,
@@ -115,7 +125,4 @@ def _check_range(value: Any, declared: dataclasses.Field[Any]) -> None:
     if limits["at_most"] is not None and value > limits["at_most"]:
         raise ParamsError(f"{declared.name} must be at most {limits['at_most']}, not {value}.")
     if limits["pattern"] is not None and not re.fullmatch(limits["pattern"], value):
-        raise ParamsError(
-            f"{declared.name}: {value!r} cannot be a camera name; use letters, digits, '.', '_' and '-', "
-            "because these names become file names."
-        )
+        raise ParamsError(f"{declared.name}: {value!r} {PATTERNS[limits['pattern']]}.")

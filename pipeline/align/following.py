@@ -37,6 +37,8 @@ from dpedtool.pipeline.measure.flow import (
 MOST_PX = 3_500_000
 """The flow of larger photos is computed on reduced ones."""
 FACTORS = (1, 2, 4)
+OWN_SMOOTHING = 0.5
+"""Sigma of the Gaussian, in px, for a flow of the user's own: networks are trained on photos that are not smoothed."""
 SAMPLES = 8
 """A node is the median of at most so many px across and down, over twice its own square."""
 STEP_PX = 2.0
@@ -96,19 +98,20 @@ def follow(
     transform
         The refined transform, without nodes.
     flow
-        Computes the flow in place of DIS.
+        Computes the flow in place of DIS, on images that are smoothed less.
 
     """
-    flow = flow or dis_flow
     width, height = phone.size
     factor = next((factor for factor in FACTORS if width * height <= MOST_PX * factor**2), FACTORS[-1])
     pair = WarpedPair.of(phone, dslr, dslr_from_phone, factor, tones=GREY_LEVELS)
-    there, returned = _there_and_back(pair, transform, flow)
+    seen = WarpedPair.of(phone, dslr, dslr_from_phone, factor, GREY_LEVELS, OWN_SMOOTHING) if flow else pair
+    find = _Return(seen, flow or dis_flow)
+    there, returned = find(transform)
     detail, usable = has_detail(pair.phone), returned * factor < RETURN_PX
     first, shares = _medians(there, usable, NODE_PX // factor)
     nodes = _filled(first, shares > 0) * factor
     moved = dataclasses.replace(transform, nodes=rounded(_nodes_of(nodes, transform, phone.size)))
-    left, returned_again = _there_and_back(pair, moved, flow)
+    left, returned_again = find(moved)
     near = (np.linalg.norm(left, axis=2) < STEP_PX) & (returned_again * factor < RETURN_PX)
     more, known = _medians(left, near, NODE_PX // factor)
     nodes = nodes + _filled(more, known > 0) * factor
@@ -122,11 +125,18 @@ def follow(
     )
 
 
-def _there_and_back(pair: WarpedPair, transform: Transform, flow: Flow) -> tuple[FlowField, npt.NDArray[np.float32]]:
-    """Return the flow from the phone's image to the DSLR's, and how far from its start a px ends there and back."""
-    warped = pair.warped(transform)
-    there = flow(pair.phone, warped)
-    return there, return_px(there, flow(warped, pair.phone))
+@dataclass(frozen=True, eq=False)
+class _Return:
+    """Computes the flow of a pair there and back."""
+
+    pair: WarpedPair
+    flow: Flow
+
+    def __call__(self, transform: Transform) -> tuple[FlowField, npt.NDArray[np.float32]]:
+        """Return the flow from the phone's image to the DSLR's, and how far from its start a px ends there and back."""
+        warped = self.pair.warped(transform)
+        there = self.flow(self.pair.phone, warped)
+        return there, return_px(there, self.flow(warped, self.pair.phone))
 
 
 def _medians(flow: FlowField, usable: Flags, cell: int) -> tuple[FlowField, npt.NDArray[np.float64]]:

@@ -85,10 +85,12 @@ class WarpedPair:
         dslr_from_phone: Homography,
         factor: int = 1,
         tones: GreyValues = LIGHT,
+        smoothing: float = SMOOTHING,
     ) -> WarpedPair:
         """Reduce and smooth both photos.
 
-        The homography is only used to compare the scales; `tones` (256,) maps grey levels to the values to measure.
+        The homography is only used to compare the scales; `tones` (256,) maps grey levels to the values to measure;
+        `smoothing` is the sigma of the Gaussian, in px of the phone's reduced photo.
         """
         centre = (np.array(phone.size) - 1) / 2
         scale = local_scale(inverse(dslr.full_from_reduced) @ dslr_from_phone, centre)
@@ -96,8 +98,8 @@ class WarpedPair:
         least = max(1, int(scale * factor))
         small, small_from_image = _reduced(dslr.image, least, tones)
         scale *= factor / least
-        sigma = np.hypot(SMOOTHING * scale, prefilter_sigma(scale))
-        own = cv2.GaussianBlur(_reduced(phone.image, factor, tones)[0], (0, 0), SMOOTHING)
+        sigma = np.hypot(smoothing * scale, prefilter_sigma(scale))
+        own = cv2.GaussianBlur(_reduced(phone.image, factor, tones)[0], (0, 0), smoothing)
         other = cv2.GaussianBlur(small, (0, 0), float(sigma))
         small_from_full = small_from_image @ inverse(dslr.full_from_reduced)
         return cls(own, other, small_from_full, dslr.size, factor)  # type: ignore[arg-type]

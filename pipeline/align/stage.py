@@ -21,9 +21,11 @@ from dpedtool.dataset.photos.decoding import PhotoFile, open_unchanged
 from dpedtool.dataset.photos.encoding import image_key, save_image
 from dpedtool.dataset.photos.stored import Factor, ReducedGrey
 from dpedtool.dataset.places import Place
+from dpedtool.dataset.plugins import PluginName
 from dpedtool.dataset.schema import Alignment, Pair, Timing
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.align.following import Followed, follow
+from dpedtool.pipeline.align.own_methods import check_own_methods, own_flow, own_matcher
 from dpedtool.pipeline.align.refinement import GREY_LEVELS, Refined, WarpedPair, refine
 from dpedtool.pipeline.align.verdict import (
     PairVerdict,
@@ -87,6 +89,7 @@ def align(
         Another run is writing to `out`, or the images would be written among the photos.
 
     """
+    check_own_methods(params)
     whole = sorted((pair for pair in pairs if pair.status == "paired"), key=lambda pair: pair.pair_id)
     items = {_key(pair, params): pair for pair in whole}
     if images:
@@ -255,7 +258,7 @@ def _align(
     lap("decode_s")
     known.sizes = phone.size, dslr.size
     known.clipped = max(clipped_share(photo.image) for photo in (phone, dslr))
-    known.registration = found = register(phone, dslr, params)
+    known.registration = found = register(phone, dslr, params, own_matcher(params))
     _check_exposure(known.clipped, params)
     lap("register_s")
     scale = _scale(found, phone)
@@ -352,7 +355,7 @@ def _check(
     motion, before = None, (found, certain(phone, dslr, found))
     _note_windows(*before, known)
     if params.local and may_have_depth(*before, first):
-        followed = follow(*greys, first.dslr_from_phone, mapping)
+        followed = follow(*greys, first.dslr_from_phone, mapping, own_flow(params))
         motion, known.flow_shares = followed.motion, followed.shares(box)
         if _take_nodes(followed, pair, before, first, params, known):
             return followed.transform
@@ -431,7 +434,13 @@ def _lost(pair: Pair, lost: Lost, params: AlignParams) -> list[Alignment]:
 
 def _key(pair: Pair, params: AlignParams) -> str:
     names = [pair.pair_id, pair.phone, pair.scene_id]
-    return digest([_CODE, cv2.__version__, describe(params), names, pair.phone_sha256, pair.dslr_sha256])
+    return digest([_CODE, cv2.__version__, _telling(params), names, pair.phone_sha256, pair.dslr_sha256])
+
+
+def _telling(params: AlignParams) -> dict[str, Any]:
+    """Return the parameters with the content of the user's own functions in place of their names."""
+    own = {name: value for name in ("matcher", "flow") if (value := getattr(params, name)) is not None}
+    return describe(params) | {name: PluginName.parse(value).digest() for name, value in own.items()}
 
 
 def _at_home(row: Alignment, pair: Pair, out: Path) -> Alignment:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 import numpy as np
@@ -114,10 +115,32 @@ def transform(row: Alignment) -> Transform:
     return Transform(homography, field, read_nodes(required(row.nodes_path), row.nodes_sha256, *shape))
 
 
-def from_patches(
-    to: Transform, corners: npt.NDArray[np.int64], side: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the homographies that come closest to a transform inside windows, and what they leave.
+@dataclass(frozen=True, eq=False)
+class PatchPlaces:
+    """Where N windows lie in the DSLR photo."""
+
+    homographies: npt.NDArray[np.float64]
+    """(N, 3, 3): from px of the window to px of the upright DSLR photo, the closest ones to the transform."""
+    bends_px: npt.NDArray[np.float64]
+    """(N,): the largest distance in a window between the place by the homography and the place by the transform, in px
+    of the phone photo; 0 if the transform is a homography."""
+    nodes: npt.NDArray[np.float64] | None
+    """(N, n, n, 2): what to add to px of the window before the homography, so that the place is exact, at the nodes of
+    the transform, row by row, x and y in px; n is `nodes_per_side`. None without nodes."""
+
+
+def nodes_per_side(side: int) -> int:
+    """Return how many nodes cover a window of `side` px, wherever it begins."""
+    return -(-(side + NODE_PX - 1) // NODE_PX) + 1
+
+
+def first_node(corner: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return x, y of the first of these nodes in px of the window, for corners (N, 2) in the phone photo: (N, 2)."""
+    return np.asarray(-((corner - (NODE_PX - 1) / 2) % NODE_PX))
+
+
+def from_patches(to: Transform, corners: npt.NDArray[np.int64], side: int) -> PatchPlaces:
+    """Return where windows lie in the DSLR photo.
 
     Parameters
     ----------
@@ -128,28 +151,36 @@ def from_patches(
     side
         Side of the windows, in px.
 
-    Returns
-    -------
-    tuple
-        (N, 3, 3): from px of the window to px of the upright DSLR photo. (N,): the largest distance in a window between
-        the place by the homography and the place by the transform, in px of the phone photo; 0 for a homography.
-
     """
     shift = np.zeros((len(corners), 3, 3)) + np.eye(3)
     shift[:, :2, 2] = corners
     if to.field is None and to.nodes is None:
-        bends, phone_from_patch = np.zeros(len(corners)), shift
-    else:
-        axis = np.linspace(0, side - 1, PLACES_PER_SIDE)
-        places = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-        fitted = fit_homographies(places, _moved(to, corners, places[None]))
-        # Between nodes the displacement is bilinear, so that it bends the most at a node.
-        looked_at = _node_places(corners, side) if to.nodes else places[None]
-        projected = np.concatenate([looked_at, np.ones((*looked_at.shape[:2], 1))], axis=2) @ fitted.swapaxes(1, 2)
-        away = projected[..., :2] / projected[..., 2:] - _moved(to, corners, looked_at)
-        bends, phone_from_patch = np.linalg.norm(away, axis=2).max(axis=1), shift @ fitted
-    found = to.homography @ phone_from_patch
-    return np.asarray(found / found[:, 2:, 2:]), bends
+        return PatchPlaces(_scaled(to.homography @ shift), np.zeros(len(corners)), None)
+    axis = np.linspace(0, side - 1, PLACES_PER_SIDE)
+    places = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    fitted = fit_homographies(places, _moved(to, corners, places[None]))
+    # Between nodes the displacement is bilinear, so that it bends the most at a node.
+    looked_at = _node_places(corners, side) if to.nodes else places[None]
+    away = _projected(fitted, looked_at) - _moved(to, corners, looked_at)
+    nodes = None
+    if to.nodes:
+        count = nodes_per_side(side)
+        steps = np.arange(count) * float(NODE_PX)
+        grid = first_node(corners)[:, None, :] + np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+        back = _projected(np.linalg.inv(fitted), _moved(to, corners, grid))
+        nodes = (back - grid).reshape(len(corners), count, count, 2)
+    found = _scaled(to.homography @ shift @ fitted)
+    return PatchPlaces(found, np.linalg.norm(away, axis=2).max(axis=1), nodes)
+
+
+def _scaled(homographies: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.asarray(homographies / homographies[:, 2:, 2:])
+
+
+def _projected(homographies: npt.NDArray[np.float64], places: Points) -> Points:
+    """Return places (N or 1, K, 2) as N homographies move them, (N, K, 2)."""
+    moved = np.concatenate([places, np.ones((*places.shape[:2], 1))], axis=2) @ homographies.swapaxes(1, 2)
+    return np.asarray(moved[..., :2] / moved[..., 2:])
 
 
 def _moved(to: Transform, corners: npt.NDArray[np.int64], places: Points) -> Points:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -24,6 +25,8 @@ from dpedtool.pipeline.geometry.homographies import (
 from dpedtool.pipeline.measure.exposure import clipped_share
 
 Descriptors = npt.NDArray[np.float32]
+Matcher = Callable[[GreyPhoto, GreyPhoto], tuple[Points, Points]]
+"""Takes two grey photos; returns points (N, 2) of the first, and those of the second that show the same, in px."""
 
 FEWEST_OFF_PLANE = 30
 """Fewer matches may lie on epipolar lines by chance: up to 11 did so in wrong pairs of real photos."""
@@ -56,10 +59,13 @@ class Keypoints:
     descriptors: Descriptors
 
 
-def register(phone: ReducedGrey, dslr: ReducedGrey, params: AlignParams) -> Registration:
+def register(
+    phone: ReducedGrey, dslr: ReducedGrey, params: AlignParams, matcher: Matcher | None = None
+) -> Registration:
     """Find the homography from the phone photo to the DSLR photo, in px of the full photos.
 
-    Small copies are tried first, and larger ones only if these do not suffice.
+    Small copies are tried first, and larger ones only if these do not suffice. A matcher in place of SIFT gets the
+    larger ones.
 
     Raises
     ------
@@ -68,6 +74,8 @@ def register(phone: ReducedGrey, dslr: ReducedGrey, params: AlignParams) -> Regi
         figures.
 
     """
+    if matcher:
+        return _register_by(matcher, phone, dslr, params)
     with contextlib.suppress(Rejection):
         return _register(phone, dslr, params)
     closer = dataclasses.replace(params, detect_side_px=params.retry_side_px, features=params.retry_features)
@@ -88,6 +96,19 @@ def _register(phone: ReducedGrey, dslr: ReducedGrey, params: AlignParams) -> Reg
     return register_keypoints(found[0], found[1], phone.size, dslr.size, params)
 
 
+def _register_by(matcher: Matcher, phone: ReducedGrey, dslr: ReducedGrey, params: AlignParams) -> Registration:
+    closer = dataclasses.replace(params, detect_side_px=params.retry_side_px)
+    small = [_shrunk(photo.image, closer) for photo in (phone, dslr)]
+    points = [
+        transform_points(photo.full_from_reduced @ _full_from_small(photo.image, one), found)
+        for photo, one, found in zip((phone, dslr), small, matcher(*small), strict=True)
+    ]
+    if len(points[0]) < params.min_inliers:
+        raise _few_matches(len(points[0]), params)
+    counts = len(points[0]), len(points[0])
+    return register_matches(points[0], points[1], counts, phone.size, dslr.size, closer)
+
+
 def register_keypoints(
     phone: Keypoints, dslr: Keypoints, phone_size: tuple[int, int], dslr_size: tuple[int, int], params: AlignParams
 ) -> Registration:
@@ -99,7 +120,28 @@ def register_keypoints(
         `few_matches`, `wrong_pair` or `rotated_frame`.
 
     """
-    phone_points, dslr_points = match(phone, dslr, params)
+    found = match(phone, dslr, params)
+    return register_matches(*found, (len(phone.points), len(dslr.points)), phone_size, dslr_size, params)
+
+
+def register_matches(
+    phone_points: Points,
+    dslr_points: Points,
+    keypoints: tuple[int, int],
+    phone_size: tuple[int, int],
+    dslr_size: tuple[int, int],
+    params: AlignParams,
+) -> Registration:
+    """Find the homography between photos of these sizes (width, height) from matched points (N, 2) of both.
+
+    `keypoints` says how many points were found in each photo before they were matched.
+
+    Raises
+    ------
+    Rejection
+        `wrong_pair` or `rotated_frame`.
+
+    """
     reduction = _reduction(dslr_size, params)
     dslr_from_phone, inliers = fit_homography(phone_points, dslr_points, reduction, params)
     if not is_plausible(dslr_from_phone, *phone_size):
@@ -113,8 +155,8 @@ def register_keypoints(
     back = transform_points(inverse(dslr_from_phone), dslr_points[inliers])
     return Registration(
         dslr_from_phone=dslr_from_phone,
-        phone_keypoints=len(phone.points),
-        dslr_keypoints=len(dslr.points),
+        phone_keypoints=keypoints[0],
+        dslr_keypoints=keypoints[1],
         matches=len(phone_points),
         inliers=int(inliers.sum()),
         turn_deg=turn,
@@ -134,17 +176,14 @@ def detect_in_grey(grey: GreyPhoto, params: AlignParams) -> Keypoints:
 
     Descriptors are RootSIFT (Arandjelovic and Zisserman 2012, doi:10.1109/CVPR.2012.6248018).
     """
-    height, width = grey.shape
-    ratio = _reduction((width, height), params)
-    size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA) if size != (width, height) else grey
+    small = _shrunk(grey, params)
     # Without the precise upscale OpenCV's first octave is shifted by a quarter of a pixel.
     sift = cv2.SIFT.create(nfeatures=params.features, contrastThreshold=params.contrast, enable_precise_upscale=True)
     keypoints, descriptors = sift.detectAndCompute(small, None)
     if descriptors is None or not len(keypoints):
         return Keypoints(np.empty((0, 2)), np.empty((0, 128), np.float32))
     points: Points = np.array([keypoint.pt for keypoint in keypoints]).astype(np.float64)
-    in_grey = transform_points(full_from_reduced((width, height), size), points)
+    in_grey = transform_points(_full_from_small(grey, small), points)
     return Keypoints(in_grey, _root_sift(descriptors.astype(np.float32)))
 
 
@@ -166,11 +205,7 @@ def match(phone: Keypoints, dslr: Keypoints, params: AlignParams) -> tuple[Point
     mutual = products.argmax(axis=0)[nearest] == rows
     good = mutual & (distances[0] < params.ratio * distances[1])
     if good.sum() < params.min_inliers:
-        raise Rejection(
-            "few_matches",
-            f"Too few keypoints match ({good.sum()}; at least {params.min_inliers} are needed): do the photos show the "
-            "same scene?",
-        )
+        raise _few_matches(int(good.sum()), params)
     return phone.points[good], dslr.points[nearest[good]]
 
 
@@ -244,6 +279,28 @@ def _too_plain(name: str, photo: ReducedGrey, keypoints: int, params: AlignParam
         "low_texture",
         f"The {name} photo has too few keypoints ({keypoints}; at least {params.min_inliers} are needed).",
     )
+
+
+def _few_matches(count: int, params: AlignParams) -> Rejection:
+    return Rejection(
+        "few_matches",
+        f"Too few keypoints match ({count}; at least {params.min_inliers} are needed): do the photos show the same "
+        "scene?",
+    )
+
+
+def _shrunk(grey: GreyPhoto, params: AlignParams) -> GreyPhoto:
+    """Return the photo at the size at which keypoints are detected."""
+    height, width = grey.shape
+    ratio = _reduction((width, height), params)
+    size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+    if size == (width, height):
+        return grey
+    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def _full_from_small(grey: GreyPhoto, small: GreyPhoto) -> Homography:
+    return full_from_reduced((grey.shape[1], grey.shape[0]), (small.shape[1], small.shape[0]))
 
 
 def _reduction(size: tuple[int, int], params: AlignParams) -> float:

@@ -31,6 +31,7 @@ from dpedtool.dataset.tables import TableWriter, read_frame, write_rows
 from dpedtool.pipeline.align.verdict import LEAST_AT_PLACE, MISPLACED_SHARE
 from dpedtool.pipeline.geometry.aligned import crop_box, cut, from_patches, is_masked, required, transform
 from dpedtool.pipeline.geometry.homographies import Box, corners, transform_points
+from dpedtool.pipeline.geometry.node_files import STEPS_A_PX
 from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.geometry.warping import warp_dslr
 from dpedtool.pipeline.measure.correlation import sample
@@ -211,6 +212,7 @@ class _Window:
     dslr_height: float
     dslr_from_patch: tuple[float, ...]
     bend_px: float
+    bends: tuple[float, ...] | None
     measured: Measured
 
 
@@ -218,13 +220,12 @@ def _windows(measures: Measures, to: Transform, box: Box, params: PatchesParams)
     side = params.size_px
     places = measures.corners + np.array([box.x, box.y])
     phone = places + (measures.matches.shifts if params.mode == "dped" else 0)
-    homographies, bends = from_patches(to, places, side)
-    boxes = _dslr_boxes(homographies, side)
-    measured_each = measures.each()
+    found = from_patches(to, places, side)
+    boxes = _dslr_boxes(found.homographies, side)
     columns = zip(
-        places.tolist(), phone.tolist(), boxes.tolist(), homographies, bends.tolist(), measured_each, strict=True
+        places.tolist(), phone.tolist(), boxes.tolist(), found.bends_px.tolist(), measures.each(), strict=True
     )
-    for (x, y), (phone_x, phone_y), (left, top, width, height), homography, bend, measured in columns:
+    for index, ((x, y), (phone_x, phone_y), (left, top, width, height), bend, measured) in enumerate(columns):
         yield _Window(
             x=x,
             y=y,
@@ -235,10 +236,16 @@ def _windows(measures: Measures, to: Transform, box: Box, params: PatchesParams)
             dslr_y=top,
             dslr_width=width,
             dslr_height=height,
-            dslr_from_patch=tuple(homography.ravel().tolist()),
+            dslr_from_patch=tuple(found.homographies[index].ravel().tolist()),
             bend_px=bend,
+            bends=None if found.nodes is None else _in_steps(found.nodes[index]),
             measured=measured,
         )
+
+
+def _in_steps(nodes: npt.NDArray[np.float64]) -> tuple[float, ...]:
+    """Return displacements as finely as the alignment knows them, which takes less room than all digits."""
+    return tuple((np.rint(nodes.ravel() * STEPS_A_PX) / STEPS_A_PX).tolist())
 
 
 def _dslr_boxes(homographies: npt.NDArray[np.float64], side: int) -> npt.NDArray[np.float64]:
@@ -266,6 +273,8 @@ def _dslr_window(dslr: Image, window: _Window, box: Box) -> Image:
 def _row(blank: Mapping[str, Any], window: _Window, reason: str, detail: str) -> Patch:
     columns = asdict(window)
     columns |= columns.pop("measured")
+    if reason:
+        columns["bends"] = None
     columns["patch_id"] = f"{blank['pair_id']}--x{window.x:05d}-y{window.y:05d}"
     columns["status"] = "rejected" if reason else "accepted"
     return Patch(**{**blank, **columns, "reason": reason, "detail": detail})

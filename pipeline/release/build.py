@@ -37,11 +37,12 @@ from dpedtool.dataset.io import (
     write_text,
 )
 from dpedtool.dataset.licence import check_licence
-from dpedtool.dataset.params import CAMERA_NAME, ReleaseParams, describe
+from dpedtool.dataset.params import ReleaseParams, describe
 from dpedtool.dataset.photos.decoding import decode_image
 from dpedtool.dataset.photos.encoding import save_image
 from dpedtool.dataset.photos.stored import Image
 from dpedtool.dataset.progress import track
+from dpedtool.dataset.sections import CAMERA_NAME
 from dpedtool.dataset.shards import Extent, read_extent
 from dpedtool.pipeline.release.chunks import Chunk, Images, chunks_of, read_rows_of
 from dpedtool.pipeline.release.columns import CUT_SUMS, LOOSE_SUMS, PAIRS, PATCHES, PATCHES_SCHEMA

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import replacing
-from dpedtool.dataset.params import CAMERA_NAME, CapturesParams
+from dpedtool.dataset.params import CapturesParams
 from dpedtool.dataset.photos.listing import list_photos
 from dpedtool.dataset.places import printable
+from dpedtool.dataset.sections import CAMERA_NAME
 from dpedtool.pipeline.session.recipe import render, session_recipe
 
 DEMO = CapturesParams(root="demo/captures", reference="dslr", phones=("phone-a", "phone-b"))

@@ -9,8 +9,9 @@ import jinja2
 
 from dpedtool.dataset.code_digest import FOLDER, WITHOUT_EFFECT, closure, file_of, syntax_digest
 from dpedtool.dataset.io import file_sha256, replacing
-from dpedtool.dataset.params import FILES, Params
+from dpedtool.dataset.params import FILES, PLUGINS, Params
 from dpedtool.dataset.places import is_url
+from dpedtool.dataset.plugins import PluginName
 from dpedtool.pipeline.records import versions
 
 MODULES: Mapping[str, tuple[str, ...]] = {
@@ -107,6 +108,9 @@ def _others(stage: str, params: Params) -> list[str]:
         if named is not None and not is_url(named):
             files = sorted(path for path in [Path(named), *Path(named).glob("*")] if path.is_file())
             lines += [f"{file_sha256(path)}  {section}.{key} {path.name}" for path in files]
+    for section, key in PLUGINS:
+        if section == stage and (own := getattr(getattr(params, section), key)) is not None:
+            lines.append(f"{PluginName.parse(own).digest()}  {section}.{key}")
     return lines
 
 

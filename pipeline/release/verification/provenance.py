@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.params import CAMERA_NAME, SplitParams
+from dpedtool.dataset.params import SplitParams
 from dpedtool.dataset.photos.thumbnails import LONGER_SIDE_PX
 from dpedtool.dataset.schema import SPLITS
+from dpedtool.dataset.sections import CAMERA_NAME
 from dpedtool.pipeline.release.chunks import Chunk, chunks_of
 from dpedtool.pipeline.release.columns import PAIRS, PAIRS_SCHEMA, PATCHES, PATCHES_SCHEMA
 from dpedtool.pipeline.release.description import RELEASE
@@ -31,6 +32,8 @@ from dpedtool.pipeline.release.verification.values import faults_of_values
 from dpedtool.pipeline.split.near_duplicates import Limits, View
 from dpedtool.pipeline.split.verification import check_one_side, check_views
 
+_DAMAGED = (pa.ArrowException, OSError, ValueError, LookupError)
+"""What pyarrow raises for tables that are damaged; a name that differs between two places of one gives a KeyError."""
 _OF_PATCHES = (
     *("patch_id", "phone", "split", "number", "file", "pair_id", "scene_id", "size", "phone_photo", "dslr_photo"),
     *("phone_sha256", "dslr_sha256", "phone_image_sha256", "dslr_image_sha256"),
@@ -89,7 +92,7 @@ def read_tables(folder: Path) -> tuple[Tables | None, list[str]]:
         pairs = _read(folder / PAIRS)
         schemas = {PATCHES: PATCHES_SCHEMA, PAIRS: PAIRS_SCHEMA}
         faults = [f"{name}: {fault}" for name, of in schemas.items() for fault in faults_of_values(folder / name, of)]
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except _DAMAGED as error:
         return None, [f"{PATCHES} or {PAIRS}: it is damaged: {one_line(error)}."]
     try:
         return Tables(patches, pairs, chunks_of(folder / PATCHES)), faults
@@ -167,7 +170,7 @@ def _faults_of_form(folder: Path, name: str, schema: pa.Schema) -> list[str]:
             found, metadata = file.schema_arrow, file.metadata
     except FileNotFoundError:
         return [f"{name}: it is missing."]
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except _DAMAGED as error:
         return [f"{name}: it is not a readable parquet file: {one_line(error)}."]
     faults = [f"it has no column {column.name}." for column in schema if column.name not in found.names]
     faults += [f"its column {column} is not part of a release." for column in found.names if column not in schema.names]

@@ -108,9 +108,11 @@ def test_patches_say_how_far_a_homography_is_from_their_transform(deep: Deep) ->
     inside = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
     for patch in deep.patches[::7]:
         matrix, corner = np.array(patch.dslr_from_patch).reshape(3, 3), np.array([[patch.x, patch.y]])
-        (found,), (bend,) = from_patches(to, corner, 100)
+        places = from_patches(to, corner, 100)
+        (found,), (bend,) = places.homographies, places.bends_px
         np.testing.assert_allclose(matrix, found, rtol=1e-9)
         away = np.linalg.norm(transform_points(matrix, inside) - to(inside + corner), axis=1) / deep.row.scale
+        assert (patch.bends is None) == (patch.status != "accepted")
         assert bend == patch.bend_px == pytest.approx(away.max(), rel=0.1, abs=0.02)
 
 

@@ -17,6 +17,7 @@ from dpedtool.pipeline.geometry.aligned import (
     map_points,
     mask,
     mask_columns,
+    nodes_per_side,
     transform,
     transform_columns,
 )
@@ -170,7 +171,9 @@ def test_a_window_gets_the_homography_that_the_transform_is_there(field: Field |
     """A homography and a linear field are one homography."""
     corners, inside = np.array([[100, 40], [300, 200]]), np.array([[0.0, 0.0], [59, 59], [10, 20], [30, 59]])
     row = aligned(**transform_columns(Transform(HOMOGRAPHY, field)))
-    homographies, bends = from_patches(transform(row), corners, 60)
+    places = from_patches(transform(row), corners, 60)
+    homographies, bends = places.homographies, places.bends_px
+    assert places.nodes is None
     np.testing.assert_allclose(bends, 0, atol=1e-9)
     for corner, found in zip(corners, homographies, strict=True):
         assert found[2, 2] == 1
@@ -183,7 +186,8 @@ def test_what_a_homography_leaves_of_a_bend_is_said_for_the_whole_window(side: i
     axis = np.arange(side, dtype=float)
     inside = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
     corners = np.array([[100, 40], [300, 200]])
-    for corner, found, bend in zip(corners, *from_patches(transform(row), corners, side), strict=True):
+    places = from_patches(transform(row), corners, side)
+    for corner, found, bend in zip(corners, places.homographies, places.bends_px, strict=True):
         left = np.linalg.norm(transform_points(found, inside) - map_points(row, inside + corner), axis=1)
         assert 0 < bend < most
         assert bend == pytest.approx(left.max(), rel=0.02)
@@ -196,10 +200,41 @@ def test_what_a_homography_leaves_of_nodes_is_said_for_the_whole_window() -> Non
     to, side, corner = Transform(np.eye(3), nodes=rounded(displacements)), 100, np.array([190, 110])
     axis = np.arange(side, dtype=float)
     inside = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-    (found,), (bend,) = from_patches(to, corner[None], side)
+    places = from_patches(to, corner[None], side)
+    (found,), (bend,) = places.homographies, places.bends_px
     left = np.linalg.norm(transform_points(found, inside) - to(inside + corner), axis=1)
     assert bend == pytest.approx(left.max(), rel=0.15)
     assert 1.5 < bend < 2.0
+
+
+@pytest.mark.parametrize("corner", [(192, 112), (195, 109), (199, 119), (3, 4)])
+@pytest.mark.parametrize("side", [16, 100, 101])
+def test_the_nodes_of_a_window_make_its_place_exact(corner: tuple[int, int], side: int) -> None:
+    """They are all that is needed: nothing of the pair but the homography of the window."""
+    smooth = np.cumsum(np.cumsum(np.random.default_rng(5).normal(0, 0.05, (60, 80, 2)), axis=0), axis=1)
+    to = Transform(HOMOGRAPHY, BENT, rounded(np.clip(smooth, -9, 9)))
+    places = from_patches(to, np.array([corner]), side)
+    count = nodes_per_side(side)
+    nodes = places.nodes[0]
+    assert nodes.shape == (count, count, 2)
+    axis = np.arange(side, dtype=float)
+    inside = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    first = -((np.array(corner) - 3.5) % 8)
+    assert (first <= 0).all()
+    assert (first + 8 * (count - 1) >= side - 1).all()
+    # Bilinear by hand.
+    at = (inside - first) / 8
+    low = at.astype(int)
+    share = at - low
+    bend = sum(
+        nodes[low[:, 1] + v, low[:, 0] + u]
+        * (share[:, 0] if u else 1 - share[:, 0])[:, None]
+        * (share[:, 1] if v else 1 - share[:, 1])[:, None]
+        for u in (0, 1)
+        for v in (0, 1)
+    )
+    found = transform_points(places.homographies[0], inside + bend)
+    assert np.linalg.norm(found - to(inside + np.array(corner)), axis=1).max() / 1.8 < 0.06
 
 
 def test_the_homography_of_a_window_is_nearer_than_one_through_its_corners() -> None:
@@ -209,5 +244,5 @@ def test_the_homography_of_a_window_is_nearer_than_one_through_its_corners() -> 
     rim = np.array([[0, 0], [side - 1, 0], [side - 1, side - 1], [0, side - 1]], np.float64)
     through = fit_homographies(rim, map_points(row, rim + corner)[None])[0]
     wanted = map_points(row, inside + corner)
-    _, (bend,) = from_patches(transform(row), corner[None], side)
+    (bend,) = from_patches(transform(row), corner[None], side).bends_px
     assert np.linalg.norm(transform_points(through, inside) - wanted, axis=1).max() > 1.3 * bend

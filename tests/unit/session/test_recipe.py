@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from dpedtool.dataset import code_digest
-from dpedtool.dataset.params import CapturesParams, PairParams, Params
+from dpedtool.dataset.params import AlignParams, CapturesParams, PairParams, Params
 from dpedtool.pipeline.records import versions
 from dpedtool.pipeline.session import recipe
 from dpedtool.pipeline.session.recipe import CODE_FOLDER, MODULES, session_recipe, write_code_digests
@@ -68,6 +68,15 @@ def test_a_file_that_the_parameters_name_counts_for_its_stage(tmp_path: Path) ->
     (tmp_path / "pairs.csv").write_text("phone,dslr\na,b\n")
     after = digests(tmp_path / "after", params)
     assert {stage for stage in MODULES if before[stage] != after[stage]} == {"pair"}
+
+
+def test_a_function_of_the_user_s_own_counts_for_its_stage(tmp_path: Path) -> None:
+    (tmp_path / "own_flow.py").write_text("def flow(a, b): return 1\n")
+    params = Params(align=AlignParams(flow=f"{tmp_path}:own_flow:flow"))
+    before = digests(tmp_path / "before", params)
+    (tmp_path / "own_flow.py").write_text("def flow(a, b): return 2\n")
+    after = digests(tmp_path / "after", params)
+    assert {stage for stage in MODULES if before[stage] != after[stage]} == {"align"}
 
 
 def test_the_captures_do_not_depend_on_what_they_make(tmp_path: Path) -> None:

@@ -1,0 +1,149 @@
+"""Functions of the user's own, named in the parameters as `package.module:function`.
+
+A module is looked for beside the params file first, then where Python looks (PYTHONPATH, installed packages). Only what
+the parameters name is imported: never what a table, a model or any other file of results names.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dpedtool.dataset.errors import ParamsError
+
+
+@dataclass(frozen=True)
+class PluginName:
+    """A function, and where its module is."""
+
+    module: str
+    function: str
+    folder: Path | None
+    """The folder of the module's first name; None: where Python looks."""
+
+    @classmethod
+    def parse(cls, text: str) -> PluginName:
+        """Read `module:function`, or `folder:module:function` as `located` writes it."""
+        *folder, module, function = text.rsplit(":", 2)
+        return cls(module, function, Path(folder[0]) if folder else None)
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.function}"
+
+    def load(self) -> Callable[..., Any]:
+        """Import the module, and return the function.
+
+        Raises
+        ------
+        ParamsError
+            There is no such module or function, or the module cannot be imported.
+
+        """
+        module = self._imported()
+        found = getattr(module, self.function, None)
+        if not callable(found):
+            raise ParamsError(f"{self}: the module {self.module} has no function {self.function}.")
+        return found  # type: ignore[no-any-return]
+
+    def digest(self) -> str:
+        """Return the SHA-256, hex, of the name and of the files that the module consists of.
+
+        These are its own file, and the modules beside it that they import, directly or not. Installed packages that it
+        imports are not followed.
+        """
+        parts = [str(self)]
+        if self.folder:
+            files = sorted(_files(self.folder, self.module))
+            parts += [f"{file.relative_to(self.folder)} {_sha256(file)}" for file in files]
+        elif file := getattr(sys.modules.get(self.module) or self._imported(), "__file__", None):
+            parts.append(_sha256(Path(file)))
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def _imported(self) -> Any:
+        if self.folder is None:
+            return self._import()
+        folder, first = str(self.folder), self.module.partition(".")[0]
+        other = sys.modules.get(first)
+        if other is not None and not _lies_in(other, self.folder):
+            raise ParamsError(f"{self}: another module is called {first}: give the one in {folder} another name.")
+        sys.path.insert(0, folder)
+        try:
+            return self._import()
+        finally:
+            sys.path.remove(folder)
+            # For modules beside it that it only imports when it is called.
+            if folder not in sys.path:
+                sys.path.append(folder)
+
+    def _import(self) -> Any:
+        try:
+            return importlib.import_module(self.module)
+        except Exception as error:
+            # It is the user's code: whatever it raises is one sentence about it.
+            where = f"{self.folder} or " if self.folder else ""
+            raise ParamsError(
+                f"{self}: the module {self.module} cannot be imported from {where}PYTHONPATH "
+                f"({type(error).__name__}: {error})."
+            ) from error
+
+
+def located(text: str, folder: Path) -> str:
+    """Return the name of a function with the folder before it, if its module lies there; else as it is."""
+    name = PluginName.parse(text)
+    if name.folder or _file(folder, name.module) is None:
+        return text
+    return f"{folder.resolve()}:{name}"
+
+
+def _file(folder: Path, module: str) -> Path | None:
+    """Return the file of a module below a folder; None if there is none."""
+    path = folder.joinpath(*module.split("."))
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.is_file():
+            return file
+    return None
+
+
+def _files(folder: Path, module: str) -> set[Path]:
+    """Return the files below a folder that a module consists of: with its packages, and all that they import there."""
+    found: set[Path] = set()
+    waiting = [module]
+    while waiting:
+        parts = waiting.pop().split(".")
+        for count in range(1, len(parts) + 1):
+            name = ".".join(parts[:count])
+            if (file := _file(folder, name)) and file not in found:
+                found.add(file)
+                waiting += _imports(file, name if file.name == "__init__.py" else name.rpartition(".")[0])
+    return found
+
+
+def _imports(file: Path, package: str) -> Iterator[str]:
+    """Yield the names of modules that a file may import, given the package that it is in."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        # Importing it says what is wrong.
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield from filter(None, (base, *(f"{base}.{alias.name}".strip(".") for alias in node.names)))
+
+
+def _lies_in(module: Any, folder: Path) -> bool:
+    places = [getattr(module, "__file__", None), *getattr(module, "__path__", [])]
+    return any(Path(place).resolve().is_relative_to(folder.resolve()) for place in places if place)
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
