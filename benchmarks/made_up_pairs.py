@@ -111,6 +111,7 @@ def make_details(pair_id: str, seed: int = 0) -> PairDetails:
         patch_px=PATCH_PX,
         windows=_windows(rng),
         spots=[spot, plain],
+        depth=None,
     )
 
 

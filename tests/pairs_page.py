@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.made_up_pairs import make_details, make_pictures, make_rows, render_pairs, write_details
+import numpy as np
+
+from benchmarks import made_up_pairs
+from benchmarks.made_up_pairs import SIZE, make_details, make_rows, render_pairs, write_details
+from dpedtool.dataset.photos.encoding import encode_image
+from dpedtool.pipeline.geometry.homographies import Box
+from dpedtool.pipeline.geometry.node_files import grid_shape, rounded
+from dpedtool.pipeline.report.pairs.contract import Picture
+from dpedtool.pipeline.report.pairs.depth_picture import DepthPicture
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -33,13 +42,28 @@ class Seen:
         page.on("request", lambda request: self.requests.append(request.url))
 
 
+@functools.cache
+def made_up_depth() -> DepthPicture:
+    """A left half that is displaced by 4 px to the left, and a right one by 2 px to the right."""
+    rows, columns = grid_shape(*SIZE)
+    nodes = np.zeros((rows, columns, 2))
+    nodes[..., 0] = np.where(np.arange(columns) < columns // 2, -4, 2)
+    return DepthPicture(rounded(nodes), Box(0, 0, *SIZE))
+
+
+def make_pictures() -> dict[str, bytes]:
+    """Return the files of an aligned pair's folder by name, with a picture of its depth."""
+    return {**made_up_pairs.make_pictures(), "depth.jpg": encode_image(made_up_depth().draw(SIZE), ".jpg")}
+
+
 def details_of(pair_id: str, kind: Any) -> Any:
-    details = make_details(pair_id)
+    depth = made_up_depth().details(Picture("depth.jpg", *SIZE))
+    details = dataclasses.replace(make_details(pair_id), depth=depth)
     if kind == "aligned":
         return dataclasses.replace(
             details, spots=[dataclasses.replace(details.spots[0], title=HOSTILE), details.spots[1]]
         )
-    bare = dataclasses.replace(details, kind=kind, crop=None, shifts=[], windows=[], mask=[], spots=[])
+    bare = dataclasses.replace(details, kind=kind, crop=None, shifts=[], windows=[], mask=[], spots=[], depth=None)
     return (
         bare if kind == "apart" else dataclasses.replace(bare, dslr=None, phone=bare.phone if kind == "alone" else None)
     )

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dpedtool.pipeline.geometry.homographies import Box
-from dpedtool.pipeline.geometry.transform import NODE_PX, Nodes
+from dpedtool.pipeline.geometry.transform import NODE_PX, Map, Nodes
 from dpedtool.pipeline.measure.shifts import gradients
 
 Values = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 SAMPLE_PX = 2
 """The area is compared at every second px."""
@@ -36,11 +37,7 @@ class AreaChange:
     """
 
     def __init__(self, nodes: Nodes, box: Box) -> None:
-        rows, columns = (
-            slice(start // NODE_PX, -(-(start + length) // NODE_PX))
-            for start, length in ((box.y, box.height), (box.x, box.width))
-        )
-        part = nodes.displacements[rows, columns]
+        part = nodes_in(nodes, box)
         size = part.shape[1] * NODE_PX // SAMPLE_PX, part.shape[0] * NODE_PX // SAMPLE_PX
         x, y = (
             np.asarray(cv2.resize(part[..., axis] / SAMPLE_PX, size, interpolation=cv2.INTER_LINEAR), np.float32)
@@ -48,8 +45,19 @@ class AreaChange:
         )
         (xx, xy), (yx, yy) = gradients(x), gradients(y)
         area = (1 + xx) * (1 + yy) - xy * yx
-        flags = {"squeezed": area < SQUEEZED, "stretched": area > STRETCHED}
-        self._sums = {name: np.asarray(cv2.integral(flag.astype(np.uint8)), np.float64) for name, flag in flags.items()}
+        self._flags = {"squeezed": area < SQUEEZED, "stretched": area > STRETCHED}
+        self._sums = {
+            name: np.asarray(cv2.integral(flag.astype(np.uint8)), np.float64) for name, flag in self._flags.items()
+        }
+
+    @property
+    def flags(self) -> dict[str, Flags]:
+        """Which places are `squeezed` and `stretched`, (rows, columns) each.
+
+        There is one place for every `SAMPLE_PX` px of the crop in both directions, from its top left corner. The last
+        square of nodes may reach beyond the crop, and the places do as well.
+        """
+        return self._flags
 
     def shares(self, corners: npt.NDArray[np.int64], side: int) -> dict[str, Values]:
         """Return the shares of windows that are `squeezed` and `stretched`, (N,) each, 0..1.
@@ -71,3 +79,12 @@ class AreaChange:
         (left, top), (right, bottom) = low.T, high.T
         counts = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
         return np.asarray(counts / np.maximum(np.prod(high - low, axis=1), 1))
+
+
+def nodes_in(nodes: Nodes, box: Box) -> Map:
+    """Return the displacements (rows, columns, 2) of the nodes whose squares have px in a box of the photo, a view."""
+    rows, columns = (
+        slice(start // NODE_PX, -(-(start + length) // NODE_PX))
+        for start, length in ((box.y, box.height), (box.x, box.width))
+    )
+    return nodes.displacements[rows, columns]

@@ -16,7 +16,7 @@ from dpedtool.pipeline.report.script_data import as_script_data
 PAGE = "report.html"
 FILES = "files"
 """Folder next to the page with files that it loads on demand."""
-SCRIPTS = ("compare.js", "overlays.js", "rows.js", "list.js", "opened.js", "pairs.js")
+SCRIPTS = ("compare.js", "overlays.js", "depth.js", "rows.js", "list.js", "opened.js", "pairs.js")
 STYLES = ("style.css", "overview.css", "compare.css", "pairs.css", "patches.css")
 
 

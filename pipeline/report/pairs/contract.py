@@ -57,6 +57,12 @@ class PairRow:
     """Whether files/pairs/<id>/ has pictures. It has details.js in any case, which says why there are none."""
     ranks_by_amiss: bool = False
     """Whether an aligned pair has so many misplaced windows that it comes before the pairs ranked by their shift."""
+    model: str = ""
+    """Model of the transform from the table of alignments; empty if none was fitted."""
+    hidden: float | None = None
+    """Share 0..1 of the crop's detail that only one camera sees; None if no flow was computed."""
+    jump: float | None = None
+    """Share 0..1 of the crop where the flow jumps from one depth to another; None likewise."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,44 @@ class Spot:
 
 
 @dataclass(frozen=True)
+class DepthPlace:
+    """How far the nodes displace one place."""
+
+    x: float
+    """The place, in px of the crop."""
+    y: float
+    px: float
+    """Displacement along the direction of `Depth`."""
+
+
+@dataclass(frozen=True)
+class Depth:
+    """The picture of the depth of a pair with nodes.
+
+    A displacement says where the DSLR's photo shows a place, compared with where it would be without nodes.
+    """
+
+    picture: Picture
+    """Colours for the displacement, on the grid of the crop, with hatching where the nodes squeeze or stretch it."""
+    direction: tuple[float, float]
+    """Unit vector (x, y) along which displacements are measured; it points to the right, or straight down."""
+    range_px: float
+    """The colours end at -range_px and at range_px."""
+    colours: list[str]
+    """Colours as #rrggbb at equal distances, from -range_px to range_px."""
+    largest_px: float
+    """Length of the largest displacement along the direction."""
+    across_px: float
+    """95th percentile of the displacement across the direction, which the picture does not show."""
+    squeezed: float
+    """Share 0..1 of the crop that the nodes squeeze, because the DSLR does not see a part of it."""
+    stretched: float
+    """Share 0..1 of the crop that the nodes stretch, because the DSLR sees more than the phone."""
+    places: list[DepthPlace]
+    """Places all over the crop, the most displaced ones first."""
+
+
+@dataclass(frozen=True)
 class PairDetails:
     """The content of an opened pair; files/pairs/<id>/details.js calls `dpedtool.details` with it."""
 
@@ -149,3 +193,5 @@ class PairDetails:
     """Side of the patches."""
     windows: list[Window]
     spots: list[Spot]
+    depth: Depth | None
+    """None for pairs without nodes."""

@@ -12,18 +12,19 @@ import cv2
 from dpedtool.dataset.code_digest import code_digest
 from dpedtool.dataset.errors import DpedtoolError, Rejection
 from dpedtool.dataset.io import digest, remove_leftovers
+from dpedtool.dataset.places import Place
 from dpedtool.dataset.schema import Shown
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.report.pairs.cases import NO_WINDOWS, Case, Windows, cases_of, windows_of
 from dpedtool.pipeline.report.pairs.contract import PairDetails
-from dpedtool.pipeline.report.pairs.opened import key_of, nothing_of, open_pair, write_details
+from dpedtool.pipeline.report.pairs.opened import has_grid, key_of, nothing_of, open_pair, write_details
 from dpedtool.pipeline.report.results import PhoneResults, RunResults
 from dpedtool.pipeline.resume import Finished, work_off
 from dpedtool.pipeline.runner import Lost
 
 Item = tuple[Case, Windows]
 
-_OURS = re.compile(r"(thumbnail|phone|dslr)\.jpg|spot-\d+-(phone|dslr)\.png|details\.js")
+_OURS = re.compile(r"(thumbnail|phone|dslr|depth)\.jpg|spot-\d+-(phone|dslr)\.png|details\.js")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -56,6 +57,7 @@ def show_pairs(run: RunResults, folder: Path, *, workers: int = 1, scheduler: st
 
     """
     items = {_key(item): item for phone in run.phones for item in _items(phone)}
+    on_grid = {case.pair_id for case, _ in items.values() if has_grid(case)}
     table = Shown.table_in(folder)
     with Finished(table, Shown) as finished:
         work_off(
@@ -63,8 +65,8 @@ def show_pairs(run: RunResults, folder: Path, *, workers: int = 1, scheduler: st
             partial(show_pair, folder=folder),
             partial(_lost, folder=folder),
             finished,
-            usable=lambda rows: _is_whole(folder / rows[0].pair_id, rows[0]),
-            reads=[path for case, _ in items.values() for path in (case.phone_path, case.dslr_path) if path],
+            usable=lambda rows: _is_whole(folder / rows[0].pair_id, rows[0], on_grid),
+            reads=[path for case, _ in items.values() for path in _read_by(case)],
             workers=workers,
             scheduler=scheduler,
             label="pictures of pairs",
@@ -119,13 +121,25 @@ def _key(item: Item) -> str:
     """Return a digest of all that the folder depends on. Paths of photos only count as part of messages."""
     case, windows = item
     said = [case.pair_id, case.phone, case.status, case.reason, case.detail]
-    sums = [case.phone_sha256, case.dslr_sha256, case.alignment.key if case.alignment else None]
+    row = case.alignment
+    sums = [case.phone_sha256, case.dslr_sha256, *((row.key, row.nodes_sha256) if row else ())]
     return digest([_CODE, cv2.__version__, said, sums, windows.digest])
 
 
-def _is_whole(place: Path, row: Shown) -> bool:
-    """Return whether a folder matches its row. A run with other parameters may have written to it since."""
-    return key_of(place) == row.key and _bytes_in(place) == row.bytes
+def _read_by(case: Case) -> Iterator[Place]:
+    """Yield the files that the pictures of a pair are made from."""
+    paths = (case.phone_path, case.dslr_path, case.alignment.nodes_path if case.alignment else None)
+    yield from (path for path in paths if path)
+
+
+def _is_whole(place: Path, row: Shown, on_grid: Set[str]) -> bool:
+    """Return whether a folder matches its row. A run with other parameters may have written to it since.
+
+    A pair of `on_grid` that has no certain windows was shown unchanged, as its nodes were missing. They may be there
+    again.
+    """
+    is_unaligned = row.pair_id in on_grid and row.certain is None
+    return not is_unaligned and key_of(place) == row.key and _bytes_in(place) == row.bytes
 
 
 def files_of(place: Path) -> list[Path]:

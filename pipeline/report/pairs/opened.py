@@ -20,12 +20,14 @@ from dpedtool.dataset.photos.stored import Image
 from dpedtool.dataset.places import Place
 from dpedtool.dataset.schema import Alignment, Patch
 from dpedtool.pipeline.align.overlay import shrunk
-from dpedtool.pipeline.geometry.aligned import aligned_images, crop_box, is_masked, mask, required
+from dpedtool.pipeline.geometry.aligned import aligned_images, crop_box, is_masked, mask, required, transform
 from dpedtool.pipeline.geometry.homographies import Box
+from dpedtool.pipeline.geometry.transform import Nodes
 from dpedtool.pipeline.measure.certainty import shift_errors
 from dpedtool.pipeline.measure.residuals import WINDOW, Flags, Search, search, smooth_grey
 from dpedtool.pipeline.report.pairs.cases import Case, Windows
-from dpedtool.pipeline.report.pairs.contract import PairDetails, Picture, Shift, Spot, Window
+from dpedtool.pipeline.report.pairs.contract import Depth, PairDetails, Picture, Shift, Spot, Window
+from dpedtool.pipeline.report.pairs.depth_picture import DepthPicture
 from dpedtool.pipeline.report.pairs.spots import choose, square
 from dpedtool.pipeline.report.script_data import as_script_data
 
@@ -72,7 +74,8 @@ def open_pair(case: Case, windows: Windows, folder: Path) -> Opened:
     ----------
     case
         The pair. Aligned pairs, and rejected pairs with a known transform and crop, are shown on one grid. Photos of
-        other pairs are shown unchanged. A photo that has changed or is missing is not shown.
+        other pairs are shown unchanged, and also those of a pair whose nodes have changed or are missing. A photo that
+        has changed or is missing is not shown.
     windows
         The candidate windows for patches.
     folder
@@ -81,14 +84,19 @@ def open_pair(case: Case, windows: Windows, folder: Path) -> Opened:
     """
     album = Album(folder)
     row = case.alignment
-    if row and row.dslr_from_phone and row.crop_width:
+    if row and has_grid(case):
         try:
-            images = aligned_images(row)
-        except Rejection:
-            # One of the two photos may still exist.
-            return _as_they_are(case, album)
-        return Opened(_on_one_grid(case, row, images, windows, album), album.pictures, None)
+            images, nodes = aligned_images(row), transform(row).nodes
+        except Rejection as problem:
+            # One of the two photos may still exist, and both of them if only the nodes are missing.
+            return _as_they_are(case, album, _without_folder(problem, row.nodes_path))
+        return Opened(_on_one_grid(case, row, images, nodes, windows, album), album.pictures, None)
     return _as_they_are(case, album)
+
+
+def has_grid(case: Case) -> bool:
+    """Whether the transform and the common crop of a pair are known, so that its photos can be shown on one grid."""
+    return bool(case.alignment and case.alignment.dslr_from_phone and case.alignment.crop_width)
 
 
 def nothing_of(case: Case, why: str) -> PairDetails:
@@ -113,6 +121,7 @@ def nothing_of(case: Case, why: str) -> PairDetails:
         patch_px=None,
         windows=[],
         spots=[],
+        depth=None,
     )
 
 
@@ -141,7 +150,7 @@ def key_of(folder: Path) -> str:
 
 
 def _on_one_grid(
-    case: Case, row: Alignment, images: tuple[Image, Image], windows: Windows, album: Album
+    case: Case, row: Alignment, images: tuple[Image, Image], nodes: Nodes | None, windows: Windows, album: Album
 ) -> PairDetails:
     box = crop_box(row)
     album.add_thumbnail(images[0])
@@ -173,7 +182,14 @@ def _on_one_grid(
             _spot(number, choice.title, _middle(found, choice.index), images, album)
             for number, choice in enumerate(choose(found, errors, usable, greys[0]), start=1)
         ],
+        depth=_depth(nodes, box, phone, album) if nodes else None,
     )
+
+
+def _depth(nodes: Nodes, box: Box, phone: Image, album: Album) -> Depth:
+    """Write the picture of the depth, in the size of the phone's picture that it lies over."""
+    depth = DepthPicture(nodes, box)
+    return depth.details(album.add("depth.jpg", depth.draw((phone.shape[1], phone.shape[0]))))
 
 
 def _note_on_grid(case: Case, windows: Windows) -> str:
@@ -272,11 +288,16 @@ class _Photos:
         try:
             self.images[side] = _fitted(load_unchanged(path, sha256), PICTURE_PX)
         except Rejection as problem:
-            # The report must not show folders of this machine.
-            self.problems.append(Rejection(problem.reason, problem.detail.replace(str(path), path.name)))
+            self.problems.append(_without_folder(problem, path))
 
 
-def _as_they_are(case: Case, album: Album) -> Opened:
+def _without_folder(problem: Rejection, path: Place | None) -> Rejection:
+    """Return the problem with the file's name alone, as the report must not show folders of this machine."""
+    return Rejection(problem.reason, problem.detail.replace(str(path), path.name)) if path else problem
+
+
+def _as_they_are(case: Case, album: Album, unaligned: Rejection | None = None) -> Opened:
+    """Show the photos unchanged; unaligned: why they are not on one grid, though their transform is known."""
     photos = _Photos(case)
     photos.read("phone", case.phone_path, case.phone_sha256)
     photos.read("dslr", case.dslr_path, case.dslr_sha256)
@@ -284,14 +305,16 @@ def _as_they_are(case: Case, album: Album) -> Opened:
         album.add_thumbnail(image)
     kinds: Mapping[int, Literal["none", "alone", "apart"]] = {0: "none", 1: "alone", 2: "apart"}
     pictures: dict[str, Any] = {side: album.add(f"{side}.jpg", image) for side, image in photos.images.items()}
-    note = _note_apart(case, photos)
+    note = _note_apart(case, photos, unaligned)
     details = dataclasses.replace(nothing_of(case, note), kind=kinds[len(photos.images)], **pictures)
     return Opened(details, album.pictures, photos.problems[0] if photos.problems else None)
 
 
-def _note_apart(case: Case, photos: _Photos) -> str:
+def _note_apart(case: Case, photos: _Photos, unaligned: Rejection | None) -> str:
     # The row of a failed pair already says what is wrong.
     parts = [problem.detail for problem in photos.problems if problem.reason != case.reason]
+    if unaligned and unaligned.reason == "nodes_changed":
+        parts.append(unaligned.detail)
     if case.status == "paired":
         parts.append("Stage align has not processed this pair.")
     if len(photos.images) == 1 and case.status != "unpaired":

@@ -120,6 +120,9 @@ def _row(case: Case, figures: _Figures, split: str, seen: Shown | None) -> PairR
         psnr_after_db=_rounded(after),
         pictures=bool(seen and seen.pictures),
         ranks_by_amiss=bool(seen and case.status == "aligned" and _share_amiss(seen.amiss, seen.certain)),
+        model=(row.model or "") if row else "",
+        hidden=_rounded(row.hidden) if row else None,
+        jump=_rounded(row.jump) if row else None,
     )
 
 

@@ -179,7 +179,7 @@
       this.zoomed.hidden = name === "sides";
       if (name === "sides") this.enlarge(this.zoomed.lastChild.value = "");
       this.ways[name].enter(this);
-      this.changed(name);
+      if (asked) this.changed(name);
     }
 
     put(...controls) {

@@ -112,6 +112,10 @@
       + "edges, where any shift fits.",
     amiss: "Windows outside the mask that the DSLR's photo clearly shows elsewhere, or not at all. Aligned pairs come "
       + "first if they have at least five, and more than one in twenty of the certain and misplaced ones.",
+    model: "Model of the transform: a homography; lens, cubic or quintic, a homography with a field for the lenses; or "
+      + "local, with nodes that follow the depth of the scene.",
+    hidden: "Share of the crop's detail that only one camera sees, by a flow there and back.",
+    jump: "Share of the crop where the flow jumps from one depth to another.",
   };
 
   function figures(row) {
@@ -129,6 +133,9 @@
       ["In place", unit(percent(row.at_place), "%"), "Share of the textured windows that are where they should be."],
       ["Coverage", unit(percent(row.coverage), "%")],
       ["Masked", unit(percent(row.masked), "%")],
+      ["Model", row.model || NONE, TITLES.model],
+      ...(row.hidden === null ? [] : [["Hidden", unit(percent(row.hidden), "%"), TITLES.hidden]]),
+      ...(row.jump === null ? [] : [["Depth jumps", unit(percent(row.jump), "%"), TITLES.jump]]),
       ["Patches kept", kept],
       ["PSNR before \u2192 after", unit(arrow(row, 2), "dB")],
       ["Split", row.split || NONE],
@@ -196,7 +203,8 @@
     if (!images.length) return [];
     const root = make("div", {}, ...images);
     const changed = (name) => { if (details.kind === "aligned") mode = name; }; // also for the next pair
-    comparison = new Comparison(root, { ...ways(details, images.length), start: mode, changed });
+    const lost = (picture) => root.isConnected && missing(root, [picture], row);
+    comparison = new Comparison(root, { ...ways(row, details, images.length, lost), start: mode, changed });
     hideUntilThere(root, images, row);
     return [root];
   }
@@ -205,23 +213,27 @@
   async function hideUntilThere(root, images, row) {
     root.setAttribute("aria-busy", "true");
     const there = await Promise.allSettled(images.map((image) => image.decode()));
-    const missing = images.filter((_, index) => there[index].status === "rejected");
-    if (!missing.length) return root.removeAttribute("aria-busy");
-    if (!root.isConnected) return; // another pair is open
+    const gone = images.filter((_, index) => there[index].status === "rejected");
+    if (!gone.length) return root.removeAttribute("aria-busy");
+    if (root.isConnected) missing(root, gone, row); // else another pair is open
+  }
+
+  function missing(root, gone, row) {
     comparison?.stop();
     comparison = null;
-    const files = missing.map((image) => decodeURIComponent(image.getAttribute("src")).slice(0, 200)).join(" and ");
+    const files = gone.map((image) => decodeURIComponent(image.getAttribute("src")).slice(0, 200)).join(" and ");
     const names = embedded ? `Pictures of pair ${row.id} in this page are damaged: make the report again.`
       : `${files} cannot be shown: ${SENT.replace(".", ", or make the report again.")}`;
     root.replaceWith(note(names, "bad"));
   }
 
-  function ways(details, count) {
+  function ways(row, details, count, lost) {
     if (count < 2) return { modes: ["one"] };
     if (details.kind !== "aligned") return { modes: ["sides"] };
     const extra = {};
     if (details.shifts.length) extra.residuals = overlays.residuals(details);
     if (details.windows.length) extra.patches = overlays.patches(details, reasons.patch);
+    if (details.depth) extra.depth = overlays.depth(details, (picture) => address(row.id, picture.file), lost);
     return { modes: ["slider", "flicker", "checkers", "sides", ...Object.keys(extra)], extra };
   }
 
@@ -241,7 +253,7 @@
     const ownArrows = target.matches("input, select");
     const steps = { p: -1, n: 1, ...(ownArrows ? {} : { ArrowLeft: -1, ArrowRight: 1 }) };
     if (event.key in steps) step(steps[event.key]);
-    else if (/^[1-6]$/.test(event.key) && !target.matches("select")) comparison?.buttons[event.key - 1]?.click();
+    else if (/^[1-7]$/.test(event.key) && !target.matches("select")) comparison?.buttons[event.key - 1]?.click();
     else if (event.key === " " && !target.matches("button, select") && comparison?.flicker) comparison.swap();
     else return;
     event.preventDefault();

@@ -55,7 +55,7 @@
   }
 
   /** Describe the item under the pointer, or the one chosen by a slider, which also works by keyboard and touch. */
-  function inspector(comparison, layer, items, { nearest, mark, tell, word }) {
+  function inspector(comparison, layer, items, { nearest, mark, tell, word, order = "the worst first" }) {
     const told = make("output", { className: "told" });
     const marker = svg("path", { class: "marker" });
     const look = (item) => {
@@ -64,7 +64,7 @@
     };
     const numbers = { min: 0, max: items.length, step: 1, value: 0 };
     const [label, input] = range(`Inspect ${word}`, numbers, (at) => look(items[at - 1]));
-    input.setAttribute("aria-label", `Which of ${items.length} ${word}, the worst first; 0 for none`);
+    input.setAttribute("aria-label", `Which of ${items.length} ${word}, ${order}; 0 for none`);
     comparison.stage.onpointermove = (event) => look(nearest(inCrop(layer, event)));
     comparison.stage.onpointerdown = comparison.stage.onpointermove;
     comparison.stage.onpointerleave = () => look(items[input.value - 1]);
@@ -327,5 +327,5 @@
     return make("figure", {}, cuts, caption);
   }
 
-  Object.assign(window.dpedtool, { overlays: { residuals, patches, spots } });
+  Object.assign(window.dpedtool, { overlays: { residuals, patches, spots, drawing, inspector, key, number, boxes } });
 })();

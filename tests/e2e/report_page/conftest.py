@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pairs_page import COUNT, HOSTILE, SCRIPT, WIDE, Open, Seen, details_of
+from pairs_page import COUNT, HOSTILE, SCRIPT, WIDE, Open, Seen, details_of, make_pictures
 
-from benchmarks.made_up_pairs import make_pictures, make_rows, render_pairs, write_details
+from benchmarks.made_up_pairs import make_rows, render_pairs, write_details
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -235,7 +235,7 @@ def test_a_phone_shows_it_all_without_scrolling_sideways(visit: Open) -> None:
     rows = "parseFloat(getComputedStyle(document.querySelector('.pair-list')).getPropertyValue('--row'))"
     assert lines(page).first.evaluate("line => line.offsetHeight") == page.evaluate(rows)
     open_pair(page)
-    for key in "123456":
+    for key in "1234567":
         page.keyboard.press(key)
         assert sideways(page) <= 0
         assert page.locator(".pair-body").evaluate("body => body.scrollWidth - body.clientWidth") <= 0
@@ -276,7 +276,7 @@ def test_nothing_jumps_when_pictures_arrive(visit: Open) -> None:
     page.evaluate(SHIFTS)
     # From the start to the first click, and then while pictures are away: what a click changes may come late.
     spans = []
-    for name in (None, "1", "4", "5", "6"):
+    for name in (None, "1", "4", "5", "6", "7"):
         if name == "1":
             open_pair(page)
         if name:

@@ -8,10 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from pairs_page import COUNT, Open, Seen, lines, one_pair, open_pair, style, title, told
+from pairs_page import (
+    COUNT,
+    Open,
+    Seen,
+    details_of,
+    lines,
+    make_pictures,
+    one_pair,
+    open_pair,
+    style,
+    title,
+    told,
+)
 
 from benchmarks import made_up_pairs
-from benchmarks.made_up_pairs import make_details, make_pictures, make_rows, render_pairs
+from benchmarks.made_up_pairs import make_details, make_rows, render_pairs, write_details
 from dpedtool.dataset.photos.encoding import encode_image
 
 if TYPE_CHECKING:
@@ -116,6 +128,66 @@ def test_patches_are_counted_by_reason_and_can_be_hidden(visit: Open) -> None:
     assert "NCC 0.7" in told
 
 
+def test_depth_is_a_picture_over_the_photo_that_tells_its_figures(visit: Open) -> None:
+    page = visit()
+    open_pair(page)
+    page.keyboard.press("7")
+    assert page.get_by_role("button", name="Depth", exact=True).get_attribute("aria-pressed") == "true"
+    page.wait_for_function("document.querySelector('.compare-stage img.depth').naturalWidth > 1")
+    over = (
+        "[...document.querySelectorAll('.compare-stage > img:not(.away)')].map(image => image.dataset.name || 'depth')"
+    )
+    assert page.evaluate(over) == ["phone", "depth"]
+    assert page.evaluate("getComputedStyle(document.querySelector('[data-name=DSLR]')).zIndex") == "auto"
+    summary = page.get_by_role("img", name="Depth: nodes displace places by up to 4.00 px, to the left or to the right")
+    assert summary.count() == 1
+    legend = page.locator(".legend").inner_text()
+    assert "\N{MINUS SIGN}4 px to the left" in legend
+    assert "+4 px to the right" in legend
+    assert "If the DSLR stood to the right of the phone, what is displaced to the left is nearer" in legend
+    assert "squeezed (0.0 %)" in legend
+    page.get_by_label("Colours").fill("20")
+    assert style(page, ".compare-stage img.depth", "opacity") == "0.2"
+    page.get_by_label("places, the most displaced first").fill("1")
+    assert told(page).endswith("displaced by 4.00 px to the left")
+    hover(page, 450, 100)
+    assert told(page).endswith("displaced by 2.00 px to the right")
+    page.keyboard.press("1")
+    assert page.locator(".compare-stage img.depth").count() == 0
+
+
+def test_pairs_without_nodes_have_no_view_of_depth_and_keep_the_choice(visit: Open, tmp_path: Path) -> None:
+    rows = [row for row in make_rows(COUNT) if row.status == "aligned"][:3]
+    for row in rows:
+        details = details_of(row.id, "aligned")
+        write_details(
+            tmp_path, details if row != rows[1] else dataclasses.replace(details, depth=None), make_pictures()
+        )
+    (tmp_path / "report.html").write_text(render_pairs(rows), encoding="utf-8")
+    page = visit(path=tmp_path / "report.html")
+    open_pair(page)
+    page.keyboard.press("7")
+    views = []
+    for _ in rows:
+        page.wait_for_selector(".compare-modes [aria-pressed=true]")
+        views.append(page.locator(".compare-modes [aria-pressed=true]").inner_text())
+        page.keyboard.press("n")
+        page.wait_for_timeout(200)
+    assert views == ["Depth", "Slider", "Depth"]
+
+
+def test_facts_say_which_model_a_pair_has(visit: Open, tmp_path: Path) -> None:
+    page = visit(path=one_pair(tmp_path, model="local", hidden=0.1234, jump=0.05))
+    open_pair(page)
+    facts = page.locator(".pair-figures div").all_inner_texts()
+    assert {"Model\nlocal", "Hidden\n12.3 %", "Depth jumps\n5.0 %"} <= set(facts)
+    page = visit(path=one_pair(tmp_path))
+    open_pair(page)
+    facts = page.locator(".pair-figures").inner_text()
+    assert "Hidden" not in facts
+    assert "Depth jumps" not in facts
+
+
 def test_spots_are_sharp_large_and_flicker_together(visit: Open) -> None:
     page = visit()
     open_pair(page)
@@ -149,12 +221,14 @@ def test_a_single_file_needs_no_folder(visit: Open, seen: Seen, tmp_path: Path) 
         f"files/pairs/{row.id}/{name}": f"data:image/{kinds[name[-4:]]};base64,{base64.b64encode(content).decode()}"
         for name, content in make_pictures().items()
     }
-    embedded = {"files": files, "details": {row.id: dataclasses.asdict(make_details(row.id))}}
+    embedded = {"files": files, "details": {row.id: dataclasses.asdict(details_of(row.id, "aligned"))}}
     (tmp_path / "single.html").write_text(render_pairs([row], embedded), encoding="utf-8")
     page = visit(path=tmp_path / "single.html")
     open_pair(page)
     loaded = "[...document.querySelectorAll('dialog img, .thumb img')].every(image => image.naturalWidth > 1)"
     page.wait_for_function(loaded)
+    page.keyboard.press("7")
+    page.wait_for_function("document.querySelector('.compare-stage img.depth').naturalWidth > 1")
     assert [url for url in seen.requests if url.startswith("file:")] == [(tmp_path / "single.html").as_uri()]
 
 
@@ -219,6 +293,20 @@ def test_a_missing_picture_does_not_look_like_a_perfect_alignment(
     assert f"{name} cannot be shown: copy the folder files" in page.locator(".pair-pictures").inner_text()
     assert page.locator(".pair-pictures img").count() == 0
     page.keyboard.press("2")
+    assert all("ERR_FILE_NOT_FOUND" in error for error in seen.errors)
+    seen.errors.clear()
+
+
+def test_a_missing_picture_of_the_depth_does_not_look_like_a_flat_scene(
+    visit: Open, seen: Seen, tmp_path: Path
+) -> None:
+    path = one_pair(tmp_path)
+    next(tmp_path.glob("files/pairs/*/depth.jpg")).unlink()
+    page = visit(path=path)
+    open_pair(page)
+    page.keyboard.press("7")
+    page.wait_for_selector(".pair-pictures .note.bad")
+    assert "depth.jpg cannot be shown: copy the folder files" in page.locator(".pair-pictures").inner_text()
     assert all("ERR_FILE_NOT_FOUND" in error for error in seen.errors)
     seen.errors.clear()
 

@@ -21,12 +21,14 @@ from dpedtool.dataset.tables import read_rows, write_rows
 from dpedtool.pipeline.align.stage import align
 from dpedtool.pipeline.geometry.aligned import aligned_images, crop_box, mask_columns, transform, transform_columns
 from dpedtool.pipeline.geometry.homographies import translation
+from dpedtool.pipeline.geometry.node_files import columns_of, grid_shape, rounded, write_nodes
 from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.measure.certainty import shift_errors
 from dpedtool.pipeline.measure.residuals import search, smooth_grey
 from dpedtool.pipeline.pair.stage import pair_folders
 from dpedtool.pipeline.patches.stage import cut_patches
 from dpedtool.pipeline.report.pairs import details, opened
+from dpedtool.pipeline.report.pairs.depth_picture import DepthPicture
 from dpedtool.pipeline.report.pairs.details import show_pairs
 from dpedtool.pipeline.report.results import RunResults
 
@@ -320,6 +322,103 @@ def test_photos_that_changed_or_are_gone_are_told_and_looked_for_again(
         shutil.copy(captures / camera / "a.jpg", moved / camera)
     assert show_pairs(run, out)[A].status == "shown"
     assert read(out, A)["kind"] == "aligned"
+
+
+# Nodes
+
+
+def with_nodes(row: Alignment, path: Path, step: float = -6.0) -> Alignment:
+    """Return the row with nodes whose right half is displaced by so many px, in a file."""
+    box = crop_box(row)
+    displacements = np.zeros((*grid_shape(row.phone_width, row.phone_height), 2))
+    displacements[:, 20:, 0] = step
+    nodes = rounded(displacements)
+    write_nodes(path, nodes)
+    # The crop of a pair with nodes begins at whole squares of them.
+    corner = {"crop_x": -(-box.x // 8) * 8, "crop_y": -(-box.y // 8) * 8, "crop_width": 240, "crop_height": 176}
+    return replace(row, model="local", hidden=0.1, jump=0.05, **corner, **columns_of(nodes, path))
+
+
+def test_nodes_are_shown_as_a_picture_and_told(
+    stage: Stage, out: Path, tmp_path: Path, alignments: list[Alignment]
+) -> None:
+    row = with_nodes(alignments[0], tmp_path / "nodes" / "a.npy")
+    shown = show_pairs(stage([row, *alignments[1:]]), out)
+    found = read(out, A)
+    depth = found["depth"]
+    assert depth["picture"] == {"file": "depth.jpg", "width": 240, "height": 176}
+    picture = load_photo(out / A / "depth.jpg").astype(float)
+    drawn = DepthPicture(transform(row).nodes, crop_box(row)).draw((240, 176))
+    assert picture.shape == (176, 240, 3)
+    assert np.median(np.abs(picture - drawn)) < 3
+    assert (depth["direction"], depth["range_px"], depth["largest_px"]) == ([1, 0], 6, 6)
+    assert depth["squeezed"] > 0.02
+    assert depth["stretched"] == 0
+    assert {"x", "y", "px"} == set(depth["places"][0])
+    assert shown[A].pictures == 4 + 2 * len(found["spots"])
+    assert sum(path.stat().st_size for path in (out / A).iterdir()) == shown[A].bytes
+
+
+def test_the_picture_of_the_depth_is_as_large_as_the_photo_below_it(
+    stage: Stage, out: Path, tmp_path: Path, alignments: list[Alignment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opened, "PICTURE_PX", 100)
+    show_pairs(stage([with_nodes(alignments[0], tmp_path / "a.npy"), *alignments[1:]]), out)
+    found = read(out, A)
+    sizes = [(some["width"], some["height"]) for some in (found["phone"], found["depth"]["picture"])]
+    assert sizes == [(100, 73), (100, 73)]
+    assert load_photo(out / A / "depth.jpg").shape == (73, 100, 3)
+
+
+def test_without_nodes_there_is_no_picture_of_depth(stage: Stage, out: Path) -> None:
+    show_pairs(stage(), out)
+    assert [read(out, name)["depth"] for name in (A, B, C, D)] == [None] * 4
+    assert not list(out.glob("*/depth.jpg"))
+
+
+def test_a_picture_of_nodes_that_are_gone_is_removed(
+    stage: Stage, out: Path, tmp_path: Path, alignments: list[Alignment]
+) -> None:
+    show_pairs(stage([with_nodes(alignments[0], tmp_path / "a.npy"), *alignments[1:]]), out)
+    assert (out / A / "depth.jpg").is_file()
+    show_pairs(stage(), out)
+    assert not (out / A / "depth.jpg").exists()
+
+
+def test_other_nodes_make_another_picture(
+    stage: Stage, out: Path, tmp_path: Path, alignments: list[Alignment], opened_pairs: list[str]
+) -> None:
+    path = tmp_path / "a.npy"
+    show_pairs(stage([with_nodes(alignments[0], path), *alignments[1:]]), out)
+    opened_pairs.clear()
+    show_pairs(stage([with_nodes(alignments[0], path), *alignments[1:]]), out)
+    assert opened_pairs == []
+    show_pairs(stage([with_nodes(alignments[0], path, step=5.0), *alignments[1:]]), out)
+    assert opened_pairs == [A]
+    assert (read(out, A)["depth"]["stretched"] > 0, read(out, A)["depth"]["squeezed"]) == (True, 0)
+
+
+@pytest.mark.parametrize("harm", ["removed", "changed"])
+def test_a_pair_whose_nodes_are_gone_is_shown_as_its_photos_until_they_are_back(
+    harm: str, stage: Stage, out: Path, tmp_path: Path, alignments: list[Alignment]
+) -> None:
+    path = tmp_path / "nodes" / "a.npy"
+    run = stage([with_nodes(alignments[0], path), *alignments[1:]])
+    content = path.read_bytes()
+    if harm == "removed":
+        path.unlink()
+    else:
+        path.write_bytes(content[:-1] + b"x")
+    shown = show_pairs(run, out)
+    found = read(out, A)
+    assert (found["kind"], found["depth"], shown[A].status, shown[A].pictures) == ("apart", None, "shown", 3)
+    assert found["note"].startswith("The file of nodes a.npy ")
+    assert "run `dpedtool align` again" in found["note"]
+    assert found["note"].endswith("The photos are shown as they are, without overlaying them.")
+    path.write_bytes(content)
+    show_pairs(run, out)
+    assert read(out, A)["kind"] == "aligned"
+    assert read(out, A)["depth"] is not None
 
 
 # How well a shift is known

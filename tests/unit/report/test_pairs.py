@@ -161,7 +161,8 @@ def test_what_is_certain_ranks_aligned_pairs(run: RunResults) -> None:
 def test_a_row_says_what_every_stage_left(run: RunResults) -> None:
     write(run, "pairs/p", pair("a", phone_path=Path("/photos/p") / HOSTILE))
     measured = {"residual_px": 0.04, "residual_p95_px": 0.123456, "at_place": 0.9, "coverage": 0.8, "masked": 0.1}
-    row = alignment("a", **measured, note="A damaged profile.", phone_path=Path("/photos/p") / HOSTILE)
+    measured |= {"hidden": 0.12345678, "jump": 0.05}
+    row = alignment("a", **measured, model="local", note="A damaged profile.", phone_path=Path("/photos/p") / HOSTILE)
     write(run, "aligned/p", row)
     write(run, "patches/p", window("a", 0), window("a", 10), window("a", 20, "rejected", reason="flat"))
     write_rows(run.results / "splits" / "p.parquet", Sample, [sample("a", 0), sample("a", 10)])
@@ -190,6 +191,9 @@ def test_a_row_says_what_every_stage_left(run: RunResults) -> None:
         psnr_before_db=21.0,
         psnr_after_db=24.5,
         pictures=True,
+        model="local",
+        hidden=0.1235,
+        jump=0.05,
     )
 
 
