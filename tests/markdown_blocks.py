@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _FENCE = re.compile(r"^ {0,3}(?P<ticks>`{3,}|~{3,})\s*(?P<language>\S*)")
-_NOTE = re.compile(r"<!-- (?P<kind>not run|small run): (?P<words>.*?) -->")
+_NOTE = re.compile(r"<!-- (?P<kind>not run|small run|saved as): (?P<words>.*?) -->")
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Block:
     """Why it is not run; None where it is run."""
     small_run: str | None
     """The session whose parameters a test makes small before it runs the block; a reader does not see this."""
+    saved_as: str | None
+    """The file in which the page tells the reader to save the block; None where it is run."""
 
     @property
     def place(self) -> str:
@@ -53,7 +55,8 @@ def blocks_of(page: Path) -> list[Block]:
             notes = {note["kind"]: note["words"] for note in _NOTE.finditer(lines[at - 1] if at else "")}
             text = "\n".join(lines[at + 1 : end]) + "\n"
             language = fence["language"]
-            found.append(Block(page, at + 1, language, text, notes.get("not run"), notes.get("small run")))
+            notes_of = (notes.get(kind) for kind in ("not run", "small run", "saved as"))
+            found.append(Block(page, at + 1, language, text, *notes_of))
             at = end
         at += 1
     return found

@@ -72,7 +72,9 @@ def test_what_a_page_shows_runs(
             continue
         if block.small_run is not None:
             make_small(folder / block.small_run / "params.yaml")
-        if block.language == "python":
+        if block.saved_as is not None:
+            (folder / block.saved_as).write_text(block.text, encoding="utf-8")
+        elif block.language == "python":
             monkeypatch.chdir(folder)
             exec(compile(block.text, block.place, "exec"), names)  # noqa: S102 - our own pages
         else:
