@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,14 @@ def test_alignments_with_their_median_and_reasons_by_number(capsys: pytest.Captu
         "1 pair failed (1 unreadable_photo):",
         "  h: h is failed.",
     ]
+
+
+def test_pairs_with_depth_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    say_alignments([replace(alignment("a", 0.1), model="local"), alignment("b", 0.1)])
+    line = "1 pair shows a scene with depth, which the transform follows (model local)."
+    assert line in capsys.readouterr().out.splitlines()
+    say_alignments([replace(alignment(name, 0.1), model="local") for name in "ab"])
+    assert "2 pairs show a scene with depth, which" in capsys.readouterr().out
 
 
 def test_pairs_with_masked_parts_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
