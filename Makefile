@@ -12,6 +12,7 @@
 #   make bench-train  cost of an iteration, speed of the loader, to benchmarks/train.md; BENCH=--quick likewise
 #   make bench-enhance  seconds and memory of whole photos, to benchmarks/enhance.md; BENCH=--quick likewise
 #   make bench-release  time and memory of releases of DPED's size, to benchmarks/release.md; BENCH=--quick likewise
+#   make bench-depth  patches of scenes with depth beside other ways, to benchmarks/depth.md; BENCH=--quick likewise
 #   make bench-report  the report's list of 6000 pairs in Chromium, to benchmarks/report.md; BENCH=--quick likewise
 #   make wheel    the package as one file, into dist/
 #   make clean    remove .venv and the working copies of the results; DVC's cache and records stay
@@ -56,7 +57,7 @@ ln -s ../../benchmarks . && cd dpedtool && \
 ln -s ../../../dpedtool/*.py ../../../dpedtool/api ../../../pipeline ../../../dataset ../../../training .
 endef
 
-.PHONY: repro test check lint format docs site bench-align bench-patches bench-train bench-enhance bench-release bench-report wheel clean
+.PHONY: repro test check lint format docs site bench-align bench-patches bench-train bench-enhance bench-release bench-depth bench-report wheel clean
 .DELETE_ON_ERROR:
 
 repro: $(VENV)/repro.stamp
@@ -107,6 +108,9 @@ bench-enhance: $(VENV)/dev.stamp
 
 bench-release: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.release $(BENCH)
+
+bench-depth: $(VENV)/dev.stamp
+	@$(BIN)/python -m benchmarks.depth $(BENCH)
 
 bench-report: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.report $(BENCH)
