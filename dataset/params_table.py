@@ -8,8 +8,8 @@ import types
 import typing
 from typing import Any, Literal
 
-from dpedtool.dataset.params import CAMERA_NAME, Params
-from dpedtool.dataset.sections import Section
+from dpedtool.dataset.params import Params
+from dpedtool.dataset.sections import CAMERA_NAME, Section
 
 _HEAD = """\
 # Parameters

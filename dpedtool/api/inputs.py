@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
-from dpedtool.dataset.params import build_section
+from dpedtool.dataset.params_files import build_section
 from dpedtool.dataset.photos.decoding import PhotoFile, open_photo
 from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.dataset.photos.stored import Image

@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 import click
 
 from dpedtool.dataset.errors import ParamsError
-from dpedtool.dataset.params import FLAGS, PairParams, Params, load_flags, load_params, nearest
+from dpedtool.dataset.params import PairParams, Params
+from dpedtool.dataset.params_files import FLAGS, load_flags, load_params, nearest
 from dpedtool.dataset.places import Place, as_place, is_url
 from dpedtool.dataset.progress import OUTPUT
 from dpedtool.dataset.schema import Row, columns

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from dpedtool.dataset.params import Params, as_yaml
+from dpedtool.dataset.params import Params
+from dpedtool.dataset.params_files import as_yaml
 from dpedtool.pipeline.commands.options import command, examples, params_options
 
 

@@ -167,7 +167,7 @@ def from_patches(to: Transform, corners: npt.NDArray[np.int64], side: int) -> Pa
         count = nodes_per_side(side)
         steps = np.arange(count) * float(NODE_PX)
         grid = first_node(corners)[:, None, :] + np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
-        back = _projected(np.linalg.inv(fitted), _moved(to, corners, grid))
+        back = _projected(np.asarray(np.linalg.inv(fitted)), _moved(to, corners, grid))
         nodes = (back - grid).reshape(len(corners), count, count, 2)
     found = _scaled(to.homography @ shift @ fitted)
     return PatchPlaces(found, np.linalg.norm(away, axis=2).max(axis=1), nodes)

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.params import load_params
+from dpedtool.dataset.params_files import load_params
 from dpedtool.dataset.photos.formats.table import FORMATS
 from dpedtool.dataset.places import printable
 from dpedtool.pipeline.records import versions

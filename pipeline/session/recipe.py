@@ -9,7 +9,8 @@ import jinja2
 
 from dpedtool.dataset.code_digest import FOLDER, WITHOUT_EFFECT, closure, file_of, syntax_digest
 from dpedtool.dataset.io import file_sha256, replacing
-from dpedtool.dataset.params import FILES, PLUGINS, Params
+from dpedtool.dataset.params import Params
+from dpedtool.dataset.params_files import FILES, PLUGINS
 from dpedtool.dataset.places import is_url
 from dpedtool.dataset.plugins import PluginName
 from dpedtool.pipeline.records import versions

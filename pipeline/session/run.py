@@ -23,7 +23,8 @@ from typing import IO
 import yaml
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.params import Params, load_params
+from dpedtool.dataset.params import Params
+from dpedtool.dataset.params_files import load_params
 from dpedtool.dataset.places import is_url, printable
 
 PARAMS, RECIPE, REPORT = "params.yaml", "dvc.yaml", "results/report/report.html"

@@ -207,18 +207,35 @@ def test_scenes_that_share_a_sight_are_told_apart(city100, tmp_path, phone, dslr
     dpedtool("align", *photos, "-o", tmp_path, "--workers", 1, code=1)
     row = pd.read_parquet(tmp_path / "alignments.parquet").iloc[0]
     assert row["status"] == "rejected"
-    assert row["reason"] in {"wrong_pair", "moving_object", "parallax", "misaligned", "poor_coverage"}
+    assert row["reason"] in {"wrong_pair", "moving_object", "parallax", "not_followed", "misaligned", "poor_coverage"}
 
 
-def test_scenes_with_depth_do_not_pass_for_aligned(tmp_path):
-    """Three photos of one place from three positions: no homography fits, and what fits one layer must say so."""
+def three_views(tmp_path):
+    """Pair three photos of one place from three positions, far apart."""
     photos = sorted(real_folder("parallax").glob("*.jpg"))
     assert len(photos) == 3
     for number, pair in enumerate(combinations(photos, 2)):
         for camera, photo in zip(("phone", "dslr"), pair, strict=True):
             (tmp_path / camera).mkdir(exist_ok=True)
             (tmp_path / camera / f"{number}.jpg").symlink_to(photo)
-    dpedtool("align", tmp_path / "phone", tmp_path / "dslr", "-o", tmp_path / "out", "--workers", 2, code=1)
+    return tmp_path / "phone", tmp_path / "dslr", "-o", tmp_path / "out", "--workers", 2, "--no-images"
+
+
+def test_scenes_with_much_depth_are_only_aligned_by_nodes(tmp_path):
+    dpedtool("align", *three_views(tmp_path))
+    table = pd.read_parquet(tmp_path / "out" / "alignments.parquet")
+    assert (table.loc[table["status"] == "aligned", "model"] == "local").all()
+    patches = patches_of(read_rows(Alignment.table_in(tmp_path / "out"), Alignment), tmp_path / "patches")
+    # Most of the frame is hidden, squeezed or masked: what is left must be as certain as elsewhere.
+    kept = patches[patches["status"] == "accepted"]
+    assert 0 < len(kept) < 0.2 * len(patches)
+    assert kept["residual_px"].max() <= 0.5
+    assert kept["squeezed"].max() <= 0.005
+
+
+def test_without_nodes_scenes_with_depth_do_not_pass_for_aligned(tmp_path):
+    """No homography fits, and what fits one layer must say so."""
+    dpedtool("align", *three_views(tmp_path), "-S", "align.local=false", code=1)
     table = pd.read_parquet(tmp_path / "out" / "alignments.parquet")
     assert (table["status"] == "rejected").all()
     assert (table["reason"] == "parallax").all()

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dpedtool.dataset.params import FILES, STRICT, Params, describe
+from dpedtool.dataset.params import STRICT, Params, describe
+from dpedtool.dataset.params_files import FILES
 from dpedtool.dataset.places import as_place, is_url
 from dpedtool.dataset.schema import Timing
 from dpedtool.dataset.sidecars.command_record import CommandRecord

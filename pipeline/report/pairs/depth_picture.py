@@ -59,7 +59,7 @@ class DepthPicture:
     def draw(self, size: tuple[int, int]) -> Image:
         """Return the picture of the crop, (height, width, 3), for a size (width, height) in px."""
         steps = (np.clip(self._shown(size) / self.range_px, -1, 1) + 1) / 2 * (COLOURS - 1)
-        picture = colours()[np.rint(steps).astype(np.intp)]
+        picture: Image = colours()[np.rint(steps).astype(np.intp)]
         rows, columns = np.indices(picture.shape[:2])
         period = max(HATCHING_PX, round(max(size) / HATCHES))
         # The stripes lean to different sides, as colours are taken, and have a ground that narrow places show as well.
@@ -96,8 +96,9 @@ class DepthPicture:
                 size, (self._box.width, self._box.height), (self._box.x, self._box.y), strict=True
             )
         )
-        places = (np.asarray(part, np.float32) for part in np.meshgrid(xs, ys))
-        return np.asarray(cv2.remap(self._along, *places, cv2.INTER_LINEAR, None, cv2.BORDER_REPLICATE), np.float32)
+        across, down = (np.asarray(part, np.float32) for part in np.meshgrid(xs, ys))
+        shown = cv2.remap(self._along, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(shown, np.float32)
 
     def _flags(self, name: str, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
         """Return which px of the picture, (height, width), show any flagged place, so that narrow ones stay visible."""

@@ -12,7 +12,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dpedtool.dataset.errors import ParamsError
-from dpedtool.dataset.params import Params, describe, load_params
+from dpedtool.dataset.params import Params, describe
+from dpedtool.dataset.params_files import load_params
 
 KEYS = [
     (section.name, declared.name)

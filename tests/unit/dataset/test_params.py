@@ -16,12 +16,11 @@ from dpedtool.dataset.params import (
     Params,
     SplitParams,
     TrainParams,
-    as_yaml,
     describe,
-    load_params,
     load_preset,
     preset_names,
 )
+from dpedtool.dataset.params_files import as_yaml, load_params
 
 
 def write(folder: Path, text: str) -> Path:

@@ -17,7 +17,8 @@ from upath import UPath
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError, Rejection
 from dpedtool.dataset.io import file_sha256
-from dpedtool.dataset.params import PairParams, load_params
+from dpedtool.dataset.params import PairParams
+from dpedtool.dataset.params_files import load_params
 from dpedtool.dataset.photos.decoding import capture_time, load_photo, open_unchanged
 from dpedtool.dataset.photos.listing import list_photos
 from dpedtool.dataset.places import as_place

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dpedtool.dataset.errors import ParamsError
-from dpedtool.dataset.params import load_params
+from dpedtool.dataset.params_files import load_params
 from dpedtool.dataset.plugins import PluginName, located
 
 

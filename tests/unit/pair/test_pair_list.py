@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import read_json
-from dpedtool.dataset.params import PairParams, load_params
+from dpedtool.dataset.params import PairParams
+from dpedtool.dataset.params_files import load_params
 from dpedtool.dataset.schema import Pair
 from dpedtool.dataset.tables import read_rows
 from dpedtool.pipeline.cli import main

@@ -53,7 +53,9 @@ def test_what_follows_the_alignments_does_not_depend_on_the_times_they_took() ->
     assert table in stages()["patches"]["deps"]
     assert "results/aligned/${item.phone}" not in stages()["patches"]["deps"]
     tables = {name: out[name] for out in stages()["align"]["outs"] if isinstance(out, dict) for name in out}
-    assert set(tables) == {table, table.replace("alignments", "timings")}
+    nodes = "results/aligned/${item.phone}/nodes"
+    assert nodes in stages()["patches"]["deps"]
+    assert set(tables) == {table, nodes, table.replace("alignments", "timings")}
     assert all(out["persist"] for out in tables.values())
 
 

@@ -35,7 +35,8 @@ from report_rig import (
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import write_json
-from dpedtool.dataset.params import describe, load_params
+from dpedtool.dataset.params import describe
+from dpedtool.dataset.params_files import load_params
 from dpedtool.dataset.schema import Patch, Sample
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.report.overview.distributions import bin_edges, distribution, round_step

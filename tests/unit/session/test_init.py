@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.params import CapturesParams, load_params
+from dpedtool.dataset.params import CapturesParams
+from dpedtool.dataset.params_files import load_params
 from dpedtool.pipeline.session import init
 from dpedtool.pipeline.session.init import DEMO, find_captures, set_up
 

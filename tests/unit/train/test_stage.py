@@ -20,7 +20,8 @@ import dpedtool.training.train.loop
 import dpedtool.training.train.stage
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
 from dpedtool.dataset.io import file_sha256, lock_folder
-from dpedtool.dataset.params import TrainParams, load_params
+from dpedtool.dataset.params import TrainParams
+from dpedtool.dataset.params_files import load_params
 from dpedtool.dataset.sidecars.history import HISTORY
 from dpedtool.dataset.sidecars.model_info import BestValidation, ModelInfo
 from dpedtool.training.data import Batch, PatchPairs
