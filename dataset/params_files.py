@@ -19,7 +19,7 @@ import yaml
 from dpedtool.dataset.errors import ParamsError
 from dpedtool.dataset.params import Params, describe
 from dpedtool.dataset.places import as_place
-from dpedtool.dataset.plugins import located
+from dpedtool.dataset.plugins import PluginName, located
 from dpedtool.dataset.sections import Section
 
 SectionT = TypeVar("SectionT", bound=Section)
@@ -128,7 +128,9 @@ def as_yaml(params: Params) -> str:
         section: Section = getattr(params, declared.name)
         summary = (type(section).__doc__ or "").partition("\n")[0]
         lines += ["", f"# {summary}", f"{declared.name}:"]
-        for key, value in describe(section).items():
+        own = {key: getattr(section, key) for place, key in PLUGINS if place == declared.name}
+        own = {key: name and str(PluginName.parse(name)) for key, name in own.items()}
+        for key, value in (describe(section) | own).items():
             lines += [f"  # {section.meaning(key)}", f"  {key}: {json.dumps(value)}"]
     return "\n".join(lines) + "\n"
 

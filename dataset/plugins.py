@@ -7,8 +7,10 @@ the parameters name is imported: never what a table, a model or any other file o
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib
+import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -45,6 +47,8 @@ class PluginName:
             There is no such module or function, or the module cannot be imported.
 
         """
+        # What is imported stays in memory, whatever happens to its files afterwards.
+        digest_in_use(self)
         module = self._imported()
         found = getattr(module, self.function, None)
         if not callable(found):
@@ -54,16 +58,30 @@ class PluginName:
     def digest(self) -> str:
         """Return the SHA-256, hex, of the name and of the files that the module consists of.
 
-        These are its own file, and the modules beside it that they import, directly or not. Installed packages that it
-        imports are not followed.
+        These are its own file, and the modules that it imports, directly or not: beside it, or of the same package for
+        an installed module. Other installed packages are not followed, and neither are files that it reads, such as
+        weights.
         """
         parts = [str(self)]
-        if self.folder:
-            files = sorted(_files(self.folder, self.module))
-            parts += [f"{file.relative_to(self.folder)} {_sha256(file)}" for file in files]
-        elif file := getattr(sys.modules.get(self.module) or self._imported(), "__file__", None):
-            parts.append(_sha256(Path(file)))
+        if root := self.folder or self._root():
+            files = _files(root, self.module)
+            if _is_installed(root):
+                first = root / self.module.partition(".")[0]
+                files = {file for file in files if file.is_relative_to(first) or file == first.with_suffix(".py")}
+            parts += [f"{file.relative_to(root)} {_sha256(file)}" for file in sorted(files)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def _root(self) -> Path | None:
+        """Return the folder of the first name of a module that is found where Python looks; None if it has no file."""
+        first = self.module.partition(".")[0]
+        try:
+            found = importlib.util.find_spec(first)
+        except (ImportError, ValueError):
+            found = None
+        if found is None or not found.has_location or found.origin is None:
+            return None
+        file = Path(found.origin)
+        return file.parents[1] if file.name == "__init__.py" else file.parent
 
     def _imported(self) -> Any:
         if self.folder is None:
@@ -91,6 +109,12 @@ class PluginName:
                 f"{self}: the module {self.module} cannot be imported from {where}PYTHONPATH "
                 f"({type(error).__name__}: {error})."
             ) from error
+
+
+@functools.cache
+def digest_in_use(name: PluginName) -> str:
+    """Return the digest of a function as this process uses it: as its files were when it was first asked for."""
+    return name.digest()
 
 
 def located(text: str, folder: Path) -> str:
@@ -138,6 +162,11 @@ def _imports(file: Path, package: str) -> Iterator[str]:
             above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
             yield from filter(None, (base, *(f"{base}.{alias.name}".strip(".") for alias in node.names)))
+
+
+def _is_installed(folder: Path) -> bool:
+    """Whether a folder holds installed packages, rather than the user's own files."""
+    return bool({"site-packages", "dist-packages"} & set(folder.parts)) or folder == Path(ast.__file__).parent
 
 
 def _lies_in(module: Any, folder: Path) -> bool:

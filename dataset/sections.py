@@ -14,7 +14,7 @@ from typing import Any, Literal
 from dpedtool.dataset.errors import ParamsError
 
 CAMERA_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-PLUGIN = r"([^:]+:)?[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
+PLUGIN = r"(.+:)?[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 """A function: `package.module:function`; the folder of its module may stand before it."""
 PATTERNS = {
     CAMERA_NAME: "cannot be a camera name; use letters, digits, '.', '_' and '-', because these names become file "

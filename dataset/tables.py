@@ -29,6 +29,8 @@ class TableWriter:
     """
 
     ROWS_A_GROUP = 50_000
+    VALUES_A_GROUP = 2_000_000
+    """Most values in columns of lists, which take 32 bytes each while they wait."""
 
     def __init__(self, path: Path, row_type: type[Row]) -> None:
         self._path = path
@@ -36,6 +38,8 @@ class TableWriter:
         self._row_type = row_type
         self._schema = arrow_schema(row_type)
         self._waiting: list[Row] = []
+        self._lists = [spec.name for spec in self._columns if pa.types.is_list(spec.arrow_type)]
+        self._values = 0
         self._stack = contextlib.ExitStack()
         self._names = PathNames(path.parent)
 
@@ -57,7 +61,8 @@ class TableWriter:
         for row in rows:
             _check_words(row, self._row_type)
             self._waiting.append(row)
-        if len(self._waiting) >= self.ROWS_A_GROUP:
+            self._values += sum(len(getattr(row, name) or ()) for name in self._lists)
+        if len(self._waiting) >= self.ROWS_A_GROUP or self._values >= self.VALUES_A_GROUP:
             self._flush()
 
     def _flush(self) -> None:
@@ -67,6 +72,7 @@ class TableWriter:
         ]
         self._file.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
         self._waiting.clear()
+        self._values = 0
 
 
 def write_rows(path: Path, row_type: type[Row], rows: Iterable[Row]) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dpedtool.dataset.errors import Rejection
+from dpedtool.dataset.errors import ParamsError, Rejection
 from dpedtool.dataset.params import AlignParams
 from dpedtool.dataset.photos.stored import GreyPhoto
 from dpedtool.dataset.plugins import PluginName
@@ -34,7 +36,8 @@ def own_flow(params: AlignParams) -> Flow | None:
         found = _numbers("align.flow", call(_as_bytes(first), _as_bytes(second)))
         if found.shape != (*first.shape, 2):
             raise _failed("align.flow", f"returned an array {found.shape}, but {(*first.shape, 2)} is needed")
-        return np.asarray(np.nan_to_num(found, nan=np.inf), np.float32)
+        # Px that it leaves open come back nowhere.
+        return np.where(np.isfinite(found), found, np.inf).astype(np.float32)
 
     return flow
 
@@ -79,13 +82,20 @@ def check_own_methods(params: AlignParams) -> None:
 def _guarded(parameter: str, name: str) -> Callable[..., Any]:
     """Return a function that turns whatever the user's function raises into a Rejection."""
     plugin = PluginName.parse(name)
-    function = plugin.load()
+    try:
+        function = plugin.load()
+    except ParamsError as error:
+        # It was found where the run began, so that this is a worker on another machine.
+        raise Rejection(FAILED, f"{parameter}: {error}") from error
 
     def call(*images: npt.NDArray[np.uint8]) -> Any:
         try:
             return function(*images)
-        except Exception as error:
-            raise _failed(parameter, f"({plugin}) raised {type(error).__name__}: {error}") from error
+        except (Exception, SystemExit) as error:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            where = f"{Path(last.filename).name}, line {last.lineno}"
+            raise _failed(parameter, f"({plugin}) raised {said} ({where})") from error
 
     return call
 

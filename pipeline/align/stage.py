@@ -21,7 +21,7 @@ from dpedtool.dataset.photos.decoding import PhotoFile, open_unchanged
 from dpedtool.dataset.photos.encoding import image_key, save_image
 from dpedtool.dataset.photos.stored import Factor, ReducedGrey
 from dpedtool.dataset.places import Place
-from dpedtool.dataset.plugins import PluginName
+from dpedtool.dataset.plugins import PluginName, digest_in_use
 from dpedtool.dataset.schema import Alignment, Pair, Timing
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.align.following import Followed, follow
@@ -34,14 +34,13 @@ from dpedtool.pipeline.align.verdict import (
     is_better,
     judge,
     may_have_depth,
-    misplaced,
 )
 from dpedtool.pipeline.geometry.aligned import crop_box, crops, cut, mask_columns, required, transform_columns
 from dpedtool.pipeline.geometry.homographies import Box, local_scale
 from dpedtool.pipeline.geometry.node_files import columns_of, read_nodes, write_nodes
 from dpedtool.pipeline.geometry.transform import NODE_PX, Transform
 from dpedtool.pipeline.geometry.warping import common_box, scale_at
-from dpedtool.pipeline.measure.certainty import certain
+from dpedtool.pipeline.measure.certainty import certain, misplaced
 from dpedtool.pipeline.measure.exposure import clipped_share
 from dpedtool.pipeline.measure.keypoint_homography import Registration, register
 from dpedtool.pipeline.measure.residuals import Flags, Residual, Search, search
@@ -172,11 +171,12 @@ def align_files(
         to = _align(*files, params, known, lap)
         row = _row(pair, params, status="aligned", **known.columns())
         if write:
+            # If it fails, nothing of an alignment is left.
+            known = _Known(note=known.note, sizes=known.sizes)
             write(files, row, to)
     except Rejection as rejection:
         # What was measured before the failure stays in the row, since it shows the cause.
         status = "failed" if rejection.reason in Alignment.RETRIED else "rejected"
-        known.followed = None
         row = _row(pair, params, status=status, reason=rejection.reason, detail=rejection.detail, **known.columns())
         return row, None
     return row, to
@@ -440,7 +440,7 @@ def _key(pair: Pair, params: AlignParams) -> str:
 def _telling(params: AlignParams) -> dict[str, Any]:
     """Return the parameters with the content of the user's own functions in place of their names."""
     own = {name: value for name in ("matcher", "flow") if (value := getattr(params, name)) is not None}
-    return describe(params) | {name: PluginName.parse(value).digest() for name, value in own.items()}
+    return describe(params) | {name: digest_in_use(PluginName.parse(value)) for name, value in own.items()}
 
 
 def _at_home(row: Alignment, pair: Pair, out: Path) -> Alignment:

@@ -15,21 +15,18 @@ import numpy.typing as npt
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.params import AlignParams
 from dpedtool.pipeline.align.following import Motion
+from dpedtool.pipeline.measure.certainty import LEAST_AT_PLACE, MISPLACED_PX, MISPLACED_SHARE, misplaced
 from dpedtool.pipeline.measure.grey_values import GreyValues
 from dpedtool.pipeline.measure.keypoint_homography import FEWEST_OFF_PLANE, Registration
 from dpedtool.pipeline.measure.residuals import WINDOW, Flags, Residual, Search
 
 Mask = npt.NDArray[np.bool_]
 
-OFF_PLANE_SHARE = 0.25
-"""Correct pairs of flat scenes have up to 0.03, those of scenes with much depth 0.4 and more."""
+FLAT_SHARE, OFF_PLANE_SHARE = 0.03, 0.25
+"""Of the matches, correct pairs of flat scenes have up to the first share off the plane, and those of scenes with much
+depth 0.4 and more."""
 CHANGED_SHARE = 0.15
 """Share of the frame that must be displaced, or lost, for it to be called the cause of a rejection."""
-LEAST_AT_PLACE = 0.97
-"""A pair with a smaller share of windows at their place may have depth."""
-MISPLACED_PX, MISPLACED_SHARE = 0.5, 0.125
-"""So may one with more than this share of its certain shifts longer than this. Pairs of flat scenes have up to 0.10,
-those with 3 px of parallax 0.17 and more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,19 +49,18 @@ def may_have_depth(found: Search, certain: Flags, registration: Registration) ->
     return (
         (len(found.places) > 0 and float(found.right.mean()) < LEAST_AT_PLACE)
         or misplaced(found, certain) > MISPLACED_SHARE
-        or registration.off_plane >= FEWEST_OFF_PLANE
+        or registration.off_plane >= max(FEWEST_OFF_PLANE, FLAT_SHARE * registration.matches)
     )
 
 
 def is_better(new: tuple[Search, Flags], old: tuple[Search, Flags]) -> bool:
-    """Whether windows are at least as often at their place as before, and fewer certain ones are misplaced."""
-    at_place, before = (float(found.right.mean()) if len(found.places) else 0.0 for found, _ in (new, old))
-    return at_place > 0 and at_place >= before and misplaced(*new) < misplaced(*old)
+    """Whether fewer windows than before are lost or misplaced; each is a search and which of its shifts are certain."""
+    return len(new[0].places) > 0 and _share_off(*new) < _share_off(*old)
 
 
-def misplaced(found: Search, certain: Flags) -> float:
-    """Return the share of the windows with a certain shift whose shift is long, 0..1; 0 if there are none."""
-    return float((found.lengths[certain] > MISPLACED_PX).mean()) if certain.any() else 0.0
+def _share_off(found: Search, certain: Flags) -> float:
+    """Return the share of the windows that are not where they should be, or are certainly shifted, 0..1."""
+    return float((~found.right | (certain & (found.lengths > MISPLACED_PX))).mean()) if len(found.places) else 1.0
 
 
 def judge(
@@ -205,6 +201,6 @@ def _refused(why: str, registration: Registration, motion: Motion | None) -> Rej
 def _parallax(why: str) -> Rejection:
     return Rejection(
         "parallax",
-        f"{why} than the rest, and following it was not enough; put the lenses closer together, or photograph things "
-        "farther away.",
+        f"{why} than the rest, or have moved as such things seem to, and following them was not enough; put the lenses "
+        "closer together, or photograph things farther away.",
     )

@@ -53,9 +53,8 @@ def align(
     """Align the photos of each pair. Writes OUT/alignments.parquet and OUT/{phone,dslr}/<pair_id>.png.
 
     PHONE and DSLR are two photos, or two folders whose photos are paired first; PAIRS_DIR is what `dpedtool pair`
-    wrote. Pairs of scenes with depth also have OUT/nodes/<pair_id>.npy. OUT/timings.parquet says how long each pair
-    took. For two photos, OUT/overlay/<pair_id>.jpg shows squares
-    of both in turn.
+    wrote. OUT/nodes/<pair_id>.npy belongs to pairs of scenes with depth. OUT/timings.parquet says how long each pair
+    took. For two photos, OUT/overlay/<pair_id>.jpg shows squares of both in turn.
     """
     if csv_file and (len(sources) != 2 or not all(is_dir(source) for source in sources)):
         raise click.UsageError("--csv says which photos of two folders belong together: name the two folders.")

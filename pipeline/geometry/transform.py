@@ -97,26 +97,28 @@ class Transform:
             Phone px from one pixel to the next. A reduced pixel lies in the middle of the pixels that it covers.
 
         """
-        return between_nodes(self.map_nodes(box, step), Box(0, 0, box.width, box.height))
+        # The transform's own nodes are closer together on a reduced photo.
+        spacing = max(1, int(NODE_PX / step)) if self.nodes else NODE_PX
+        return between_nodes(self.map_nodes(box, step, spacing), Box(0, 0, box.width, box.height), spacing)
 
-    def map_nodes(self, box: Box, step: float = 1.0) -> Map:
-        """Return the DSLR x and y at every `NODE_PX` th px of a box, (rows, columns, 2), for `between_nodes`."""
+    def map_nodes(self, box: Box, step: float = 1.0, spacing: int = NODE_PX) -> Map:
+        """Return the DSLR x and y at every `spacing` th px of a box, (rows, columns, 2), for `between_nodes`."""
         # The nodes are placed so that cv2.resize, which keeps the rim, interpolates exactly to the pixels. There is one
         # more node on each side.
-        columns, rows = (np.arange(-1, -(-side // NODE_PX) + 1) for side in (box.width, box.height))
-        xs, ys = (steps * NODE_PX + (NODE_PX - 1) / 2 for steps in (columns, rows))
+        columns, rows = (np.arange(-1, -(-side // spacing) + 1) for side in (box.width, box.height))
+        xs, ys = (steps * spacing + (spacing - 1) / 2 for steps in (columns, rows))
         nodes = np.stack(np.meshgrid(xs + box.x, ys + box.y), axis=-1).reshape(-1, 2)
         return self(nodes * step + (step - 1) / 2).reshape(len(ys), len(xs), 2).astype(np.float32)
 
 
-def between_nodes(nodes: Map, part: Box) -> tuple[Map, Map]:
+def between_nodes(nodes: Map, part: Box, spacing: int = NODE_PX) -> tuple[Map, Map]:
     """Return the DSLR x and y, (part.height, part.width) each, of a part of the box whose nodes these are.
 
-    The part's x and y count from the box's corner, and are multiples of `NODE_PX`.
+    The part's x and y count from the box's corner, and are multiples of `spacing`.
     """
-    rows = slice(part.y // NODE_PX, -(-(part.y + part.height) // NODE_PX) + 2)
-    columns = slice(part.x // NODE_PX, -(-(part.x + part.width) // NODE_PX) + 2)
-    x, y = (_between(nodes[rows, columns, axis], part) for axis in (0, 1))
+    rows = slice(part.y // spacing, -(-(part.y + part.height) // spacing) + 2)
+    columns = slice(part.x // spacing, -(-(part.x + part.width) // spacing) + 2)
+    x, y = (_between(nodes[rows, columns, axis], part, spacing) for axis in (0, 1))
     return x, y
 
 
@@ -151,7 +153,7 @@ def degree_of(terms: int) -> int:
     return degree
 
 
-def _between(values: Map, part: Box) -> Map:
-    size = values.shape[1] * NODE_PX, values.shape[0] * NODE_PX
+def _between(values: Map, part: Box, spacing: int) -> Map:
+    size = values.shape[1] * spacing, values.shape[0] * spacing
     whole = cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)
-    return np.ascontiguousarray(whole[NODE_PX : NODE_PX + part.height, NODE_PX : NODE_PX + part.width], np.float32)
+    return np.ascontiguousarray(whole[spacing : spacing + part.height, spacing : spacing + part.width], np.float32)

@@ -11,6 +11,11 @@ from dpedtool.pipeline.measure.subpixel import locate
 
 MOST_ERROR_PX = 0.25
 """Largest standard error of a shift that is shown as certain."""
+LEAST_AT_PLACE = 0.97
+"""A pair with a smaller share of windows at their place may have depth."""
+MISPLACED_PX, MISPLACED_SHARE = 0.5, 0.125
+"""So may one with more than this share of its certain shifts longer than this. Pairs of flat scenes have up to 0.10,
+those with 3 px of parallax 0.17 and more."""
 RIM_PX = 2
 """Margin around a window that its gradients and interpolation need."""
 
@@ -40,6 +45,11 @@ def shift_errors(phone: GreyValues, dslr: GreyValues, found: Search) -> npt.NDAr
 def certain(phone: GreyValues, dslr: GreyValues, found: Search) -> Flags:
     """Return which shifts (N,) of a search have an error; parameters are those of `shift_errors`."""
     return ~np.isnan(shift_errors(phone, dslr, found))
+
+
+def misplaced(found: Search, certain: Flags) -> float:
+    """Return the share of the windows with a certain shift whose shift is long, 0..1; 0 if there are none."""
+    return float((found.lengths[certain] > MISPLACED_PX).mean()) if certain.any() else 0.0
 
 
 def _errors_in_row(

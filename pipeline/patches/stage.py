@@ -28,12 +28,12 @@ from dpedtool.dataset.schema import Alignment, Frame, Patch
 from dpedtool.dataset.shards import ShardWriter
 from dpedtool.dataset.sidecars.selection import Selection
 from dpedtool.dataset.tables import TableWriter, read_frame, write_rows
-from dpedtool.pipeline.align.verdict import LEAST_AT_PLACE, MISPLACED_SHARE
 from dpedtool.pipeline.geometry.aligned import crop_box, cut, from_patches, is_masked, required, transform
 from dpedtool.pipeline.geometry.homographies import Box, corners, transform_points
 from dpedtool.pipeline.geometry.node_files import STEPS_A_PX
 from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.geometry.warping import warp_dslr
+from dpedtool.pipeline.measure.certainty import LEAST_AT_PLACE, MISPLACED_SHARE
 from dpedtool.pipeline.measure.correlation import sample
 from dpedtool.pipeline.measure.flow import compare
 from dpedtool.pipeline.measure.keypoint_homography import FEWEST_OFF_PLANE

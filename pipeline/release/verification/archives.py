@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dpedtool.pipeline.geometry.aligned import nodes_per_side
 from dpedtool.pipeline.release.columns import FACTS, PATCHES
 from dpedtool.pipeline.release.layouts import embedded
 
@@ -23,8 +24,8 @@ _MOST_SHARED = 2**16
 """Most bytes of a value that is stored once for many rows; a thumbnail has fewer."""
 _MOST_VALUES_A_ROW = 16
 """Most values in a row of columns other than `bends`; a homography has nine."""
-_MOST_VALUES = 2**26
-"""Most values in a column of one row group, so that reading it takes at most 0.5 GB."""
+_MOST_NODES_A_ROW, _MOST_NODES = 2 * nodes_per_side(2048) ** 2, 2**28
+"""Most values of `bends` in a row, and in a row group, so that reading it takes at most 2 GB."""
 _HUBS = b"huggingface"
 
 
@@ -121,9 +122,9 @@ def fault_of_unpacking(path: Path) -> str:
 
 def _is_wide(column: pq.ColumnChunkMetaData, rows: int) -> bool:
     """Whether a column of one row group holds more values than a release has."""
-    # The nodes of a patch are more the larger it is.
-    limit = _MOST_VALUES if column.path_in_schema.startswith("bends.") else _MOST_VALUES_A_ROW * rows
-    return bool(column.num_values > limit)
+    if column.path_in_schema.startswith("bends."):
+        return bool(column.num_values > min(_MOST_NODES_A_ROW * rows, _MOST_NODES))
+    return bool(column.num_values > _MOST_VALUES_A_ROW * rows)
 
 
 def _fault_of_shared(path: Path, name: str) -> str:

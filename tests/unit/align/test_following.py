@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from dpedtool.dataset.params import AlignParams, DemoParams, PatchesParams
+from dpedtool.dataset.photos.decoding import load_photo
 from dpedtool.dataset.photos.encoding import save_image
 from dpedtool.dataset.photos.stored import ReducedGrey
 from dpedtool.dataset.schema import Alignment, Patch
@@ -201,3 +202,50 @@ def test_a_flow_that_finds_nothing_leaves_the_transform_as_it_was(shots) -> None
     assert found.hidden.all()
     assert not found.transform.nodes.displacements.any()
     assert found.motion.lost > 0.9
+
+
+def two_planes(shift: int, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """A textured wall, and a thing on its left that covers a share of the frame and lies so many px farther right."""
+    rng = np.random.default_rng(0)
+    wall, thing = (
+        cv2.GaussianBlur(rng.integers(0, 256, (480, 720, 3), np.uint8), (0, 0), 1.6).astype(np.float32) for _ in "ab"
+    )
+    wall, thing = (np.clip(128 + 4 * (layer - 128), 0, 255).astype(np.uint8) for layer in (wall, thing))
+    photos = []
+    for moved in (0, shift):
+        photo, width = wall.copy(), int(share * 720)
+        photo[:, moved : width + moved] = thing[:, :width]
+        photos.append(photo[:, 40:])
+    return photos[0], photos[1]
+
+
+@pytest.mark.parametrize(("shift", "share"), [(12, 0.35), (20, 0.35), (20, 0.45)])
+def test_a_thing_that_lies_beyond_the_search_for_windows_is_followed(shift: int, share: float, tmp_path: Path) -> None:
+    """None of its windows is found without nodes, so that none of them counts as misplaced."""
+    for name, photo in zip("pd", two_planes(shift, share), strict=True):
+        save_image(tmp_path / f"{name}.png", photo)
+    (row,) = align(pair_files(tmp_path / "p.png", tmp_path / "d.png").rows, tmp_path / "out", PARAMS, images=False)
+    assert (row.status, row.model) == ("aligned", "local")
+    assert row.at_place > 0.9
+    point = np.array([[60.0, 200.0]])
+    np.testing.assert_allclose(map_points(row, point), point + np.array([shift, 0]), atol=0.1)
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_depth_is_followed_on_reduced_photos_as_well(factor: int, deep: Deep, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The photos are enlarged, so that the reduced ones hold the same detail."""
+    phone, dslr = (
+        cv2.resize(load_photo(path), None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+        for path in (deep.row.phone_path, deep.row.dslr_path)
+    )
+    monkeypatch.setattr("dpedtool.pipeline.align.following.MOST_PX", 800 * 600)
+    photos = grey(phone), grey(dslr)
+    first = register(*photos, PARAMS).dslr_from_phone
+    found = follow(*photos, first, refine(*photos, first).transform)
+    assert found.factor == factor
+    points = grid_of(deep.row, 8)
+    places = (found.transform((points + 0.5) * factor - 0.5) + 0.5) / factor - 0.5
+    away = np.linalg.norm(places - deep.truth.dslr_from_phone(points), axis=1) / deep.row.scale
+    here = deep.errors(points)
+    assert np.nanmedian(away) < 1.3 * np.nanmedian(here)
+    assert np.nanmean(away > 1) < np.nanmean(here > 1) + 0.03

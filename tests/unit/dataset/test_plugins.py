@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from dpedtool.dataset.errors import ParamsError
-from dpedtool.dataset.params_files import load_params
-from dpedtool.dataset.plugins import PluginName, located
+from dpedtool.dataset.params_files import as_yaml, load_params
+from dpedtool.dataset.plugins import PluginName, digest_in_use, located
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +68,23 @@ def test_the_params_file_and_overrides_name_them(folder: Path, monkeypatch: pyte
     assert load_params(folder / "params.yaml", ("align.flow=null",)).align.flow is None
 
 
+def test_a_folder_may_have_any_name(folder: Path) -> None:
+    odd = folder / "2024-05-04T10:12 a:b"
+    odd.mkdir()
+    (odd / "own_flow.py").write_text("def flow(a, b):\n    return 5\n")
+    (odd / "params.yaml").write_text("align: {flow: own_flow:flow}\n")
+    name = PluginName.parse(load_params(odd / "params.yaml").align.flow)
+    assert (name.folder, str(name)) == (odd, "own_flow:flow")
+    assert name.load()(0, 0) == 5
+
+
+def test_a_params_file_that_is_printed_names_no_folder(folder: Path) -> None:
+    (folder / "params.yaml").write_text("align: {flow: own_flow:flow}\n")
+    text = as_yaml(load_params(folder / "params.yaml"))
+    assert '  flow: "own_flow:flow"' in text.splitlines()
+    assert f"{folder}:" not in text
+
+
 @pytest.mark.parametrize("text", ["os.system", "os:", ":system", "a b:c", "os:system()", "os:path.join", "../x:y"])
 def test_what_names_no_function_is_refused(text: str) -> None:
     with pytest.raises(ParamsError, match=r"does not name a function; write package\.module:function"):
@@ -116,8 +133,29 @@ def test_the_digest_does_not_depend_on_where_the_folder_is(folder: Path) -> None
 
 
 def test_installed_modules_have_a_digest_too() -> None:
-    assert PluginName.parse("json.tool:main").digest() == PluginName.parse("json.tool:main").digest()
+    assert PluginName.parse("json.tool:main").digest() != PluginName.parse("json.decoder:main").digest()
     assert len(PluginName.parse("math:hypot").digest()) == 64
+
+
+def test_modules_on_pythonpath_are_followed_as_those_beside_the_params_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(folder))
+    flow, match = (PluginName.parse(text) for text in ("own_flow:flow", "own_package.deep.match:match"))
+    before = flow.digest(), match.digest()
+    (folder / "own_sizes.py").write_text("SIZE = 8\n")
+    (folder / "own_package" / "top.py").write_text("TOP = 4\n")
+    assert flow.digest() != before[0]
+    assert match.digest() != before[1]
+
+
+def test_what_is_in_memory_keeps_its_digest_when_its_file_changes(folder: Path) -> None:
+    flow = plugin("own_flow:flow", folder)
+    function, before = flow.load(), flow.digest()
+    (folder / "own_sizes.py").write_text("SIZE = 8\n")
+    assert flow.digest() != before
+    assert digest_in_use(flow) == before
+    assert flow.load()(0, 0) == function(0, 0) == 7
 
 
 def test_nothing_is_imported_to_know_where_a_module_lies(folder: Path) -> None:
