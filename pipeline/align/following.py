@@ -47,6 +47,8 @@ LEAST_DETAIL = 0.3
 """Share of a node's square that has detail, for the node to count as evidence of what moved."""
 MOST_COMPARED = 2000
 """At most about twice as many displaced nodes are compared with epipolar lines."""
+FADE = 4.0
+"""Nodes around those that are needed fade to zero over so many squares."""
 CHUNK = 32
 """Rows of nodes that are computed at once, which bounds the memory."""
 
@@ -87,7 +89,12 @@ class Followed:
 
 
 def follow(
-    phone: ReducedGrey, dslr: ReducedGrey, dslr_from_phone: Homography, transform: Transform, flow: Flow | None = None
+    phone: ReducedGrey,
+    dslr: ReducedGrey,
+    dslr_from_phone: Homography,
+    transform: Transform,
+    needed: Flags | None = None,
+    flow: Flow | None = None,
 ) -> Followed:
     """Add nodes to a transform.
 
@@ -99,6 +106,9 @@ def follow(
         A coarse homography, for the scales of the photos alone.
     transform
         The refined transform, without nodes.
+    needed
+        (rows, columns) by square of the grid of nodes: where the transform does not suffice. Elsewhere the nodes fade
+        to zero, since the transform, which all windows share, is more exact than they are. None: everywhere.
     flow
         Computes the flow in place of DIS, on images that are smoothed less.
 
@@ -117,6 +127,8 @@ def follow(
     near = (np.linalg.norm(left, axis=2) < STEP_PX) & (returned_again * factor < RETURN_PX)
     more, known = _medians(left, near, NODE_PX // factor)
     nodes = nodes + _filled(more, known > 0) * factor
+    if needed is not None:
+        nodes = nodes * _faded(needed, nodes.shape[:2])[..., None]
     return Followed(
         transform=dataclasses.replace(transform, nodes=rounded(_nodes_of(nodes, transform, phone.size))),
         motion=_motion(first * factor, shares, _means(detail, NODE_PX // factor)),
@@ -187,6 +199,12 @@ def _filled(nodes: FlowField, known: Flags) -> FlowField:
     return filled
 
 
+def _faded(needed: Flags, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Return weights (rows, columns) that are 1 where nodes are needed, and fall to 0 within `FADE` nodes around."""
+    away = cv2.distanceTransform((~needed[: shape[0], : shape[1]]).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(np.clip(1 - away / FADE, 0, 1), np.float32)
+
+
 def _nodes_of(displacements: FlowField, transform: Transform, size: tuple[int, int]) -> npt.NDArray[np.float64]:
     """Return what to add to the field, so that field and nodes together move phone px as the flow says.
 
@@ -216,7 +234,7 @@ def _motion(nodes: FlowField, shares: npt.NDArray[np.float64], detail: npt.NDArr
     far = found & (np.linalg.norm(nodes[told], axis=1) > FAR_PX)
     displaced = np.flatnonzero(far)
     some = displaced[:: max(1, len(displaced) // MOST_COMPARED)]
-    against = against_epipole(places[some], nodes[told][some].astype(np.float64))
+    against = against_epipole(places[some], np.asarray(nodes[told][some], np.float64))
     share, against_share = len(displaced) / len(rows), float(against.mean()) if len(some) else 0.0
     return Motion(
         along=share * (1 - against_share), against=share * against_share, lost=float((~found).sum() / len(rows))

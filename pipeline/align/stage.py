@@ -34,13 +34,14 @@ from dpedtool.pipeline.align.verdict import (
     is_better,
     judge,
     may_have_depth,
+    nodes_needed,
 )
 from dpedtool.pipeline.geometry.aligned import crop_box, crops, cut, mask_columns, required, transform_columns
 from dpedtool.pipeline.geometry.homographies import Box, local_scale
 from dpedtool.pipeline.geometry.node_files import columns_of, read_nodes, write_nodes
 from dpedtool.pipeline.geometry.transform import NODE_PX, Transform
 from dpedtool.pipeline.geometry.warping import common_box, scale_at
-from dpedtool.pipeline.measure.certainty import certain, misplaced
+from dpedtool.pipeline.measure.certainty import certain, misplaced, shift_errors
 from dpedtool.pipeline.measure.exposure import clipped_share
 from dpedtool.pipeline.measure.keypoint_homography import Registration, register
 from dpedtool.pipeline.measure.residuals import Flags, Residual, Search, search
@@ -352,10 +353,12 @@ def _check(
     known.blur_evenness = blur_evenness(phone, dslr)
     check_blur(known.blur_evenness, params)
     found = search(phone, dslr)
-    motion, before = None, (found, certain(phone, dslr, found))
+    errors = shift_errors(phone, dslr, found)
+    motion, before = None, (found, ~np.isnan(errors))
     _note_windows(*before, known)
     if params.local and may_have_depth(*before, first):
-        followed = follow(*greys, first.dslr_from_phone, mapping, own_flow(params))
+        needed = nodes_needed(found, errors, box, greys[0].size)
+        followed = follow(*greys, first.dslr_from_phone, mapping, needed, own_flow(params))
         motion, known.flow_shares = followed.motion, followed.shares(box)
         if _take_nodes(followed, pair, before, first, params, known):
             return followed.transform

@@ -15,16 +15,22 @@ import numpy.typing as npt
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.params import AlignParams
 from dpedtool.pipeline.align.following import Motion
+from dpedtool.pipeline.geometry.homographies import Box
+from dpedtool.pipeline.geometry.node_files import grid_shape
+from dpedtool.pipeline.geometry.transform import NODE_PX
 from dpedtool.pipeline.measure.certainty import LEAST_AT_PLACE, MISPLACED_PX, MISPLACED_SHARE, misplaced
 from dpedtool.pipeline.measure.grey_values import GreyValues
 from dpedtool.pipeline.measure.keypoint_homography import FEWEST_OFF_PLANE, Registration
 from dpedtool.pipeline.measure.residuals import WINDOW, Flags, Residual, Search
 
 Mask = npt.NDArray[np.bool_]
+Values = npt.NDArray[np.float64]
 
 FLAT_SHARE, OFF_PLANE_SHARE = 0.03, 0.25
 """Of the matches, correct pairs of flat scenes have up to the first share off the plane, and those of scenes with much
 depth 0.4 and more."""
+NEEDED_PX = 0.1
+"""Where a window is shifted by more than this, and by more than its error explains, nodes are worth their noise."""
 CHANGED_SHARE = 0.15
 """Share of the frame that must be displaced, or lost, for it to be called the cause of a rejection."""
 
@@ -51,6 +57,21 @@ def may_have_depth(found: Search, certain: Flags, registration: Registration) ->
         or misplaced(found, certain) > MISPLACED_SHARE
         or registration.off_plane >= max(FEWEST_OFF_PLANE, FLAT_SHARE * registration.matches)
     )
+
+
+def nodes_needed(found: Search, errors: Values, box: Box, size: tuple[int, int]) -> Flags:
+    """Return where the transform does not suffice, by square of the grid of nodes of a photo of this size in px.
+
+    That is where a window is not found at its place, or is shifted by more than `NEEDED_PX` and 1.5 times its standard
+    error (N,), NaN if that is not known. Where windows overlap that say different things, nodes are needed.
+    """
+    # A comparison with NaN is false.
+    wrong = ~found.right | (found.lengths > NEEDED_PX + 1.5 * errors)
+    votes = np.zeros((2, *grid_shape(*size)), bool)
+    for (x, y), bad in zip((found.places + np.array([box.x, box.y])).tolist(), wrong.tolist(), strict=True):
+        rows, columns = (slice(start // NODE_PX, -(-(start + WINDOW) // NODE_PX)) for start in (y, x))
+        votes[int(bad), rows, columns] = True
+    return np.asarray(votes[1])
 
 
 def is_better(new: tuple[Search, Flags], old: tuple[Search, Flags]) -> bool:

@@ -270,8 +270,14 @@ def test_parts_that_moved_are_masked_counted_and_cut_into_no_patch(rig, dpedtool
     moved = cv2.imread(str(photos.photos("002")[0]))
     moved[90:200, 130:250] = np.roll(moved, 5, axis=1)[90:200, 130:250]
     cv2.imwrite(str(photos.photos("002")[0]), moved)
-    ended = dpedtool("align", photos.phone, photos.dslr, "-o", tmp_path / "out", "--workers", 1)
+    words = ("align", photos.phone, photos.dslr, "-o", tmp_path / "out", "--workers", 1)
+    followed = dpedtool(*words)
+    line = "1 pair shows depth or motion, which the transform follows (model local)."
+    assert line in followed.out.splitlines()
+    assert [file.name for file in (tmp_path / "out" / "nodes").iterdir()] == ["phone--002.npy"]
+    ended = dpedtool(*words, "-S", "align.local=false")
     assert "1 pair has masked parts, which show parallax or motion." in ended.out.splitlines()
+    assert not list((tmp_path / "out" / "nodes").iterdir())
     table = table_of(tmp_path / "out")
     assert (table["masked"] > 0).tolist() == [False, True]
     settings = ("-S", "patches.size_px=40", "-S", "patches.stride_px=20")

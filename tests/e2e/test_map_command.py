@@ -22,11 +22,14 @@ def points(text: str) -> np.ndarray:
     return np.array([[float(part) for part in line.split(",")] for line in text.splitlines()])
 
 
+DEMO = ("-S", "demo.scenes=2", "-S", "demo.missing=0", "-S", "demo.moving_object=false")
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory, dpedtool) -> Path:
     """The demo's cameras with all their faults, two scenes; phone-b aligned, whose photos are stored on their side."""
     folder = tmp_path_factory.mktemp("demo")
-    dpedtool("simulate", "-o", "captures", "-S", "demo.scenes=2", "-S", "demo.missing=0", cwd=folder)
+    dpedtool("simulate", "-o", "captures", *DEMO, cwd=folder)
     for phone in ("phone-a", "phone-b"):
         dpedtool("align", f"captures/{phone}", "captures/dslr", "-o", phone, "--no-images", "--workers", 1, cwd=folder)
     return folder

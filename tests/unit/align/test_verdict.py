@@ -11,7 +11,8 @@ import pytest
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.params import AlignParams
 from dpedtool.pipeline.align.following import Motion
-from dpedtool.pipeline.align.verdict import blur_evenness, check_blur, is_better, judge, may_have_depth
+from dpedtool.pipeline.align.verdict import blur_evenness, check_blur, is_better, judge, may_have_depth, nodes_needed
+from dpedtool.pipeline.geometry.homographies import Box
 from dpedtool.pipeline.measure.certainty import misplaced
 from dpedtool.pipeline.measure.keypoint_homography import FEWEST_OFF_PLANE, Registration
 from dpedtool.pipeline.measure.residuals import Search
@@ -192,6 +193,27 @@ def test_depth_is_looked_for_where_windows_or_matches_are_misplaced() -> None:
     assert not may_have_depth(many, many.lengths < 0.5, GOOD)
     gone = with_moved(np.arange(count) < count // 10)
     assert may_have_depth(gone, gone.lengths < 0.5, GOOD)
+
+
+def test_nodes_are_needed_where_windows_are_wrong_or_shifted_beyond_their_error() -> None:
+    found = windows()
+    # Windows at 8, 40, 72, ... of a crop at (16, 0): the second of the first row covers x 56..119, y 8..71.
+    second = (found.places == (40, 8)).all(axis=1)
+    errors = np.full(len(found.places), 0.02)
+    size = (SHAPE[1] + 16, SHAPE[0])
+    assert not nodes_needed(found, errors, Box(16, 0, SHAPE[1], SHAPE[0]), size).any()
+    shifts = found.shifts.copy()
+    shifts[second] = (0.2, 0.0)
+    needed = nodes_needed(replace(found, shifts=shifts), errors, Box(16, 0, SHAPE[1], SHAPE[0]), size)
+    assert needed.shape == (42, 52)
+    expected = np.zeros_like(needed)
+    expected[1:9, 7:15] = True
+    np.testing.assert_array_equal(needed, expected)
+    for error in (0.07, np.nan):
+        vague = np.where(second, error, errors)
+        assert not nodes_needed(replace(found, shifts=shifts), vague, Box(16, 0, SHAPE[1], SHAPE[0]), size).any()
+    lost = replace(found, ncc_here=np.where(second, 0.3, found.ncc_here))
+    np.testing.assert_array_equal(nodes_needed(lost, errors, Box(16, 0, SHAPE[1], SHAPE[0]), size), expected)
 
 
 def test_nodes_are_better_if_fewer_windows_are_lost_or_misplaced() -> None:
