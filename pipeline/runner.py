@@ -33,7 +33,7 @@ from dpedtool.dataset.places import Place, answering, is_url
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-WORKER_MEMORY = "0.7 GB at 12 and 22 megapixels"
+WORKER_MEMORY = "0.7 GB at 12 and 22 megapixels, and 0.9 GB for scenes with depth"
 """The most memory that one worker takes for two photos of these sizes; measured."""
 
 _MEND = f"A worker takes up to {WORKER_MEMORY}: use fewer --workers, or fewer threads on a cluster."

@@ -230,7 +230,7 @@ def _motion(nodes: FlowField, shares: npt.NDArray[np.float64], detail: npt.NDArr
     if not len(rows):
         return Motion(0.0, 0.0, 0.0)
     found = shares[told] >= 0.5
-    places = np.column_stack([columns, rows]) * NODE_PX + (NODE_PX - 1) / 2
+    places = np.asarray(np.column_stack([columns, rows]) * NODE_PX + (NODE_PX - 1) / 2, np.float64)
     far = found & (np.linalg.norm(nodes[told], axis=1) > FAR_PX)
     displaced = np.flatnonzero(far)
     some = displaced[:: max(1, len(displaced) // MOST_COMPARED)]
