@@ -153,6 +153,8 @@ STRICT: Mapping[str, Any] = {
     "max_unfollowed": 0.1,
     "max_squeezed": 0.005,
     "max_stretched": 0.02,
+    "max_pair_error_px": 0.12,
+    "max_harm": 1.0,
 }
 """Limits of the mode `strict`; `dped` has only min_ncc, like DPED."""
 MOST_TURNS = 90
@@ -229,6 +231,17 @@ class PatchesParams(Section):
         "scenes with depth: largest share of the window that is stretched, as the depth jumps there",
         at_least=0,
         at_most=1,
+    )
+    max_pair_error_px: float | None = _limit(
+        "max_pair_error_px",
+        "largest standard error of the shift on which the windows around agree, for a window that cannot prove itself, "
+        "in px",
+        above=0,
+    )
+    max_harm: float | None = _limit(
+        "max_harm",
+        "largest change of such a window by a shift that it cannot know, as a share of its noise",
+        at_least=0,
     )
     max_flatness: float = param(1.0, "largest share of the window without detail; 1: no limit", at_least=0, at_most=1)
     min_sharpness: float = param(0.0, "smallest sharpness of the DSLR's window, in 1/px^2; 0: no limit", at_least=0)

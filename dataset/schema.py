@@ -338,6 +338,33 @@ class Patch(Row):
     residual_error_px: float | None = column(
         "standard error of that shift, in the direction where it is known least well", "phone px", default=None
     )
+    noise: float | None = column(
+        "root mean square difference of the grey windows beyond gain and offset: noise, sharpness, or another content",
+        "grey levels",
+        default=None,
+    )
+    harm: float | None = column(
+        "change of the window (root mean square) by a shift in the directions that it cannot know: 3 px, or three "
+        "standard errors where the error is within the limit",
+        "grey levels",
+        default=None,
+    )
+    pair_noise: float | None = column(
+        "that difference in plainer parts of the pair of the same brightness; empty in scenes with depth and in dped",
+        "grey levels",
+        default=None,
+    )
+    pair_shift_px: float | None = column("shift on which the windows around agree; likewise", "phone px", default=None)
+    pair_error_px: float | None = column("standard error of that shift", "phone px", default=None)
+    pair_distance: float | None = column(
+        "distance of the window's own shift from theirs, in standard errors of both; empty if it has none", default=None
+    )
+    proved_by: str | None = column(
+        "what proves that an accepted patch is aligned: window (its own shift is short and known) or pair (the windows "
+        "around agree, the window does not contradict them, and no shift that it cannot know would change it by more "
+        "than its noise); empty in mode dped",
+        default=None,
+    )
     phone_contrast: float | None = column("standard deviation of the phone's grey window", "grey levels", default=None)
     dslr_contrast: float | None = column("standard deviation of the DSLR's grey window", "grey levels", default=None)
     phone_brightness: float | None = column("mean of the phone's grey window", "grey levels", default=None)

@@ -362,7 +362,7 @@ def _check(
         motion, known.flow_shares = followed.motion, followed.shares(box)
         if _take_nodes(followed, pair, before, first, params, known):
             return followed.transform
-    known.verdict = judge(found, first, phone.shape, params, motion)
+    known.verdict = judge(found, first, phone.shape, params, before[1], motion)
     known.residual = known.verdict.residual
     return mapping
 
@@ -388,7 +388,7 @@ def _take_nodes(
     if not is_better(after, before):
         return False
     try:
-        verdict = judge(found, first, phone.shape, params, followed.motion)
+        verdict = judge(found, first, phone.shape, params, after[1], followed.motion)
     except Rejection:
         # The verdict on the transform without nodes says why the pair fails, if it does.
         return False

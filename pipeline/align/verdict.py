@@ -31,6 +31,8 @@ FLAT_SHARE, OFF_PLANE_SHARE = 0.03, 0.25
 depth 0.4 and more."""
 NEEDED_PX = 0.1
 """Where a window is shifted by more than this, and by more than its error explains, nodes are worth their noise."""
+FEWEST_CERTAIN = 20
+"""If fewer windows have a shift that is known, all of them are judged."""
 CHANGED_SHARE = 0.15
 """Share of the frame that must be displaced, or lost, for it to be called the cause of a rejection."""
 
@@ -89,11 +91,14 @@ def judge(
     registration: Registration,
     shape: tuple[int, int],
     params: AlignParams,
+    certain: Flags | None = None,
     motion: Motion | None = None,
 ) -> PairVerdict:
     """Judge the windows of an aligned pair whose common crop is of this shape (height, width).
 
-    What a flow says about the frame, if one was computed, only names the cause of a rejection.
+    The limits on shifts hold for those (N,) that are `certain`, if these are enough: a window of sky along one gradient
+    shifts freely along it. None: for all. What a flow says about the frame, if one was computed, only names the cause
+    of a rejection.
 
     Raises
     ------
@@ -123,11 +128,14 @@ def judge(
             "low_texture",
             f"Too few windows correlate well enough to measure a shift ({residual.windows}; at least 5 are needed).",
         )
-    limits = ("Half", residual.median_px, params.max_residual_px), ("5 %", residual.p95_px, params.max_p95_px)
+    judged = residual
+    if certain is not None and (certain & found.found & ~_masked(found, mask)).sum() >= FEWEST_CERTAIN:
+        judged = found.residual(certain & ~_masked(found, mask))
+    limits = ("Half", judged.median_px, params.max_residual_px), ("5 %", judged.p95_px, params.max_p95_px)
     for name, value, most in limits:
-        if value > most:
+        if value is not None and value > most:
             raise _refused(
-                f"{name} of {residual.windows} windows are still shifted by more than {value:.1f} px; at most "
+                f"{name} of {judged.windows} windows are still shifted by more than {value:.1f} px; at most "
                 f"{most:g} px are allowed",
                 registration,
                 motion,

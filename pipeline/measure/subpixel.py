@@ -36,6 +36,11 @@ class Places:
     """(N, 2): how far to the right and below, in px."""
     errors: Values
     """(N,): standard error in the direction where the shift is known least well, in px."""
+    other_errors: Values
+    """(N,): the same across that direction, where it is known best."""
+    slopes: Values
+    """(N, 2): root mean square gradient of the DSLR's window, noise included, in these two directions, in grey levels
+    per px. Never NaN."""
 
 
 def locate(
@@ -59,7 +64,7 @@ def locate(
     """
     windows = _features(dslr, corners[1], side)
     normal = windows @ windows.swapaxes(1, 2)
-    shifts, errors = found.astype(np.float64), np.full(len(found), np.nan)
+    shifts, errors = found.astype(np.float64), np.full((len(found), 2), np.nan)
     pending = np.arange(len(found))
     for _ in range(MOST_STEPS):
         samples = _samples(phone, corners[0][pending] + shifts[pending], side, turns_deg[pending])
@@ -68,13 +73,14 @@ def locate(
         normals, *others = (sums.astype(np.float64) for sums in (normal[pending], moments, energy))
         steps, texture, unexplained = gauss_newton(normals, others[0], others[1])
         shifts[pending] -= [turned(step[None], turn)[0] for step, turn in zip(steps, turns_deg[pending], strict=True)]
-        errors[pending] = _largest_errors(texture, unexplained / side**2, side)
+        errors[pending] = _axis_errors(texture, unexplained / side**2, side)
         pending = pending[np.linalg.norm(steps, axis=1) > SETTLED_PX]
         if not len(pending):
             break
-    astray = ~(np.linalg.norm(shifts - found, axis=1) <= ASTRAY_PX) | ~np.isfinite(errors)
+    astray = ~(np.linalg.norm(shifts - found, axis=1) <= ASTRAY_PX) | ~np.isfinite(errors[:, 0])
     shifts[astray], errors[astray] = np.nan, np.nan
-    return Places(shifts, errors)
+    slopes = np.sqrt(np.maximum(np.linalg.eigvalsh(normal[:, 1:, 1:].astype(np.float64)), 0) / side**2)
+    return Places(shifts, errors[:, 0], errors[:, 1], slopes)
 
 
 def _features(image: GreyValues, corners: Corners, side: int) -> GreyValues:
@@ -102,12 +108,13 @@ def _less_mean(values: GreyValues) -> GreyValues:
     return np.asarray(values - values.mean(axis=-1, keepdims=True))
 
 
-def _largest_errors(texture: npt.NDArray[np.float64], variance: Values, side: int) -> Values:
-    """Return standard errors (N,) along the worst direction; infinite where there is no more texture than noise."""
+def _axis_errors(texture: npt.NDArray[np.float64], variance: Values, side: int) -> Values:
+    """Return standard errors (N, 2) along the worst and the best direction; infinite where noise is all there is."""
     # Smoothed noise has gradients too: its variance over 2 SMOOTHING^2 per px. Along an edge there are no others. They
     # say nothing about the shift, but look like texture that proves a shift of 0, so they are subtracted. Half of the
     # unexplained variance is taken for noise of the DSLR's window, the rest for the phone's.
     noise = 0.5 * variance * side**2 / (2 * SMOOTHING**2)
-    least = np.linalg.eigvalsh(texture)[:, 0] - noise
-    squared = np.divide(variance * NOISE_CORRELATION, least, out=np.full(len(least), np.inf), where=least > 0)
-    return np.asarray(np.sqrt(squared))
+    known = np.linalg.eigvalsh(texture) - noise[:, None]
+    squared = np.full(known.shape, np.inf)
+    np.divide((variance * NOISE_CORRELATION)[:, None], known, out=squared, where=known > 0)
+    return np.asarray(np.sqrt(squared), np.float64)

@@ -18,6 +18,7 @@ from dpedtool.dataset.params import PatchesParams
 from dpedtool.pipeline.measure.correlation import Corners
 from dpedtool.pipeline.measure.exposure import clipped
 from dpedtool.pipeline.measure.grey_values import GreyValues
+from dpedtool.pipeline.measure.noise import unexplained
 from dpedtool.pipeline.measure.shifts import LEAST_SLOPE, gradients
 
 Values = npt.NDArray[np.float64]
@@ -31,6 +32,12 @@ CELL_CONTRAST, CELL_CONTRAST_SHARE = 5.0, 0.35
 """Standard deviation, in grey levels and as a share of the window's, above which a part has enough detail for its NCC
 to mean something. In the sky next to a house, for example, sharpening and shading differ between the cameras."""
 FEWEST_CELLS = 6
+HARM_PX = 3.0
+"""A shift that a window cannot know is taken for as large as this."""
+MOST_DISTANCE = 3.0
+"""A window contradicts those around it if its own shift is farther from theirs, in standard errors."""
+NOISE_FACTOR = 2.5
+"""Windows differ by up to this factor from the noise of the plain parts of the pair of the same brightness."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +68,12 @@ class Measured:
     unfollowed: float | None = None
     squeezed: float | None = None
     stretched: float | None = None
+    noise: float | None = None
+    harm: float | None = None
+    pair_shift_px: float | None = None
+    pair_error_px: float | None = None
+    pair_noise: float | None = None
+    pair_distance: float | None = None
 
 
 def rejection(window: Measured, masked: bool, params: PatchesParams) -> tuple[str, str]:
@@ -79,10 +92,44 @@ def rejection(window: Measured, masked: bool, params: PatchesParams) -> tuple[st
     return next(_objections(window, masked, params), ("", ""))
 
 
+def proof(window: Measured, params: PatchesParams) -> str:
+    """Return what proves that a window is aligned: itself (`window`), the pair (`pair`), or nothing (empty).
+
+    A window proves itself if its own shift is short and well known. The pair proves it if the windows around agree that
+    the transform is right there, if the window does not contradict them, and if a shift in the directions that it
+    cannot know would change it by less than its noise: then no harm is done.
+    """
+    most, most_error = params.limit("max_residual_px"), params.limit("max_residual_error_px")
+    if most is None or most_error is None:
+        return ""
+    residual, error, least = window.residual_px, window.residual_error_px, params.limit("min_contrast")
+    contrast = min(window.phone_contrast, window.dslr_contrast)
+    is_short = residual is not None and residual <= most
+    is_known = error is not None and error <= most_error
+    if is_short and is_known and (least is None or contrast >= least):
+        return "window"
+    return "pair" if _pair_proves(window, params, most) else ""
+
+
+def _pair_proves(window: Measured, params: PatchesParams, most: float) -> bool:
+    most_pair_error, most_harm = params.limit("max_pair_error_px"), params.limit("max_harm")
+    shift, error, distance = window.pair_shift_px, window.pair_error_px, window.pair_distance
+    if most_pair_error is None or most_harm is None or shift is None or error is None or window.ncc is None:
+        return False
+    is_known = error <= most_pair_error and shift + error <= most
+    agrees = distance is None or distance <= MOST_DISTANCE
+    harm, noise = window.harm, window.noise
+    is_harmless = harm is not None and noise is not None and harm <= most_harm * noise
+    return is_known and agrees and is_harmless
+
+
 def _objections(window: Measured, masked: bool, params: PatchesParams) -> Iterator[tuple[str, str]]:
     """Yield the objections to a window, a cause before its effects."""
     if masked and params.limit("reject_masked"):
         yield "masked", "The alignment masks this place, because of parallax or motion."
+    if proof(window, params) == "pair":
+        yield from _objections_to_harmless(window, params)
+        return
     yield from _dullness(window, params)
     score = window.best_ncc if params.mode == "dped" else window.ncc
     residual, error = window.residual_px, window.residual_error_px
@@ -100,15 +147,38 @@ def _objections(window: Measured, masked: bool, params: PatchesParams) -> Iterat
     yield from _differences(window, params)
 
 
+def _objections_to_harmless(window: Measured, params: PatchesParams) -> Iterator[tuple[str, str]]:
+    """Yield the objections to a window that the pair proves: neither its contrast nor its own shift says anything."""
+    # A limit that the user has set holds all the same.
+    yield from _plainness(window, params, params.min_contrast)
+    yield from _burning(window, params)
+    noise, expected = window.noise or 0.0, window.pair_noise or 0.0
+    if (window.ncc is None or window.ncc < params.min_ncc) and noise > NOISE_FACTOR * expected:
+        yield (
+            "low_ncc",
+            f"The NCC is {_shown(window.ncc)}, and the photos differ by {noise:.1f} grey levels here; noise explains "
+            f"{expected:.1f}.",
+        )
+    yield from _depths(window, params)
+    yield from _motion_in(window, params)
+
+
 def _dullness(window: Measured, params: PatchesParams) -> Iterator[tuple[str, str]]:
+    yield from _plainness(window, params, params.limit("min_contrast"))
+    yield from _burning(window, params)
+
+
+def _plainness(window: Measured, params: PatchesParams, least: float | None) -> Iterator[tuple[str, str]]:
     contrast = min(window.phone_contrast, window.dslr_contrast)
-    least = params.limit("min_contrast")
     if least is not None and contrast < least:
         yield "flat", f"A window's contrast is {contrast:.1f} grey levels; at least {least:g} are needed."
     if window.ncc is None and window.best_ncc is None:
         yield "flat", "One of the windows has a single grey value."
     if window.flatness > params.max_flatness:
         yield "flat", f"{window.flatness:.0%} of the window shows no detail."
+
+
+def _burning(window: Measured, params: PatchesParams) -> Iterator[tuple[str, str]]:
     most = params.limit("max_clipped")
     if most is not None and window.clipped > most:
         yield "clipped", f"{window.clipped:.0%} of a window is burnt out or black; at most {most:.0%} is allowed."
@@ -128,10 +198,14 @@ def _depths(window: Measured, params: PatchesParams) -> Iterator[tuple[str, str]
             yield reason, f"{value:.0%} {words}; at most {most:.0%} is allowed."
 
 
-def _differences(window: Measured, params: PatchesParams) -> Iterator[tuple[str, str]]:
+def _motion_in(window: Measured, params: PatchesParams) -> Iterator[tuple[str, str]]:
     motion, most = window.motion, params.limit("max_motion")
     if most is not None and motion is not None and motion > most:
         yield "motion", f"The NCC of a part falls {motion:.2f} below its surroundings; at most {most:g} is allowed."
+
+
+def _differences(window: Measured, params: PatchesParams) -> Iterator[tuple[str, str]]:
+    yield from _motion_in(window, params)
     second, best, most = window.second_ncc, window.best_ncc, params.limit("max_repetition")
     if most is not None and second is not None and second > most * best:
         yield "repetitive", f"Another shift has NCC {second:.3f}, the best {best:.3f}: the window repeats itself."
@@ -148,7 +222,7 @@ def _shown(score: float | None) -> str:
 
 
 def looks(phone: GreyValues, dslr: GreyValues, corners: Corners, side: int) -> dict[str, Values]:
-    """Measure brightness, contrast and clipping of windows.
+    """Measure brightness, contrast, clipping and noise of windows.
 
     Parameters
     ----------
@@ -172,7 +246,9 @@ def looks(phone: GreyValues, dslr: GreyValues, corners: Corners, side: int) -> d
         columns[f"{name}_brightness"], columns[f"{name}_contrast"] = moments.T
         dead = clipped(image)
         worst = np.maximum(worst, [window.mean() for window in cut_windows(dead, corners, side)])
-    return columns | {"clipped": worst}
+    cut = (cut_windows(image, corners, side) for image in (phone, dslr))
+    values = (np.array(windows, np.float32).reshape(len(corners), side * side) for windows in cut)
+    return columns | {"clipped": worst, "noise": unexplained(*values)}
 
 
 def details(phone: GreyValues, dslr: GreyValues, corners: Corners, side: int) -> dict[str, Values]:

@@ -38,10 +38,10 @@ from dpedtool.pipeline.measure.correlation import sample
 from dpedtool.pipeline.measure.flow import compare
 from dpedtool.pipeline.measure.keypoint_homography import FEWEST_OFF_PLANE
 from dpedtool.pipeline.patches.area_change import AreaChange
-from dpedtool.pipeline.patches.filters import Measured, rejection
+from dpedtool.pipeline.patches.filters import Measured, proof, rejection
 from dpedtool.pipeline.patches.selection_figures import summary
 from dpedtool.pipeline.patches.shelf import Shelf, is_stored, store
-from dpedtool.pipeline.patches.windows import Depth, Measures, measure_windows
+from dpedtool.pipeline.patches.windows import Depth, Evidence, Measures, measure_windows
 from dpedtool.pipeline.resume import Finished, save_aside, work_off
 from dpedtool.pipeline.runner import Lost
 
@@ -171,16 +171,16 @@ def judge_windows(
     """
     box, blank = crop_box(alignment), _blank(alignment, params)
     greys = [np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) for image in (phone, dslr)]
-    depth = Depth(
-        compare(cut(greys[0], box), greys[1]) if may_have_depth(alignment) else None,
-        AreaChange(to.nodes, box) if to.nodes else None,
-    )
-    for measures in measure_windows(greys[0], greys[1], box, params, depth):
+    crops = cut(greys[0], box), greys[1]
+    is_deep = may_have_depth(alignment)
+    depth = Depth(compare(*crops) if is_deep else None, AreaChange(to.nodes, box) if to.nodes else None)
+    evidence = None if is_deep or params.mode == "dped" else Evidence.of(*crops)
+    for measures in measure_windows(greys[0], greys[1], box, params, depth, evidence):
         for window in _windows(measures, to, box, params):
             place = Box(window.x, window.y, window.size, window.size)
             reason, detail = rejection(window.measured, is_masked(alignment, place), params)
             images = None if reason else (_phone_window(phone, window), _dslr_window(dslr, window, box))
-            yield _row(blank, window, reason, detail), images
+            yield _row(blank, window, reason, detail, proof(window.measured, params)), images
 
 
 def may_have_depth(alignment: Alignment) -> bool:
@@ -270,13 +270,14 @@ def _dslr_window(dslr: Image, window: _Window, box: Box) -> Image:
     return dslr[top : top + window.size, left : left + window.size]
 
 
-def _row(blank: Mapping[str, Any], window: _Window, reason: str, detail: str) -> Patch:
+def _row(blank: Mapping[str, Any], window: _Window, reason: str, detail: str, proved_by: str) -> Patch:
     columns = asdict(window)
     columns |= columns.pop("measured")
     if reason:
         columns["bends"] = None
     columns["patch_id"] = f"{blank['pair_id']}--x{window.x:05d}-y{window.y:05d}"
     columns["status"] = "rejected" if reason else "accepted"
+    columns["proved_by"] = None if reason else proved_by or None
     return Patch(**{**blank, **columns, "reason": reason, "detail": detail})
 
 

@@ -17,13 +17,15 @@ import numpy.typing as npt
 
 from dpedtool.dataset.params import PatchesParams
 from dpedtool.pipeline.geometry.homographies import Box, Points
+from dpedtool.pipeline.measure.consensus import Consensus
 from dpedtool.pipeline.measure.correlation import Corners, Matches, find, turned, turns_within
 from dpedtool.pipeline.measure.flow import FlowEvidence
 from dpedtool.pipeline.measure.grey_values import GreyValues
+from dpedtool.pipeline.measure.noise import NoiseModel
 from dpedtool.pipeline.measure.shifts import SMOOTHING
 from dpedtool.pipeline.measure.subpixel import Places, locate
 from dpedtool.pipeline.patches.area_change import AreaChange
-from dpedtool.pipeline.patches.filters import Measured, Values, cut_windows, details, looks
+from dpedtool.pipeline.patches.filters import HARM_PX, Measured, Values, cut_windows, details, looks
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -90,6 +92,45 @@ class Depth:
 NO_DEPTH = Depth()
 
 
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What the whole of an aligned pair says about each window: the shift that the windows agree on, and the noise."""
+
+    consensus: Consensus | None
+    noise: NoiseModel
+
+    @staticmethod
+    def of(phone: Bytes, dslr: Bytes) -> Evidence:
+        """Gather it from the common crop, (H, W) grey each, of a pair without depth."""
+        raw = phone.astype(np.float32), dslr.astype(np.float32)
+        smooth = (cv2.GaussianBlur(image, (0, 0), SMOOTHING) for image in raw)
+        return Evidence(Consensus.of(*smooth), NoiseModel.of(*raw))  # type: ignore[arg-type]
+
+    def about(
+        self, corners: Corners, side: int, residuals: Points, errors: Values, brightness: Values
+    ) -> dict[str, Values]:
+        """Return the measures of windows (N,), by field of `Measured`.
+
+        Parameters
+        ----------
+        corners
+            (N, 2): x, y of the windows' top left px in the crop.
+        side
+            Side of the windows, in px.
+        residuals, errors
+            (N, 2) and (N,): their own shifts and standard errors, in px; NaN where they are not known.
+        brightness
+            (N,): means of the phone's windows, in grey levels.
+
+        """
+        known: dict[str, Values] = {"pair_noise": self.noise.at(brightness)}
+        if self.consensus:
+            shifts, own = self.consensus.at(np.asarray(corners + (side - 1) / 2, np.float64))
+            away = np.linalg.norm(residuals - shifts, axis=1) / np.hypot(errors, own)
+            known |= {"pair_shift_px": np.linalg.norm(shifts, axis=1), "pair_error_px": own, "pair_distance": away}
+        return known
+
+
 def window_corners(height: int, width: int, params: PatchesParams) -> Corners:
     """Return x, y of the top left px of all windows that lie wholly in an image, row by row, (N, 2)."""
     ys, xs = (np.arange(0, length - params.size_px + 1, params.stride_px) for length in (height, width))
@@ -97,7 +138,12 @@ def window_corners(height: int, width: int, params: PatchesParams) -> Corners:
 
 
 def measure_windows(
-    phone: Bytes, dslr: Bytes, box: Box, params: PatchesParams, depth: Depth = NO_DEPTH
+    phone: Bytes,
+    dslr: Bytes,
+    box: Box,
+    params: PatchesParams,
+    depth: Depth = NO_DEPTH,
+    evidence: Evidence | None = None,
 ) -> Iterator[Measures]:
     """Measure all windows of an aligned pair, and yield what was measured on each row of windows.
 
@@ -113,15 +159,23 @@ def measure_windows(
         Size, stride, mode and search.
     depth
         What is known about the depth of the common crop.
+    evidence
+        What the whole pair says; None for scenes with depth.
 
     """
     corners = window_corners(dslr.shape[0], dslr.shape[1], params)
     for y in np.unique(corners[:, 1]):
-        yield measure_row_of_windows(phone, dslr, box, corners[corners[:, 1] == y], params, depth)
+        yield measure_row_of_windows(phone, dslr, box, corners[corners[:, 1] == y], params, depth, evidence)
 
 
 def measure_row_of_windows(
-    phone: Bytes, dslr: Bytes, box: Box, corners: Corners, params: PatchesParams, depth: Depth = NO_DEPTH
+    phone: Bytes,
+    dslr: Bytes,
+    box: Box,
+    corners: Corners,
+    params: PatchesParams,
+    depth: Depth = NO_DEPTH,
+    evidence: Evidence | None = None,
 ) -> Measures:
     """Measure the windows at these corners, (N, 2) in px of the DSLR's image, all with the same y.
 
@@ -146,13 +200,28 @@ def measure_row_of_windows(
     left, upper = theirs.within(np.array([[box.x, box.y + ours.top]]))[0]
     under = np.s_[upper : upper + len(ours.image), left : left + dslr.shape[1]]
     pairs = (theirs.image[under], ours.image), (smooth[1][under], smooth[0])
+    residuals = _unturned(applied - places.shifts, matches.turns_deg)
+    seen = looks(*pairs[0], here, side)
+    told = evidence.about(corners, side, residuals, places.errors, seen["phone_brightness"]) if evidence else {}
+    harm = {"harm": _harm(places, params.limit("max_residual_error_px") or 0.0)}
     return Measures(
         corners=corners,
         matches=matches,
         places=places,
-        residuals=_unturned(applied - places.shifts, matches.turns_deg),
-        looks=looks(*pairs[0], here, side) | details(*pairs[1], here, side) | depth.shares(corners, side),
+        residuals=residuals,
+        looks=seen | details(*pairs[1], here, side) | depth.shares(corners, side) | told | harm,
     )
+
+
+def _harm(places: Places, most_error: float) -> Values:
+    """Return by how much windows (N,) change, in grey levels, if they are shifted where they cannot know it.
+
+    In a direction in which the error is larger than `most_error`, or not known, that is `HARM_PX`; in others it is
+    three times the error.
+    """
+    errors = np.column_stack([places.errors, places.other_errors])
+    reach = np.where(errors <= most_error, 3 * errors, HARM_PX)
+    return np.asarray((reach * places.slopes).max(axis=1))
 
 
 @dataclass(frozen=True, eq=False)

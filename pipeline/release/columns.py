@@ -18,6 +18,7 @@ CUT_SUMS, LOOSE_SUMS = ({side: f"{side}_{kind}_sha256" for side in ("phone", "ds
 _OF_PATCH = (
     *("pair_id", "scene_id", "mode", "size", "x", "y", "ncc", "best_ncc", "dx", "dy", "angle_deg", "second_ncc"),
     *("residual_x", "residual_y", "residual_px", "residual_error_px", "phone_contrast", "dslr_contrast"),
+    *("noise", "harm", "pair_noise", "pair_shift_px", "pair_error_px", "pair_distance", "proved_by"),
     *("phone_brightness", "dslr_brightness", "flatness", "clipped", "phone_sharpness", "dslr_sharpness", "motion"),
     *("hidden", "jump", "unfollowed", "squeezed", "stretched"),
     *("phone_x", "phone_y", "dslr_x", "dslr_y", "dslr_width", "dslr_height", "dslr_from_patch", "bend_px", "bends"),

@@ -137,6 +137,23 @@ def test_shifts_beyond_the_limits_are_misaligned(changed: str, limit: str) -> No
     assert rejected.value.reason == "misaligned"
 
 
+def test_shifts_that_no_window_can_know_do_not_count() -> None:
+    """A tenth of the windows is sky along one gradient: they are found 5 px away, and fit as well here."""
+    found = windows()
+    sky = np.arange(len(found.places)) % 10 == 0
+    shifts = np.where(sky[:, None], [5.0, 0.0], found.shifts)
+    # They correlate nearly as well without a shift, so that nothing has moved.
+    loose = replace(found, shifts=shifts)
+    assert reason(loose) == "misaligned"
+    passed = judge(loose, GOOD, SHAPE, PARAMS, ~sky)
+    assert not passed.mask.any()
+    # Those that are known do count, and if too few are known, all do.
+    with pytest.raises(Rejection, match="5 % of"):
+        judge(loose, GOOD, SHAPE, PARAMS, every(loose))
+    with pytest.raises(Rejection, match="5 % of"):
+        judge(loose, GOOD, SHAPE, PARAMS, ~sky & (np.arange(len(sky)) < 20))
+
+
 def test_the_cause_is_named() -> None:
     """Too few windows are right; the matches and the flow show the cause."""
     found = with_moved(np.arange(len(windows().places)) % 10 < 9)
@@ -160,7 +177,7 @@ def test_the_cause_is_named() -> None:
 def test_a_flow_names_the_cause_that_most_of_the_frame_shows(motion: Motion, cause: str, figure: str) -> None:
     found = replace(windows(), shifts=np.tile([5.0, 0.0], (len(windows().places), 1)))
     with pytest.raises(Rejection) as rejected:
-        judge(found, GOOD, SHAPE, replace(PARAMS, max_p95_px=1.0), motion)
+        judge(found, GOOD, SHAPE, replace(PARAMS, max_p95_px=1.0), motion=motion)
     assert rejected.value.reason == cause
     if cause != "misaligned":
         assert figure in rejected.value.detail

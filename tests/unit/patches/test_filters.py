@@ -8,7 +8,7 @@ import pytest
 
 from dpedtool.dataset.params import PatchesParams
 from dpedtool.dataset.schema import Patch
-from dpedtool.pipeline.patches.filters import Measured, rejection
+from dpedtool.pipeline.patches.filters import Measured, proof, rejection
 
 GOOD = Measured(
     ncc=0.97,
@@ -58,6 +58,8 @@ def test_nothing_speaks_against_a_good_window(params: PatchesParams) -> None:
         ({"hidden": 0.31}, "hidden", "31%"),
         ({"jump": 0.16}, "depth_jump", "16%"),
         ({"unfollowed": 0.11}, "unfollowed", "11%"),
+        ({"squeezed": 0.006}, "hidden", "1% of the window is squeezed"),
+        ({"stretched": 0.03}, "depth_jump", "3% of the window is stretched"),
     ],
 )
 def test_strict_rejects_each_fault_by_its_name(changed: dict, reason: str, figures: str) -> None:
@@ -96,3 +98,74 @@ def test_a_limit_that_is_given_holds_in_both_modes() -> None:
 def test_filters_that_are_off_by_default_can_be_set() -> None:
     assert rejection(GOOD, False, PatchesParams(max_flatness=0.1))[0] == "flat"
     assert rejection(GOOD, False, PatchesParams(min_sharpness=1.0))[0] == "unsharp"
+
+
+# Windows that the pair proves
+
+SKY = replace(
+    GOOD,
+    ncc=0.4,
+    best_ncc=0.5,
+    residual_x=0.3,
+    residual_y=0.3,
+    residual_px=0.42,
+    residual_error_px=0.9,
+    phone_contrast=1.6,
+    dslr_contrast=0.9,
+    motion=None,
+    noise=1.5,
+    harm=0.6,
+    pair_noise=1.2,
+    pair_shift_px=0.03,
+    pair_error_px=0.05,
+    pair_distance=0.5,
+)
+"""A window of clear sky: noise in both photos, and neighbours that know where it lies."""
+
+
+def test_a_window_that_knows_its_place_proves_itself() -> None:
+    assert proof(GOOD, STRICT) == "window"
+    assert proof(replace(GOOD, residual_px=0.6), STRICT) == ""
+    assert proof(replace(GOOD, residual_error_px=0.13), STRICT) == ""
+    assert proof(GOOD, DPED) == ""
+
+
+def test_a_harmless_window_is_proved_by_the_pair_though_its_own_figures_say_nothing() -> None:
+    assert proof(SKY, STRICT) == "pair"
+    assert rejection(SKY, masked=False, params=STRICT) == ("", "")
+    # Even one whose shift could not be measured at all.
+    lost = replace(SKY, residual_x=None, residual_y=None, residual_px=None, residual_error_px=None, pair_distance=None)
+    assert rejection(lost, masked=False, params=STRICT) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"pair_shift_px": None, "pair_error_px": None}, "flat"),  # nobody around knows, or the scene has depth
+        ({"pair_error_px": 0.13}, "flat"),
+        ({"pair_shift_px": 0.47}, "flat"),  # with its error above max_residual_px
+        ({"pair_distance": 3.1}, "flat"),  # the window contradicts those around
+        ({"harm": 1.6}, "flat"),  # a shift would show
+        ({"noise": None}, "flat"),
+        ({"noise": 3.1}, "low_ncc"),  # 2.6 times what noise explains: another content
+        ({"motion": 0.5}, "motion"),
+        ({"clipped": 0.4}, "clipped"),
+        ({"ncc": None, "best_ncc": None}, "flat"),
+        ({"hidden": 0.4}, "hidden"),
+    ],
+)
+def test_a_window_that_the_pair_does_not_prove_is_judged_as_before(changed: dict, reason: str) -> None:
+    assert rejection(replace(SKY, **changed), masked=False, params=STRICT)[0] == reason
+    assert rejection(SKY, masked=True, params=STRICT)[0] == "masked"
+
+
+def test_high_correlation_needs_no_noise_to_explain_it() -> None:
+    assert rejection(replace(SKY, noise=9.0, ncc=0.95), masked=False, params=STRICT) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [({"max_harm": 0.3}, "flat"), ({"max_pair_error_px": 0.04}, "flat"), ({"min_contrast": 2.0}, "flat")],
+)
+def test_limits_of_the_user_hold_for_them(limit: dict, reason: str) -> None:
+    assert rejection(SKY, masked=False, params=replace(STRICT, **limit))[0] == reason
