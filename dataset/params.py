@@ -177,7 +177,13 @@ class PatchesParams(Section):
     )
     size_px: int = param(100, "side of a patch, in phone px", at_least=8)
     stride_px: int = param(100, "step of the window, in phone px; equal to size_px: no overlap", at_least=1)
-    min_ncc: float = param(0.9, "smallest zero-mean NCC of the two grey windows, -1..1", at_least=-1, at_most=1)
+    min_ncc: float = param(
+        0.9,
+        "smallest zero-mean NCC of the two grey windows, -1..1; in strict, a plain window that the pair proves may "
+        "have less where noise explains it",
+        at_least=-1,
+        at_most=1,
+    )
     blur_px: float = param(
         0.0, "sigma of the Gaussian that smooths both grey photos before the NCC, in px", at_least=0, at_most=50
     )

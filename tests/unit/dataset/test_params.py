@@ -179,7 +179,11 @@ def test_the_printed_params_load_as_what_was_printed(tmp_path: Path) -> None:
     changed = load_params(None, ("align.ratio=0.7", "captures.root=/photos", "captures.phones=[a]", "train.batch=3"))
     text = as_yaml(changed)
     assert load_params(write(tmp_path, text)) == changed
-    assert "  # smallest zero-mean NCC of the two grey windows, -1..1; at least -1; at most 1\n  min_ncc: 0.9" in text
+    assert (
+        "  # sigma of the Gaussian that smooths both grey photos before the NCC, in px; at least 0; at most 50\n"
+        in text
+    )
+    assert "; at least -1; at most 1\n  min_ncc: 0.9\n" in text
 
 
 def test_a_number_beyond_a_float_is_refused(tmp_path: Path) -> None:
