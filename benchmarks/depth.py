@@ -84,7 +84,7 @@ def _photo_sets(work: Path, options: argparse.Namespace) -> Iterator[DeepPhotos]
             yield deep
         else:
             folder = real_folder_of_depth()
-            say(f"There are no pairs in {folder}: set $DPEDTOOL_REAL_DATA to its parent for real photos with depth.")
+            say(f"The folder {folder} holds no pairs. Set $DPEDTOOL_REAL_DATA to the folder that holds `depth`.")
     if "rig" in options.sets:
         yield rendered_pairs(work, 1, 1, 1) if options.quick else rendered_pairs(work, options.seeds)
 

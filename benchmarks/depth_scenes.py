@@ -42,7 +42,7 @@ def real_folder_of_depth() -> Path:
 
 
 def real_pairs(work: Path, every: int = 1) -> DeepPhotos | None:
-    """Link every so many-th real pair into two folders; None if there are no such photos."""
+    """Link one of every so many real pairs into two folders; return None if there are no such photos."""
     folder = real_folder_of_depth()
     records = sorted((folder / "truth").glob("*.json"))[::every]
     if not records:

@@ -33,7 +33,7 @@ class DenseTruth:
     places: Points
     """(H, W, 2): x and y in px of the DSLR's photo; where nothing is known, a guess from the nearest known px."""
     known: Mask
-    """(H, W): where the places are no guess, or the DSLR is known not to see the px."""
+    """(H, W): where something is known: the true place, or that the DSLR does not see the px."""
     seen: Mask
     """(H, W): where the DSLR sees the px."""
     scale: float

@@ -58,9 +58,9 @@ class PluginName:
     def digest(self) -> str:
         """Return the SHA-256, hex, of the name and of the files that the module consists of.
 
-        These are its own file, and the modules that it imports, directly or not: beside it, or of the same package for
-        an installed module. Other installed packages are not followed, and neither are files that it reads, such as
-        weights.
+        The module's own file counts, and so do the modules that it imports, directly or through others. For a module of
+        the user's own, these are the ones beside it. For an installed one, they are the ones of its package. Nothing
+        else counts: no other package, and no file that the module reads, such as weights.
         """
         parts = [str(self)]
         if root := self.folder or self._root():

@@ -1,6 +1,6 @@
 """Follow the depth of a scene: a dense flow, after the transform of the whole photo, becomes a grid of nodes.
 
-The flow is computed forth and back. Places where the two disagree are seen by one camera alone, or cannot be found.
+The flow is computed there and back. Places where the two disagree are seen by one camera alone, or cannot be found.
 Each node is the median of the flow around it, over the px where both agree: unlike a mean, it stays on one side of a
 jump of the depth. A second flow, on the photos that the first nodes have brought together, measures what is left. The
 nodes are believed only if the verdict on the pair, which knows nothing of them, passes.
@@ -36,7 +36,7 @@ from dpedtool.pipeline.measure.flow import (
 
 MOST_PX = 3_500_000
 """The flow of larger photos is computed on reduced ones."""
-FACTORS = (1, 2, 4)
+REDUCTIONS = (1, 2, 4)
 OWN_SMOOTHING = 0.5
 """Sigma of the Gaussian, in px, for a flow of the user's own: networks are trained on photos that are not smoothed."""
 SAMPLES = 8
@@ -114,7 +114,7 @@ def follow(
 
     """
     width, height = phone.size
-    factor = next((factor for factor in FACTORS if width * height <= MOST_PX * factor**2), FACTORS[-1])
+    factor = next((factor for factor in REDUCTIONS if width * height <= MOST_PX * factor**2), REDUCTIONS[-1])
     pair = WarpedPair.of(phone, dslr, dslr_from_phone, factor, tones=GREY_LEVELS)
     seen = WarpedPair.of(phone, dslr, dslr_from_phone, factor, GREY_LEVELS, OWN_SMOOTHING) if flow else pair
     find = _Return(seen, flow or dis_flow)

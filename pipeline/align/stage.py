@@ -41,7 +41,7 @@ from dpedtool.pipeline.geometry.homographies import Box, local_scale
 from dpedtool.pipeline.geometry.node_files import columns_of, read_nodes, write_nodes
 from dpedtool.pipeline.geometry.transform import NODE_PX, Transform
 from dpedtool.pipeline.geometry.warping import common_box, scale_at
-from dpedtool.pipeline.measure.certainty import certain, misplaced, shift_errors
+from dpedtool.pipeline.measure.certainty import misplaced, shift_errors
 from dpedtool.pipeline.measure.exposure import clipped_share
 from dpedtool.pipeline.measure.keypoint_homography import Registration, register
 from dpedtool.pipeline.measure.residuals import Flags, Residual, Search, search
@@ -384,7 +384,7 @@ def _take_nodes(
         return False
     phone, dslr = cut(pair.phone, inner), cut(pair.warped(followed.transform), inner)
     found = search(phone, dslr)
-    after = found, certain(phone, dslr, found)
+    after = found, ~np.isnan(shift_errors(phone, dslr, found))
     if not is_better(after, before):
         return False
     try:

@@ -29,7 +29,7 @@ Values = npt.NDArray[np.float64]
 FLAT_SHARE, OFF_PLANE_SHARE = 0.03, 0.25
 """Of the matches, correct pairs of flat scenes have up to the first share off the plane, and those of scenes with much
 depth 0.4 and more."""
-NEEDED_PX = 0.1
+NEEDED_PX, NEEDED_ERRORS = 0.1, 1.5
 """Where a window is shifted by more than this, and by more than its error explains, nodes are worth their noise."""
 FEWEST_CERTAIN = 20
 """If fewer windows have a shift that is known, all of them are judged."""
@@ -64,16 +64,33 @@ def may_have_depth(found: Search, certain: Flags, registration: Registration) ->
 def nodes_needed(found: Search, errors: Values, box: Box, size: tuple[int, int]) -> Flags:
     """Return where the transform does not suffice, by square of the grid of nodes of a photo of this size in px.
 
-    That is where a window is not found at its place, or is shifted by more than `NEEDED_PX` and 1.5 times its standard
-    error (N,), NaN if that is not known. Where windows overlap that say different things, nodes are needed.
+    Nodes are needed under each window that is not found at its place, or that is shifted by more than `NEEDED_PX` plus
+    `NEEDED_ERRORS` standard errors.
+
+    Parameters
+    ----------
+    found
+        The search for N windows of the common crop.
+    errors
+        (N,): standard errors of their shifts, in px; NaN where they are not known.
+    box
+        The crop in the phone photo.
+    size
+        Width and height of the phone photo, in px.
+
+    Returns
+    -------
+    ndarray
+        (rows, columns).
+
     """
     # A comparison with NaN is false.
-    wrong = ~found.right | (found.lengths > NEEDED_PX + 1.5 * errors)
-    votes = np.zeros((2, *grid_shape(*size)), bool)
-    for (x, y), bad in zip((found.places + np.array([box.x, box.y])).tolist(), wrong.tolist(), strict=True):
+    wrong = ~found.right | (found.lengths > NEEDED_PX + NEEDED_ERRORS * errors)
+    needed = np.zeros(grid_shape(*size), bool)
+    for x, y in (found.places[wrong] + np.array([box.x, box.y])).tolist():
         rows, columns = (slice(start // NODE_PX, -(-(start + WINDOW) // NODE_PX)) for start in (y, x))
-        votes[int(bad), rows, columns] = True
-    return np.asarray(votes[1])
+        needed[rows, columns] = True
+    return needed
 
 
 def is_better(new: tuple[Search, Flags], old: tuple[Search, Flags]) -> bool:

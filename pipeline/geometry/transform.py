@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from dpedtool.pipeline.geometry.bilinear import bilinear
 from dpedtool.pipeline.geometry.homographies import Box, Homography, Points, transform_points
 
 NODE_PX = 8
@@ -55,15 +56,7 @@ class Nodes:
 
     def __call__(self, points: Points) -> Points:
         """Return the displacement (N, 2) in px at points (N, 2)."""
-        last = np.array(self.displacements.shape[1::-1]) - 1
-        places = np.clip((points - (NODE_PX - 1) / 2) / NODE_PX, 0, last)
-        low = np.minimum(places.astype(np.int64), np.maximum(last - 1, 0))
-        high, (u, v) = np.minimum(low + 1, last), (places - low).T[..., None]
-        values = self.displacements
-        above, below = (
-            values[rows, low[:, 0]] * (1 - u) + values[rows, high[:, 0]] * u for rows in (low[:, 1], high[:, 1])
-        )
-        return np.asarray(above * (1 - v) + below * v, np.float64)
+        return bilinear(self.displacements, (points - (NODE_PX - 1) / 2) / NODE_PX)
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,11 +42,6 @@ def shift_errors(phone: GreyValues, dslr: GreyValues, found: Search) -> npt.NDAr
     return np.where(errors <= MOST_ERROR_PX, errors, np.nan)
 
 
-def certain(phone: GreyValues, dslr: GreyValues, found: Search) -> Flags:
-    """Return which shifts (N,) of a search have an error; parameters are those of `shift_errors`."""
-    return ~np.isnan(shift_errors(phone, dslr, found))
-
-
 def misplaced(found: Search, certain: Flags) -> float:
     """Return the share of the windows with a certain shift whose shift is long, 0..1; 0 if there are none."""
     return float((found.lengths[certain] > MISPLACED_PX).mean()) if certain.any() else 0.0

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from dpedtool.pipeline.geometry.bilinear import bilinear
 from dpedtool.pipeline.geometry.homographies import Points
 from dpedtool.pipeline.measure.grey_values import GreyValues
 from dpedtool.pipeline.measure.shifts import BLOCK, WINDOW, even_detail, measure_shifts
@@ -90,9 +91,9 @@ class Consensus:
         The shift is that of `measure_shifts`: the DSLR's image shows at a point + shift what the phone's shows at the
         point. The error is that in the direction in which it is largest.
         """
-        places = ((points - (WINDOW - 1) / 2) / BLOCK).astype(np.float32)
+        places = (points - (WINDOW - 1) / 2) / BLOCK
         information, moments = (
-            _sampled(values.reshape(*values.shape[:2], -1), places) for values in (self.information, self.moments)
+            bilinear(values.reshape(*values.shape[:2], -1), places) for values in (self.information, self.moments)
         )
         matrices = information.reshape(-1, 2, 2) + 1e-6 * np.eye(2)
         shifts = np.asarray(np.linalg.solve(matrices, moments[..., None])[..., 0], np.float64)
@@ -111,15 +112,3 @@ def _around(each: Values, shifts: Points, shape: tuple[int, int]) -> tuple[Value
     blurred = [cv2.GaussianBlur(plane, (size, size), sigma, borderType=cv2.BORDER_CONSTANT) for plane in planes]
     sums: Values = np.stack(blurred, axis=-1).reshape(-1, 6).astype(np.float64)
     return sums[:, :4].reshape(-1, 2, 2) / middle, sums[:, 4:] / middle
-
-
-def _sampled(values: Values, places: npt.NDArray[np.float32]) -> Values:
-    """Return values (rows, columns, K) at places (N, 2), bilinear, (N, K); beyond the rim, those of the rim."""
-    last = np.array(values.shape[1::-1]) - 1
-    at = np.clip(places.astype(np.float64), 0, last)
-    low = np.minimum(at.astype(np.int64), np.maximum(last - 1, 0))
-    high, (u, v) = np.minimum(low + 1, last), (at - low).T[..., None]
-    above, below = (
-        values[rows, low[:, 0]] * (1 - u) + values[rows, high[:, 0]] * u for rows in (low[:, 1], high[:, 1])
-    )
-    return np.asarray(above * (1 - v) + below * v)

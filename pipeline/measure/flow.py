@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from dpedtool.pipeline.measure.grey_values import GreyValues
 from dpedtool.pipeline.measure.shifts import LEAST_SLOPE, SMOOTHING, even_detail, gradients
+from dpedtool.pipeline.measure.window_counts import WindowCounts
 
 Bytes = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.float64]
@@ -42,14 +43,14 @@ LEVELS_PER_UNIT = 40.0
 
 @dataclass(frozen=True, eq=False)
 class FlowEvidence:
-    """What the flow says about every window of two aligned images, as sums over all px above and left of a place."""
+    """What the flow says about every window of two aligned images, by px of these images, reduced or not."""
 
-    factor: int
-    """The images were reduced by this factor."""
-    detail: Values
-    hidden: Values
-    far: Values
-    jumps: Values
+    detail: WindowCounts
+    hidden: WindowCounts
+    """Px with detail that one camera does not see."""
+    far: WindowCounts
+    """Px with detail that are misplaced."""
+    jumps: WindowCounts
 
     def shares(self, corners: npt.NDArray[np.int64], side: int) -> dict[str, Values]:
         """Return what speaks against windows, 0..1, (N,) each.
@@ -69,15 +70,11 @@ class FlowEvidence:
             depth.
 
         """
-        low = corners // self.factor
-        high = np.maximum((corners + side) // self.factor, low + 1)
-        high = np.minimum(high, np.array(self.detail.shape[::-1]) - 1)
-        area = np.maximum(np.prod(high - low, axis=1), 1)
-        detail = np.maximum(_sums(self.detail, low, high), 1)
+        detail = np.maximum(self.detail.counts(corners, side), 1)
         return {
-            "hidden": _sums(self.hidden, low, high) / detail,
-            "unfollowed": _sums(self.far, low, high) / detail,
-            "jump": _sums(self.jumps, low, high) / area,
+            "hidden": self.hidden.counts(corners, side) / detail,
+            "unfollowed": self.far.counts(corners, side) / detail,
+            "jump": self.jumps.shares(corners, side),
         }
 
 
@@ -91,9 +88,8 @@ def compare(phone: Bytes, dslr: Bytes) -> FlowEvidence:
     far = np.linalg.norm(there, axis=2) * factor > FAR_PX
     # Only px with detail count, since the flow is guessed elsewhere.
     detail = has_detail(smooth[0])
-    return FlowEvidence(
-        factor, *(_integral(part) for part in (detail, detail & hidden, detail & far, stretch(there) > STRETCH))
-    )
+    flags = detail, detail & hidden, detail & far, stretch(there) > STRETCH
+    return FlowEvidence(*(WindowCounts(part, factor) for part in flags))
 
 
 def dis_flow(first: GreyValues, second: GreyValues, *, finest_scale: int = 0) -> FlowField:
@@ -150,12 +146,3 @@ def _smooth(image: Bytes, factor: int) -> GreyValues:
 
 def _as_bytes(detail: GreyValues) -> Bytes:
     return np.asarray(np.clip(np.rint(detail * LEVELS_PER_UNIT + 128), 0, 255), np.uint8)
-
-
-def _integral(flags: npt.NDArray[np.bool_]) -> Values:
-    return np.asarray(cv2.integral(flags.astype(np.uint8)), np.float64)
-
-
-def _sums(integral: Values, low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]) -> Values:
-    (left, top), (right, bottom) = low.T, high.T
-    return np.asarray(integral[bottom, right] - integral[top, right] - integral[bottom, left] + integral[top, left])

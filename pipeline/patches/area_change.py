@@ -13,6 +13,7 @@ import numpy.typing as npt
 from dpedtool.pipeline.geometry.homographies import Box
 from dpedtool.pipeline.geometry.transform import NODE_PX, Map, Nodes
 from dpedtool.pipeline.measure.shifts import gradients
+from dpedtool.pipeline.measure.window_counts import WindowCounts
 
 Values = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -46,9 +47,7 @@ class AreaChange:
         (xx, xy), (yx, yy) = gradients(x), gradients(y)
         area = (1 + xx) * (1 + yy) - xy * yx
         self._flags = {"squeezed": area < SQUEEZED, "stretched": area > STRETCHED}
-        self._sums = {
-            name: np.asarray(cv2.integral(flag.astype(np.uint8)), np.float64) for name, flag in self._flags.items()
-        }
+        self._counts = {name: WindowCounts(flags, SAMPLE_PX) for name, flags in self._flags.items()}
 
     @property
     def flags(self) -> dict[str, Flags]:
@@ -70,15 +69,7 @@ class AreaChange:
             Side of the windows, in px.
 
         """
-        return {name: self._share(sums, corners, side) for name, sums in self._sums.items()}
-
-    @staticmethod
-    def _share(sums: Values, corners: npt.NDArray[np.int64], side: int) -> Values:
-        low = corners // SAMPLE_PX
-        high = np.minimum(np.maximum((corners + side) // SAMPLE_PX, low + 1), np.array(sums.shape[::-1]) - 1)
-        (left, top), (right, bottom) = low.T, high.T
-        counts = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
-        return np.asarray(counts / np.maximum(np.prod(high - low, axis=1), 1))
+        return {name: counts.shares(corners, side) for name, counts in self._counts.items()}
 
 
 def nodes_in(nodes: Nodes, box: Box) -> Map:

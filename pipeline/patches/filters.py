@@ -32,8 +32,6 @@ CELL_CONTRAST, CELL_CONTRAST_SHARE = 5.0, 0.35
 """Standard deviation, in grey levels and as a share of the window's, above which a part has enough detail for its NCC
 to mean something. In the sky next to a house, for example, sharpening and shading differ between the cameras."""
 FEWEST_CELLS = 6
-HARM_PX = 3.0
-"""A shift that a window cannot know is taken for as large as this."""
 MOST_DISTANCE = 3.0
 """A window contradicts those around it if its own shift is farther from theirs, in standard errors."""
 NOISE_FACTOR = 2.5

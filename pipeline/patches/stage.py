@@ -35,13 +35,11 @@ from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.geometry.warping import warp_dslr
 from dpedtool.pipeline.measure.certainty import LEAST_AT_PLACE, MISPLACED_SHARE
 from dpedtool.pipeline.measure.correlation import sample
-from dpedtool.pipeline.measure.flow import compare
 from dpedtool.pipeline.measure.keypoint_homography import FEWEST_OFF_PLANE
-from dpedtool.pipeline.patches.area_change import AreaChange
 from dpedtool.pipeline.patches.filters import Measured, proof, rejection
 from dpedtool.pipeline.patches.selection_figures import summary
 from dpedtool.pipeline.patches.shelf import Shelf, is_stored, store
-from dpedtool.pipeline.patches.windows import Depth, Evidence, Measures, measure_windows
+from dpedtool.pipeline.patches.windows import NO_EVIDENCE, Evidence, Measures, measure_windows
 from dpedtool.pipeline.resume import Finished, save_aside, work_off
 from dpedtool.pipeline.runner import Lost
 
@@ -172,10 +170,11 @@ def judge_windows(
     box, blank = crop_box(alignment), _blank(alignment, params)
     greys = [np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) for image in (phone, dslr)]
     crops = cut(greys[0], box), greys[1]
-    is_deep = may_have_depth(alignment)
-    depth = Depth(compare(*crops) if is_deep else None, AreaChange(to.nodes, box) if to.nodes else None)
-    evidence = None if is_deep or params.mode == "dped" else Evidence.of(*crops)
-    for measures in measure_windows(greys[0], greys[1], box, params, depth, evidence):
+    if may_have_depth(alignment):
+        evidence = Evidence.of_depth(*crops, to.nodes, box)
+    else:
+        evidence = NO_EVIDENCE if params.mode == "dped" else Evidence.of_flat(*crops)
+    for measures in measure_windows(greys[0], greys[1], box, params, evidence):
         for window in _windows(measures, to, box, params):
             place = Box(window.x, window.y, window.size, window.size)
             reason, detail = rejection(window.measured, is_masked(alignment, place), params)

@@ -17,18 +17,21 @@ import numpy.typing as npt
 
 from dpedtool.dataset.params import PatchesParams
 from dpedtool.pipeline.geometry.homographies import Box, Points
+from dpedtool.pipeline.geometry.transform import Nodes
 from dpedtool.pipeline.measure.consensus import Consensus
 from dpedtool.pipeline.measure.correlation import Corners, Matches, find, turned, turns_within
-from dpedtool.pipeline.measure.flow import FlowEvidence
+from dpedtool.pipeline.measure.flow import FlowEvidence, compare
 from dpedtool.pipeline.measure.grey_values import GreyValues
 from dpedtool.pipeline.measure.noise import NoiseModel
 from dpedtool.pipeline.measure.shifts import SMOOTHING
 from dpedtool.pipeline.measure.subpixel import Places, locate
 from dpedtool.pipeline.patches.area_change import AreaChange
-from dpedtool.pipeline.patches.filters import HARM_PX, Measured, Values, cut_windows, details, looks
+from dpedtool.pipeline.patches.filters import Measured, Values, cut_windows, details, looks
 
 Bytes = npt.NDArray[np.uint8]
 
+HARM_PX = 3.0
+"""A shift that a window cannot know is taken for as large as this."""
 MARGIN_PX = 8
 """Px around a window and its search that smoothing by `shifts.SMOOTHING` and interpolation need."""
 
@@ -74,37 +77,25 @@ class Measures:
 
 
 @dataclass(frozen=True, eq=False)
-class Depth:
-    """What is known about the depth of a common crop; None for what was not measured."""
+class Evidence:
+    """What the whole of an aligned pair says about its windows; None for what was not measured."""
 
     flow: FlowEvidence | None = None
     area_change: AreaChange | None = None
-
-    def shares(self, corners: Corners, side: int) -> dict[str, Values]:
-        """Return the measures of windows (N,), by field of `Measured`; corners (N, 2) and side in px of the crop."""
-        known: dict[str, Values] = {}
-        for evidence in (self.flow, self.area_change):
-            if evidence:
-                known |= evidence.shares(corners, side)
-        return known
-
-
-NO_DEPTH = Depth()
-
-
-@dataclass(frozen=True, eq=False)
-class Evidence:
-    """What the whole of an aligned pair says about each window: the shift that the windows agree on, and the noise."""
-
-    consensus: Consensus | None
-    noise: NoiseModel
+    consensus: Consensus | None = None
+    noise: NoiseModel | None = None
 
     @staticmethod
-    def of(phone: Bytes, dslr: Bytes) -> Evidence:
-        """Gather it from the common crop, (H, W) grey each, of a pair without depth."""
+    def of_flat(phone: Bytes, dslr: Bytes) -> Evidence:
+        """Let the windows of a pair without depth vouch for each other; (H, W) grey each, the common crop."""
         raw = phone.astype(np.float32), dslr.astype(np.float32)
         smooth = (cv2.GaussianBlur(image, (0, 0), SMOOTHING) for image in raw)
-        return Evidence(Consensus.of(*smooth), NoiseModel.of(*raw))  # type: ignore[arg-type]
+        return Evidence(consensus=Consensus.of(*smooth), noise=NoiseModel.of(*raw))  # type: ignore[arg-type]
+
+    @staticmethod
+    def of_depth(phone: Bytes, dslr: Bytes, nodes: Nodes | None, box: Box) -> Evidence:
+        """Look for edges of depth, where neighbours cannot vouch; nodes of the transform, and box of the crop."""
+        return Evidence(flow=compare(phone, dslr), area_change=AreaChange(nodes, box) if nodes else None)
 
     def about(
         self, corners: Corners, side: int, residuals: Points, errors: Values, brightness: Values
@@ -123,12 +114,19 @@ class Evidence:
             (N,): means of the phone's windows, in grey levels.
 
         """
-        known: dict[str, Values] = {"pair_noise": self.noise.at(brightness)}
+        known: dict[str, Values] = {}
+        for part in (self.flow, self.area_change):
+            known |= part.shares(corners, side) if part else {}
+        if self.noise:
+            known["pair_noise"] = self.noise.at(brightness)
         if self.consensus:
             shifts, own = self.consensus.at(np.asarray(corners + (side - 1) / 2, np.float64))
             away = np.linalg.norm(residuals - shifts, axis=1) / np.hypot(errors, own)
             known |= {"pair_shift_px": np.linalg.norm(shifts, axis=1), "pair_error_px": own, "pair_distance": away}
         return known
+
+
+NO_EVIDENCE = Evidence()
 
 
 def window_corners(height: int, width: int, params: PatchesParams) -> Corners:
@@ -142,8 +140,7 @@ def measure_windows(
     dslr: Bytes,
     box: Box,
     params: PatchesParams,
-    depth: Depth = NO_DEPTH,
-    evidence: Evidence | None = None,
+    evidence: Evidence = NO_EVIDENCE,
 ) -> Iterator[Measures]:
     """Measure all windows of an aligned pair, and yield what was measured on each row of windows.
 
@@ -157,15 +154,13 @@ def measure_windows(
         The common crop in the phone photo.
     params
         Size, stride, mode and search.
-    depth
-        What is known about the depth of the common crop.
     evidence
-        What the whole pair says; None for scenes with depth.
+        What the whole pair says about its windows.
 
     """
     corners = window_corners(dslr.shape[0], dslr.shape[1], params)
     for y in np.unique(corners[:, 1]):
-        yield measure_row_of_windows(phone, dslr, box, corners[corners[:, 1] == y], params, depth, evidence)
+        yield measure_row_of_windows(phone, dslr, box, corners[corners[:, 1] == y], params, evidence)
 
 
 def measure_row_of_windows(
@@ -174,8 +169,7 @@ def measure_row_of_windows(
     box: Box,
     corners: Corners,
     params: PatchesParams,
-    depth: Depth = NO_DEPTH,
-    evidence: Evidence | None = None,
+    evidence: Evidence = NO_EVIDENCE,
 ) -> Measures:
     """Measure the windows at these corners, (N, 2) in px of the DSLR's image, all with the same y.
 
@@ -202,14 +196,14 @@ def measure_row_of_windows(
     pairs = (theirs.image[under], ours.image), (smooth[1][under], smooth[0])
     residuals = _unturned(applied - places.shifts, matches.turns_deg)
     seen = looks(*pairs[0], here, side)
-    told = evidence.about(corners, side, residuals, places.errors, seen["phone_brightness"]) if evidence else {}
+    told = evidence.about(corners, side, residuals, places.errors, seen["phone_brightness"])
     harm = {"harm": _harm(places, params.limit("max_residual_error_px") or 0.0)}
     return Measures(
         corners=corners,
         matches=matches,
         places=places,
         residuals=residuals,
-        looks=seen | details(*pairs[1], here, side) | depth.shares(corners, side) | told | harm,
+        looks=seen | details(*pairs[1], here, side) | told | harm,
     )
 
 

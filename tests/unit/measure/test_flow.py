@@ -55,7 +55,7 @@ def test_large_images_are_reduced_and_distances_stay_those_of_the_phone(
     ]
     monkeypatch.setattr(flow, "MOST_PX", phone.size)
     evidence = compare(large[0], large[1])
-    assert evidence.factor == 3
+    assert evidence.detail.step == 3
     unfollowed = evidence.shares(3 * CORNERS, 300)["unfollowed"]
     np.testing.assert_allclose(unfollowed, compare(*small).shares(CORNERS, 100)["unfollowed"], atol=0.1)
     assert unfollowed[2] > 0.9
