@@ -224,7 +224,7 @@ def test_without_real_pairs_only_rendered_ones_can_be_measured(
     assert real_pairs(tmp_path / "work") is None
     with pytest.raises(SystemExit, match="choose a set that exists"):
         depth.main(["--sets", "real", "--out", str(tmp_path)])
-    assert "There are no pairs in" in capsys.readouterr().err
+    assert "holds no pairs" in capsys.readouterr().err
 
 
 @pytest.mark.slow
