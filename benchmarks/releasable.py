@@ -14,7 +14,8 @@ import numpy as np
 from benchmarks.feeding import processors, texture
 from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.dataset.photos.stored import Image
-from dpedtool.dataset.schema import Frame, Patch, Photo, Row, Sample, columns
+from dpedtool.dataset.rows import Row, columns
+from dpedtool.dataset.schema import Frame, Patch, Photo, Sample
 from dpedtool.dataset.shards import ShardWriter
 from dpedtool.dataset.sidecars.selection import Selection
 from dpedtool.dataset.tables import write_rows

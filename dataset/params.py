@@ -153,7 +153,7 @@ STRICT: Mapping[str, Any] = {
     "max_unfollowed": 0.1,
     "max_squeezed": 0.005,
     "max_stretched": 0.02,
-    "max_pair_error_px": 0.12,
+    "max_pair_error_px": 0.2,
     "max_harm": 1.0,
 }
 """Limits of the mode `strict`; `dped` has only min_ncc, like DPED."""

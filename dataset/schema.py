@@ -12,48 +12,14 @@ Conventions of all tables and all code:
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
-import types
-import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
-
-import pyarrow as pa
+from typing import ClassVar
 
 from dpedtool.dataset.places import Place
-
-
-def column(meaning: str, unit: str = "", default: Any = dataclasses.MISSING) -> Any:
-    """Declare a column: what it means, and its unit where it has one."""
-    metadata = {"meaning": meaning, "unit": unit}
-    if default is dataclasses.MISSING:
-        return field(metadata=metadata)
-    return field(default=default, metadata=metadata)
-
-
-class Row:
-    """Base of the row types. A column that may be empty is annotated `| None`."""
-
-    TABLE: ClassVar[str]
-    """Name of the table, and of its file where a folder holds just one."""
-    MADE_BY: ClassVar[str]
-    """The command that writes it."""
-    STATUSES: ClassVar[tuple[str, ...]] = ()
-    """Values of the column `status`: the good one first."""
-    REASONS: ClassVar[Mapping[str, str]] = {}
-    """Values of the column `reason` other than empty, and what each means in words."""
-    RETRIED: ClassVar[frozenset[str]] = frozenset(
-        {"worker_lost", "internal_error", "unreadable_photo", "photo_changed"}
-    )
-    """Reasons that do not follow from the inputs alone: another run tries again."""
-
-    @classmethod
-    def table_in(cls, folder: Path) -> Path:
-        """Return the file of the table in a folder that holds one of its kind."""
-        return folder / f"{cls.TABLE}.parquet"
+from dpedtool.dataset.rows import Row, column, columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,6 +192,14 @@ class Alignment(Row):
     mask_cell_px: int | None = column("side of such a cell", "px", default=None)
     masked: float | None = column("share of the crop that is masked", "0..1", default=None)
     clipped: float | None = column("share of the worse photo that is burnt out or black", "0..1", default=None)
+    phone_noise: float | None = column(
+        "standard deviation of the noise of the phone's photo, by its plainest parts", "grey levels", default=None
+    )
+    dslr_noise: float | None = column(
+        "the same of the DSLR's, at the phone's resolution; both decide how much is smoothed to measure",
+        "grey levels",
+        default=None,
+    )
     blur_evenness: float | None = column(
         "share of the other's gradient energy that one photo keeps: in the worst direction, divided by the best one",
         "0..1",
@@ -350,11 +324,18 @@ class Patch(Row):
         default=None,
     )
     pair_noise: float | None = column(
-        "that difference in plainer parts of the pair of the same brightness; empty in scenes with depth and in dped",
+        "that difference in plainer parts of the pair of the same brightness; empty in dped",
         "grey levels",
         default=None,
     )
-    pair_shift_px: float | None = column("shift on which the windows around agree; likewise", "phone px", default=None)
+    ncc_without_noise: float | None = column(
+        "NCC as it would be without that noise; likewise, and empty where the phone's window shows nothing else",
+        "0..1",
+        default=None,
+    )
+    pair_shift_px: float | None = column(
+        "shift on which the windows around agree; empty in scenes with depth and in dped", "phone px", default=None
+    )
     pair_error_px: float | None = column("standard error of that shift", "phone px", default=None)
     pair_distance: float | None = column(
         "distance of the window's own shift from theirs, in standard errors of both; empty if it has none", default=None
@@ -612,61 +593,6 @@ class Shown(Row):
 
 TABLES: tuple[type[Row], ...] = (Pair, Alignment, Timing, Patch, Frame, Sample, Photo, Score, Shown)
 
-_ARROW_TYPES: Mapping[Any, pa.DataType] = {
-    str: pa.string(),
-    Path: pa.string(),
-    int: pa.int64(),
-    float: pa.float64(),
-    bytes: pa.binary(),
-    tuple[float, ...]: pa.list_(pa.float64()),
-}
-
-
-@dataclass(frozen=True)
-class ColumnSpec:
-    """One column as declared: its Python type without None, and what it means."""
-
-    name: str
-    kind: Any
-    nullable: bool
-    unit: str
-    meaning: str
-
-    @property
-    def is_path(self) -> bool:
-        """Whether the column holds paths, which files keep relative to their own folder, or URLs."""
-        return self.kind is Path
-
-    @property
-    def arrow_type(self) -> pa.DataType:
-        """The type in the file."""
-        return _ARROW_TYPES[self.kind]
-
-
-def columns(row_type: type[Row]) -> tuple[ColumnSpec, ...]:
-    """Return the columns of a row type in the order of the file."""
-    hints = typing.get_type_hints(row_type)
-    return tuple(
-        _column_spec(declared, hints[declared.name])
-        for declared in dataclasses.fields(row_type)  # type: ignore[arg-type]
-    )
-
-
-def arrow_schema(row_type: type[Row]) -> pa.Schema:
-    """Return the Arrow schema of a row type; unit and meaning are in each field's metadata."""
-    return pa.schema(
-        [
-            pa.field(
-                spec.name,
-                spec.arrow_type,
-                nullable=spec.nullable,
-                metadata={"unit": spec.unit, "meaning": spec.meaning},
-            )
-            for spec in columns(row_type)
-        ],
-        metadata={"dpedtool.table": row_type.TABLE},
-    )
-
 
 def as_markdown() -> str:
     """Return the documentation of all tables: `docs/tables.md`, which a test compares with this."""
@@ -686,15 +612,3 @@ def as_markdown() -> str:
 
 def _conventions() -> str:
     return (__doc__ or "").partition("\n\n")[2].strip()
-
-
-def _column_spec(declared: dataclasses.Field[Any], hint: Any) -> ColumnSpec:
-    kinds = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-    return ColumnSpec(
-        name=declared.name,
-        # `Place` is Path | UPath here; both are the same text in a file.
-        kind=kinds[0],
-        nullable=types.NoneType in kinds,
-        unit=declared.metadata["unit"],
-        meaning=declared.metadata["meaning"],
-    )

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import relative_path, replacing
 from dpedtool.dataset.places import Place, as_place
-from dpedtool.dataset.schema import ColumnSpec, Row, arrow_schema, columns
+from dpedtool.dataset.rows import ColumnSpec, Row, arrow_schema, columns
 
 RowT = TypeVar("RowT", bound=Row)
 

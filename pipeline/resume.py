@@ -17,7 +17,7 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import lock_folder, remove_leftovers
 from dpedtool.dataset.places import Place
 from dpedtool.dataset.progress import track
-from dpedtool.dataset.schema import Row
+from dpedtool.dataset.rows import Row
 from dpedtool.dataset.tables import KeyedTable, read_rows, write_rows
 from dpedtool.pipeline.runner import Lost, run
 

@@ -14,7 +14,8 @@ from dpedtool.api.alignment import Alignment
 from dpedtool.api.inputs import RgbImage, bgr, rgb, section
 from dpedtool.api.pictures import as_html, as_text, png
 from dpedtool.dataset.params import PatchesParams
-from dpedtool.dataset.schema import Patch, columns
+from dpedtool.dataset.rows import columns
+from dpedtool.dataset.schema import Patch
 from dpedtool.pipeline.patches.stage import judge_windows, small_crop
 
 SHOWN = 8

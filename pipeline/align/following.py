@@ -33,6 +33,7 @@ from dpedtool.pipeline.measure.flow import (
     return_px,
     stretch,
 )
+from dpedtool.pipeline.measure.noise import NO_NOISE, PairNoise
 
 MOST_PX = 3_500_000
 """The flow of larger photos is computed on reduced ones."""
@@ -95,6 +96,7 @@ def follow(
     transform: Transform,
     needed: Flags | None = None,
     flow: Flow | None = None,
+    noise: PairNoise = NO_NOISE,
 ) -> Followed:
     """Add nodes to a transform.
 
@@ -111,11 +113,13 @@ def follow(
         to zero, since the transform, which all windows share, is more exact than they are. None: everywhere.
     flow
         Computes the flow in place of DIS, on images that are smoothed less.
+    noise
+        That of both photos.
 
     """
     width, height = phone.size
     factor = next((factor for factor in REDUCTIONS if width * height <= MOST_PX * factor**2), REDUCTIONS[-1])
-    pair = WarpedPair.of(phone, dslr, dslr_from_phone, factor, tones=GREY_LEVELS)
+    pair = WarpedPair.of(phone, dslr, dslr_from_phone, factor, GREY_LEVELS, noise.reduced(factor).smoothing)
     seen = WarpedPair.of(phone, dslr, dslr_from_phone, factor, GREY_LEVELS, OWN_SMOOTHING) if flow else pair
     find = _Return(seen, flow or dis_flow)
     there, returned = find(transform)

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dpedtool.dataset.photos.stored import ReducedGrey
-from dpedtool.pipeline.align.shift_models import Fit, Model, fit
 from dpedtool.pipeline.geometry.homographies import Box, Homography, inverse, local_scale
 from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.geometry.warping import prefilter_sigma
 from dpedtool.pipeline.measure.grey_values import GreyValues
+from dpedtool.pipeline.measure.noise import NO_NOISE, PairNoise
+from dpedtool.pipeline.measure.shift_models import Fit, Model, fit
 from dpedtool.pipeline.measure.shifts import SMOOTHING, WINDOW, Shifts, even_detail, measure_shifts
 
 COARSE_SIDE = 512
@@ -22,6 +23,7 @@ COARSE_SIDE = 512
 REACH_PX = 2.0
 """Larger shifts are ignored, since one step of least squares cannot measure them."""
 LEAST_NCC = 0.5
+"""Of windows without noise; less where there is noise."""
 LIGHT = (255 * (np.arange(256) / 255) ** 1.3).astype(np.float32)
 """Converts grey levels towards linear light. Smoothing grey levels moves the edge between dark and bright by up to
 0.25 px where the tone curves of the two cameras differ. Smoothing linear light does not, but gives too much weight to
@@ -38,7 +40,14 @@ class Refined:
     """None if too few windows could be used; the transform is then the one that was given."""
 
 
-def refine(phone: ReducedGrey, dslr: ReducedGrey, dslr_from_phone: Homography, *, bend: bool = True) -> Refined:
+def refine(
+    phone: ReducedGrey,
+    dslr: ReducedGrey,
+    dslr_from_phone: Homography,
+    *,
+    bend: bool = True,
+    noise: PairNoise = NO_NOISE,
+) -> Refined:
     """Refine a homography that is right to a few px.
 
     Parameters
@@ -51,6 +60,8 @@ def refine(phone: ReducedGrey, dslr: ReducedGrey, dslr_from_phone: Homography, *
         The homography between the full photos.
     bend
         Whether to refine at all; otherwise the coarse homography is returned.
+    noise
+        That of both photos. It lowers the NCC of windows that show the same.
 
     """
     if not bend:
@@ -59,9 +70,10 @@ def refine(phone: ReducedGrey, dslr: ReducedGrey, dslr_from_phone: Homography, *
     pairs = {factor: WarpedPair.of(phone, dslr, dslr_from_phone, factor) for factor in {step, 1}}
     # The first step leaves a part of large shifts, which would look like a bend: bends are fitted from the second on.
     passes: tuple[tuple[int, Model], ...] = ((step, "homography"), (step, "quintic"), (1, "quintic"), (1, "quintic"))
+    least_ncc = LEAST_NCC * (SMOOTHING / noise.smoothing) ** 2
     transform, found = Transform(dslr_from_phone), None
     for factor, richest in passes:
-        transform, found = _improved(pairs[factor], transform, phone.size, richest)
+        transform, found = _improved(pairs[factor], transform, phone.size, richest, least_ncc)
     return Refined(transform, found)
 
 
@@ -142,12 +154,12 @@ def _reduced(image: npt.NDArray[np.uint8], factor: int, tones: GreyValues) -> tu
 
 
 def _improved(
-    pair: WarpedPair, transform: Transform, size: tuple[int, int], richest: Model
+    pair: WarpedPair, transform: Transform, size: tuple[int, int], richest: Model, least_ncc: float
 ) -> tuple[Transform, Fit | None]:
     """Return the transform that fits the windows, or the given one where there are too few windows."""
     shifts = pair.shifts(transform)
     near = np.linalg.norm(shifts.shifts, axis=1) < REACH_PX * pair.factor
-    shifts = shifts.where(near & (shifts.ncc > LEAST_NCC))
+    shifts = shifts.where(near & (shifts.ncc > least_ncc))
     wanted = shifts.shifts + (transform.field(shifts.centres) if transform.field else 0)
     found = fit(shifts, wanted, size, richest)
     if found is None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from dpedtool.dataset.code_digest import code_digest
 from dpedtool.dataset.errors import DpedtoolError, Rejection
@@ -37,19 +38,22 @@ from dpedtool.pipeline.align.verdict import (
     nodes_needed,
 )
 from dpedtool.pipeline.geometry.aligned import crop_box, crops, cut, mask_columns, required, transform_columns
-from dpedtool.pipeline.geometry.homographies import Box, local_scale
+from dpedtool.pipeline.geometry.homographies import Box, Points, local_scale
 from dpedtool.pipeline.geometry.node_files import columns_of, read_nodes, write_nodes
 from dpedtool.pipeline.geometry.transform import NODE_PX, Transform
 from dpedtool.pipeline.geometry.warping import common_box, scale_at
 from dpedtool.pipeline.measure.certainty import misplaced, shift_errors
+from dpedtool.pipeline.measure.consensus import Consensus
 from dpedtool.pipeline.measure.exposure import clipped_share
 from dpedtool.pipeline.measure.keypoint_homography import Registration, register
+from dpedtool.pipeline.measure.noise import PairNoise, sensor_noise
 from dpedtool.pipeline.measure.residuals import Flags, Residual, Search, search
 from dpedtool.pipeline.resume import Finished, save_aside, work_off
 from dpedtool.pipeline.runner import Lost
 
 Files = tuple[PhotoFile, PhotoFile]
 """The phone's photo and the DSLR's."""
+Values = npt.NDArray[np.float64]
 Size = tuple[int, int]
 """(width, height) in px."""
 
@@ -192,6 +196,7 @@ class _Known:
     """Of the phone's photo and of the DSLR's."""
     clipped: float | None = None
     registration: Registration | None = None
+    noise: PairNoise | None = None
     refined: Refined | None = None
     coverage: float | None = None
     box: Box | None = None
@@ -212,6 +217,7 @@ class _Known:
         return {
             **{name: getattr(self, name) for name in plain},
             **(_size_columns(*self.sizes) if self.sizes else {}),
+            **(_noise_columns(self.noise) if self.noise else {}),
             **(_registration_columns(self.registration) if self.registration else {}),
             # After those of the registration, whose homography it replaces.
             **(_refinement_columns(self.refined) if self.refined else {}),
@@ -267,7 +273,10 @@ def _align(
         # The DSLR sees more than the phone, so that its photo must be reduced less than the sizes suggested.
         dslr = dslr_file.grey(_factor(scale))
         lap("decode_s")
-    known.refined = refined = refine(phone, dslr, found.dslr_from_phone, bend=params.refine)
+    known.noise = PairNoise(
+        phone=sensor_noise(phone.image), dslr=sensor_noise(dslr.image) * dslr.full_from_reduced[0, 0] / scale
+    )
+    known.refined = refined = refine(phone, dslr, found.dslr_from_phone, bend=params.refine, noise=known.noise)
     lap("refine_s")
     box = _overlap(refined.transform, phone.size, dslr.size, params, known)
     to = _check((phone, dslr), refined.transform, box, found, params, known)
@@ -287,6 +296,10 @@ def _scale(found: Registration, phone: ReducedGrey) -> float:
 
 def _size_columns(phone: Size, dslr: Size) -> dict[str, Any]:
     return {"phone_width": phone[0], "phone_height": phone[1], "dslr_width": dslr[0], "dslr_height": dslr[1]}
+
+
+def _noise_columns(noise: PairNoise) -> dict[str, Any]:
+    return {f"{camera}_noise": value for camera, value in dataclasses.asdict(noise).items()}
 
 
 def _registration_columns(found: Registration) -> dict[str, Any]:
@@ -347,22 +360,30 @@ def _check(
     known: _Known,
 ) -> Transform:
     """Search the transformed images for shifts that are left; return the transform to use, with nodes or without."""
+    noise = required(known.noise)
     # Grey levels are used, since people see the written images in them.
-    pair = WarpedPair.of(*greys, first.dslr_from_phone, tones=GREY_LEVELS)
+    pair = WarpedPair.of(*greys, first.dslr_from_phone, tones=GREY_LEVELS, smoothing=noise.smoothing)
     phone, dslr = cut(pair.phone, box), cut(pair.warped(mapping), box)
     known.blur_evenness = blur_evenness(phone, dslr)
     check_blur(known.blur_evenness, params)
     found = search(phone, dslr)
-    errors = shift_errors(phone, dslr, found)
+    errors = shift_errors(phone, dslr, found, noise)
     motion, before = None, (found, ~np.isnan(errors))
     _note_windows(*before, known)
     if params.local and may_have_depth(*before, first):
         needed = nodes_needed(found, errors, box, greys[0].size)
-        followed = follow(*greys, first.dslr_from_phone, mapping, needed, own_flow(params))
+        followed = follow(*greys, first.dslr_from_phone, mapping, needed, own_flow(params), noise)
         motion, known.flow_shares = followed.motion, followed.shares(box)
         if _take_nodes(followed, pair, before, first, params, known):
             return followed.transform
-    known.verdict = judge(found, first, phone.shape, params, before[1], motion)
+
+    def agreed(points: Points) -> tuple[Points, Values]:
+        # Consensus weighs noise, so that it needs no more smoothing.
+        fine = WarpedPair.of(*greys, first.dslr_from_phone, tones=GREY_LEVELS)
+        consensus = Consensus.of(cut(fine.phone, box), cut(fine.warped(mapping), box), noise)
+        return consensus.at(points) if consensus else (np.zeros_like(points), np.full(len(points), np.inf))
+
+    known.verdict = judge(found, first, phone.shape, params, before[1], motion, agreed)
     known.residual = known.verdict.residual
     return mapping
 
@@ -383,8 +404,8 @@ def _take_nodes(
     if inner is None or coverage < params.min_coverage:
         return False
     phone, dslr = cut(pair.phone, inner), cut(pair.warped(followed.transform), inner)
-    found = search(phone, dslr)
-    after = found, ~np.isnan(shift_errors(phone, dslr, found))
+    found, noise = search(phone, dslr), required(known.noise)
+    after = found, ~np.isnan(shift_errors(phone, dslr, found, noise))
     if not is_better(after, before):
         return False
     try:

@@ -6,6 +6,7 @@ the rest can be used.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -15,24 +16,32 @@ import numpy.typing as npt
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.params import AlignParams
 from dpedtool.pipeline.align.following import Motion
-from dpedtool.pipeline.geometry.homographies import Box
+from dpedtool.pipeline.geometry.homographies import Box, Points
 from dpedtool.pipeline.geometry.node_files import grid_shape
 from dpedtool.pipeline.geometry.transform import NODE_PX
-from dpedtool.pipeline.measure.certainty import LEAST_AT_PLACE, MISPLACED_PX, MISPLACED_SHARE, misplaced
+from dpedtool.pipeline.measure.certainty import (
+    FEWEST_CERTAIN,
+    LEAST_AT_PLACE,
+    MISPLACED_PX,
+    MISPLACED_SHARE,
+    MOST_ERROR_PX,
+    misplaced,
+)
 from dpedtool.pipeline.measure.grey_values import GreyValues
 from dpedtool.pipeline.measure.keypoint_homography import FEWEST_OFF_PLANE, Registration
 from dpedtool.pipeline.measure.residuals import WINDOW, Flags, Residual, Search
 
 Mask = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
+Agreed = Callable[[Points], tuple[Points, Values]]
+"""Takes points (N, 2) of the crop; returns the shifts (N, 2) on which the windows around them agree, and the standard
+errors (N,) of these, in px."""
 
 FLAT_SHARE, OFF_PLANE_SHARE = 0.03, 0.25
 """Of the matches, correct pairs of flat scenes have up to the first share off the plane, and those of scenes with much
 depth 0.4 and more."""
 NEEDED_PX, NEEDED_ERRORS = 0.1, 1.5
 """Where a window is shifted by more than this, and by more than its error explains, nodes are worth their noise."""
-FEWEST_CERTAIN = 20
-"""If fewer windows have a shift that is known, all of them are judged."""
 CHANGED_SHARE = 0.15
 """Share of the frame that must be displaced, or lost, for it to be called the cause of a rejection."""
 
@@ -110,12 +119,14 @@ def judge(
     params: AlignParams,
     certain: Flags | None = None,
     motion: Motion | None = None,
+    agreed: Agreed | None = None,
 ) -> PairVerdict:
     """Judge the windows of an aligned pair whose common crop is of this shape (height, width).
 
-    The limits on shifts hold for those (N,) that are `certain`, if these are enough: a window of sky along one gradient
-    shifts freely along it. None: for all. What a flow says about the frame, if one was computed, only names the cause
-    of a rejection.
+    The limits on shifts hold for those (N,) that are `certain`: a window of sky along one gradient shifts freely along
+    it. If these are too few, as at night, the limits hold for the shifts on which the windows around each window agree;
+    where there are no such shifts either, or `certain` is None, they hold for all windows. What a flow says about the
+    frame, if one was computed, only names the cause of a rejection.
 
     Raises
     ------
@@ -139,25 +150,39 @@ def judge(
             registration,
             motion,
         )
-    residual = found.residual(~_masked(found, mask))
+    unmasked = ~_masked(found, mask)
+    residual = found.residual(unmasked)
     if residual.median_px is None or residual.p95_px is None:
         raise Rejection(
             "low_texture",
             f"Too few windows correlate well enough to measure a shift ({residual.windows}; at least 5 are needed).",
         )
-    judged = residual
-    if certain is not None and (certain & found.found & ~_masked(found, mask)).sum() >= FEWEST_CERTAIN:
-        judged = found.residual(certain & ~_masked(found, mask))
-    limits = ("Half", judged.median_px, params.max_residual_px), ("5 %", judged.p95_px, params.max_p95_px)
-    for name, value, most in limits:
-        if value is not None and value > most:
+    lengths = _judged_lengths(found, unmasked, certain, agreed)
+    for name, percent, most in (("Half", 50, params.max_residual_px), ("5 %", 95, params.max_p95_px)):
+        value = float(np.percentile(lengths, percent))
+        if value > most:
             raise _refused(
-                f"{name} of {judged.windows} windows are still shifted by more than {value:.1f} px; at most "
-                f"{most:g} px are allowed",
+                f"{name} of {len(lengths)} windows are still shifted by more than {value:.1f} px; at most {most:g} px "
+                "are allowed",
                 registration,
                 motion,
             )
     return PairVerdict(residual, mask, found.step)
+
+
+def _judged_lengths(found: Search, unmasked: Flags, certain: Flags | None, agreed: Agreed | None) -> Values:
+    """Return the lengths of the shifts that the limits hold for, in px: of all windows, or of those that are known."""
+    everything = found.lengths[unmasked & found.found]
+    if certain is None:
+        return everything
+    sure = certain & found.found & unmasked
+    if sure.sum() >= FEWEST_CERTAIN:
+        return found.lengths[sure]
+    if agreed is None:
+        return everything
+    shifts, errors = agreed(np.asarray(found.places[unmasked] + (WINDOW - 1) / 2, np.float64))
+    lengths = np.asarray(np.linalg.norm(shifts, axis=1)[errors <= MOST_ERROR_PX], np.float64)
+    return lengths if len(lengths) >= FEWEST_CERTAIN else everything
 
 
 def blur_evenness(phone: GreyValues, dslr: GreyValues) -> float:

@@ -22,7 +22,7 @@ from dpedtool.dataset.params import PairParams, Params
 from dpedtool.dataset.params_files import FLAGS, load_flags, load_params, nearest
 from dpedtool.dataset.places import Place, as_place, is_url
 from dpedtool.dataset.progress import OUTPUT
-from dpedtool.dataset.schema import Row, columns
+from dpedtool.dataset.rows import Row, columns
 from dpedtool.pipeline.records import recording, versions
 from dpedtool.pipeline.runner import WORKER_MEMORY, default_workers
 

@@ -7,7 +7,7 @@ most. This holds for flat scenes alone. In a scene with depth, neighbours may li
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -16,7 +16,9 @@ import numpy.typing as npt
 from dpedtool.pipeline.geometry.bilinear import bilinear
 from dpedtool.pipeline.geometry.homographies import Points
 from dpedtool.pipeline.measure.grey_values import GreyValues
-from dpedtool.pipeline.measure.shifts import BLOCK, WINDOW, even_detail, measure_shifts
+from dpedtool.pipeline.measure.noise import NO_NOISE, PairNoise
+from dpedtool.pipeline.measure.shift_models import FEWEST_WINDOWS, Posterior, posterior
+from dpedtool.pipeline.measure.shifts import BLOCK, SMOOTHING, WINDOW, Shifts, even_detail, measure_shifts
 
 Values = npt.NDArray[np.float64]
 
@@ -42,27 +44,32 @@ class Consensus:
     """(rows, columns, 2): that information times the shift."""
     scatter_px: float
     """By how much windows differ from those around them beyond their own noise: so much may a place."""
+    bend: Posterior
+    """How well all windows together know the bend that is left."""
 
     @staticmethod
-    def of(phone: GreyValues, dslr: GreyValues) -> Consensus | None:
+    def of(phone: GreyValues, dslr: GreyValues, noise: PairNoise = NO_NOISE) -> Consensus | None:
         """Let the windows of two aligned images agree.
 
         Parameters
         ----------
         phone, dslr
             (H, W) grey, 0..255, smoothed by `shifts.SMOOTHING`.
+        noise
+            That of both before they were smoothed. It lowers the NCC of windows that show the same.
 
         Returns
         -------
         Consensus or None
-            None if no window fits into the images.
+            None if too few windows show the same in both.
 
         """
         found = measure_shifts(even_detail(phone), even_detail(dslr))
-        shape = phone.shape[0] // BLOCK - 1, phone.shape[1] // BLOCK - 1
-        if min(shape) < 1:
+        least_ncc = LEAST_NCC * (SMOOTHING / noise.smoothing) ** 2
+        usable = (found.ncc > least_ncc) & (np.linalg.norm(found.shifts, axis=1) < MOST_PX)
+        if usable.sum() < FEWEST_WINDOWS:
             return None
-        usable = (found.ncc > LEAST_NCC) & (np.linalg.norm(found.shifts, axis=1) < MOST_PX)
+        shape = phone.shape[0] // BLOCK - 1, phone.shape[1] // BLOCK - 1
         own = np.linalg.inv(found.information + 1e-6 * np.eye(2))
         trust, scatter = usable.astype(np.float64), 2 * LEAST_SCATTER_PX
         for _ in range(ROUNDS):
@@ -73,8 +80,6 @@ class Consensus:
             agreed = np.linalg.solve(others, (moments - np.einsum("nij,nj->ni", each, found.shifts))[..., None])[..., 0]
             away = found.shifts - agreed
             distances = np.einsum("ni,nij,nj->n", away, np.linalg.inv(own + scatter**2 * np.eye(2)), away)
-            if not usable.any():
-                break
             # The median of a chi-squared of two degrees of freedom is 1.386.
             excess = np.sqrt(np.median(distances[usable]) / 1.386)
             scatter = float(np.clip(scatter * excess, LEAST_SCATTER_PX, MOST_SCATTER_PX))
@@ -82,14 +87,18 @@ class Consensus:
         each = np.linalg.inv(own + scatter**2 * np.eye(2)) * trust[:, None, None]
         information, moments = _around(each, found.shifts, shape)
         return Consensus(
-            information.reshape(*shape, 2, 2) / OVERLAP, moments.reshape(*shape, 2) / OVERLAP, float(scatter)
+            information=information.reshape(*shape, 2, 2) / OVERLAP,
+            moments=moments.reshape(*shape, 2) / OVERLAP,
+            scatter_px=float(scatter),
+            bend=posterior(_sharing_nothing(found.where(usable)), phone.shape[::-1]),
         )
 
     def at(self, points: Points) -> tuple[Points, Values]:
         """Return the agreed shift (N, 2) at points (N, 2) of the crop, and its standard error (N,), in px.
 
         The shift is that of `measure_shifts`: the DSLR's image shows at a point + shift what the phone's shows at the
-        point. The error is that in the direction in which it is largest.
+        point. The error is that in the direction in which it is largest. It grows with the distance to the windows that
+        know something, as the bend of the whole photo is less well known there.
         """
         places = (points - (WINDOW - 1) / 2) / BLOCK
         information, moments = (
@@ -97,8 +106,13 @@ class Consensus:
         )
         matrices = information.reshape(-1, 2, 2) + 1e-6 * np.eye(2)
         shifts = np.asarray(np.linalg.solve(matrices, moments[..., None])[..., 0], np.float64)
-        largest = 1 / np.linalg.eigvalsh(matrices)[:, 0]
+        largest = 1 / np.linalg.eigvalsh(matrices)[:, 0] + np.linalg.eigvalsh(self.bend.at(points)[1])[:, -1]
         return shifts, np.asarray(np.sqrt(largest + self.scatter_px**2), np.float64)
+
+
+def _sharing_nothing(found: Shifts) -> Shifts:
+    """Return windows that know as much less as they share px."""
+    return replace(found, information=found.information / OVERLAP)
 
 
 def _around(each: Values, shifts: Points, shape: tuple[int, int]) -> tuple[Values, Values]:

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dpedtool.pipeline.measure.grey_values import GreyValues
-from dpedtool.pipeline.measure.shifts import LEAST_SLOPE, SMOOTHING, even_detail, gradients
+from dpedtool.pipeline.measure.noise import NO_NOISE, PairNoise
+from dpedtool.pipeline.measure.shifts import LEAST_SLOPE, even_detail, gradients
 from dpedtool.pipeline.measure.window_counts import WindowCounts
 
 Bytes = npt.NDArray[np.uint8]
@@ -78,11 +79,11 @@ class FlowEvidence:
         }
 
 
-def compare(phone: Bytes, dslr: Bytes) -> FlowEvidence:
+def compare(phone: Bytes, dslr: Bytes, noise: PairNoise = NO_NOISE) -> FlowEvidence:
     """Compare two aligned grey images, (H, W) each, by the flow from the first to the second and back."""
     height, width = phone.shape
     factor = max(1, math.ceil(math.sqrt(height * width / MOST_PX)))
-    smooth = [_smooth(image, factor) for image in (phone, dslr)]
+    smooth = [_smooth(image, factor, noise.reduced(factor).smoothing) for image in (phone, dslr)]
     there, back = (dis_flow(*images, finest_scale=1) for images in (smooth, smooth[::-1]))
     hidden = return_px(there, back) * factor > RETURN_PX
     far = np.linalg.norm(there, axis=2) * factor > FAR_PX
@@ -137,11 +138,11 @@ def has_detail(smooth: GreyValues) -> Flags:
     return np.asarray(cv2.magnitude(*gradients(smooth)) > LEAST_SLOPE)
 
 
-def _smooth(image: Bytes, factor: int) -> GreyValues:
+def _smooth(image: Bytes, factor: int, smoothing: float) -> GreyValues:
     height, width = (length // factor for length in image.shape)
     cropped = image[: height * factor, : width * factor].astype(np.float32)
     small = cropped if factor == 1 else cv2.resize(cropped, (width, height), interpolation=cv2.INTER_AREA)
-    return cv2.GaussianBlur(small, (0, 0), SMOOTHING)  # type: ignore[return-value]
+    return cv2.GaussianBlur(small, (0, 0), smoothing)  # type: ignore[return-value]
 
 
 def _as_bytes(detail: GreyValues) -> Bytes:

@@ -2,22 +2,54 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from dpedtool.pipeline.measure.grey_values import GreyValues
-from dpedtool.pipeline.measure.shifts import gradients
+from dpedtool.pipeline.measure.shifts import LEAST_SLOPE, SMOOTHING, gradients
 
 Values = npt.NDArray[np.float64]
 
+Bytes = npt.NDArray[np.uint8]
+
 BLOCK = 16
+_NO_SLOPES = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
 LEVELS = np.array([0, 32, 64, 96, 128, 160, 192, 224, 256])
 """Edges of the classes of brightness, in grey levels of the phone's photo."""
 PLAINEST = 0.5
 """Share of the blocks of a class, those with the least detail in the DSLR's photo, that are taken for noise alone."""
+QUIETEST = 0.1
+"""Quantile of the blocks of a class that shows the noise of a single photo."""
+NOISE_SLOPE = LEAST_SLOPE / 2
 FEWEST = 8
+
+
+@dataclass(frozen=True)
+class PairNoise:
+    """The noise of the two photos of a pair before anything is smoothed: standard deviations, in grey levels."""
+
+    phone: float
+    dslr: float
+    """At the phone's resolution."""
+
+    @property
+    def smoothing(self) -> float:
+        """Sigma, in px of the phone, of the Gaussian after which noise has gentler slopes than detail.
+
+        Smoothed white noise has slopes of std / sqrt(8 pi) / sigma^2 grey levels per px, along each axis.
+        """
+        return max(SMOOTHING, math.sqrt(math.hypot(self.phone, self.dslr) / math.sqrt(8 * math.pi) / NOISE_SLOPE))
+
+    def reduced(self, factor: float) -> PairNoise:
+        """Return the noise of means of squares of factor x factor px."""
+        return PairNoise(self.phone / factor, self.dslr / factor)
+
+
+NO_NOISE = PairNoise(0.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +82,25 @@ class NoiseModel:
         """Return the noise at levels (N,) of the phone's photo, (N,)."""
         middles = (LEVELS[1:] + LEVELS[:-1]) / 2
         return np.interp(brightness, middles, self.by_level)
+
+
+def sensor_noise(image: Bytes) -> float:
+    """Return the standard deviation of the noise of a grey photo (H, W), in grey levels.
+
+    The plainest blocks of every brightness show it: what Immerkaer's mask (1996, doi:10.1006/cviu.1996.0060) leaves of
+    them is noise, as it removes all slopes. Noise that a camera has smoothed away, or made coarse, is not seen.
+    """
+    rows, columns = (length // BLOCK for length in image.shape)
+    if not (rows and columns):
+        return 0.0
+    whole = image[: rows * BLOCK, : columns * BLOCK].astype(np.float32)
+    energies, means = (
+        cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA).ravel()
+        for part in (cv2.filter2D(whole, -1, _NO_SLOPES) ** 2, whole)
+    )
+    classes = np.digitize(means, LEVELS[1:-1])
+    quietest = {level: np.quantile(energies[classes == level], QUIETEST) for level in np.unique(classes).tolist()}
+    return float(np.sqrt(np.mean([quietest[level] for level in classes.tolist()])))
 
 
 def unexplained(phone: npt.NDArray[np.float32], dslr: npt.NDArray[np.float32]) -> Values:

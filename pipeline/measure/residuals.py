@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from dpedtool.dataset.photos.stored import Image
 from dpedtool.pipeline.measure.grey_values import GreyValues
+from dpedtool.pipeline.measure.shifts import SMOOTHING
 
 Flags = npt.NDArray[np.bool_]
 
-WINDOW, SEARCH, SIGMA, MIN_NCC, MIN_STD = 64, 8, 1.2, 0.9, 6.0
+WINDOW, SEARCH, MIN_NCC, MIN_STD = 64, 8, 0.9, 6.0
 STEP, MOST_WINDOWS = 32, 1000
 MOVED_PX = 1.0
 """A window whose NCC is better by `CLEARLY` at a place farther off than this shows something that has moved."""
@@ -87,9 +88,9 @@ class Search:
         return Residual(*counts, float(np.median(lengths)), float(np.percentile(lengths, 95)))
 
 
-def smooth_grey(image: Image) -> GreyValues:
-    """Return the grey image, Gaussian-smoothed with sigma 1.2 px so that noise does not pull the peak."""
-    return cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (0, 0), SIGMA).astype(np.float32)
+def smooth_grey(image: Image, smoothing: float = SMOOTHING) -> GreyValues:
+    """Return the grey image, smoothed by a Gaussian of this sigma, in px, so that noise does not pull the peak."""
+    return cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (0, 0), smoothing).astype(np.float32)
 
 
 def search(phone: GreyValues, dslr: GreyValues) -> Search:

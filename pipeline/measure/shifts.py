@@ -30,11 +30,6 @@ DETAIL_PX, EVEN_PX = 8, 24
 that is left is evened out over about 24 px."""
 LEAST_SLOPE = 1.5
 """In grey levels per px, on smoothed images: noise changes by less, detail by more."""
-NOISE_CORRELATION = 4 * np.pi * SMOOTHING**2
-"""Smoothed noise is correlated over this many px, so that a window has fewer independent values than px by this factor.
-This is exact for detail coarser than the noise. Finer detail suffers less, so that windows claim up to 2.7 times the
-variance that they have, but never less than it."""
-
 LEAST_ENERGY = 4e-6
 """Squared grey levels of a window that always count as unexplained: a flat window proves nothing, however well it
 fits."""
@@ -63,6 +58,15 @@ class Shifts:
         return Shifts(self.centres[chosen], self.shifts[chosen], self.information[chosen], self.ncc[chosen], self.side)
 
 
+def noise_correlation(smoothing: float) -> float:
+    """Return over how many px noise is correlated that was smoothed by a Gaussian of this sigma, in px.
+
+    A window has fewer independent values than px by this factor. This is exact for detail coarser than the noise. Finer
+    detail suffers less, so that windows claim up to 2.7 times the variance that they have, but never less than it.
+    """
+    return float(4 * np.pi * smoothing**2)
+
+
 def even_detail(image: GreyValues) -> GreyValues:
     """Return the fine detail of a smoothed grey image (H, W), with mean 0 and the same contrast everywhere."""
     detail = image - _broad_mean(image, DETAIL_PX)
@@ -83,7 +87,7 @@ def measure_shifts(phone: GreyValues, dslr: GreyValues) -> Shifts:
         return Shifts(centres, np.empty((0, 2)), np.empty((0, 2, 2)), np.empty(0))
     normal, moments, energy = _centred_sums([dslr, *gradients(dslr)], phone)
     shifts, texture, unexplained = gauss_newton(normal, moments, energy)
-    variance = unexplained / WINDOW**2 * NOISE_CORRELATION
+    variance = unexplained / WINDOW**2 * noise_correlation(SMOOTHING)
     information = texture / variance[:, None, None]
     ncc = moments[:, 0] / np.sqrt(np.maximum(energy * normal[:, 0, 0], 1e-9))
     return Shifts(centres, shifts, information, ncc)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from dpedtool.pipeline.geometry.homographies import Points
 from dpedtool.pipeline.measure.correlation import Corners, sample, turned
 from dpedtool.pipeline.measure.grey_values import GreyValues
-from dpedtool.pipeline.measure.shifts import NOISE_CORRELATION, SMOOTHING, gauss_newton, gradients
+from dpedtool.pipeline.measure.shifts import SMOOTHING, gauss_newton, gradients, noise_correlation
 
 Values = npt.NDArray[np.float64]
 
@@ -44,14 +44,21 @@ class Places:
 
 
 def locate(
-    phone: GreyValues, dslr: GreyValues, corners: tuple[Corners, Corners], side: int, found: Points, turns_deg: Values
+    phone: GreyValues,
+    dslr: GreyValues,
+    corners: tuple[Corners, Corners],
+    side: int,
+    found: Points,
+    turns_deg: Values,
+    smoothing: float = SMOOTHING,
+    noise: float = 0.0,
 ) -> Places:
     """Locate N windows (side, side) of the DSLR's image in the phone's.
 
     Parameters
     ----------
     phone, dslr
-        Grey, smoothed by a Gaussian of `shifts.SMOOTHING` px.
+        Grey, smoothed by a Gaussian of the sigma `smoothing`.
     corners
         (N, 2) each: x, y of the windows' top left px in the phone's and in the DSLR's image.
     side
@@ -60,6 +67,10 @@ def locate(
         (N, 2): how far to the right and below a search found them in the phone's image, in whole px.
     turns_deg
         (N,): how far it found them turned, in degrees.
+    smoothing
+        In px.
+    noise
+        Standard deviation of the noise of the DSLR's image before it was smoothed, in grey levels.
 
     """
     windows = _features(dslr, corners[1], side)
@@ -73,7 +84,7 @@ def locate(
         normals, *others = (sums.astype(np.float64) for sums in (normal[pending], moments, energy))
         steps, texture, unexplained = gauss_newton(normals, others[0], others[1])
         shifts[pending] -= [turned(step[None], turn)[0] for step, turn in zip(steps, turns_deg[pending], strict=True)]
-        errors[pending] = _axis_errors(texture, unexplained / side**2, side)
+        errors[pending] = _axis_errors(texture, unexplained / side**2, side, smoothing, noise)
         pending = pending[np.linalg.norm(steps, axis=1) > SETTLED_PX]
         if not len(pending):
             break
@@ -108,13 +119,14 @@ def _less_mean(values: GreyValues) -> GreyValues:
     return np.asarray(values - values.mean(axis=-1, keepdims=True))
 
 
-def _axis_errors(texture: npt.NDArray[np.float64], variance: Values, side: int) -> Values:
+def _axis_errors(texture: npt.NDArray[np.float64], variance: Values, side: int, smoothing: float, own: float) -> Values:
     """Return standard errors (N, 2) along the worst and the best direction; infinite where noise is all there is."""
-    # Smoothed noise has gradients too: its variance over 2 SMOOTHING^2 per px. Along an edge there are no others. They
+    # Smoothed noise has gradients too: its variance over 2 smoothing^2 per px. Along an edge there are no others. They
     # say nothing about the shift, but look like texture that proves a shift of 0, so they are subtracted. Half of the
-    # unexplained variance is taken for noise of the DSLR's window, the rest for the phone's.
-    noise = 0.5 * variance * side**2 / (2 * SMOOTHING**2)
+    # unexplained variance is taken for noise of the DSLR's window, or its own noise if that is more.
+    smoothed = np.maximum(0.5 * variance, own**2 / noise_correlation(smoothing))
+    noise = smoothed * side**2 / (2 * smoothing**2)
     known = np.linalg.eigvalsh(texture) - noise[:, None]
     squared = np.full(known.shape, np.inf)
-    np.divide((variance * NOISE_CORRELATION)[:, None], known, out=squared, where=known > 0)
+    np.divide((variance * noise_correlation(smoothing))[:, None], known, out=squared, where=known > 0)
     return np.asarray(np.sqrt(squared), np.float64)

@@ -71,6 +71,7 @@ class Measured:
     pair_shift_px: float | None = None
     pair_error_px: float | None = None
     pair_noise: float | None = None
+    ncc_without_noise: float | None = None
     pair_distance: float | None = None
 
 
@@ -132,10 +133,10 @@ def _objections(window: Measured, masked: bool, params: PatchesParams) -> Iterat
     score = window.best_ncc if params.mode == "dped" else window.ncc
     residual, error = window.residual_px, window.residual_error_px
     most, most_error = params.limit("max_residual_px"), params.limit("max_residual_error_px")
-    is_found = window.best_ncc is not None and window.best_ncc >= params.min_ncc
+    is_found = _is_alike(window.best_ncc, window, params)
     if most is not None and residual is not None and residual > most and is_found:
         yield "shifted", f"The photos are {residual:.2f} px apart here; at most {most:g} px are allowed."
-    if score is None or score < params.min_ncc:
+    if not _is_alike(score, window, params):
         yield "low_ncc", f"The NCC is {_shown(score)}; at least {params.min_ncc:g} is needed."
     if most is not None and residual is None:
         yield "uncertain", "No sub-pixel shift can be measured."
@@ -151,7 +152,7 @@ def _objections_to_harmless(window: Measured, params: PatchesParams) -> Iterator
     yield from _plainness(window, params, params.min_contrast)
     yield from _burning(window, params)
     noise, expected = window.noise or 0.0, window.pair_noise or 0.0
-    if (window.ncc is None or window.ncc < params.min_ncc) and noise > NOISE_FACTOR * expected:
+    if not _is_alike(window.ncc, window, params) and noise > NOISE_FACTOR * expected:
         yield (
             "low_ncc",
             f"The NCC is {_shown(window.ncc)}, and the photos differ by {noise:.1f} grey levels here; noise explains "
@@ -159,6 +160,12 @@ def _objections_to_harmless(window: Measured, params: PatchesParams) -> Iterator
         )
     yield from _depths(window, params)
     yield from _motion_in(window, params)
+
+
+def _is_alike(score: float | None, window: Measured, params: PatchesParams) -> bool:
+    """Whether the NCC is high enough, or noise alone explains why it is not."""
+    without_noise = window.ncc_without_noise if params.mode == "strict" else None
+    return any(value is not None and value >= params.min_ncc for value in (score, without_noise))
 
 
 def _dullness(window: Measured, params: PatchesParams) -> Iterator[tuple[str, str]]:

@@ -36,6 +36,7 @@ from dpedtool.pipeline.geometry.warping import warp_dslr
 from dpedtool.pipeline.measure.certainty import LEAST_AT_PLACE, MISPLACED_SHARE
 from dpedtool.pipeline.measure.correlation import sample
 from dpedtool.pipeline.measure.keypoint_homography import FEWEST_OFF_PLANE
+from dpedtool.pipeline.measure.noise import PairNoise
 from dpedtool.pipeline.patches.filters import Measured, proof, rejection
 from dpedtool.pipeline.patches.selection_figures import summary
 from dpedtool.pipeline.patches.shelf import Shelf, is_stored, store
@@ -170,10 +171,11 @@ def judge_windows(
     box, blank = crop_box(alignment), _blank(alignment, params)
     greys = [np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) for image in (phone, dslr)]
     crops = cut(greys[0], box), greys[1]
+    noise = PairNoise(alignment.phone_noise or 0.0, alignment.dslr_noise or 0.0)
     if may_have_depth(alignment):
-        evidence = Evidence.of_depth(*crops, to.nodes, box)
+        evidence = Evidence.of_depth(*crops, to.nodes, box, noise)
     else:
-        evidence = NO_EVIDENCE if params.mode == "dped" else Evidence.of_flat(*crops)
+        evidence = NO_EVIDENCE if params.mode == "dped" else Evidence.of_flat(*crops, noise)
     for measures in measure_windows(greys[0], greys[1], box, params, evidence):
         for window in _windows(measures, to, box, params):
             place = Box(window.x, window.y, window.size, window.size)

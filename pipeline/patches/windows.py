@@ -22,7 +22,7 @@ from dpedtool.pipeline.measure.consensus import Consensus
 from dpedtool.pipeline.measure.correlation import Corners, Matches, find, turned, turns_within
 from dpedtool.pipeline.measure.flow import FlowEvidence, compare
 from dpedtool.pipeline.measure.grey_values import GreyValues
-from dpedtool.pipeline.measure.noise import NoiseModel
+from dpedtool.pipeline.measure.noise import NO_NOISE, NoiseModel, PairNoise
 from dpedtool.pipeline.measure.shifts import SMOOTHING
 from dpedtool.pipeline.measure.subpixel import Places, locate
 from dpedtool.pipeline.patches.area_change import AreaChange
@@ -32,6 +32,8 @@ Bytes = npt.NDArray[np.uint8]
 
 HARM_PX = 3.0
 """A shift that a window cannot know is taken for as large as this."""
+NOISE_SCATTER = 1.1
+"""The noise of a window differs by about this factor from that of the pair."""
 MARGIN_PX = 8
 """Px around a window and its search that smoothing by `shifts.SMOOTHING` and interpolation need."""
 
@@ -84,21 +86,29 @@ class Evidence:
     area_change: AreaChange | None = None
     consensus: Consensus | None = None
     noise: NoiseModel | None = None
+    sensor: PairNoise = NO_NOISE
+    """Noise of the two photos, which decides how much is smoothed."""
 
     @staticmethod
-    def of_flat(phone: Bytes, dslr: Bytes) -> Evidence:
+    def of_flat(phone: Bytes, dslr: Bytes, noise: PairNoise = NO_NOISE) -> Evidence:
         """Let the windows of a pair without depth vouch for each other; (H, W) grey each, the common crop."""
         raw = phone.astype(np.float32), dslr.astype(np.float32)
-        smooth = (cv2.GaussianBlur(image, (0, 0), SMOOTHING) for image in raw)
-        return Evidence(consensus=Consensus.of(*smooth), noise=NoiseModel.of(*raw))  # type: ignore[arg-type]
+        smooth: Any = [cv2.GaussianBlur(image, (0, 0), SMOOTHING) for image in raw]
+        return Evidence(consensus=Consensus.of(smooth[0], smooth[1], noise), noise=NoiseModel.of(*raw), sensor=noise)
 
     @staticmethod
-    def of_depth(phone: Bytes, dslr: Bytes, nodes: Nodes | None, box: Box) -> Evidence:
+    def of_depth(phone: Bytes, dslr: Bytes, nodes: Nodes | None, box: Box, noise: PairNoise = NO_NOISE) -> Evidence:
         """Look for edges of depth, where neighbours cannot vouch; nodes of the transform, and box of the crop."""
-        return Evidence(flow=compare(phone, dslr), area_change=AreaChange(nodes, box) if nodes else None)
+        raw = phone.astype(np.float32), dslr.astype(np.float32)
+        return Evidence(
+            flow=compare(phone, dslr, noise),
+            area_change=AreaChange(nodes, box) if nodes else None,
+            noise=NoiseModel.of(*raw),
+            sensor=noise,
+        )
 
     def about(
-        self, corners: Corners, side: int, residuals: Points, errors: Values, brightness: Values
+        self, corners: Corners, side: int, residuals: Points, errors: Values, looks: Mapping[str, Values]
     ) -> dict[str, Values]:
         """Return the measures of windows (N,), by field of `Measured`.
 
@@ -110,15 +120,16 @@ class Evidence:
             Side of the windows, in px.
         residuals, errors
             (N, 2) and (N,): their own shifts and standard errors, in px; NaN where they are not known.
-        brightness
-            (N,): means of the phone's windows, in grey levels.
+        looks
+            (N,) each: what `filters.looks` says about the windows.
 
         """
         known: dict[str, Values] = {}
         for part in (self.flow, self.area_change):
             known |= part.shares(corners, side) if part else {}
         if self.noise:
-            known["pair_noise"] = self.noise.at(brightness)
+            known["pair_noise"] = expected = self.noise.at(looks["phone_brightness"])
+            known["ncc_without_noise"] = _ncc_without_noise(looks["phone_contrast"], looks["noise"], expected)
         if self.consensus:
             shifts, own = self.consensus.at(np.asarray(corners + (side - 1) / 2, np.float64))
             away = np.linalg.norm(residuals - shifts, axis=1) / np.hypot(errors, own)
@@ -179,7 +190,7 @@ def measure_row_of_windows(
     turns = turns_within(params.max_angle_deg, params.angle_step_deg) if moves else (0.0,)
     side, top = params.size_px, int(corners[0, 1])
     # OpenCV cuts a Gaussian off at four times its sigma.
-    margin = max(MARGIN_PX, math.ceil(4 * params.blur_px) + 1)
+    margin = max(MARGIN_PX, math.ceil(4 * max(params.blur_px, evidence.sensor.smoothing)) + 1)
     # A turned search area reaches farther from its middle.
     beyond = params.search_px + margin + int(np.sin(np.radians(max(turns))) * (side / 2 + params.search_px))
     ours = _Strip.of(dslr, top - margin, top + side + margin)
@@ -193,10 +204,12 @@ def measure_row_of_windows(
     # The part of the phone's strip that matches the DSLR's px by px.
     left, upper = theirs.within(np.array([[box.x, box.y + ours.top]]))[0]
     under = np.s_[upper : upper + len(ours.image), left : left + dslr.shape[1]]
-    pairs = (theirs.image[under], ours.image), (smooth[1][under], smooth[0])
+    smoothing = evidence.sensor.smoothing
+    calm = smooth if smoothing == SMOOTHING else [strip.blurred(smoothing) for strip in (ours, theirs)]
+    pairs = (theirs.image[under], ours.image), (calm[1][under], calm[0])
     residuals = _unturned(applied - places.shifts, matches.turns_deg)
     seen = looks(*pairs[0], here, side)
-    told = evidence.about(corners, side, residuals, places.errors, seen["phone_brightness"])
+    told = evidence.about(corners, side, residuals, places.errors, seen)
     harm = {"harm": _harm(places, params.limit("max_residual_error_px") or 0.0)}
     return Measures(
         corners=corners,
@@ -205,6 +218,18 @@ def measure_row_of_windows(
         residuals=residuals,
         looks=seen | details(*pairs[1], here, side) | told | harm,
     )
+
+
+def _ncc_without_noise(contrast: Values, difference: Values, noise: Values) -> Values:
+    """Return the NCC (N,) of windows, 0..1, as it would be without noise; NaN where the phone's window is only noise.
+
+    Noise lowers the NCC of windows that show the same. It belongs neither to the phone's contrast (N,) nor to the
+    difference (N,) that gain and offset leave; all in grey levels.
+    """
+    explained = (NOISE_SCATTER * noise) ** 2
+    signal, left = contrast**2 - explained, np.maximum(difference**2 - explained, 0)
+    share = np.divide(left, signal, out=np.full_like(signal, np.nan), where=signal > 0)
+    return np.asarray(np.sqrt(np.maximum(1 - share, 0)), np.float64)
 
 
 def _harm(places: Places, most_error: float) -> Values:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from dpedtool.dataset.schema import Frame, Patch, Photo, Row, arrow_schema
+from dpedtool.dataset.rows import Row, arrow_schema
+from dpedtool.dataset.schema import Frame, Patch, Photo
 
 PATCHES, PAIRS = "patches.parquet", "pairs.parquet"
 CUT_SUMS, LOOSE_SUMS = ({side: f"{side}_{kind}_sha256" for side in ("phone", "dslr")} for kind in ("image", "jpeg"))

@@ -11,7 +11,8 @@ from typing import TypeVar
 import pandas as pd
 
 from dpedtool.dataset.params import Params
-from dpedtool.dataset.schema import Alignment, Pair, Patch, Photo, Row, Sample, Score, Timing
+from dpedtool.dataset.rows import Row
+from dpedtool.dataset.schema import Alignment, Pair, Patch, Photo, Sample, Score, Timing
 from dpedtool.dataset.sidecars.command_record import CommandRecord
 from dpedtool.dataset.sidecars.examples import Examples
 from dpedtool.dataset.sidecars.history import HISTORY

@@ -14,7 +14,8 @@ import pandas as pd
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import write_text
 from dpedtool.dataset.params import SplitParams
-from dpedtool.dataset.schema import EXCLUDED, SPLITS, Frame, Patch, Photo, Sample, columns
+from dpedtool.dataset.rows import columns
+from dpedtool.dataset.schema import EXCLUDED, SPLITS, Frame, Patch, Photo, Sample
 from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.dataset.tables import PathNames, holds, read_frame, read_rows, write_rows
 from dpedtool.pipeline.split.groups import Place, place_frames, time_of

@@ -27,7 +27,8 @@ from dpedtool.dataset.io import digest, replacing
 from dpedtool.dataset.names import choose_held_out, identifier
 from dpedtool.dataset.params import Params, PatchesParams, SplitParams
 from dpedtool.dataset.progress import track
-from dpedtool.dataset.schema import SPLITS, Frame, Patch, Photo, Sample, columns
+from dpedtool.dataset.rows import columns
+from dpedtool.dataset.schema import SPLITS, Frame, Patch, Photo, Sample
 from dpedtool.dataset.shards import ShardWriter
 from dpedtool.dataset.sidecars.imported_patches import ImportedPatches, MeasuredShifts
 from dpedtool.dataset.tables import TableWriter, read_frame

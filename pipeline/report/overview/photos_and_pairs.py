@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from dpedtool.dataset.schema import Alignment, Pair, Row
+from dpedtool.dataset.rows import Row
+from dpedtool.dataset.schema import Alignment, Pair
 from dpedtool.dataset.sidecars.synchronisation import ClockFigures, Ties, TimeSteps
 from dpedtool.pipeline.report.results import PhoneResults, RunResults
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from dpedtool.dataset.schema import TABLES, Alignment, Pair, Patch, Row, Sample, arrow_schema, as_markdown, columns
+from dpedtool.dataset.rows import Row, arrow_schema, columns
+from dpedtool.dataset.schema import TABLES, Alignment, Pair, Patch, Sample, as_markdown
 
 
 @pytest.mark.parametrize("row_type", TABLES, ids=lambda row_type: row_type.TABLE)

@@ -11,7 +11,8 @@ import pytest
 
 from dpedtool.dataset import tables
 from dpedtool.dataset.params import CapturesParams, Params
-from dpedtool.dataset.schema import Alignment, Pair, Patch, Photo, Row, Sample, Score, Shown, columns
+from dpedtool.dataset.rows import Row, columns
+from dpedtool.dataset.schema import Alignment, Pair, Patch, Photo, Sample, Score, Shown
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.report import results as run_module
 from dpedtool.pipeline.report.pairs.contract import PairRow

@@ -66,6 +66,32 @@ class Fit:
 
 
 @dataclass(frozen=True, eq=False)
+class Posterior:
+    """What windows say about the displacement anywhere in a photo, if it bends as the richest model can.
+
+    The bends of that model have the size `BEND`, unless windows say otherwise. So the error grows where there are no
+    windows, as in the sky: faster than any model that was chosen for its simplicity would say.
+    """
+
+    size: tuple[int, int]
+    """(width, height) of the photo in px."""
+    coefficients: Vector
+    covariance: Matrix
+
+    def at(self, points: Points) -> tuple[Points, Matrix]:
+        """Return the displacements (N, 2) of points (N, 2), in px, and their covariances (N, 2, 2), in px^2."""
+        basis = _basis(relative(points, self.size))
+        return basis @ self.coefficients, basis @ self.covariance @ basis.swapaxes(1, 2)
+
+
+def posterior(shifts: Shifts, size: tuple[int, int]) -> Posterior:
+    """Return what at least `FEWEST_WINDOWS` windows, which share no px, say; parameters as for `fit`."""
+    windows = _weighted(shifts, shifts.shifts, size)
+    columns = _columns(MODELS[-1])
+    return Posterior(size, windows.solve(columns, np.ones(len(shifts), bool)), windows.covariance(columns))
+
+
+@dataclass(frozen=True, eq=False)
 class _Weighted:
     """The windows and their weights, for least squares."""
 

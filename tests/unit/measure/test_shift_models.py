@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dpedtool.pipeline.align.shift_models import FEWEST_WINDOWS, MODELS, Fit, fit
 from dpedtool.pipeline.geometry.homographies import transform_points
 from dpedtool.pipeline.geometry.transform import Field, monomials, relative
+from dpedtool.pipeline.measure.shift_models import FEWEST_WINDOWS, MODELS, Fit, fit
 from dpedtool.pipeline.measure.shifts import Shifts, window_centres
 
 pytestmark = pytest.mark.slow
