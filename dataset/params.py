@@ -155,6 +155,7 @@ STRICT: Mapping[str, Any] = {
     "max_stretched": 0.02,
     "max_pair_error_px": 0.2,
     "max_harm": 1.0,
+    "max_difference_peak": 6.0,
 }
 """Limits of the mode `strict`; `dped` has only min_ncc, like DPED."""
 MOST_TURNS = 90
@@ -248,6 +249,12 @@ class PatchesParams(Section):
         "max_harm",
         "largest change of such a window by a shift that it cannot know, as a share of its noise",
         at_least=0,
+    )
+    max_difference_peak: float | None = _limit(
+        "max_difference_peak",
+        "largest difference of such a window at one place, as a multiple of its usual difference, if its NCC says "
+        "nothing; above: only one of the photos shows something there",
+        above=0,
     )
     max_flatness: float = param(1.0, "largest share of the window without detail; 1: no limit", at_least=0, at_most=1)
     min_sharpness: float = param(0.0, "smallest sharpness of the DSLR's window, in 1/px^2; 0: no limit", at_least=0)

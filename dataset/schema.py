@@ -317,6 +317,14 @@ class Patch(Row):
         "grey levels",
         default=None,
     )
+    difference: float | None = column(
+        "that difference without the slopes that the brightness of both windows has", "grey levels", default=None
+    )
+    difference_peak: float | None = column(
+        "largest value of that difference at one place, smoothed, as a multiple of its usual size (standard deviation, "
+        "robust): about 3 where it is noise",
+        default=None,
+    )
     harm: float | None = column(
         "change of the window (root mean square) by a shift in the directions that it cannot know: 3 px, or three "
         "standard errors where the error is within the limit",
@@ -347,9 +355,11 @@ class Patch(Row):
         default=None,
     )
     phone_contrast: float | None = column("standard deviation of the phone's grey window", "grey levels", default=None)
-    dslr_contrast: float | None = column("standard deviation of the DSLR's grey window", "grey levels", default=None)
-    phone_brightness: float | None = column("mean of the phone's grey window", "grey levels", default=None)
-    dslr_brightness: float | None = column("mean of the DSLR's grey window", "grey levels", default=None)
+    dslr_contrast: float | None = column("standard deviation of the DSLR's", "grey levels", default=None)
+    phone_brightness: float | None = column(
+        "mean of the phone's grey window, in the range of brightness that both photos show", "grey levels", default=None
+    )
+    dslr_brightness: float | None = column("mean of the DSLR's, likewise", "grey levels", default=None)
     flatness: float | None = column(
         "share of the window where neither image has detail, so that both change by no more than noise",
         "0..1",

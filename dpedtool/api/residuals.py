@@ -11,7 +11,7 @@ from dpedtool.api.inputs import PhotoLike, pixels
 from dpedtool.api.pictures import as_html, as_text, length
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.pipeline.measure.certainty import shift_errors
-from dpedtool.pipeline.measure.residuals import MIN_NCC, SEARCH, WINDOW, search, smooth_grey
+from dpedtool.pipeline.measure.residuals import MIN_NCC, SEARCH, WINDOW, comparable, search
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -94,8 +94,8 @@ def residuals(phone: PhotoLike, dslr: PhotoLike) -> Residuals:
     if images[0].shape != images[1].shape:
         sizes = [f"{image.shape[1]} x {image.shape[0]} px" for image in images]
         raise DpedtoolError(f"phone has {sizes[0]} and dslr has {sizes[1]}: give two images of equal size.")
-    greys = [smooth_grey(image) for image in images]
-    found = search(greys[0], greys[1])
+    one, other, noise = comparable(images[0], images[1])
+    found = search(one, other)
     table = pd.DataFrame(
         {
             "x": found.places[:, 0],
@@ -103,7 +103,7 @@ def residuals(phone: PhotoLike, dslr: PhotoLike) -> Residuals:
             "dx": found.shifts[:, 0],
             "dy": found.shifts[:, 1],
             "ncc": found.ncc,
-            "error_px": shift_errors(greys[0], greys[1], found),
+            "error_px": shift_errors(one, other, found, noise),
             "found": found.found,
         }
     )

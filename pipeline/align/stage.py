@@ -27,7 +27,7 @@ from dpedtool.dataset.schema import Alignment, Pair, Timing
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.align.following import Followed, follow
 from dpedtool.pipeline.align.own_methods import check_own_methods, own_flow, own_matcher
-from dpedtool.pipeline.align.refinement import GREY_LEVELS, Refined, WarpedPair, refine
+from dpedtool.pipeline.align.refinement import COARSE_SIDE, GREY_LEVELS, Refined, WarpedPair, refine
 from dpedtool.pipeline.align.verdict import (
     PairVerdict,
     blur_evenness,
@@ -38,11 +38,12 @@ from dpedtool.pipeline.align.verdict import (
     nodes_needed,
 )
 from dpedtool.pipeline.geometry.aligned import crop_box, crops, cut, mask_columns, required, transform_columns
-from dpedtool.pipeline.geometry.homographies import Box, Points, local_scale
+from dpedtool.pipeline.geometry.homographies import Box, Homography, Points, local_scale
 from dpedtool.pipeline.geometry.node_files import columns_of, read_nodes, write_nodes
 from dpedtool.pipeline.geometry.transform import NODE_PX, Transform
 from dpedtool.pipeline.geometry.warping import common_box, scale_at
 from dpedtool.pipeline.measure.certainty import misplaced, shift_errors
+from dpedtool.pipeline.measure.common_range import common_range, cut_off
 from dpedtool.pipeline.measure.consensus import Consensus
 from dpedtool.pipeline.measure.exposure import clipped_share
 from dpedtool.pipeline.measure.keypoint_homography import Registration, register
@@ -276,12 +277,32 @@ def _align(
     known.noise = PairNoise(
         phone=sensor_noise(phone.image), dslr=sensor_noise(dslr.image) * dslr.full_from_reduced[0, 0] / scale
     )
+    phone, dslr = _in_common_range(phone, dslr, found.dslr_from_phone)
     known.refined = refined = refine(phone, dslr, found.dslr_from_phone, bend=params.refine, noise=known.noise)
     lap("refine_s")
     box = _overlap(refined.transform, phone.size, dslr.size, params, known)
     to = _check((phone, dslr), refined.transform, box, found, params, known)
     lap("check_s")
     return to
+
+
+def _in_common_range(
+    phone: ReducedGrey, dslr: ReducedGrey, dslr_from_phone: Homography
+) -> tuple[ReducedGrey, ReducedGrey]:
+    """Return both photos, cut off at the same content where only one of them is burnt out or black."""
+    rough = Transform(dslr_from_phone)
+    box = common_box(phone.size, dslr.size, rough)
+    if box is None:
+        return phone, dslr
+    step = max(1, round(max(phone.size) / COARSE_SIDE))
+    pair = WarpedPair.of(phone, dslr, dslr_from_phone, step, tones=GREY_LEVELS)
+    small = Box(box.x // step, box.y // step, max(1, box.width // step), max(1, box.height // step))
+    shown = (np.asarray(np.rint(cut(image, small)), np.uint8) for image in (pair.phone, pair.warped(rough)))
+    limits, dslr_limits = common_range(*shown)
+    return (
+        dataclasses.replace(phone, image=cut_off(phone.image, limits)),
+        dataclasses.replace(dslr, image=cut_off(dslr.image, dslr_limits)),
+    )
 
 
 def _factor(scale: float) -> Factor:

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from dpedtool.dataset.schema import Alignment
+from dpedtool.pipeline.measure.differences import unexplained
 from dpedtool.pipeline.measure.grey_values import GreyValues
 from dpedtool.pipeline.measure.shifts import LEAST_SLOPE, SMOOTHING, gradients
 
@@ -26,6 +28,7 @@ QUIETEST = 0.1
 """Quantile of the blocks of a class that shows the noise of a single photo."""
 NOISE_SLOPE = LEAST_SLOPE / 2
 FEWEST = 8
+LEAST_CONTRAST = 1.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,11 @@ class PairNoise:
     phone: float
     dslr: float
     """At the phone's resolution."""
+
+    @staticmethod
+    def of(alignment: Alignment) -> PairNoise:
+        """Return what the alignment of a pair has measured."""
+        return PairNoise(alignment.phone_noise or 0.0, alignment.dslr_noise or 0.0)
 
     @property
     def smoothing(self) -> float:
@@ -58,6 +66,8 @@ class NoiseModel:
 
     by_level: Values
     """(classes,) for the classes of `LEVELS`."""
+    gain: float = 1.0
+    """Contrast of the phone's photo as a multiple of the DSLR's: small if it was exposed less."""
 
     @staticmethod
     def of(phone: GreyValues, dslr: GreyValues) -> NoiseModel:
@@ -69,14 +79,15 @@ class NoiseModel:
         x, y = (_blocks(slope, rows, columns) for slope in gradients(dslr))
         detail = (x**2 + y**2).mean(axis=1)
         rms = unexplained(first, second)
-        classes = np.digitize(first.mean(axis=1), LEVELS[1:-1])
+        means = first.mean(axis=1), second.mean(axis=1)
+        classes = np.digitize(means[0], LEVELS[1:-1])
         known = np.full(len(LEVELS) - 1, np.nan)
         for level in range(len(known)):
             chosen = np.flatnonzero(classes == level)
             if len(chosen) >= FEWEST:
                 plain = chosen[np.argsort(detail[chosen], kind="stable")][: max(FEWEST, int(PLAINEST * len(chosen)))]
                 known[level] = np.median(rms[plain])
-        return NoiseModel(_without_gaps(known))
+        return NoiseModel(_without_gaps(known), gain=float(means[0].std() / max(means[1].std(), LEAST_CONTRAST)))
 
     def at(self, brightness: Values) -> Values:
         """Return the noise at levels (N,) of the phone's photo, (N,)."""
@@ -101,13 +112,6 @@ def sensor_noise(image: Bytes) -> float:
     classes = np.digitize(means, LEVELS[1:-1])
     quietest = {level: np.quantile(energies[classes == level], QUIETEST) for level in np.unique(classes).tolist()}
     return float(np.sqrt(np.mean([quietest[level] for level in classes.tolist()])))
-
-
-def unexplained(phone: npt.NDArray[np.float32], dslr: npt.NDArray[np.float32]) -> Values:
-    """Return what gain and offset leave of the differences of windows (N, px): root mean squares (N,), grey levels."""
-    one, other = (values - values.mean(axis=1, keepdims=True) for values in (phone, dslr))
-    gain = (one * other).sum(axis=1) / np.maximum((other * other).sum(axis=1), 1e-6)
-    return np.asarray(np.sqrt(((one - gain[:, None] * other) ** 2).mean(axis=1)), np.float64)
 
 
 def _blocks(image: GreyValues, rows: int, columns: int) -> npt.NDArray[np.float32]:

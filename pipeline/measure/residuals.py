@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dpedtool.dataset.photos.stored import Image
+from dpedtool.pipeline.measure.common_range import in_common_range
 from dpedtool.pipeline.measure.grey_values import GreyValues
+from dpedtool.pipeline.measure.noise import PairNoise, sensor_noise
 from dpedtool.pipeline.measure.shifts import SMOOTHING
 
 Flags = npt.NDArray[np.bool_]
@@ -88,13 +90,35 @@ class Search:
         return Residual(*counts, float(np.median(lengths)), float(np.percentile(lengths, 95)))
 
 
-def smooth_grey(image: Image, smoothing: float = SMOOTHING) -> GreyValues:
-    """Return the grey image, smoothed by a Gaussian of this sigma, in px, so that noise does not pull the peak."""
-    return cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (0, 0), smoothing).astype(np.float32)
+def smooth_grey(image: Image) -> GreyValues:
+    """Return the grey image, smoothed by a Gaussian of `shifts.SMOOTHING`, so that noise does not pull the peak."""
+    return cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (0, 0), SMOOTHING).astype(np.float32)
+
+
+def comparable(phone: Image, dslr: Image, noise: PairNoise | None = None) -> tuple[GreyValues, GreyValues, PairNoise]:
+    """Return two aligned images as the search wants them, and their noise.
+
+    Both become grey, lose what only one of them shows because the other is burnt out or black, and are smoothed as
+    their noise asks for.
+
+    Parameters
+    ----------
+    phone, dslr
+        (H, W, 3) each, BGR uint8.
+    noise
+        That of the photos, if it is known; None: it is measured on the images.
+
+    """
+    greys = [np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) for image in (phone, dslr)]
+    noise = noise or PairNoise(*map(sensor_noise, greys))
+    one, other = (
+        cv2.GaussianBlur(grey, (0, 0), noise.smoothing).astype(np.float32) for grey in in_common_range(*greys)
+    )
+    return one, other, noise
 
 
 def search(phone: GreyValues, dslr: GreyValues) -> Search:
-    """Look for 64 px windows of the phone's image within 8 px in the DSLR's, both (H, W) of `smooth_grey`.
+    """Look for 64 px windows of the phone's image within 8 px in the DSLR's, both (H, W) of `comparable`.
 
     Windows without texture are left out, since they cannot be found again. At most about 1000 are searched for, spread
     evenly.

@@ -41,6 +41,8 @@ class Places:
     slopes: Values
     """(N, 2): root mean square gradient of the DSLR's window, noise included, in these two directions, in grey levels
     per px. Never NaN."""
+    axes: Values
+    """(N, 2, 2): unit vectors along these two directions, one in each row. Never NaN."""
 
 
 def locate(
@@ -90,8 +92,9 @@ def locate(
             break
     astray = ~(np.linalg.norm(shifts - found, axis=1) <= ASTRAY_PX) | ~np.isfinite(errors[:, 0])
     shifts[astray], errors[astray] = np.nan, np.nan
-    slopes = np.sqrt(np.maximum(np.linalg.eigvalsh(normal[:, 1:, 1:].astype(np.float64)), 0) / side**2)
-    return Places(shifts, errors[:, 0], errors[:, 1], slopes)
+    energies, vectors = np.linalg.eigh(normal[:, 1:, 1:].astype(np.float64))
+    slopes = np.sqrt(np.maximum(energies, 0) / side**2)
+    return Places(shifts, errors[:, 0], errors[:, 1], slopes, vectors.swapaxes(1, 2))
 
 
 def _features(image: GreyValues, corners: Corners, side: int) -> GreyValues:

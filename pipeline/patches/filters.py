@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from dpedtool.dataset.params import PatchesParams
 from dpedtool.pipeline.measure.correlation import Corners
+from dpedtool.pipeline.measure.differences import differences, unexplained
 from dpedtool.pipeline.measure.exposure import clipped
 from dpedtool.pipeline.measure.grey_values import GreyValues
-from dpedtool.pipeline.measure.noise import unexplained
 from dpedtool.pipeline.measure.shifts import LEAST_SLOPE, gradients
 
 Values = npt.NDArray[np.float64]
@@ -34,7 +34,7 @@ to mean something. In the sky next to a house, for example, sharpening and shadi
 FEWEST_CELLS = 6
 MOST_DISTANCE = 3.0
 """A window contradicts those around it if its own shift is farther from theirs, in standard errors."""
-NOISE_FACTOR = 2.5
+NOISE_FACTOR = 3.0
 """Windows differ by up to this factor from the noise of the plain parts of the pair of the same brightness."""
 
 
@@ -67,6 +67,8 @@ class Measured:
     squeezed: float | None = None
     stretched: float | None = None
     noise: float | None = None
+    difference: float | None = None
+    difference_peak: float | None = None
     harm: float | None = None
     pair_shift_px: float | None = None
     pair_error_px: float | None = None
@@ -151,15 +153,28 @@ def _objections_to_harmless(window: Measured, params: PatchesParams) -> Iterator
     # A limit that the user has set holds all the same.
     yield from _plainness(window, params, params.min_contrast)
     yield from _burning(window, params)
-    noise, expected = window.noise or 0.0, window.pair_noise or 0.0
-    if not _is_alike(window.ncc, window, params) and noise > NOISE_FACTOR * expected:
-        yield (
-            "low_ncc",
-            f"The NCC is {_shown(window.ncc)}, and the photos differ by {noise:.1f} grey levels here; noise explains "
-            f"{expected:.1f}.",
-        )
+    if not _is_alike(window.ncc, window, params):
+        yield from _more_than_noise(window, params)
     yield from _depths(window, params)
     yield from _motion_in(window, params)
+
+
+def _more_than_noise(window: Measured, params: PatchesParams) -> Iterator[tuple[str, str]]:
+    """Yield what noise does not explain of the difference of a window in which noise may be all there is."""
+    difference, expected, peak = window.difference or 0.0, window.pair_noise or 0.0, window.difference_peak
+    most = params.limit("max_difference_peak")
+    if difference > NOISE_FACTOR * expected:
+        yield (
+            "low_ncc",
+            f"The NCC is {_shown(window.ncc)}, and the photos differ by {difference:.1f} grey levels here; noise "
+            f"explains {expected:.1f}.",
+        )
+    if most is not None and peak is not None and peak > most:
+        yield (
+            "low_ncc",
+            f"The NCC is {_shown(window.ncc)}, and the photos differ at one place by {peak:.1f} times as much as they "
+            f"do elsewhere in the window; at most {most:g} is allowed.",
+        )
 
 
 def _is_alike(score: float | None, window: Measured, params: PatchesParams) -> bool:
@@ -227,7 +242,7 @@ def _shown(score: float | None) -> str:
 
 
 def looks(phone: GreyValues, dslr: GreyValues, corners: Corners, side: int) -> dict[str, Values]:
-    """Measure brightness, contrast, clipping and noise of windows.
+    """Measure brightness, contrast, clipping and differences of windows.
 
     Parameters
     ----------
@@ -253,7 +268,10 @@ def looks(phone: GreyValues, dslr: GreyValues, corners: Corners, side: int) -> d
         worst = np.maximum(worst, [window.mean() for window in cut_windows(dead, corners, side)])
     cut = (cut_windows(image, corners, side) for image in (phone, dslr))
     values = (np.array(windows, np.float32).reshape(len(corners), side * side) for windows in cut)
-    return columns | {"clipped": worst, "noise": unexplained(*values)}
+    phone_values, dslr_values = values
+    left = differences(phone_values, dslr_values, side)
+    noise = unexplained(phone_values, dslr_values)
+    return columns | {"clipped": worst, "noise": noise, "difference": left.rms, "difference_peak": left.peaks}
 
 
 def details(phone: GreyValues, dslr: GreyValues, corners: Corners, side: int) -> dict[str, Values]:

@@ -34,6 +34,7 @@ from dpedtool.pipeline.geometry.node_files import STEPS_A_PX
 from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.geometry.warping import warp_dslr
 from dpedtool.pipeline.measure.certainty import LEAST_AT_PLACE, MISPLACED_SHARE
+from dpedtool.pipeline.measure.common_range import common_range, cut_off
 from dpedtool.pipeline.measure.correlation import sample
 from dpedtool.pipeline.measure.keypoint_homography import FEWEST_OFF_PLANE
 from dpedtool.pipeline.measure.noise import PairNoise
@@ -170,8 +171,10 @@ def judge_windows(
     """
     box, blank = crop_box(alignment), _blank(alignment, params)
     greys = [np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) for image in (phone, dslr)]
+    limits = common_range(cut(greys[0], box), greys[1])
+    greys = [cut_off(grey, ends) for grey, ends in zip(greys, limits, strict=True)]
     crops = cut(greys[0], box), greys[1]
-    noise = PairNoise(alignment.phone_noise or 0.0, alignment.dslr_noise or 0.0)
+    noise = PairNoise.of(alignment)
     if may_have_depth(alignment):
         evidence = Evidence.of_depth(*crops, to.nodes, box, noise)
     else:

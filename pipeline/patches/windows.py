@@ -19,7 +19,7 @@ from dpedtool.dataset.params import PatchesParams
 from dpedtool.pipeline.geometry.homographies import Box, Points
 from dpedtool.pipeline.geometry.transform import Nodes
 from dpedtool.pipeline.measure.consensus import Consensus
-from dpedtool.pipeline.measure.correlation import Corners, Matches, find, turned, turns_within
+from dpedtool.pipeline.measure.correlation import Corners, Matches, find, sample, turned, turns_within
 from dpedtool.pipeline.measure.flow import FlowEvidence, compare
 from dpedtool.pipeline.measure.grey_values import GreyValues
 from dpedtool.pipeline.measure.noise import NO_NOISE, NoiseModel, PairNoise
@@ -34,6 +34,9 @@ HARM_PX = 3.0
 """A shift that a window cannot know is taken for as large as this."""
 NOISE_SCATTER = 1.1
 """The noise of a window differs by about this factor from that of the pair."""
+HARM_RIM_PX = 4
+USUAL_GAIN = 0.8
+"""Photos of two cameras that were exposed alike differ in contrast by this factor at most."""
 MARGIN_PX = 8
 """Px around a window and its search that smoothing by `shifts.SMOOTHING` and interpolation need."""
 
@@ -210,7 +213,9 @@ def measure_row_of_windows(
     residuals = _unturned(applied - places.shifts, matches.turns_deg)
     seen = looks(*pairs[0], here, side)
     told = evidence.about(corners, side, residuals, places.errors, seen)
-    harm = {"harm": _harm(places, params.limit("max_residual_error_px") or 0.0)}
+    # Harm is compared with noise, which is that of the phone's photo, dark or bright as it is.
+    gain = min(1.0, evidence.noise.gain / USUAL_GAIN) if evidence.noise else 1.0
+    harm = {"harm": gain * _harm(smooth[0], here, side, places, params.limit("max_residual_error_px") or 0.0)}
     return Measures(
         corners=corners,
         matches=matches,
@@ -232,15 +237,31 @@ def _ncc_without_noise(contrast: Values, difference: Values, noise: Values) -> V
     return np.asarray(np.sqrt(np.maximum(1 - share, 0)), np.float64)
 
 
-def _harm(places: Places, most_error: float) -> Values:
-    """Return by how much windows (N,) change, in grey levels, if they are shifted where they cannot know it.
+def _harm(image: GreyValues, corners: Corners, side: int, places: Places, most_error: float) -> Values:
+    """Return by how much windows (N,) of an image change, in grey levels, by a shift that they cannot know.
 
-    In a direction in which the error is larger than `most_error`, or not known, that is `HARM_PX`; in others it is
-    three times the error.
+    In a direction in which the error is larger than `most_error`, or not known, they are shifted by `HARM_PX`; in
+    others by three times the error, for which their slope says the change.
     """
     errors = np.column_stack([places.errors, places.other_errors])
-    reach = np.where(errors <= most_error, 3 * errors, HARM_PX)
-    return np.asarray((reach * places.slopes).max(axis=1))
+    known = errors <= most_error
+    harm = np.where(known, 3 * errors * places.slopes, 0.0)
+    for index, axis in np.argwhere(~known).tolist():
+        shift = HARM_PX * places.axes[index, axis]
+        harm[index, axis] = max(change_by(image, corners[index], side, step) for step in (shift, -shift))
+    return np.asarray(harm.max(axis=1))
+
+
+def change_by(image: GreyValues, corner: Corners, side: int, shift: Points) -> float:
+    """Return the root mean square change of a window of an image if it is shifted by x, y in px, in grey levels.
+
+    Without its rim: a patch does not show what a shift would bring into it.
+    """
+    rim = min(HARM_RIM_PX, side // 4)
+    inner, length = corner + rim, side - 2 * rim
+    moved = sample(image, (inner + shift).tolist(), length, 0.0, cv2.INTER_LINEAR)
+    (window,) = cut_windows(image, inner[None], length)
+    return float(cv2.norm(window, moved, cv2.NORM_L2)) / length
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,8 @@ from dpedtool.pipeline.geometry.aligned import aligned_images, crop_box, is_mask
 from dpedtool.pipeline.geometry.homographies import Box
 from dpedtool.pipeline.geometry.transform import Nodes
 from dpedtool.pipeline.measure.certainty import shift_errors
-from dpedtool.pipeline.measure.residuals import WINDOW, Flags, Search, search, smooth_grey
+from dpedtool.pipeline.measure.noise import PairNoise
+from dpedtool.pipeline.measure.residuals import WINDOW, Flags, Search, comparable, search
 from dpedtool.pipeline.report.pairs.cases import Case, Windows
 from dpedtool.pipeline.report.pairs.contract import Depth, PairDetails, Picture, Shift, Spot, Window
 from dpedtool.pipeline.report.pairs.depth_picture import DepthPicture
@@ -155,9 +156,9 @@ def _on_one_grid(
     box = crop_box(row)
     album.add_thumbnail(images[0])
     phone, dslr = (_fitted(image, PICTURE_PX) for image in images)
-    greys = smooth_grey(images[0]), smooth_grey(images[1])
-    found = search(*greys)
-    errors, usable = shift_errors(*greys, found), _unmasked(row, found, box)
+    one, other, noise = comparable(images[0], images[1], PairNoise.of(row))
+    found = search(one, other)
+    errors, usable = shift_errors(one, other, found, noise), _unmasked(row, found, box)
     known = ~np.isnan(errors)
     left, certain = found.residual(usable), found.residual(usable & known)
     return dataclasses.replace(
@@ -180,7 +181,7 @@ def _on_one_grid(
         windows=list(_windows(windows, box)),
         spots=[
             _spot(number, choice.title, _middle(found, choice.index), images, album)
-            for number, choice in enumerate(choose(found, errors, usable, greys[0]), start=1)
+            for number, choice in enumerate(choose(found, errors, usable, one), start=1)
         ],
         depth=_depth(nodes, box, phone, album) if nodes else None,
     )

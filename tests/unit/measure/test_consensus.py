@@ -51,8 +51,24 @@ def test_a_plain_place_is_known_by_those_around_it_less_well_the_farther_they_ar
 
 def test_where_nothing_has_texture_nothing_is_known() -> None:
     plain = np.full((480, 640), 128, np.float32)
-    _, errors = agreed(plain, plain).at(MIDDLES)
-    assert errors.min() > 0.3
+    assert Consensus.of(plain, plain) is None
+    # Noise alone agrees on nothing.
+    rng = np.random.default_rng(5)
+    noisy = [cv2.GaussianBlur(np.float32(plain + rng.normal(0, 8, plain.shape)), (0, 0), SMOOTHING) for _ in range(2)]
+    found = Consensus.of(noisy[0], noisy[1])
+    assert found is None or found.at(MIDDLES)[1].min() > 0.3
+
+
+def test_the_error_grows_towards_places_that_no_window_has_seen() -> None:
+    """A sky above a town: the bend of the photo is known less and less well there."""
+    phone = texture()
+    phone[:240] = 128
+    heights = np.array([[320.0, 400.0], [320.0, 240.0], [320.0, 140.0], [320.0, 20.0]])
+    shifts, errors = agreed(phone, moved(phone, 0.25, 0.0)).at(heights)
+    assert (np.diff(errors) > 0).all()
+    assert errors[0] < 0.05
+    assert errors[3] > 3 * errors[1]
+    assert (np.abs(shifts[:, 0] - 0.25) < 0.07 + 3 * errors).all()
 
 
 def test_noise_makes_errors_larger_and_they_hold() -> None:

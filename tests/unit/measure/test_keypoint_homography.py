@@ -126,7 +126,7 @@ def test_photos_of_different_scenes_do_not_match(shots, texture, seed: int) -> N
 
 def test_pairs_that_fail_on_small_copies_are_looked_at_in_larger_ones(shots) -> None:
     """At 100 px too few keypoints match; the retry finds what a first look at its size would."""
-    asked = {"min_inliers": 100, "retry_features": 2000}
+    asked = {"min_inliers": 200, "retry_features": 2000}
     found = register(grey(shots.phone), grey(shots.dslr), AlignParams(detect_side_px=100, **asked))
     larger = register(grey(shots.phone), grey(shots.dslr), AlignParams(detect_side_px=1600, features=2000))
     np.testing.assert_array_equal(found.dslr_from_phone, larger.dslr_from_phone)

@@ -114,6 +114,8 @@ SKY = replace(
     dslr_contrast=0.9,
     motion=None,
     noise=1.5,
+    difference=1.4,
+    difference_peak=3.2,
     harm=0.6,
     pair_noise=1.2,
     pair_shift_px=0.03,
@@ -142,12 +144,13 @@ def test_a_harmless_window_is_proved_by_the_pair_though_its_own_figures_say_noth
     ("changed", "reason"),
     [
         ({"pair_shift_px": None, "pair_error_px": None}, "flat"),  # nobody around knows, or the scene has depth
-        ({"pair_error_px": 0.13}, "flat"),
+        ({"pair_error_px": 0.21}, "flat"),
         ({"pair_shift_px": 0.47}, "flat"),  # with its error above max_residual_px
         ({"pair_distance": 3.1}, "flat"),  # the window contradicts those around
         ({"harm": 1.6}, "flat"),  # a shift would show
         ({"noise": None}, "flat"),
-        ({"noise": 3.1}, "low_ncc"),  # 2.6 times what noise explains: another content
+        ({"difference": 3.7}, "low_ncc"),  # 3.1 times what noise explains: another content
+        ({"difference_peak": 6.1}, "low_ncc"),  # one photo shows a thing at one place
         ({"motion": 0.5}, "motion"),
         ({"clipped": 0.4}, "clipped"),
         ({"ncc": None, "best_ncc": None}, "flat"),
@@ -160,12 +163,30 @@ def test_a_window_that_the_pair_does_not_prove_is_judged_as_before(changed: dict
 
 
 def test_high_correlation_needs_no_noise_to_explain_it() -> None:
-    assert rejection(replace(SKY, noise=9.0, ncc=0.95), masked=False, params=STRICT) == ("", "")
+    assert rejection(replace(SKY, difference=9.0, ncc=0.95), masked=False, params=STRICT) == ("", "")
+
+
+def test_noise_alone_may_lower_the_correlation() -> None:
+    """A window with texture at night, which proves itself, and one that the pair proves."""
+    dark = replace(GOOD, ncc=0.7, best_ncc=0.7, noise=14.0, pair_noise=13.5, ncc_without_noise=0.95)
+    assert rejection(dark, masked=False, params=STRICT) == ("", "")
+    assert rejection(replace(dark, ncc_without_noise=0.89), masked=False, params=STRICT)[0] == "low_ncc"
+    # DPED's rule knows no noise.
+    assert rejection(dark, masked=False, params=DPED)[0] == "low_ncc"
+    assert rejection(replace(SKY, difference=9.0, ncc_without_noise=0.91), masked=False, params=STRICT) == ("", "")
+    # A window that is shifted is found by the same measure.
+    away = replace(dark, residual_px=0.8)
+    assert rejection(away, masked=False, params=STRICT)[0] == "shifted"
 
 
 @pytest.mark.parametrize(
     ("limit", "reason"),
-    [({"max_harm": 0.3}, "flat"), ({"max_pair_error_px": 0.04}, "flat"), ({"min_contrast": 2.0}, "flat")],
+    [
+        ({"max_difference_peak": 3.0}, "low_ncc"),
+        ({"max_harm": 0.3}, "flat"),
+        ({"max_pair_error_px": 0.04}, "flat"),
+        ({"min_contrast": 2.0}, "flat"),
+    ],
 )
 def test_limits_of_the_user_hold_for_them(limit: dict, reason: str) -> None:
     assert rejection(SKY, masked=False, params=replace(STRICT, **limit))[0] == reason

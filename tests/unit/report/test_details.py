@@ -213,8 +213,8 @@ def test_shifts_that_nobody_knows_have_no_say_in_the_certain_residual(
 ) -> None:
     """As in a sky: windows that fit well at any place count only in the residual of all windows."""
 
-    def half_known(phone: Any, dslr: Any, found: Any) -> Any:
-        errors = shift_errors(phone, dslr, found)
+    def half_known(phone: Any, dslr: Any, found: Any, noise: Any) -> Any:
+        errors = shift_errors(phone, dslr, found, noise)
         unknown = found.lengths > np.median(found.lengths)
         return np.where(unknown, np.nan, errors)
 
