@@ -355,7 +355,7 @@ class Patch(Row):
         default=None,
     )
     phone_contrast: float | None = column("standard deviation of the phone's grey window", "grey levels", default=None)
-    dslr_contrast: float | None = column("standard deviation of the DSLR's", "grey levels", default=None)
+    dslr_contrast: float | None = column("standard deviation of the DSLR's grey window", "grey levels", default=None)
     phone_brightness: float | None = column(
         "mean of the phone's grey window, in the range of brightness that both photos show", "grey levels", default=None
     )

@@ -52,6 +52,8 @@ class ReducedGrey:
     """(3, 3) homography from px of `image` to px of the full photo, exact even if the factor does not divide a side."""
     size: tuple[int, int]
     """(width, height) of the full photo, upright, in px."""
+    shown: tuple[int, int] = (0, 255)
+    """Lowest and highest grey level that the other photo of a pair shows, too."""
 
 
 @dataclass(frozen=True, kw_only=True)

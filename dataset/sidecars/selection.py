@@ -55,10 +55,12 @@ class Selection(Sidecar):
     rejected: dict[str, int]
     """Windows by reasons of `dpedtool.dataset.schema.Patch`."""
     by: dict[str, list[Bin]]
-    """By brightness, texture and place: bins as in `dpedtool.pipeline.patches.selection_figures.EDGES`."""
+    """By brightness, texture, noise and place: bins as in `dpedtool.pipeline.patches.selection_figures.EDGES`."""
     params: dict[str, Any]
     """The parameters that decide on windows and images, by name, with the limits that held."""
     params_sha256: str
     """SHA-256 of `params`, hex, as the table of patches has it."""
+    proved_by: dict[str, int] | None = field(default=None, metadata=WHERE_KNOWN)
+    """Accepted windows by what proves them, as in the table of patches; None if an earlier version has left it out."""
     pairs: AlignedPairs | None = field(default=None, metadata=WHERE_KNOWN)
     """None if an earlier version has left it out."""

@@ -13,6 +13,7 @@ from dpedtool.dataset.photos.stored import ReducedGrey
 from dpedtool.pipeline.geometry.homographies import Box, Homography, inverse, local_scale
 from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.geometry.warping import prefilter_sigma
+from dpedtool.pipeline.measure.common_range import WHOLE, cut_off
 from dpedtool.pipeline.measure.grey_values import GreyValues
 from dpedtool.pipeline.measure.noise import NO_NOISE, PairNoise
 from dpedtool.pipeline.measure.shift_models import Fit, Model, fit
@@ -99,7 +100,7 @@ class WarpedPair:
         tones: GreyValues = LIGHT,
         smoothing: float = SMOOTHING,
     ) -> WarpedPair:
-        """Reduce and smooth both photos.
+        """Reduce and smooth both photos, within the ranges of brightness that both show.
 
         The homography is only used to compare the scales; `tones` (256,) maps grey levels to the values to measure;
         `smoothing` is the sigma of the Gaussian, in px of the phone's reduced photo.
@@ -110,9 +111,14 @@ class WarpedPair:
         least = max(1, int(scale * factor))
         small, small_from_image = _reduced(dslr.image, least, tones)
         scale *= factor / least
-        sigma = np.hypot(smoothing * scale, prefilter_sigma(scale))
-        own = cv2.GaussianBlur(_reduced(phone.image, factor, tones)[0], (0, 0), smoothing)
-        other = cv2.GaussianBlur(small, (0, 0), float(sigma))
+        sigmas = smoothing * scale, prefilter_sigma(scale)
+        own = cv2.GaussianBlur(_reduced(cut_off(phone.image, phone.shown), factor, tones)[0], (0, 0), smoothing)
+        if dslr.shown == WHOLE:
+            other = cv2.GaussianBlur(small, (0, 0), float(np.hypot(*sigmas)))
+        else:
+            # The phone was overexposed by what its lens had blurred already.
+            blurred = cv2.GaussianBlur(small, (0, 0), sigmas[1]) if sigmas[1] else small
+            other = cv2.GaussianBlur(np.clip(blurred, *tones[list(dslr.shown)]), (0, 0), sigmas[0])
         small_from_full = small_from_image @ inverse(dslr.full_from_reduced)
         return cls(own, other, small_from_full, dslr.size, factor)  # type: ignore[arg-type]
 

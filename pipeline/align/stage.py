@@ -43,7 +43,7 @@ from dpedtool.pipeline.geometry.node_files import columns_of, read_nodes, write_
 from dpedtool.pipeline.geometry.transform import NODE_PX, Transform
 from dpedtool.pipeline.geometry.warping import common_box, scale_at
 from dpedtool.pipeline.measure.certainty import misplaced, shift_errors
-from dpedtool.pipeline.measure.common_range import common_range, cut_off
+from dpedtool.pipeline.measure.common_range import common_range
 from dpedtool.pipeline.measure.consensus import Consensus
 from dpedtool.pipeline.measure.exposure import clipped_share
 from dpedtool.pipeline.measure.keypoint_homography import Registration, register
@@ -289,7 +289,7 @@ def _align(
 def _in_common_range(
     phone: ReducedGrey, dslr: ReducedGrey, dslr_from_phone: Homography
 ) -> tuple[ReducedGrey, ReducedGrey]:
-    """Return both photos, cut off at the same content where only one of them is burnt out or black."""
+    """Return both photos with the ranges of brightness that both show."""
     rough = Transform(dslr_from_phone)
     box = common_box(phone.size, dslr.size, rough)
     if box is None:
@@ -299,10 +299,7 @@ def _in_common_range(
     small = Box(box.x // step, box.y // step, max(1, box.width // step), max(1, box.height // step))
     shown = (np.asarray(np.rint(cut(image, small)), np.uint8) for image in (pair.phone, pair.warped(rough)))
     limits, dslr_limits = common_range(*shown)
-    return (
-        dataclasses.replace(phone, image=cut_off(phone.image, limits)),
-        dataclasses.replace(dslr, image=cut_off(dslr.image, dslr_limits)),
-    )
+    return dataclasses.replace(phone, shown=limits), dataclasses.replace(dslr, shown=dslr_limits)
 
 
 def _factor(scale: float) -> Factor:

@@ -20,7 +20,12 @@ from dpedtool.pipeline.runner import LOST
 
 MOST_LINES = 20
 MOST_PHOTOS = 12
-BIN_NAMES = {"brightness": "dark to bright", "texture": "plain to textured", "place": "middle to rim of the frame"}
+BIN_NAMES = {
+    "brightness": "dark to bright",
+    "texture": "plain to textured",
+    "noise": "quiet to noisy",
+    "place": "middle to rim of the frame",
+}
 
 
 def say_pairs(found: PairedFolders) -> None:

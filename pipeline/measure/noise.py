@@ -45,12 +45,17 @@ class PairNoise:
         return PairNoise(alignment.phone_noise or 0.0, alignment.dslr_noise or 0.0)
 
     @property
+    def total(self) -> float:
+        """Standard deviation of the difference that noise makes between the photos."""
+        return math.hypot(self.phone, self.dslr)
+
+    @property
     def smoothing(self) -> float:
         """Sigma, in px of the phone, of the Gaussian after which noise has gentler slopes than detail.
 
         Smoothed white noise has slopes of std / sqrt(8 pi) / sigma^2 grey levels per px, along each axis.
         """
-        return max(SMOOTHING, math.sqrt(math.hypot(self.phone, self.dslr) / math.sqrt(8 * math.pi) / NOISE_SLOPE))
+        return max(SMOOTHING, math.sqrt(self.total / math.sqrt(8 * math.pi) / NOISE_SLOPE))
 
     def reduced(self, factor: float) -> PairNoise:
         """Return the noise of means of squares of factor x factor px."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -17,25 +17,29 @@ from dpedtool.dataset.io import digest
 from dpedtool.dataset.schema import Alignment
 from dpedtool.dataset.sidecars.selection import AlignedPairs, Bin, PhotoSize, Selection
 from dpedtool.pipeline.geometry.aligned import required
+from dpedtool.pipeline.measure.noise import PairNoise
 
 EDGES: Mapping[str, tuple[float, ...]] = {
     "brightness": (0, 50, 100, 150, 200, 256),
     "texture": (0, 5, 15, 30, 50, 128),
+    "noise": (0, 3, 6, 12, 24, 128),
     "place": (0, 0.25, 0.5, 0.75, 1),
 }
-"""Edges of the bins. Brightness and texture are mean and standard deviation of the DSLR's window in grey levels. Place
-is the distance of its middle from the photo's, as a share of the way to the rim, the larger of across and down."""
+"""Edges of the bins. Brightness and texture are mean and standard deviation of the DSLR's window in grey levels. Noise
+is the standard deviation of that of both photos together, in grey levels. Place is the distance of the window's middle
+from the photo's, as a share of the way to the rim, the larger of across and down."""
 
 
 def summary(
     patches: pd.DataFrame, frames: pd.DataFrame, alignments: Sequence[Alignment], params: dict[str, Any]
 ) -> Selection:
-    """Return what became of the pairs, and how many windows were kept: in all, by reason, brightness, texture, place.
+    """Return what became of the pairs, and how many windows were kept: in all, by reason, and by measure of `EDGES`.
 
     Parameters
     ----------
     patches
-        Columns pair_id, status, reason, x, y, size, dslr_brightness and dslr_contrast of the table of patches.
+        Columns pair_id, status, reason, proved_by, x, y, size, dslr_brightness and dslr_contrast of the table of
+        patches.
     frames
         Columns pair_id, phone_width and phone_height of the table of frames.
     alignments
@@ -47,9 +51,14 @@ def summary(
     windows = patches[patches["x"].notna()].merge(frames, on="pair_id", how="left")
     kept = windows["status"] == "accepted"
     reasons = windows.loc[~kept, "reason"].value_counts()
+    proofs = windows.loc[kept, "proved_by"].value_counts()
+    noise: dict[Hashable, float] = {
+        row.pair_id: PairNoise.of(row).total for row in alignments if row.phone_noise is not None
+    }
     measures = {
         "brightness": windows["dslr_brightness"],
         "texture": windows["dslr_contrast"],
+        "noise": windows["pair_id"].map(noise).astype(float),
         "place": _off_middle(windows),
     }
     return Selection(
@@ -57,6 +66,7 @@ def summary(
         accepted=int(kept.sum()),
         rejected={reason: int(reasons[reason]) for reason in sorted(reasons.index)},
         by={name: _bins(values, kept, EDGES[name]) for name, values in measures.items()},
+        proved_by={proof: int(count) for proof, count in sorted(proofs.items())},
         params=params,
         params_sha256=digest(params),
         pairs=_pairs(alignments),

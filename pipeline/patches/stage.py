@@ -333,7 +333,7 @@ def _collect(items: Mapping[str, Alignment], finished: Finished[Patch], table: P
 
 def _write_summary(out: Path, alignments: Sequence[Alignment], params: PatchesParams) -> None:
     """Write `selection.json`: what became of the pairs, what the filters removed, and the parameters."""
-    looks = ["pair_id", "status", "reason", "x", "y", "size", "dslr_brightness", "dslr_contrast"]
+    looks = ["pair_id", "status", "reason", "proved_by", "x", "y", "size", "dslr_brightness", "dslr_contrast"]
     patches = read_frame(Patch.table_in(out), Patch, looks)
     frames = read_frame(Frame.table_in(out), Frame, ["pair_id", "phone_width", "phone_height"])
     summary(patches, frames, alignments, _telling(params)).write(Selection.file_in(out))

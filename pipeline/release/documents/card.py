@@ -43,6 +43,7 @@ SIZES = {
 MEASURES = {
     "brightness": "mean of the DSLR's window, in grey levels",
     "texture": "standard deviation of the DSLR's window, in grey levels",
+    "noise": "standard deviation of the noise of both photos, in grey levels",
     "place": "0 in the middle of the photo, 1 at its edge",
 }
 """The measures by which `figures` counts windows."""

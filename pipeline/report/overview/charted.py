@@ -34,6 +34,7 @@ STEPS = {
 BIN_NAMES = {
     "brightness": ("Brightness", "mean of the DSLR's window, grey levels 0..255"),
     "texture": ("Texture", "standard deviation of the DSLR's window, grey levels"),
+    "noise": ("Noise", "standard deviation of that of both photos, grey levels"),
     "place": ("Place", "from 0 in the middle of the photo to 1 at its edge"),
 }
 

@@ -54,7 +54,7 @@ class Windows:
     pairs_without_window: list[Reason]
     """Why aligned pairs have no windows at all."""
     shares: dict[str, dict[str, list[Bin]]]
-    """Share kept by brightness, texture and place, by phone. Bins are those of
+    """Share kept by brightness, texture, noise and place, by phone. Bins are those of
     `dpedtool.pipeline.patches.selection_figures.EDGES`."""
     patch_px: int | None
     """Side of the patches; None if phones have different ones."""

@@ -304,3 +304,36 @@ def test_the_gate_on_blur() -> None:
     with pytest.raises(Rejection, match="blurred in one direction") as rejected:
         check_blur(PARAMS.min_blur_evenness - 0.01, PARAMS)
     assert rejected.value.reason == "motion_blur"
+
+
+# Shifts that windows know, and that they agree on
+
+
+def test_if_few_windows_know_their_shift_those_around_them_decide() -> None:
+    """As at night: each window's own shift is noise, 0.8 px long."""
+    found = windows()
+    loose = replace(found, shifts=np.tile([0.8, 0.0], (len(found.places), 1)))
+    few = np.arange(len(found.places)) < 19
+
+    def agreed(error_px: float, shift_px: float):
+        def at(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            assert points[0].tolist() == [39.5, 39.5]
+            return np.tile([shift_px, 0.0], (len(points), 1)), np.full(len(points), error_px)
+
+        return at
+
+    judge(loose, GOOD, SHAPE, PARAMS, few, agreed=agreed(0.1, 0.1))
+    for windows_agree in (agreed(0.1, 0.6), agreed(0.3, 0.1), None):
+        # They agree on a long shift; on one that they do not know; nobody was asked.
+        with pytest.raises(Rejection, match="still shifted by more than 0"):
+            judge(loose, GOOD, SHAPE, PARAMS, few, agreed=windows_agree)
+    # Twenty windows that know their shift need nobody.
+    enough = np.arange(len(found.places)) < 20
+    with pytest.raises(Rejection, match="of 20 windows are still shifted"):
+        judge(loose, GOOD, SHAPE, PARAMS, enough, agreed=agreed(0.1, 0.1))
+
+
+def test_a_few_certain_shifts_are_no_sign_of_depth() -> None:
+    found = with_moved(np.arange(len(windows().places)) < 5)
+    for count, share in ((19, 0.0), (20, 0.25)):
+        assert misplaced(found, np.arange(len(found.places)) < count) == pytest.approx(share)

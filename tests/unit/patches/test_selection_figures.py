@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
 from dpedtool.dataset.io import digest
+from dpedtool.dataset.schema import Alignment
 from dpedtool.dataset.sidecars.selection import AlignedPairs
 from dpedtool.pipeline.patches.selection_figures import summary
+
+
+def aligned(pair_id: str, phone_noise: float, dslr_noise: float) -> Alignment:
+    """A pair whose photos have this noise."""
+    return Alignment(
+        pair_id=pair_id,
+        phone="phone",
+        scene_id=pair_id,
+        status="aligned",
+        phone_path=Path("a.jpg"),
+        dslr_path=Path("b.jpg"),
+        phone_sha256="",
+        dslr_sha256="",
+        dslr_width=400,
+        dslr_height=300,
+        phone_noise=phone_noise,
+        dslr_noise=dslr_noise,
+        key="",
+    )
 
 
 def test_the_summary_counts_kept_and_all_by_bins() -> None:
@@ -17,6 +39,7 @@ def test_the_summary_counts_kept_and_all_by_bins() -> None:
             "pair_id": ["a", "a", "b"],
             "status": ["rejected", "accepted", "rejected"],
             "reason": ["low_ncc", "", "small_crop"],
+            "proved_by": [None, "pair", None],
             "x": [0, 150, np.nan],
             "y": [0, 50, np.nan],
             "size": [100, 100, np.nan],
@@ -25,8 +48,9 @@ def test_the_summary_counts_kept_and_all_by_bins() -> None:
         }
     )
     frames = pd.DataFrame({"pair_id": ["a", "b"], "phone_width": [400, 50], "phone_height": [200, 50]})
-    told = summary(patches, frames, [], {"size_px": 100})
+    told = summary(patches, frames, [aligned("a", 6.0, 8.0)], {"size_px": 100})
     assert (told.windows, told.accepted, told.rejected) == (2, 1, {"low_ncc": 1})
+    assert told.proved_by == {"pair": 1}
     assert (told.params, told.params_sha256) == ({"size_px": 100}, digest({"size_px": 100}))
 
     def counts(name: str) -> list[tuple[int, int]]:
@@ -35,13 +59,17 @@ def test_the_summary_counts_kept_and_all_by_bins() -> None:
     assert counts("brightness") == [(1, 0), (1, 1), (0, 0), (0, 0), (0, 0)]
     assert counts("texture")[0] == (1, 0)
     assert sum(windows for windows, _ in counts("texture")) == 2
+    # The root of 6^2 + 8^2 is 10.
+    assert counts("noise") == [(0, 0), (0, 0), (2, 1), (0, 0), (0, 0)]
     # Middles at (50, 50) and (200, 100): three quarters of the way to the left rim, and none.
     assert counts("place") == [(1, 1), (0, 0), (0, 0), (1, 0)]
     assert [one.share for one in told.by["place"]] == [1.0, None, None, 0.0]
 
 
 def test_the_summary_of_nothing_says_so() -> None:
-    none = pd.DataFrame(columns=["pair_id", "status", "reason", "x", "y", "size", "dslr_brightness", "dslr_contrast"])
+    none = pd.DataFrame(
+        columns=["pair_id", "status", "reason", "proved_by", "x", "y", "size", "dslr_brightness", "dslr_contrast"]
+    )
     told = summary(none, pd.DataFrame(columns=["pair_id", "phone_width", "phone_height"]), [], {})
     assert (told.windows, told.accepted, told.pairs) == (0, 0, AlignedPairs(0, 0, 0, 0, {}, []))
     assert {one.share for bins in told.by.values() for one in bins} == {None}
