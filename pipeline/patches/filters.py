@@ -139,6 +139,7 @@ def _objections(window: Measured, masked: bool, params: PatchesParams) -> Iterat
     if most is not None and residual is not None and residual > most and is_found:
         yield "shifted", f"The photos are {residual:.2f} px apart here; at most {most:g} px are allowed."
     if not _is_alike(score, window, params):
+        yield from _hidden_by_noise(window, params)
         yield "low_ncc", f"The NCC is {_shown(score)}; at least {params.min_ncc:g} is needed."
     if most is not None and residual is None:
         yield "uncertain", "No sub-pixel shift can be measured."
@@ -174,6 +175,18 @@ def _more_than_noise(window: Measured, params: PatchesParams) -> Iterator[tuple[
             "low_ncc",
             f"The NCC is {_shown(window.ncc)}, and the photos differ at one place by {peak:.1f} times as much as they "
             f"do elsewhere in the window; at most {most:g} is allowed.",
+        )
+
+
+def _hidden_by_noise(window: Measured, params: PatchesParams) -> Iterator[tuple[str, str]]:
+    """Yield that nobody knows the place of a window whose low NCC noise explains."""
+    error, most = window.pair_error_px, params.limit("max_pair_error_px")
+    is_noise = (window.difference or 0.0) <= NOISE_FACTOR * (window.pair_noise or 0.0)
+    if most is not None and error is not None and error > most and is_noise:
+        yield (
+            "uncertain",
+            f"Noise hides what the window shows, and the windows around know its place only to {error:.2f} px; "
+            f"{most:g} px are needed.",
         )
 
 

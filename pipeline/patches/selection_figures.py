@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -52,9 +52,7 @@ def summary(
     kept = windows["status"] == "accepted"
     reasons = windows.loc[~kept, "reason"].value_counts()
     proofs = windows.loc[kept, "proved_by"].value_counts()
-    noise: dict[Hashable, float] = {
-        row.pair_id: PairNoise.of(row).total for row in alignments if row.phone_noise is not None
-    }
+    noise = {row.pair_id: PairNoise.of(row).total for row in alignments if row.phone_noise is not None}
     measures = {
         "brightness": windows["dslr_brightness"],
         "texture": windows["dslr_contrast"],
@@ -66,7 +64,7 @@ def summary(
         accepted=int(kept.sum()),
         rejected={reason: int(reasons[reason]) for reason in sorted(reasons.index)},
         by={name: _bins(values, kept, EDGES[name]) for name, values in measures.items()},
-        proved_by={proof: int(count) for proof, count in sorted(proofs.items())},
+        proved_by={str(proof): int(count) for proof, count in sorted(proofs.items())},
         params=params,
         params_sha256=digest(params),
         pairs=_pairs(alignments),

@@ -162,6 +162,14 @@ def test_a_window_that_the_pair_does_not_prove_is_judged_as_before(changed: dict
     assert rejection(SKY, masked=True, params=STRICT)[0] == "masked"
 
 
+def test_where_noise_hides_all_and_nobody_knows_the_place_that_is_the_reason() -> None:
+    lost = replace(SKY, pair_error_px=0.31, phone_contrast=9.0, dslr_contrast=9.0, residual_px=None)
+    reason, detail = rejection(lost, masked=False, params=STRICT)
+    assert reason == "uncertain"
+    assert "only to 0.31 px; 0.2 px are needed" in detail
+    assert rejection(replace(lost, difference=9.0), masked=False, params=STRICT)[0] == "low_ncc"
+
+
 def test_high_correlation_needs_no_noise_to_explain_it() -> None:
     assert rejection(replace(SKY, difference=9.0, ncc=0.95), masked=False, params=STRICT) == ("", "")
 
