@@ -20,10 +20,12 @@ from PIL import Image as PillowImage
 from PIL import ImageOps
 from real_data import real_folder
 
+from benchmarks.exposures import in_the_dark
 from dpedtool.dataset.photos.decoding import load_photo
 from dpedtool.dataset.schema import Alignment
 from dpedtool.dataset.tables import read_rows, write_rows
-from dpedtool.pipeline.geometry.aligned import mask_columns
+from dpedtool.pipeline.geometry.aligned import mask_columns, transform
+from dpedtool.pipeline.geometry.homographies import local_scale
 from dpedtool.pipeline.measure.residuals import search, smooth_grey
 
 SCENES = 50
@@ -116,14 +118,21 @@ def patches_of(alignments: list[Alignment], out: Path, mode: str = "strict") -> 
     return pd.read_parquet(out / "patches" / "patches.parquet")
 
 
-def test_most_windows_become_patches_and_are_aligned_to_a_fraction_of_a_pixel(aligned, tmp_path):
+@pytest.fixture(scope="module")
+def patches(aligned, tmp_path_factory) -> tuple[pd.DataFrame, Path]:
+    """All windows, and the folder of the shards."""
+    out = tmp_path_factory.mktemp("patches")
+    return patches_of(read_rows(Alignment.table_in(aligned), Alignment), out), out / "patches"
+
+
+def test_most_windows_become_patches_and_are_aligned_to_a_fraction_of_a_pixel(patches):
     """Measured on the stored images: their inner 84 px, looked for within 8 px, as the shared yardstick does."""
-    table = patches_of(read_rows(Alignment.table_in(aligned), Alignment), tmp_path)
+    table, folder = patches
     assert len(table) >= 30 * SCENES
     accepted = table[table["status"] == "accepted"]
     assert len(accepted) > 0.6 * len(table)
     measurable = accepted[accepted["proved_by"] == "window"]
-    lengths = np.array([left_over(*images) for images in stored_images(measurable, tmp_path / "patches")])
+    lengths = np.array([left_over(*images) for images in stored_images(measurable, folder)])
     assert np.isfinite(lengths).sum() > 0.9 * len(measurable)
     assert np.nanmedian(lengths) <= 0.08
     assert np.nanpercentile(lengths, 95) <= 0.4
@@ -155,16 +164,16 @@ def left_over(phone: np.ndarray, dslr: np.ndarray) -> float:
     return float(np.hypot(x - 8 + offsets[0], y - 8 + offsets[1]))
 
 
-def test_plain_windows_are_kept_where_a_shift_would_do_no_harm(aligned, tmp_path):
+def test_plain_windows_are_kept_where_a_shift_would_do_no_harm(patches):
     """Push each window that only the pair proves along the direction that it knows least: its noise is larger."""
-    table = patches_of(read_rows(Alignment.table_in(aligned), Alignment), tmp_path)
+    table, folder = patches
     kept = table[table["status"] == "accepted"]
     assert len(kept) / len(table) >= 0.88
     alone, harmless = kept[kept["proved_by"] == "window"], kept[kept["proved_by"] == "pair"]
     assert len(harmless) > 0.1 * len(table)
     assert alone["residual_px"].median() < 0.045
     assert alone["residual_px"].quantile(0.95) < 0.18
-    changes = np.array([changes_of(dslr) for _, dslr in stored_images(harmless, tmp_path / "patches")])
+    changes = np.array([changes_of(dslr) for _, dslr in stored_images(harmless, folder)])
     assert (changes <= harmless["noise"].to_numpy()[:, None]).mean(axis=0).min() >= 0.99
 
 
@@ -183,6 +192,42 @@ def changes_of(image):
         ]
         changes.append(max(np.sqrt(np.mean((image - other)[inner] ** 2)) for other in pushed))
     return changes
+
+
+@pytest.mark.parametrize(("peak", "least"), [(200, 0.9), (50, 0.6), (15, 0.4)])
+def test_at_night_most_windows_are_kept_and_lie_where_the_clean_pair_puts_them(
+    city100, aligned, patches, tmp_path, peak, least
+):
+    """Every fifth scene, as a sensor with this peak, in electrons, would see it."""
+    rows = read_rows(Alignment.table_in(aligned), Alignment)[::5]
+    for number, row in enumerate(rows):
+        dark = in_the_dark(load_photo(row.phone_path), peak, np.random.default_rng([number, peak]))
+        for camera, name, image in (("phone", "iphonex", dark), ("dslr", "nikon_d5500", None)):
+            (tmp_path / camera).mkdir(exist_ok=True)
+            photo = tmp_path / camera / row.phone_path.name
+            if image is None:
+                photo.symlink_to(city100 / name / photo.name)
+            else:
+                photo.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    said = dpedtool("align", tmp_path / "phone", tmp_path / "dslr", "-o", tmp_path / "dark", "--no-images")
+    assert f"Aligned {len(rows)} of {len(rows)} pairs" in said
+    at_night = read_rows(Alignment.table_in(tmp_path / "dark"), Alignment)
+    truths = {row.phone_path.name: transform(row) for row in rows}
+    clean, dark = (
+        table[(table["status"] == "accepted") & table["pair_id"].isin(pairs)]
+        for table, pairs in (
+            (patches[0], {row.pair_id for row in rows}),
+            (patches_of(at_night, tmp_path / "night"), {row.pair_id for row in at_night}),
+        )
+    )
+    assert len(dark) >= least * len(clean) > 200
+    transforms, off = {row.phone_path.name: transform(row) for row in at_night}, []
+    for patch in dark.itertuples():
+        photo = Path(patch.phone_path).name
+        middle = np.array([[patch.x, patch.y]]) + (patch.size - 1) / 2
+        away = transforms[photo](middle) - truths[photo](middle)
+        off.append(np.linalg.norm(away) / local_scale(truths[photo].homography, middle[0]))
+    assert (np.array(off) > 0.5).mean() <= 0.01
 
 
 @pytest.mark.parametrize(
