@@ -27,6 +27,8 @@ PLAINEST = 0.5
 QUIETEST = 0.1
 """Quantile of the blocks of a class that shows the noise of a single photo."""
 NOISE_SLOPE = LEAST_SLOPE / 2
+STRIP = 16
+"""Rows of blocks that are measured at once."""
 FEWEST = 8
 LEAST_CONTRAST = 1.0
 
@@ -80,19 +82,17 @@ class NoiseModel:
         rows, columns = (length // BLOCK for length in phone.shape)
         if not (rows and columns):
             return NoiseModel(np.zeros(len(LEVELS) - 1))
-        first, second = (_blocks(image, rows, columns) for image in (phone, dslr))
-        x, y = (_blocks(slope, rows, columns) for slope in gradients(dslr))
-        detail = (x**2 + y**2).mean(axis=1)
-        rms = unexplained(first, second)
-        means = first.mean(axis=1), second.mean(axis=1)
-        classes = np.digitize(means[0], LEVELS[1:-1])
+        # Strips bound the memory.
+        strips = [_measured(phone, dslr, slice(top, min(top + STRIP, rows)), columns) for top in range(0, rows, STRIP)]
+        means, dslr_means, detail, rms = (np.concatenate(parts) for parts in zip(*strips, strict=True))
+        classes = np.digitize(means, LEVELS[1:-1])
         known = np.full(len(LEVELS) - 1, np.nan)
         for level in range(len(known)):
             chosen = np.flatnonzero(classes == level)
             if len(chosen) >= FEWEST:
                 plain = chosen[np.argsort(detail[chosen], kind="stable")][: max(FEWEST, int(PLAINEST * len(chosen)))]
                 known[level] = np.median(rms[plain])
-        return NoiseModel(_without_gaps(known), gain=float(means[0].std() / max(means[1].std(), LEAST_CONTRAST)))
+        return NoiseModel(_without_gaps(known), gain=float(means.std() / max(dslr_means.std(), LEAST_CONTRAST)))
 
     def at(self, brightness: Values) -> Values:
         """Return the noise at levels (N,) of the phone's photo, (N,)."""
@@ -117,6 +117,24 @@ def sensor_noise(image: Bytes) -> float:
     classes = np.digitize(means, LEVELS[1:-1])
     quietest = {level: np.quantile(energies[classes == level], QUIETEST) for level in np.unique(classes).tolist()}
     return float(np.sqrt(np.mean([quietest[level] for level in classes.tolist()])))
+
+
+def _measured(phone: GreyValues, dslr: GreyValues, rows: slice, columns: int) -> tuple[Values, Values, Values, Values]:
+    """Return of the blocks in some rows (N,): means of both images, squared slopes of the DSLR's, and differences."""
+    strip = np.s_[rows.start * BLOCK : rows.stop * BLOCK, : columns * BLOCK]
+    # Slopes need the px around.
+    above = min(rows.start * BLOCK, 1)
+    x, y = gradients(dslr[rows.start * BLOCK - above : rows.stop * BLOCK + 1])
+    count = rows.stop - rows.start
+    first, second = (_blocks(image[strip], count, columns) for image in (phone, dslr))
+    slopes = (_blocks(slope[above:], count, columns) for slope in (x, y))
+    detail = sum((slope**2).mean(axis=1) for slope in slopes)
+    return (
+        first.mean(axis=1, dtype=np.float64),
+        second.mean(axis=1, dtype=np.float64),
+        np.asarray(detail, np.float64),
+        unexplained(first, second),
+    )
 
 
 def _blocks(image: GreyValues, rows: int, columns: int) -> npt.NDArray[np.float32]:

@@ -96,8 +96,11 @@ class Evidence:
     def of_flat(phone: Bytes, dslr: Bytes, noise: PairNoise = NO_NOISE) -> Evidence:
         """Let the windows of a pair without depth vouch for each other; (H, W) grey each, the common crop."""
         raw = phone.astype(np.float32), dslr.astype(np.float32)
-        smooth: Any = [cv2.GaussianBlur(image, (0, 0), SMOOTHING) for image in raw]
-        return Evidence(consensus=Consensus.of(smooth[0], smooth[1], noise), noise=NoiseModel.of(*raw), sensor=noise)
+        model = NoiseModel.of(*raw)
+        for image in raw:
+            # In place, as large photos fill the memory.
+            cv2.GaussianBlur(image, (0, 0), SMOOTHING, dst=image)
+        return Evidence(consensus=Consensus.of(raw[0], raw[1], noise), noise=model, sensor=noise)
 
     @staticmethod
     def of_depth(phone: Bytes, dslr: Bytes, nodes: Nodes | None, box: Box, noise: PairNoise = NO_NOISE) -> Evidence:
