@@ -14,6 +14,7 @@ import argparse
 import dataclasses
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,10 @@ PEAKS = 1000, 200, 50, 15
 STOPS = -4, -2, 2, 4
 POINTS = 5
 """The error of a patch is the root mean square over so many points across and down."""
+NEAR_PX = 10
 SEED = 2017
+
+Places = dict[str, list[tuple[int, int]]]
 
 
 @dataclass(frozen=True)
@@ -87,13 +91,13 @@ def climb(photos: PhotoSet, work: Path, workers: int) -> list[Figures]:
     """Align and cut a set in every light, and compare with the unchanged photos."""
     say(f"{photos.title}: {len(photos.names)} pairs, unchanged")
     truths, patches = _run(photos, work / "unchanged", workers)
-    found = [_figures(photos, Light(), truths, patches, truths)]
+    unchanged = places(patches)
+    found = [_figures(photos, Light(), (truths, patches), truths, unchanged)]
     for light in LADDER:
         say(f"{photos.title}: {light.title}")
         folder = work / light.title
         changed = _taken(photos, light, folder)
-        to, patches = _run(changed, folder / "results", workers)
-        found.append(_figures(photos, light, to, patches, truths))
+        found.append(_figures(photos, light, _run(changed, folder / "results", workers), truths, unchanged))
     return found
 
 
@@ -116,23 +120,42 @@ def _run(photos: PhotoSet, out: Path, workers: int) -> tuple[dict[str, Transform
 
 
 def _figures(
-    photos: PhotoSet, light: Light, to: dict[str, Transform], patches: Sequence[Patch], truths: dict[str, Transform]
+    photos: PhotoSet,
+    light: Light,
+    run: tuple[dict[str, Transform], Sequence[Patch]],
+    truths: dict[str, Transform],
+    unchanged: Places,
 ) -> Figures:
-    known = [patch for patch in patches if patch.phone_path.name in truths]
+    to, patches = run
+    # A pair without any window has one row without a place.
+    known = [patch for patch in patches if patch.phone_path.name in truths and patch.x is not None]
     errors = [error_px(patch, to[patch.phone_path.name], truths[patch.phone_path.name]) for patch in known]
     kept = [
-        Kept(error, required_text(patch.proved_by), patch.ncc or 0.0)
+        Kept(error, patch.proved_by or "", patch.ncc or 0.0)
         for patch, error in zip(known, errors, strict=True)
         if patch.status == "accepted"
     ]
-    return Figures(photos.title, light.title, len(photos.names), len(to), len(patches), errors, kept)
+    same = count_same(unchanged, places(known))
+    return Figures(photos.title, light.title, len(photos.names), len(to), len(known), errors, kept, same)
 
 
-def required_text(value: str | None) -> str:
-    """Return a column of accepted patches; ValueError if it is empty."""
-    if not value:
-        raise ValueError("an accepted patch lacks the column proved_by")
-    return value
+def places(patches: Sequence[Patch]) -> Places:
+    """Return the places of the accepted patches, by file name."""
+    found: Places = defaultdict(list)
+    for patch in patches:
+        if patch.status == "accepted" and patch.x is not None and patch.y is not None:
+            found[patch.phone_path.name].append((patch.x, patch.y))
+    return found
+
+
+def count_same(wanted: Places, found: Places) -> int:
+    """Count the wanted places near which there is a found one; crops begin at other px, so that grids differ."""
+    count = 0
+    for name, corners in wanted.items():
+        if found.get(name):
+            away = np.abs(np.array(corners)[:, None] - np.array(found[name])[None]).max(axis=2)
+            count += int((away.min(axis=1) <= NEAR_PX).sum())
+    return count
 
 
 def error_px(patch: Patch, to: Transform, truth: Transform) -> float:

@@ -180,8 +180,8 @@ class PatchesParams(Section):
     stride_px: int = param(100, "step of the window, in phone px; equal to size_px: no overlap", at_least=1)
     min_ncc: float = param(
         0.9,
-        "smallest zero-mean NCC of the two grey windows, -1..1; in strict, a plain window that the pair proves may "
-        "have less where noise explains it",
+        "smallest zero-mean NCC of the two grey windows, -1..1; in strict, windows may have less where noise explains "
+        "it",
         at_least=-1,
         at_most=1,
     )

@@ -71,10 +71,11 @@ def refine(
     pairs = {factor: WarpedPair.of(phone, dslr, dslr_from_phone, factor) for factor in {step, 1}}
     # The first step leaves a part of large shifts, which would look like a bend: bends are fitted from the second on.
     passes: tuple[tuple[int, Model], ...] = ((step, "homography"), (step, "quintic"), (1, "quintic"), (1, "quintic"))
-    least_ncc = LEAST_NCC * (SMOOTHING / noise.smoothing) ** 2
     transform, found = Transform(dslr_from_phone), None
     for factor, richest in passes:
-        transform, found = _improved(pairs[factor], transform, phone.size, richest, least_ncc)
+        transform, found = _improved(
+            pairs[factor], transform, phone.size, richest, noise.reduced(factor).least_ncc(LEAST_NCC)
+        )
     return Refined(transform, found)
 
 

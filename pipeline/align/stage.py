@@ -388,7 +388,8 @@ def _check(
     errors = shift_errors(phone, dslr, found, noise)
     motion, before = None, (found, ~np.isnan(errors))
     _note_windows(*before, known)
-    if params.local and may_have_depth(*before, first):
+    has_depth = may_have_depth(*before, first)
+    if params.local and has_depth:
         needed = nodes_needed(found, errors, box, greys[0].size)
         followed = follow(*greys, first.dslr_from_phone, mapping, needed, own_flow(params), noise)
         motion, known.flow_shares = followed.motion, followed.shares(box)
@@ -401,7 +402,7 @@ def _check(
         consensus = Consensus.of(cut(fine.phone, box), cut(fine.warped(mapping), box), noise)
         return consensus.at(points) if consensus else (np.zeros_like(points), np.full(len(points), np.inf))
 
-    known.verdict = judge(found, first, phone.shape, params, before[1], motion, agreed)
+    known.verdict = judge(found, first, phone.shape, params, before[1], motion, None if has_depth else agreed)
     known.residual = known.verdict.residual
     return mapping
 

@@ -38,7 +38,7 @@ def patches(aligned: Path, out: Path, workers: int, scheduler: str | None, param
     ALIGNED is what `dpedtool align` wrote. The parameters' section `patches` has mode and limits. Mode strict (the
     default) keeps windows that are aligned to a fraction of a px, and moves none. `-S patches.mode=dped` lets the
     phone's window move and turn to where it correlates best. OUT/frames.parquet has the pairs. OUT/selection.json has
-    the share of windows that was kept, by brightness, texture and place in the frame.
+    the share of windows that was kept, by brightness, texture, noise and place in the frame.
     """
     if not scheduler:
         warm_up(workers, "dpedtool.pipeline.patches.stage")

@@ -18,7 +18,7 @@ from dpedtool.pipeline.geometry.homographies import Points
 from dpedtool.pipeline.measure.grey_values import GreyValues
 from dpedtool.pipeline.measure.noise import NO_NOISE, PairNoise
 from dpedtool.pipeline.measure.shift_models import FEWEST_WINDOWS, Posterior, posterior
-from dpedtool.pipeline.measure.shifts import BLOCK, SMOOTHING, WINDOW, Shifts, even_detail, measure_shifts
+from dpedtool.pipeline.measure.shifts import BLOCK, WINDOW, Shifts, even_detail, measure_shifts
 
 Values = npt.NDArray[np.float64]
 
@@ -65,8 +65,7 @@ class Consensus:
 
         """
         found = measure_shifts(even_detail(phone), even_detail(dslr))
-        least_ncc = LEAST_NCC * (SMOOTHING / noise.smoothing) ** 2
-        usable = (found.ncc > least_ncc) & (np.linalg.norm(found.shifts, axis=1) < MOST_PX)
+        usable = (found.ncc > noise.least_ncc(LEAST_NCC)) & (np.linalg.norm(found.shifts, axis=1) < MOST_PX)
         if usable.sum() < FEWEST_WINDOWS:
             return None
         shape = phone.shape[0] // BLOCK - 1, phone.shape[1] // BLOCK - 1

@@ -14,6 +14,8 @@ Values = npt.NDArray[np.float64]
 
 SMOOTHING_SHARE = 0.05
 """Sigma of the Gaussian that shows things of some size, as a share of the side of a window."""
+LEAST_USUAL = 0.05
+"""In grey levels: rounding leaves as much."""
 MAD_OF_NORMAL = 0.6745
 """Median absolute deviation of a normal distribution of the variance 1."""
 
@@ -36,19 +38,23 @@ def differences(phone: GreyValues, dslr: GreyValues, side: int) -> Differences:
     they are compared.
     """
     level = _without_slope(phone, side), _without_slope(dslr, side)
-    gains = (level[0] * level[1]).sum(axis=1) / np.maximum((level[1] ** 2).sum(axis=1), 1e-6)
+    # A negative of a window does not show the same.
+    gains = np.maximum((level[0] * level[1]).sum(axis=1), 0) / np.maximum((level[1] ** 2).sum(axis=1), 1e-6)
     left = level[0] - gains[:, None] * level[1]
     smooth = [
         cv2.GaussianBlur(window, (0, 0), SMOOTHING_SHARE * side).ravel() for window in left.reshape(-1, side, side)
     ]
-    peaks = [np.abs(values).max() / max(_usual(values), 1e-3) for values in smooth]
+    peaks = [np.abs(values).max() / max(_usual(values), LEAST_USUAL) for values in smooth]
     return Differences(np.sqrt((left.astype(np.float64) ** 2).mean(axis=1)), np.array(peaks, np.float64))
 
 
 def unexplained(phone: GreyValues, dslr: GreyValues) -> Values:
-    """Return what gain and offset leave of the differences of windows (N, px): root mean squares (N,), grey levels."""
+    """Return what gain and offset leave of the differences of windows (N, px): root mean squares (N,), grey levels.
+
+    The gain is 0 where one window is a negative of the other one.
+    """
     one, other = (values - values.mean(axis=1, keepdims=True) for values in (phone, dslr))
-    gain = (one * other).sum(axis=1) / np.maximum((other * other).sum(axis=1), 1e-6)
+    gain = np.maximum((one * other).sum(axis=1), 0) / np.maximum((other * other).sum(axis=1), 1e-6)
     return np.asarray(np.sqrt(((one - gain[:, None] * other) ** 2).mean(axis=1)), np.float64)
 
 

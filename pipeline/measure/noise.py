@@ -1,4 +1,4 @@
-"""How much the two photos of a pair differ by noise alone, by brightness, as the plainest parts of the pair show it."""
+"""Noise: that of each photo, and how much two photos differ by noise alone, as their plainest parts show it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from dpedtool.dataset.schema import Alignment
 from dpedtool.pipeline.measure.differences import unexplained
+from dpedtool.pipeline.measure.exposure import clipped
 from dpedtool.pipeline.measure.grey_values import GreyValues
 from dpedtool.pipeline.measure.shifts import LEAST_SLOPE, SMOOTHING, gradients
 
@@ -30,7 +31,12 @@ NOISE_SLOPE = LEAST_SLOPE / 2
 STRIP = 16
 """Rows of blocks that are measured at once."""
 FEWEST = 8
-LEAST_CONTRAST = 1.0
+LEAST_VARIANCE = 1.0
+"""Squared grey levels: less detail says nothing about the gain."""
+ROUNDING = 0.4
+"""Standard deviation of the difference that rounding to whole grey levels makes between two photos."""
+MOST_CLIPPED = 0.25
+"""Share of a block that may be black or burnt out, for the block to show the noise."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +46,6 @@ class PairNoise:
     phone: float
     dslr: float
     """At the phone's resolution."""
-
-    @staticmethod
-    def of(alignment: Alignment) -> PairNoise:
-        """Return what the alignment of a pair has measured."""
-        return PairNoise(alignment.phone_noise or 0.0, alignment.dslr_noise or 0.0)
 
     @property
     def total(self) -> float:
@@ -59,12 +60,23 @@ class PairNoise:
         """
         return max(SMOOTHING, math.sqrt(self.total / math.sqrt(8 * math.pi) / NOISE_SLOPE))
 
+    def least_ncc(self, usual: float) -> float:
+        """Return the NCC above which windows show the same, if it is `usual` without noise."""
+        return usual * (SMOOTHING / self.smoothing) ** 2
+
     def reduced(self, factor: float) -> PairNoise:
         """Return the noise of means of squares of factor x factor px."""
         return PairNoise(self.phone / factor, self.dslr / factor)
 
 
 NO_NOISE = PairNoise(0.0, 0.0)
+
+
+def noise_of(alignment: Alignment) -> PairNoise | None:
+    """Return the noise that the alignment of a pair has measured; None if it has not come that far."""
+    if alignment.phone_noise is None or alignment.dslr_noise is None:
+        return None
+    return PairNoise(alignment.phone_noise, alignment.dslr_noise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +86,7 @@ class NoiseModel:
     by_level: Values
     """(classes,) for the classes of `LEVELS`."""
     gain: float = 1.0
-    """Contrast of the phone's photo as a multiple of the DSLR's: small if it was exposed less."""
+    """Contrast of the phone's detail as a multiple of the DSLR's: small if its photo was exposed less."""
 
     @staticmethod
     def of(phone: GreyValues, dslr: GreyValues) -> NoiseModel:
@@ -84,7 +96,7 @@ class NoiseModel:
             return NoiseModel(np.zeros(len(LEVELS) - 1))
         # Strips bound the memory.
         strips = [_measured(phone, dslr, slice(top, min(top + STRIP, rows)), columns) for top in range(0, rows, STRIP)]
-        means, dslr_means, detail, rms = (np.concatenate(parts) for parts in zip(*strips, strict=True))
+        means, detail, rms, shared, own = (np.concatenate(parts) for parts in zip(*strips, strict=True))
         classes = np.digitize(means, LEVELS[1:-1])
         known = np.full(len(LEVELS) - 1, np.nan)
         for level in range(len(known)):
@@ -92,7 +104,10 @@ class NoiseModel:
             if len(chosen) >= FEWEST:
                 plain = chosen[np.argsort(detail[chosen], kind="stable")][: max(FEWEST, int(PLAINEST * len(chosen)))]
                 known[level] = np.median(rms[plain])
-        return NoiseModel(_without_gaps(known), gain=float(means.std() / max(dslr_means.std(), LEAST_CONTRAST)))
+        # Detail says the gain; the shading of a lens does not.
+        textured = detail >= np.median(detail)
+        gain = float(shared[textured].sum() / max(own[textured].sum(), LEAST_VARIANCE))
+        return NoiseModel(np.maximum(_without_gaps(known), ROUNDING), gain)
 
     def at(self, brightness: Values) -> Values:
         """Return the noise at levels (N,) of the phone's photo, (N,)."""
@@ -107,20 +122,28 @@ def sensor_noise(image: Bytes) -> float:
     them is noise, as it removes all slopes. Noise that a camera has smoothed away, or made coarse, is not seen.
     """
     rows, columns = (length // BLOCK for length in image.shape)
-    if not (rows and columns):
-        return 0.0
     whole = image[: rows * BLOCK, : columns * BLOCK].astype(np.float32)
-    energies, means = (
+    if not whole.size:
+        return 0.0
+    energies, means, dead = (
         cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA).ravel()
-        for part in (cv2.filter2D(whole, -1, _NO_SLOPES) ** 2, whole)
+        for part in (cv2.filter2D(whole, -1, _NO_SLOPES) ** 2, whole, clipped(whole).astype(np.float32))
     )
+    # What is black or burnt out shows no noise.
+    energies, means = energies[dead <= MOST_CLIPPED], means[dead <= MOST_CLIPPED]
+    if not len(energies):
+        return 0.0
     classes = np.digitize(means, LEVELS[1:-1])
     quietest = {level: np.quantile(energies[classes == level], QUIETEST) for level in np.unique(classes).tolist()}
     return float(np.sqrt(np.mean([quietest[level] for level in classes.tolist()])))
 
 
-def _measured(phone: GreyValues, dslr: GreyValues, rows: slice, columns: int) -> tuple[Values, Values, Values, Values]:
-    """Return of the blocks in some rows (N,): means of both images, squared slopes of the DSLR's, and differences."""
+def _measured(phone: GreyValues, dslr: GreyValues, rows: slice, columns: int) -> tuple[Values, ...]:
+    """Measure the blocks in some rows, (N,) each.
+
+    Return means of the phone's image, squared slopes of the DSLR's, differences, covariances of both, and variances of
+    the DSLR's.
+    """
     strip = np.s_[rows.start * BLOCK : rows.stop * BLOCK, : columns * BLOCK]
     # Slopes need the px around.
     above = min(rows.start * BLOCK, 1)
@@ -129,12 +152,10 @@ def _measured(phone: GreyValues, dslr: GreyValues, rows: slice, columns: int) ->
     first, second = (_blocks(image[strip], count, columns) for image in (phone, dslr))
     slopes = (_blocks(slope[above:], count, columns) for slope in (x, y))
     detail = sum((slope**2).mean(axis=1) for slope in slopes)
-    return (
-        first.mean(axis=1, dtype=np.float64),
-        second.mean(axis=1, dtype=np.float64),
-        np.asarray(detail, np.float64),
-        unexplained(first, second),
-    )
+    means, other_means = (blocks.mean(axis=1, dtype=np.float64) for blocks in (first, second))
+    shared = (first * second).mean(axis=1, dtype=np.float64) - means * other_means
+    own = (second * second).mean(axis=1, dtype=np.float64) - other_means**2
+    return means, np.asarray(detail, np.float64), unexplained(first, second), shared, own
 
 
 def _blocks(image: GreyValues, rows: int, columns: int) -> npt.NDArray[np.float32]:

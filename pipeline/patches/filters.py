@@ -19,7 +19,8 @@ from dpedtool.pipeline.measure.correlation import Corners
 from dpedtool.pipeline.measure.differences import differences, unexplained
 from dpedtool.pipeline.measure.exposure import clipped
 from dpedtool.pipeline.measure.grey_values import GreyValues
-from dpedtool.pipeline.measure.shifts import LEAST_SLOPE, gradients
+from dpedtool.pipeline.measure.noise import NO_NOISE, PairNoise
+from dpedtool.pipeline.measure.shifts import LEAST_SLOPE, gradients, noise_correlation
 
 Values = npt.NDArray[np.float64]
 
@@ -158,6 +159,8 @@ def _objections_to_harmless(window: Measured, params: PatchesParams) -> Iterator
         yield from _more_than_noise(window, params)
     yield from _depths(window, params)
     yield from _motion_in(window, params)
+    yield from _repetition(window, params.max_repetition)
+    yield from _blur(window, params.min_sharpness, params.min_sharpness_ratio)
 
 
 def _more_than_noise(window: Measured, params: PatchesParams) -> Iterator[tuple[str, str]]:
@@ -239,13 +242,20 @@ def _motion_in(window: Measured, params: PatchesParams) -> Iterator[tuple[str, s
 
 def _differences(window: Measured, params: PatchesParams) -> Iterator[tuple[str, str]]:
     yield from _motion_in(window, params)
-    second, best, most = window.second_ncc, window.best_ncc, params.limit("max_repetition")
-    if most is not None and second is not None and second > most * best:
+    yield from _repetition(window, params.limit("max_repetition"))
+    yield from _blur(window, params.min_sharpness, params.limit("min_sharpness_ratio"))
+
+
+def _repetition(window: Measured, most: float | None) -> Iterator[tuple[str, str]]:
+    second, best = window.second_ncc, window.best_ncc
+    if most is not None and second is not None and best is not None and second > most * best:
         yield "repetitive", f"Another shift has NCC {second:.3f}, the best {best:.3f}: the window repeats itself."
-    sharpness, least = window.dslr_sharpness, params.min_sharpness
+
+
+def _blur(window: Measured, least: float, ratio: float | None) -> Iterator[tuple[str, str]]:
+    sharpness = window.dslr_sharpness
     if sharpness is not None and sharpness < least:
         yield "unsharp", f"The DSLR's sharpness {sharpness:.2f} is below {least:g}."
-    ratio = params.limit("min_sharpness_ratio")
     if ratio is not None and sharpness is not None and sharpness < ratio * (window.phone_sharpness or 0):
         yield "unsharp", f"The DSLR's sharpness {sharpness:.2f} is below {ratio:g} times the phone's."
 
@@ -287,24 +297,38 @@ def looks(phone: GreyValues, dslr: GreyValues, corners: Corners, side: int) -> d
     return columns | {"clipped": worst, "noise": noise, "difference": left.rms, "difference_peak": left.peaks}
 
 
-def details(phone: GreyValues, dslr: GreyValues, corners: Corners, side: int) -> dict[str, Values]:
-    """Measure flatness, sharpness and motion of windows of two smoothed strips; parameters are those of `looks`."""
+def details(
+    phone: GreyValues, dslr: GreyValues, corners: Corners, side: int, noise: PairNoise = NO_NOISE
+) -> dict[str, Values]:
+    """Measure flatness, sharpness and motion of windows of two strips.
+
+    Parameters are those of `looks`, but the strips are smoothed by a Gaussian of the sigma `noise.smoothing`.
+    """
     plain = np.logical_and(*(_slope(image) < LEAST_SLOPE for image in (phone, dslr)))
     flatness = np.array([window.mean() for window in cut_windows(plain, corners, side)])
     return {
         "flatness": flatness,
-        "phone_sharpness": _sharpness(phone, corners, side),
-        "dslr_sharpness": _sharpness(dslr, corners, side),
+        "phone_sharpness": _sharpness(phone, corners, side, noise.phone, noise.smoothing),
+        "dslr_sharpness": _sharpness(dslr, corners, side, noise.dslr, noise.smoothing),
         "motion": _motion(phone, dslr, corners, side),
     }
 
 
-def _sharpness(image: GreyValues, corners: Corners, side: int) -> Values:
-    """Return how curved grey values are relative to their spread; on smoothed windows, as noise is curved the most."""
+def _sharpness(image: GreyValues, corners: Corners, side: int, noise: float, smoothing: float) -> Values:
+    """Return how curved grey values are relative to their spread, without what noise adds to both.
+
+    Smoothed white noise of the standard deviation s has the variance s^2 / (4 pi sigma^2), and its Laplacian the
+    variance s^2 / (2 pi sigma^6).
+    """
     curved = cut_windows(cv2.Laplacian(image, cv2.CV_32F), corners, side)
     rms = np.array([cv2.norm(window) for window in curved]) / side
     spread = np.array([cv2.meanStdDev(window)[1].item() for window in cut_windows(image, corners, side)])
-    return np.asarray(np.divide(rms, spread, out=np.full_like(rms, np.nan), where=spread > 0))
+    curvature, variance = (
+        rms**2 - noise**2 / (2 * np.pi * smoothing**6),
+        spread**2 - noise**2 / noise_correlation(smoothing),
+    )
+    squared = np.divide(np.maximum(curvature, 0), variance, out=np.full_like(rms, np.nan), where=variance > 0)
+    return np.asarray(np.sqrt(squared), np.float64)
 
 
 def _slope(image: GreyValues) -> GreyValues:

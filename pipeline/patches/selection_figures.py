@@ -1,4 +1,4 @@
-"""What the filters do to the data: how many windows were kept, by brightness, texture and place.
+"""What the filters do to the data: how many windows were kept, by brightness, texture, noise and place.
 
 A filter that keeps what correlates prefers textured, well-lit parts in the middle of the frame. What it removed can no
 longer be seen in the data set, so it is reported in figures.
@@ -17,7 +17,7 @@ from dpedtool.dataset.io import digest
 from dpedtool.dataset.schema import Alignment
 from dpedtool.dataset.sidecars.selection import AlignedPairs, Bin, PhotoSize, Selection
 from dpedtool.pipeline.geometry.aligned import required
-from dpedtool.pipeline.measure.noise import PairNoise
+from dpedtool.pipeline.measure.noise import noise_of
 
 EDGES: Mapping[str, tuple[float, ...]] = {
     "brightness": (0, 50, 100, 150, 200, 256),
@@ -52,7 +52,7 @@ def summary(
     kept = windows["status"] == "accepted"
     reasons = windows.loc[~kept, "reason"].value_counts()
     proofs = windows.loc[kept, "proved_by"].value_counts()
-    noise = {row.pair_id: PairNoise.of(row).total for row in alignments if row.phone_noise is not None}
+    noise = {row.pair_id: known.total for row in alignments if (known := noise_of(row))}
     measures = {
         "brightness": windows["dslr_brightness"],
         "texture": windows["dslr_contrast"],

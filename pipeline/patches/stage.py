@@ -22,7 +22,7 @@ from dpedtool.dataset.io import digest, replacing
 from dpedtool.dataset.params import STRICT, PatchesParams, describe
 from dpedtool.dataset.photos.decoding import PhotoFile, open_unchanged
 from dpedtool.dataset.photos.encoding import encode_image
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.stored import GreyPhoto, Image
 from dpedtool.dataset.photos.thumbnails import thumbnail
 from dpedtool.dataset.schema import Alignment, Frame, Patch
 from dpedtool.dataset.shards import ShardWriter
@@ -36,8 +36,11 @@ from dpedtool.pipeline.geometry.warping import warp_dslr
 from dpedtool.pipeline.measure.certainty import LEAST_AT_PLACE, MISPLACED_SHARE
 from dpedtool.pipeline.measure.common_range import common_range, cut_off
 from dpedtool.pipeline.measure.correlation import sample
+from dpedtool.pipeline.measure.exposure import clipped
+from dpedtool.pipeline.measure.flow import compare
 from dpedtool.pipeline.measure.keypoint_homography import FEWEST_OFF_PLANE
-from dpedtool.pipeline.measure.noise import PairNoise
+from dpedtool.pipeline.measure.noise import NO_NOISE, noise_of
+from dpedtool.pipeline.measure.window_counts import WindowCounts
 from dpedtool.pipeline.patches.filters import Measured, proof, rejection
 from dpedtool.pipeline.patches.selection_figures import summary
 from dpedtool.pipeline.patches.shelf import Shelf, is_stored, store
@@ -60,7 +63,7 @@ def cut_patches(
 
     `out/patches.parquet` has a row for every candidate window, kept or not, and `out/frames.parquet` one for every
     pair. `out/selection.json` says how many pairs were not aligned and why, and what share of the windows was kept by
-    brightness, texture and place.
+    brightness, texture, noise and place.
     The photos in the table of alignments are read again, so that the DSLR's pixels are resampled only once.
     Tables and shards are the same bytes for any number of workers; what an earlier run finished is kept.
 
@@ -171,20 +174,30 @@ def judge_windows(
     """
     box, blank = crop_box(alignment), _blank(alignment, params)
     greys = [np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) for image in (phone, dslr)]
-    limits = common_range(cut(greys[0], box), greys[1])
-    greys = [cut_off(grey, ends) for grey, ends in zip(greys, limits, strict=True)]
-    crops = cut(greys[0], box), greys[1]
-    noise = PairNoise.of(alignment)
-    if may_have_depth(alignment):
-        evidence = Evidence.of_depth(*crops, to.nodes, box, noise)
+    if params.mode == "strict":
+        evidence, greys = _strict_evidence(alignment, to, greys, box)
     else:
-        evidence = NO_EVIDENCE if params.mode == "dped" else Evidence.of_flat(*crops, noise)
+        crops = cut(greys[0], box), greys[1]
+        evidence = Evidence(flow=compare(*crops)) if may_have_depth(alignment) else NO_EVIDENCE
     for measures in measure_windows(greys[0], greys[1], box, params, evidence):
         for window in _windows(measures, to, box, params):
             place = Box(window.x, window.y, window.size, window.size)
             reason, detail = rejection(window.measured, is_masked(alignment, place), params)
             images = None if reason else (_phone_window(phone, window), _dslr_window(dslr, window, box))
             yield _row(blank, window, reason, detail, proof(window.measured, params)), images
+
+
+def _strict_evidence(
+    alignment: Alignment, to: Transform, greys: Sequence[GreyPhoto], box: Box
+) -> tuple[Evidence, list[GreyPhoto]]:
+    """Return what the whole pair says, and both grey images in the range of brightness that both show."""
+    clips = clipped(cut(greys[0], box)), clipped(greys[1])
+    limits = common_range(cut(greys[0], box), greys[1])
+    shown = [cut_off(grey, ends) for grey, ends in zip(greys, limits, strict=True)]
+    crops, noise = (cut(shown[0], box), shown[1]), noise_of(alignment) or NO_NOISE
+    has_depth = may_have_depth(alignment)
+    found = Evidence.of_depth(*crops, to.nodes, box, noise) if has_depth else Evidence.of_flat(*crops, noise)
+    return replace(found, clips=(WindowCounts(clips[0]), WindowCounts(clips[1]))), shown
 
 
 def may_have_depth(alignment: Alignment) -> bool:

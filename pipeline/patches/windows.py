@@ -22,9 +22,10 @@ from dpedtool.pipeline.measure.consensus import Consensus
 from dpedtool.pipeline.measure.correlation import Corners, Matches, find, sample, turned, turns_within
 from dpedtool.pipeline.measure.flow import FlowEvidence, compare
 from dpedtool.pipeline.measure.grey_values import GreyValues
-from dpedtool.pipeline.measure.noise import NO_NOISE, NoiseModel, PairNoise
+from dpedtool.pipeline.measure.noise import NO_NOISE, ROUNDING, NoiseModel, PairNoise
 from dpedtool.pipeline.measure.shifts import SMOOTHING
 from dpedtool.pipeline.measure.subpixel import Places, locate
+from dpedtool.pipeline.measure.window_counts import WindowCounts
 from dpedtool.pipeline.patches.area_change import AreaChange
 from dpedtool.pipeline.patches.filters import Measured, Values, cut_windows, details, looks
 
@@ -32,11 +33,13 @@ Bytes = npt.NDArray[np.uint8]
 
 HARM_PX = 3.0
 """A shift that a window cannot know is taken for as large as this."""
+MOST_NOISE = 1.5
+"""At some levels, noise is larger than that of the photo by up to this factor."""
 NOISE_SCATTER = 1.1
 """The noise of a window differs by about this factor from that of the pair."""
 HARM_RIM_PX = 4
 USUAL_GAIN = 0.8
-"""Photos of two cameras that were exposed alike differ in contrast by this factor at most."""
+"""Photos of two cameras that were exposed alike differ in contrast by this factor at most, up or down."""
 MARGIN_PX = 8
 """Px around a window and its search that smoothing by `shifts.SMOOTHING` and interpolation need."""
 
@@ -89,8 +92,15 @@ class Evidence:
     area_change: AreaChange | None = None
     consensus: Consensus | None = None
     noise: NoiseModel | None = None
+    clips: tuple[WindowCounts, WindowCounts] | None = None
+    """What is black or burnt out in the phone's photo, and in the DSLR's, before they were cut off."""
     sensor: PairNoise = NO_NOISE
     """Noise of the two photos, which decides how much is smoothed."""
+
+    @property
+    def most_noise(self) -> float:
+        """The largest difference, in grey levels, that the noise of the sensors explains, dark or bright."""
+        return math.hypot(MOST_NOISE * self.sensor.total, ROUNDING)
 
     @staticmethod
     def of_flat(phone: Bytes, dslr: Bytes, noise: PairNoise = NO_NOISE) -> Evidence:
@@ -131,11 +141,15 @@ class Evidence:
 
         """
         known: dict[str, Values] = {}
+        if self.clips:
+            known["clipped"] = np.maximum(*(counts.shares(corners, side) for counts in self.clips))
         for part in (self.flow, self.area_change):
             known |= part.shares(corners, side) if part else {}
         if self.noise:
             known["pair_noise"] = expected = self.noise.at(looks["phone_brightness"])
-            known["ncc_without_noise"] = _ncc_without_noise(looks["phone_contrast"], looks["noise"], expected)
+            known["ncc_without_noise"] = _ncc_without_noise(
+                looks["phone_contrast"], looks["noise"], np.minimum(expected, self.most_noise)
+            )
         if self.consensus:
             shifts, own = self.consensus.at(np.asarray(corners + (side - 1) / 2, np.float64))
             away = np.linalg.norm(residuals - shifts, axis=1) / np.hypot(errors, own)
@@ -217,15 +231,20 @@ def measure_row_of_windows(
     seen = looks(*pairs[0], here, side)
     told = evidence.about(corners, side, residuals, places.errors, seen)
     # Harm is compared with noise, which is that of the phone's photo, dark or bright as it is.
-    gain = min(1.0, evidence.noise.gain / USUAL_GAIN) if evidence.noise else 1.0
+    gain = _beyond_usual(evidence.noise.gain) if evidence.noise else 1.0
     harm = {"harm": gain * _harm(smooth[0], here, side, places, params.limit("max_residual_error_px") or 0.0)}
     return Measures(
         corners=corners,
         matches=matches,
         places=places,
         residuals=residuals,
-        looks=seen | details(*pairs[1], here, side) | told | harm,
+        looks=seen | details(*pairs[1], here, side, evidence.sensor) | told | harm,
     )
+
+
+def _beyond_usual(gain: float) -> float:
+    """Return a gain without what two cameras differ by that were exposed alike."""
+    return min(gain / USUAL_GAIN, 1.0) if gain < 1 else max(gain * USUAL_GAIN, 1.0)
 
 
 def _ncc_without_noise(contrast: Values, difference: Values, noise: Values) -> Values:

@@ -80,8 +80,8 @@ def _phone(phone: str, folder: Path, placed: pd.DataFrame) -> dict[str, Any]:
     `alignment`: pairs by status and reason, None if `selection.json` does not say; `photos`: number of photos by camera
     and size; `pairs`: those whose windows were examined; `windows`, `accepted`; `rejected`: windows, and pairs without
     windows, by reason; `released`: patches on a side of the split; `patches_a_pair`: accepted patches divided by all
-    pairs; `residual_px` and `ncc` of the released patches; `selection`: share kept by brightness, texture and place;
-    `limits`: parameters; `splits`: the sides.
+    pairs; `residual_px` and `ncc` of the released patches; `selection`: share kept by brightness, texture, noise and
+    place; `limits`: parameters; `splits`: the sides.
     """
     mine = placed[placed["phone"] == phone]
     frames = read_frame(Frame.table_in(folder), Frame, ["pair_id", "phone_width", "phone_height", "windows"])

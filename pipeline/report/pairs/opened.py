@@ -24,7 +24,7 @@ from dpedtool.pipeline.geometry.aligned import aligned_images, crop_box, is_mask
 from dpedtool.pipeline.geometry.homographies import Box
 from dpedtool.pipeline.geometry.transform import Nodes
 from dpedtool.pipeline.measure.certainty import shift_errors
-from dpedtool.pipeline.measure.noise import PairNoise
+from dpedtool.pipeline.measure.noise import noise_of
 from dpedtool.pipeline.measure.residuals import WINDOW, Flags, Search, comparable, search
 from dpedtool.pipeline.report.pairs.cases import Case, Windows
 from dpedtool.pipeline.report.pairs.contract import Depth, PairDetails, Picture, Shift, Spot, Window
@@ -156,7 +156,7 @@ def _on_one_grid(
     box = crop_box(row)
     album.add_thumbnail(images[0])
     phone, dslr = (_fitted(image, PICTURE_PX) for image in images)
-    one, other, noise = comparable(images[0], images[1], PairNoise.of(row))
+    one, other, noise = comparable(images[0], images[1], noise_of(row))
     found = search(one, other)
     errors, usable = shift_errors(one, other, found, noise), _unmasked(row, found, box)
     known = ~np.isnan(errors)

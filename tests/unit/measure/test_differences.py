@@ -51,3 +51,9 @@ def test_windows_of_any_size_and_of_one_grey_value(side: int) -> None:
     found = differences(flat, flat, side)
     assert found.rms == pytest.approx([0, 0], abs=1e-4)
     assert np.isfinite(found.peaks).all()
+
+
+def test_a_negative_does_not_show_the_same() -> None:
+    texture = noisy(np.zeros((SIDE, SIDE)), 10.0, 0)
+    assert unexplained(row(-texture), row(texture))[0] == pytest.approx(10, rel=0.03)
+    assert differences(row(-texture), row(texture), SIDE).rms[0] == pytest.approx(10, rel=0.03)

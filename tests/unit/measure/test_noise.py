@@ -32,9 +32,13 @@ def test_noise_is_measured_by_brightness_and_without_detail() -> None:
 
 
 def test_the_gain_is_that_of_the_exposures() -> None:
-    phone, dslr = pair(1.0, 1.0)
+    dslr = np.float32(scene(0)) / 2
+    phone = dslr + np.random.default_rng(4).normal(0, 2, dslr.shape).astype(np.float32)
     assert NoiseModel.of(phone, dslr).gain == pytest.approx(1.0, rel=0.02)
     assert NoiseModel.of(0.25 * phone, dslr).gain == pytest.approx(0.25, rel=0.02)
+    # Vignetting is no gain.
+    shade = np.linspace(1, 0.3, 640, dtype=np.float32) * 160
+    assert NoiseModel.of(phone, dslr + shade).gain == pytest.approx(1.0, rel=0.05)
     flat = np.full((64, 64), 9, np.float32)
     assert NoiseModel.of(flat, flat).gain == 0
 
@@ -61,6 +65,18 @@ def test_a_photo_without_noise_has_nearly_none() -> None:
     assert sensor_noise(np.zeros((15, 640), np.uint8)) == 0
 
 
+def test_black_parts_do_not_hide_the_noise_of_others() -> None:
+    night = scene(20.0)
+    night[:200] = 0
+    assert 0.85 * 20 < sensor_noise(night) < 1.02 * 20
+    assert sensor_noise(np.full((64, 64), 255, np.uint8)) == 0
+
+
+def test_rounding_alone_makes_a_difference() -> None:
+    flat = np.full((64, 64), 9, np.float32)
+    assert NoiseModel.of(flat, flat).at(np.array([9.0])) == pytest.approx(0.4)
+
+
 def test_the_smoothing_makes_noise_gentler_than_detail() -> None:
     assert NO_NOISE.smoothing == SMOOTHING
     assert PairNoise(3.0, 4.0).smoothing == SMOOTHING
@@ -74,4 +90,5 @@ def test_the_smoothing_makes_noise_gentler_than_detail() -> None:
 
 
 def test_images_too_small_for_a_block_have_no_noise() -> None:
-    assert NoiseModel.of(np.zeros((9, 400), np.float32), np.zeros((9, 400), np.float32)).at(np.array([100.0])) == 0
+    empty = np.zeros((9, 400), np.float32)
+    assert NoiseModel.of(empty, empty).at(np.array([100.0])) == 0

@@ -191,6 +191,7 @@ def test_noise_alone_may_lower_the_correlation() -> None:
     ("limit", "reason"),
     [
         ({"max_difference_peak": 3.0}, "low_ncc"),
+        ({"min_sharpness": 99.0}, "unsharp"),
         ({"max_harm": 0.3}, "flat"),
         ({"max_pair_error_px": 0.04}, "flat"),
         ({"min_contrast": 2.0}, "flat"),
