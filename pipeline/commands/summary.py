@@ -105,7 +105,9 @@ def say_patches(table: Path) -> None:
     told = Selection.read(Selection.file_in(table.parent))
     reasons = sorted(told.rejected.items(), key=lambda item: (-item[1], item[0]))
     rejected = f"; rejected: {', '.join(f'{count} {reason}' for reason, count in reasons)}" if reasons else ""
-    click.echo(f"Accepted {told.accepted} of {told.windows} windows{rejected}.")
+    by_pair = (told.proved_by or {}).get("pair", 0)
+    proof = f", {by_pair} of them by the proof of the pair" if by_pair else ""
+    click.echo(f"Accepted {told.accepted} of {told.windows} windows{proof}{rejected}.")
     if told.accepted:
         click.echo("Share of windows that were kept:")
         for name, bins in told.by.items():

@@ -56,6 +56,8 @@ class Windows:
     shares: dict[str, dict[str, list[Bin]]]
     """Share kept by brightness, texture, noise and place, by phone. Bins are those of
     `dpedtool.pipeline.patches.selection_figures.EDGES`."""
+    proofs: dict[str, dict[str, int]]
+    """Kept windows by what proves their place, `window` or `pair`, by phone; empty where nothing does, as in dped."""
     patch_px: int | None
     """Side of the patches; None if phones have different ones."""
     yields: dict[str, Yield | None]
@@ -81,6 +83,11 @@ def windows(run: RunResults) -> Windows:
         reasons=reasons(Patch, {phone.name: _rejected(phone) for phone in run.phones}),
         pairs_without_window=reasons(Patch, {phone.name: _without_window(phone) for phone in run.phones}),
         shares=_shares(run.phones),
+        proofs={
+            phone.name: dict(phone.selection.proved_by)
+            for phone in run.phones
+            if phone.selection and phone.selection.proved_by
+        },
         patch_px=sides.pop() if len(sides) == 1 else None,
         yields=yields,
         published_yields=list(YIELDS),
