@@ -33,7 +33,7 @@ def shift_errors(
     Parameters
     ----------
     phone, dslr
-        (H, W): the images from `residuals.smooth_grey` that were searched.
+        (H, W): the images from `residuals.comparable` that were searched.
     found
         The search for N windows.
     noise

@@ -13,7 +13,6 @@ from dpedtool.dataset.photos.stored import Image
 from dpedtool.pipeline.measure.common_range import in_common_range
 from dpedtool.pipeline.measure.grey_values import GreyValues
 from dpedtool.pipeline.measure.noise import PairNoise, sensor_noise
-from dpedtool.pipeline.measure.shifts import SMOOTHING
 
 Flags = npt.NDArray[np.bool_]
 
@@ -88,11 +87,6 @@ class Search:
         if len(lengths) < 5:
             return Residual(*counts, None, None)
         return Residual(*counts, float(np.median(lengths)), float(np.percentile(lengths, 95)))
-
-
-def smooth_grey(image: Image) -> GreyValues:
-    """Return the grey image, smoothed by a Gaussian of `shifts.SMOOTHING`, so that noise does not pull the peak."""
-    return cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (0, 0), SMOOTHING).astype(np.float32)
 
 
 def comparable(phone: Image, dslr: Image, noise: PairNoise | None = None) -> tuple[GreyValues, GreyValues, PairNoise]:

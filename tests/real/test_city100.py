@@ -26,7 +26,7 @@ from dpedtool.dataset.schema import Alignment
 from dpedtool.dataset.tables import read_rows, write_rows
 from dpedtool.pipeline.geometry.aligned import mask_columns, transform
 from dpedtool.pipeline.geometry.homographies import local_scale
-from dpedtool.pipeline.measure.residuals import search, smooth_grey
+from dpedtool.pipeline.measure.residuals import comparable, search
 
 SCENES = 50
 
@@ -63,8 +63,8 @@ def measured(aligned) -> dict[str, np.ndarray]:
     """How far windows of the two written images are from each other, in px, by pair."""
     lengths = {}
     for pair_id in pd.read_parquet(aligned / "alignments.parquet")["pair_id"]:
-        greys = (smooth_grey(cv2.imread(str(aligned / camera / f"{pair_id}.png"))) for camera in ("phone", "dslr"))
-        found = search(*greys)
+        images = (cv2.imread(str(aligned / camera / f"{pair_id}.png")) for camera in ("phone", "dslr"))
+        found = search(*comparable(*images)[:2])
         lengths[pair_id] = found.lengths[found.found]
     return lengths
 

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from dpedtool.pipeline.measure.residuals import Residual, Search, search, smooth_grey
+from dpedtool.pipeline.measure.noise import NO_NOISE
+from dpedtool.pipeline.measure.residuals import Residual, Search, comparable, search
 
 
 def shifted(image: np.ndarray, x: float, y: float) -> np.ndarray:
@@ -18,7 +19,7 @@ def shifted(image: np.ndarray, x: float, y: float) -> np.ndarray:
 
 
 def look(phone: np.ndarray, dslr: np.ndarray) -> Search:
-    return search(smooth_grey(phone), smooth_grey(dslr))
+    return search(*comparable(phone, dslr, NO_NOISE)[:2])
 
 
 def residual(phone: np.ndarray, dslr: np.ndarray) -> Residual:

@@ -24,7 +24,8 @@ from dpedtool.pipeline.geometry.homographies import translation
 from dpedtool.pipeline.geometry.node_files import columns_of, grid_shape, rounded, write_nodes
 from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.measure.certainty import shift_errors
-from dpedtool.pipeline.measure.residuals import search, smooth_grey
+from dpedtool.pipeline.measure.noise import NO_NOISE
+from dpedtool.pipeline.measure.residuals import comparable, search
 from dpedtool.pipeline.pair.stage import pair_folders
 from dpedtool.pipeline.patches.stage import cut_patches
 from dpedtool.pipeline.report.pairs import details, opened
@@ -428,9 +429,8 @@ def both(image: np.ndarray, dx: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a picture as the phone shows it, and as the DSLR does: shifted to the right, with different noise."""
     rng = np.random.default_rng(1)
     shifted = np.roll(image, dx, axis=1)
-    noisy = (np.clip(one + rng.normal(0, 2, one.shape), 0, 255).astype(np.uint8) for one in (image, shifted))
-    phone, dslr = (smooth_grey(one) for one in noisy)
-    return phone, dslr
+    phone, dslr = (np.clip(one + rng.normal(0, 2, one.shape), 0, 255).astype(np.uint8) for one in (image, shifted))
+    return comparable(phone, dslr, NO_NOISE)[:2]
 
 
 def test_a_shift_is_known_where_there_is_texture(texture: Callable[..., np.ndarray]) -> None:
