@@ -293,6 +293,9 @@ class SplitParams(Section):
     )
     validation: float = param(0.1, "share of the scenes kept for validation", at_least=0, at_most=1)
     seed: int = param(0, "another seed draws other scenes", at_least=0)
+    redraw: bool = param(
+        False, "draw all scenes again, in place of keeping the sides of an earlier run and placing new scenes alone"
+    )
     near_minutes: float = param(
         30.0,
         "two photos taken within this many minutes are near-duplicates even if they agree only a little",

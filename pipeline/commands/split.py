@@ -42,7 +42,7 @@ def split(folder: Path, out: Path | None, verify: bool, verdict: Path | None, pa
     """Divide the scenes of all phones. Reads PATCHES_DIR/<phone>/, writes OUT/<phone>.parquet.
 
     Scenes that share a file or show the same view stay together: OUT/photos.parquet says which and why. Scenes that
-    OUT holds of an earlier run with the same seed and shares keep their side. OUT/test_photos.csv lists the test's
+    OUT holds of an earlier run keep their side, unless split.redraw is true. OUT/test_photos.csv lists the test's
     photos.
     """
     if verify:

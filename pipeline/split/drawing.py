@@ -18,9 +18,10 @@ def draw_sides(
 ) -> dict[str, str]:
     """Return the split of each group; groups that are recorded keep theirs.
 
-    The lowest places are for the test, the next for validation. If that leaves a split empty although its share is
-    above zero, the group nearest to it moves there, as long as one group is left for training. Groups without a patch
-    are not counted in this.
+    The lowest places are for the test, the next for validation. If some groups are recorded, as many new ones join each
+    of the two as bring its share of all scenes nearest to what is wanted. If a split is left empty although its share
+    is above zero, the group nearest to it moves there, as long as one group is left for training. Groups without a
+    patch are not counted in this.
 
     Parameters
     ----------
@@ -44,8 +45,12 @@ def draw_sides(
         "validation": int("validation" not in kept and params.validation > 0),
     }
     for split, end in ends.items():
-        inside = sum(places[name] < end for name in ranked) - sum(counts.values())
-        most = spare - sum(counts.values())
+        taken = sum(counts.values())
+        if kept:
+            inside = _missing(groups, recorded, useful, ranked[taken:], split, params)
+        else:
+            inside = sum(places[name] < end for name in ranked) - taken
+        most = spare - taken
         # If many test scenes are wanted, one scene is still left for validation.
         if split == "test" and most > fewest["test"]:
             most -= fewest["validation"]
@@ -73,6 +78,25 @@ def _ends(
         nearest = min(range(len(totals)), key=lambda count: abs(totals[count] - params.test_scenes))  # type: ignore[operator]
         end = places[ranked[nearest]] if nearest < len(ranked) else 1.0
     return {"test": end, "validation": end + params.validation}
+
+
+def _missing(
+    groups: Mapping[str, Sequence[Frame]],
+    recorded: Mapping[str, str],
+    useful: Sequence[str],
+    new: Sequence[str],
+    split: str,
+    params: SplitParams,
+) -> int:
+    """Return how many of the new groups, in this order, bring a split nearest to its share of the scenes."""
+    share = params.test if split == "test" else params.validation
+    wanted = share * sum(_scenes(groups[name]) for name in useful)
+    if split == "test" and params.test_scenes:
+        wanted = params.test_scenes
+    totals = [sum(_scenes(groups[name]) for name in useful if recorded.get(name) == split)]
+    for name in new:
+        totals.append(totals[-1] + _scenes(groups[name]))
+    return min(range(len(totals)), key=lambda count: abs(totals[count] - wanted))
 
 
 def _scenes(members: Sequence[Frame]) -> int:

@@ -42,8 +42,8 @@ class Split:
 def split(patches: Mapping[str, Path], out: Path, params: SplitParams) -> Split:
     """Write `out/photos.parquet`, and `out/<phone>.parquet` for each phone: its accepted patches and their split.
 
-    If `out` holds the result of an earlier run with the same seed and shares, old scenes keep their side. A verdict
-    there on the earlier tables is removed.
+    If `out` holds the result of an earlier run, old scenes keep their side, even if the seed or the shares have changed
+    since, unless `params.redraw` is true. A verdict there on the earlier tables is removed.
 
     Parameters
     ----------
@@ -69,12 +69,13 @@ def split(patches: Mapping[str, Path], out: Path, params: SplitParams) -> Split:
     record, notes = _record(Photo.table_in(out), params)
     gone = absent(frames, record)
     links = find_links(views([*frames, *gone]), Limits(params.near_minutes, params.near_keypoints))
-    places = place_frames(frames, links, recorded_sides(frames, record), params, gone)
+    recorded = recorded_photos(frames, record)
+    places = place_frames(frames, links, {name: photo.split for name, photo in recorded.items()}, params, gone)
     sides = {place.frame.pair_id: place.split for place in places}
     samples = {phone: _samples(phone, _accepted(table), sides, table) for phone, table in patches.items()}
     Verdict.file_in(out).unlink(missing_ok=True)
     # The decision is written first, so that the run after an interruption completes it.
-    write_rows(Photo.table_in(out), Photo, [*(_photo(place, params) for place in places), *gone])
+    write_rows(Photo.table_in(out), Photo, [*(_photo(place, params, recorded) for place in places), *gone])
     for phone, rows in samples.items():
         write_rows(out / f"{phone}.parquet", Sample, rows)
     write_text(out / TEST_PHOTOS, _test_photos(places, out))
@@ -118,29 +119,29 @@ def views(frames: Iterable[Frame | Photo]) -> list[View]:
     return list(found.values())
 
 
-def recorded_sides(frames: Sequence[Frame], record: Sequence[Photo]) -> dict[str, str]:
-    """Return the recorded split of frames, by `pair_id`.
+def recorded_photos(frames: Sequence[Frame], record: Sequence[Photo]) -> dict[str, Photo]:
+    """Return the records that decide on the side of frames, by `pair_id`.
 
     A pair is known by its two files. If it is gone, it is known by the DSLR's file, and if that was written again, by
     the scene. Scenes for training without a patch were never trained on, so they are drawn again: otherwise, one run
     whose limits accept nothing would leave no scenes for the test in all later runs.
     """
     record = [photo for photo in record if _stands(photo)]
-    by_files = {(photo.dslr_sha256, photo.phone_sha256): photo.split for photo in record}
-    sides = {
+    by_files = {(photo.dslr_sha256, photo.phone_sha256): photo for photo in record}
+    known_as = {
         frame.pair_id: by_files[frame.dslr_sha256, frame.phone_sha256]
         for frame in frames
         if (frame.dslr_sha256, frame.phone_sha256) in by_files
     }
     here = {frame.dslr_sha256 for frame in frames}
-    by_dslr = {photo.dslr_sha256: photo.split for photo in record}
-    by_scene = {photo.scene_id: photo.split for photo in record if photo.dslr_sha256 not in here}
+    by_dslr = {photo.dslr_sha256: photo for photo in record}
+    by_scene = {photo.scene_id: photo for photo in record if photo.dslr_sha256 not in here}
     for known, name in ((by_dslr, "dslr_sha256"), (by_scene, "scene_id")):
-        settled = {getattr(frame, name) for frame in frames if frame.pair_id in sides}
+        settled = {getattr(frame, name) for frame in frames if frame.pair_id in known_as}
         for frame in frames:
-            if frame.pair_id not in sides and (value := getattr(frame, name)) in known and value not in settled:
-                sides[frame.pair_id] = known[value]
-    return sides
+            if frame.pair_id not in known_as and (value := getattr(frame, name)) in known and value not in settled:
+                known_as[frame.pair_id] = known[value]
+    return known_as
 
 
 def absent(frames: Sequence[Frame], record: Iterable[Photo]) -> list[Photo]:
@@ -160,9 +161,11 @@ def _stands(photo: Photo) -> bool:
 
 
 def _record(table: Path, params: SplitParams) -> tuple[list[Photo], list[str]]:
-    """Return what an earlier run has decided, if it drew by the same parameters, and notes for the user."""
+    """Return what an earlier run has decided, unless all is to be drawn again, and notes for the user."""
     if not table.is_file():
         return [], []
+    if params.redraw:
+        return [], ["All scenes were drawn again, as split.redraw asks for it; without it, they keep their sides."]
     try:
         record = read_rows(table, Photo)
     except DpedtoolError as error:
@@ -171,11 +174,12 @@ def _record(table: Path, params: SplitParams) -> tuple[list[Photo], list[str]]:
             f"scratch ({error})"
         ) from None
     drawn_by = {photo.drawn_by for photo in record}
-    if drawn_by <= {_drawn_by(params)}:
+    if not drawn_by or _drawn_by(params) in drawn_by:
         return record, []
-    return [], [
-        f"The parameters of the split have changed, so all scenes were drawn from scratch: now by {_drawn_by(params)}, "
-        f"and before by {', '.join(sorted(drawn_by))}."
+    return record, [
+        "The parameters of the split have changed, but scenes keep the sides that were drawn by "
+        f"{', '.join(sorted(drawn_by))}; only new scenes were drawn by {_drawn_by(params)}. With split.redraw: true, "
+        "all scenes are drawn again."
     ]
 
 
@@ -184,7 +188,8 @@ def _drawn_by(params: SplitParams) -> str:
     return f"seed {params.seed}; test {test}; validation {params.validation:g}"
 
 
-def _photo(place: Place, params: SplitParams) -> Photo:
+def _photo(place: Place, params: SplitParams, recorded: Mapping[str, Photo]) -> Photo:
+    known = recorded.get(place.frame.pair_id)
     facts = {spec.name: getattr(place.frame, spec.name) for spec in columns(Photo) if hasattr(place.frame, spec.name)}
     return Photo(
         **facts,
@@ -194,7 +199,7 @@ def _photo(place: Place, params: SplitParams) -> Photo:
         detail=place.detail,
         near_duplicate_of=place.tie.frame.scene_id if place.tie else None,
         evidence=place.tie.evidence if place.tie else "",
-        drawn_by=_drawn_by(params),
+        drawn_by=known.drawn_by if known else _drawn_by(params),
         near_minutes=params.near_minutes,
         near_keypoints=params.near_keypoints,
     )

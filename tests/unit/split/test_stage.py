@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import SplitParams
 from dpedtool.dataset.schema import SPLITS, Frame, Photo, Sample
 from dpedtool.dataset.tables import read_rows, write_rows
-from dpedtool.pipeline.split.stage import recorded_sides, split
+from dpedtool.pipeline.split.stage import _drawn_by, recorded_photos, split
 from dpedtool.pipeline.split.verification import verify_split
 
 PARAMS = SplitParams(test=0.25, validation=0.25)
@@ -184,18 +185,47 @@ def test_many_scenes_to_test_on_leave_one_to_validate_on(tmp_path: Path) -> None
     assert sorted(sides(tmp_path / "out").values()) == ["test", "train", "validation"]
 
 
-def test_other_shares_draw_anew_and_say_so(tmp_path: Path) -> None:
+def test_other_shares_place_only_new_scenes_and_say_so(tmp_path: Path) -> None:
+    out, changed = tmp_path / "splits", replace(PARAMS, seed=5, test=0.5)
+    split(tables(tmp_path, {"a": SCENES}), out, PARAMS)
+    before = sides(out)
+    found = tables(tmp_path, {"a": [*SCENES, "x", "y"]})
+    (note,) = split(found, out, changed).notes
+    assert "keep the sides that were drawn by seed 0" in note
+    assert "only new scenes were drawn by seed 5; test 0.5" in note
+    after = sides(out)
+    assert {name: after[name] for name in SCENES} == before
+    # Half of the scenes are wanted for the test, so that both new ones go there.
+    assert (after["x"], after["y"]) == ("test", "test")
+    assert {photo.drawn_by for photo in photos(out) if photo.scene_id in SCENES} == {_drawn_by(PARAMS)}
+    assert split(found, out, changed).notes == []
+
+
+def test_all_scenes_are_drawn_again_if_the_params_ask_for_it(tmp_path: Path) -> None:
     out, found = tmp_path / "splits", tables(tmp_path, {"a": SCENES})
     split(found, out, PARAMS)
     changed = replace(PARAMS, seed=5)
-    (note,) = split(found, out, changed).notes
-    assert "drawn from scratch" in note
-    assert "seed 5" in note
+    (note,) = split(found, out, replace(changed, redraw=True)).notes
+    assert note.startswith("All scenes were drawn again")
     split(found, tmp_path / "fresh", changed)
     assert sides(out) == sides(tmp_path / "fresh")
 
 
-def test_other_limits_of_near_duplicates_do_not_draw_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wanted", [{"test_scenes": 8}, {"test": 0.3}])
+def test_a_set_that_grows_keeps_its_sides_and_comes_near_to_the_shares(tmp_path: Path, wanted: dict) -> None:
+    out, params = tmp_path / "splits", replace(PARAMS, validation=0.2, **wanted)
+    names = [f"g{number}" for number in range(30)]
+    split(tables(tmp_path, {"a": names[:12]}), out, params)
+    before = sides(out)
+    split(tables(tmp_path, {"a": names}), out, params)
+    after = sides(out)
+    assert {name: after[name] for name in before} == before
+    counts = Counter(after.values())
+    assert abs(counts["test"] - (8 if "test_scenes" in wanted else 9)) <= 1
+    assert abs(counts["validation"] - 6) <= 1
+
+
+def test_other_limits_of_near_duplicates_do_not_draw_again(tmp_path: Path) -> None:
     out, found = tmp_path / "splits", tables(tmp_path, {"a": SCENES})
     split(found, out, PARAMS)
     assert split(found, out, replace(PARAMS, near_minutes=1)).notes == []
@@ -263,7 +293,8 @@ def test_a_record_knows_pairs_by_files_then_dslr_then_scene(tmp_path: Path) -> N
     other_phone = replace(frame("s1"), pair_id="b-s1", phone="b", phone_sha256="2" * 64)
     developed = replace(frame("s2"), dslr_sha256="3" * 64)
     new = frame("new")
-    found = recorded_sides([renamed, other_phone, developed, new], record)
+    recorded = recorded_photos([renamed, other_phone, developed, new], record)
+    found = {name: photo.split for name, photo in recorded.items()}
     assert found == {"other": of["s0"], "b-s1": of["s1"], "a-s2": of["s2"]}
 
 
