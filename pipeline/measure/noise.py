@@ -21,6 +21,7 @@ Bytes = npt.NDArray[np.uint8]
 
 BLOCK = 16
 _NO_SLOPES = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
+"""Immerkaer's mask, which removes slopes, and leaves of white noise its standard deviation."""
 LEVELS = np.array([0, 32, 64, 96, 128, 160, 192, 224, 256])
 """Edges of the classes of brightness, in grey levels of the phone's photo."""
 PLAINEST = 0.5
@@ -28,9 +29,11 @@ PLAINEST = 0.5
 QUIETEST = 0.1
 """Quantile of the blocks of a class that shows the noise of a single photo."""
 NOISE_SLOPE = LEAST_SLOPE / 2
+"""Slopes of smoothed noise, in grey levels per px: half of what counts as detail."""
 STRIP = 16
 """Rows of blocks that are measured at once."""
 FEWEST = 8
+"""Blocks of one brightness that are needed to tell the noise at it."""
 LEAST_VARIANCE = 1.0
 """Squared grey levels: less detail says nothing about the gain."""
 ROUNDING = 0.4

@@ -38,6 +38,7 @@ MOST_NOISE = 1.5
 NOISE_SCATTER = 1.1
 """The noise of a window differs by about this factor from that of the pair."""
 HARM_RIM_PX = 4
+"""Rim of a window that its change leaves out: a little more than the shift."""
 USUAL_GAIN = 0.8
 """Photos of two cameras that were exposed alike differ in contrast by this factor at most, up or down."""
 MARGIN_PX = 8
