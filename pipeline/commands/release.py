@@ -1,7 +1,9 @@
-"""The commands release build, release verify and release import."""
+"""The commands release build, release verify, release diff and release import."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -22,10 +24,12 @@ from dpedtool.pipeline.commands.options import (
 from dpedtool.pipeline.commands.verdicts import NOT_PROVEN, say_verdict
 from dpedtool.pipeline.runner import warm_up
 
+MOST_NAMES = 20
+
 
 @click.group(cls=InOrder)
 def release() -> None:
-    """Build, verify and import data sets that others can load, check and cite."""
+    """Build, verify, compare and import data sets that others can load, check and cite."""
 
 
 @release.command(
@@ -88,6 +92,48 @@ def verify_release(folder: Path, workers: int, scheduler: str | None) -> None:
     give_results(verdict.as_json())
     say_verdict(folder, verdict, None, "download or build it again")
     click.echo(f"Nothing wrong was found in {folder}.")
+
+
+@release.command(
+    name="diff",
+    gives="all names",
+    epilog=examples("dpedtool release diff release-1 release-2") + "Exit codes: 0, whatever differs; 1, no release.",
+)
+@click.argument("old", type=FILE, metavar="OLD")
+@click.argument("new", type=FILE, metavar="NEW")
+def diff_releases(old: Path, new: Path) -> None:
+    """Say what changed from one release to the next: scenes and patches added, removed, moved or cut again.
+
+    OLD and NEW are folders that `dpedtool release build` wrote. Only their tables are read. `--json` prints the names
+    of all scenes and patches.
+    """
+    from dpedtool.pipeline.release.changes import compare
+
+    found = compare(old, new)
+    give_results(dataclasses.asdict(found))
+    if found.is_empty:
+        click.echo(f"Both hold the same {found.patches_unchanged} patches, on the same sides.")
+        return
+    _say_names("scene", "added", found.scenes_added)
+    _say_names("scene", "removed", found.scenes_removed)
+    moves = [f"{name} (from {before} to {after})" for name, (before, after) in found.scenes_moved.items()]
+    _say_names("scene", "moved to another side", moves)
+    counts = {
+        "added with their pairs": len(found.patches_added),
+        "removed with their pairs": len(found.patches_removed),
+        "accepted in pairs that both have": len(found.patches_accepted),
+        "rejected in pairs that both have": len(found.patches_rejected),
+        "cut again, as their images differ": len(found.patches_cut_again),
+        "unchanged": found.patches_unchanged,
+    }
+    click.echo("Patches: " + "; ".join(f"{count} {words}" for words, count in counts.items() if count) + ".")
+
+
+def _say_names(kind: str, what: str, names: Sequence[str]) -> None:
+    if names:
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        plural = kind if len(names) == 1 else f"{kind}s"
+        click.echo(f"{len(names)} {plural} {what}: {', '.join(names[:MOST_NAMES])}{more}.")
 
 
 @release.command(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from release_rig import patch_images, write_release
 from split_rig import SIZE_PX, frame, selection, write_patches
@@ -41,6 +43,27 @@ def test_a_release_is_built_and_verified(dpedtool, splits: Path, tmp_path: Path)
     verified = dpedtool("release", "verify", out)
     assert verified.said == []
     assert verified.out.splitlines()[-1] == f"Nothing wrong was found in {out}."
+
+
+def test_two_releases_are_compared(dpedtool, splits: Path, tmp_path: Path) -> None:
+    earlier, later = tmp_path / "earlier", tmp_path / "later"
+    for out in (earlier, later):
+        dpedtool("release", "build", splits, "-o", out, *SAID)
+    same = dpedtool("release", "diff", earlier, later)
+    assert same.out.splitlines()[-1].startswith("Both hold the same ")
+    table = pd.read_parquet(later / "patches.parquet")
+    scene = table["scene_id"].iloc[0]
+    table[table["scene_id"] != scene].to_parquet(later / "patches.parquet")
+    pairs = pd.read_parquet(later / "pairs.parquet")
+    pairs[pairs["scene_id"] != scene].to_parquet(later / "pairs.parquet")
+    fewer = dpedtool("release", "diff", earlier, later)
+    assert f"1 scene removed: {scene}." in fewer.out
+    assert f"{(table['scene_id'] == scene).sum()} removed with their pairs" in fewer.out
+    told = json.loads(dpedtool("release", "diff", earlier, later, "--json").out)
+    assert told["scenes_removed"] == [scene]
+    assert set(told["patches_removed"]) == set(table.loc[table["scene_id"] == scene, "patch_id"])
+    refused = dpedtool("release", "diff", splits, later, code=1)
+    assert "is no release" in refused.sentence
 
 
 def test_a_release_needs_a_name_and_a_licence(dpedtool, splits: Path, tmp_path: Path) -> None:

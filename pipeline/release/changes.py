@@ -1,0 +1,114 @@
+"""What changed from one release to the next: scenes and patches that were added, removed, moved or cut again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.pipeline.release.columns import PAIRS, PATCHES
+
+NEAR_SHARE = 0.1
+"""A patch of the same pair whose place differs by at most this share of its side is the same one, cut again: another
+transform has moved the crop by some px."""
+
+_OF_PATCHES = ("patch_id", "pair_id", "phone", "scene_id", "split", "size", "x", "y")
+_IMAGES = ("phone_image_sha256", "dslr_image_sha256")
+_OF_PAIRS = ("pair_id", "phone", "scene_id", "split")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What differs between two releases. Lists are sorted; a scene or patch is in one list of its kind at most."""
+
+    scenes_added: list[str]
+    scenes_removed: list[str]
+    scenes_moved: dict[str, tuple[str, str]]
+    """Earlier and later split of scenes that are in both, by name."""
+    patches_added: list[str]
+    """Patches of pairs that only the later release has."""
+    patches_removed: list[str]
+    """Patches of pairs that only the earlier release has."""
+    patches_accepted: list[str]
+    """Patches of pairs that both have, and that only the later release has: other filters, or another alignment."""
+    patches_rejected: list[str]
+    """Patches of pairs that both have, and that only the earlier release has."""
+    patches_cut_again: dict[str, str]
+    """Patches that are in both, and whose images differ: the later name by the earlier one."""
+    patches_unchanged: int
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether both releases hold the same patches on the same sides."""
+        lists = (self.scenes_added, self.scenes_removed, self.scenes_moved, self.patches_added, self.patches_removed)
+        return not any((*lists, self.patches_accepted, self.patches_rejected, self.patches_cut_again))
+
+
+def compare(old: Path, new: Path) -> Changes:
+    """Compare two releases that `dpedtool release build` wrote, by their tables alone.
+
+    Raises
+    ------
+    DpedtoolError
+        A folder is no such release, or a table is damaged or from a version without the columns that are needed.
+
+    """
+    patches = [_read(folder / PATCHES, (*_OF_PATCHES, *_IMAGES)) for folder in (old, new)]
+    pairs = [_read(folder / PAIRS, _OF_PAIRS) for folder in (old, new)]
+    before, after = (dict(zip(table["scene_id"], table["split"], strict=True)) for table in pairs)
+    both = before.keys() & after.keys()
+    known = set(pairs[0]["pair_id"]) & set(pairs[1]["pair_id"])
+    again, unchanged = _cut_again(patches[0], patches[1])
+    gone = patches[0][~patches[0]["patch_id"].isin([*again, *unchanged])]
+    fresh = patches[1][~patches[1]["patch_id"].isin([*again.values(), *unchanged])]
+    return Changes(
+        scenes_added=sorted(after.keys() - both),
+        scenes_removed=sorted(before.keys() - both),
+        scenes_moved={name: (before[name], after[name]) for name in sorted(both) if before[name] != after[name]},
+        patches_added=sorted(fresh.loc[~fresh["pair_id"].isin(known), "patch_id"]),
+        patches_removed=sorted(gone.loc[~gone["pair_id"].isin(known), "patch_id"]),
+        patches_accepted=sorted(fresh.loc[fresh["pair_id"].isin(known), "patch_id"]),
+        patches_rejected=sorted(gone.loc[gone["pair_id"].isin(known), "patch_id"]),
+        patches_cut_again={name: again[name] for name in sorted(again)},
+        patches_unchanged=len(unchanged),
+    )
+
+
+def _read(table: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    if not table.is_file():
+        raise DpedtoolError(f"{table} is missing: {table.parent} is no release that `dpedtool release build` wrote.")
+    try:
+        schema = pq.read_schema(table)
+        if lacking := [name for name in columns if name not in schema.names]:
+            raise DpedtoolError(f"{table} lacks the column {lacking[0]}: it is no table of a release of this version.")
+        found: pd.DataFrame = pq.read_table(table, columns=list(columns)).to_pandas()
+    except (OSError, pa.ArrowException) as error:
+        raise DpedtoolError(f"{table} cannot be read: download or build the release again ({error})") from None
+    return found
+
+
+def _cut_again(old: pd.DataFrame, new: pd.DataFrame) -> tuple[dict[str, str], set[str]]:
+    """Return patches that were cut again, the later name by the earlier one, and the names of unchanged ones."""
+    same = old.merge(new, on="patch_id", suffixes=("", "_new"))
+    equal = pd.Series(True, index=same.index)
+    for name in _IMAGES:
+        equal &= same[name] == same[f"{name}_new"]
+    unchanged = set(same.loc[equal, "patch_id"])
+    again = {name: name for name in same.loc[~equal, "patch_id"]}
+    known = set(same["patch_id"])
+    moved = old[~old["patch_id"].isin(known)].merge(
+        new[~new["patch_id"].isin(known)], on="pair_id", suffixes=("", "_new")
+    )
+    away = pd.concat([(moved["x"] - moved["x_new"]).abs(), (moved["y"] - moved["y_new"]).abs()], axis=1).max(axis=1)
+    moved = moved.assign(away=away)[(away <= NEAR_SHARE * moved["size"]) & (moved["size"] == moved["size_new"])]
+    # Each patch has one successor at most: the nearest, and of equally near ones the first by name.
+    taken: set[str] = set()
+    for row in moved.sort_values(["away", "patch_id", "patch_id_new"]).itertuples():
+        if row.patch_id not in again and row.patch_id_new not in taken:
+            again[str(row.patch_id)] = str(row.patch_id_new)
+            taken.add(str(row.patch_id_new))
+    return again, unchanged
