@@ -107,7 +107,7 @@ OTHER_WAYS = {
     "align": {"pipeline.pair.intake", "pipeline.align.overlay"},
     "split": {"pipeline.foreign.dped_layout", "pipeline.split.samples_alone"},
     "evaluate": {"training.evaluate.comparison"},
-    "release": {"pipeline.release.importing.layout"},
+    "release": {"pipeline.release.changes", "pipeline.release.importing.layout"},
 }
 
 
