@@ -124,8 +124,8 @@ def judge(
     """Judge the windows of an aligned pair whose common crop is of this shape (height, width).
 
     The limits on shifts hold for those (N,) that are `certain`: a window of sky along one gradient shifts freely along
-    it. If these are too few, as at night, the limits hold for the shifts on which the windows around each window agree;
-    where there are no such shifts either, or `certain` is None, they hold for all windows. What a flow says about the
+    it. If these are too few, as at night, the limits hold for the shifts on which the windows around each window agree.
+    If these are too few as well, or if `certain` is None, the limits hold for all windows. What a flow says about the
     frame, if one was computed, only names the cause of a rejection.
 
     Raises

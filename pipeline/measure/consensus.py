@@ -18,7 +18,7 @@ from dpedtool.pipeline.geometry.homographies import Points
 from dpedtool.pipeline.measure.grey_values import GreyValues
 from dpedtool.pipeline.measure.noise import NO_NOISE, PairNoise
 from dpedtool.pipeline.measure.shift_models import FEWEST_WINDOWS, Posterior, posterior
-from dpedtool.pipeline.measure.shifts import BLOCK, WINDOW, Shifts, even_detail, measure_shifts
+from dpedtool.pipeline.measure.shifts import BLOCK, WINDOW, even_detail, measure_shifts
 
 Values = npt.NDArray[np.float64]
 
@@ -89,7 +89,8 @@ class Consensus:
             information=information.reshape(*shape, 2, 2) / OVERLAP,
             moments=moments.reshape(*shape, 2) / OVERLAP,
             scatter_px=float(scatter),
-            bend=posterior(_sharing_nothing(found.where(usable)), phone.shape[::-1]),
+            # Each px belongs to several windows, so that all of them together know less.
+            bend=posterior(replace(found, information=found.information / OVERLAP).where(usable), phone.shape[::-1]),
         )
 
     def at(self, points: Points) -> tuple[Points, Values]:
@@ -107,11 +108,6 @@ class Consensus:
         shifts = np.asarray(np.linalg.solve(matrices, moments[..., None])[..., 0], np.float64)
         largest = 1 / np.linalg.eigvalsh(matrices)[:, 0] + np.linalg.eigvalsh(self.bend.at(points)[1])[:, -1]
         return shifts, np.asarray(np.sqrt(largest + self.scatter_px**2), np.float64)
-
-
-def _sharing_nothing(found: Shifts) -> Shifts:
-    """Return windows that know as much less as they share px."""
-    return replace(found, information=found.information / OVERLAP)
 
 
 def _around(each: Values, shifts: Points, shape: tuple[int, int]) -> tuple[Values, Values]:

@@ -1,4 +1,4 @@
-"""What is left of the differences of two windows that should show the same."""
+"""Compare two windows that should show the same: how much they differ, and whether they do so at one place."""
 
 from __future__ import annotations
 

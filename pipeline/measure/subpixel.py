@@ -124,7 +124,7 @@ def _less_mean(values: GreyValues) -> GreyValues:
 
 def _axis_errors(texture: npt.NDArray[np.float64], variance: Values, side: int, smoothing: float, own: float) -> Values:
     """Return standard errors (N, 2) along the worst and the best direction; infinite where noise is all there is."""
-    # Smoothed noise has gradients too: its variance over 2 smoothing^2 per px. Along an edge there are no others. They
+    # Smoothed noise has gradients too: its variance over 2 smoothing^2 per px. Along an edge, nothing else has. They
     # say nothing about the shift, but look like texture that proves a shift of 0, so they are subtracted. Half of the
     # unexplained variance is taken for noise of the DSLR's window, or its own noise if that is more.
     smoothed = np.maximum(0.5 * variance, own**2 / noise_correlation(smoothing))

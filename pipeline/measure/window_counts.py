@@ -26,14 +26,14 @@ class WindowCounts:
 
     def __init__(self, flags: Flags, step: int = 1) -> None:
         # Sums over all places above and left of one.
-        self._sums = np.asarray(cv2.integral(flags.astype(np.uint8)), np.float64)
+        self._sums = cv2.integral(flags.astype(np.uint8))
         self.step = step
 
     def counts(self, corners: Corners, side: int) -> Values:
         """Return the flagged places of windows, (N,); corners (N, 2), x and y of the top left px, and side in px."""
         (left, top), (right, bottom) = (ends.T for ends in self._ends(corners, side))
         sums = self._sums
-        return np.asarray(sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left])
+        return np.asarray(sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left], np.float64)
 
     def shares(self, corners: Corners, side: int) -> Values:
         """Return the shares of the places of windows that are flagged, (N,), 0..1."""

@@ -37,7 +37,6 @@ from dpedtool.pipeline.measure.certainty import LEAST_AT_PLACE, MISPLACED_SHARE
 from dpedtool.pipeline.measure.common_range import common_range, cut_off
 from dpedtool.pipeline.measure.correlation import sample
 from dpedtool.pipeline.measure.exposure import clipped
-from dpedtool.pipeline.measure.flow import compare
 from dpedtool.pipeline.measure.keypoint_homography import FEWEST_OFF_PLANE
 from dpedtool.pipeline.measure.noise import NO_NOISE, noise_of
 from dpedtool.pipeline.measure.window_counts import WindowCounts
@@ -178,7 +177,7 @@ def judge_windows(
         evidence, greys = _strict_evidence(alignment, to, greys, box)
     else:
         crops = cut(greys[0], box), greys[1]
-        evidence = Evidence(flow=compare(*crops)) if may_have_depth(alignment) else NO_EVIDENCE
+        evidence = Evidence.of_jumps(*crops, to.nodes, box) if may_have_depth(alignment) else NO_EVIDENCE
     for measures in measure_windows(greys[0], greys[1], box, params, evidence):
         for window in _windows(measures, to, box, params):
             place = Box(window.x, window.y, window.size, window.size)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -115,14 +115,17 @@ class Evidence:
 
     @staticmethod
     def of_depth(phone: Bytes, dslr: Bytes, nodes: Nodes | None, box: Box, noise: PairNoise = NO_NOISE) -> Evidence:
-        """Look for edges of depth, where neighbours cannot vouch; nodes of the transform, and box of the crop."""
-        raw = phone.astype(np.float32), dslr.astype(np.float32)
-        return Evidence(
-            flow=compare(phone, dslr, noise),
-            area_change=AreaChange(nodes, box) if nodes else None,
-            noise=NoiseModel.of(*raw),
-            sensor=noise,
-        )
+        """Look for edges of depth, where neighbours cannot vouch, and for noise; parameters as for `of_jumps`."""
+        model = NoiseModel.of(phone.astype(np.float32), dslr.astype(np.float32))
+        return replace(Evidence.of_jumps(phone, dslr, nodes, box, noise), noise=model, sensor=noise)
+
+    @staticmethod
+    def of_jumps(phone: Bytes, dslr: Bytes, nodes: Nodes | None, box: Box, noise: PairNoise = NO_NOISE) -> Evidence:
+        """Look for edges of depth alone.
+
+        Both (H, W) grey, the common crop; `nodes` of the transform, `box` of the crop, and `noise` of both photos.
+        """
+        return Evidence(flow=compare(phone, dslr, noise), area_change=AreaChange(nodes, box) if nodes else None)
 
     def about(
         self, corners: Corners, side: int, residuals: Points, errors: Values, looks: Mapping[str, Values]

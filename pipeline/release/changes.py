@@ -54,7 +54,7 @@ def compare(old: Path, new: Path) -> Changes:
     Raises
     ------
     DpedtoolError
-        A folder is no such release, or a table is damaged or from a version without the columns that are needed.
+        A folder is not such a release, or a table is damaged or lacks a column.
 
     """
     patches = [_read(folder / PATCHES, (*_OF_PATCHES, *_IMAGES)) for folder in (old, new)]
@@ -80,7 +80,7 @@ def compare(old: Path, new: Path) -> Changes:
 
 def _read(table: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     if not table.is_file():
-        raise DpedtoolError(f"{table} is missing: {table.parent} is no release that `dpedtool release build` wrote.")
+        raise DpedtoolError(f"{table} is missing: `dpedtool release build` has not written {table.parent}.")
     try:
         schema = pq.read_schema(table)
         if lacking := [name for name in columns if name not in schema.names]:

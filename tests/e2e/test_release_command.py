@@ -63,7 +63,7 @@ def test_two_releases_are_compared(dpedtool, splits: Path, tmp_path: Path) -> No
     assert told["scenes_removed"] == [scene]
     assert set(told["patches_removed"]) == set(table.loc[table["scene_id"] == scene, "patch_id"])
     refused = dpedtool("release", "diff", splits, later, code=1)
-    assert "is no release" in refused.sentence
+    assert "`dpedtool release build` has not written" in refused.sentence
 
 
 def test_a_release_needs_a_name_and_a_licence(dpedtool, splits: Path, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from dpedtool.dataset.params import PatchesParams
 from dpedtool.pipeline.geometry.homographies import Box
-from dpedtool.pipeline.patches.windows import Measures, measure_windows, window_corners
+from dpedtool.pipeline.geometry.transform import Nodes
+from dpedtool.pipeline.patches.windows import Evidence, Measures, measure_windows, window_corners
 
 PARAMS = PatchesParams(size_px=60, stride_px=60)
 BOX = Box(10, 20, 190, 140)
@@ -187,3 +188,15 @@ def test_a_wide_blur_sees_as_far_as_it_reaches() -> None:
     windows = ours[y : y + side, x : x + side], theirs[y + box.y :, x + box.x :][:side, :side]
     expected = np.corrcoef(windows[0].ravel(), windows[1].ravel())[0, 1]
     assert score == pytest.approx(expected, abs=1e-5)
+
+
+def test_in_dped_edges_of_depth_are_measured_and_noise_is_not() -> None:
+    phone = texture()
+    nodes = Nodes(np.zeros((23, 30, 2)))
+    jumps, depth = (of(crop(phone), crop(phone), nodes, BOX) for of in (Evidence.of_jumps, Evidence.of_depth))
+    corners, unknown = np.array([[0, 0], [60, 60]]), np.full(2, np.nan)
+    seen = {"phone_brightness": np.full(2, 128.0), "phone_contrast": np.full(2, 30.0), "noise": np.full(2, 1.0)}
+    told = [evidence.about(corners, 60, np.full((2, 2), np.nan), unknown, seen) for evidence in (jumps, depth)]
+    assert set(told[0]) == {"hidden", "jump", "unfollowed", "squeezed", "stretched"}
+    assert set(told[1]) - set(told[0]) == {"pair_noise", "ncc_without_noise"}
+    assert max(told[0]["squeezed"]) == 0
