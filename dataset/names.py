@@ -55,7 +55,23 @@ def choose_held_out(names: Iterable[str], share: float, seed: int) -> set[str]:
     return set(ranked[: min(count, len(ranked) - 1)])
 
 
-def identifier(name: str, most: int = 40) -> str:
+MOST_OF_MOMENT, MOST_OF_SESSION = 40, 16
+"""Most characters of a moment's name, and of the session's part of it."""
+
+
+def moment_identifier(session: str, name: str) -> str:
+    """Return the identifier of a photo in its session: equal file names in two sessions get different ones.
+
+    It has at most 40 characters, and does not change when sessions are added or moved. Without a session it is the
+    photo's own identifier.
+    """
+    if not session:
+        return identifier(name)
+    of_session = identifier(session, MOST_OF_SESSION)
+    return f"{of_session}--{identifier(name, MOST_OF_MOMENT - len(of_session) - 2)}"
+
+
+def identifier(name: str, most: int = MOST_OF_MOMENT) -> str:
     """Return a name of letters, digits, '_' and '-' for files, tables and tar members; an altered name gets a digest.
 
     With `most` characters for a photo and fewer for a camera, the file name of a patch fits the 100 bytes of a tar

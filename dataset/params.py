@@ -26,27 +26,46 @@ Initialisation = Literal["pass-through", "released-code"]
 LossForm = Literal["mean", "paper", "released-code"]
 
 
+TABLES_OF_SPLIT = ("photos", "scenes")
+"""Tables that stage split writes beside those of the phones, which are named after them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CapturesParams(Section):
-    """Where the photos are: one folder per camera in `root`."""
+    """Where the photos are: one folder per camera in `root`, or in each session's folder in `root`."""
 
     root: str = param(
         "demo/captures",
-        "folder with one sub-folder per camera: a path, absolute or relative to the params file, or a URL such as "
-        "s3://bucket/folder",
+        "folder with one sub-folder per camera, or per session: a path, absolute or relative to the params file, or a "
+        "URL such as s3://bucket/folder",
     )
     reference: str = param("dslr", "sub-folder of the DSLR's photos", pattern=CAMERA_NAME)
     phones: tuple[str, ...] = param((), "sub-folders of the phones' photos", pattern=CAMERA_NAME)
+    sessions: tuple[str, ...] = param(
+        (),
+        "sub-folders of root, one for each day or place, which hold the cameras' folders; a session may lack phones, "
+        "but not the DSLR; clocks are compared session by session; empty: root itself holds the cameras' folders",
+        pattern=CAMERA_NAME,
+    )
+    scenes: str | None = param(
+        None,
+        "table of the scenes: a CSV file on this machine, of which `pair` writes a template; the path is absolute or "
+        "relative to the params file; best kept in root, where DVC sees its changes; null: no table",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         names = [self.reference, *self.phones]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ParamsError(f"reference and phones name {', '.join(twice)} twice; each camera has one folder.")
-        if "photos" in map(str.lower, self.phones):
+        if taken := [name for name in self.phones if name.lower() in TABLES_OF_SPLIT]:
             raise ParamsError(
-                "phones names 'photos', but a table of the split has this name: give the phone's folder another name."
+                f"phones names '{taken[0]}', but a table of the split has this name: give the phone's folder another "
+                "name."
             )
+        sessions = [name.lower() for name in self.sessions]
+        if twice := sorted({name for name in self.sessions if sessions.count(name.lower()) > 1}):
+            raise ParamsError(f"sessions names {' and '.join(twice)} twice; each session has one folder.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +99,9 @@ class PairParams(Section):
     csv: str | None = param(
         None,
         "list of the pairs, which overrides names and clocks: a CSV file on this machine with the columns phone and "
-        "dslr, which hold file names or stems; the path is absolute or relative to the params file, and {phone} in it "
-        "is replaced by the phone's folder; best kept in captures.root, where DVC sees its changes; null: no list",
+        "dslr, which hold file names or stems, and with several sessions also session; the path is absolute or "
+        "relative to the params file, and {phone} in it is replaced by the phone's folder; best kept in captures.root, "
+        "where DVC sees its changes; null: no list",
     )
 
 
@@ -293,6 +313,11 @@ class SplitParams(Section):
     )
     validation: float = param(0.1, "share of the scenes kept for validation", at_least=0, at_most=1)
     seed: int = param(0, "another seed draws other scenes", at_least=0)
+    stratify: str | None = param(
+        None,
+        "column or tag of the table of scenes (captures.scenes): each of its values gets its share of every split; "
+        "null: none",
+    )
     redraw: bool = param(
         False, "draw all scenes again, in place of keeping the sides of an earlier run and placing new scenes alone"
     )

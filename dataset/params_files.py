@@ -26,7 +26,14 @@ SectionT = TypeVar("SectionT", bound=Section)
 
 FLAGS = "flags"
 """Section of a params file for the flags of commands, such as `align: {workers: 4}`; the commands check it."""
-FILES = (("captures", "root"), ("pair", "csv"), ("train", "start"), ("train", "vgg"), ("release", "licence_file"))
+FILES = (
+    ("captures", "root"),
+    ("captures", "scenes"),
+    ("pair", "csv"),
+    ("train", "start"),
+    ("train", "vgg"),
+    ("release", "licence_file"),
+)
 """Parameters that name files, relative to the params file: section and key."""
 PLUGINS = (("align", "matcher"), ("align", "flow"))
 """Parameters that name functions of the user's own, whose modules are looked for beside the params file first."""

@@ -19,6 +19,7 @@ _ARROW_TYPES: Mapping[Any, pa.DataType] = {
     float: pa.float64(),
     bytes: pa.binary(),
     tuple[float, ...]: pa.list_(pa.float64()),
+    tuple[str, ...]: pa.list_(pa.string()),
 }
 
 
@@ -41,6 +42,8 @@ class Row:
     """Values of the column `status`: the good one first."""
     REASONS: ClassVar[Mapping[str, str]] = {}
     """Values of the column `reason` other than empty, and what each means in words."""
+    ADDED: ClassVar[frozenset[str]] = frozenset()
+    """Columns that earlier versions did not write: where they are missing, their default is read."""
     RETRIED: ClassVar[frozenset[str]] = frozenset(
         {"worker_lost", "internal_error", "unreadable_photo", "photo_changed"}
     )
@@ -61,6 +64,8 @@ class ColumnSpec:
     nullable: bool
     unit: str
     meaning: str
+    default: Any = None
+    """What the column holds where nothing else is said; None if it has no default."""
 
     @property
     def is_path(self) -> bool:
@@ -107,4 +112,5 @@ def _column_spec(declared: dataclasses.Field[Any], hint: Any) -> ColumnSpec:
         nullable=types.NoneType in kinds,
         unit=declared.metadata["unit"],
         meaning=declared.metadata["meaning"],
+        default=None if declared.default is dataclasses.MISSING else declared.default,
     )

@@ -38,9 +38,15 @@ class Pair(Row):
         "unusable_name": "the photo's name is not valid Unicode",
     }
 
-    pair_id: str = column("phone and photo name; unique across phones; letters, digits, '_' and '-'")
+    pair_id: str = column(
+        "phone, session (where there are several) and photo name, joined by '--'; unique; letters, digits, '_' and '-'"
+    )
     phone: str = column("phone that took the photo: its folder's name")
-    scene_id: str | None = column("the DSLR photo's name: equal for all phones' photos of one moment", default=None)
+    session: str = column("session of the photos: its folder's name; empty where there is only one", default="")
+    scene_id: str | None = column(
+        "session (where there are several) and the DSLR photo's name: equal for all phones' photos of one moment",
+        default=None,
+    )
     status: str = column("paired or unpaired")
     reason: str = column("why it is unpaired; empty when paired", default="")
     detail: str = column("the reason as a sentence, with figures", default="")
@@ -94,6 +100,7 @@ class Alignment(Row):
 
     pair_id: str = column("the pair, as in the table of pairs")
     phone: str = column("phone that took the photo")
+    session: str = column("session of the photos; empty where there is only one", default="")
     scene_id: str = column("the moment: equal for all phones' photos of it")
     status: str = column("aligned, rejected (for what the photos show) or failed (no verdict: another run tries again)")
     reason: str = column("why it is not aligned; empty when aligned", default="")
@@ -458,6 +465,7 @@ class Frame(Row):
 
     pair_id: str = column("the pair")
     phone: str = column("phone that took the photo")
+    session: str = column("session of the photos; empty where there is only one", default="")
     scene_id: str = column("the moment: equal for all phones' photos of it")
     phone_path: Place = column("the phone's photo")
     dslr_path: Place = column("the DSLR's photo")
@@ -508,9 +516,12 @@ class Photo(Row):
     REASONS: ClassVar[Mapping[str, str]] = {
         "two_sides": "it links scenes that an earlier run put on two sides, so that it would leak on either side",
     }
+    # A record of version 0.1 still says on which side its scenes are.
+    ADDED: ClassVar[frozenset[str]] = frozenset({"session"})
 
     pair_id: str = column("the pair")
     phone: str = column("phone that took the photo")
+    session: str = column("session of the photos; empty where there is only one", default="")
     scene_id: str = column("the moment: equal for all phones' photos of it")
     group: str = column("group of scenes that must stay together, named after the earliest; empty when excluded")
     status: str = column(
@@ -535,6 +546,32 @@ class Photo(Row):
     drawn_by: str = column("seed and shares that the split was drawn with")
     near_minutes: float = column("split.near_minutes that the groups were found with", "min")
     near_keypoints: int = column("split.near_keypoints that the groups were found with")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene(Row):
+    """One scene of the split: its side, and what the table of scenes (captures.scenes) says about it."""
+
+    TABLE: ClassVar[str] = "scenes"
+    MADE_BY: ClassVar[str] = "split"
+
+    scene_id: str = column("the scene")
+    session: str = column("its session; empty where there is only one")
+    split: str = column("train, validation, test or excluded")
+    forced: str = column("the side that the table of scenes asks for; else empty", default="")
+    group: str = column(
+        "group by the table of scenes, which stays on one side, such as a place; else empty", default=""
+    )
+    tags: tuple[str, ...] = column(
+        "KEY=VALUE, sorted by key: words of the column tags, whose value is yes, and further columns", default=()
+    )
+    licence: str = column("licence of its photos, if it has one of its own; else empty", default="")
+    consent: str = column("whether the people shown agree; else empty", default="")
+    notes: str = column("notes for yourself, which no release contains; else empty", default="")
+
+    def values(self) -> dict[str, str]:
+        """Return the tags by key."""
+        return dict(tag.split("=", 1) for tag in self.tags)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -601,7 +638,7 @@ class Shown(Row):
     key: str = column("digest of the inputs and code that made the folder; the first line of its details.js has it too")
 
 
-TABLES: tuple[type[Row], ...] = (Pair, Alignment, Timing, Patch, Frame, Sample, Photo, Score, Shown)
+TABLES: tuple[type[Row], ...] = (Pair, Alignment, Timing, Patch, Frame, Sample, Photo, Scene, Score, Shown)
 
 
 def as_markdown() -> str:

@@ -219,7 +219,12 @@ def holds(path: Path, row_type: type[Row]) -> bool:
 def _read_table(path: Path, row_type: type[Row], only: Sequence[str] | None = None) -> pa.Table:
     wanted = list(only) if only else [spec.name for spec in columns(row_type)]
     with _readable(path), _open_table(path, row_type, wanted) as file:
-        return file.read(columns=wanted).select(wanted)
+        there = [name for name in wanted if name in file.schema_arrow.names]
+        table = file.read(columns=there)
+    for spec in columns(row_type):
+        if spec.name in wanted and spec.name not in there:
+            table = table.append_column(spec.name, pa.array([spec.default] * table.num_rows, spec.arrow_type))
+    return table.select(wanted)
 
 
 def _open_table(path: Path, row_type: type[Row], wanted: Sequence[str]) -> pq.ParquetFile:
@@ -228,7 +233,7 @@ def _open_table(path: Path, row_type: type[Row], wanted: Sequence[str]) -> pq.Pa
     with _readable(path):
         # Absolute, since Arrow takes a relative name such as s3:x for an address.
         file = pq.ParquetFile(path.absolute())
-    missing = [name for name in wanted if name not in file.schema_arrow.names]
+    missing = [name for name in wanted if name not in file.schema_arrow.names and name not in row_type.ADDED]
     if missing:
         raise DpedtoolError(
             f"{path} is not a table of {row_type.TABLE} as this version writes it "
@@ -274,6 +279,6 @@ def _from_file(values: list[Any], spec: ColumnSpec, folder: Path) -> list[Any]:
     if spec.is_path:
         places = {name: as_place(name, folder) for name in set(values) if name is not None}
         return [places.get(name) for name in values]
-    if spec.kind == tuple[float, ...]:
+    if pa.types.is_list(spec.arrow_type):
         return [None if value is None else tuple(value) for value in values]
     return values

@@ -53,6 +53,10 @@ class Finished(Generic[RowT]):
             return read_rows(part, self._row_type)
         return self._table.get(key) or [] if self._table else []
 
+    def is_part(self, key: str) -> bool:
+        """Whether the rows of an item are new or left by an interrupted run, and so not those of the earlier table."""
+        return self._part(key).exists()
+
     def is_done(self, key: str) -> bool:
         """Whether an item needs no work: it has rows, and their reasons follow from its inputs."""
         rows = self.get(key)

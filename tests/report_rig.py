@@ -127,7 +127,7 @@ def synchronisation(**changes: Any) -> dict[str, Any]:
         "unpaired": {"no_dslr_photo": 1},
         "unpaired_photos": {},
         "exif_resolution_s": {"phone": 1.0, "dslr": 0.01},
-        "clock": clock,
+        "clocks": {"": clock},
     } | changes
 
 

@@ -62,5 +62,7 @@ class Selection(Sidecar):
     """SHA-256 of `params`, hex, as the table of patches has it."""
     proved_by: dict[str, int] | None = field(default=None, metadata=WHERE_KNOWN)
     """Accepted windows by what proves them, as in the table of patches; None if an earlier version has left it out."""
+    shard_patches: int | None = field(default=None, metadata=WHERE_KNOWN)
+    """Most patches in a shard, by which the shards were filled; None if an earlier version has left it out."""
     pairs: AlignedPairs | None = field(default=None, metadata=WHERE_KNOWN)
     """None if an earlier version has left it out."""

@@ -73,5 +73,5 @@ class Synchronisation(Sidecar):
     unpaired_photos: dict[str, str]
     """The reason of each, by pair_id."""
     exif_resolution_s: TimeSteps
-    clock: ClockFigures | None
-    """None without times."""
+    clocks: dict[str, ClockFigures]
+    """The clocks by session (empty name: there is only one); sessions without times are missing."""

@@ -461,6 +461,7 @@ def _row(pair: Pair, params: AlignParams, **facts: Any) -> Alignment:
     return Alignment(
         pair_id=pair.pair_id,
         phone=pair.phone,
+        session=pair.session,
         scene_id=required(pair.scene_id),
         phone_path=required(pair.phone_path),
         dslr_path=required(pair.dslr_path),

@@ -17,12 +17,13 @@ from typing import Any, TypeVar
 
 import click
 
-from dpedtool.dataset.errors import ParamsError
+from dpedtool.dataset.errors import DpedtoolError, ParamsError
 from dpedtool.dataset.params import PairParams, Params
 from dpedtool.dataset.params_files import FLAGS, load_flags, load_params, nearest
 from dpedtool.dataset.places import Place, as_place, is_url
 from dpedtool.dataset.progress import OUTPUT
 from dpedtool.dataset.rows import Row, columns
+from dpedtool.dataset.scene_table import SceneTable, read_scene_table
 from dpedtool.pipeline.records import recording, versions
 from dpedtool.pipeline.runner import WORKER_MEMORY, default_workers
 
@@ -252,6 +253,23 @@ csv_option = click.option(
 def listed(params: PairParams, csv_file: Path | None) -> PairParams:
     """Return how photos are paired, by the list of `--csv` where one is given."""
     return replace(params, csv=str(csv_file)) if csv_file else params
+
+
+def scene_table(params: Params) -> SceneTable:
+    """Return the table of scenes that captures.scenes names, or an empty one.
+
+    Raises
+    ------
+    DpedtoolError
+        It is a URL, is missing, or is not such a table.
+
+    """
+    named = params.captures.scenes
+    if named is None:
+        return SceneTable()
+    if is_url(named):
+        raise DpedtoolError(f"{named} is a URL: only photos are read from URLs, so captures.scenes must name a file.")
+    return read_scene_table(Path(named))
 
 
 out_option = click.option("-o", "--out", type=FOLDER, required=True, help="Folder for the results; made if missing.")

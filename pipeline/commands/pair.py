@@ -17,6 +17,7 @@ from dpedtool.pipeline.commands.options import (
     listed,
     out_option,
     params_options,
+    scene_table,
 )
 
 
@@ -27,15 +28,36 @@ from dpedtool.pipeline.commands.options import (
 @out_option
 @params_options
 def pair(folders: tuple[Place, ...], phone: str | None, csv_file: Path | None, out: Path, params: Params) -> None:
-    """Find which photos of two cameras show the same moment. Writes OUT/pairs.parquet and OUT/synchronisation.json."""
+    """Find which photos of two cameras show the same moment. Writes OUT/pairs.parquet and OUT/synchronisation.json.
+
+    OUT/scenes.csv is a template of the table of scenes. Fill in groups, splits, tags or licences, and name your copy
+    in captures.scenes of the params file.
+    """
+    from dpedtool.dataset.io import write_text
+    from dpedtool.dataset.scene_table import TEMPLATE, template, unknown_scenes
     from dpedtool.pipeline.commands.summary import counts, say_pairs
-    from dpedtool.pipeline.pair.intake import camera_folders, pair_into
+    from dpedtool.pipeline.pair.intake import Folders, camera_folders, pair_into
 
     if phone is not None and folders:
         raise click.UsageError("Give either two folders or --phone, not both.")
     if phone is None and len(folders) != 2:
         raise click.UsageError("Name the phone's folder and the DSLR's, or give --phone with --params.")
-    phone_dir, dslr_dir = camera_folders(params.captures, phone) if phone is not None else folders
-    found = pair_into(out, phone_dir, dslr_dir, listed(params.pair, csv_file))
+    table = scene_table(params)
+    of_sessions = camera_folders(params.captures, phone) if phone is not None else [Folders(folders[0], folders[1])]
+    found = pair_into(out, of_sessions, listed(params.pair, csv_file))
+    scenes = found.scenes()
+    write_text(out / TEMPLATE, template(table, scenes))
     say_pairs(found)
-    give_results({"out": str(out), **counts(found.rows), "synchronisation": found.report.as_json()})
+    notes = unknown_scenes(table, scenes)
+    for note in notes:
+        click.echo(note, err=True)
+    sessions = [each.session for each in of_sessions if each.session]
+    give_results(
+        {
+            "out": str(out),
+            **counts(found.rows),
+            "sessions": sessions,
+            "notes": notes,
+            "synchronisation": found.report.as_json(),
+        }
+    )

@@ -10,7 +10,16 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import Params
 from dpedtool.dataset.schema import Patch, Photo
 from dpedtool.dataset.sidecars.verdict import Verdict
-from dpedtool.pipeline.commands.options import FILE, FOLDER, Local, command, examples, give_results, params_options
+from dpedtool.pipeline.commands.options import (
+    FILE,
+    FOLDER,
+    Local,
+    command,
+    examples,
+    give_results,
+    params_options,
+    scene_table,
+)
 from dpedtool.pipeline.commands.verdicts import NOT_PROVEN, say_verdict
 
 MOST_FAULTS = 20
@@ -37,17 +46,26 @@ MOST_FAULTS = 20
     metavar="FILE",
     help="With --verify: write the verdict as JSON, with the SHA-256 of each table that was checked.",
 )
+@click.option(
+    "--keep",
+    type=FOLDER,
+    metavar="SPLITS_OR_RELEASE",
+    help="Start from the sides of an earlier OUT or of a release: its scenes keep them, and new scenes fill up to the "
+    "shares.",
+)
 @params_options
-def split(folder: Path, out: Path | None, verify: bool, verdict: Path | None, params: Params) -> None:
+def split(
+    folder: Path, out: Path | None, verify: bool, verdict: Path | None, keep: Path | None, params: Params
+) -> None:
     """Divide the scenes of all phones. Reads PATCHES_DIR/<phone>/, writes OUT/<phone>.parquet.
 
     Scenes that share a file or show the same view stay together: OUT/photos.parquet says which and why. Scenes that
-    OUT holds of an earlier run keep their side, unless split.redraw is true. OUT/test_photos.csv lists the test's
-    photos.
+    OUT holds of an earlier run keep their side, unless split.redraw is true. The table of scenes (captures.scenes) may
+    group scenes and force their side. OUT/test_photos.csv lists the test's photos.
     """
     if verify:
-        if out:
-            raise click.UsageError("--verify writes no tables: leave out --out.")
+        if out or keep:
+            raise click.UsageError("--verify writes no tables: leave out --out and --keep.")
         _verify(folder, verdict)
         return
     if verdict:
@@ -57,7 +75,8 @@ def split(folder: Path, out: Path | None, verify: bool, verdict: Path | None, pa
     from dpedtool.pipeline.split.stage import split as split_patches
 
     phones = params.captures.phones or _phones_below(folder)
-    done = split_patches({phone: Patch.table_in(folder / phone) for phone in phones}, out, params.split)
+    tables = {phone: Patch.table_in(folder / phone) for phone in phones}
+    done = split_patches(tables, out, params.split, scenes=scene_table(params), keep=keep)
     if not done.patches.to_numpy().sum():
         click.echo("No patch was accepted, so there is nothing to split: the tables of patches name the reasons.")
     for phone, row in done.patches.iterrows():

@@ -34,8 +34,9 @@ def say_pairs(found: PairedFolders) -> None:
     click.echo(f"{len(paired)} {_plural(len(paired), 'pair')}, {found.note}.")
     lone = [row for row in found.rows if row.status != "paired"]
     _say_failures(lone, "photo without a mate", "photos without a mate", MOST_PHOTOS)
-    if found.report.clock:
-        click.echo(_clocks_in_words(found.report.clock, found.report.exif_resolution_s))
+    for session, clock in found.report.clocks.items():
+        of = f"{session}: " if session else ""
+        click.echo(of + _clocks_in_words(clock, found.report.exif_resolution_s))
     ties = found.report.ties
     ways = {"by comparing the pictures": ties.by_picture, "by the order of the shots": ties.by_order}
     if resolved := [f"{number} resolved {way}" for way, number in ways.items() if number]:

@@ -25,9 +25,25 @@ class PairedFolders:
     """How they were found, as a sentence without its full stop."""
     report: Synchronisation
 
+    def scenes(self) -> dict[str, str]:
+        """Return the session of each scene: of each photo of the DSLR that could be named."""
+        return {row.scene_id: row.session for row in self.rows if row.scene_id is not None}
 
-def camera_folders(captures: CapturesParams, phone: str) -> tuple[Place, Place]:
-    """Return the folder of a phone's photos and that of the DSLR's, as the params file names them.
+
+@dataclass(frozen=True)
+class Folders:
+    """The folders of one phone's photos and the DSLR's, in one session."""
+
+    phone: Place
+    dslr: Place
+    session: str = ""
+    """Its name; empty where there is only one."""
+
+
+def camera_folders(captures: CapturesParams, phone: str) -> list[Folders]:
+    """Return the folders of a phone's photos and of the DSLR's in each session, as the params file names them.
+
+    Sessions that the phone took no part in are left out.
 
     Raises
     ------
@@ -37,12 +53,16 @@ def camera_folders(captures: CapturesParams, phone: str) -> tuple[Place, Place]:
     """
     root = as_place(captures.root)
     with answering(root):
-        _check_cameras(root, captures)
-    return root / phone, root / captures.reference
+        if not captures.sessions:
+            _check_cameras(root, captures)
+            return [Folders(root / phone, root / captures.reference)]
+        return _of_sessions(root, captures, phone)
 
 
-def pair_into(out: Path, phone_dir: Place, dslr_dir: Place, params: PairParams) -> PairedFolders:
-    """Pair two folders, and write `out/pairs.parquet` and `out/synchronisation.json`.
+def pair_into(out: Path, folders: Sequence[Folders], params: PairParams) -> PairedFolders:
+    """Pair the folders of each session, and write `out/pairs.parquet` and `out/synchronisation.json`.
+
+    The clocks are compared session by session, so that the pairs of one do not depend on the others.
 
     Raises
     ------
@@ -50,11 +70,19 @@ def pair_into(out: Path, phone_dir: Place, dslr_dir: Place, params: PairParams) 
         As `dpedtool.pipeline.pair.stage.pair_folders`.
 
     """
-    pairing = pair_folders(phone_dir, dslr_dir, params)
-    report = synchronisation(pairing.rows, params.tolerance_s)
-    write_rows(Pair.table_in(out), Pair, pairing.rows)
+    pairings = [pair_folders(each.phone, each.dslr, params, each.session) for each in folders]
+    rows = sorted((row for pairing in pairings for row in pairing.rows), key=lambda row: row.pair_id)
+    report = synchronisation(rows, params.tolerance_s)
+    write_rows(Pair.table_in(out), Pair, rows)
     report.write(report.file_in(out))
-    return PairedFolders(pairing.rows, pairing.note, report)
+    return PairedFolders(rows, _joined([pairing.note for pairing in pairings], folders), report)
+
+
+def _joined(notes: Sequence[str], folders: Sequence[Folders]) -> str:
+    """Say how the pairs were found; once, where it was the same way in all sessions."""
+    if len(set(notes)) == 1:
+        return notes[0]
+    return "; ".join(f"{each.session}: {note}" for each, note in zip(folders, notes, strict=True))
 
 
 def take_pairs(sources: Sequence[Place], out: Path, params: PairParams) -> list[Pair] | PairedFolders:
@@ -81,7 +109,7 @@ def take_pairs(sources: Sequence[Place], out: Path, params: PairParams) -> list[
     phone, dslr = sources
     photos = [is_file(place) for place in (phone, dslr)]
     if not any(photos):
-        return pair_into(out, phone, dslr, params)
+        return pair_into(out, [Folders(phone, dslr)], params)
     if any(is_dir(place) for place in (phone, dslr)):
         raise DpedtoolError(f"{phone} and {dslr} are a photo and a folder: name two photos or two folders.")
     pairing = pair_files(phone, dslr)
@@ -98,14 +126,45 @@ def _written_pairs(folder: Place) -> list[Pair]:
     return read_rows(Pair.table_in(folder), Pair)
 
 
+def _of_sessions(root: Place, captures: CapturesParams, phone: str) -> list[Folders]:
+    """Return the folders of each session, and refuse sessions of the params file that cannot be used."""
+    found = _folders_in(root)
+    if missing := [name for name in captures.sessions if name not in found]:
+        raise DpedtoolError(
+            f"{root} has no folder {', '.join(missing)}: it holds {', '.join(sorted(found)) or 'no folders'}; name the "
+            "sessions' folders in captures.sessions of the params file."
+        )
+    folders = []
+    for session in captures.sessions:
+        cameras = _folders_in(root / session)
+        if captures.reference not in cameras:
+            raise DpedtoolError(
+                f"The session {session} has no folder {captures.reference} in {root / session}, so that its photos "
+                f"have no reference; it holds {', '.join(sorted(cameras)) or 'no folders'}: add the DSLR's photos, or "
+                "leave the session out of captures.sessions."
+            )
+        if phone in cameras:
+            folders.append(Folders(root / session / phone, root / session / captures.reference, session))
+    if not folders:
+        raise DpedtoolError(
+            f"No session in {root} has a folder {phone}: name the phones' folders in captures.phones of the params "
+            "file."
+        )
+    return folders
+
+
+def _folders_in(place: Place) -> set[str]:
+    if not place.is_dir():
+        raise DpedtoolError(f"There is no folder {place}: captures.root in the params file must name an existing one.")
+    return {path.name for path in place.iterdir() if path.is_dir() and not path.name.startswith(".")}
+
+
 def _check_cameras(root: Place, captures: CapturesParams) -> None:
     """Refuse cameras of the params file that have no folder: the most common mistake with one's own photos."""
-    wanted = {captures.reference, *captures.phones}
-    if not root.is_dir():
-        raise DpedtoolError(f"There is no folder {root}: captures.root in the params file must name an existing one.")
-    found = {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    wanted, found = {captures.reference, *captures.phones}, _folders_in(root)
     if missing := sorted(wanted - found):
         raise DpedtoolError(
             f"{root} has no folder {', '.join(missing)}: it holds {', '.join(sorted(found)) or 'no folders'}; name "
-            "the DSLR's folder in captures.reference and the phones' folders in captures.phones of the params file."
+            "the DSLR's folder in captures.reference and the phones' folders in captures.phones of the params file. If "
+            "it holds one folder a session, name these in captures.sessions."
         )

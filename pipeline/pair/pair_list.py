@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from dpedtool.dataset.csv_lines import csv_lines
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.places import Place
 
 COLUMNS = ("phone", "dslr")
+SESSION = "session"
 
 
-def read_pair_list(path: Path, phones: Sequence[Place], dslrs: Sequence[Place]) -> dict[int, int]:
+def read_pair_list(path: Path, phones: Sequence[Place], dslrs: Sequence[Place], session: str = "") -> dict[int, int]:
     """Return phone index to DSLR index of the pairs that a CSV file lists.
 
     Parameters
     ----------
     path
-        UTF-8, with or without a byte order mark. The header has the columns phone and dslr; other columns are ignored.
+        UTF-8, with or without a byte order mark. The header has the columns phone and dslr; other columns, except
+        session where there are several, are ignored.
         The lines below it hold file names of photos, or stems that only one photo has. Blank lines, and spaces around
         cells, are ignored.
     phones, dslrs
         The photos that it may name.
+    session
+        Name of the session that the photos are of; lines that name another one in the column session are left out.
+        Empty where there is only one.
 
     Raises
     ------
@@ -31,29 +36,29 @@ def read_pair_list(path: Path, phones: Sequence[Place], dslrs: Sequence[Place]) 
         The file is missing, is not such a table, lists no pairs, names other photos than these, or names a photo twice.
 
     """
-    table = _lines(path)
+    table = csv_lines(path, "pair.csv or --csv")
     _, header = next(table, (0, []))
     cameras = [_Camera(path, header, *camera) for camera in zip(COLUMNS, (phones, dslrs), strict=True)]
-    found = {cameras[0].find(*line): cameras[1].find(*line) for line in table}
+    lines = list(table)
+    if session:
+        of_session = _sessions(path, header)
+        lines = [line for line in lines if of_session(line[1]) == session]
+    found = {cameras[0].find(*line): cameras[1].find(*line) for line in lines}
+    if session and not found:
+        raise DpedtoolError(f"{path} lists no pairs of the session {session}: add lines for it, or leave it out.")
     if not found:
         raise DpedtoolError(f"{path} lists no pairs: write one line phone,dslr for each pair below the header.")
     return found
 
 
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number and the cells of each line that is not blank; cells have no spaces around them."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            for row in reader:
-                if any(cells := [cell.strip() for cell in row]):
-                    yield reader.line_num, cells
-    except OSError as error:
-        raise DpedtoolError(f"{path} cannot be read ({error.strerror}): pair.csv or --csv must name a file.") from None
-    except UnicodeDecodeError:
-        raise DpedtoolError(f"{path} is not in UTF-8: save it again in this encoding.") from None
-    except csv.Error as error:
-        raise DpedtoolError(f"Line {reader.line_num} of {path} is not valid CSV ({error}): correct it.") from None
+def _sessions(path: Path, header: Sequence[str]) -> Callable[[Sequence[str]], str]:
+    """Return a function that reads the session of a line."""
+    if header.count(SESSION) != 1:
+        raise DpedtoolError(
+            f"{path} must name the column session once in its first line, since captures.sessions lists several."
+        )
+    place = header.index(SESSION)
+    return lambda cells: cells[place] if place < len(cells) else ""
 
 
 class _Camera:

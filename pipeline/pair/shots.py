@@ -15,7 +15,7 @@ class Shot:
 
     path: Place
     name: str
-    """The file's name as an identifier, unique in its folder."""
+    """The file's name as an identifier, after that of its session: unique among the camera's photos."""
     time: datetime | None
 
     @property

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256
-from dpedtool.dataset.names import identifier
+from dpedtool.dataset.names import identifier, moment_identifier
 from dpedtool.dataset.params import PairParams
 from dpedtool.dataset.photos.decoding import capture_time
 from dpedtool.dataset.photos.listing import list_photos
@@ -29,8 +29,17 @@ class Pairing:
     note: str
 
 
-def pair_folders(phone_dir: Place, dslr_dir: Place, params: PairParams) -> Pairing:
+def pair_folders(phone_dir: Place, dslr_dir: Place, params: PairParams, session: str = "") -> Pairing:
     """Pair the photos of two folders, by the user's list, by file name or by capture time.
+
+    Parameters
+    ----------
+    phone_dir, dslr_dir
+        The folders.
+    params
+        How they are paired.
+    session
+        Name of the session, which becomes a part of the identifiers; empty where there is only one.
 
     Returns
     -------
@@ -50,7 +59,7 @@ def pair_folders(phone_dir: Place, dslr_dir: Place, params: PairParams) -> Pairi
         raise DpedtoolError(
             f"{phone_dir} is given both as the phone's folder and as the DSLR's: name two different folders."
         )
-    photos = [_photos(folder) for folder in (phone_dir, dslr_dir)]
+    photos = [_photos(folder, session) for folder in (phone_dir, dslr_dir)]
     phones, dslrs = ([photo for photo in camera if photo.is_usable] for camera in photos)
     for folder, usable in ((phone_dir, phones), (dslr_dir, dslrs)):
         if not usable:
@@ -60,10 +69,11 @@ def pair_folders(phone_dir: Place, dslr_dir: Place, params: PairParams) -> Pairi
     if params.csv is None:
         matching = _match(phones, dslrs, params, f"The photos of {phone_dir} and {dslr_dir} cannot be paired")
     else:
-        matching = _listed(params.csv.replace("{phone}", camera), phones, dslrs)
-    rows = _rows(camera, phones, dslrs, matching)
-    rows += [_unusable_row(camera, photo, is_phone=True) for photo in photos[0] if not photo.is_usable]
-    rows += [_unusable_row(camera, photo, is_phone=False) for photo in photos[1] if not photo.is_usable]
+        matching = _listed(params.csv.replace("{phone}", camera), phones, dslrs, session)
+    of = _Camera(camera, session)
+    rows = _rows(of, phones, dslrs, matching)
+    rows += [_unusable_row(of, photo, is_phone=True) for photo in photos[0] if not photo.is_usable]
+    rows += [_unusable_row(of, photo, is_phone=False) for photo in photos[1] if not photo.is_usable]
     return Pairing(sorted(rows, key=lambda row: row.pair_id), matching.note)
 
 
@@ -83,16 +93,19 @@ def pair_files(phone: Place, dslr: Place) -> Pairing:
         if not there:
             raise DpedtoolError(f"There is no photo {path}: name an existing file.")
     photos = [Shot(path, identifier(path.stem), capture_time(path)) for path in (phone, dslr)]
-    return Pairing(_rows("phone", photos[:1], photos[1:], Matching({0: 0}, "", "name")), "given as two photos")
+    return Pairing(_rows(_Camera("phone"), photos[:1], photos[1:], Matching({0: 0}, "", "name")), "given as two photos")
 
 
-def _photos(folder: Place) -> list[Shot]:
+def _photos(folder: Place, session: str) -> list[Shot]:
     paths = list_photos(folder)
     # If a folder holds IMG_1.jpg and IMG_1.png, the suffix distinguishes them.
     uses = Counter(identifier(path.stem).lower() for path in paths)
     # No file name holds a slash, so these names differ from every stem with the same ending.
     names = [path.stem if uses[identifier(path.stem).lower()] == 1 else f"{path.stem}/{path.suffix}" for path in paths]
-    return [Shot(path, identifier(name), capture_time(path)) for path, name in zip(paths, names, strict=True)]
+    return [
+        Shot(path, moment_identifier(session, name), capture_time(path))
+        for path, name in zip(paths, names, strict=True)
+    ]
 
 
 def _check_name(path: Place) -> None:
@@ -121,11 +134,11 @@ def _match(phones: Sequence[Shot], dslrs: Sequence[Shot], params: PairParams, re
     return clocks.matching()
 
 
-def _listed(csv: str, phones: Sequence[Shot], dslrs: Sequence[Shot]) -> Matching:
+def _listed(csv: str, phones: Sequence[Shot], dslrs: Sequence[Shot], session: str) -> Matching:
     path = as_place(csv)
     if not isinstance(path, Path):
         raise DpedtoolError(f"{csv} is a URL: only photos are read from URLs, so pair.csv must name a local file.")
-    pairs = read_pair_list(path, [phone.path for phone in phones], [dslr.path for dslr in dslrs])
+    pairs = read_pair_list(path, [phone.path for phone in phones], [dslr.path for dslr in dslrs], session)
     return Matching(pairs, f"paired by the list {path}", "csv")
 
 
@@ -140,19 +153,29 @@ def _unique_stems(photos: Sequence[Shot]) -> dict[str, int]:
     return {photo.path.stem.lower(): index for index, photo in enumerate(photos) if uses[photo.path.stem.lower()] == 1}
 
 
-def _rows(camera: str, phones: Sequence[Shot], dslrs: Sequence[Shot], matching: Matching) -> list[Pair]:
+@dataclass(frozen=True)
+class _Camera:
+    """Which phone's photos, and of which session."""
+
+    name: str
+    session: str = ""
+
+
+def _rows(camera: _Camera, phones: Sequence[Shot], dslrs: Sequence[Shot], matching: Matching) -> list[Pair]:
     couples = matching.couples(phones, dslrs)
-    return [_row(camera, *couple, matching) for couple in track(couples, "pair", len(couples))]
+    label = f"pair {camera.session}" if camera.session else "pair"
+    return [_row(camera, *couple, matching) for couple in track(couples, label, len(couples))]
 
 
-def _row(camera: str, phone: Shot | None, dslr: Shot | None, how: str, matching: Matching) -> Pair:
+def _row(camera: _Camera, phone: Shot | None, dslr: Shot | None, how: str, matching: Matching) -> Pair:
     sums, (reason, detail) = _sums([photo.path for photo in (phone, dslr) if photo])
     if not reason:
         reason, detail = _why_unpaired(phone, dslr, matching)
     offset, error_s = _clock_columns(phone, dslr, matching)
     return Pair(
         pair_id=_pair_id(camera, phone, dslr),
-        phone=camera,
+        phone=camera.name,
+        session=camera.session,
         scene_id=dslr.name if dslr else None,
         status="unpaired" if reason else "paired",
         reason=reason,
@@ -183,11 +206,12 @@ def _sums(paths: Sequence[Place]) -> tuple[dict[Place, str], tuple[str, str]]:
     return sums, failure
 
 
-def _unusable_row(camera: str, photo: Shot, is_phone: bool) -> Pair:
+def _unusable_row(camera: _Camera, photo: Shot, is_phone: bool) -> Pair:
     """Return the row of a photo with an unusable name, which the table cannot hold as it is."""
     return Pair(
         pair_id=_pair_id(camera, *((photo, None) if is_phone else (None, photo))),
-        phone=camera,
+        phone=camera.name,
+        session=camera.session,
         scene_id=None if is_phone else photo.name,
         status="unpaired",
         reason="unusable_name",
@@ -195,8 +219,8 @@ def _unusable_row(camera: str, photo: Shot, is_phone: bool) -> Pair:
     )
 
 
-def _pair_id(camera: str, phone: Shot | None, dslr: Shot | None) -> str:
-    return f"{identifier(camera, most=28)}--{_moment_name(phone, dslr)}"
+def _pair_id(camera: _Camera, phone: Shot | None, dslr: Shot | None) -> str:
+    return f"{identifier(camera.name, most=28)}--{_moment_name(phone, dslr)}"
 
 
 def _moment_name(phone: Shot | None, dslr: Shot | None) -> str:

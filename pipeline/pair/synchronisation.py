@@ -30,6 +30,7 @@ def synchronisation(rows: Sequence[Pair], tolerance_s: float) -> Synchronisation
     """
     paired = [row for row in rows if row.status == "paired"]
     by = Counter(str(row.matched_by) for row in paired)
+    sessions = sorted({row.session for row in paired})
     return Synchronisation(
         shots=Shots(phone=sum(_is_of_phone(row) for row in rows), dslr=sum(row.scene_id is not None for row in rows)),
         paired=len(paired),
@@ -40,8 +41,12 @@ def synchronisation(rows: Sequence[Pair], tolerance_s: float) -> Synchronisation
         exif_resolution_s=TimeSteps(
             phone=_resolution([row.phone_time for row in rows]), dslr=_resolution([row.dslr_time for row in rows])
         ),
-        clock=_clock(paired, tolerance_s),
+        clocks={session: clock for session in sessions if (clock := _clock(_of(session, paired), tolerance_s))},
     )
+
+
+def _of(session: str, rows: Sequence[Pair]) -> list[Pair]:
+    return [row for row in rows if row.session == session]
 
 
 def _is_of_phone(row: Pair) -> bool:

@@ -1,14 +1,22 @@
-"""Fill the shards of a run with patches in the order of the table, under temporary names until all are complete."""
+"""Fill the shards of a run with patches in the order of the table, under temporary names until all are complete.
+
+A data set that grows keeps its shards: one that an earlier run has filled stays as it is while all of its patches are
+still wanted, and new patches go into new shards.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
+from collections.abc import Collection, Container
 from pathlib import Path
 
+from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import unfinished
 from dpedtool.dataset.schema import Patch
 from dpedtool.dataset.shards import Extent, ShardWriter, read_extent, suffix_of
+from dpedtool.dataset.tables import read_frame
 
 SHARD_NAME = re.compile(r"patches-\d{5,}\.tar")
 
@@ -17,10 +25,23 @@ class Shelf:
     """The shards `folder/patches-NNNNN.tar` being filled. Use it in a `with` block.
 
     Earlier shards stay until `publish`; without that call, the new ones are removed.
+
+    Parameters
+    ----------
+    folder
+        The folder of the shards.
+    patches_a_shard
+        Most patches in a shard.
+    kept
+        Shards there that stay as they are, with all of their patches.
+
     """
 
-    def __init__(self, folder: Path, patches_a_shard: int) -> None:
+    def __init__(self, folder: Path, patches_a_shard: int, kept: Collection[Path] = ()) -> None:
         self._folder = folder
+        self._kept = {shard.name for shard in kept}
+        free = (f"patches-{number:05d}.tar" for number in itertools.count())
+        self._free = (folder / name for name in free if name not in self._kept)
         self._capacity = patches_a_shard
         self._held = 0
         self._names: list[Path] = []
@@ -35,7 +56,9 @@ class Shelf:
             unfinished(name).unlink(missing_ok=True)
 
     def take(self, row: Patch) -> Patch:
-        """Copy an accepted patch from the shard that it lies in to the one being filled; return its row there."""
+        """Copy an accepted patch to the shard being filled, unless it lies in a kept one; return its final row."""
+        if row.shard is not None and row.shard.parent == self._folder and row.shard.name in self._kept:
+            return row
         phone, dslr = _stored_bytes(row)
         if self._shard is None or self._held == self._capacity:
             self._open_next()
@@ -47,14 +70,14 @@ class Shelf:
         self._close()
         for old in sorted(self._folder.glob("patches-*.tar")):
             # A shard of the user's own, such as patches-old.tar, stays.
-            if SHARD_NAME.fullmatch(old.name) and old not in self._names:
+            if SHARD_NAME.fullmatch(old.name) and old not in self._names and old.name not in self._kept:
                 old.unlink()
         for name in self._names:
             unfinished(name).replace(name)
 
     def _open_next(self) -> None:
         self._close()
-        self._names.append(self._folder / f"patches-{len(self._names):05d}.tar")
+        self._names.append(next(self._free))
         self._shard = ShardWriter(unfinished(self._names[-1]))
         self._held = 0
 
@@ -67,6 +90,30 @@ class Shelf:
         if self._shard:
             self._shard.__exit__(None, None, None)
         self._shard = None
+
+
+def still_wanted(table: Path, wanted: Container[str]) -> list[Path]:
+    """Return the shards of an earlier table whose patches are all wanted as they are.
+
+    Parameters
+    ----------
+    table
+        The earlier table of patches; it may be missing, damaged or of another version, and then there are none.
+    wanted
+        The keys of the rows that are taken over from it.
+
+    """
+    try:
+        rows = read_frame(table, Patch, ["key", "shard"], where={"status": "accepted"})
+    except DpedtoolError:
+        return []
+    return [
+        path
+        for name, keys in rows.groupby("shard")["key"].unique().items()
+        if (path := Path(str(name))).parent == table.parent
+        and SHARD_NAME.fullmatch(path.name)
+        and all(key in wanted for key in keys)
+    ]
 
 
 def store(row: Patch, phone: bytes, dslr: bytes, shard: ShardWriter, path: Path) -> Patch:

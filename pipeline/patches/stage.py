@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpedtool.dataset.code_digest import code_digest
-from dpedtool.dataset.errors import Rejection
+from dpedtool.dataset.errors import DpedtoolError, Rejection
 from dpedtool.dataset.io import digest, replacing
 from dpedtool.dataset.params import STRICT, PatchesParams, describe
 from dpedtool.dataset.photos.decoding import PhotoFile, open_unchanged
@@ -42,7 +42,7 @@ from dpedtool.pipeline.measure.noise import NO_NOISE, noise_of
 from dpedtool.pipeline.measure.window_counts import WindowCounts
 from dpedtool.pipeline.patches.filters import Measured, proof, rejection
 from dpedtool.pipeline.patches.selection_figures import summary
-from dpedtool.pipeline.patches.shelf import Shelf, is_stored, store
+from dpedtool.pipeline.patches.shelf import Shelf, is_stored, still_wanted, store
 from dpedtool.pipeline.patches.windows import NO_EVIDENCE, Evidence, Measures, measure_windows
 from dpedtool.pipeline.resume import Finished, save_aside, work_off
 from dpedtool.pipeline.runner import Lost
@@ -64,7 +64,8 @@ def cut_patches(
     pair. `out/selection.json` says how many pairs were not aligned and why, and what share of the windows was kept by
     brightness, texture, noise and place.
     The photos in the table of alignments are read again, so that the DSLR's pixels are resampled only once.
-    Tables and shards are the same bytes for any number of workers; what an earlier run finished is kept.
+    Tables and shards are the same bytes for any number of workers. What an earlier run finished is kept: shards whose
+    patches are all wanted still stay as they are, and new patches go into new shards.
 
     Returns
     -------
@@ -304,6 +305,7 @@ def _frame(
     return Frame(
         pair_id=alignment.pair_id,
         phone=alignment.phone,
+        session=alignment.session,
         scene_id=alignment.scene_id,
         phone_path=alignment.phone_path,
         dslr_path=alignment.dslr_path,
@@ -328,8 +330,13 @@ def _is_usable(rows: Sequence[Patch], frames: Container[str]) -> bool:
 
 
 def _collect(items: Mapping[str, Alignment], finished: Finished[Patch], table: Path, params: PatchesParams) -> None:
-    """Join the parts, in the order of the items, into shards and tables that replace the earlier ones."""
-    shelf = Shelf(table.parent, params.shard_patches)
+    """Join the parts, in the order of the items, into shards and tables that replace the earlier ones.
+
+    Shards whose patches are all wanted as they are stay.
+    """
+    old = {key for key in items if not finished.is_part(key)}
+    has_grown = _packed_by(table.parent) == params.shard_patches
+    shelf = Shelf(table.parent, params.shard_patches, still_wanted(table, old) if has_grown else ())
     frames = finished.aside(items, Frame)
     with TableWriter(table, Patch) as writer, shelf:
         for key, alignment in items.items():
@@ -343,12 +350,21 @@ def _collect(items: Mapping[str, Alignment], finished: Finished[Patch], table: P
     )
 
 
+def _packed_by(folder: Path) -> int | None:
+    """Return the number of patches a shard by which the shards in a folder were filled; None if it is not known."""
+    try:
+        return Selection.read(Selection.file_in(folder)).shard_patches
+    except DpedtoolError:
+        return None
+
+
 def _write_summary(out: Path, alignments: Sequence[Alignment], params: PatchesParams) -> None:
     """Write `selection.json`: what became of the pairs, what the filters removed, and the parameters."""
     looks = ["pair_id", "status", "reason", "proved_by", "x", "y", "size", "dslr_brightness", "dslr_contrast"]
     patches = read_frame(Patch.table_in(out), Patch, looks)
     frames = read_frame(Frame.table_in(out), Frame, ["pair_id", "phone_width", "phone_height"])
-    summary(patches, frames, alignments, _telling(params)).write(Selection.file_in(out))
+    told = summary(patches, frames, alignments, _telling(params))
+    replace(told, shard_patches=params.shard_patches).write(Selection.file_in(out))
 
 
 def _at_home(row: RowT, alignment: Alignment) -> RowT:

@@ -104,7 +104,8 @@ def _others(stage: str, params: Params) -> list[str]:
     lines = [f"{versions().get(name, 'none')}  {name}" for name in packages]
     for section, key in FILES:
         # DVC watches the captures by itself, and the stage that makes them must not depend on them.
-        is_named = section == stage and section != "captures"
+        is_named = (section, key) == ("captures", "scenes") and stage in ("pair", "split")
+        is_named |= section == stage and section != "captures"
         named = getattr(getattr(params, section), key) if is_named else None
         if named is not None and not is_url(named):
             files = sorted(path for path in [Path(named), *Path(named).glob("*")] if path.is_file())

@@ -1,13 +1,14 @@
 """Groups of frames that must stay together: each group lies on one side of the split.
 
-Frames are tied by one scene, one DSLR file, one phone file or a near-duplicate view. Decisions of earlier runs are
-kept: their frames keep their side, and new frames follow those that they are tied to.
+Frames are tied by one scene, one DSLR file, one phone file, a near-duplicate view, or a group in the table of scenes.
+Decisions of earlier runs are kept: their frames keep their side, and new frames follow those that they are tied to. The
+table of scenes may force a side, which overrides that of an earlier run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from dpedtool.dataset.errors import DpedtoolError
@@ -43,6 +44,18 @@ class Place:
     """Why it is excluded."""
 
 
+@dataclass(frozen=True)
+class Wishes:
+    """What the table of scenes asks for, by scene_id."""
+
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """Names of groups that must stay on one side."""
+    forced: Mapping[str, str] = field(default_factory=dict)
+    """Sides that scenes must be on."""
+    strata: Mapping[str, str] | None = None
+    """Strata that each get their share of every split; None: there are none."""
+
+
 def time_of(text: str | None) -> datetime | None:
     """Return the capture time that a table holds as text; None if it holds none."""
     return datetime.fromisoformat(text) if text else None
@@ -60,6 +73,7 @@ def place_frames(
     recorded: Mapping[str, str],
     params: SplitParams,
     absent: Iterable[Photo] = (),
+    wishes: Wishes | None = None,
 ) -> list[Place]:
     """Return the side of every frame, in the order of time.
 
@@ -78,36 +92,45 @@ def place_frames(
         Shares or number, and seed.
     absent
         Photos that an earlier run has placed and that are missing now: new frames follow them too.
+    wishes
+        What the table of scenes asks for.
 
     Raises
     ------
     DpedtoolError
-        Frames that are recorded on two sides are tied to each other.
+        Frames that are recorded or forced on two sides are tied to each other.
 
     """
-    ties = _Ties(links)
+    wishes = wishes or Wishes()
+    ties = _Ties(links, wishes)
     excluded: dict[str, str] = {}
     ordered = sorted(frames, key=order)
     # Recorded frames come first, so that a new frame never decides about an old one.
+    decided = {frame.pair_id: side for frame in ordered if (side := _decided(frame, recorded, wishes)) is not None}
     for frame in ordered:
-        if frame.pair_id in recorded:
-            ties.add(frame, recorded[frame.pair_id])
+        if frame.pair_id in decided:
+            ties.add(frame, decided[frame.pair_id])
     for photo in sorted(absent, key=order):
         ties.remember(photo)
     for frame in ordered:
-        if frame.pair_id not in recorded and (detail := ties.add(frame, None)):
+        if frame.pair_id not in decided and (detail := ties.add(frame, None)):
             excluded[frame.pair_id] = detail
     groups: dict[str, list[Frame]] = {}
     for frame in ordered:
         if frame.pair_id not in excluded:
             groups.setdefault(ties.root(frame), []).append(frame)
-    sides = draw_sides(groups, {root: ties.sides[root] for root in groups if root in ties.sides}, params)
+    sides = draw_sides(groups, {root: ties.sides[root] for root in groups if root in ties.sides}, params, wishes.strata)
     placed = {
         frame.pair_id: Place(frame, sides[root], members[0].scene_id, _first_tie(frame, members, ties))
         for root, members in groups.items()
         for frame in members
     }
     return [placed.get(frame.pair_id) or Place(frame, EXCLUDED, detail=excluded[frame.pair_id]) for frame in ordered]
+
+
+def _decided(frame: Frame, recorded: Mapping[str, str], wishes: Wishes) -> str | None:
+    """Return the side that a frame must be on; None if any will do."""
+    return wishes.forced.get(frame.scene_id) or recorded.get(frame.pair_id)
 
 
 def _first_tie(frame: Frame, members: Sequence[Frame], ties: _Ties) -> Tie | None:
@@ -118,7 +141,8 @@ def _first_tie(frame: Frame, members: Sequence[Frame], ties: _Ties) -> Tie | Non
 class _Ties:
     """A forest of frames that are tied by what they have in common; each tree has at most one side."""
 
-    def __init__(self, links: Iterable[Link]) -> None:
+    def __init__(self, links: Iterable[Link], wishes: Wishes) -> None:
+        self._wishes = wishes
         self.sides: dict[str, str] = {}
         """The recorded side of a tree, by its root."""
         self._parents: dict[str, str] = {}
@@ -137,11 +161,11 @@ class _Ties:
         """Add a frame and its recorded side; return why it must be left out, or an empty text."""
         sides = self._sides(frame)
         if side is not None and (other := next((split for split in sides if split != side), None)):
-            raise _contradiction(frame, side, sides[other], other)
+            raise _contradiction(frame, side, sides[other], other, self._wishes)
         if len(sides) > 1:
             return _between(frame, sides)
         roots = sorted({self.root(tie.frame) for tie in self.of(frame)})
-        keys = _keys(frame)
+        keys = self._keys(frame)
         for key in keys:
             self._parents.setdefault(key, key)
             self._holders.setdefault(key, []).append(frame)
@@ -158,26 +182,30 @@ class _Ties:
 
     def of(self, frame: Shot) -> list[Tie]:
         """Return the ties of a frame to the frames that were added."""
-        scene, dslr, phone = _keys(frame)
+        scene, dslr, phone, *groups = self._keys(frame)
         found = [Tie(other, "the same moment") for other in self._holders.get(scene, ())]
         found += [Tie(other, "the same DSLR file") for other in self._holders.get(dslr, ())]
         found += [Tie(other, "the same phone file") for other in self._holders.get(phone, ())]
+        for group in groups:
+            found += [Tie(other, f"the same {group} in the table of scenes") for other in self._holders.get(group, ())]
         for view, evidence in self._views.get(frame.dslr_sha256, ()):
             found += [Tie(other, evidence) for other in self._holders.get(_dslr_key(view), ())]
         return [tie for tie in found if tie.frame is not frame]
 
     def root(self, frame: Shot) -> str:
         """Return the name of the tree of a frame that was added."""
-        return self._find(_keys(frame)[0])
+        return self._find(self._keys(frame)[0])
+
+    def _keys(self, frame: Shot) -> tuple[str, ...]:
+        """What a frame has in common with others: scene, DSLR file, phone file, and a group if it is in one."""
+        group = self._wishes.groups.get(frame.scene_id)
+        own = (f"scene {frame.scene_id}", _dslr_key(frame.dslr_sha256), f"phone {frame.phone_sha256}")
+        return (*own, f"group {group}") if group else own
 
     def _find(self, key: str) -> str:
         while (parent := self._parents[key]) != key:
             self._parents[key] = key = self._parents[parent]
         return key
-
-
-def _keys(frame: Shot) -> tuple[str, str, str]:
-    return f"scene {frame.scene_id}", _dslr_key(frame.dslr_sha256), f"phone {frame.phone_sha256}"
 
 
 def _dslr_key(sha256: str) -> str:
@@ -189,7 +217,18 @@ def _between(frame: Shot, sides: Mapping[str, Tie]) -> str:
     return f"Scene {frame.scene_id} shows the same as {' and as '.join(parts)}."
 
 
-def _contradiction(frame: Shot, side: str, tie: Tie, other: str) -> DpedtoolError:
+def _contradiction(frame: Shot, side: str, tie: Tie, other: str, wishes: Wishes) -> DpedtoolError:
+    scenes = (frame.scene_id, side), (tie.frame.scene_id, other)
+    if any(scene in wishes.forced for scene, _ in scenes):
+        one, two = (
+            f"{scene} ({on}, by {'the table of scenes' if scene in wishes.forced else 'an earlier run'})"
+            for scene, on in scenes
+        )
+        return DpedtoolError(
+            f"Scenes {one} and {two} must be on one side, as they show the same ({tie.evidence}): give them one split "
+            "in captures.scenes, raise split.near_keypoints if they show different things, or set split.redraw if "
+            "earlier sides need not stay."
+        )
     return DpedtoolError(
         f"Scenes {frame.scene_id} ({side}) and {tie.frame.scene_id} ({other}) show the same ({tie.evidence}), but an "
         "earlier run put them on two sides: take one of them out of the captures, raise split.near_keypoints if they "

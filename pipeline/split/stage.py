@@ -13,12 +13,15 @@ import pandas as pd
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import write_text
-from dpedtool.dataset.params import SplitParams
+from dpedtool.dataset.names import counting
+from dpedtool.dataset.params import TABLES_OF_SPLIT, SplitParams
 from dpedtool.dataset.rows import columns
-from dpedtool.dataset.schema import EXCLUDED, SPLITS, Frame, Patch, Photo, Sample
+from dpedtool.dataset.scene_table import MOST_NAMED, SceneEntry, SceneTable
+from dpedtool.dataset.schema import EXCLUDED, SPLITS, Frame, Patch, Photo, Sample, Scene
 from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.dataset.tables import PathNames, holds, read_frame, read_rows, write_rows
-from dpedtool.pipeline.split.groups import Place, place_frames, time_of
+from dpedtool.pipeline.split.earlier_sides import read_sides
+from dpedtool.pipeline.split.groups import Place, Wishes, place_frames, time_of
 from dpedtool.pipeline.split.near_duplicates import Limits, View, find_links
 from dpedtool.pipeline.split.verification import TEST_PHOTOS
 
@@ -39,8 +42,17 @@ class Split:
     """What the user should know, a sentence each."""
 
 
-def split(patches: Mapping[str, Path], out: Path, params: SplitParams) -> Split:
+def split(
+    patches: Mapping[str, Path],
+    out: Path,
+    params: SplitParams,
+    *,
+    scenes: SceneTable | None = None,
+    keep: Path | None = None,
+) -> Split:
     """Write `out/photos.parquet`, and `out/<phone>.parquet` for each phone: its accepted patches and their split.
+
+    `out/scenes.parquet` holds the side of each scene and what the table of scenes says about it.
 
     If `out` holds the result of an earlier run, old scenes keep their side, even if the seed or the shares have changed
     since, unless `params.redraw` is true. A verdict there on the earlier tables is removed.
@@ -54,28 +66,43 @@ def split(patches: Mapping[str, Path], out: Path, params: SplitParams) -> Split:
         Folder of the new tables, and of `test_photos.csv`.
     params
         Shares, seed, and the limits of near-duplicates.
+    scenes
+        The table of scenes; by default there is none.
+    keep
+        A folder of an earlier split, or a release: its scenes keep the side that they have there, whatever `out` holds.
 
     Raises
     ------
     DpedtoolError
-        A table is missing or contradicts another; or an earlier run has put near-duplicates on two sides.
+        A table is missing or contradicts another; near-duplicates would be on two sides, by an earlier run or by the
+        table of scenes; or `keep` is neither a split nor a release.
 
     """
-    if "photos" in map(str.lower, patches):
+    if taken := [phone for phone in patches if phone.lower() in TABLES_OF_SPLIT]:
         raise DpedtoolError(
-            "A phone is called photos, and so is a table of the split: give the phone's folder another name."
+            f"A phone is called {taken[0]}, and so is a table of the split: give the phone's folder another name."
         )
     frames = _frames(patches)
     record, notes = _record(Photo.table_in(out), params)
+    if keep:
+        record, kept_notes = _joined(read_sides(keep), record, keep)
+        notes += kept_notes
+    entries, wishes = _wishes(frames, scenes or SceneTable(), params)
     gone = absent(frames, record)
-    links = find_links(views([*frames, *gone]), Limits(params.near_minutes, params.near_keypoints))
+    links = find_links(
+        views([*frames, *(photo for photo in gone if photo.thumbnail)]),
+        Limits(params.near_minutes, params.near_keypoints),
+    )
     recorded = recorded_photos(frames, record)
-    places = place_frames(frames, links, {name: photo.split for name, photo in recorded.items()}, params, gone)
+    sides_before = {name: photo.split for name, photo in recorded.items()}
+    places = place_frames(frames, links, sides_before, params, gone, wishes)
+    notes += _moved(places, sides_before)
     sides = {place.frame.pair_id: place.split for place in places}
     samples = {phone: _samples(phone, _accepted(table), sides, table) for phone, table in patches.items()}
     Verdict.file_in(out).unlink(missing_ok=True)
     # The decision is written first, so that the run after an interruption completes it.
     write_rows(Photo.table_in(out), Photo, [*(_photo(place, params, recorded) for place in places), *gone])
+    write_rows(Scene.table_in(out), Scene, _scene_rows(places, entries))
     for phone, rows in samples.items():
         write_rows(out / f"{phone}.parquet", Sample, rows)
     write_text(out / TEST_PHOTOS, _test_photos(places, out))
@@ -86,6 +113,73 @@ def split(patches: Mapping[str, Path], out: Path, params: SplitParams) -> Split:
     return Split(
         pd.DataFrame(counts), _scenes(places), len({place.group for place in places} - {""}), notes + _notes(places)
     )
+
+
+def _wishes(frames: Iterable[Frame], table: SceneTable, params: SplitParams) -> tuple[dict[str, SceneEntry], Wishes]:
+    """Return the entries of the table of scenes by scene_id, and what they ask for."""
+    scenes = {frame.scene_id for frame in frames}
+    entries = table.find(scenes)
+    return entries, Wishes(
+        groups={scene: entry.group for scene, entry in entries.items() if entry.group},
+        forced={scene: entry.split for scene, entry in entries.items() if entry.split},
+        strata=table.strata(scenes, params.stratify) if params.stratify else None,
+    )
+
+
+def _joined(kept: Sequence[Photo], record: Sequence[Photo], source: Path) -> tuple[list[Photo], list[str]]:
+    """Return the record with the sides of `--keep` in front, and notes on scenes that these move."""
+    names = {photo.scene_id: photo.split for photo in kept if _stands(photo)}
+    files = {photo.dslr_sha256 for photo in kept if _stands(photo)}
+    moved = sorted(
+        {
+            photo.scene_id
+            for photo in record
+            if _stands(photo) and names.get(photo.scene_id, photo.split) != photo.split
+        },
+        key=counting,
+    )
+    rest = [photo for photo in record if photo.scene_id not in names and photo.dslr_sha256 not in files]
+    notes = [f"{len(names)} scenes keep the side that they have in {source}."]
+    if moved:
+        notes.append(f"{_several(moved)} moved to it from another side of the earlier run.")
+    return [*kept, *rest], notes
+
+
+def _moved(places: Iterable[Place], before: Mapping[str, str]) -> list[str]:
+    """Return a note on scenes that the table of scenes takes to another side than they had."""
+    moved = {place.frame.scene_id for place in places if before.get(place.frame.pair_id, place.split) != place.split}
+    if not moved:
+        return []
+    return [f"{_several(sorted(moved, key=counting))} moved to the side that the table of scenes asks for."]
+
+
+def _several(scenes: Sequence[str]) -> str:
+    shown = ", ".join(scenes[:MOST_NAMED]) + (
+        f" and {len(scenes) - MOST_NAMED} more" if len(scenes) > MOST_NAMED else ""
+    )
+    return f"{len(scenes)} {'scene' if len(scenes) == 1 else 'scenes'} ({shown})"
+
+
+def _scene_rows(places: Sequence[Place], entries: Mapping[str, SceneEntry]) -> list[Scene]:
+    first = {place.frame.scene_id: place for place in reversed(places)}
+    rows = []
+    for scene_id in sorted(first):
+        place, entry = first[scene_id], entries.get(scene_id)
+        said = entry or SceneEntry(scene=scene_id)
+        rows.append(
+            Scene(
+                scene_id=scene_id,
+                session=place.frame.session,
+                split=place.split,
+                forced=said.split,
+                group=said.group,
+                tags=tuple(f"{key}={value}" for key, value in said.tags.items()),
+                licence=said.licence,
+                consent=said.consent,
+                notes=said.notes,
+            )
+        )
+    return rows
 
 
 def _frames(tables: Mapping[str, Path]) -> list[Frame]:

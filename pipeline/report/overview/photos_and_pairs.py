@@ -9,7 +9,7 @@ from datetime import datetime
 
 from dpedtool.dataset.rows import Row
 from dpedtool.dataset.schema import Alignment, Pair
-from dpedtool.dataset.sidecars.synchronisation import ClockFigures, Ties, TimeSteps
+from dpedtool.dataset.sidecars.synchronisation import ClockFigures, Synchronisation, Ties, TimeSteps
 from dpedtool.pipeline.report.results import PhoneResults, RunResults
 
 
@@ -61,14 +61,17 @@ class Photos:
 
 @dataclass(frozen=True, kw_only=True)
 class Clock(ClockFigures):
-    """The clocks of one phone and the DSLR, from synchronisation.json, and the times they were computed from."""
+    """The clocks of one phone and the DSLR in one session, and the times that they were computed from.
+
+    The figures are those of synchronisation.json.
+    """
 
     ties: Ties
     """Pairs whose times were ambiguous, by how they were resolved."""
     exif_resolution_s: TimeSteps
     """Resolution of the times in the photos, by camera: phone, dslr."""
     pair_hours: list[float]
-    """When each pair was taken on the DSLR's clock, in hours since the first pair of the session."""
+    """When each pair was taken on the DSLR's clock, in hours since the first pair of all."""
     pair_offset_s: list[float]
     """DSLR clock minus phone clock for each pair, from the photos."""
 
@@ -93,7 +96,8 @@ class Session:
     photos: dict[str, Photos | None]
     unpaired_reasons: list[Reason]
     clocks: dict[str, Clock | None]
-    """None if the stage has not run, or no photo has a time."""
+    """By phone, or where there are several sessions by phone and session. None if the stage has not run, or no photo
+    has a time."""
     pairs: PairCounts
     pairs_by_phone: dict[str, PairCounts | None]
     pair_reasons: list[Reason]
@@ -115,7 +119,7 @@ def session(run: RunResults) -> Session:
         cameras=_cameras(run, photos),
         photos=photos,
         unpaired_reasons=reasons(Pair, {phone.name: _unpaired(phone) for phone in run.phones}),
-        clocks={phone.name: _clock(phone, first) for phone in run.phones},
+        clocks={name: clock for phone in run.phones for name, clock in _clocks(phone, first).items()},
         pairs=pair_counts([row for phone in run.phones for row in phone.alignments or ()]),
         pairs_by_phone=counts,
         pair_reasons=reasons(
@@ -206,28 +210,37 @@ def _sizes(phones: Iterable[PhoneResults], side: str = "phone") -> list[SizeCoun
     return [SizeCount(*size, photos) for size, photos in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
 
 
-def _clock(phone: PhoneResults, first: datetime | None) -> Clock | None:
+def _clocks(phone: PhoneResults, first: datetime | None) -> dict[str, Clock | None]:
     told = phone.synchronisation
-    if told is None or told.clock is None or first is None:
-        return None
-    timed = sorted((dslr, dslr - phone_time) for dslr, phone_time in _times(phone))
+    if told is None or not told.clocks or first is None:
+        return {phone.name: None}
+    return {
+        f"{phone.name}, {session}" if session else phone.name: _clock(phone, session, told, first)
+        for session in told.clocks
+    }
+
+
+def _clock(phone: PhoneResults, session: str, told: Synchronisation, first: datetime) -> Clock:
+    rows = [row for row in phone.pairs or () if row.session == session]
+    by = Counter(row.matched_by for row in rows)
+    timed = sorted((dslr, dslr - phone_time) for dslr, phone_time in _times(rows))
     return Clock(
-        **vars(told.clock),
-        ties=told.ties,
+        **vars(told.clocks[session]),
+        ties=Ties(by_picture=by["picture"], by_order=by["order"]),
         exif_resolution_s=told.exif_resolution_s,
         pair_hours=[round((time - first).total_seconds() / 3600, 6) for time, _ in timed],
         pair_offset_s=[round(offset.total_seconds(), 6) for _, offset in timed],
     )
 
 
-def _times(phone: PhoneResults) -> list[tuple[datetime, datetime]]:
+def _times(rows: Iterable[Pair]) -> list[tuple[datetime, datetime]]:
     """Return the capture times of the DSLR and the phone for each pair."""
     return [
         (datetime.fromisoformat(row.dslr_time), datetime.fromisoformat(row.phone_time))
-        for row in phone.pairs or ()
+        for row in rows
         if row.status == "paired" and row.dslr_time and row.phone_time
     ]
 
 
 def _first_time(phones: Iterable[PhoneResults]) -> datetime | None:
-    return min((dslr for phone in phones for dslr, _ in _times(phone)), default=None)
+    return min((dslr for phone in phones for dslr, _ in _times(phone.pairs or ())), default=None)

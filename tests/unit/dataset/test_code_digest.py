@@ -290,6 +290,7 @@ REPLACED = {
                 def __enter__(self): return self
                 def __exit__(self, *_): pass
                 def get(self, key): return self.rows[key]
+                def is_part(self, key): return True
                 def aside(self, keys, row_type):
                     return {key: BESIDE[key, row_type] for key in keys if (key, row_type) in BESIDE}
                 def clear(self): pass

@@ -171,8 +171,14 @@ def test_a_section_built_in_code_is_checked_too() -> None:
 
 def test_a_description_is_plain_data_in_the_order_of_the_fields() -> None:
     described = describe(CapturesParams(phones=("a", "b")))
-    assert described == {"root": "demo/captures", "reference": "dslr", "phones": ["a", "b"]}
-    assert list(described) == ["root", "reference", "phones"]
+    assert described == {
+        "root": "demo/captures",
+        "reference": "dslr",
+        "phones": ["a", "b"],
+        "sessions": [],
+        "scenes": None,
+    }
+    assert list(described) == ["root", "reference", "phones", "sessions", "scenes"]
 
 
 def test_the_printed_params_load_as_what_was_printed(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_offset_and_drift_over_days_are_found() -> None:
     rng = np.random.default_rng(0)
     phone = np.sort(rng.uniform(0, 6 * DAY, 400))
     dslr = phone + 37 + 3.0 * phone / DAY
-    clock = synchronisation(session(np.floor(phone), np.floor(dslr)), 2.0).clock
+    clock = synchronisation(session(np.floor(phone), np.floor(dslr)), 2.0).clocks[""]
     assert clock.drift_s_per_day == pytest.approx(3, abs=0.05)
     assert 0.005 < clock.drift_standard_error_s_per_day < 0.03
     assert clock.offset_start_s == pytest.approx(37, abs=0.3)
@@ -71,7 +71,7 @@ def test_offset_and_drift_over_days_are_found() -> None:
 
 def test_a_long_pause_in_which_a_clock_drifts_is_no_jump() -> None:
     moments = np.concatenate([np.arange(20) * 60.0, 10 * DAY + np.arange(20) * 60.0])
-    clock = synchronisation(session(moments, moments + 4 * moments / DAY), 2.0).clock
+    clock = synchronisation(session(moments, moments + 4 * moments / DAY), 2.0).clocks[""]
     assert clock.pieces == 1
     assert clock.drift_s_per_day == pytest.approx(4, abs=0.01)
 
@@ -80,7 +80,7 @@ def test_a_clock_that_was_set_is_in_pieces_and_a_stray_pair_in_none() -> None:
     moments = np.arange(40) * 60.0
     dslr = moments + np.where(np.arange(40) < 15, 37, 3637)
     dslr[30] = 90_000
-    clock = synchronisation(session(moments, dslr), 2.0).clock
+    clock = synchronisation(session(moments, dslr), 2.0).clocks[""]
     assert (clock.pieces, clock.stray_pairs) == (2, 1)
     assert (clock.offset_start_s, clock.offset_end_s) == (37, 3637)
     assert clock.error_s == ClockErrors(median=0, p95=0, max=0)
@@ -91,20 +91,20 @@ def test_what_the_fit_leaves_is_the_error_of_pairs_by_clock() -> None:
         row(f"{i}", 20.0 * i, 20.0 * i + 5, clock_offset_s=4.0, clock_error_s=error)
         for i, error in enumerate((1.0, -1.5))
     ]
-    assert synchronisation(rows, 2.0).clock.error_s == ClockErrors(median=1.25, p95=1.475, max=1.5)
+    assert synchronisation(rows, 2.0).clocks[""].error_s == ClockErrors(median=1.25, p95=1.475, max=1.5)
 
 
 def test_a_drift_within_its_error_moves_no_offset() -> None:
     moments = np.arange(12) * 10.0
-    clock = synchronisation(session(moments, moments + 5 + np.tile([0, 1], 6)), 2.0).clock
+    clock = synchronisation(session(moments, moments + 5 + np.tile([0, 1], 6)), 2.0).clocks[""]
     assert abs(clock.drift_s_per_day) < 2 * clock.drift_standard_error_s_per_day
     assert clock.offset_start_s == clock.offset_end_s == 5.5
 
 
 def test_few_pairs_have_no_drift_and_none_no_clock() -> None:
-    assert synchronisation(session([0, 10], [5, 15]), 2.0).clock.drift_s_per_day is None
+    assert synchronisation(session([0, 10], [5, 15]), 2.0).clocks[""].drift_s_per_day is None
     report = synchronisation([row("a", None, None, matched_by="name")], 2.0)
-    assert (report.clock, report.exif_resolution_s) == (None, TimeSteps(None, None))
+    assert (report.clocks, report.exif_resolution_s) == ({}, TimeSteps(None, None))
 
 
 def test_the_resolution_is_the_step_that_all_times_have() -> None:

@@ -107,7 +107,7 @@ def test_windows_on_the_page_are_those_of_selection_json(run: RunResults) -> Non
 
 
 def test_clocks_on_the_page_are_those_of_synchronisation_json(run: RunResults) -> None:
-    clock = json.loads((run.results / "pairs/a/synchronisation.json").read_text())["clock"]
+    clock = json.loads((run.results / "pairs/a/synchronisation.json").read_text())["clocks"][""]
     cells = read(rendered(run)).cells
     start = cells.index("pieces and ties") + 1
     assert cells[start + 1] == signed(clock["offset_start_s"], 1, "s")
@@ -201,7 +201,7 @@ def test_a_run_without_a_single_camera_has_a_page(tmp_path: Path) -> None:
 
 def test_a_session_without_times_and_without_a_pair_has_a_page(tmp_path: Path) -> None:
     run = run_of(tmp_path)
-    write_pairs(run, [], synchronisation(clock=None, paired=0, unpaired={}, matched_by={}))
+    write_pairs(run, [], synchronisation(clocks={}, paired=0, unpaired={}, matched_by={}))
     write_alignments(run, [])
     write_windows(run, [], selection(0, 0, {}))
     text = rendered(run)

@@ -311,9 +311,10 @@ def test_a_pair_in_two_folders_is_refused(tmp_path: Path) -> None:
         split(found, tmp_path / "splits", PARAMS)
 
 
-def test_a_phone_called_photos_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DpedtoolError, match="called photos"):
-        split({"Photos": write_patches(tmp_path, "Photos", [frame("x")])}, tmp_path / "splits", PARAMS)
+@pytest.mark.parametrize("name", ["Photos", "scenes"])
+def test_a_phone_called_as_a_table_of_the_split_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DpedtoolError, match=f"called {name}"):
+        split({name: write_patches(tmp_path, name, [frame("x")])}, tmp_path / "splits", PARAMS)
 
 
 def test_a_missing_table_is_refused(tmp_path: Path) -> None:
