@@ -92,6 +92,21 @@ class FolderScores(ProtocolScores):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TagScores(JsonObject):
+    """Scores of the test patches whose scenes have one tag, under the protocol `image`."""
+
+    patches: int
+    scenes: int
+    psnr_db_before: float | None
+    """Mean of the finite values of the untouched phone patches; None if no value is finite."""
+    psnr_db_after: float | None
+    """The same of the network."""
+    ms_ssim_before: float
+    """0..1; 1 for identical images."""
+    ms_ssim_after: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Metrics(Sidecar):
     """Scores of the test patches of one phone."""
 
@@ -99,6 +114,8 @@ class Metrics(Sidecar):
 
     image: PatchScores
     batch: PatchScores
+    by_tag: dict[str, TagScores] = field(default_factory=dict)
+    """By "key=value" as in `Scene.tags`, and by "session=NAME" where there are several sessions."""
 
 
 @dataclass(frozen=True)

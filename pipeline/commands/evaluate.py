@@ -48,6 +48,7 @@ def evaluate(samples: Path | None, out: Path | None, params: Params, **options: 
     """Score a network, and for comparison the untouched phone images and a colour transform alone.
 
     With SAMPLES, a table of `dpedtool split`, the test patches are scored, and OUT/metrics.json and more are written.
+    The patches of each tag in the table of scenes are scored too, and those of each session, if there are several.
     With --phone and --dslr, two folders of images with equal names are scored: PSNR, MS-SSIM and SSIM under the
     protocols image and batch are printed, and --out writes OUT/metrics.json and OUT/scores.csv. The colour transform
     needs --names there, since it must not have seen the pairs that are scored.
@@ -63,7 +64,8 @@ def evaluate(samples: Path | None, out: Path | None, params: Params, **options: 
     from dpedtool.training.evaluate.stage import evaluate as evaluate_model
 
     scores = evaluate_model(samples, model, out, params.evaluate)
-    click.echo(scores.sentence())
+    for line in (scores.sentence(), *scores.tag_lines()):
+        click.echo(line)
     give_results(Metrics.read(Metrics.file_in(out)).as_json())
 
 

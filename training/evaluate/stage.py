@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -16,9 +16,10 @@ from dpedtool.dataset.photos.encoding import save_image
 from dpedtool.dataset.photos.stored import Image
 from dpedtool.dataset.progress import track
 from dpedtool.dataset.schema import Score
-from dpedtool.dataset.sidecars.metrics import Metrics, PatchScores
+from dpedtool.dataset.sidecars.metrics import Metrics, PatchScores, TagScores
 from dpedtool.dataset.tables import write_rows
 from dpedtool.training.data import PatchPairs
+from dpedtool.training.evaluate.by_tag import say_tags, score_tags
 from dpedtool.training.evaluate.colour_transform import fit, fit_each_photo
 from dpedtool.training.evaluate.examples import (
     ShownPatch,
@@ -51,6 +52,8 @@ class Evaluation:
     scores: dict[Variant, dict[Protocol, Scores]]
     trained: bool = True
     """Whether the network was ever trained."""
+    by_tag: dict[str, TagScores] = field(default_factory=dict)
+    """Scores by the tags of the scenes, and by their sessions where there are several."""
 
     @property
     def before(self) -> dict[Protocol, Scores]:
@@ -74,9 +77,13 @@ class Evaluation:
             f"MS-SSIM {before.ms_ssim:.4f} to {after.ms_ssim:.4f} (protocol image).{self._beside_colour()}"
         )
 
+    def tag_lines(self) -> list[str]:
+        """Return a line for each tag with what the network gains there, under the protocol `image`."""
+        return say_tags(self.by_tag)
+
     def metrics(self) -> Metrics:
-        """Return the scores by protocol, for their file."""
-        return Metrics(image=self._recorded("image"), batch=self._recorded("batch"))
+        """Return the scores by protocol and by tag, for their file."""
+        return Metrics(image=self._recorded("image"), batch=self._recorded("batch"), by_tag=self.by_tag)
 
     def _recorded(self, protocol: Protocol) -> PatchScores:
         variants = {variant: recorded(self.scores.get(variant, {}).get(protocol)) for variant in VARIANTS}
@@ -119,10 +126,11 @@ class _Rivals:
 def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams) -> Evaluation:
     """Score a model on the test samples of `table`, and a colour transform fitted to its training samples.
 
-    The function writes `out/scores.parquet`, one row per patch; `out/metrics.json`, the means under both protocols;
-    `out/before_after.png`, some patches as phone, network and DSLR; and `out/examples/` with `out/examples.json`, the
-    same and more patches as separate files (see `dpedtool.training.evaluate.examples`). Without test patches the table
-    and the list of examples are empty, the means are null and the picture is blank.
+    The function writes `out/scores.parquet`, one row per patch; `out/metrics.json`, the means under both protocols, and
+    by the tags that `scenes.parquet` next to the table has; `out/before_after.png`, some patches as phone, network and
+    DSLR; and `out/examples/` with `out/examples.json`, the same and more patches as separate files (see
+    `dpedtool.training.evaluate.examples`). Without test patches the table and the list of examples are empty, the means
+    are null and the picture is blank.
 
     Raises
     ------
@@ -134,14 +142,15 @@ def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams) ->
     model = load_model(model_dir).to(choose_device(params.device))
     rivals = _Rivals(model, PatchPairs(table, "train"), patches)
     measures = _measure(rivals, patches)
+    each = {variant: of["image"] for variant, of in measures.items()}
     evaluation = Evaluation(
         {
-            variant: {protocol: each.scores(protocol) for protocol, each in of.items()}
+            variant: {protocol: scored.scores(protocol) for protocol, scored in of.items()}
             for variant, of in measures.items()
         },
         trained=load_card(model_dir).is_trained,
+        by_tag=score_tags(table, each["before"], each["after"]),
     )
-    each = {variant: of["image"] for variant, of in measures.items()}
     spread = patches.spread(params.pictures)
     chosen = choose_patches(spread, each["before"], each["after"], max(1, params.pictures // 2))
     shown = show_patches(model, patches, chosen)
