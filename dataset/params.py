@@ -534,6 +534,13 @@ class DemoParams(Section):
     """The simulated captures that the demo runs on."""
 
     scenes: int = param(14, "moments at which all cameras are triggered", at_least=1)
+    sessions: int = param(
+        1,
+        "days on which they were shot, in folders day-1, day-2 ... of their own, where file names begin again; 1: no "
+        "such folders",
+        at_least=1,
+        at_most=9,
+    )
     seed: int = param(0, "another seed draws other scenes and other errors of the cameras", at_least=0)
     missing: float = param(0.08, "share of a phone's shots that are missing", at_least=0, at_most=0.9)
     parallax: bool = param(False, "boards stand in front of the wall in every second scene, so that it has depth")

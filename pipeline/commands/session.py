@@ -20,7 +20,12 @@ from dpedtool.pipeline.commands.options import FOLDER, command, examples, give_r
     )
 )
 @click.argument("session", type=FOLDER)
-@click.option("--captures", type=FOLDER, metavar="DIR", help="Folder that holds one folder of photos a camera.")
+@click.option(
+    "--captures",
+    type=FOLDER,
+    metavar="DIR",
+    help="Folder that holds one folder of photos a camera, or one folder a session with these in it.",
+)
 @click.option("--reference", metavar="NAME", help="Name of the DSLR's folder in --captures; not needed if it is dslr.")
 @click.option("--demo", is_flag=True, help="Make the demo: simulated photos of two phones and a DSLR.")
 @click.option("--dvc/--no-dvc", "with_dvc", default=True, help="Set up DVC in the session, or leave it to you.")
@@ -42,6 +47,8 @@ def init(
     cameras = find_captures(captures, reference) if captures else DEMO
     made = set_up(session, cameras, is_demo=demo, with_dvc=with_dvc, with_git=with_git)
     click.echo(f"DSLR: {made.captures.reference}. Phones: {', '.join(made.captures.phones)}.")
+    if made.captures.sessions:
+        click.echo(f"Sessions: {', '.join(made.captures.sessions)}.")
     click.echo(f"Wrote {', '.join(made.files)} to {printable(made.folder)}.")
     click.echo(f"Next: cd {shlex.quote(printable(made.folder))} && dpedtool run")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,8 @@ WALL_PX = (1760, 1330)  # enough for the demo's DSLR
 WALL_M = 8.0
 DEEP_SCENE, LEAVES = 8, 40
 START = datetime(2024, 5, 4, 10, 12, 7)
+CLOCK_SET = timedelta(seconds=250)
+"""By how much the phones' clocks are set forward from one session to the next."""
 README = """These photos are simulated: no camera took them.
 
 pipeline/rig rendered them from photographs that the scikit-image package ships, as two phones and a DSLR on one tripod
@@ -116,8 +119,9 @@ def _write_session(params: DemoParams, out: Path) -> None:
     cameras = demo_cameras(params.seed)
     times = _shot_times(params)
     numbers = [_file_numbers(params, camera, index) for index, camera in enumerate(cameras)]
-    for camera in cameras:
-        (out / camera.name).mkdir()
+    for place in {out / session_of(params, index) for index in range(params.scenes)}:
+        for camera in cameras:
+            (place / camera.name).mkdir(parents=True)
     truths: list[Truth] = []
     for index in track(range(params.scenes), "simulate", params.scenes):
         names = [numbered.get(index) for numbered in numbers]
@@ -131,27 +135,43 @@ def _write_scene(
     params: DemoParams, index: int, taken: datetime, cameras: tuple[Camera, ...], names: list[str | None], out: Path
 ) -> list[Truth]:
     """Write the photos of one scene under their names (None: the shot is missing) and return the pairs' truths."""
-    scene = demo_scene(params, index, cameras)
+    scene, session = demo_scene(params, index, cameras), session_of(params, index)
     for number, (camera, name) in enumerate(zip(cameras, names, strict=True)):
         if name is None:
             continue
         rng = _generator(params.seed, SHOT, index, number)
         # The remote triggers the cameras within a third of a second of each other.
         moment = taken + timedelta(seconds=float(rng.uniform(0, 0.3)))
-        save_photo(capture(scene, camera, rng), camera, out / camera.name / name, moment)
+        if camera.name != "dslr":
+            moment += CLOCK_SET * _day(params, index)
+        save_photo(capture(scene, camera, rng), camera, out / session / camera.name / name, moment)
     *phones, dslr = zip(cameras, names, strict=True)
-    return [
-        Truth(phone=phone, dslr=dslr[0], panels=scene.panels, phone_file=name, dslr_file=str(dslr[1]), scene=index)
-        for phone, name in phones
-        if name is not None
-    ]
+    shared = {"dslr": dslr[0], "dslr_file": str(dslr[1]), "panels": scene.panels, "scene": index, "session": session}
+    return [Truth(phone=phone, phone_file=name, **shared) for phone, name in phones if name is not None]
+
+
+def session_of(params: DemoParams, scene: int) -> str:
+    """Return the name of a scene's session; empty if there is only one."""
+    return f"day-{_day(params, scene) + 1}" if params.sessions > 1 else ""
+
+
+def _day(params: DemoParams, scene: int) -> int:
+    return scene * params.sessions // params.scenes
 
 
 def _file_numbers(params: DemoParams, camera: Camera, index: int) -> dict[int, str]:
-    """Return the file name by scene; a phone that did not fire leaves no gap in its numbers."""
-    taken = [scene for scene in range(params.scenes) if scene not in _missing(params, camera, index)]
-    first = camera.files.first_number
-    return {scene: camera.files.pattern.format(first + count) for count, scene in enumerate(taken)}
+    """Return the file name by scene; a phone that did not fire leaves no gap in its numbers.
+
+    Each session begins with the same number, as after the card was formatted.
+    """
+    missing = _missing(params, camera, index)
+    names, taken = {}, Counter[int]()
+    for scene in range(params.scenes):
+        if scene not in missing:
+            day = _day(params, scene)
+            names[scene] = camera.files.pattern.format(camera.files.first_number + taken[day])
+            taken[day] += 1
+    return names
 
 
 def _missing(params: DemoParams, camera: Camera, index: int) -> set[int]:
@@ -167,7 +187,10 @@ def _missing(params: DemoParams, camera: Camera, index: int) -> set[int]:
 
 def _shot_times(params: DemoParams) -> list[datetime]:
     pauses = _generator(params.seed, TIMES).uniform(8, 60, params.scenes)
-    return [START + timedelta(seconds=float(seconds)) for seconds in np.cumsum(pauses)]
+    return [
+        START + timedelta(days=_day(params, scene), seconds=float(seconds))
+        for scene, seconds in enumerate(np.cumsum(pauses))
+    ]
 
 
 def _board(rng: np.random.Generator, distance_m: float) -> Layer:

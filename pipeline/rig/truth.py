@@ -30,6 +30,8 @@ class Truth:
         Names of the photos in the cameras' folders; empty for a pair that was not written.
     scene
         Running number of the moment, from 0.
+    session
+        Name of the session's folder; empty where there is only one.
 
     """
 
@@ -39,6 +41,7 @@ class Truth:
     phone_file: str = ""
     dslr_file: str = ""
     scene: int = 0
+    session: str = ""
 
     def dslr_from_phone(self, points: Points) -> Points:
         """Map phone pixels (N, 2) to DSLR pixels (N, 2).
@@ -64,7 +67,9 @@ class Truth:
 
 
 def load_truth(path: Path) -> dict[tuple[str, str], Truth]:
-    """Read a session's truth.json: the truth of each pair by phone name and phone file name.
+    """Read truth.json of simulated captures: the truth of each pair by phone name and phone file name.
+
+    Where there are several sessions, the file name follows that of the session: day-1/IMG_0041.jpg.
 
     Raises
     ------
@@ -78,7 +83,7 @@ def load_truth(path: Path) -> dict[tuple[str, str], Truth]:
         raise DpedtoolError(
             f"{path} is not the truth.json of a simulated session ({error}): simulate it again."
         ) from None
-    return {(pair.phone.name, pair.phone_file): pair for pair in pairs}
+    return {(pair.phone.name, f"{pair.session}/{pair.phone_file}".lstrip("/")): pair for pair in pairs}
 
 
 def _transfer(panels: tuple[Panel, ...], source: Camera, target: Camera, points: Points) -> Points:

@@ -20,7 +20,9 @@ from dpedtool.dataset.places import printable
 from dpedtool.dataset.sections import CAMERA_NAME
 from dpedtool.pipeline.session.recipe import render, session_recipe
 
-DEMO = CapturesParams(root="demo/captures", reference="dslr", phones=("phone-a", "phone-b"))
+DEMO = CapturesParams(
+    root="demo/captures", reference="dslr", phones=("phone-a", "phone-b"), sessions=("day-1", "day-2")
+)
 """The demo's captures, which a stage of its recipe makes."""
 
 LICENCE = "LICENCE.txt"
@@ -39,43 +41,69 @@ class Session:
 def find_captures(root: Path, reference: str | None) -> CapturesParams:
     """Recognise the cameras of a folder of captures: each sub-folder that holds photos is one.
 
+    If no sub-folder holds photos, but sub-folders of these do, it is a folder of sessions: each of the first kind is a
+    session, and each of the second kind a camera.
+
     Parameters
     ----------
     root
-        The folder that holds one folder a camera.
+        The folder that holds one folder a camera, or one folder a session with these in it.
     reference
         The DSLR's folder; may be None where the folder's own name says so (dslr).
 
     Raises
     ------
     DpedtoolError
-        There is no such folder, it holds no camera's folder, the DSLR's is not there or is the only one, or a folder
-        has a name that cannot be a camera's.
+        There is no such folder, it holds no camera's folder, the DSLR's is not there or is the only one, it mixes
+        cameras and sessions, or a folder has a name that cannot be a camera's or a session's.
 
     """
     if not root.is_dir():
         raise DpedtoolError(f"There is no folder {printable(root)}: name the folder that holds the cameras' folders.")
-    cameras = sorted(path.name for path in root.iterdir() if _is_camera(path))
-    if not cameras:
+    cameras, sessions = _cameras_in(root), _sessions_in(root)
+    if cameras and sessions:
+        raise DpedtoolError(
+            f"{printable(root)} holds folders of cameras ({_listed(cameras)}) and folders of sessions "
+            f"({_listed(sessions)}): put the cameras' folders into the folder of a session too."
+        )
+    if not cameras and not sessions:
         raise DpedtoolError(
             f"{printable(root)} has no sub-folder with photos: put each camera's photos into a folder of its own there."
         )
-    listed = ", ".join(printable(Path(name)) for name in cameras)
+    by_session = {name: _cameras_in(root / name) for name in sessions} or {"": cameras}
+    cameras = sorted({camera for found in by_session.values() for camera in found})
     reference = reference or ("dslr" if "dslr" in cameras else None)
     if reference is None:
-        raise DpedtoolError(f"Name the DSLR's folder by --reference: {printable(root)} holds {listed}.")
-    if reference not in cameras:
-        raise DpedtoolError(f"{printable(root)} has no folder {reference} with photos: it holds {listed}.")
+        raise DpedtoolError(f"Name the DSLR's folder by --reference: {printable(root)} holds {_listed(cameras)}.")
+    for session, found in by_session.items():
+        if reference not in found:
+            raise DpedtoolError(
+                f"{printable(root / session)} has no folder {reference} with photos: it holds {_listed(found)}."
+            )
     phones = tuple(name for name in cameras if name != reference)
     if not phones:
         raise DpedtoolError(f"{printable(root)} holds photos of {reference} alone: put a phone's photos beside it.")
-    for name in cameras:
+    for name in (*cameras, *sessions):
         if not re.fullmatch(CAMERA_NAME, name):
             raise DpedtoolError(
-                f"The folder {printable(Path(name))} has a name that cannot be a camera's: use letters, digits, dot, "
-                "dash and underscore, and begin with a letter or a digit."
+                f"The folder {printable(Path(name))} has a name that cannot be a camera's or a session's: use letters, "
+                "digits, dot, dash and underscore, and begin with a letter or a digit."
             )
-    return CapturesParams(root=str(root), reference=reference, phones=phones)
+    return CapturesParams(root=str(root), reference=reference, phones=phones, sessions=tuple(sessions))
+
+
+def _cameras_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if _is_camera(path))
+
+
+def _sessions_in(root: Path) -> list[str]:
+    """Name the sub-folders that hold no photos themselves, but folders with photos."""
+    folders = (path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path.name for path in folders if not _is_camera(path) and _cameras_in(path))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(printable(Path(name)) for name in names) or "no such folder"
 
 
 def _is_camera(folder: Path) -> bool:
@@ -142,6 +170,7 @@ def _files(folder: Path, captures: CapturesParams, *, is_demo: bool) -> dict[str
         "root": json.dumps(_root(folder, captures.root, is_demo=is_demo), ensure_ascii=False),
         "reference": captures.reference,
         "phones": captures.phones,
+        "sessions": captures.sessions,
         "title": _name(folder),
         "is_demo": is_demo,
         "licence_file": LICENCE,

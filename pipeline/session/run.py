@@ -104,11 +104,16 @@ def _check_captures(folder: Path, params: Params) -> None:
         return
     if not root.is_dir():
         raise DpedtoolError(f"There is no folder {printable(root)}, which captures.root in {PARAMS} names.")
-    missing = [name for name in (captures.reference, *captures.phones) if not (root / name).is_dir()]
-    if missing:
-        there = sorted(printable(Path(path.name)) for path in root.iterdir() if path.is_dir())
+    _check_folders(root, captures.sessions or (captures.reference, *captures.phones))
+    for session in captures.sessions:
+        _check_folders(root / session, (captures.reference,))
+
+
+def _check_folders(place: Path, names: Sequence[str]) -> None:
+    if missing := [name for name in names if not (place / name).is_dir()]:
+        there = sorted(printable(Path(path.name)) for path in place.iterdir() if path.is_dir())
         raise DpedtoolError(
-            f"{printable(root)} has no folder {' and no folder '.join(missing)}, which captures in {PARAMS} names: it "
+            f"{printable(place)} has no folder {' and no folder '.join(missing)}, which captures in {PARAMS} names: it "
             f"holds {', '.join(there) or 'no folder'}."
         )
 

@@ -342,6 +342,31 @@ def test_fewer_pairs_leave_no_old_patches(out: Path, alignments: list[Alignment]
     assert files(other) == files(fresh)
 
 
+def test_a_set_that_grows_keeps_the_bytes_of_its_rows_and_shards(out: Path, alignments: list[Alignment]) -> None:
+    """The new pair sorts before the others, and so do its rows; its patches go to a shard of their own."""
+    grown = beside(out, "grown")
+    first = [replace(row, pair_id=f"z-{row.pair_id}", key=f"z{row.key}") for row in alignments]
+    cut_patches(first, grown, PARAMS)
+    before, rows = files(grown), rows_in(grown)
+    shards = {name: content for name, content in before.items() if name.endswith(".tar")}
+    cut_patches([*first, alignments[0]], grown, PARAMS)
+    after = files(grown)
+    assert {name: after[name] for name in shards} == shards
+    assert [row for row in rows_in(grown) if row.pair_id.startswith("z-")] == rows
+    new = [row for row in rows_in(grown) if row.pair_id == alignments[0].pair_id and row.shard]
+    assert new
+    assert not {row.shard.name for row in new} & shards.keys()
+    assert {row.shard.name for row in new} == {name for name in after if name.endswith(".tar")} - shards.keys()
+    for row in new:
+        np.testing.assert_array_equal(
+            image_of(row, "phone"), load_photo(row.phone_path)[row.y : row.y + 60, row.x : row.x + 60]
+        )
+    cut_patches([*first, alignments[0]], grown, PARAMS)
+    assert files(grown) == after
+    cut_patches(first, grown, PARAMS)
+    assert {name: content for name, content in files(grown).items() if name.endswith(".tar")} == shards
+
+
 def test_a_shard_that_was_deleted_is_cut_again(out: Path, alignments: list[Alignment]) -> None:
     other = beside(out, "deleted")
     cut_patches(alignments, other, PARAMS)

@@ -17,7 +17,9 @@ from PIL import ExifTags, ImageOps
 from PIL import Image as PillowImage
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.params import DemoParams
+from dpedtool.dataset.params import CapturesParams, DemoParams, PairParams
+from dpedtool.dataset.photos.decoding import load_photo
+from dpedtool.pipeline.pair.intake import camera_folders, pair_into
 from dpedtool.pipeline.rig import (
     Camera,
     Layer,
@@ -398,3 +400,31 @@ def test_parallax_and_moving_objects_come_when_asked_for() -> None:
     assert [panel.centre_m[2] for panel in deep] == sorted((panel.centre_m[2] for panel in deep), reverse=True)
     assert len(deep) == 4
     assert set(moving[1].moved_m) == {"phone-a", "phone-b", "dslr"}
+
+
+def test_sessions_begin_their_file_names_and_clocks_again(tmp_path: Path) -> None:
+    params = DemoParams(scenes=5, sessions=2, missing=0, depth=False, moving_object=False)
+    simulate_session(params, tmp_path / "two")
+    simulate_session(replace(params, sessions=1), tmp_path / "one")
+    found = {str(path.relative_to(tmp_path / "two")) for path in (tmp_path / "two").rglob("*.jpg")}
+    names = ["IMG_0041.jpg", "IMG_0042.jpg", "IMG_0043.jpg"]
+    assert {name for name in found if "phone-a" in name} == {
+        *(f"day-1/phone-a/{name}" for name in names), *(f"day-2/phone-a/{name}" for name in names[:2])
+    }  # fmt: skip
+    assert {path.name for path in (tmp_path / "one" / "phone-a").iterdir()} == {*names, "IMG_0044.jpg", "IMG_0045.jpg"}
+    truths = load_truth(tmp_path / "two" / "truth.json")
+    assert {key for key in truths if key[0] == "phone-a"} == {
+        ("phone-a", name.replace("/phone-a", "")) for name in found if "phone-a" in name
+    }
+    assert truths["phone-a", "day-2/IMG_0041.jpg"].scene == 3
+    # The scenes themselves are those of a single session.
+    for one, two in (("IMG_0041", "day-1/phone-a/IMG_0041"), ("IMG_0044", "day-2/phone-a/IMG_0041")):
+        first, second = (load_photo(tmp_path / name) for name in (f"one/phone-a/{one}.jpg", f"two/{two}.jpg"))
+        np.testing.assert_array_equal(first, second)
+    captures = CapturesParams(root=str(tmp_path / "two"), phones=("phone-a", "phone-b"), sessions=("day-1", "day-2"))
+    for phone, offset in (("phone-a", -37), ("phone-b", 3607)):
+        paired = pair_into(tmp_path / phone, camera_folders(captures, phone), PairParams(by="clock"))
+        offsets = {row.pair_id: row.clock_offset_s for row in paired.rows}
+        assert len(offsets) == 5
+        for name, found_s in offsets.items():
+            assert found_s == pytest.approx(offset - (250 if "day-2" in name else 0), abs=1.5)

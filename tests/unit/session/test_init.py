@@ -161,3 +161,23 @@ def test_the_demo_of_a_session_is_that_of_the_checkout(tmp_path: Path) -> None:
     ours, theirs = (load_params(folder / "params.yaml") for folder in (Path(__file__).parents[3], tmp_path))
     for section in ("demo", "pair", "align", "patches", "split", "train", "evaluate"):
         assert getattr(ours, section) == getattr(theirs, section)
+
+
+def test_a_folder_of_sessions_is_recognised(tmp_path: Path) -> None:
+    for name in ("day1/canon/a.jpg", "day1/pixel/a.jpg", "day2/canon/a.jpg", "day2/iphone/a.jpg", "notes/a.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    found = find_captures(tmp_path, "canon")
+    assert found == CapturesParams(
+        root=str(tmp_path), reference="canon", phones=("iphone", "pixel"), sessions=("day1", "day2")
+    )
+    set_up(tmp_path.parent / "made", found, with_dvc=False, with_git=False)
+    assert load_params(tmp_path.parent / "made" / "params.yaml").captures == found
+    (tmp_path / "day3" / "pixel").mkdir(parents=True)
+    (tmp_path / "day3" / "pixel" / "a.jpg").write_bytes(b"")
+    with pytest.raises(DpedtoolError, match="day3 has no folder canon with photos: it holds pixel"):
+        find_captures(tmp_path, "canon")
+    (tmp_path / "canon").mkdir()
+    (tmp_path / "canon" / "a.jpg").write_bytes(b"")
+    with pytest.raises(DpedtoolError, match=r"cameras \(canon\) and folders of sessions \(day1, day2, day3\)"):
+        find_captures(tmp_path, "canon")
