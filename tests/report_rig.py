@@ -8,7 +8,7 @@ from typing import Any
 
 from dpedtool.dataset.io import write_json
 from dpedtool.dataset.params import CapturesParams, Params
-from dpedtool.dataset.schema import Alignment, Pair, Patch, Photo, Sample, Timing
+from dpedtool.dataset.schema import Alignment, Pair, Patch, Photo, Sample, Scene, Timing
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.report.page import environment
 from dpedtool.pipeline.report.results import RunResults
@@ -92,6 +92,11 @@ def photo(name: str, split: str, accepted: int, phone: str = "a", **changes: Any
         "near_keypoints": 12,
     }
     return Photo(**facts | changes)
+
+
+def scene(name: str, session: str = "", *tags: str, **changes: Any) -> Scene:
+    """A scene of the split, with tags as key=value."""
+    return Scene(**{"scene_id": name, "session": session, "split": "train", "tags": tags} | changes)
 
 
 def sample(number: int, split: str, phone: str = "a") -> Sample:
@@ -180,9 +185,9 @@ def imported(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def scores(pairs: int = 2, **changes: Any) -> dict[str, Any]:
+def scores(pairs: int = 2, by_tag: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
     """metrics.json, in which every figure is different."""
-    found = {}
+    found: dict[str, Any] = {}
     for base, protocol in ((20.0, "batch"), (21.0, "image")):
         found[protocol] = {"pairs": pairs}
         for place, version in enumerate(("before", "colour", "oracle", "after")):
@@ -193,7 +198,7 @@ def scores(pairs: int = 2, **changes: Any) -> dict[str, Any]:
                 f"infinite_psnr_{version}": 0,
             }
         found[protocol] |= changes
-    return found
+    return found | {"by_tag": by_tag or {}}
 
 
 def record(**changes: Any) -> dict[str, Any]:
@@ -231,6 +236,10 @@ def write_windows(run: RunResults, rows: Sequence[Patch], told: dict[str, Any], 
 def write_splits(run: RunResults, photos: Sequence[Photo], samples: Sequence[Sample], phone: str = "a") -> None:
     write_rows(Photo.table_in(run.results / "splits"), Photo, photos)
     write_rows(run.results / "splits" / f"{phone}.parquet", Sample, samples)
+
+
+def write_scenes(run: RunResults, *rows: Scene) -> None:
+    write_rows(Scene.table_in(run.results / "splits"), Scene, rows)
 
 
 def write_network(run: RunResults, told: dict[str, Any], metrics: dict[str, Any], phone: str = "a") -> None:

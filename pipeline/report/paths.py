@@ -42,9 +42,9 @@ class Paths:
         return self._pattern.sub(self._short, self._detours.sub("", _FILE_URL.sub("", text)))
 
     def shorten_all(self, data: Any) -> Any:
-        """Return plain JSON data with all texts shortened."""
+        """Return plain JSON data with all texts shortened, including keys such as tags."""
         if isinstance(data, dict):
-            return {key: self.shorten_all(value) for key, value in data.items()}
+            return {self.shorten(key): self.shorten_all(value) for key, value in data.items()}
         if isinstance(data, list):
             return [self.shorten_all(value) for value in data]
         return self.shorten(data) if isinstance(data, str) else data

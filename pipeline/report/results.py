@@ -12,7 +12,8 @@ import pandas as pd
 
 from dpedtool.dataset.params import Params
 from dpedtool.dataset.rows import Row
-from dpedtool.dataset.schema import Alignment, Pair, Patch, Photo, Sample, Score, Timing
+from dpedtool.dataset.scene_table import TEMPLATE, SceneEntry, read_scene_table
+from dpedtool.dataset.schema import Alignment, Pair, Patch, Photo, Sample, Scene, Score, Timing
 from dpedtool.dataset.sidecars.command_record import CommandRecord
 from dpedtool.dataset.sidecars.examples import Examples
 from dpedtool.dataset.sidecars.history import HISTORY
@@ -44,6 +45,14 @@ _FOLDERS = {
     Examples.FILE: EVALUATIONS,
 }
 """The folder of each file that stages write for each phone in addition to their tables."""
+
+
+@dataclass(frozen=True)
+class PairWindows:
+    """Number of windows of each pair that has any, by pair_id."""
+
+    windows: Mapping[str, int]
+    accepted: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -99,6 +108,13 @@ class PhoneResults:
         return frozenset(row.pair_id for row in self.pairs or () if row.status == "paired")
 
     @cached_property
+    def scenes(self) -> dict[str, SceneEntry]:
+        """What the user has said about the scenes of the pairs, by scene_id, when stage pair ran."""
+        path = self.results / PAIRS / self.name / TEMPLATE
+        names = {row.scene_id for row in self.pairs or () if row.scene_id is not None}
+        return read_scene_table(path).find(names) if path.is_file() else {}
+
+    @cached_property
     def timings(self) -> list[Timing] | None:
         """Processor time of the pairs."""
         return _rows(Timing.table_in(self.results / ALIGNED / self.name), Timing)
@@ -118,6 +134,14 @@ class PhoneResults:
         """
         rows = self.patches(list(dict.fromkeys([*only, "x"])))
         return rows if rows is None or self.imported else rows[rows["x"].notna()]
+
+    @cached_property
+    def windows_by_pair(self) -> PairWindows | None:
+        """The number of windows of each pair; None if stage patches has not run."""
+        rows = self.windows(["pair_id", "status"])
+        if rows is None:
+            return None
+        return PairWindows(_counts(rows["pair_id"]), _counts(rows.loc[rows["status"] == "accepted", "pair_id"]))
 
     @property
     def patch_table(self) -> Path:
@@ -210,6 +234,28 @@ class RunResults:
         return _frame(Photo.table_in(self.splits), Photo, only, where={"status": "present"})
 
     @cached_property
+    def tags(self) -> dict[str, tuple[str, ...]]:
+        """Tags of the scenes that have any, each as key=value, by scene_id; empty if stage split has not run.
+
+        The split records only scenes with an aligned pair. The tags of the others are those that stage pair knew, in
+        the template of the table of scenes that it wrote. A template that the user has filled in without naming it in
+        captures.scenes does not count.
+        """
+        table = _frame(Scene.table_in(self.splits), Scene, ["scene_id", "tags"])  # without the notes
+        if table is None:
+            return {}
+        placed = dict(zip(table["scene_id"].tolist(), (list(tags) for tags in table["tags"]), strict=True))
+        known: dict[str, list[str]] = {}
+        if any(placed.values()) or self.params.captures.scenes:
+            for scene, entry in (item for phone in self.phones for item in phone.scenes.items()):
+                known[scene] = [f"{key}={value}" for key, value in entry.tags.items()]
+        return {
+            scene: tuple(dict.fromkeys(map(self.paths.shorten, tags)))
+            for scene, tags in (known | placed).items()
+            if tags
+        }
+
+    @cached_property
     def verdict(self) -> Verdict | None:
         """What `dpedtool split --verify --verdict` wrote."""
         return _sidecar(Verdict.file_in(self.splits), Verdict)
@@ -244,6 +290,10 @@ def _frame(
     path: Path, row_type: type[Row], only: Sequence[str] | None, where: Mapping[str, str] | None = None
 ) -> pd.DataFrame | None:
     return read_frame(path, row_type, only, where) if path.is_file() else None
+
+
+def _counts(names: pd.Series[str]) -> dict[str, int]:
+    return {str(name): int(count) for name, count in names.value_counts(sort=False).items()}
 
 
 def _sidecar(path: Path, kind: type[SidecarT]) -> SidecarT | None:

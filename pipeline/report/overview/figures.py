@@ -13,6 +13,7 @@ from typing import Any
 
 from dpedtool.pipeline.report.overview.distributions import Distributions, distributions
 from dpedtool.pipeline.report.overview.kept_windows import Windows, windows
+from dpedtool.pipeline.report.overview.parts import Parts, parts
 from dpedtool.pipeline.report.overview.photos_and_pairs import Session, session
 from dpedtool.pipeline.report.overview.process import Process, process
 from dpedtool.pipeline.report.overview.sentences import Found, Sentence, sentences
@@ -39,6 +40,7 @@ class Figures:
     """Phones whose patches were imported. Their pairs, photos and scenes are not known."""
     session: Session
     windows: Windows
+    parts: Parts
     distributions: Distributions
     sides: Sides | None
     """The split; None if it has not run."""
@@ -55,7 +57,7 @@ def figures(run: RunResults) -> dict[str, Any]:
         A result of a stage is damaged, or from another version.
 
     """
-    parts: dict[str, Any] = {
+    of_stages: dict[str, Any] = {
         "session": session(run),
         "windows": windows(run),
         "distributions": distributions(run),
@@ -65,12 +67,13 @@ def figures(run: RunResults) -> dict[str, Any]:
     }
     found = Figures(
         format=FORMAT,
-        said=sentences(Found(run, **parts)),
+        said=sentences(Found(run, **of_stages)),
         is_simulated=run.is_simulated,
         phones=[phone.name for phone in run.phones],
         missing={phone.name: list(phone.missing) for phone in run.phones},
         imported=[phone.name for phone in run.phones if phone.imported],
-        **parts,
+        parts=parts(run),
+        **of_stages,
     )
     # Converting to JSON and back makes the page show exactly what report.json holds.
     plain = json.loads(json.dumps(dataclasses.asdict(found), allow_nan=False))

@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from dpedtool.dataset.scene_table import YES
+
 NOT_MEASURED = "not measured"
 SPACE = "\u00a0"
 """The space between a number and its unit, at which lines do not break."""
@@ -96,6 +98,12 @@ def value(of: Any) -> str:
     return json.dumps(of, ensure_ascii=False)
 
 
+def tag(name: str) -> str:
+    """Return a tag as the list of pairs shows it: indoor=yes as indoor, weather=rain as weather: rain."""
+    key, _, said = name.partition("=")
+    return key if said == YES else f"{key}: {said}"
+
+
 def plainly(name: str) -> str:
     """Return a name from the tables as words: wrong_pair as wrong pair, low_ncc as low NCC."""
     return " ".join(word.upper() if word in _SHORT else word for word in name.split("_"))
@@ -114,5 +122,6 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "total": total,
     "value": value,
     "plainly": plainly,
+    "tag": tag,
 }
 """The filters of the templates, by name."""

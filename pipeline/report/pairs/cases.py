@@ -27,6 +27,8 @@ class Case:
     phone: str
     scene: str
     """Empty if the DSLR has no photo."""
+    session: str
+    """Empty where there is only one."""
     status: PairStatus
     reason: str
     detail: str
@@ -117,6 +119,7 @@ def _case(pair: Pair, row: Alignment | None, paths: Paths) -> Case:
         pair_id=pair.pair_id,
         phone=pair.phone,
         scene=pair.scene_id or "",
+        session=pair.session,
         status=status,
         reason=pair.reason,
         detail=paths.shorten(pair.detail),
@@ -134,6 +137,7 @@ def _aligned(row: Alignment, paths: Paths) -> Case:
         pair_id=row.pair_id,
         phone=row.phone,
         scene=row.scene_id,
+        session=row.session,
         status=cast(PairStatus, row.status),
         reason=row.reason,
         detail=row.detail or row.note,

@@ -63,6 +63,10 @@ class PairRow:
     """Share 0..1 of the crop's detail that only one camera sees; None if no flow was computed."""
     jump: float | None = None
     """Share 0..1 of the crop where the flow jumps from one depth to another; None likewise."""
+    session: str = ""
+    """Session of the photos; empty where there is only one."""
+    tags: tuple[str, ...] = ()
+    """Tags of the scene from the table of scenes, each as key=value; the value of a tag that is a word is yes."""
 
 
 @dataclass(frozen=True)

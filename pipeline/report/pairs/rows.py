@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from dpedtool.dataset.places import Place
 from dpedtool.dataset.schema import Alignment, Pair, Patch, Shown
 from dpedtool.pipeline.report.overview.words import plainly
 from dpedtool.pipeline.report.pairs.cases import Case, cases_of
 from dpedtool.pipeline.report.pairs.contract import PairRow, PairStatus
-from dpedtool.pipeline.report.results import PhoneResults, RunResults
+from dpedtool.pipeline.report.results import PairWindows, PhoneResults, RunResults
 
 WORST_FIRST: tuple[PairStatus, ...] = ("failed", "rejected", "unpaired", "paired", "aligned")
 MOST_AMISS = 1 / 20
@@ -50,9 +49,9 @@ def pair_rows(run: RunResults, shown: Mapping[str, Shown]) -> list[PairRow]:
     placed = run.photos(["pair_id", "split"])
     sides: dict[str, str] = {} if placed is None else dict(zip(placed["pair_id"], placed["split"], strict=True))
     rows = [
-        _row(case, figures, sides.get(case.pair_id, ""), shown.get(case.pair_id))
+        _row(case, figures, _Scene(sides.get(case.pair_id, ""), run.tags.get(case.scene, ())), shown.get(case.pair_id))
         for phone in run.phones
-        for figures in [_figures(phone)]
+        for figures in [_Figures(phone.windows_by_pair, _psnr(phone))]
         for case in cases_of(phone)
     ]
     return sorted(rows, key=_goodness)
@@ -62,23 +61,18 @@ def pair_rows(run: RunResults, shown: Mapping[str, Shown]) -> list[PairRow]:
 class _Figures:
     """Results of later stages for a phone's pairs, by pair_id."""
 
-    windows: Mapping[str, int] | None
+    cut: PairWindows | None
     """None if stage patches has not run."""
-    accepted: Mapping[str, int]
     psnr: Mapping[str, tuple[float | None, float | None]]
     """Before and after, in dB."""
 
 
-def _figures(phone: PhoneResults) -> _Figures:
-    frame = phone.windows(["pair_id", "status"])
-    if frame is None:
-        return _Figures(None, {}, _psnr(phone))
-    accepted = frame.loc[frame["status"] == "accepted", "pair_id"]
-    return _Figures(_counts(frame["pair_id"]), _counts(accepted), _psnr(phone))
+@dataclass(frozen=True)
+class _Scene:
+    """What the split says about a pair's scene."""
 
-
-def _counts(names: pd.Series[str]) -> dict[str, int]:
-    return {str(name): int(count) for name, count in names.value_counts(sort=False).items()}
+    split: str
+    tags: tuple[str, ...]
 
 
 def _psnr(phone: PhoneResults) -> dict[str, tuple[float | None, float | None]]:
@@ -92,9 +86,9 @@ def _psnr(phone: PhoneResults) -> dict[str, tuple[float | None, float | None]]:
     return {str(name): (before, after) for name, (before, after) in zip(means.index, known, strict=True)}
 
 
-def _row(case: Case, figures: _Figures, split: str, seen: Shown | None) -> PairRow:
+def _row(case: Case, figures: _Figures, scene: _Scene, seen: Shown | None) -> PairRow:
     row = case.alignment
-    cut = figures.windows is not None and case.status == "aligned"
+    cut = figures.cut if case.status == "aligned" else None
     before, after = figures.psnr.get(case.pair_id, (None, None))
     return PairRow(
         id=case.pair_id,
@@ -105,7 +99,7 @@ def _row(case: Case, figures: _Figures, split: str, seen: Shown | None) -> PairR
         status=case.status,
         reason=case.reason,
         detail=case.detail,
-        split=split,
+        split=scene.split,
         residual_px=_rounded(row.residual_px) if row else None,
         residual_p95_px=_rounded(row.residual_p95_px) if row else None,
         certain_p95_px=_rounded(seen.certain_p95_px) if seen else None,
@@ -114,8 +108,8 @@ def _row(case: Case, figures: _Figures, split: str, seen: Shown | None) -> PairR
         at_place=_rounded(row.at_place) if row else None,
         coverage=_rounded(row.coverage) if row else None,
         masked=_rounded(row.masked) if row else None,
-        windows=(figures.windows or {}).get(case.pair_id, 0) if cut else None,
-        accepted=figures.accepted.get(case.pair_id, 0) if cut else None,
+        windows=cut.windows.get(case.pair_id, 0) if cut else None,
+        accepted=cut.accepted.get(case.pair_id, 0) if cut else None,
         psnr_before_db=_rounded(before),
         psnr_after_db=_rounded(after),
         pictures=bool(seen and seen.pictures),
@@ -123,6 +117,8 @@ def _row(case: Case, figures: _Figures, split: str, seen: Shown | None) -> PairR
         model=(row.model or "") if row else "",
         hidden=_rounded(row.hidden) if row else None,
         jump=_rounded(row.jump) if row else None,
+        session=case.session,
+        tags=scene.tags,
     )
 
 

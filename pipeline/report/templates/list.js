@@ -5,7 +5,7 @@
   if (!pairs) return;
 
   const { section, rows, known, START, NONE, MARKS, COLUMNS } = pairs;
-  const { words, meaning, share, fixed, percent, signed, unit, arrow, gain } = pairs;
+  const { words, tagWords, meaning, share, fixed, percent, signed, unit, arrow, gain } = pairs;
   const NEAR = 5; // lines beyond the visible ones
   const REST_MS = 80;
   const THUMBNAIL = "thumbnail.jpg";
@@ -161,6 +161,11 @@
   const form = inList(".pair-filters");
   const said = inList(".pair-count [role=status]");
   const showAll = inList("[type=reset]");
+  const SAID = {
+    reason: words, phone: String, split: (word) => (word === "none" ? "not in a split" : word), session: String,
+    tag: tagWords,
+  };
+  const selects = Object.keys(SAID).filter((name) => form.elements[name]); // few runs have sessions or tags
 
   function buildFilters() {
     const all = [["", "All"], ...known.status.map((status) => [status, status])];
@@ -169,9 +174,8 @@
       const properties = { type: "button", "data-status": value, onclick: () => change({ status: value }) };
       return make("button", properties, mark, `${text} `, make("small", {}));
     }));
-    const choices = { reason: words, phone: String, split: (word) => (word === "none" ? "not in a split" : word) };
-    for (const [name, text] of Object.entries(choices)) {
-      fillSelect(form.elements[name], known[name].map((value) => [value, text(value)]));
+    for (const name of selects) {
+      fillSelect(form.elements[name], known[name].map((value) => [value, SAID[name](value)]));
     }
     const orders = Object.entries(COLUMNS).flatMap(([key, { name }]) =>
       [new Option(`${name} \u2191`, `${key}:up`), new Option(`${name} \u2193`, `${key}:down`)]);
@@ -191,7 +195,7 @@
       one.setAttribute("aria-pressed", one.dataset.status === state.status);
       one.querySelector("small").textContent = totals.status.get(one.dataset.status) || 0;
     }
-    for (const name of ["reason", "phone", "split"]) {
+    for (const name of selects) {
       const select = form.elements[name];
       for (const option of select.options) {
         option.textContent = option.label = `${option.dataset.text} (${totals[name].get(option.value) || 0})`;
@@ -241,7 +245,7 @@
   function listenToFilters() {
     form.onsubmit = (event) => event.preventDefault();
     form.onreset = (event) => { event.preventDefault(); change(START); };
-    for (const name of ["reason", "phone", "split"]) {
+    for (const name of selects) {
       form.elements[name].onchange = (event) => change({ [name]: event.target.value });
     }
     form.elements.text.oninput = (event) => change({ text: event.target.value.slice(0, 200) });

@@ -5,7 +5,7 @@
   if (!pairs) return;
 
   const { embedded, reasons, FILES, NONE, MARKS } = pairs;
-  const { words, meaning, fixed, percent, unit, arrow, address } = pairs;
+  const { words, tagWords, meaning, fixed, percent, unit, arrow, address } = pairs;
   const dialog = pairs.section.querySelector("dialog");
   const inDialog = (selector) => dialog.querySelector(selector);
   const SENT = `copy the folder ${FILES.split("/")[0]} along with the page.`;
@@ -141,6 +141,8 @@
       ["Split", row.split || NONE],
       ["Camera", row.phone],
       ["Scene", row.scene || NONE],
+      ...(row.session ? [["Session", row.session]] : []),
+      ...(row.tags.length ? [["Tags", row.tags.map(tagWords).join(", ")]] : []),
       ["Phone's photo", row.phone_file || NONE],
       ["DSLR's photo", row.dslr_file || NONE],
     ];

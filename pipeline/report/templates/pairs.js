@@ -5,7 +5,8 @@
   if (!pairs) return;
 
   const { known, START, COLUMNS, byId } = pairs;
-  const NAMES = { status: "status", reason: "reason", phone: "camera", split: "split", text: "q" };
+  const FILTERS = { status: "status", reason: "reason", phone: "camera", split: "split", session: "session", tag: "tag" };
+  const NAMES = { ...FILTERS, text: "q" };
   const REST_MS = 250; // browsers allow only a few changes per second
   let noting = 0;
 
@@ -36,8 +37,8 @@
   function readAddress() {
     const words = new URLSearchParams(location.hash.slice(1));
     const found = { ...START };
-    for (const name of ["status", "reason", "phone", "split"]) {
-      const value = words.get(NAMES[name]);
+    for (const [name, inAddress] of Object.entries(FILTERS)) {
+      const value = words.get(inAddress);
       if (known[name].includes(value)) found[name] = value;
     }
     found.text = (words.get("q") || "").slice(0, 200);

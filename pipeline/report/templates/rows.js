@@ -13,11 +13,17 @@
 
   const rows = JSON.parse(data.textContent);
   const reasons = JSON.parse(document.getElementById("pair-reasons").textContent);
-  const searched = rows.map((row) => [row.id, row.phone_file, row.dslr_file, row.scene].join("\n").toLowerCase());
+  const searched = rows.map((row) =>
+    [row.id, row.phone_file, row.dslr_file, row.scene, row.session].join("\n").toLowerCase());
 
   // Figures as text
 
   const words = (reason) => reasons.names[reason] || reason.replaceAll("_", " ");
+  /** The tag key=value as words: a value of yes is the answer to a key that stands alone, such as indoor. */
+  const tagWords = (tag) => {
+    const [key, value] = [tag.slice(0, tag.indexOf("=")), tag.slice(tag.indexOf("=") + 1)];
+    return value === "yes" ? key : `${key}: ${value}`;
+  };
   const meaning = (row) => (row.reason ? reasons.pair[row.reason] || words(row.reason) : "");
   const share = (part, whole) => (part === null || !whole ? null : part / whole);
   const fixed = (value, places) => (value === null ? NONE : value.toFixed(places));
@@ -66,38 +72,47 @@
     return COLUMNS[shown].text(COLUMNS[shown].of(row));
   }
 
+  /** For each filter the values that a row has: one or none, and of tags any number. */
   const FILTERS = {
-    status: (row) => row.status,
-    reason: (row) => row.reason,
-    phone: (row) => row.phone,
-    split: (row) => row.split || "none",
+    status: (row) => [row.status],
+    reason: (row) => [row.reason],
+    phone: (row) => [row.phone],
+    split: (row) => [row.split || "none"],
+    session: (row) => [row.session],
+    tag: (row) => row.tags,
   };
-  const valuesOf = (of) => [...new Set(rows.map(of))].filter(Boolean).sort();
-  const known = Object.fromEntries(Object.entries(FILTERS).map(([name, of]) => [name, valuesOf(of)]));
+  const filters = Object.keys(FILTERS);
+  const held = new Map(rows.map((row) =>
+    [row, Object.fromEntries(filters.map((name) => [name, FILTERS[name](row).filter(Boolean)]))]));
+  const passes = (row, name) => held.get(row)[name].includes(pairs.state[name]);
+  const valuesOf = (name) => [...new Set(rows.flatMap((row) => held.get(row)[name]))].sort();
+  const known = Object.fromEntries(filters.map((name) => [name, valuesOf(name)]));
   known.status = STATUSES.filter((status) => known.status.includes(status));
-  const START = { status: "", reason: "", phone: "", split: "", text: "", sort: "", falling: false };
+  if (known.session.length < 2) known.session = []; // then there is nothing to choose
+  const START = {
+    status: "", reason: "", phone: "", split: "", session: "", tag: "", text: "", sort: "", falling: false,
+  };
 
   /** Apply the state; return how many rows each value of a filter would give. */
   function choose() {
     const { state } = pairs;
     const terms = state.text.toLowerCase().split(/\s+/).filter(Boolean);
     const found = rows.filter((_, index) => terms.every((term) => searched[index].includes(term)));
-    const active = Object.keys(FILTERS).filter((name) => state[name]);
-    pairs.chosen = sorted(found.filter((row) => active.every((name) => FILTERS[name](row) === state[name])));
+    const active = filters.filter((name) => state[name]);
+    pairs.chosen = sorted(found.filter((row) => active.every((name) => passes(row, name))));
     return counts(found);
   }
 
   /** Count the rows that each value of a filter would give while the other filters stay unchanged. */
   function counts(found) {
     const { state } = pairs;
-    const names = Object.keys(FILTERS);
-    const totals = Object.fromEntries(names.map((name) => [name, new Map()]));
+    const totals = Object.fromEntries(filters.map((name) => [name, new Map()]));
     for (const row of found) {
-      const failing = names.filter((name) => state[name] && FILTERS[name](row) !== state[name]);
-      for (const name of names) {
+      const failing = filters.filter((name) => state[name] && !passes(row, name));
+      for (const name of filters) {
         if (failing.length > 1 || (failing.length === 1 && failing[0] !== name)) continue;
-        for (const value of ["", FILTERS[name](row) || null]) {
-          if (value !== null) totals[name].set(value, (totals[name].get(value) || 0) + 1);
+        for (const value of ["", ...held.get(row)[name]]) {
+          totals[name].set(value, (totals[name].get(value) || 0) + 1);
         }
       }
     }
@@ -140,7 +155,7 @@
     section, rows, reasons, embedded, FILES, NONE, STATUSES, MARKS, COLUMNS, known, START,
     byId: new Map(rows.map((row) => [row.id, row])),
     hasPictures: !section.hasAttribute("data-without-pictures"),
-    words, meaning, share, fixed, percent, signed, unit, arrow, gain, sortedBy, choose, address,
+    words, tagWords, meaning, share, fixed, percent, signed, unit, arrow, gain, sortedBy, choose, address,
 
     // Shared: the scripts that change each part.
     state: { ...START }, // filters and order: list.js, by change()

@@ -11,17 +11,40 @@ import pytest
 from pairs_page import COUNT, HOSTILE, SCRIPT, WIDE, Open, Seen, details_of, make_pictures
 
 from benchmarks.made_up_pairs import make_rows, render_pairs, write_details
+from dpedtool.pipeline.report.pairs.contract import PairRow
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 
+TAGS = ((), ("indoor=yes",), ("indoor=yes", "weather=rain"), ("weather=sun",))
+
+
+def with_scenes(rows: list[PairRow]) -> list[PairRow]:
+    """Give the pairs a session and tags, which the page of made-up pairs does not need."""
+    return [
+        dataclasses.replace(row, session=("first day", "second day")[place % 2], tags=TAGS[place % len(TAGS)])
+        for place, row in enumerate(rows)
+    ]
+
+
 @pytest.fixture(scope="session")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page of sixty pairs with their folders. The first has hostile names; one each is apart, alone and none."""
+    """A page of sixty pairs with their folders. The first has hostile names; one each is apart, alone and none.
+
+    The others are of two sessions, and their scenes have up to two tags.
+    """
     folder = tmp_path_factory.mktemp("report")
-    rows = make_rows(COUNT)
-    rows[0] = dataclasses.replace(rows[0], phone_file=HOSTILE, scene=SCRIPT, detail=SCRIPT, phone=f"x{SCRIPT}")
+    rows = with_scenes(make_rows(COUNT))
+    rows[0] = dataclasses.replace(
+        rows[0],
+        phone_file=HOSTILE,
+        scene=SCRIPT,
+        detail=SCRIPT,
+        phone=f"x{SCRIPT}",
+        session=f"y{SCRIPT}",
+        tags=(f"place={SCRIPT}",),
+    )
     (folder / "report.html").write_text(render_pairs(rows), encoding="utf-8")
     pictures = make_pictures()
     for row, kind in zip(rows, ["aligned", "apart", "alone", "none"] + ["aligned"] * COUNT, strict=False):

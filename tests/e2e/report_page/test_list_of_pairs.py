@@ -37,6 +37,8 @@ def test_hostile_names_are_text(visit: Open, seen: Seen) -> None:
     assert HOSTILE in page.locator(".spots").inner_text()
     assert page.locator(".spots figure").first.locator("img").count() == 2
     assert page.locator(f"select[name=phone] option[value={'x' + SCRIPT!r}]").count() == 1
+    assert page.locator(f"select[name=session] option[value={'y' + SCRIPT!r}]").count() == 1
+    assert page.locator("select[name=tag] option[value^='place=']").inner_text() == f"place: {SCRIPT} (1)"
     assert not any(url.endswith("/x") for url in seen.requests)
 
 
@@ -88,6 +90,65 @@ def test_filters_and_search_choose_pairs(visit: Open) -> None:
     assert count(page) == f"1 of {COUNT} pairs"
     page.locator("input[type=search]").fill("no such pair")
     assert page.locator(".pair-none").is_visible()
+
+
+def test_sessions_and_tags_choose_pairs(visit: Open) -> None:
+    """Of the pairs 1 to 59, every second is of the first day. A quarter is indoor, one in rain too, one in the sun."""
+    page = visit()
+    tags, sessions = page.locator("select[name=tag]"), page.locator("select[name=session]")
+    assert tags.locator("option").all_inner_texts() == [
+        "All (60)",
+        "indoor (30)",
+        f"place: {SCRIPT} (1)",
+        "weather: rain (15)",
+        "weather: sun (15)",
+    ]
+    assert sessions.locator("option").all_inner_texts()[:3] == ["All (60)", "first day (29)", "second day (30)"]
+    tags.select_option("indoor=yes")
+    assert count(page) == f"30 of {COUNT} pairs"
+    assert sessions.locator("option").all_inner_texts()[:3] == ["All (30)", "first day (15)", "second day (15)"]
+    sessions.select_option("first day")
+    assert count(page) == f"15 of {COUNT} pairs"
+    assert tags.locator("option").all_inner_texts()[-2:] == ["weather: rain (15)", "weather: sun (0)"]
+    page.wait_for_function("() => location.hash === '#session=first+day&tag=indoor%3Dyes'")
+    open_pair(page)
+    figures = page.locator(".pair-figures").inner_text()
+    assert "Session\nfirst day" in figures
+    assert "Tags\nindoor, weather: rain" in figures
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Show all").click()
+    assert (tags.input_value(), sessions.input_value()) == ("", "")
+    page.locator("input[type=search]").fill("second")
+    assert count(page) == f"30 of {COUNT} pairs"
+
+
+def test_the_keyboard_chooses_a_tag(visit: Open) -> None:
+    page = visit()
+    page.locator("select[name=split]").focus()
+    for name in ("session", "tag"):
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.name") == name
+    assert page.get_by_label("Tag").evaluate("select => select === document.activeElement")
+    page.keyboard.press("ArrowDown")
+    assert count(page) == f"30 of {COUNT} pairs"
+
+
+def test_a_link_names_a_session_and_a_tag(visit: Open) -> None:
+    page = visit(fragment="#session=second+day&tag=weather%3Dsun")
+    assert count(page) == f"15 of {COUNT} pairs"
+    assert page.locator("select[name=tag]").input_value() == "weather=sun"
+    for fragment in ("#session=third+day&tag=weather", "#tag=constructor&session=__proto__"):
+        assert count(visit(fragment=fragment)) == f"{COUNT} of {COUNT} pairs"
+
+
+def test_without_sessions_and_tags_there_is_nothing_to_choose(visit: Open, tmp_path: Path) -> None:
+    path = one_pair(tmp_path, session="Day 1")
+    page = visit(path=path, fragment="#session=Day+1")
+    assert page.locator("select[name=session], select[name=tag]").count() == 0
+    assert count(page) == "1 of 1 pairs"
+    assert not page.get_by_role("button", name="Show all").is_visible()
+    open_pair(page)
+    assert "Tags" not in page.locator(".pair-figures").inner_text()
 
 
 def test_a_link_opens_a_pair_with_its_filters(visit: Open) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from dpedtool.dataset import tables
 from dpedtool.dataset.params import CapturesParams, Params
 from dpedtool.dataset.rows import Row, columns
-from dpedtool.dataset.schema import Alignment, Pair, Patch, Photo, Sample, Score, Shown
+from dpedtool.dataset.schema import Alignment, Pair, Patch, Photo, Sample, Scene, Score, Shown
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.report import results as run_module
 from dpedtool.pipeline.report.pairs.contract import PairRow
@@ -227,6 +227,22 @@ def test_what_is_missing_is_none(run: RunResults) -> None:
     write(run, "aligned/q", alignment("only-aligned", phone="q"))
     assert by_id(run)["only-aligned"].status == "aligned"
     assert by_id(run)["only-aligned"].windows is None
+
+
+def test_a_row_has_the_session_of_its_pair_and_the_tags_of_its_scene(run: RunResults) -> None:
+    places = {"a": "day1", "b": "day1", "c": "day2"}
+    rows = [pair(name, scene_id=f"scene-{name}", session=session) for name, session in places.items()]
+    write(run, "pairs/p", *rows, pair("alone", "unpaired", scene_id=None, session="day2"))
+    write(run, "aligned/p", replace(alignment("a"), scene_id="scene-a", session="day1"))
+    assert {name: (row.session, row.tags) for name, row in by_id(run).items()} == {
+        **{name: (session, ()) for name, session in places.items()},
+        "alone": ("day2", ()),
+    }
+    tags = ("indoor=yes", f"place={HOSTILE}", "plan=/home/me/private/plan.png")
+    scenes = [Scene(scene_id=f"scene-{name}", session="day1", split="train", tags=tags, notes="x") for name in "ab"]
+    write(run, "splits", *scenes)
+    shown = ("indoor=yes", f"place={HOSTILE}", "plan=plan.png")
+    assert {name: row.tags for name, row in by_id(run).items()} == {"a": shown, "b": shown, "c": (), "alone": ()}
 
 
 def test_sentences_name_photos_without_the_folders_of_the_machine(run: RunResults) -> None:

@@ -60,3 +60,4 @@ def test_a_root_without_a_name_is_part_of_no_text(monkeypatch: pytest.MonkeyPatc
 def test_all_texts_of_plain_data_are_shortened() -> None:
     data = {"said": ["/srv/a.jpg", 3, None], "inner": {"path": "/srv/b.jpg", "share": 0.5}}
     assert ROOTS.shorten_all(data) == {"said": ["a.jpg", 3, None], "inner": {"path": "b.jpg", "share": 0.5}}
+    assert ROOTS.shorten_all({"plan=/srv/c.png": 1, "by_tag": 2}) == {"plan=c.png": 1, "by_tag": 2}

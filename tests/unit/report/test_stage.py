@@ -23,7 +23,7 @@ from dpedtool.dataset.params import (
     SplitParams,
     TrainParams,
 )
-from dpedtool.dataset.schema import Alignment, Pair, Patch, Sample
+from dpedtool.dataset.schema import Alignment, Pair, Patch, Sample, Scene
 from dpedtool.dataset.tables import read_rows, write_rows
 from dpedtool.pipeline.align.stage import align
 from dpedtool.pipeline.patches.stage import cut_patches
@@ -236,6 +236,30 @@ def test_no_folder_of_the_machine_is_published(results: Path, params: Params, tm
 def test_a_hostile_camera_name_is_refused_before_it_gets_anywhere() -> None:
     with pytest.raises(ParamsError, match="cannot be a camera name"):
         CapturesParams(phones=(HOSTILE,))
+
+
+def test_tags_choose_pairs_and_notes_stay_private(results: Path, params: Params) -> None:
+    text = page(results, params)
+    assert '<select name="tag">' not in text
+    assert '<select name="session">' not in text
+    table = Scene.table_in(results / "splits")
+    tags = ("indoor=yes", f"place={HOSTILE}")
+    write_rows(table, Scene, [replace(row, tags=tags, notes="ask Aunt Erna") for row in read_rows(table, Scene)])
+    text = page(results, params)
+    assert '<select name="tag">' in text
+    assert '<select name="session">' not in text
+    assert HOSTILE not in text
+    told = figures(results)
+    (rows,) = re.findall(r'<script type="application/json" id="pair-rows">(.*?)</script>', text, re.DOTALL)
+    assert json.loads(rows) == told["pairs"]
+    aligned = [row for row in told["pairs"] if row["status"] == "aligned"]
+    assert [row["tags"] for row in aligned] == [list(tags)] * 3
+    # All windows are in scenes with both tags.
+    counts = {name: told["windows"]["all"][name] for name in ("windows", "accepted")}
+    assert [part | counts for part in told["parts"]["tags"]] == told["parts"]["tags"]
+    assert [part["name"] for part in told["parts"]["tags"]] == list(tags)
+    written = [path for path in (results / "report").rglob("*") if path.suffix in (".html", ".json", ".js")]
+    assert not [path for path in written if "Erna" in path.read_text(encoding="utf-8")]
 
 
 @pytest.mark.parametrize("stage", LEFT_BY)

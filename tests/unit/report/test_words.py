@@ -98,6 +98,11 @@ def test_names_of_tables_are_words() -> None:
     ]
 
 
+def test_a_tag_that_is_a_word_stands_alone() -> None:
+    tags = ["indoor=yes", "weather=rain", "lamp=40 W = warm", "open=Yes"]
+    assert [words.tag(tag) for tag in tags] == ["indoor", "weather: rain", "lamp: 40 W = warm", "open: Yes"]
+
+
 def test_values_are_as_yaml_has_them() -> None:
     assert [words.value(of) for of in (None, True, 0.5, ["a"], "grün")] == ["null", "true", "0.5", '["a"]', '"grün"']
     assert said(words.step(0.01)) == "0.01 s"
