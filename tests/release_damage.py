@@ -52,8 +52,8 @@ def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
         groups = [file.read_row_group(index).to_pylist() for index in range(file.num_row_groups)]
-    # Images are stored as they are.
-    with pq.ParquetWriter(path, schema, use_dictionary="phone_image" not in schema.names) as writer:
+    # Images and tags are stored as they are.
+    with pq.ParquetWriter(path, schema, use_dictionary=not {"phone_image", "tags"} & set(schema.names)) as writer:
         for rows in groups:
             for row in rows:
                 change(row)

@@ -20,7 +20,7 @@ from dpedtool.dataset.photos.encoding import encode_image, save_image
 from dpedtool.dataset.photos.thumbnails import thumbnail
 from dpedtool.dataset.schema import SPLITS
 from dpedtool.pipeline.release.chunks import Images, chunks_of, read_rows_of
-from dpedtool.pipeline.release.columns import PAIRS, PAIRS_SCHEMA, PATCHES, PATCHES_SCHEMA
+from dpedtool.pipeline.release.columns import PAIRS, PAIRS_SCHEMA, PATCHES, PATCHES_SCHEMA, SCENES, SCENES_SCHEMA
 from dpedtool.pipeline.release.description import (
     CARD,
     CITATION,
@@ -65,7 +65,8 @@ def write_release(
 ) -> Path:
     """Write a release with `patches` patches of `size` px by split for each phone; layout dped gets a full-size photo.
 
-    Scenes are `train-0`, `train-1`, `validation-0`...; pairs `<phone>-<scene>`; patches `<pair>-<n>`.
+    Scenes are `train-0`, `train-1`, `validation-0`...; pairs `<phone>-<scene>`; patches `<pair>-<n>`. The scenes for
+    training have tags.
     """
     folder.mkdir(parents=True, exist_ok=True)
     ordered = [
@@ -73,6 +74,7 @@ def write_release(
     ]
     write_patches(folder / PATCHES, ordered, params.patches_a_file)
     pq.write_table(pa.Table.from_pylist(list(_pairs(ordered)), PAIRS_SCHEMA), folder / PAIRS, compression="zstd")
+    write_scenes(folder, ordered)
     for layout in layouts_of(params).values():
         for chunk in chunks_of(folder / PATCHES):
             layout.write(chunk, rows := read_rows_of(folder / PATCHES, chunk), _images(rows, size), folder)
@@ -93,6 +95,20 @@ def write_patches(path: Path, rows: Sequence[Mapping[str, Any]], patches_a_file:
                     chunk = mine[start : start + patches_a_file]
                     numbered = [{**row, "number": start + i, "file": file} for i, row in enumerate(chunk)]
                     table.write_table(pa.Table.from_pylist(numbered, PATCHES_SCHEMA))
+
+
+def write_scenes(folder: Path, rows: Sequence[Mapping[str, Any]], **values: Any) -> None:
+    """Write the table of the scenes of some patches or pairs; `values` are those of all scenes."""
+    sides = {row["scene_id"]: row["split"] for row in rows}
+    scenes = [
+        {"scene_id": name, "session": "", "group": "", "split": split, "licence": "", "consent": ""}
+        | {"tags": ["light=dim", "night=yes"] if split == "train" else []}
+        | values
+        for name, split in sorted(sides.items())
+    ]
+    pq.write_table(
+        pa.Table.from_pylist(scenes, SCENES_SCHEMA), folder / SCENES, compression="zstd", use_dictionary=False
+    )
 
 
 def write_sums(folder: Path) -> None:
@@ -261,8 +277,8 @@ def _write_documents(
 ) -> None:
     encoded = len(rows) if "dped" in params.layouts else 0
     told = {key: value for key, value in describe(params).items() if key != "licence_file"}
-    facts = {"format": 1, "release": told, "counts": _counts(rows), "pairs": len({row["pair_id"] for row in rows})}
-    facts |= {"size_px": size, "encoded": encoded, "photos": photos, "made_by": "dpedtool 0.1.0"}
+    facts = {"format": 2, "release": told, "counts": _counts(rows), "pairs": len({row["pair_id"] for row in rows})}
+    facts |= {"size_px": size, "encoded": encoded, "photos": photos, "previous": None, "made_by": "dpedtool 0.1.0"}
     write_json(folder / RELEASE, facts)
     description = describe_release(folder, params, photos=photos)
     write_json(folder / STATISTICS, description.figures)

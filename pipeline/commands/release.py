@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -24,8 +23,6 @@ from dpedtool.pipeline.commands.options import (
 from dpedtool.pipeline.commands.verdicts import NOT_PROVEN, say_verdict
 from dpedtool.pipeline.runner import warm_up
 
-MOST_NAMES = 20
-
 
 @click.group(cls=InOrder)
 def release() -> None:
@@ -42,23 +39,40 @@ def release() -> None:
     "-o", "--out", type=FOLDER, required=True, help="Folder of the release; it appears when the release is complete."
 )
 @click.option("--replace", is_flag=True, help="Replace an earlier release.")
+@click.option(
+    "--previous",
+    type=FOLDER,
+    metavar="DIR",
+    help="An earlier release of the same data set: the card says what changed since. By default this is the release "
+    "that --replace replaces, if it has the same name and another version.",
+)
 @workers_option
 @scheduler_option
 @params_options
-def build_release(splits: Path, out: Path, replace: bool, workers: int, scheduler: str | None, params: Params) -> None:
+def build_release(
+    splits: Path,
+    out: Path,
+    replace: bool,
+    previous: Path | None,
+    workers: int,
+    scheduler: str | None,
+    params: Params,
+) -> None:
     """Build a release from `dpedtool split` output, using the `release` parameters.
 
-    OUT gets the patches in the chosen layouts, tables of their origin (patches.parquet, pairs.parquet), a data set
-    card, croissant.json, CITATION.cff, LICENSE and SHA256SUMS. It holds no metadata of photos and no path of this
-    machine: every file is searched for them, and a finding ends the build. An interrupted build continues where it
-    stopped.
+    OUT gets the patches in the chosen layouts, tables of their origin (patches.parquet, pairs.parquet,
+    scenes.parquet), a data set card, croissant.json, CITATION.cff, LICENSE and SHA256SUMS. It holds no metadata of
+    photos and no path of this machine: every file is searched for them, and a finding ends the build. An interrupted
+    build continues where it stopped.
     """
     warm_up(workers, "dpedtool.pipeline.release.build")
     from dpedtool.pipeline.release.build import build_release as build
 
     if scheduler:
         splits, out = splits.absolute(), out.absolute()
-    built = build(splits, out, params.release, replace_old=replace, workers=workers, scheduler=scheduler)
+    built = build(
+        splits, out, params.release, replace_old=replace, previous=previous, workers=workers, scheduler=scheduler
+    )
     for phone, counts in built.counts.items():
         click.echo(f"{phone}: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + " patches.")
     for note in built.notes:
@@ -104,6 +118,7 @@ def verify_release(folder: Path, workers: int, scheduler: str | None) -> None:
 def diff_releases(old: Path, new: Path) -> None:
     """Say what changed from one release to the next: scenes and patches added, removed, moved or cut again.
 
+    What is said about the scenes, such as their tags, is compared if both have a table of scenes (scenes.parquet).
     OLD and NEW are folders that `dpedtool release build` wrote. Only their tables are read. `--json` prints the names
     of all scenes and patches.
     """
@@ -111,29 +126,8 @@ def diff_releases(old: Path, new: Path) -> None:
 
     found = compare(old, new)
     give_results(dataclasses.asdict(found))
-    if found.is_empty:
-        click.echo(f"Both hold the same {found.patches_unchanged} patches, on the same sides.")
-        return
-    _say_names("scene", "added", found.scenes_added)
-    _say_names("scene", "removed", found.scenes_removed)
-    moves = [f"{name} (from {before} to {after})" for name, (before, after) in found.scenes_moved.items()]
-    _say_names("scene", "moved to another side", moves)
-    counts = {
-        "added with their pairs": len(found.patches_added),
-        "removed with their pairs": len(found.patches_removed),
-        "accepted in pairs that both have": len(found.patches_accepted),
-        "rejected in pairs that both have": len(found.patches_rejected),
-        "cut again, as their images differ": len(found.patches_cut_again),
-        "unchanged": found.patches_unchanged,
-    }
-    click.echo("Patches: " + "; ".join(f"{count} {words}" for words, count in counts.items() if count) + ".")
-
-
-def _say_names(kind: str, what: str, names: Sequence[str]) -> None:
-    if names:
-        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-        plural = kind if len(names) == 1 else f"{kind}s"
-        click.echo(f"{len(names)} {plural} {what}: {', '.join(names[:MOST_NAMES])}{more}.")
+    for line in found.sentences():
+        click.echo(line)
 
 
 @release.command(

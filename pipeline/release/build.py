@@ -44,8 +44,9 @@ from dpedtool.dataset.photos.stored import Image
 from dpedtool.dataset.progress import track
 from dpedtool.dataset.sections import CAMERA_NAME
 from dpedtool.dataset.shards import Extent, read_extent
+from dpedtool.pipeline.release.changes import compare
 from dpedtool.pipeline.release.chunks import Chunk, Images, chunks_of, read_rows_of
-from dpedtool.pipeline.release.columns import CUT_SUMS, LOOSE_SUMS, PAIRS, PATCHES, PATCHES_SCHEMA
+from dpedtool.pipeline.release.columns import CUT_SUMS, LOOSE_SUMS, PAIRS, PATCHES, PATCHES_SCHEMA, SCENES
 from dpedtool.pipeline.release.contents import Contents, gather
 from dpedtool.pipeline.release.description import (
     CARD,
@@ -67,10 +68,12 @@ from dpedtool.pipeline.release.documents.example_sheet import example_picture
 from dpedtool.pipeline.release.documents.licence_text import licence_text
 from dpedtool.pipeline.release.documents.statistics import figures
 from dpedtool.pipeline.release.layouts import dped, layouts_of
-from dpedtool.pipeline.release.privacy.dated_names import dated_names, dates_note
+from dpedtool.pipeline.release.previous import Previous, named_release, replaced_release
+from dpedtool.pipeline.release.privacy.dated_names import dated_names, dates_note, sessions_note
 from dpedtool.pipeline.release.privacy.private_texts import Secret
 from dpedtool.pipeline.release.privacy.scan import own_secrets, scan_file
 from dpedtool.pipeline.release.room import check_room, loose_files_notes
+from dpedtool.pipeline.release.scenes import described, licences_note, other_licences
 from dpedtool.pipeline.release.whole_photos import Wanted, WholePhoto, cameras, choose, left_out, write_photo
 from dpedtool.pipeline.runner import Lost, run
 
@@ -100,6 +103,7 @@ def build_release(
     params: ReleaseParams,
     *,
     replace_old: bool = False,
+    previous: Path | None = None,
     workers: int = 1,
     scheduler: str | None = None,
 ) -> Built:
@@ -117,14 +121,17 @@ def build_release(
         What the release says about itself, and its layouts.
     replace_old
         Replace an earlier release once the new one is finished.
+    previous
+        An earlier release of the same data set: the card says what has changed since. By default this is the release
+        that is replaced, if it has the same name and another version.
     workers, scheduler
         As for `dpedtool.pipeline.runner.run`.
 
     Raises
     ------
     DpedtoolError
-        A name or the licence is missing, one table contradicts another, the disk is too small, or a file contains
-        private data.
+        A name or the licence is missing, one table contradicts another, the people in a scene do not agree, `previous`
+        is not an earlier release of this data set, the disk is too small, or a file contains private data.
 
     """
     params = _checked(params)
@@ -132,21 +139,30 @@ def build_release(
     root = out.with_name(f".{out.name}.release-part")
     _put_back(out, _old(root))
     _check_out(out, replace_old=replace_old)
+    earlier, notes = (named_release(previous, params), []) if previous else replaced_release(out, params)
     gathered = gather(splits, params.patches_a_file, thumbnails=params.thumbnails)
     _check_folders(gathered, params)
     root.mkdir(parents=True, exist_ok=True)
     with _locked(root), _naming(root):
-        build = _Build(root, gathered, params, partial(run, workers=workers, scheduler=scheduler, folder=root))
-        built = build.make(splits)
+        run_all = partial(run, workers=workers, scheduler=scheduler, folder=root)
+        built = _Build(root, gathered, params, earlier, run_all).make(splits)
         _publish(root, out)
-    return built
+    return dataclasses.replace(built, notes=[*built.notes, *notes])
 
 
 class _Build:
     """One release while it is being built, in its hidden folder."""
 
-    def __init__(self, root: Path, gathered: Contents, params: ReleaseParams, run_all: Callable[..., Any]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        gathered: Contents,
+        params: ReleaseParams,
+        previous: Previous | None,
+        run_all: Callable[..., Any],
+    ) -> None:
         self._root, self._contents, self._params, self._run = root, gathered, params, run_all
+        self._previous = previous
         self._work = root / _WORK
         self._plan = self._work / _PLAN
 
@@ -173,13 +189,28 @@ class _Build:
             files=[self._data_file(name, value) for name, value in sums.items() if not name.startswith(dped.ROOT)],
             encoded=encoded,
             photos=[photo.as_json() for photo in photos if photo.file],
+            licences=other_licences(self._contents.scenes, str(self._params.licence)),
+            previous=self._previous.version if self._previous else None,
+            changes=self._changes(),
         )
         self._write_documents(description)
         sums |= self._prove([name for name in self._files() if name not in sums])
         write_text(self._root / SUMS, _sums_text(sums))
         size = sum(path.stat().st_size for path in (self._root / name for name in (*sums, SUMS)))
-        notes = left_out(photos) + dates_note(self._dated()) + loose_files_notes(description.counts, self._params)
+        notes = [
+            *left_out(photos),
+            *dates_note(self._dated()),
+            *sessions_note(description.figures["sessions"]),
+            *licences_note(description.licences),
+            *loose_files_notes(description.counts, self._params),
+        ]
         return Built(description.counts, len(sums) + 1, size, time.monotonic() - start, notes)
+
+    def _changes(self) -> list[str]:
+        """What has changed since the previous release, a sentence each."""
+        if self._previous is None:
+            return []
+        return compare(self._previous.folder, self._root).sentences()
 
     def _begin(self) -> None:
         """Write the plan. Records of an interrupted build of the same plan are kept: they say what was finished."""
@@ -232,6 +263,9 @@ class _Build:
                 file.write_table(pa.Table.from_arrays(columns, schema=PATCHES_SCHEMA), row_group_size=chunk.count)
         with replacing(self._root / PAIRS) as temporary:
             pq.write_table(self._contents.pairs, temporary, compression="zstd")
+        with replacing(self._root / SCENES) as temporary:
+            # Verification reads no dictionaries of lists, which may unpack to any size.
+            pq.write_table(self._contents.scenes, temporary, compression="zstd", use_dictionary=False)
 
     def _files(self) -> list[str]:
         """All files so far, sorted, relative to the release."""
@@ -271,7 +305,8 @@ class _Build:
         found = figures(splits, self._contents.folders)
         names = cameras(self._contents.photos)
         simulated = any(name.startswith("simulated") for name in names.values())
-        return found | {"cameras": names, "simulated": simulated, "dated_names": len(self._dated())}
+        said = described(self._contents.scenes, self._contents.photos)
+        return found | said | {"cameras": names, "simulated": simulated, "dated_names": len(self._dated())}
 
     def _dated(self) -> list[str]:
         """Names of photos that contain a date."""
@@ -388,6 +423,7 @@ def _as_json(description: Description, gathered: Contents) -> dict[str, Any]:
         "size_px": gathered.size_px,
         "encoded": description.encoded,
         "photos": list(description.photos),
+        "previous": description.previous,
         "made_by": f"dpedtool {version('dpedtool')}",
     }
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.pipeline.release.columns import PAIRS, PATCHES
+from dpedtool.pipeline.release.columns import PAIRS, PATCHES, SCENES
+from dpedtool.pipeline.release.scenes import shortened
 
 NEAR_SHARE = 0.1
 """A patch of the same pair whose place differs by at most this share of its side is the same one, cut again: another
@@ -19,6 +22,7 @@ transform has moved the crop by some px."""
 _OF_PATCHES = ("patch_id", "pair_id", "phone", "scene_id", "split", "size", "x", "y")
 _IMAGES = ("phone_image_sha256", "dslr_image_sha256")
 _OF_PAIRS = ("pair_id", "phone", "scene_id", "split")
+_OF_SCENES = ("session", "group", "tags", "licence", "consent")
 
 
 @dataclass(frozen=True)
@@ -40,16 +44,44 @@ class Changes:
     patches_cut_again: dict[str, str]
     """Patches that are in both, and whose images differ: the later name by the earlier one."""
     patches_unchanged: int
+    scenes_redescribed: list[str] = field(default_factory=list)
+    """Scenes that are in both, with another session, group, tags, licence or consent; empty if a release has no table
+    of scenes."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether both releases hold the same patches on the same sides."""
-        lists = (self.scenes_added, self.scenes_removed, self.scenes_moved, self.patches_added, self.patches_removed)
-        return not any((*lists, self.patches_accepted, self.patches_rejected, self.patches_cut_again))
+        """Whether both releases hold the same patches on the same sides, and say the same about their scenes."""
+        scenes = (self.scenes_added, self.scenes_removed, self.scenes_moved, self.scenes_redescribed)
+        patches = (self.patches_added, self.patches_removed, self.patches_accepted, self.patches_rejected)
+        return not any((*scenes, *patches, self.patches_cut_again))
+
+    def sentences(self) -> list[str]:
+        """Return what differs, with the names of some scenes, a sentence each; or that nothing does."""
+        if self.is_empty:
+            return [f"Both hold the same {self.patches_unchanged} patches, on the same sides."]
+        return list(self._sentences())
+
+    def _sentences(self) -> Iterator[str]:
+        yield from _names("added", self.scenes_added)
+        yield from _names("removed", self.scenes_removed)
+        moves = [f"{name} (from {before} to {after})" for name, (before, after) in self.scenes_moved.items()]
+        yield from _names("moved to another side", moves)
+        yield from _names("with another session, group, tags, licence or consent", self.scenes_redescribed)
+        counts = {
+            "added with their pairs": len(self.patches_added),
+            "removed with their pairs": len(self.patches_removed),
+            "accepted in pairs that both have": len(self.patches_accepted),
+            "rejected in pairs that both have": len(self.patches_rejected),
+            "cut again, as their images differ": len(self.patches_cut_again),
+            "unchanged": self.patches_unchanged,
+        }
+        yield "Patches: " + "; ".join(f"{count} {words}" for words, count in counts.items() if count) + "."
 
 
 def compare(old: Path, new: Path) -> Changes:
     """Compare two releases that `dpedtool release build` wrote, by their tables alone.
+
+    Releases of earlier versions have no table of scenes: what is said about scenes is compared if both have one.
 
     Raises
     ------
@@ -75,20 +107,71 @@ def compare(old: Path, new: Path) -> Changes:
         patches_rejected=sorted(gone.loc[gone["pair_id"].isin(known), "patch_id"]),
         patches_cut_again={name: again[name] for name in sorted(again)},
         patches_unchanged=len(unchanged),
+        scenes_redescribed=_redescribed(old / SCENES, new / SCENES),
     )
 
 
-def _read(table: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+def check_tables(folder: Path) -> None:
+    """Check that a release can be compared, as far as the ends of its tables show.
+
+    Raises
+    ------
+    DpedtoolError
+        The folder is not such a release, or a table is damaged or lacks a column.
+
+    """
+    _check(folder / PATCHES, (*_OF_PATCHES, *_IMAGES))
+    _check(folder / PAIRS, _OF_PAIRS)
+    if (folder / SCENES).is_file():
+        _check(folder / SCENES, ("scene_id", *_OF_SCENES))
+
+
+def _check(table: Path, columns: tuple[str, ...]) -> None:
     if not table.is_file():
         raise DpedtoolError(f"{table} is missing: `dpedtool release build` has not written {table.parent}.")
     try:
-        schema = pq.read_schema(table)
-        if lacking := [name for name in columns if name not in schema.names]:
-            raise DpedtoolError(f"{table} lacks the column {lacking[0]}: it is no table of a release of this version.")
-        found: pd.DataFrame = pq.read_table(table, columns=list(columns)).to_pandas()
+        names = pq.read_schema(table.absolute()).names
     except (OSError, pa.ArrowException) as error:
-        raise DpedtoolError(f"{table} cannot be read: download or build the release again ({error})") from None
+        raise _unreadable(table, error) from None
+    if lacking := [name for name in columns if name not in names]:
+        raise DpedtoolError(f"{table} lacks the column {lacking[0]}: it is no table of a release of this version.")
+
+
+def _read(table: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    _check(table, columns)
+    try:
+        found: pd.DataFrame = pq.read_table(table.absolute(), columns=list(columns)).to_pandas()
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(table, error) from None
     return found
+
+
+def _unreadable(table: Path, error: Exception) -> DpedtoolError:
+    return DpedtoolError(f"{table} cannot be read: download or build the release again ({error})")
+
+
+def _redescribed(old: Path, new: Path) -> list[str]:
+    """Return the scenes of two tables about which these say something else; empty if one of them is missing."""
+    if not old.is_file() or not new.is_file():
+        return []
+    before, after = _said(old), _said(new)
+    return sorted(name for name in before.keys() & after.keys() if before[name] != after[name])
+
+
+def _said(table: Path) -> dict[str, list[Any]]:
+    rows = _read(table, ("scene_id", *_OF_SCENES))
+    columns = [rows["scene_id"], *(map(_plain, rows[name]) for name in _OF_SCENES)]
+    return {name: said for name, *said in zip(*columns, strict=True)}
+
+
+def _plain(value: Any) -> Any:
+    """Return a cell; a list is an array in pandas."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _names(what: str, names: list[str]) -> Iterator[str]:
+    if names:
+        yield f"{len(names)} {'scene' if len(names) == 1 else 'scenes'} {what}: {shortened(names)}."
 
 
 def _cut_again(old: pd.DataFrame, new: pd.DataFrame) -> tuple[dict[str, str], set[str]]:

@@ -1,4 +1,4 @@
-"""The two tables of a release: every patch and every pair, and where they come from. They contain no paths.
+"""The tables of a release: every patch, pair and scene, and where they come from. They contain no paths.
 
 Their columns are those of `dpedtool.dataset.schema`, with the same meanings, so that one documentation serves both.
 """
@@ -10,9 +10,9 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from dpedtool.dataset.rows import Row, arrow_schema
-from dpedtool.dataset.schema import Frame, Patch, Photo
+from dpedtool.dataset.schema import Frame, Patch, Photo, Scene
 
-PATCHES, PAIRS = "patches.parquet", "pairs.parquet"
+PATCHES, PAIRS, SCENES = "patches.parquet", "pairs.parquet", "scenes.parquet"
 CUT_SUMS, LOOSE_SUMS = ({side: f"{side}_{kind}_sha256" for side in ("phone", "dslr")} for kind in ("image", "jpeg"))
 """Columns with the SHA-256, hex, by side: of the images as they were cut, and of the files of layout dped."""
 
@@ -114,6 +114,22 @@ PAIRS_SCHEMA = pa.schema(
     metadata={"dpedtool.table": "released_pairs"},
 )
 """Schema of `pairs.parquet`: one row for each pair that has patches, by phone, split and name."""
+
+SCENES_SCHEMA = pa.schema(
+    [
+        _field("scene_id", pa.string(), "the moment; unique"),
+        *_taken(Scene, ("session", "group")),
+        _field("split", pa.string(), "train, validation or test"),
+        *_taken(Scene, ("tags", "licence", "consent")),
+    ],
+    metadata={"dpedtool.table": "released_scenes"},
+)
+"""Schema of `scenes.parquet`: one row for each scene that has patches, by name. It never has the notes."""
+
+SCHEMAS: Mapping[str, pa.Schema] = {PATCHES: PATCHES_SCHEMA, PAIRS: PAIRS_SCHEMA, SCENES: SCENES_SCHEMA}
+"""The schemas of the tables, by file."""
+KEYS: Mapping[str, str] = {PATCHES: "patch_id", PAIRS: "pair_id", SCENES: "scene_id"}
+"""The column that identifies the rows of each table."""
 
 
 def meanings(schema: pa.Schema) -> Mapping[str, tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The contents of a release: the patches and pairs of a split, in their final order, without this machine's paths."""
+"""The contents of a release: patches, pairs and scenes of a split, in final order, without this machine's paths."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from dpedtool.dataset.places import as_place
 from dpedtool.dataset.schema import EXCLUDED, SPLITS, Frame, Patch, Photo, Sample
 from dpedtool.dataset.tables import holds, read_frame, read_rows
 from dpedtool.pipeline.release.columns import CUT_SUMS, LOOSE_SUMS, PAIRS_SCHEMA, PATCHES_SCHEMA
+from dpedtool.pipeline.release.scenes import check_consent, scene_table
 from dpedtool.pipeline.split.samples_alone import holds_samples
 
 PLAN_SCHEMA = pa.schema(
@@ -33,14 +34,16 @@ _EXTENTS = ["shard", "phone_offset", "phone_bytes", "dslr_offset", "dslr_bytes"]
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """The patches and pairs of a release."""
+    """The patches, pairs and scenes of a release."""
 
     plan: pa.Table
     """Patches by phone, split and number, with the columns of `PLAN_SCHEMA`."""
     pairs: pa.Table
     """The pairs that have patches, with the columns of `PAIRS_SCHEMA`."""
+    scenes: pa.Table
+    """Their scenes, with the columns of `SCENES_SCHEMA`."""
     photos: Sequence[Photo]
-    """The same pairs, with the paths of their photos."""
+    """The photos of the pairs, with their paths."""
     folders: Mapping[str, Path]
     """The folder that each phone's patches come from, by phone in alphabetical order."""
 
@@ -84,7 +87,7 @@ def gather(splits: Path, patches_a_file: int, *, thumbnails: bool) -> Contents:
     Parameters
     ----------
     splits
-        Folder with `photos.parquet` and a table for each phone.
+        Folder with `photos.parquet`, `scenes.parquet` and a table for each phone.
     patches_a_file
         Largest number of patches in one file.
     thumbnails
@@ -93,7 +96,7 @@ def gather(splits: Path, patches_a_file: int, *, thumbnails: bool) -> Contents:
     Raises
     ------
     DpedtoolError
-        A table is missing or contradicts another, or there are no patches.
+        A table is missing or contradicts another, there are no patches, or the people in a scene do not agree.
 
     """
     if not Photo.table_in(splits).is_file() and splits.is_dir() and holds_samples(splits):
@@ -112,7 +115,9 @@ def gather(splits: Path, patches_a_file: int, *, thumbnails: bool) -> Contents:
     used = set(plan["pair_id"].unique().to_pylist())
     photos = [photo for photo in photos if photo.pair_id in used]
     folders = {str(frame["phone"].iloc[0]): Path(str(frame["shard"].iloc[0])).parent for frame in frames}
-    return Contents(plan, _pairs(photos, folders, thumbnails=thumbnails), photos, folders)
+    scenes = scene_table(splits, photos)
+    check_consent(scenes)
+    return Contents(plan, _pairs(photos, folders, thumbnails=thumbnails), scenes, photos, folders)
 
 
 def _order(photo: Photo) -> tuple[str, int, str]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dpedtool.dataset.params import ReleaseParams
 
 RELEASE, CARD, LICENCE, CITATION, CROISSANT = "release.json", "README.md", "LICENSE", "CITATION.cff", "croissant.json"
 STATISTICS, SUMS = "statistics.json", "SHA256SUMS"
-FORMAT = 1
-"""Version of the format of `release.json`."""
+FORMAT = 2
+"""Version of the format of a release, in `release.json`. Format 1 has no table of scenes; it can still be verified."""
+FIRST_WITH_SCENES = 2
 EXAMPLES = "examples"
 """Folder of the example pictures, named `<phone>.png`."""
 
@@ -41,3 +42,9 @@ class Description:
     """Number of patches that layout dped encoded again, from PNG to JPEG; 0 if all are the bytes that were cut."""
     photos: Sequence[Mapping[str, Any]]
     """The full-size test photos, each with `file`, `phone`, `pair_id`, `lossless` and `note`."""
+    licences: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Scenes with another licence than that of the release, by licence."""
+    previous: str | None = None
+    """Version of the previous release that the changes were counted from; None: there is none."""
+    changes: Sequence[str] = ()
+    """What has changed since the previous release, a sentence each."""

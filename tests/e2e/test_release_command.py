@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,8 @@ from release_rig import patch_images, write_release
 from split_rig import SIZE_PX, frame, selection, write_patches
 
 from dpedtool.dataset.params import SplitParams
+from dpedtool.dataset.schema import Scene
+from dpedtool.dataset.tables import read_rows, write_rows
 from dpedtool.pipeline.split.stage import split
 
 SAID = ("-S", "release.name=pairs", "-S", "release.licence=CC-BY-4.0")
@@ -64,6 +67,34 @@ def test_two_releases_are_compared(dpedtool, splits: Path, tmp_path: Path) -> No
     assert set(told["patches_removed"]) == set(table.loc[table["scene_id"] == scene, "patch_id"])
     refused = dpedtool("release", "diff", splits, later, code=1)
     assert "`dpedtool release build` has not written" in refused.sentence
+
+
+def test_the_card_says_what_changed_since_the_previous_release(dpedtool, splits: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    dpedtool("release", "build", splits, "-o", first, *SAID)
+    next_version = (*SAID, "-S", "release.version=1.1.0")
+    dpedtool("release", "build", splits, "-o", second, *next_version, "--previous", first)
+    assert "## Changes since version 1.0.0" in (second / "README.md").read_text()
+    dpedtool("release", "verify", second)
+    dpedtool("release", "build", splits, "-o", first, *next_version, "--replace")
+    assert (first / "SHA256SUMS").read_text() == (second / "SHA256SUMS").read_text()
+    refused = dpedtool("release", "build", splits, "-o", tmp_path / "x", *next_version, "--previous", first, code=1)
+    assert "has the version 1.1.0, and so would the new release" in refused.sentence
+    nothing = dpedtool("release", "build", splits, "-o", tmp_path / "x", *next_version, "--previous", splits, code=1)
+    assert "is not a release: name the folder of an earlier release by --previous" in nothing.sentence
+    assert not (tmp_path / "x").exists()
+
+
+def test_people_who_do_not_agree_are_not_released(dpedtool, splits: Path, tmp_path: Path) -> None:
+    mine = shutil.copytree(splits.parent, tmp_path / "data") / "splits"
+    rows = read_rows(Scene.table_in(mine), Scene)
+    scenes = [replace(row, consent="Refused" if row.scene_id == "s2" else "yes") for row in rows]
+    write_rows(Scene.table_in(mine), Scene, scenes)
+    refused = dpedtool("release", "build", mine, "-o", tmp_path / "release", *SAID, code=1)
+    assert refused.sentence.startswith(
+        "The people in 1 scene do not agree, as the table of scenes has 'Refused' in its"
+    )
+    assert not (tmp_path / "release").exists()
 
 
 def test_a_release_needs_a_name_and_a_licence(dpedtool, splits: Path, tmp_path: Path) -> None:

@@ -22,12 +22,13 @@ from dpedtool.dataset.licence import check_licence, front_matter, is_own
 from dpedtool.dataset.params import PatchesParams
 from dpedtool.dataset.schema import SPLITS, Alignment, Patch, Photo
 from dpedtool.pipeline.foreign.dped_layout import PARTS, PATCHES_A_PAIR
-from dpedtool.pipeline.release.columns import PAIRS_SCHEMA, PATCHES_SCHEMA, meanings
+from dpedtool.pipeline.release.columns import SCHEMAS, meanings
 from dpedtool.pipeline.release.description import EXAMPLES, LICENCE, SUMS, Description
 from dpedtool.pipeline.release.documents.citation import bibtex
 from dpedtool.pipeline.release.documents.croissant import record_set_of
 from dpedtool.pipeline.release.documents.statistics import QUANTILES
 from dpedtool.pipeline.release.layouts import embedded, webdataset
+from dpedtool.pipeline.release.scenes import shortened
 
 TEMPLATE = "card.md.j2"
 TAGS = ("image-enhancement", "paired-images", "smartphone", "dslr", "dped")
@@ -48,6 +49,8 @@ MEASURES = {
 }
 """The measures by which `figures` counts windows."""
 _REASONS: Mapping[str, str] = {**Photo.REASONS, **Patch.REASONS, **Alignment.REASONS}
+MOST_TAGS = 50
+"""The card counts at most this many tags and sessions; the table of scenes has all."""
 _BAR = 24
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
@@ -74,6 +77,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {"bar": _bar, "literal": _literal, "number": _number, "share": _share, "reasons": _reasons}
+    environment.filters |= {"shortened": shortened}
     environment.filters |= {"address": _address, "range": _range, "columns": _columns, "plain": Markdown}
     return environment
 
@@ -103,7 +107,11 @@ def _known(description: Description) -> dict[str, Any]:
         "encoded": description.encoded,
         "photos": description.photos,
         "folders": PARTS,
-        "schemas": {"patches.parquet": PATCHES_SCHEMA, "pairs.parquet": PAIRS_SCHEMA},
+        "schemas": SCHEMAS,
+        "licences": description.licences,
+        "previous": description.previous,
+        "changes": description.changes,
+        "most_tags": MOST_TAGS,
         "measures": MEASURES,
         "quantiles": [*QUANTILES, "largest"],
         "dped": ", ".join(f"{count} ({name})" for name, count in PATCHES_A_PAIR.items()),

@@ -5,6 +5,7 @@ Addresses of files are relative to the release, so that a local copy can be read
     splits      train, validation, test
     patches     patches.parquet, column by column
     pairs       pairs.parquet
+    scenes      scenes.parquet
     <phone>     both images of each patch, from layout parquet; readers can choose files by the field split
     <phone>/phone, <phone>/dslr     single images, from layout webdataset or dped, if there is no layout parquet
 """
@@ -23,7 +24,7 @@ from dpedtool.dataset.licence import check_licence, is_own, text_address
 from dpedtool.dataset.markdown import plain
 from dpedtool.dataset.schema import SPLITS
 from dpedtool.pipeline.foreign.dped_layout import PARTS
-from dpedtool.pipeline.release.columns import PAIRS, PAIRS_SCHEMA, PATCHES, PATCHES_SCHEMA, meanings
+from dpedtool.pipeline.release.columns import KEYS, PATCHES_SCHEMA, SCHEMAS, meanings
 from dpedtool.pipeline.release.description import DataFile, Description
 from dpedtool.pipeline.release.documents.citation import KEYWORDS, bibtex, is_person
 from dpedtool.pipeline.release.layouts import dped, embedded, webdataset
@@ -66,11 +67,7 @@ def croissant(description: Description) -> Json:
     phones = _named(description, ids)
     files = {file.name: _file_object(file, ids) for file in description.files}
     sets = [found for phone, name in phones.items() for found in _of_phone(phone, name, description, files, ids)]
-    tables = [
-        _table(files[name], schema, key)
-        for name, schema, key in ((PATCHES, PATCHES_SCHEMA, "patch_id"), (PAIRS, PAIRS_SCHEMA, "pair_id"))
-        if name in files
-    ]
+    tables = [_table(files[name], schema, KEYS[name]) for name, schema in SCHEMAS.items() if name in files]
     return {
         "@context": dict(CONTEXT),
         "@type": "sc:Dataset",
@@ -89,7 +86,7 @@ class _Ids:
     """Makes unique names of nodes, from letters that addresses may contain."""
 
     def __init__(self) -> None:
-        self._taken = {"splits", "patches", "pairs"}
+        self._taken = {"splits", "patches", "pairs", "scenes"}
 
     def new(self, name: str) -> str:
         found = base = re.sub(r"[^A-Za-z0-9._/-]", "-", name)

@@ -1,4 +1,7 @@
-"""Names of photos that contain a date: phones often name a photo by when it was taken, such as PXL_20230511_142231."""
+"""Names of photos and sessions that contain a date.
+
+Phones often name a photo by when it was taken, such as PXL_20230511_142231.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,18 @@ def dates_note(names: Sequence[str]) -> list[str]:
     return [
         f"{count} taken, such as {names[0]}. Names of photos appear in the tables and in the names of patches: to "
         "hide the dates, rename the photos and start again."
+    ]
+
+
+def sessions_note(names: Iterable[str]) -> list[str]:
+    """Return a sentence about sessions whose name contains a date, or an empty list."""
+    dated = dated_names(names)
+    if not dated:
+        return []
+    count = "The name of 1 session contains" if len(dated) == 1 else f"The names of {len(dated)} sessions contain"
+    return [
+        f"{count} a date, such as {dated[0]}. Names of sessions appear in the tables and in the names of patches: to "
+        "hide the dates, rename the folders of the sessions and start again."
     ]
 
 

@@ -23,7 +23,8 @@ _MOST_FACTS = 2**26
 _MOST_SHARED = 2**16
 """Most bytes of a value that is stored once for many rows; a thumbnail has fewer."""
 _MOST_VALUES_A_ROW = 16
-"""Most values in a row of columns other than `bends`; a homography has nine."""
+"""Most values in a row of columns other than `bends` and `tags`; a homography has nine."""
+_MOST_TAGS_A_ROW = 1000
 _MOST_NODES_A_ROW, _MOST_NODES = 2 * nodes_per_side(2048) ** 2, 2**28
 """Most values of `bends` in a row, and in a row group, so that reading it takes at most 2 GB."""
 _HUBS = b"huggingface"
@@ -124,6 +125,8 @@ def _is_wide(column: pq.ColumnChunkMetaData, rows: int) -> bool:
     """Whether a column of one row group holds more values than a release has."""
     if column.path_in_schema.startswith("bends."):
         return bool(column.num_values > min(_MOST_NODES_A_ROW * rows, _MOST_NODES))
+    if column.path_in_schema.startswith("tags."):
+        return bool(column.num_values > _MOST_TAGS_A_ROW * rows)
     return bool(column.num_values > _MOST_VALUES_A_ROW * rows)
 
 

@@ -21,7 +21,7 @@ from dpedtool.dataset.params import LayoutName, ReleaseParams
 from dpedtool.dataset.photos.decoding import MOST_BYTES, decode_photo
 from dpedtool.dataset.photos.formats.table import SUFFIXES
 from dpedtool.pipeline.release.chunks import Chunk, read_rows_of
-from dpedtool.pipeline.release.columns import CUT_SUMS, FACTS, LOOSE_SUMS, PAIRS, PATCHES
+from dpedtool.pipeline.release.columns import CUT_SUMS, FACTS, LOOSE_SUMS, PATCHES, SCHEMAS
 from dpedtool.pipeline.release.description import SUMS
 from dpedtool.pipeline.release.layouts import Layout, layouts_of
 from dpedtool.pipeline.release.privacy.scan import scan, scan_file
@@ -280,7 +280,7 @@ def _look_at_file(folder: Path, name: str, listed: str | None, found: Found) -> 
             found.compare(name, file_sha256(path), listed)
             fault = fault_of_unpacking(path) if path.suffix == ".parquet" else ""
             # The faults of the tables have been reported already.
-            found.faults += [f"{name}: {fault}"] if fault and name not in (PATCHES, PAIRS) else []
+            found.faults += [f"{name}: {fault}"] if fault and name not in SCHEMAS else []
             if not fault:
                 found.faults += scan_file(path, name)
                 found.faults += [f"{name}: {clause}" for clause in unclaimed_bytes(path)]

@@ -13,7 +13,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dpedtool.dataset.errors import DpedtoolError
@@ -28,22 +27,17 @@ from dpedtool.pipeline.release.verification.archives import fault_of_unpacking
 from dpedtool.pipeline.release.verification.listing import one_line
 from dpedtool.pipeline.release.verification.patch_images import stored_shape
 from dpedtool.pipeline.release.verification.statement import Statement
+from dpedtool.pipeline.release.verification.table_form import DAMAGED, MOST_ROWS_A_GROUP, faults_of_form
 from dpedtool.pipeline.release.verification.values import faults_of_values
 from dpedtool.pipeline.split.near_duplicates import Limits, View
 from dpedtool.pipeline.split.verification import check_one_side, check_views
 
-_DAMAGED = (pa.ArrowException, OSError, ValueError, LookupError)
-"""What pyarrow raises for tables that are damaged; a name that differs between two places of one gives a KeyError."""
 _OF_PATCHES = (
     *("patch_id", "phone", "split", "number", "file", "pair_id", "scene_id", "size", "phone_photo", "dslr_photo"),
     *("phone_sha256", "dslr_sha256", "phone_image_sha256", "dslr_image_sha256"),
 )
 _SHARED = ("phone", "split", "scene_id", "phone_photo", "dslr_photo", "phone_sha256", "dslr_sha256")
 """Columns in which a patch must agree with its pair."""
-_MOST_ROWS_A_GROUP = 100_000
-"""The largest allowed `patches_a_file`."""
-_MOST_UNPACKED = 2**31
-"""Most bytes of a table, enough for more than a million patches."""
 _MOST_MINUTES = 1e8
 NO_VIEWS = (
     "Views could not be compared across the sides of the split: the release has no thumbnails of its photos "
@@ -79,7 +73,7 @@ def read_tables(folder: Path) -> tuple[Tables | None, list[str]]:
     Impossible numbers are faults. If the rows are not grouped like the files of the layouts, that is a fault too, and
     no chunks are returned.
     """
-    faults = [*_faults_of_form(folder, PATCHES, PATCHES_SCHEMA), *_faults_of_form(folder, PAIRS, PAIRS_SCHEMA)]
+    faults = [*faults_of_form(folder, PATCHES, PATCHES_SCHEMA), *faults_of_form(folder, PAIRS, PAIRS_SCHEMA)]
     if faults:
         return None, faults
     try:
@@ -92,7 +86,7 @@ def read_tables(folder: Path) -> tuple[Tables | None, list[str]]:
         pairs = _read(folder / PAIRS)
         schemas = {PATCHES: PATCHES_SCHEMA, PAIRS: PAIRS_SCHEMA}
         faults = [f"{name}: {fault}" for name, of in schemas.items() for fault in faults_of_values(folder / name, of)]
-    except _DAMAGED as error:
+    except DAMAGED as error:
         return None, [f"{PATCHES} or {PAIRS}: it is damaged: {one_line(error)}."]
     try:
         return Tables(patches, pairs, chunks_of(folder / PATCHES)), faults
@@ -163,36 +157,6 @@ def check_sides(tables: Tables) -> tuple[list[str], list[str]]:
     return [*faults, *_faults_of_limits(pairs)], [counted for leaks, counted in checks if not leaks]
 
 
-def _faults_of_form(folder: Path, name: str, schema: pa.Schema) -> list[str]:
-    """Compare a file with the schema of a table. Only the end of the file is read."""
-    try:
-        with pq.ParquetFile(folder / name) as file:
-            found, metadata = file.schema_arrow, file.metadata
-    except FileNotFoundError:
-        return [f"{name}: it is missing."]
-    except _DAMAGED as error:
-        return [f"{name}: it is not a readable parquet file: {one_line(error)}."]
-    faults = [f"it has no column {column.name}." for column in schema if column.name not in found.names]
-    faults += [f"its column {column} is not part of a release." for column in found.names if column not in schema.names]
-    faults += [
-        f"its column {column.name} is {kind}, but should be {column.type}{'' if column.nullable else ', never empty'}."
-        for column in schema
-        if column.name in found.names
-        and ((kind := (other := found.field(column.name)).type) != column.type or other.nullable != column.nullable)
-    ]
-    return [f"{name}: {fault}" for fault in faults + _faults_of_extent(metadata)]
-
-
-def _faults_of_extent(metadata: pq.FileMetaData) -> list[str]:
-    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
-    if not metadata.num_rows or not all(group.num_rows for group in groups):
-        return ["it has no rows, or an empty row group."]
-    largest = max(group.num_rows for group in groups)
-    if largest > _MOST_ROWS_A_GROUP or sum(group.total_byte_size for group in groups) > _MOST_UNPACKED:
-        return [f"it unpacks to far more than a release has ({metadata.num_rows} rows): it was not read."]
-    return []
-
-
 def _read(path: Path, names: Sequence[str] | None = None) -> pd.DataFrame:
     with pq.ParquetFile(path) as file:
         frame: pd.DataFrame = file.read(list(names) if names else None).to_pandas()
@@ -218,7 +182,7 @@ def _twice(names: pd.Series[str], table: str) -> list[str]:
 
 def _faults_of_order(chunks: Sequence[Chunk], statement: Statement | None) -> Iterator[str]:
     """Check that the files of each phone and split are consecutive, and that all but the last are full."""
-    most = statement.params.patches_a_file if statement else _MOST_ROWS_A_GROUP
+    most = statement.params.patches_a_file if statement else MOST_ROWS_A_GROUP
     seen: set[tuple[str, str]] = set()
     for key, group in groupby(chunks, key=lambda chunk: (chunk.phone, chunk.split)):
         pieces = list(group)

@@ -14,12 +14,13 @@ from dpedtool.dataset.licence import check_licence, front_matter, is_own, text_a
 from dpedtool.dataset.params import ReleaseParams
 from dpedtool.dataset.schema import SPLITS
 from dpedtool.dataset.sections import CAMERA_NAME
-from dpedtool.pipeline.release.columns import PAIRS, PATCHES
+from dpedtool.pipeline.release.columns import PAIRS, PATCHES, SCENES
 from dpedtool.pipeline.release.description import (
     CARD,
     CITATION,
     CROISSANT,
     EXAMPLES,
+    FIRST_WITH_SCENES,
     FORMAT,
     LICENCE,
     RELEASE,
@@ -39,6 +40,7 @@ _MOST_COUNTED = 10**12
 class Statement:
     """`release.json`, checked."""
 
+    format: int
     params: ReleaseParams
     counts: Mapping[str, Mapping[str, int]]
     """Patches by phone, then by split."""
@@ -47,6 +49,11 @@ class Statement:
     encoded: int
     photos: Sequence[Mapping[str, Any]]
     """The full-size photos, each with `file`, `pair_id` and more."""
+
+    @property
+    def has_scenes(self) -> bool:
+        """Whether the release has a table of scenes; earlier formats have none."""
+        return self.format >= FIRST_WITH_SCENES
 
 
 def read_statement(folder: Path, listing: Listing) -> tuple[Statement | None, list[str]]:
@@ -58,7 +65,7 @@ def read_statement(folder: Path, listing: Listing) -> tuple[Statement | None, li
     if faults:
         return None, faults
     params = ReleaseParams(**data["release"])
-    known = {name: data[name] for name in ("counts", "pairs", "size_px", "encoded", "photos")}
+    known = {name: data[name] for name in ("format", "counts", "pairs", "size_px", "encoded", "photos")}
     return Statement(params=params, **known), []
 
 
@@ -72,6 +79,7 @@ def check_documents(folder: Path, listing: Listing, statement: Statement | None)
 
     """
     wanted = [CARD, LICENCE, CITATION, CROISSANT, STATISTICS, PATCHES, PAIRS]
+    wanted += [SCENES] if statement and statement.has_scenes else []
     wanted += [f"{EXAMPLES}/{phone}.png" for phone in (statement.counts if statement else ())]
     faults = [f"{name}: it is missing." for name in wanted if not listing.holds(name)]
     if listing.there.get(LICENCE, 1) == 0:
@@ -91,9 +99,9 @@ def check_documents(folder: Path, listing: Listing, statement: Statement | None)
 
 
 def _faults_of(data: Mapping[str, Any]) -> list[str]:
-    if data.get("format") != FORMAT:
+    if type(written := data.get("format")) is not int or not 1 <= written <= FORMAT:
         return [
-            f"its format is {_shown(data.get('format'))}, but this version reads 1: use the dpedtool that wrote it."
+            f"its format is {_shown(written)}, but this version reads 1 to {FORMAT}: use the dpedtool that wrote it."
         ]
     faults = [f"{name!r} {fault}" for name, check in _FIELDS.items() if (fault := check(data.get(name)))]
     return faults + ([f"'release' {fault}" for fault in _faults_of_params(data.get("release"))])
@@ -134,6 +142,12 @@ def _shown(value: Any) -> str:
     return json.dumps(value)[:120] if isinstance(value, str | int | float | None) else type(value).__name__
 
 
+def _previous(value: Any) -> str:
+    """Check the version of the previous release; earlier formats have none."""
+    is_version = isinstance(value, str) and re.fullmatch(r"\d+\.\d+\.\d+", value)
+    return "" if value is None or is_version else f"must be a version, as in 1.0.0, or null, not {_shown(value)}."
+
+
 def _photos(value: Any) -> str:
     if not isinstance(value, list):
         return "is not a list of photos."
@@ -150,6 +164,7 @@ _FIELDS: Mapping[str, Callable[[Any], str]] = {
     "size_px": lambda value: _number(value, 1),
     "encoded": _number,
     "photos": _photos,
+    "previous": _previous,
     "made_by": lambda value: "" if isinstance(value, str) and value else "does not say what made the release.",
 }
 

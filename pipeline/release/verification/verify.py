@@ -15,7 +15,7 @@ from dpedtool.dataset.params import LayoutName, ReleaseParams
 from dpedtool.dataset.progress import track
 from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.pipeline.release.chunks import Chunk
-from dpedtool.pipeline.release.columns import PAIRS, PATCHES
+from dpedtool.pipeline.release.columns import PAIRS, PATCHES, SCENES
 from dpedtool.pipeline.release.description import (
     CARD,
     CITATION,
@@ -38,11 +38,12 @@ from dpedtool.pipeline.release.verification.provenance import (
     has_views,
     read_tables,
 )
+from dpedtool.pipeline.release.verification.scenes import check_scenes
 from dpedtool.pipeline.release.verification.statement import Statement, check_documents, read_statement
 from dpedtool.pipeline.runner import Lost, run, warm_up
 
 FILES_A_BATCH = 500
-_TOPMOST = frozenset({CARD, LICENCE, CITATION, CROISSANT, STATISTICS, RELEASE, PATCHES, PAIRS})
+_TOPMOST = frozenset({CARD, LICENCE, CITATION, CROISSANT, STATISTICS, RELEASE, PATCHES, PAIRS, SCENES})
 _FOLDERS = tuple(f"{name}/" for name in (*ORDER, EXAMPLES))
 """The folders that a release may have."""
 Checked = tuple[Sequence[str], Sequence[str]]
@@ -107,6 +108,7 @@ def verify_release(folder: Path, *, workers: int = 1, scheduler: str | None = No
         check_documents(folder, listing, statement),
         (damaged, []),
         *([check_tables(tables, statement), check_sides(tables)] if tables else []),
+        check_scenes(folder, listing, statement, tables.pairs if tables else None),
         _check_files(folder, listing, statement, tables, {"workers": workers, "scheduler": scheduler}),
     ]
     said = [line for _, of in parts for line in of]
@@ -204,7 +206,7 @@ def _called(item: Piece | Batch) -> str:
 
 def _strays(listing: Listing, work: _Work, statement: Statement | None) -> Iterator[str]:
     """Name files that are not part of the release. Folders of layouts need a readable release to be checked."""
-    known = {*_TOPMOST}
+    known = {*_TOPMOST} - ({SCENES} if statement and not statement.has_scenes else set())
     if is_known := statement is not None and bool(work.chunks):
         known |= {name for layout in work.layouts.values() for chunk in work.chunks for name in layout.files(chunk)}
         known |= {photo["file"] for photo in statement.photos}

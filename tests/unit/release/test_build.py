@@ -31,7 +31,7 @@ from dpedtool.dataset.sidecars.selection import AlignedPairs, PhotoSize
 from dpedtool.dataset.tables import read_rows
 from dpedtool.pipeline.release import build, room
 from dpedtool.pipeline.release.build import build_release
-from dpedtool.pipeline.release.columns import PAIRS, PAIRS_SCHEMA, PATCHES, PATCHES_SCHEMA, meanings
+from dpedtool.pipeline.release.columns import PATCHES, SCHEMAS, meanings
 from dpedtool.pipeline.release.whole_photos import WholePhoto, left_out
 from dpedtool.pipeline.split.stage import split
 
@@ -120,9 +120,13 @@ def test_sha256sum_finds_every_file_as_listed(released: Path) -> None:
 def test_what_stands_beside_the_images_is_there(released: Path) -> None:
     beside = {path.name for path in released.iterdir()}
     documents = {"README.md", "LICENSE", "CITATION.cff", "croissant.json", "release.json", "statistics.json"}
-    assert beside == {*documents, *("patches.parquet", "pairs.parquet", "examples", "SHA256SUMS"), *PARAMS.layouts}
+    assert beside == {
+        *documents,
+        *("patches.parquet", "pairs.parquet", "scenes.parquet", "examples", "SHA256SUMS"),
+        *PARAMS.layouts,
+    }
     about = read_json(released / "release.json")
-    assert (about["format"], about["size_px"], about["encoded"], about["pairs"]) == (1, SIZE_PX, 32, 16)
+    assert (about["format"], about["size_px"], about["encoded"], about["pairs"]) == (2, SIZE_PX, 32, 16)
     assert about["counts"]["a"] == about["counts"]["b"]
     assert sum(about["counts"]["a"].values()) == 16
     assert "licence_file" not in about["release"]
@@ -149,7 +153,7 @@ def test_every_layout_holds_the_images_that_were_cut(released: Path) -> None:
 
 
 def test_the_tables_have_their_columns(released: Path) -> None:
-    for name, schema in ((PATCHES, PATCHES_SCHEMA), (PAIRS, PAIRS_SCHEMA)):
+    for name, schema in SCHEMAS.items():
         found = pq.read_schema(released / name)
         # Parquet calls what is in a list an element.
         assert [(field.name, str(field.type).replace("element", "item")) for field in found] == [

@@ -174,3 +174,70 @@ def test_what_comes_from_data_is_text(release: Path) -> None:
     assert shown.count("<img src=x onerror=alert(1)>.jpg | `x` [y](z) # head") >= 4
     for code in re.findall(r"^```python\n(.*?)^```$", body, re.DOTALL | re.MULTILINE):
         compile(code, "card", "exec")
+
+
+# Scenes
+
+
+def counted(scenes: int, pairs: int, patches: int) -> dict[str, int]:
+    return {"scenes": scenes, "pairs": pairs, "patches": patches}
+
+
+def test_sessions_and_tags_are_counted_where_there_are_any(release: Path) -> None:
+    figures = describe_release(release).figures
+    assert "Sessions and tags" not in told(release)
+    text = told(
+        release,
+        figures={
+            **figures,
+            "sessions": {"may": counted(3, 5, 1200), "june": counted(1, 1, 2)},
+            "tags": {"light=dim": counted(2, 3, 9)},
+            "consent": {"yes": 3, "not stated": 1},
+        },
+    )
+    section = text.partition("## Sessions and tags")[2].partition("\n## ")[0].splitlines()
+    assert "| session | scenes | pairs of photos | patches |" in section
+    assert "| may | 3 | 5 | 1 200 |" in section
+    assert "| june | 1 | 1 | 2 |" in section
+    assert "| tag | scenes | pairs of photos | patches |" in section
+    assert "| light=dim | 2 | 3 | 9 |" in section
+    assert "Consent, as the authors state it for the scenes: yes (3), not stated (1). The rest is not stated." in text
+    only_tags = told(release, figures={**figures, "tags": {"night=yes": counted(1, 1, 1)}})
+    assert "| session | scenes" not in only_tags
+
+
+def test_of_many_tags_the_first_are_counted(release: Path) -> None:
+    tags = {f"t={number:02}": counted(1, 1, 1) for number in range(53)}
+    text = told(release, figures={**describe_release(release).figures, "tags": tags})
+    assert "| t=49 | 1 | 1 | 1 |" in text
+    assert "t=50" not in text
+    assert "There are 3 more: see scenes.parquet." in text
+
+
+def test_scenes_with_another_licence_are_listed(release: Path) -> None:
+    assert "another licence" not in told(release)
+    scenes = [f"s{number}" for number in range(21)]
+    text = told(release, known={"licences": {"CC0-1.0": ["train-0"], "ask Jane": scenes}})
+    section = text.partition("## Licence")[2].partition("\n## ")[0].splitlines()
+    assert "| CC0-1.0 | 1 | train-0 |" in section
+    assert f"| ask Jane | 21 | {', '.join(scenes[:20])} and 1 more |" in section
+
+
+def test_what_changed_is_a_list_after_the_version(release: Path) -> None:
+    assert "Changes since" not in told(release)
+    lines = ["1 scene added: s_4.", "Patches: 2 added with their pairs."]
+    text = told(release, version="1.1.0", known={"previous": "1.0.0", "changes": lines})
+    assert "\n# tripod-pairs 1.1.0\n" in text
+    section = text.partition("## Changes since version 1.0.0\n\n")[2].partition("\n\n## Known limits")[0]
+    assert section == "- 1 scene added: s\\_4.\n- Patches: 2 added with their pairs."
+
+
+def test_what_users_say_about_scenes_breaks_no_table(release: Path) -> None:
+    figures = describe_release(release).figures | {"sessions": {HOSTILE: counted(1, 1, 1)}, "consent": {HOSTILE: 1}}
+    known = {"licences": {HOSTILE: [HOSTILE]}, "previous": "1.0.0", "changes": [HOSTILE]}
+    text = told(release, figures={**figures, "tags": {f"a={HOSTILE}": counted(1, 1, 1)}}, known=known)
+    tokens = MarkdownIt("commonmark").enable("table").parse(text.split("---\n\n", 1)[1])
+    inline = [child for token in tokens for child in token.children or []]
+    assert not [token for token in [*tokens, *inline] if token.type.startswith("html")]
+    for table in re.findall(r"(?:^\|.*\|$\n?)+", text, re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1

@@ -99,3 +99,64 @@ def test_what_is_no_release_is_one_sentence(tmp_path: Path) -> None:
     pd.DataFrame({"patch_id": ["x"]}).to_parquet(other / "patches.parquet")
     with pytest.raises(DpedtoolError, match="lacks the column pair_id"):
         compare(good, other)
+
+
+def described(folder: Path, **scenes: tuple[str, list[str]]) -> None:
+    """Write a table of scenes: consent and tags by scene."""
+    rows = [
+        {"scene_id": name, "session": "", "group": "", "tags": tags, "licence": "", "consent": consent}
+        for name, (consent, tags) in scenes.items()
+    ]
+    pd.DataFrame(rows).to_parquet(folder / "scenes.parquet")
+
+
+def test_scenes_with_another_description_are_named(tmp_path: Path) -> None:
+    old = release(tmp_path / "old", patch("same"), patch("tags"), patch("consent"), patch("gone"))
+    new = release(tmp_path / "new", patch("same"), patch("tags"), patch("consent"))
+    described(old, same=("yes", ["a=1", "b=2"]), tags=("", ["a=1"]), consent=("", []), gone=("", ["a=1"]))
+    described(new, same=("yes", ["a=1", "b=2"]), tags=("", []), consent=("yes", []))
+    assert compare(old, new).scenes_redescribed == ["consent", "tags"]
+    found = compare(new, new)
+    assert found.scenes_redescribed == []
+    assert found.is_empty
+    assert dataclasses.replace(found, scenes_redescribed=["tags"]).sentences() == [
+        "1 scene with another session, group, tags, licence or consent: tags.",
+        "Patches: 3 unchanged.",
+    ]
+
+
+def test_a_release_without_a_table_of_scenes_is_compared_by_its_patches(tmp_path: Path) -> None:
+    old = release(tmp_path / "old", patch("s"))
+    new = release(tmp_path / "new", patch("s"))
+    described(new, s=("yes", ["a=1"]))
+    for pair in ((old, new), (new, old)):
+        assert compare(*pair) == dataclasses.replace(NOTHING, patches_unchanged=1)
+
+
+def test_a_damaged_table_of_scenes_is_named(tmp_path: Path) -> None:
+    old = release(tmp_path / "old", patch("s"))
+    described(old, s=("", []))
+    broken = release(tmp_path / "broken", patch("s"))
+    (broken / "scenes.parquet").write_bytes(b"no table")
+    with pytest.raises(DpedtoolError, match=r"scenes\.parquet cannot be read"):
+        compare(old, broken)
+
+
+def test_sentences_have_counts_and_the_first_names(tmp_path: Path) -> None:
+    old = release(tmp_path / "old", patch("stays"), patch("stays", 200), patch("moves"), patch("stays", 400))
+    names = [f"n{number:02}" for number in range(22)]
+    new = release(
+        tmp_path / "new",
+        *(patch(name) for name in names),
+        patch("stays", image="j"),
+        patch("stays", 200),
+        patch("stays", 300),
+        patch("moves", split="test"),
+    )
+    assert compare(old, new).sentences() == [
+        f"22 scenes added: {', '.join(names[:20])} and 2 more.",
+        "1 scene moved to another side: moves (from train to test).",
+        "Patches: 22 added with their pairs; 1 accepted in pairs that both have; 1 rejected in pairs that both have; "
+        "1 cut again, as their images differ; 2 unchanged.",
+    ]
+    assert compare(new, new).sentences() == ["Both hold the same 26 patches, on the same sides."]

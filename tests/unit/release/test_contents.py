@@ -17,7 +17,7 @@ from dpedtool.dataset.params import SplitParams
 from dpedtool.dataset.schema import Frame, Patch, Photo
 from dpedtool.dataset.tables import read_rows, write_rows
 from dpedtool.pipeline.release.chunks import chunks_of, read_rows_of
-from dpedtool.pipeline.release.columns import PAIRS_SCHEMA, PATCHES_SCHEMA, meanings
+from dpedtool.pipeline.release.columns import PAIRS_SCHEMA, PATCHES_SCHEMA, SCHEMAS, meanings
 from dpedtool.pipeline.release.contents import PLAN_SCHEMA, Contents, gather
 from dpedtool.pipeline.split.stage import split
 
@@ -103,7 +103,7 @@ def test_a_pair_without_a_patch_is_not_in_a_release(tmp_path: Path) -> None:
 
 
 def test_every_column_is_documented() -> None:
-    for schema in (PATCHES_SCHEMA, PAIRS_SCHEMA):
+    for schema in SCHEMAS.values():
         assert all(meaning for _, meaning in meanings(schema).values())
     assert meanings(PATCHES_SCHEMA)["residual_px"][0] == "phone px"
     sums = {f"{side}_{kind}_sha256" for side in ("phone", "dslr") for kind in ("image", "jpeg")}

@@ -33,6 +33,8 @@ from mlcroissant._src.core.context import Context
 from mlcroissant._src.core.rdf import make_context
 
 def shown(value):
+    if isinstance(value, list):
+        return [shown(item) for item in value]
     return value.decode() if isinstance(value, bytes) else value.size if hasattr(value, "size") and \\
         not hasattr(value, "dtype") else value.item() if hasattr(value, "item") else value
 
@@ -90,6 +92,9 @@ def test_the_tables_are_read_column_by_column(home: Path, found: dict[str, Any])
     pairs = found["all"]["records"]["pairs"]
     assert len(pairs) == pq.read_metadata(home / "all" / "pairs.parquet").num_rows
     assert pairs[0]["pairs/thumbnail"] == [256, 170]
+    scenes = {row["scenes/scene_id"]: row["scenes/tags"] for row in found["all"]["records"]["scenes"]}
+    assert len(scenes) == 6
+    assert (scenes["train-0"], scenes["test-0"]) == (["light=dim", "night=yes"], [])
 
 
 def test_the_images_of_layout_parquet_come_with_split_and_facts(found: dict[str, Any]) -> None:
@@ -102,7 +107,7 @@ def test_the_images_of_layout_parquet_come_with_split_and_facts(found: dict[str,
 
 
 def test_names_that_are_taken_or_odd_are_made_usable(found: dict[str, Any]) -> None:
-    assert set(found["odd"]["records"]) == {"splits", "patches", "pairs", "a-b-s--3-", "patches-2"}
+    assert set(found["odd"]["records"]) == {"splits", "patches", "pairs", "scenes", "a-b-s--3-", "patches-2"}
     assert [len(found["odd"]["records"][name]) for name in ("a-b-s--3-", "patches-2")] == [10, 10]
 
 
@@ -121,7 +126,7 @@ def test_loose_images_are_found_by_camera_and_folder(found: dict[str, Any]) -> N
 def test_every_file_has_its_sum_and_size(home: Path) -> None:
     data = croissant(describe_release(home / "all"))
     files = [node for node in data["distribution"] if node["@type"] == "cr:FileObject"]
-    assert len(files) == 2 + 16
+    assert len(files) == 3 + 16
     for file in files:
         assert file["sha256"] == file_sha256(home / "all" / file["contentUrl"])
         assert file["contentSize"] == f"{(home / 'all' / file['contentUrl']).stat().st_size} B"

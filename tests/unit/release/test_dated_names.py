@@ -1,10 +1,10 @@
-"""Names of photos that contain a date."""
+"""Names of photos and sessions that contain a date."""
 
 from __future__ import annotations
 
 import pytest
 
-from dpedtool.pipeline.release.privacy.dated_names import dated_names
+from dpedtool.pipeline.release.privacy.dated_names import dated_names, sessions_note
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,11 @@ def test_days_are_found(name: str) -> None:
 )
 def test_other_figures_are_no_days(name: str) -> None:
     assert dated_names([name]) == []
+
+
+def test_sessions_whose_name_is_a_day_are_said() -> None:
+    assert sessions_note(["harbour", "7"]) == []
+    (one,) = sessions_note(["harbour", "2026-05-01"])
+    assert one.startswith("The name of 1 session contains a date, such as 2026-05-01. ")
+    (two,) = sessions_note(["2026-05-01", "20260502"])
+    assert two.startswith("The names of 2 sessions contain a date, such as 2026-05-01. ")

@@ -340,8 +340,8 @@ RESUMMED: dict[str, tuple[Change, str]] = {
         rf"{RELEASE}: 'release' has unknown keys: colour\.",
     ),
     "another format": (
-        lambda folder: edit_json(folder / RELEASE, lambda data: set_in(data, format=2)),
-        rf"{RELEASE}: its format is 2, but this version reads 1",
+        lambda folder: edit_json(folder / RELEASE, lambda data: set_in(data, format=3)),
+        rf"{RELEASE}: its format is 3, but this version reads 1 to 2",
     ),
     "texts in place of numbers": (
         lambda folder: edit_json(folder / RELEASE, lambda data: set_in(data, size_px="32", pairs=True)),
