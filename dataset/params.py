@@ -198,6 +198,17 @@ class PatchesParams(Section):
     )
     size_px: int = param(100, "side of a patch, in phone px", at_least=8)
     stride_px: int = param(100, "step of the window, in phone px; equal to size_px: no overlap", at_least=1)
+    places: Literal["own", "shared"] = param(
+        "own",
+        "own: each phone's windows lie on a grid of its own photo; shared: the places are chosen on the DSLR's photo, "
+        "so that all phones have patches of the same places of a scene",
+    )
+    place_px: int | None = param(
+        None,
+        "places shared: step from one place to the next, in px of the DSLR's photo, in place of stride_px; about "
+        "stride_px times the DSLR's px per phone px (column scale of the table of alignments)",
+        at_least=1,
+    )
     min_ncc: float = param(
         0.9,
         "smallest zero-mean NCC of the two grey windows, -1..1; in strict, windows may have less where noise explains "
@@ -289,6 +300,17 @@ class PatchesParams(Section):
                 f"max_angle_deg is {self.max_angle_deg / self.angle_step_deg:.0f} times angle_step_deg; at most "
                 f"{MOST_TURNS} steps are tried: take a larger step."
             )
+        if self.places == "shared" and self.place_px is None:
+            raise ParamsError(
+                "places is shared, but place_px does not say how far apart they are on the DSLR's photo: set it to "
+                "about stride_px times the DSLR's px per phone px."
+            )
+        if self.places == "shared" and self.mode == "dped":
+            raise ParamsError(
+                "places is shared, but windows of the mode dped move away from their places: use the mode strict."
+            )
+        if self.places == "own" and self.place_px is not None:
+            raise ParamsError("place_px is for shared places: set places to shared, or place_px to null.")
         if 0 < self.max_angle_deg < self.angle_step_deg:
             raise ParamsError(
                 f"angle_step_deg {self.angle_step_deg:g} is larger than max_angle_deg {self.max_angle_deg:g}, so that "

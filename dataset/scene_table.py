@@ -187,7 +187,7 @@ def unknown_scenes(table: SceneTable, scenes: Mapping[str, str]) -> list[str]:
     if new := sorted(scenes.keys() - found.keys(), key=counting):
         says.append(f"{table.path} does not know {_listed(new)}.")
     if lost:
-        says.append(f"{table.path} names {_listed(lost)}, of which there is no photo of the DSLR.")
+        says.append(f"{table.path} names {_listed(lost)}, but the DSLR has no such photo.")
     return says
 
 

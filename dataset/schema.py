@@ -424,6 +424,13 @@ class Patch(Row):
     dslr_y: float | None = column("top of that box", "px", default=None)
     dslr_width: float | None = column("width of that box", "px", default=None)
     dslr_height: float | None = column("height of that box", "px", default=None)
+    place_x: float | None = column(
+        "shared places: x of the place in the upright DSLR photo, the same for all phones; the middle of the patch "
+        "lies there, to half a phone px; empty where each phone has places of its own",
+        "px",
+        default=None,
+    )
+    place_y: float | None = column("its y", "px", default=None)
     dslr_from_patch: tuple[float, ...] | None = column(
         "homography from px of the patch to upright DSLR px, row by row: the closest one to the alignment's transform "
         "over the whole patch",

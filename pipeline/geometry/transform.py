@@ -15,11 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from dpedtool.pipeline.geometry.bilinear import bilinear
-from dpedtool.pipeline.geometry.homographies import Box, Homography, Points, transform_points
+from dpedtool.pipeline.geometry.homographies import Box, Homography, Points, inverse, transform_points
 
 NODE_PX = 8
 """Maps are exact at every eighth px and interpolated linearly between: with a homography and a field, that is off by
 0.002 px at most. Nodes lie at the same distance, and where a box begins at a multiple of it, at the same places."""
+
+INVERSE_STEPS, INVERSE_PX = 30, 0.05
+"""Steps of the fixed-point iteration that inverts the displacement, which is smooth but for jumps of depth, and the
+largest error in phone px of what counts as found."""
 
 Coefficients = npt.NDArray[np.float64]
 Map = npt.NDArray[np.float32]
@@ -70,6 +74,19 @@ class Transform:
     def __call__(self, points: Points) -> Points:
         """Return where points (N, 2) of the phone photo lie in the DSLR photo, (N, 2)."""
         return transform_points(self.homography, points + self.displacement(points))
+
+    def inverse(self, points: Points) -> Points:
+        """Return where points (N, 2) of the DSLR photo lie in the phone photo, (N, 2); NaN where nothing leads there.
+
+        Nodes may leave gaps where something nearer hides a part of the scene from the phone.
+        """
+        wanted = transform_points(inverse(self.homography), points)
+        found = wanted
+        for _ in range(INVERSE_STEPS):
+            found = wanted - self.displacement(found)
+        missed = np.linalg.norm(found + self.displacement(found) - wanted, axis=1) > INVERSE_PX
+        found[missed] = np.nan
+        return found
 
     def displacement(self, points: Points) -> Points:
         """Return how far points (N, 2) move before the homography, (N, 2) in px of the phone photo."""

@@ -35,7 +35,7 @@ from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.geometry.warping import warp_dslr
 from dpedtool.pipeline.measure.certainty import LEAST_AT_PLACE, MISPLACED_SHARE
 from dpedtool.pipeline.measure.common_range import common_range, cut_off
-from dpedtool.pipeline.measure.correlation import sample
+from dpedtool.pipeline.measure.correlation import Corners, sample
 from dpedtool.pipeline.measure.exposure import clipped
 from dpedtool.pipeline.measure.keypoint_homography import FEWEST_OFF_PLANE
 from dpedtool.pipeline.measure.noise import NO_NOISE, noise_of
@@ -43,7 +43,14 @@ from dpedtool.pipeline.measure.window_counts import WindowCounts
 from dpedtool.pipeline.patches.filters import Measured, proof, rejection
 from dpedtool.pipeline.patches.selection_figures import summary
 from dpedtool.pipeline.patches.shelf import Shelf, is_stored, still_wanted, store
-from dpedtool.pipeline.patches.windows import NO_EVIDENCE, Evidence, Measures, measure_windows
+from dpedtool.pipeline.patches.windows import (
+    NO_EVIDENCE,
+    Evidence,
+    Measures,
+    corners_at,
+    measure_windows,
+    shared_places,
+)
 from dpedtool.pipeline.resume import Finished, save_aside, work_off
 from dpedtool.pipeline.runner import Lost
 
@@ -179,12 +186,24 @@ def judge_windows(
     else:
         crops = cut(greys[0], box), greys[1]
         evidence = Evidence.of_jumps(*crops, to.nodes, box) if may_have_depth(alignment) else NO_EVIDENCE
-    for measures in measure_windows(greys[0], greys[1], box, params, evidence):
-        for window in _windows(measures, to, box, params):
+    corners, places = _chosen(alignment, to, box, params)
+    for measures in measure_windows(greys[0], greys[1], box, params, evidence, corners):
+        for window in _windows(measures, to, box, params, places):
             place = Box(window.x, window.y, window.size, window.size)
             reason, detail = rejection(window.measured, is_masked(alignment, place), params)
             images = None if reason else (_phone_window(phone, window), _dslr_window(dslr, window, box))
             yield _row(blank, window, reason, detail, proof(window.measured, params)), images
+
+
+def _chosen(
+    alignment: Alignment, to: Transform, box: Box, params: PatchesParams
+) -> tuple[Corners | None, Mapping[tuple[int, int], tuple[float, float]]]:
+    """Return the corners of the windows in the crop, and the shared place of each; None for the phone's own grid."""
+    if params.places == "own":
+        return None, {}
+    size = required(alignment.dslr_width), required(alignment.dslr_height)
+    corners, places = corners_at(shared_places(*size, params), to, box, params)
+    return corners, {(x, y): (u, v) for (x, y), (u, v) in zip(corners.tolist(), places.tolist(), strict=True)}
 
 
 def _strict_evidence(
@@ -230,10 +249,18 @@ class _Window:
     dslr_from_patch: tuple[float, ...]
     bend_px: float
     bends: tuple[float, ...] | None
+    place_x: float | None
+    place_y: float | None
     measured: Measured
 
 
-def _windows(measures: Measures, to: Transform, box: Box, params: PatchesParams) -> Iterator[_Window]:
+def _windows(
+    measures: Measures,
+    to: Transform,
+    box: Box,
+    params: PatchesParams,
+    shared: Mapping[tuple[int, int], tuple[float, float]],
+) -> Iterator[_Window]:
     side = params.size_px
     places = measures.corners + np.array([box.x, box.y])
     phone = places + (measures.matches.shifts if params.mode == "dped" else 0)
@@ -256,6 +283,8 @@ def _windows(measures: Measures, to: Transform, box: Box, params: PatchesParams)
             dslr_from_patch=tuple(found.homographies[index].ravel().tolist()),
             bend_px=bend,
             bends=None if found.nodes is None else _in_steps(found.nodes[index]),
+            place_x=place[0] if (place := shared.get((x - box.x, y - box.y))) else None,
+            place_y=place[1] if place else None,
             measured=measured,
         )
 

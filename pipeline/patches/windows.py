@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from dpedtool.dataset.params import PatchesParams
 from dpedtool.pipeline.geometry.homographies import Box, Points
-from dpedtool.pipeline.geometry.transform import Nodes
+from dpedtool.pipeline.geometry.transform import Nodes, Transform
 from dpedtool.pipeline.measure.consensus import Consensus
 from dpedtool.pipeline.measure.correlation import Corners, Matches, find, sample, turned, turns_within
 from dpedtool.pipeline.measure.flow import FlowEvidence, compare
@@ -176,6 +176,7 @@ def measure_windows(
     box: Box,
     params: PatchesParams,
     evidence: Evidence = NO_EVIDENCE,
+    corners: Corners | None = None,
 ) -> Iterator[Measures]:
     """Measure all windows of an aligned pair, and yield what was measured on each row of windows.
 
@@ -191,11 +192,21 @@ def measure_windows(
         Size, stride, mode and search.
     evidence
         What the whole pair says about its windows.
+    corners
+        (N, 2): x, y of the top left px of the windows in the DSLR's image; by default the grid of `window_corners`.
 
     """
-    corners = window_corners(dslr.shape[0], dslr.shape[1], params)
-    for y in np.unique(corners[:, 1]):
-        yield measure_row_of_windows(phone, dslr, box, corners[corners[:, 1] == y], params, evidence)
+    if corners is None:
+        corners = window_corners(dslr.shape[0], dslr.shape[1], params)
+        depth = 1
+    else:
+        # Windows at any places: those of a band are measured together, in a strip that is at most twice as high.
+        depth = params.size_px
+    left = corners
+    while len(left):
+        inside = left[:, 1] < left[:, 1].min() + depth
+        yield measure_row_of_windows(phone, dslr, box, left[inside], params, evidence)
+        left = left[~inside]
 
 
 def measure_row_of_windows(
@@ -206,19 +217,19 @@ def measure_row_of_windows(
     params: PatchesParams,
     evidence: Evidence = NO_EVIDENCE,
 ) -> Measures:
-    """Measure the windows at these corners, (N, 2) in px of the DSLR's image, all with the same y.
+    """Measure the windows at these corners, (N, 2) in px of the DSLR's image, in one strip that holds them all.
 
     The other parameters are those of `measure_windows`. Places beyond the phone's image do not count in the search.
     """
     moves = params.mode == "dped"
     turns = turns_within(params.max_angle_deg, params.angle_step_deg) if moves else (0.0,)
-    side, top = params.size_px, int(corners[0, 1])
+    side, top, last = params.size_px, int(corners[:, 1].min()), int(corners[:, 1].max())
     # OpenCV cuts a Gaussian off at four times its sigma.
     margin = max(MARGIN_PX, math.ceil(4 * max(params.blur_px, evidence.sensor.smoothing)) + 1)
     # A turned search area reaches farther from its middle.
     beyond = params.search_px + margin + int(np.sin(np.radians(max(turns))) * (side / 2 + params.search_px))
-    ours = _Strip.of(dslr, top - margin, top + side + margin)
-    theirs = _Strip.of(phone, box.y + top - beyond, box.y + top + side + beyond)
+    ours = _Strip.of(dslr, top - margin, last + side + margin)
+    theirs = _Strip.of(phone, box.y + top - beyond, box.y + last + side + beyond)
     here, there = ours.within(corners), theirs.within(corners + np.array([box.x, box.y]))
     scored = [strip.blurred(params.blur_px) for strip in (ours, theirs)]
     matches = find(cut_windows(scored[0], here, side), scored[1], there, params.search_px, turns)
@@ -244,6 +255,48 @@ def measure_row_of_windows(
         residuals=residuals,
         looks=seen | details(*pairs[1], here, side, evidence.sensor) | told | harm,
     )
+
+
+def shared_places(width: int, height: int, params: PatchesParams) -> Points:
+    """Return the places of a DSLR photo that all phones share, row by row, (N, 2): middles of cells of `place_px`."""
+    step = params.place_px or 0
+    xs, ys = ((np.arange(length // step) + 0.5) * step - 0.5 for length in (width, height))
+    return np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
+
+
+def corners_at(places: Points, to: Transform, box: Box, params: PatchesParams) -> tuple[Corners, Points]:
+    """Return the windows whose middles lie nearest to places of the DSLR photo, and these places, (N, 2) each.
+
+    Windows that do not lie wholly in the common crop are left out, and so are places that the phone does not see. If
+    two places have the same window, the first has it.
+
+    Parameters
+    ----------
+    places
+        (N, 2) in px of the DSLR photo.
+    to
+        The pair's transform.
+    box
+        The common crop in the phone photo.
+    params
+        Size of the windows.
+
+    Returns
+    -------
+    tuple
+        x, y of the windows' top left px in the crop, and their places.
+
+    """
+    middles = to.inverse(places) - np.array([box.x, box.y])
+    seen = np.isfinite(middles).all(axis=1)
+    corners = np.rint(middles[seen] - (params.size_px - 1) / 2).astype(np.int64)
+    most = np.array([box.width, box.height]) - params.size_px
+    inside = np.all((corners >= 0) & (corners <= most), axis=1)
+    corners, places = corners[inside], places[seen][inside]
+    _, first = np.unique(corners, axis=0, return_index=True)
+    # The order of measure_windows, so that rows stay in the order of the places.
+    order = np.sort(first)
+    return corners[order], places[order]
 
 
 def _beyond_usual(gain: float) -> float:

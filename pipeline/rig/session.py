@@ -146,8 +146,19 @@ def _write_scene(
             moment += CLOCK_SET * _day(params, index)
         save_photo(capture(scene, camera, rng), camera, out / session / camera.name / name, moment)
     *phones, dslr = zip(cameras, names, strict=True)
-    shared = {"dslr": dslr[0], "dslr_file": str(dslr[1]), "panels": scene.panels, "scene": index, "session": session}
-    return [Truth(phone=phone, phone_file=name, **shared) for phone, name in phones if name is not None]
+    return [
+        Truth(
+            phone=phone,
+            dslr=dslr[0],
+            panels=scene.panels,
+            phone_file=name,
+            dslr_file=str(dslr[1]),
+            scene=index,
+            session=session,
+        )
+        for phone, name in phones
+        if name is not None
+    ]
 
 
 def session_of(params: DemoParams, scene: int) -> str:

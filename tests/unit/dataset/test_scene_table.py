@@ -105,7 +105,7 @@ def test_scenes_without_a_line_and_lines_without_a_scene_are_named(tmp_path: Pat
     found = table(tmp_path, "session,scene", "one,a", "one,b", "two,a")
     assert unknown_scenes(found, {"one--a": "one", "one--c": "one"}) == [
         f"{tmp_path}/scenes.csv does not know 1 scene: one--c.",
-        f"{tmp_path}/scenes.csv names 1 scene: one/b (line 3), of which there is no photo of the DSLR.",
+        f"{tmp_path}/scenes.csv names 1 scene: one/b (line 3), but the DSLR has no such photo.",
     ]
     assert unknown_scenes(SceneTable(), {"one--a": "one"}) == []
 

@@ -157,7 +157,7 @@ def test_the_command_writes_a_template_and_names_unknown_scenes(root: Path, tmp_
     done = CliRunner().invoke(main, arguments, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert "does not know 23 scenes: monday--IMG_0002" in done.stderr
-    assert "names 1 scene: monday/IMG_9999 (line 3), of which there is no photo of the DSLR" in done.stderr
+    assert "names 1 scene: monday/IMG_9999 (line 3), but the DSLR has no such photo" in done.stderr
     lines = (tmp_path / "out" / "scenes.csv").read_text().splitlines()
     assert lines[0] == "session,scene,group,split,tags,licence,consent,notes,place"
     assert lines[1] == "monday,IMG_0001.jpg,,,,,,,harbour"
