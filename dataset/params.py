@@ -96,10 +96,17 @@ class PairParams(Section):
         above=0,
         at_most=1,
     )
+    frames_s: float = param(
+        2.0,
+        "a photo of the phone without a mate is a further frame of a moment (burst, bracket) if the phone took it "
+        "within this many seconds of another frame of it; 0: never",
+        at_least=0,
+    )
     csv: str | None = param(
         None,
         "list of the pairs, which overrides names and clocks: a CSV file on this machine with the columns phone and "
-        "dslr, which hold file names or stems, and with several sessions also session; the path is absolute or "
+        "dslr, which hold file names or stems, and with several sessions also session; several phone photos with one "
+        "DSLR photo are frames of a moment; the path is absolute or "
         "relative to the params file, and {phone} in it is replaced by the phone's folder; best kept in captures.root, "
         "where DVC sees its changes; null: no list",
     )

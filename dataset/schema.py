@@ -36,6 +36,7 @@ class Pair(Row):
         "not_in_csv": "the user's list of pairs does not name the photo",
         "unreadable_photo": "the photo's file cannot be read",
         "unusable_name": "the photo's name is not valid Unicode",
+        "between_moments": "the phone took the photo between two moments, and neither is clearly nearer",
     }
 
     pair_id: str = column(
@@ -53,9 +54,17 @@ class Pair(Row):
     matched_by: str | None = column(
         "csv: the user's list; name: equal file names; clock: capture times, which leave no other partner; picture: "
         "several photos are within the tolerance, and this one shows the same; order: several are, the pictures do not "
-        "decide, and this one is next in time; empty when unpaired",
+        "decide, and this one is next in time; frame: the phone took it right before or after another photo of this "
+        "moment; empty when unpaired",
         default=None,
     )
+    role: str | None = column(
+        "base: the phone's frame that stands for the moment; frame: a further one, of a burst or bracket; empty when "
+        "unpaired",
+        default=None,
+    )
+    frame: int | None = column("its number among the phone's frames of the moment, from 0", default=None)
+    frames: int | None = column("how many frames of the moment the phone has", default=None)
     phone_path: Place | None = column("the phone's photo", default=None)
     dslr_path: Place | None = column("the DSLR's photo", default=None)
     phone_sha256: str | None = column("SHA-256 of the phone's file, hex", default=None)
@@ -66,6 +75,27 @@ class Pair(Row):
         "DSLR clock minus phone clock at this moment, as fitted; empty when paired by name", "s", default=None
     )
     clock_error_s: float | None = column("difference of this pair from that fit", "s", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraShot(Row):
+    """One photo of a phone or the DSLR, and the moment that it belongs to."""
+
+    TABLE: ClassVar[str] = "shots"
+    MADE_BY: ClassVar[str] = "pair"
+
+    camera: str = column("camera that took the photo: its folder's name")
+    session: str = column("its session; empty where there is only one")
+    scene_id: str | None = column("the moment; empty for a photo that belongs to none", default=None)
+    role: str = column("reference: the DSLR's; base or frame: the phone's; alone: without a mate")
+    frame: int | None = column("number of the frame among the camera's frames of the moment, from 0", default=None)
+    path: Place | None = column("the photo; empty if its name is not valid Unicode", default=None)
+    sha256: str | None = column("SHA-256 of its file, hex; empty if it cannot be read", default=None)
+    time: str | None = column("capture time on the camera's clock, EXIF, ISO 8601 without zone", default=None)
+    exposure_s: float | None = column("exposure time, EXIF", "s", default=None)
+    f_number: float | None = column("f-number, EXIF", default=None)
+    iso: float | None = column("ISO sensitivity, EXIF", default=None)
+    ev: float | None = column("exposure against the base frame; positive: brighter", "stops", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +132,8 @@ class Alignment(Row):
     phone: str = column("phone that took the photo")
     session: str = column("session of the photos; empty where there is only one", default="")
     scene_id: str = column("the moment: equal for all phones' photos of it")
+    role: str = column("base or frame, as in the table of pairs", default="base")
+    frame: int = column("number of the frame among the phone's frames of the moment, from 0", default=0)
     status: str = column("aligned, rejected (for what the photos show) or failed (no verdict: another run tries again)")
     reason: str = column("why it is not aligned; empty when aligned", default="")
     detail: str = column("the reason as a sentence, with figures", default="")
@@ -645,7 +677,7 @@ class Shown(Row):
     key: str = column("digest of the inputs and code that made the folder; the first line of its details.js has it too")
 
 
-TABLES: tuple[type[Row], ...] = (Pair, Alignment, Timing, Patch, Frame, Sample, Photo, Scene, Score, Shown)
+TABLES: tuple[type[Row], ...] = (Pair, CameraShot, Alignment, Timing, Patch, Frame, Sample, Photo, Scene, Score, Shown)
 
 
 def as_markdown() -> str:

@@ -14,6 +14,7 @@ from typing import IO
 import cv2
 
 from dpedtool.dataset.errors import DpedtoolError, Rejection
+from dpedtool.dataset.photos.exif import Taken
 from dpedtool.dataset.photos.formats import jpeg
 from dpedtool.dataset.photos.formats.by_opencv import imdecode
 from dpedtool.dataset.photos.formats.input_format import HEAD, InputFormat
@@ -83,7 +84,7 @@ class PhotoFile:
     @property
     def time(self) -> datetime | None:
         """EXIF capture time on the camera's own clock, without zone; None if there is no readable time."""
-        return _read_time(io.BytesIO(self.content), self.path)
+        return _read_taken(io.BytesIO(self.content), self.path).time
 
     def colour(self) -> Image:
         """Decode the photo, upright, as (H, W, 3) BGR uint8 in sRGB.
@@ -190,30 +191,26 @@ def decode_image(content: bytes, path: Place) -> Image:
     return imdecode(content, path, cv2.IMREAD_COLOR)
 
 
-def capture_time(path: Place) -> datetime | None:
-    """Return the EXIF capture time on the camera's own clock, without zone; None if there is no readable time."""
+def how_taken(path: Place) -> Taken:
+    """Return when and how a photo was taken, as its EXIF block says; nothing is known of an unreadable photo."""
     try:
         with answering(path):
             _check_file(path)
             with path.open("rb") as file:
-                return _read_time(file, path)
+                return _read_taken(file, path)
     except (OSError, DpedtoolError, Rejection):
-        return None
+        return Taken()
 
 
-def _read_time(file: IO[bytes], path: Place) -> datetime | None:
+def _read_taken(file: IO[bytes], path: Place) -> Taken:
     try:
         with warnings.catch_warnings():
             # Pillow warns of damaged EXIF blocks and of large headers; neither matters for a date.
             warnings.simplefilter("ignore")
-            return _time_in(file, path)
+            head = file.read(HEAD)
+            return format_of(head, path).taken(head, file, path)
     except (*DAMAGED, DpedtoolError):
-        return None
-
-
-def _time_in(file: IO[bytes], path: Place) -> datetime | None:
-    head = file.read(HEAD)
-    return format_of(head, path).time(head, file, path)
+        return Taken()
 
 
 def open_stored(content: bytes, path: Place) -> Stored:

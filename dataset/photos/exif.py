@@ -1,7 +1,9 @@
-"""What a photo's EXIF block says about the photo: its orientation, its colour space and its time."""
+"""What a photo's EXIF block says about the photo: its orientation, its colour space, its time and its exposure."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from datetime import datetime
 
 from PIL import Image as PillowImage
@@ -9,6 +11,7 @@ from PIL import Image as PillowImage
 from dpedtool.dataset.photos.stored import DAMAGED
 
 _EXIF_IFD, _DATE_TIME, _DATE_TIME_ORIGINAL, _SUBSEC_ORIGINAL = 0x8769, 306, 36867, 37521
+_EXPOSURE_TIME, _F_NUMBER, _ISO = 33434, 33437, 34855
 _ORIENTATION, _INTEROPERABILITY, _INDEX = 0x0112, 0xA005, 1
 
 
@@ -21,11 +24,44 @@ def exif_says(photo: PillowImage.Image) -> tuple[object, object]:
         return None, None
 
 
-def exif_time(exif: PillowImage.Exif) -> datetime | None:
-    """Return when the photo was taken, or else when its file was changed; None if neither is known."""
+@dataclass(frozen=True)
+class Taken:
+    """When and how a photo was taken; None for what is not known."""
+
+    time: datetime | None = None
+    """On the camera's own clock, without zone; or else when its file was changed."""
+    exposure_s: float | None = None
+    f_number: float | None = None
+    iso: float | None = None
+
+    @property
+    def exposure_stops(self) -> float | None:
+        """How much light the photo got, in stops, from an arbitrary zero; a stop more is twice as bright.
+
+        A missing f-number counts as 1, as all frames of one phone's lens have the same.
+        """
+        if not self.exposure_s or not self.iso:
+            return None
+        return math.log2(self.exposure_s * self.iso / (self.f_number or 1.0) ** 2)
+
+
+def exif_taken(exif: PillowImage.Exif) -> Taken:
+    """Return when and how the photo was taken."""
     details = exif.get_ifd(_EXIF_IFD)
     text = details.get(_DATE_TIME_ORIGINAL) or exif.get(_DATE_TIME)
-    return _parse_exif_time(text, details.get(_SUBSEC_ORIGINAL))
+    time = _parse_exif_time(text, details.get(_SUBSEC_ORIGINAL))
+    return Taken(time, *(positive(details.get(tag)) for tag in (_EXPOSURE_TIME, _F_NUMBER, _ISO)))
+
+
+def positive(value: object) -> float | None:
+    """Return a number of an EXIF block if it is finite and above 0; of several, the first."""
+    if isinstance(value, tuple):
+        value = value[0] if value else None
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return None
+    return number if 0 < number < math.inf else None
 
 
 def _parse_exif_time(text: object, fraction: object) -> datetime | None:

@@ -65,6 +65,7 @@ class Synchronisation(Sidecar):
 
     shots: Shots
     paired: int
+    """Moments that both cameras have; further frames are not counted."""
     matched_by: dict[str, int]
     """Pairs by how they were matched, as in the column matched_by of the table of pairs."""
     ties: Ties
@@ -73,5 +74,7 @@ class Synchronisation(Sidecar):
     unpaired_photos: dict[str, str]
     """The reason of each, by pair_id."""
     exif_resolution_s: TimeSteps
+    frames: int = 0
+    """Further photos of the phone that show a moment of a pair: of bursts and brackets."""
     clocks: dict[str, ClockFigures]
     """The clocks by session (empty name: there is only one); sessions without times are missing."""

@@ -462,6 +462,8 @@ def _row(pair: Pair, params: AlignParams, **facts: Any) -> Alignment:
         pair_id=pair.pair_id,
         phone=pair.phone,
         session=pair.session,
+        role=pair.role or "base",
+        frame=pair.frame or 0,
         scene_id=required(pair.scene_id),
         phone_path=required(pair.phone_path),
         dslr_path=required(pair.dslr_path),

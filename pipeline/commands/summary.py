@@ -16,6 +16,7 @@ from dpedtool.dataset.sidecars.selection import Selection
 from dpedtool.dataset.sidecars.synchronisation import ClockFigures, TimeSteps
 from dpedtool.dataset.tables import read_frame
 from dpedtool.pipeline.pair.intake import PairedFolders
+from dpedtool.pipeline.pair.shot_table import frames_without_exposure
 from dpedtool.pipeline.runner import LOST
 
 MOST_LINES = 20
@@ -30,10 +31,19 @@ BIN_NAMES = {
 
 def say_pairs(found: PairedFolders) -> None:
     """Say how many photos were paired, how, which have no mate, and how the clocks relate."""
-    paired = [row for row in found.rows if row.status == "paired"]
+    paired = [row for row in found.rows if row.status == "paired" and row.role != "frame"]
     click.echo(f"{len(paired)} {_plural(len(paired), 'pair')}, {found.note}.")
     lone = [row for row in found.rows if row.status != "paired"]
     _say_failures(lone, "photo without a mate", "photos without a mate", MOST_PHOTOS)
+    if frames := found.report.frames:
+        moments = len({row.scene_id for row in found.rows if row.role == "frame"})
+        of = f"{moments} {_plural(moments, 'moment')}"
+        click.echo(f"{frames} further {_plural(frames, 'frame')} of {of}; shots.parquet names the base frames.")
+        if unknown := frames_without_exposure(found.shots):
+            click.echo(
+                f"The EXIF block of {unknown[0]} or of its base frame has no exposure time and ISO, so that ev is "
+                f"empty for {len(unknown)} {_plural(len(unknown), 'frame')}."
+            )
     for session, clock in found.report.clocks.items():
         of = f"{session}: " if session else ""
         click.echo(of + _clocks_in_words(clock, found.report.exif_resolution_s))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import CapturesParams, PairParams
 from dpedtool.dataset.places import Place, answering, as_place, is_dir, is_file
-from dpedtool.dataset.schema import Pair
+from dpedtool.dataset.schema import CameraShot, Pair
 from dpedtool.dataset.sidecars.synchronisation import Synchronisation
 from dpedtool.dataset.tables import read_rows, write_rows
 from dpedtool.pipeline.pair.stage import pair_files, pair_folders
@@ -24,6 +24,8 @@ class PairedFolders:
     note: str
     """How they were found, as a sentence without its full stop."""
     report: Synchronisation
+    shots: list[CameraShot] = field(default_factory=list)
+    """All photos of both cameras."""
 
     def scenes(self) -> dict[str, str]:
         """Return the session of each scene: of each photo of the DSLR that could be named."""
@@ -60,7 +62,7 @@ def camera_folders(captures: CapturesParams, phone: str) -> list[Folders]:
 
 
 def pair_into(out: Path, folders: Sequence[Folders], params: PairParams) -> PairedFolders:
-    """Pair the folders of each session, and write `out/pairs.parquet` and `out/synchronisation.json`.
+    """Pair the folders of each session, and write `pairs.parquet`, `shots.parquet` and `synchronisation.json` to `out`.
 
     The clocks are compared session by session, so that the pairs of one do not depend on the others.
 
@@ -74,8 +76,10 @@ def pair_into(out: Path, folders: Sequence[Folders], params: PairParams) -> Pair
     rows = sorted((row for pairing in pairings for row in pairing.rows), key=lambda row: row.pair_id)
     report = synchronisation(rows, params.tolerance_s)
     write_rows(Pair.table_in(out), Pair, rows)
+    shots = [shot for pairing in pairings for shot in pairing.shots]
+    write_rows(CameraShot.table_in(out), CameraShot, shots)
     report.write(report.file_in(out))
-    return PairedFolders(rows, _joined([pairing.note for pairing in pairings], folders), report)
+    return PairedFolders(rows, _joined([pairing.note for pairing in pairings], folders), report, shots)
 
 
 def _joined(notes: Sequence[str], folders: Sequence[Folders]) -> str:

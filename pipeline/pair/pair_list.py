@@ -33,7 +33,8 @@ def read_pair_list(path: Path, phones: Sequence[Place], dslrs: Sequence[Place], 
     Raises
     ------
     DpedtoolError
-        The file is missing, is not such a table, lists no pairs, names other photos than these, or names a photo twice.
+        The file is missing, is not such a table, lists no pairs, names other photos than these, or names a phone's
+        photo twice.
 
     """
     table = csv_lines(path, "pair.csv or --csv")
@@ -43,7 +44,8 @@ def read_pair_list(path: Path, phones: Sequence[Place], dslrs: Sequence[Place], 
     if session:
         of_session = _sessions(path, header)
         lines = [line for line in lines if of_session(line[1]) == session]
-    found = {cameras[0].find(*line): cameras[1].find(*line) for line in lines}
+    # Several of the phone's photos may be frames of one moment.
+    found = {cameras[0].find(*line): cameras[1].find(*line, again=True) for line in lines}
     if session and not found:
         raise DpedtoolError(f"{path} lists no pairs of the session {session}: add lines for it, or leave it out.")
     if not found:
@@ -78,14 +80,14 @@ class _Camera:
         self._uses = Counter(photo.stem for photo in photos)
         self._lines: dict[int, int] = {}
 
-    def find(self, number: int, cells: Sequence[str]) -> int:
-        """Return the index of the photo that a line names."""
+    def find(self, number: int, cells: Sequence[str], *, again: bool = False) -> int:
+        """Return the index of the photo that a line names; `again`: earlier lines may name it too."""
         where = f"Line {number} of {self._path}"
         name = cells[self._place] if self._place < len(cells) else ""
         if not name:
             raise DpedtoolError(f"{where} names no photo in the column {self._column}: fill it in, or remove the line.")
         index = self._index(name, where)
-        if index in self._lines:
+        if index in self._lines and not again:
             raise DpedtoolError(
                 f"{where} names {name}, and so does line {self._lines[index]}: a photo can have only one partner, so "
                 "remove one of the lines."

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from dpedtool.dataset.photos.exif import Taken
 from dpedtool.dataset.places import Place, printable
 
 
@@ -16,7 +17,13 @@ class Shot:
     path: Place
     name: str
     """The file's name as an identifier, after that of its session: unique among the camera's photos."""
-    time: datetime | None
+    taken: Taken = field(default_factory=Taken)
+    """When and how it was taken, as its EXIF block says."""
+
+    @property
+    def time(self) -> datetime | None:
+        """Capture time on the camera's own clock; None if it is not known."""
+        return self.taken.time
 
     @property
     def seconds(self) -> float:
@@ -32,10 +39,24 @@ class Shot:
 
 
 @dataclass(frozen=True)
+class FramePlace:
+    """The place of a photo among the phone's frames of its moment."""
+
+    role: str
+    """base or frame."""
+    number: int
+    """From 0, in the order of time."""
+    count: int
+    why: str = ""
+    """Why the base frame is the base, if there are several."""
+
+
+@dataclass(frozen=True)
 class Matching:
     """Which photos form pairs, and how that was found."""
 
     dslr_of_phone: Mapping[int, int]
+    """The DSLR's photo of each of the phone's; several of the phone's may be frames of one moment."""
     note: str
     method: str
     """A value of the column `matched_by`: name, csv or clock."""
@@ -43,15 +64,34 @@ class Matching:
     """For the phone's photos with several candidates, what decided: picture or order."""
     offsets: Mapping[Place, float] | None = None
     """Seconds to add to the phone's clock, for each of its photos with a time; None unless the clock decided."""
+    places: Mapping[int, FramePlace] = field(default_factory=dict)
+    """The place of each of the phone's photos with a mate among the frames of its moment."""
+    between: frozenset[int] = frozenset()
+    """The phone's photos that lie between two moments."""
 
-    def couples(self, phones: Sequence[Shot], dslrs: Sequence[Shot]) -> list[tuple[Shot | None, Shot | None, str]]:
-        """Return every photo once, with its mate or alone, and how it was matched."""
+    def couples(self, phones: Sequence[Shot], dslrs: Sequence[Shot]) -> list[Couple]:
+        """Return every photo of the phone once, with its mate or alone, and every lone photo of the DSLR."""
         alone = sorted(set(range(len(dslrs))) - set(self.dslr_of_phone.values()))
-        couples: list[tuple[Shot | None, Shot | None, str]] = [(None, dslrs[index], "") for index in alone]
+        couples = [Couple(None, dslrs[index]) for index in alone]
         for index, phone in enumerate(phones):
             mate = self.dslr_of_phone.get(index)
-            couples.append((phone, None if mate is None else dslrs[mate], self.how.get(index, self.method)))
+            dslr = None if mate is None else dslrs[mate]
+            how = self.how.get(index, self.method)
+            couples.append(Couple(phone, dslr, how, self.places.get(index), index in self.between))
         return couples
+
+
+@dataclass(frozen=True)
+class Couple:
+    """A photo of the phone and its mate, or one of them alone."""
+
+    phone: Shot | None
+    dslr: Shot | None
+    how: str = ""
+    """How they were matched."""
+    place: FramePlace | None = None
+    is_between: bool = False
+    """Whether the phone's photo lies between two moments."""
 
 
 def is_unicode(path: Place) -> bool:

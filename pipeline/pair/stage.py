@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256
 from dpedtool.dataset.names import identifier, moment_identifier
 from dpedtool.dataset.params import PairParams
-from dpedtool.dataset.photos.decoding import capture_time
+from dpedtool.dataset.photos.decoding import how_taken
 from dpedtool.dataset.photos.listing import list_photos
 from dpedtool.dataset.places import Place, answering, as_place, printable
 from dpedtool.dataset.progress import track
-from dpedtool.dataset.schema import Pair
+from dpedtool.dataset.schema import CameraShot, Pair
 from dpedtool.pipeline.pair.clock_pairing import SAME_NAMES, clock_error, read_clocks
+from dpedtool.pipeline.pair.frames import choose_base, find_frames, in_order
+from dpedtool.pipeline.pair.likeness import Pictures
 from dpedtool.pipeline.pair.pair_list import read_pair_list
-from dpedtool.pipeline.pair.shots import Matching, Shot, is_unicode
+from dpedtool.pipeline.pair.shot_table import shots_of
+from dpedtool.pipeline.pair.shots import Couple, FramePlace, Matching, Shot, is_unicode
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Pairing:
 
     rows: list[Pair]
     note: str
+    shots: list[CameraShot]
+    """All photos of both cameras, the DSLR's first; by name."""
 
 
 def pair_folders(phone_dir: Place, dslr_dir: Place, params: PairParams, session: str = "") -> Pairing:
@@ -70,11 +75,14 @@ def pair_folders(phone_dir: Place, dslr_dir: Place, params: PairParams, session:
         matching = _match(phones, dslrs, params, f"The photos of {phone_dir} and {dslr_dir} cannot be paired")
     else:
         matching = _listed(params.csv.replace("{phone}", camera), phones, dslrs, session)
+    matching = _with_frames(matching, phones, dslrs, params.frames_s)
     of = _Camera(camera, session)
     rows = _rows(of, phones, dslrs, matching)
     rows += [_unusable_row(of, photo, is_phone=True) for photo in photos[0] if not photo.is_usable]
     rows += [_unusable_row(of, photo, is_phone=False) for photo in photos[1] if not photo.is_usable]
-    return Pairing(sorted(rows, key=lambda row: row.pair_id), matching.note)
+    rows.sort(key=lambda row: row.pair_id)
+    dslr_camera = dslr_dir.absolute().name or dslr_dir.resolve().name
+    return Pairing(rows, matching.note, shots_of(rows, {shot.path: shot.taken for shot in phones + dslrs}, dslr_camera))
 
 
 def pair_files(phone: Place, dslr: Place) -> Pairing:
@@ -92,8 +100,38 @@ def pair_files(phone: Place, dslr: Place) -> Pairing:
             there = path.is_file()
         if not there:
             raise DpedtoolError(f"There is no photo {path}: name an existing file.")
-    photos = [Shot(path, identifier(path.stem), capture_time(path)) for path in (phone, dslr)]
-    return Pairing(_rows(_Camera("phone"), photos[:1], photos[1:], Matching({0: 0}, "", "name")), "given as two photos")
+    photos = [Shot(path, identifier(path.stem), how_taken(path)) for path in (phone, dslr)]
+    matching = _with_frames(Matching({0: 0}, "", "name"), photos[:1], photos[1:], 0)
+    rows = _rows(_Camera("phone"), photos[:1], photos[1:], matching)
+    return Pairing(rows, "given as two photos", shots_of(rows, {shot.path: shot.taken for shot in photos}, "dslr"))
+
+
+def _with_frames(matching: Matching, phones: Sequence[Shot], dslrs: Sequence[Shot], most_s: float) -> Matching:
+    """Return the matching with the further frames of its moments, and the place of each photo among them."""
+    # A list of the user's own says which photos are frames.
+    pictures = Pictures()
+    found = find_frames(
+        phones,
+        matching.dslr_of_phone,
+        0 if matching.method == "csv" else most_s,
+        lambda phone, dslr: pictures.likeness(phones[phone].path, dslrs[dslr].path),
+    )
+    places: dict[int, FramePlace] = {}
+    for dslr, frames in found.frames().items():
+        ordered = in_order(frames, phones)
+        by_name = matching.method == "name"
+        named = next((index for index in ordered if index not in found.further), None) if by_name else None
+        away = {
+            index: abs(clock_error(phones[index], dslrs[dslr], matching.offsets))
+            for index in frames
+            if matching.offsets and phones[index].path in matching.offsets and dslrs[dslr].time
+        }
+        base, why = choose_base(ordered, phones, named, away)
+        for number, index in enumerate(ordered):
+            is_base = index == base
+            places[index] = FramePlace("base" if is_base else "frame", number, len(ordered), why if is_base else "")
+    how = {**matching.how, **dict.fromkeys(found.further, "frame")}
+    return replace(matching, dslr_of_phone=found.dslr_of, how=how, places=places, between=found.between)
 
 
 def _photos(folder: Place, session: str) -> list[Shot]:
@@ -103,8 +141,7 @@ def _photos(folder: Place, session: str) -> list[Shot]:
     # No file name holds a slash, so these names differ from every stem with the same ending.
     names = [path.stem if uses[identifier(path.stem).lower()] == 1 else f"{path.stem}/{path.suffix}" for path in paths]
     return [
-        Shot(path, moment_identifier(session, name), capture_time(path))
-        for path, name in zip(paths, names, strict=True)
+        Shot(path, moment_identifier(session, name), how_taken(path)) for path, name in zip(paths, names, strict=True)
     ]
 
 
@@ -164,13 +201,16 @@ class _Camera:
 def _rows(camera: _Camera, phones: Sequence[Shot], dslrs: Sequence[Shot], matching: Matching) -> list[Pair]:
     couples = matching.couples(phones, dslrs)
     label = f"pair {camera.session}" if camera.session else "pair"
-    return [_row(camera, *couple, matching) for couple in track(couples, label, len(couples))]
+    return [_row(camera, couple, matching) for couple in track(couples, label, len(couples))]
 
 
-def _row(camera: _Camera, phone: Shot | None, dslr: Shot | None, how: str, matching: Matching) -> Pair:
+def _row(camera: _Camera, couple: Couple, matching: Matching) -> Pair:
+    phone, dslr, place = couple.phone, couple.dslr, couple.place
     sums, (reason, detail) = _sums([photo.path for photo in (phone, dslr) if photo])
     if not reason:
-        reason, detail = _why_unpaired(phone, dslr, matching)
+        reason, detail = _why_unpaired(couple, matching)
+    if not reason and place and place.why:
+        detail = f"The base of {place.count} frames: {place.why}."
     offset, error_s = _clock_columns(phone, dslr, matching)
     return Pair(
         pair_id=_pair_id(camera, phone, dslr),
@@ -180,7 +220,10 @@ def _row(camera: _Camera, phone: Shot | None, dslr: Shot | None, how: str, match
         status="unpaired" if reason else "paired",
         reason=reason,
         detail=detail,
-        matched_by=None if reason else how,
+        matched_by=None if reason else couple.how,
+        role=None if reason or not place else place.role,
+        frame=None if reason or not place else place.number,
+        frames=None if reason or not place else place.count,
         phone_path=phone.path if phone else None,
         dslr_path=dslr.path if dslr else None,
         phone_sha256=sums.get(phone.path) if phone else None,
@@ -229,9 +272,15 @@ def _moment_name(phone: Shot | None, dslr: Shot | None) -> str:
     return f"missing--{dslr.name}" if dslr else "missing"
 
 
-def _why_unpaired(phone: Shot | None, dslr: Shot | None, matching: Matching) -> tuple[str, str]:
+def _why_unpaired(couple: Couple, matching: Matching) -> tuple[str, str]:
+    phone, dslr = couple.phone, couple.dslr
     if phone and dslr:
         return "", ""
+    if phone and couple.is_between:
+        return "between_moments", (
+            f"{phone.path} was taken between two moments, and neither is clearly nearer: name its DSLR photo in a list "
+            "of pairs (pair.csv), or remove it."
+        )
     there = phone or dslr
     if there is None:
         raise ValueError("a row needs a photo")

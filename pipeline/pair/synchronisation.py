@@ -28,12 +28,15 @@ def synchronisation(rows: Sequence[Pair], tolerance_s: float) -> Synchronisation
         Largest difference between the times of shots of one moment, in seconds.
 
     """
-    paired = [row for row in rows if row.status == "paired"]
+    # Further frames of a moment were taken at other times than the DSLR's photo.
+    frames = [row for row in rows if row.role == "frame"]
+    paired = [row for row in rows if row.status == "paired" and row.role != "frame"]
     by = Counter(str(row.matched_by) for row in paired)
     sessions = sorted({row.session for row in paired})
     return Synchronisation(
-        shots=Shots(phone=sum(_is_of_phone(row) for row in rows), dslr=sum(row.scene_id is not None for row in rows)),
+        shots=Shots(phone=sum(_is_of_phone(row) for row in rows), dslr=len({row.scene_id for row in rows} - {None})),
         paired=len(paired),
+        frames=len(frames),
         matched_by=dict(by),
         ties=Ties(by_picture=by["picture"], by_order=by["order"]),
         unpaired=dict(Counter(row.reason for row in rows if row.reason)),

@@ -65,7 +65,7 @@ def cut_patches(
     workers: int = 1,
     scheduler: str | None = None,
 ) -> Path:
-    """Cut the patches of all aligned pairs into `out/patches-NNNNN.tar`, and write their tables.
+    """Cut the patches of all aligned pairs of a base frame into `out/patches-NNNNN.tar`, and write their tables.
 
     `out/patches.parquet` has a row for every candidate window, kept or not, and `out/frames.parquet` one for every
     pair. `out/selection.json` says how many pairs were not aligned and why, and what share of the windows was kept by
@@ -85,7 +85,8 @@ def cut_patches(
         Another run is writing to `out`.
 
     """
-    rows = sorted((row for row in alignments if row.status == "aligned"), key=lambda row: row.pair_id)
+    whole = (row for row in alignments if row.status == "aligned" and row.role == "base")
+    rows = sorted(whole, key=lambda row: row.pair_id)
     items = {_key(row, params): row for row in rows}
     table = Patch.table_in(out)
     with Finished(table, Patch) as finished:

@@ -33,7 +33,8 @@ _OF_PATCH = (
     ),
     *("phone_brightness", "dslr_brightness", "flatness", "clipped", "phone_sharpness", "dslr_sharpness", "motion"),
     *("hidden", "jump", "unfollowed", "squeezed", "stretched"),
-    *("phone_x", "phone_y", "dslr_x", "dslr_y", "dslr_width", "dslr_height", "dslr_from_patch", "bend_px", "bends"),
+    *("phone_x", "phone_y", "dslr_x", "dslr_y", "dslr_width", "dslr_height"),
+    *("place_x", "place_y", "dslr_from_patch", "bend_px", "bends"),
     *("phone_sha256", "dslr_sha256", "params_sha256"),
 )
 """Columns of `dpedtool.dataset.schema.Patch` that a release takes over unchanged."""

@@ -7,13 +7,12 @@ import io
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import IO
 
 from PIL import Image as PillowImage
 from PIL.ImageFile import ImageFile
 
-from dpedtool.dataset.photos.exif import exif_says, exif_time
+from dpedtool.dataset.photos.exif import Taken, exif_says, exif_taken
 from dpedtool.dataset.photos.formats.by_opencv import ByOpencv
 from dpedtool.dataset.photos.stored import DAMAGED, MAX_PIXELS, NO_PHOTO, Stored, turn_of, unreadable
 from dpedtool.dataset.places import Place
@@ -83,11 +82,11 @@ class ByPillow:
         block = (self.info(content) or {}).get("exif")
         return block if isinstance(block, bytes) else b""
 
-    def time(self, _: bytes, file: IO[bytes], __: Place) -> datetime | None:
-        """Return the capture time; only the header of the file is read."""
+    def taken(self, _: bytes, file: IO[bytes], __: Place) -> Taken:
+        """Return when and how the photo was taken; only the header of the file is read."""
         file.seek(0)
         with self.opened(file) as photo:
-            return exif_time(photo.getexif())
+            return exif_taken(photo.getexif())
 
 
 def profile_of(photo: PillowImage.Image) -> bytes:

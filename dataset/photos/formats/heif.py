@@ -6,14 +6,13 @@ import contextlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import IO, Any
 
 import cv2
 import numpy as np
 from PIL import Image as PillowImage
 
-from dpedtool.dataset.photos.exif import exif_time
+from dpedtool.dataset.photos.exif import Taken, exif_taken
 from dpedtool.dataset.photos.formats.input_format import EncodedAgain, Extra, InputFormat
 from dpedtool.dataset.photos.stored import DAMAGED, Image, Stored, unreadable
 from dpedtool.dataset.places import Place
@@ -50,10 +49,10 @@ def _exif(content: bytes) -> bytes:
         return b""
 
 
-def _time(head: bytes, file: IO[bytes], _: Place) -> datetime | None:
+def _taken(head: bytes, file: IO[bytes], _: Place) -> Taken:
     exif = PillowImage.Exif()
     exif.load(_exif(head + file.read()))
-    return exif_time(exif)
+    return exif_taken(exif)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +98,7 @@ FORMAT = InputFormat(
     is_known=_is_heif,
     open=_open,
     exif=_exif,
-    time=_time,
+    taken=_taken,
     extra=_EXTRA,
     is_beside_jpeg=True,
     released=EncodedAgain("it is a HEIC file", _losses),

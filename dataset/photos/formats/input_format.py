@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import IO, Literal
 
+from dpedtool.dataset.photos.exif import Taken
 from dpedtool.dataset.photos.formats.conversion_losses import conversion
 from dpedtool.dataset.photos.stored import Stored, unreadable
 from dpedtool.dataset.places import Place
@@ -75,8 +75,8 @@ def _no_exif(_: bytes) -> bytes:
     return b""
 
 
-def _no_time(*_: object) -> None:
-    return None
+def _nothing_known(*_: object) -> Taken:
+    return Taken()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,10 +106,10 @@ class InputFormat:
     What results keep of a photo's metadata comes from this block alone, and so do the names that a release is searched
     for. It raises nothing.
     """
-    time: Callable[[bytes, IO[bytes], Place], datetime | None] = _no_time
-    """Returns the capture time, on the camera's own clock, from the first `HEAD` bytes and the file after them.
+    taken: Callable[[bytes, IO[bytes], Place], Taken] = _nothing_known
+    """Returns when and how a photo was taken, from the first `HEAD` bytes and the file after them.
 
-    It returns None if there is no time, and may also raise a `DpedtoolError` or an error of `DAMAGED` then.
+    It may raise a `DpedtoolError` or an error of `DAMAGED` if nothing is known.
     """
     extra: Extra | None = None
     """The extra that must be installed to read it; None: it needs no extra."""

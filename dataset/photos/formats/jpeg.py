@@ -63,6 +63,6 @@ FORMAT = InputFormat(
     is_known=is_jpeg,
     open=_READER.open,
     exif=_READER.exif,
-    time=_READER.time,
+    taken=_READER.taken,
     released=TakenOver(".jpg"),
 )

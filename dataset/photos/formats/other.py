@@ -18,6 +18,6 @@ FORMAT = InputFormat(
     is_known=_is_other,
     open=_READER.open,
     exif=_READER.exif,
-    time=_READER.time,
+    taken=_READER.taken,
     released=EncodedAgain("it is a file of another kind"),
 )

@@ -49,6 +49,6 @@ FORMAT = InputFormat(
     is_known=_is_png,
     open=_READER.open,
     exif=_exif,
-    time=_READER.time,
+    taken=_READER.taken,
     released=TakenOver(".png"),
 )

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from dpedtool.dataset.errors import Rejection
+from dpedtool.dataset.photos.exif import Taken, positive
 from dpedtool.dataset.photos.formats.input_format import EncodedAgain, Extra, InputFormat
 from dpedtool.dataset.photos.stored import Factor, GreyPhoto, Image, Stored, means, turn_of, unreadable
 from dpedtool.dataset.places import Place
@@ -46,17 +47,19 @@ def _exif(content: bytes) -> bytes:
     return content
 
 
-def _time(head: bytes, file: IO[bytes], path: Place) -> datetime | None:
-    """Return the capture time to the second; None if there is none, or if the extra is not installed."""
+def _taken(head: bytes, file: IO[bytes], path: Place) -> Taken:
+    """Return the capture time to the second, and the exposure; nothing if the extra is not installed."""
     if not _EXTRA.is_installed:
-        return None
+        return Taken()
     try:
         with _raw(head + file.read(), path) as raw:
-            moment: datetime | None = raw.other.timestamp
+            other = raw.other
+            moment: datetime | None = other.timestamp
+            figures = [positive(value) for value in (other.shutter_speed, other.aperture, other.iso_speed)]
     except Rejection:
-        return None
+        return Taken()
     # LibRaw counts from 1970, and gives that year if it found no time.
-    return moment if moment and moment.year > 1970 else None
+    return Taken(moment if moment and moment.year > 1970 else None, *figures)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +121,7 @@ FORMAT = InputFormat(
     is_known=None,
     open=_open,
     exif=_exif,
-    time=_time,
+    taken=_taken,
     extra=_EXTRA,
     is_beside_jpeg=True,
     has_other_metadata=True,

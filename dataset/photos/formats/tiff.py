@@ -90,6 +90,6 @@ FORMAT = InputFormat(
     is_known=_is_tiff,
     open=_open,
     exif=_exif,
-    time=_READER.time,
+    taken=_READER.taken,
     released=EncodedAgain("it is a TIFF file", _losses),
 )

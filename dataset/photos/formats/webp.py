@@ -29,6 +29,6 @@ FORMAT = InputFormat(
     is_known=_is_webp,
     open=_READER.open,
     exif=_READER.exif,
-    time=_READER.time,
+    taken=_READER.taken,
     released=EncodedAgain("it is a WebP file", _losses),
 )

@@ -19,7 +19,7 @@ from dpedtool.dataset.errors import DpedtoolError, ParamsError, Rejection
 from dpedtool.dataset.io import file_sha256
 from dpedtool.dataset.params import PairParams
 from dpedtool.dataset.params_files import load_params
-from dpedtool.dataset.photos.decoding import capture_time, load_photo, open_unchanged
+from dpedtool.dataset.photos.decoding import how_taken, load_photo, open_unchanged
 from dpedtool.dataset.photos.listing import list_photos
 from dpedtool.dataset.places import as_place
 from dpedtool.dataset.schema import Alignment, Pair
@@ -89,7 +89,7 @@ def test_a_photo_that_is_gone_is_unreadable(remote: str) -> None:
     with pytest.raises(Rejection, match=r"memory://captures/phone/gone\.jpg cannot be read") as refused:
         load_photo(gone)
     assert refused.value.reason == "unreadable_photo"
-    assert capture_time(gone) is None
+    assert how_taken(gone).time is None
     with pytest.raises(DpedtoolError):
         file_sha256(gone)
     with pytest.raises(DpedtoolError, match="There is no folder memory://captures/none"):
@@ -103,7 +103,7 @@ def test_the_capture_time_is_read_through_a_url(remote: str) -> None:
     exif[306] = "2024:05:04 10:12:07"
     with (as_place(f"{remote}/phone") / "timed.jpg").open("wb") as file:
         PillowImage.new("RGB", (8, 8)).save(file, "JPEG", exif=exif)
-    moment = capture_time(as_place(f"{remote}/phone/timed.jpg"))
+    moment = how_taken(as_place(f"{remote}/phone/timed.jpg")).time
     assert moment is not None
     assert moment.isoformat() == "2024-05-04T10:12:07"
 

@@ -14,7 +14,7 @@ from photo_headers import jpeg_header, png_header
 from PIL import Image as PillowImage
 
 from dpedtool.dataset.errors import Rejection
-from dpedtool.dataset.photos.decoding import PhotoFile, capture_time, decode_photo, load_photo
+from dpedtool.dataset.photos.decoding import PhotoFile, how_taken, decode_photo, load_photo
 from dpedtool.dataset.photos.encoding import encode_image
 
 ORIENTATION, EXIF, DATE_TIME, ORIGINAL, SUBSEC = 0x0112, 0x8769, 306, 36867, 37521
@@ -113,7 +113,7 @@ def test_what_would_never_end_or_fill_the_memory_is_not_read(tmp_path: Path) -> 
         with pytest.raises(Rejection, match=said) as refused:
             load_photo(path)
         assert refused.value.reason == "unreadable_photo"
-        assert capture_time(path) is None
+        assert how_taken(path).time is None
 
 
 @pytest.mark.parametrize("header", [png_header, jpeg_header])
@@ -192,21 +192,21 @@ def timed(folder: Path, original: object = None, fraction: object = None, change
 
 
 def test_the_capture_time_has_its_fraction(tmp_path: Path) -> None:
-    assert capture_time(timed(tmp_path, "2024:05:04 10:12:07")) == datetime(2024, 5, 4, 10, 12, 7)
-    assert capture_time(timed(tmp_path, "2024:05:04 10:12:07", "5")) == datetime(2024, 5, 4, 10, 12, 7, 500_000)
-    assert capture_time(timed(tmp_path, "2024:05:04 10:12:07", "05 ")) == datetime(2024, 5, 4, 10, 12, 7, 50_000)
-    assert capture_time(timed(tmp_path, "2024:05:04 10:12:07", "1234567")) == datetime(2024, 5, 4, 10, 12, 7, 123_456)
+    assert how_taken(timed(tmp_path, "2024:05:04 10:12:07")).time == datetime(2024, 5, 4, 10, 12, 7)
+    assert how_taken(timed(tmp_path, "2024:05:04 10:12:07", "5")).time == datetime(2024, 5, 4, 10, 12, 7, 500_000)
+    assert how_taken(timed(tmp_path, "2024:05:04 10:12:07", "05 ")).time == datetime(2024, 5, 4, 10, 12, 7, 50_000)
+    assert how_taken(timed(tmp_path, "2024:05:04 10:12:07", "1234567")).time == datetime(2024, 5, 4, 10, 12, 7, 123_456)
 
 
 def test_the_time_of_change_stands_in_for_it(tmp_path: Path) -> None:
-    assert capture_time(timed(tmp_path, changed="2024:05:04 10:12:07")) == datetime(2024, 5, 4, 10, 12, 7)
+    assert how_taken(timed(tmp_path, changed="2024:05:04 10:12:07")).time == datetime(2024, 5, 4, 10, 12, 7)
     both = timed(tmp_path, "2024:05:04 10:12:07", changed="2030:01:01 00:00:00")
-    assert capture_time(both) == datetime(2024, 5, 4, 10, 12, 7)
+    assert how_taken(both).time == datetime(2024, 5, 4, 10, 12, 7)
 
 
 @pytest.mark.parametrize("text", ["", "0000:00:00 00:00:00", "    :  :     :  :  ", "yesterday", "2024:13:04 10:12:07"])
 def test_a_time_that_is_none_is_none(tmp_path: Path, text: str) -> None:
-    assert capture_time(timed(tmp_path, text)) is None
+    assert how_taken(timed(tmp_path, text)).time is None
 
 
 def test_files_without_a_time_have_none(tmp_path: Path) -> None:
@@ -214,8 +214,8 @@ def test_files_without_a_time_have_none(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").write_text("")
     (tmp_path / "header.png").write_bytes(png_header(60_000, 60_000))
     for name in ("text.jpg", "empty.jpg", "header.png", "missing.jpg"):
-        assert capture_time(tmp_path / name) is None
-    assert capture_time(timed(tmp_path)) is None
+        assert how_taken(tmp_path / name).time is None
+    assert how_taken(timed(tmp_path)).time is None
 
 
 def test_a_damaged_exif_block_leaves_a_photo_and_no_traceback(tmp_path: Path) -> None:
@@ -226,6 +226,6 @@ def test_a_damaged_exif_block_leaves_a_photo_and_no_traceback(tmp_path: Path) ->
     for position in range(start, start + length - 2):
         for value in (0, 2, 7, 12, 255):
             path.write_bytes(whole[:position] + bytes([value]) + whole[position + 1 :])
-            moment = capture_time(path)
+            moment = how_taken(path).time
             assert moment is None or isinstance(moment, datetime)
             assert sorted(load_photo(path).shape) == [3, 40, 60]

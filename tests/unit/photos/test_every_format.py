@@ -17,7 +17,7 @@ from photo_samples import sample
 
 from dpedtool.dataset.code_digest import closure
 from dpedtool.dataset.errors import DpedtoolError, Rejection
-from dpedtool.dataset.photos.decoding import PhotoFile, capture_time
+from dpedtool.dataset.photos.decoding import PhotoFile, how_taken
 from dpedtool.dataset.photos.formats import other
 from dpedtool.dataset.photos.formats.input_format import HEAD, EncodedAgain, InputFormat
 from dpedtool.dataset.photos.formats.table import FORMATS, SUFFIXES, format_of, format_of_bytes, format_of_suffix
@@ -150,7 +150,7 @@ def test_its_time_is_that_of_its_exif_block(format_: InputFormat, tmp_path: Path
     expected = MOMENT if field(file, DATE_TIME) else None
     assert file.time == expected
     (tmp_path / file.path).write_bytes(file.content)
-    assert capture_time(tmp_path / file.path) == expected
+    assert how_taken(tmp_path / file.path).time == expected
 
 
 @every_format

@@ -18,7 +18,7 @@ from photo_samples import dng, mosaic
 from PIL import Image as PillowImage
 
 from dpedtool.dataset.errors import DpedtoolError, Rejection
-from dpedtool.dataset.photos.decoding import PhotoFile, capture_time, open_photo
+from dpedtool.dataset.photos.decoding import PhotoFile, how_taken, open_photo
 from dpedtool.dataset.photos.listing import list_photos
 
 WHEN = "2024:05:04 10:12:07"
@@ -87,7 +87,7 @@ def test_heic_is_known_by_its_content_and_has_its_time(tmp_path: Path) -> None:
     for name in ("a.heic", "b.HIF", "c.jpg"):
         (tmp_path / name).write_bytes(heic(quarters(), 6))
         assert open_photo(tmp_path / name).colour().shape == (61, 41, 3)
-        assert capture_time(tmp_path / name) == MOMENT
+        assert how_taken(tmp_path / name).time == MOMENT
 
 
 def test_a_truncated_heic_is_unreadable() -> None:
@@ -172,8 +172,8 @@ def centroid(image: np.ndarray, above: float = 120) -> np.ndarray:
 def test_raw_has_its_time_to_the_second(tmp_path: Path) -> None:
     (tmp_path / "a.DNG").write_bytes(dng(np.zeros((40, 40), np.uint16)))
     (tmp_path / "b.cr2").write_text("text")
-    assert capture_time(tmp_path / "a.DNG") == MOMENT_OF_RAW
-    assert capture_time(tmp_path / "b.cr2") is None
+    assert how_taken(tmp_path / "a.DNG").time == MOMENT_OF_RAW
+    assert how_taken(tmp_path / "b.cr2").time is None
 
 
 def test_a_truncated_raw_is_unreadable() -> None:
@@ -212,7 +212,7 @@ def test_without_the_extra_a_photo_is_refused_by_its_name(tmp_path: Path, withou
     for decode in (lambda photo: photo.colour(), lambda photo: photo.grey(4)):
         with pytest.raises(Rejection, match=re.escape(f"pip install 'dpedtool[{extra}]'")):
             decode(open_photo(tmp_path / name))
-    assert capture_time(tmp_path / name) is None
+    assert how_taken(tmp_path / name).time is None
     with pytest.raises(DpedtoolError, match=rf"None of the photos.*dpedtool\[{extra}\]"):
         list_photos(tmp_path)
     (tmp_path / "b.png").write_bytes(b"")

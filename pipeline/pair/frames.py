@@ -1,0 +1,153 @@
+"""Moments with several frames of one phone: bursts, exposure brackets, or a second shot of the same scene.
+
+A photo that has no mate of its own is a further frame of a moment if the phone took it right before or after a photo
+of that moment, and it does not show something else. Only the phone's own clock is asked, so this needs no comparison of
+clocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from dpedtool.dataset.errors import Rejection
+from dpedtool.dataset.names import counting
+from dpedtool.dataset.photos.decoding import open_photo
+from dpedtool.pipeline.pair.shots import Shot
+
+CLEARLY_NEARER = 2.0
+"""A frame between two moments belongs to the nearer one if the other is at least this many times as far away."""
+SAME_TIME_S = 0.1
+"""Frames whose distance from the DSLR's shot differs by less are equally near."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Which photos of a phone show the same moment as which photo of the DSLR, by their indices."""
+
+    dslr_of: Mapping[int, int]
+    """The DSLR's photo of each of the phone's photos that belongs to a moment."""
+    further: frozenset[int]
+    """Those of them that were found because they were taken right before or after another one."""
+    between: frozenset[int]
+    """The phone's photos that lie between two moments, so that they belong to neither."""
+
+    def frames(self) -> dict[int, list[int]]:
+        """Return the phone's photos of each moment, by the DSLR's photo."""
+        found: dict[int, list[int]] = {}
+        for phone, dslr in self.dslr_of.items():
+            found.setdefault(dslr, []).append(phone)
+        return found
+
+
+def find_frames(
+    phones: Sequence[Shot], partners: Mapping[int, int], most_s: float, likeness: Callable[[int, int], float | None]
+) -> Moments:
+    """Give photos without a mate to the moments that they are frames of.
+
+    Photos that follow each other by at most `most_s` form a run. In a run with one moment, all are frames of it. In a
+    run with several moments, a photo is a frame of the one whose photo is at most `most_s` away and clearly nearer than
+    those of the others.
+
+    Parameters
+    ----------
+    phones
+        The phone's photos.
+    partners
+        The DSLR's photo of those that have a mate, by index.
+    most_s
+        Largest time between two frames that follow each other, in seconds; 0: no photo is a frame.
+    likeness
+        Returns the likeness of a phone's photo and a DSLR's, by their indices, as `Pictures.likeness` does.
+
+    """
+    timed = sorted((index for index, shot in enumerate(phones) if shot.time), key=lambda index: _order(phones[index]))
+    dslr_of, between = dict(partners), set[int]()
+    for run in _runs(timed, phones, most_s) if most_s else ():
+        known = [index for index in run if index in partners]
+        moments = {partners[index] for index in known}
+        for index in run:
+            if index in partners or not moments:
+                continue
+            away = {dslr: min(_away(phones, index, one) for one in known if partners[one] == dslr) for dslr in moments}
+            nearest = min(away, key=lambda dslr: (away[dslr], dslr))
+            others = min((value for dslr, value in away.items() if dslr != nearest), default=np.inf)
+            is_clear = others >= CLEARLY_NEARER * away[nearest] and others > away[nearest]
+            if len(moments) > 1 and (away[nearest] > most_s or not is_clear):
+                between |= {index} if away[nearest] <= most_s else set()
+            elif (found := likeness(index, nearest)) is None or found >= 0:
+                dslr_of[index] = nearest
+    return Moments(dslr_of, frozenset(dslr_of.keys() - partners.keys()), frozenset(between))
+
+
+def choose_base(
+    frames: Sequence[int], phones: Sequence[Shot], named: int | None, away_s: Mapping[int, float]
+) -> tuple[int, str]:
+    """Return the base frame of a moment, and why it is the base.
+
+    Parameters
+    ----------
+    frames
+        The frames, as indices of the phone's photos.
+    phones
+        The phone's photos.
+    named
+        The frame that has the name of the DSLR's photo; it is the base. None if the names did not decide.
+    away_s
+        The distance of frames from the DSLR's shot in time, in seconds, where the clocks are known.
+
+    """
+    if len(frames) == 1:
+        return frames[0], ""
+    if named is not None:
+        return named, "it has the name of the DSLR's photo"
+    ordered = in_order(frames, phones)
+    if all(index in away_s for index in ordered):
+        least = min(away_s[index] for index in ordered)
+        near = [index for index in ordered if away_s[index] < least + SAME_TIME_S]
+        if len(near) == 1:
+            return near[0], "it is nearest in time to the DSLR's photo"
+    else:
+        near = ordered
+    sharpness = {index: sharpness_of(phones[index]) for index in near}
+    return max(near, key=lambda index: sharpness[index]), "it is the sharpest of those nearest in time"
+
+
+def in_order(frames: Sequence[int], phones: Sequence[Shot]) -> list[int]:
+    """Return frames, as indices of the phone's photos, in the order of time and, within a second, of names."""
+    return sorted(frames, key=lambda index: _order(phones[index]))
+
+
+def sharpness_of(shot: Shot) -> float:
+    """Return how sharp a photo is: the root mean square of its grey Laplacian, over its standard deviation.
+
+    It is compared among photos of one scene by one camera only. 0 for a photo that cannot be read.
+    """
+    try:
+        photo = open_photo(shot.path).grey(1).image
+    except Rejection:
+        return 0.0
+    grey = cv2.GaussianBlur(photo.astype(np.float32), (0, 0), 1.2)
+    spread = float(grey.std())
+    return float(np.sqrt(np.mean(cv2.Laplacian(grey, cv2.CV_32F) ** 2))) / spread if spread else 0.0
+
+
+def _runs(timed: Sequence[int], phones: Sequence[Shot], most_s: float) -> list[list[int]]:
+    runs: list[list[int]] = []
+    for index in timed:
+        if runs and phones[index].seconds - phones[runs[-1][-1]].seconds <= most_s:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    return runs
+
+
+def _away(phones: Sequence[Shot], one: int, other: int) -> float:
+    return abs(phones[one].seconds - phones[other].seconds)
+
+
+def _order(shot: Shot) -> tuple[float, tuple[list[str | int], str]]:
+    return (shot.seconds if shot.time else float("inf"), counting(shot.path.name))
