@@ -65,7 +65,7 @@ def cut_patches(
     workers: int = 1,
     scheduler: str | None = None,
 ) -> Path:
-    """Cut the patches of all aligned pairs of a base frame into `out/patches-NNNNN.tar`, and write their tables.
+    """Cut the patches of all aligned moments, of one frame each, into `out/patches-NNNNN.tar`, and write their tables.
 
     `out/patches.parquet` has a row for every candidate window, kept or not, and `out/frames.parquet` one for every
     pair. `out/selection.json` says how many pairs were not aligned and why, and what share of the windows was kept by
@@ -85,8 +85,7 @@ def cut_patches(
         Another run is writing to `out`.
 
     """
-    whole = (row for row in alignments if row.status == "aligned" and row.role == "base")
-    rows = sorted(whole, key=lambda row: row.pair_id)
+    rows = sorted(standing_for_moments(alignments), key=lambda row: row.pair_id)
     items = {_key(row, params): row for row in rows}
     table = Patch.table_in(out)
     with Finished(table, Patch) as finished:
@@ -106,6 +105,21 @@ def cut_patches(
         _write_summary(out, alignments, params)
         finished.clear()
     return table
+
+
+def standing_for_moments(alignments: Sequence[Alignment]) -> list[Alignment]:
+    """Return one aligned pair for each phone and moment: that of the base frame, or the frame next to it in time.
+
+    Moments of which no frame was aligned are left out.
+    """
+    bases = {(row.phone, row.scene_id): row.frame for row in alignments if row.role == "base"}
+    chosen: dict[tuple[str, str], tuple[tuple[bool, int, int], Alignment]] = {}
+    for row in alignments:
+        moment = row.phone, row.scene_id
+        rank = (row.role != "base", abs(row.frame - bases.get(moment, 0)), row.frame)
+        if row.status == "aligned" and (moment not in chosen or rank < chosen[moment][0]):
+            chosen[moment] = rank, row
+    return [row for _, row in chosen.values()]
 
 
 def cut_pair(alignment: Alignment, params: PatchesParams, parts: Path) -> list[Patch]:

@@ -25,7 +25,7 @@ from dpedtool.pipeline.geometry.homographies import transform_points
 from dpedtool.pipeline.geometry.warping import warp_dslr
 from dpedtool.pipeline.measure.correlation import sample
 from dpedtool.pipeline.patches.shelf import Shelf
-from dpedtool.pipeline.patches.stage import cut_pair, cut_patches, params_sha256
+from dpedtool.pipeline.patches.stage import cut_pair, cut_patches, params_sha256, standing_for_moments
 
 PARAMS = PatchesParams(size_px=60, stride_px=60, shard_patches=7)
 
@@ -340,6 +340,24 @@ def test_fewer_pairs_leave_no_old_patches(out: Path, alignments: list[Alignment]
     cut_patches(alignments[:1], other, PARAMS)
     cut_patches(alignments[:1], fresh, PARAMS)
     assert files(other) == files(fresh)
+
+
+def test_one_frame_stands_for_each_moment(alignments: list[Alignment]) -> None:
+    def frame(
+        number: int, role: str = "frame", status: str = "aligned", scene: str = "s", phone: str = "p"
+    ) -> Alignment:
+        place = {"pair_id": f"{phone}-{scene}-{number}", "phone": phone, "scene_id": scene}
+        return replace(alignments[0], **place, role=role, frame=number, status=status)
+
+    def chosen(*rows: Alignment) -> list[str]:
+        return sorted(row.pair_id for row in standing_for_moments(rows))
+
+    assert chosen(frame(0), frame(1, "base"), frame(2)) == ["p-s-1"]
+    assert chosen(frame(0), frame(1), frame(2, "base", "rejected"), frame(3, "frame", "failed")) == ["p-s-1"]
+    assert chosen(frame(1), frame(3), frame(2, "base", "rejected")) == ["p-s-1"]
+    assert chosen(frame(0, "base", "rejected"), frame(1, "frame", "rejected")) == []
+    others = frame(0, "base", scene="t"), frame(0, "base", phone="q")
+    assert chosen(frame(0, "base"), frame(1), *others) == ["p-s-0", "p-t-0", "q-s-0"]
 
 
 def test_a_set_that_grows_keeps_the_bytes_of_its_rows_and_shards(out: Path, alignments: list[Alignment]) -> None:
