@@ -575,6 +575,17 @@ class DemoParams(Section):
     parallax: bool = param(False, "boards stand in front of the wall in every second scene, so that it has depth")
     depth: bool = param(True, "the ninth scene has much depth: a ramp, boards and a tangle of leaves")
     moving_object: bool = param(True, "an object moves between the cameras' exposures in some scenes")
+    burst: int = param(
+        0,
+        "frames that phone-a takes from the hand, 0.2 s apart, in every fourth scene from the second on; 0 or 1: no "
+        "bursts; with bursts or brackets, EXIF has exposures and milliseconds",
+        at_least=0,
+        at_most=20,
+    )
+    bracket: bool = param(
+        False,
+        "phone-a takes three frames of -2, 0 and +2 EV, 0.4 s apart, in every fourth scene from the fourth on",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

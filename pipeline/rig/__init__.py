@@ -10,7 +10,8 @@ Conventions of the whole package
 - All coordinates belong to the photo as it is seen, after its EXIF orientation has been applied.
 
 Read `camera` (geometry), `scene` (what is in front of the cameras), `truth` (where a point lies in the other photo),
-`capture` (light to photo), `camera_files` (photo to JPEG), `collage` (a wall of prints), `session` (the demo's photos).
+`capture` (light to photo), `camera_files` (photo to JPEG), `collage` (a wall of prints), `frames` (bursts and
+brackets), `session` (the demo's photos).
 """
 
 from dpedtool.pipeline.rig.camera import Camera, Files, Look, colour_matrix

@@ -70,6 +70,10 @@ class Files:
         How far the camera's clock is ahead of the true time, in s.
     make, model
         EXIF strings.
+    exposure_s, iso, f_number
+        Exposure time in s, ISO sensitivity and f-number of a photo. Brightness and noise do not follow from them.
+    tells_exposure
+        Whether EXIF holds these three, and the time to the millisecond; otherwise it has whole seconds only.
 
     """
 
@@ -80,6 +84,10 @@ class Files:
     clock_offset_s: float = 0.0
     make: str = "simulated"
     model: str = "simulated camera"
+    exposure_s: float = 1 / 60
+    iso: int = 100
+    f_number: float = 1.8
+    tells_exposure: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,8 @@ def save_photo(photo: Image, camera: Camera, path: Path, taken: datetime) -> Non
     path
         The JPEG file.
     taken
-        The true time; the camera's clock adds its offset, EXIF keeps whole seconds.
+        The true time; the camera's clock adds its offset. EXIF keeps whole seconds or, with `files.tells_exposure`,
+        milliseconds.
 
     """
     stored = np.rot90(photo, STORED_TURNS[camera.files.orientation])
@@ -39,7 +40,8 @@ def save_photo(photo: Image, camera: Camera, path: Path, taken: datetime) -> Non
 
 
 def _exif(files: Files, taken: datetime) -> PillowImage.Exif:
-    shown = (taken + timedelta(seconds=files.clock_offset_s)).strftime("%Y:%m:%d %H:%M:%S")
+    time = taken + timedelta(seconds=files.clock_offset_s)
+    shown = time.strftime("%Y:%m:%d %H:%M:%S")
     exif = PillowImage.Exif()
     exif[ExifTags.Base.ImageDescription] = NOTE
     exif[ExifTags.Base.Make] = files.make
@@ -49,4 +51,9 @@ def _exif(files: Files, taken: datetime) -> PillowImage.Exif:
     details = exif.get_ifd(ExifTags.IFD.Exif)
     details[ExifTags.Base.DateTimeOriginal] = shown
     details[ExifTags.Base.DateTimeDigitized] = shown
+    if files.tells_exposure:
+        details[ExifTags.Base.SubsecTimeOriginal] = f"{time.microsecond // 1000:03d}"
+        details[ExifTags.Base.ExposureTime] = files.exposure_s
+        details[ExifTags.Base.ISOSpeedRatings] = files.iso
+        details[ExifTags.Base.FNumber] = files.f_number
     return exif

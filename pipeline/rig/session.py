@@ -19,6 +19,7 @@ from dpedtool.pipeline.rig.camera import Camera, Files, Look, Vector, colour_mat
 from dpedtool.pipeline.rig.camera_files import save_photo
 from dpedtool.pipeline.rig.capture import capture
 from dpedtool.pipeline.rig.collage import single_print, wall_of_prints
+from dpedtool.pipeline.rig.frames import Frame, frames_of, scene_of, takes_several
 from dpedtool.pipeline.rig.scene import Layer, Panel, Scene, hang
 from dpedtool.pipeline.rig.truth import Truth
 
@@ -26,6 +27,8 @@ WALL_PX = (1760, 1330)  # enough for the demo's DSLR
 WALL_M = 8.0
 DEEP_SCENE, LEAVES = 8, 40
 START = datetime(2024, 5, 4, 10, 12, 7)
+TRIGGER_S = {False: 0.3, True: 0.05}
+"""The remote triggers the cameras within so many seconds of each other; with bursts or brackets, a cable does."""
 CLOCK_SET = timedelta(seconds=250)
 """By how much the phones' clocks are set forward from one session to the next."""
 README = """These photos are simulated: no camera took them.
@@ -33,7 +36,8 @@ README = """These photos are simulated: no camera took them.
 pipeline/rig rendered them from photographs that the scikit-image package ships, as two phones and a DSLR on one tripod
 would have seen them. truth.json holds the geometry of every pair. Do not train a network on them that you want to use.
 """
-# Each purpose has its own random generator, so that results do not depend on the order in which things are drawn.
+# Each purpose has its own random generator, so that results do not depend on the order in which things are drawn;
+# number 6 belongs to `frames`.
 MOUNT, TIMES, SCENE, SHOT, MISSING, DEPTH = range(6)
 
 
@@ -51,7 +55,8 @@ def demo_scene(params: DemoParams, index: int, cameras: tuple[Camera, ...]) -> S
     Parameters
     ----------
     params
-        `seed`, `parallax`, `depth` and `moving_object` decide what is in front of the cameras.
+        `seed`, `parallax`, `depth` and `moving_object` decide what is in front of the cameras; `burst` and `bracket`,
+        how far the wall must reach for cameras that shake.
     index
         Running number of the scene, from 0; the scene does not depend on what else is drawn.
     cameras
@@ -66,7 +71,8 @@ def demo_scene(params: DemoParams, index: int, cameras: tuple[Camera, ...]) -> S
     rng = _generator(params.seed, SCENE, index)
     tilt = _vector(rng.uniform(-0.03, 0.03, 3) * (1, 1, 0.3))
     brightness = float(rng.uniform(0.65, 1.15))
-    layers = [hang(wall_of_prints(rng, *WALL_PX), cameras, distance_m=WALL_M, tilt=tilt)]
+    views = [frame.camera for camera in cameras for frame in frames_of(params, index, camera)]
+    layers = [hang(wall_of_prints(rng, *WALL_PX), views, distance_m=WALL_M, tilt=tilt)]
     if params.parallax and index % 2 == 0:
         layers += [_board(rng, distance_m) for distance_m in (5.5, 4.0, 2.8)]
     if params.depth and index == DEEP_SCENE:
@@ -117,6 +123,10 @@ def _refuse_to_replace(out: Path) -> None:
 
 def _write_session(params: DemoParams, out: Path) -> None:
     cameras = demo_cameras(params.seed)
+    if takes_several(params):
+        cameras = tuple(  # type: ignore[assignment]
+            replace(camera, files=replace(camera.files, tells_exposure=True)) for camera in cameras
+        )
     times = _shot_times(params)
     numbers = [_file_numbers(params, camera, index) for index, camera in enumerate(cameras)]
     for place in {out / session_of(params, index) for index in range(params.scenes)}:
@@ -124,7 +134,7 @@ def _write_session(params: DemoParams, out: Path) -> None:
             (place / camera.name).mkdir(parents=True)
     truths: list[Truth] = []
     for index in track(range(params.scenes), "simulate", params.scenes):
-        names = [numbered.get(index) for numbered in numbers]
+        names = [numbered.get(index, []) for numbered in numbers]
         truths += _write_scene(params, index, times[index], cameras, names, out)
     document = {"note": "exact geometry of simulated photos", "pairs": [truth.to_json() for truth in truths]}
     (out / "truth.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
@@ -132,33 +142,43 @@ def _write_session(params: DemoParams, out: Path) -> None:
 
 
 def _write_scene(
-    params: DemoParams, index: int, taken: datetime, cameras: tuple[Camera, ...], names: list[str | None], out: Path
+    params: DemoParams, index: int, taken: datetime, cameras: tuple[Camera, ...], names: list[list[str]], out: Path
 ) -> list[Truth]:
-    """Write the photos of one scene under their names (None: the shot is missing) and return the pairs' truths."""
+    """Write the photos of one scene under their names (none: the shot is missing) and return the pairs' truths."""
     scene, session = demo_scene(params, index, cameras), session_of(params, index)
-    for number, (camera, name) in enumerate(zip(cameras, names, strict=True)):
-        if name is None:
+    truths: list[Truth] = []
+    for number, (camera, own_names) in enumerate(zip(cameras, names, strict=True)):
+        if not own_names:
             continue
         rng = _generator(params.seed, SHOT, index, number)
-        # The remote triggers the cameras within a third of a second of each other.
-        moment = taken + timedelta(seconds=float(rng.uniform(0, 0.3)))
+        moment = taken + timedelta(seconds=float(rng.uniform(0, TRIGGER_S[takes_several(params)])))
         if camera.name != "dslr":
             moment += CLOCK_SET * _day(params, index)
-        save_photo(capture(scene, camera, rng), camera, out / session / camera.name / name, moment)
-    *phones, dslr = zip(cameras, names, strict=True)
-    return [
-        Truth(
-            phone=phone,
-            dslr=dslr[0],
-            panels=scene.panels,
-            phone_file=name,
-            dslr_file=str(dslr[1]),
-            scene=index,
-            session=session,
-        )
-        for phone, name in phones
-        if name is not None
-    ]
+        for frame, name in zip(frames_of(params, index, camera), own_names, strict=True):
+            seen = scene_of(scene, frame, params.seed, index)
+            # The first frame's noise is that of the only one.
+            noise = _generator(params.seed, SHOT, index, number, frame.number) if frame.number else rng
+            path = out / session / camera.name / name
+            save_photo(
+                capture(seen, frame.camera, noise), frame.camera, path, moment + timedelta(seconds=frame.after_s)
+            )
+            if camera.name != "dslr":
+                truths.append(_truth(frame, cameras[-1], seen, (name, names[-1][0]), index, session))
+    return truths
+
+
+def _truth(frame: Frame, dslr: Camera, scene: Scene, files: tuple[str, str], index: int, session: str) -> Truth:
+    return Truth(
+        phone=frame.camera,
+        dslr=dslr,
+        panels=scene.panels,
+        phone_file=files[0],
+        dslr_file=files[1],
+        scene=index,
+        session=session,
+        frame=frame.number,
+        ev=frame.ev,
+    )
 
 
 def session_of(params: DemoParams, scene: int) -> str:
@@ -170,8 +190,8 @@ def _day(params: DemoParams, scene: int) -> int:
     return scene * params.sessions // params.scenes
 
 
-def _file_numbers(params: DemoParams, camera: Camera, index: int) -> dict[int, str]:
-    """Return the file name by scene; a phone that did not fire leaves no gap in its numbers.
+def _file_numbers(params: DemoParams, camera: Camera, index: int) -> dict[int, list[str]]:
+    """Return the file names of the frames by scene; a phone that did not fire leaves no gap in its numbers.
 
     Each session begins with the same number, as after the card was formatted.
     """
@@ -179,9 +199,10 @@ def _file_numbers(params: DemoParams, camera: Camera, index: int) -> dict[int, s
     names, taken = {}, Counter[int]()
     for scene in range(params.scenes):
         if scene not in missing:
-            day = _day(params, scene)
-            names[scene] = camera.files.pattern.format(camera.files.first_number + taken[day])
-            taken[day] += 1
+            day, count = _day(params, scene), len(frames_of(params, scene, camera))
+            first = camera.files.first_number + taken[day]
+            names[scene] = [camera.files.pattern.format(first + number) for number in range(count)]
+            taken[day] += count
     return names
 
 
@@ -308,6 +329,8 @@ def _phone_b() -> Camera:
         jpeg_quality=85,
         orientation=6,
         clock_offset_s=-3607,
+        exposure_s=1 / 50,
+        f_number=2.2,
         make="simulated phone maker",
         model="simulated phone B",
     )
@@ -339,6 +362,8 @@ def _dslr() -> Camera:
         jpeg_quality=95,
         make="simulated camera maker",
         model="simulated DSLR",
+        exposure_s=1 / 25,
+        f_number=5.6,
     )
     return Camera(name="dslr", width=1500, height=1000, focal_px=1165, k1=0.004, look=look, files=files)
 

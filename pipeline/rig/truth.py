@@ -32,6 +32,10 @@ class Truth:
         Running number of the moment, from 0.
     session
         Name of the session's folder; empty where there is only one.
+    frame
+        Number of the phone's photo among its frames of the moment, from 0.
+    ev
+        Exposure of the phone's photo in stops against that of the frame in the middle; positive is brighter.
 
     """
 
@@ -42,6 +46,8 @@ class Truth:
     dslr_file: str = ""
     scene: int = 0
     session: str = ""
+    frame: int = 0
+    ev: float = 0.0
 
     def dslr_from_phone(self, points: Points) -> Points:
         """Map phone pixels (N, 2) to DSLR pixels (N, 2).
