@@ -112,14 +112,19 @@ def standing_for_moments(alignments: Sequence[Alignment]) -> list[Alignment]:
 
     Moments of which no frame was aligned are left out.
     """
-    bases = {(row.phone, row.scene_id): row.frame for row in alignments if row.role == "base"}
-    chosen: dict[tuple[str, str], tuple[tuple[bool, int, int], Alignment]] = {}
-    for row in alignments:
-        moment = row.phone, row.scene_id
-        rank = (row.role != "base", abs(row.frame - bases.get(moment, 0)), row.frame)
-        if row.status == "aligned" and (moment not in chosen or rank < chosen[moment][0]):
-            chosen[moment] = rank, row
-    return [row for _, row in chosen.values()]
+    numbers = {(row.phone, row.scene_id): row.frame for row in alignments if row.role == "base"}
+    aligned = [row for row in alignments if row.status == "aligned"]
+    bases = [row for row in aligned if row.role == "base"]
+    served = {(row.phone, row.scene_id) for row in bases}
+    others: dict[tuple[str, str], list[Alignment]] = {}
+    for row in aligned:
+        if (moment := (row.phone, row.scene_id)) not in served:
+            others.setdefault(moment, []).append(row)
+
+    def off_base(row: Alignment) -> tuple[int, int]:
+        return abs(row.frame - numbers.get((row.phone, row.scene_id), 0)), row.frame
+
+    return bases + [min(rows, key=off_base) for rows in others.values()]
 
 
 def cut_pair(alignment: Alignment, params: PatchesParams, parts: Path) -> list[Patch]:
