@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,12 @@ from dpedtool.dataset.schema import SPLITS
 TEMPLATE = "scenes.csv"
 COLUMNS = ("session", "scene", "group", "split", "tags", "licence", "consent", "notes")
 """The columns with a meaning of their own; each further column is a tag."""
+CONSENT = {
+    **dict.fromkeys(("yes", "y", "true", "given", "agreed", "granted"), "yes"),
+    **dict.fromkeys(("no", "n", "false", "refused", "withdrawn", "revoked", "declined", "denied", "none given"), "no"),
+    **dict.fromkeys(("not needed", "none needed", "n/a", "no people"), "not needed"),
+}
+"""What the column consent may hold, and what it means; empty: not stated."""
 YES = "yes"
 """The value of a tag that is a word of the column `tags`."""
 MOST_NAMED = 5
@@ -41,10 +47,25 @@ class SceneEntry:
     """Its number in the file."""
 
     @property
+    def label(self) -> str:
+        """The scene as a sentence names it."""
+        return f"{self.session}/{self.scene}" if self.session else self.scene
+
+    @property
+    def group_key(self) -> str:
+        """The group without differences of case and blanks."""
+        return group_key(self.group)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The scene_id that the entry may mean: by the photo's name as it stands there, and without its suffix."""
         scenes = dict.fromkeys((self.scene, Path(self.scene).stem))
         return tuple(moment_identifier(self.session, scene) for scene in scenes)
+
+
+def group_key(group: str) -> str:
+    """Return a name of a group without differences of case and blanks: `Old  pier` and `old pier` are one group."""
+    return " ".join(group.split()).casefold()
 
 
 @dataclass(frozen=True)
@@ -127,10 +148,22 @@ def read_scene_table(path: Path) -> SceneTable:
         key = (entry.session.casefold(), entry.scene.casefold())
         if key in seen:
             raise DpedtoolError(
-                f"Lines {seen[key]} and {entry.line} of {path} are both about the scene {_named(entry)}: remove one."
+                f"Lines {seen[key]} and {entry.line} of {path} are both about the scene {entry.label}: remove one."
             )
         seen[key] = entry.line
     return SceneTable(entries, [name for name in header if name.casefold() not in COLUMNS], path)
+
+
+def filled_in(path: Path) -> SceneTable:
+    """Return a template that an earlier run has written, with what was filled in since; empty where there is none.
+
+    Raises
+    ------
+    DpedtoolError
+        The file cannot be read as such a table any more.
+
+    """
+    return replace(read_scene_table(path), path=None) if path.is_file() else SceneTable()
 
 
 def template(table: SceneTable, scenes: Mapping[str, str]) -> str:
@@ -162,7 +195,7 @@ def template(table: SceneTable, scenes: Mapping[str, str]) -> str:
     return text.getvalue()
 
 
-def unknown_scenes(table: SceneTable, scenes: Mapping[str, str]) -> list[str]:
+def unknown_scenes(table: SceneTable, scenes: Mapping[str, str], other_sessions: Container[str] = ()) -> list[str]:
     """Return in sentences which scenes the table does not know, and which of its lines are about none of them.
 
     Parameters
@@ -170,18 +203,19 @@ def unknown_scenes(table: SceneTable, scenes: Mapping[str, str]) -> list[str]:
     table
         The table; nothing is said of an empty one without a file.
     scenes
-        The session of each scene, by scene_id; lines of other sessions are not looked at.
+        The session of each scene, by scene_id.
+    other_sessions
+        Further sessions that there are; their lines are not looked at.
 
     """
     if table.path is None:
         return []
     found = table.find(scenes)
-    sessions = set(scenes.values())
     used = {entry.line for entry in found.values()}
     lost = [
-        f"{_named(entry)} (line {entry.line})"
+        f"{entry.label} (line {entry.line})"
         for entry in table.entries
-        if entry.line not in used and (entry.session in sessions or not entry.session)
+        if entry.line not in used and entry.session not in other_sessions
     ]
     says = []
     if new := sorted(scenes.keys() - found.keys(), key=counting):
@@ -218,6 +252,12 @@ def _entry(path: Path, number: int, cells: Sequence[str], columns: Mapping[str, 
     values = {name: cells[place] if place < len(cells) else "" for name, place in columns.items()}
     if not values["scene"]:
         raise DpedtoolError(f"Line {number} of {path} names no scene: fill it in, or remove the line.")
+    consent = " ".join(values.get("consent", "").casefold().split())
+    if consent and consent not in CONSENT:
+        raise DpedtoolError(
+            f"Line {number} of {path} says {values['consent']!r} in its column consent: write yes, no, not needed, or "
+            "nothing; remarks belong into the column notes."
+        )
     side = values.get("split", "").casefold()
     if side and side not in SPLITS:
         raise DpedtoolError(
@@ -232,12 +272,9 @@ def _entry(path: Path, number: int, cells: Sequence[str], columns: Mapping[str, 
     if bad := next((word for word in tags if "=" in word), None):
         raise DpedtoolError(f"Line {number} of {path} has the tag {bad!r}: a tag cannot hold '='.")
     known: dict[str, Any] = {name: values[name] for name in COLUMNS if name in values and name not in ("tags", "split")}
+    known["consent"] = CONSENT.get(consent, "")
     entry = SceneEntry(**known, split=side, tags=tags | further, line=number)
     return replace(entry, tags=dict(sorted(entry.tags.items())))
-
-
-def _named(entry: SceneEntry) -> str:
-    return f"{entry.session}/{entry.scene}" if entry.session else entry.scene
 
 
 def _listed(names: Sequence[str]) -> str:

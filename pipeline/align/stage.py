@@ -490,9 +490,12 @@ def _telling(params: AlignParams) -> dict[str, Any]:
 
 
 def _at_home(row: Alignment, pair: Pair, out: Path) -> Alignment:
-    """Return the row with today's paths, since the photos may have moved since an earlier run."""
+    """Return the row with today's paths and place in the moment: photos may have moved or been added since."""
     return dataclasses.replace(
         row,
+        session=pair.session,
+        role=pair.role or "base",
+        frame=pair.frame or 0,
         phone_path=required(pair.phone_path),
         dslr_path=required(pair.dslr_path),
         nodes_path=_nodes_file(out, pair) if row.nodes_sha256 else None,

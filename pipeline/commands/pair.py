@@ -34,7 +34,7 @@ def pair(folders: tuple[Place, ...], phone: str | None, csv_file: Path | None, o
     in captures.scenes of the params file.
     """
     from dpedtool.dataset.io import write_text
-    from dpedtool.dataset.scene_table import TEMPLATE, template, unknown_scenes
+    from dpedtool.dataset.scene_table import TEMPLATE, filled_in, template, unknown_scenes
     from dpedtool.pipeline.commands.summary import counts, say_pairs
     from dpedtool.pipeline.pair.intake import Folders, camera_folders, pair_into
 
@@ -42,13 +42,14 @@ def pair(folders: tuple[Place, ...], phone: str | None, csv_file: Path | None, o
         raise click.UsageError("Give either two folders or --phone, not both.")
     if phone is None and len(folders) != 2:
         raise click.UsageError("Name the phone's folder and the DSLR's, or give --phone with --params.")
-    table = scene_table(params)
+    table = scene_table(params) if params.captures.scenes else filled_in(out / TEMPLATE)
     of_sessions = camera_folders(params.captures, phone) if phone is not None else [Folders(folders[0], folders[1])]
     found = pair_into(out, of_sessions, listed(params.pair, csv_file))
     scenes = found.scenes()
     write_text(out / TEMPLATE, template(table, scenes))
     say_pairs(found)
-    notes = unknown_scenes(table, scenes)
+    others = set(params.captures.sessions) - {each.session for each in of_sessions}
+    notes = unknown_scenes(table, scenes, others)
     for note in notes:
         click.echo(note, err=True)
     sessions = [each.session for each in of_sessions if each.session]

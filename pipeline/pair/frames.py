@@ -7,6 +7,7 @@ clocks.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -57,7 +58,7 @@ def find_frames(
     phones
         The phone's photos.
     partners
-        The DSLR's photo of those that have a mate, by index.
+        The DSLR's photo of those that have a mate, by index; no two have the same.
     most_s
         Largest time between two frames that follow each other, in seconds; 0: no photo is a frame.
     likeness
@@ -68,16 +69,17 @@ def find_frames(
     dslr_of, between = dict(partners), set[int]()
     for run in _runs(timed, phones, most_s) if most_s else ():
         known = [index for index in run if index in partners]
-        moments = {partners[index] for index in known}
+        times = [phones[index].seconds for index in known]
         for index in run:
-            if index in partners or not moments:
+            if index in partners or not known:
                 continue
-            away = {dslr: min(_away(phones, index, one) for one in known if partners[one] == dslr) for dslr in moments}
-            nearest = min(away, key=lambda dslr: (away[dslr], dslr))
-            others = min((value for dslr, value in away.items() if dslr != nearest), default=np.inf)
-            is_clear = others >= CLEARLY_NEARER * away[nearest] and others > away[nearest]
-            if len(moments) > 1 and (away[nearest] > most_s or not is_clear):
-                between |= {index} if away[nearest] <= most_s else set()
+            # Each moment has one photo so far: the two photos before and the two after hold the two nearest moments.
+            at = bisect.bisect(times, phones[index].seconds)
+            near = sorted((_away(phones, index, one), partners[one]) for one in known[max(0, at - 2) : at + 2])
+            away, nearest = near[0]
+            is_clear = len(near) == 1 or (near[1][0] >= CLEARLY_NEARER * away and near[1][0] > away)
+            if len(known) > 1 and (away > most_s or not is_clear):
+                between |= {index} if away <= most_s else set()
             elif (found := likeness(index, nearest)) is None or found >= 0:
                 dslr_of[index] = nearest
     return Moments(dslr_of, frozenset(dslr_of.keys() - partners.keys()), frozenset(between))
@@ -110,10 +112,11 @@ def choose_base(
         near = [index for index in ordered if away_s[index] < least + SAME_TIME_S]
         if len(near) == 1:
             return near[0], "it is nearest in time to the DSLR's photo"
+        why = "it is the sharpest of those nearest in time"
     else:
-        near = ordered
+        near, why = ordered, "it is the sharpest, and no clock says which one is nearest in time"
     sharpness = {index: sharpness_of(phones[index]) for index in near}
-    return max(near, key=lambda index: sharpness[index]), "it is the sharpest of those nearest in time"
+    return max(near, key=lambda index: sharpness[index]), why
 
 
 def in_order(frames: Sequence[int], phones: Sequence[Shot]) -> list[int]:

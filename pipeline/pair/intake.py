@@ -72,6 +72,8 @@ def pair_into(out: Path, folders: Sequence[Folders], params: PairParams) -> Pair
         As `dpedtool.pipeline.pair.stage.pair_folders`.
 
     """
+    # The order in which the parameters name the sessions changes no table.
+    folders = sorted(folders, key=lambda each: each.session)
     pairings = [pair_folders(each.phone, each.dslr, params, each.session) for each in folders]
     rows = sorted((row for pairing in pairings for row in pairing.rows), key=lambda row: row.pair_id)
     report = synchronisation(rows, params.tolerance_s)
@@ -138,8 +140,14 @@ def _of_sessions(root: Place, captures: CapturesParams, phone: str) -> list[Fold
             f"{root} has no folder {', '.join(missing)}: it holds {', '.join(sorted(found)) or 'no folders'}; name the "
             "sessions' folders in captures.sessions of the params file."
         )
-    folders = []
+    folders, places = [], dict[Place, str]()
     for session in captures.sessions:
+        place = (root / session / captures.reference).resolve()
+        if (other := places.setdefault(place, session)) != session:
+            raise DpedtoolError(
+                f"The sessions {other} and {session} have the same photos of {captures.reference}, in {place}: leave "
+                "one of them out of captures.sessions."
+            )
         cameras = _folders_in(root / session)
         if captures.reference not in cameras:
             raise DpedtoolError(

@@ -130,7 +130,12 @@ def _with_frames(matching: Matching, phones: Sequence[Shot], dslrs: Sequence[Sho
         for number, index in enumerate(ordered):
             is_base = index == base
             places[index] = FramePlace("base" if is_base else "frame", number, len(ordered), why if is_base else "")
-    how = {**matching.how, **dict.fromkeys(found.further, "frame")}
+    how = dict(matching.how)
+    for frames in found.frames().values():
+        if len(frames) > 1:
+            # The frames of one moment are no rivals, so that no tie was left to settle; the base has the mate's way.
+            others = "csv" if matching.method == "csv" else "frame"
+            how |= {index: matching.method if places[index].role == "base" else others for index in frames}
     return replace(matching, dslr_of_phone=found.dslr_of, how=how, places=places, between=found.between)
 
 

@@ -110,21 +110,24 @@ def cut_patches(
 def standing_for_moments(alignments: Sequence[Alignment]) -> list[Alignment]:
     """Return one aligned pair for each phone and moment: that of the base frame, or the frame next to it in time.
 
-    Moments of which no frame was aligned are left out.
+    A frame of another size than the base cannot stand in for it. Moments of which no frame was aligned are left out.
     """
-    numbers = {(row.phone, row.scene_id): row.frame for row in alignments if row.role == "base"}
-    aligned = [row for row in alignments if row.status == "aligned"]
-    bases = [row for row in aligned if row.role == "base"]
-    served = {(row.phone, row.scene_id) for row in bases}
-    others: dict[tuple[str, str], list[Alignment]] = {}
-    for row in aligned:
-        if (moment := (row.phone, row.scene_id)) not in served:
-            others.setdefault(moment, []).append(row)
+    bases = {(row.phone, row.scene_id): row for row in alignments if row.role == "base"}
+    chosen: dict[tuple[str, str], tuple[tuple[bool, int, int, str], Alignment]] = {}
+    for row in alignments:
+        moment = row.phone, row.scene_id
+        base = bases.get(moment)
+        if row.status != "aligned" or (base and not _alike_in_size(row, base)):
+            continue
+        rank = row.role != "base", abs(row.frame - (base.frame if base else 0)), row.frame, row.pair_id
+        if moment not in chosen or rank < chosen[moment][0]:
+            chosen[moment] = rank, row
+    return [row for _, row in chosen.values()]
 
-    def off_base(row: Alignment) -> tuple[int, int]:
-        return abs(row.frame - numbers.get((row.phone, row.scene_id), 0)), row.frame
 
-    return bases + [min(rows, key=off_base) for rows in others.values()]
+def _alike_in_size(row: Alignment, base: Alignment) -> bool:
+    """Whether two frames have the same size; it is not known of a photo that could not be read."""
+    return base.phone_width is None or (row.phone_width, row.phone_height) == (base.phone_width, base.phone_height)
 
 
 def cut_pair(alignment: Alignment, params: PatchesParams, parts: Path) -> list[Patch]:

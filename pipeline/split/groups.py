@@ -168,13 +168,28 @@ class _Ties:
         keys = self._keys(frame)
         for key in keys:
             self._parents.setdefault(key, key)
-            self._holders.setdefault(key, []).append(frame)
+            self._hold(key, frame)
         top = roots[0] if roots else self._find(keys[0])
         for root in [*roots, *map(self._find, keys)]:
             self._parents[self._find(root)] = top
         if known := side or next(iter(sides), None):
             self.sides[top] = known
         return ""
+
+    def _hold(self, key: str, frame: Shot) -> None:
+        """Keep a frame under what it has in common with others: the earliest frames of two scenes are enough.
+
+        All frames under a key are in one tree, so that one of them stands for all; two scenes, so that a frame finds a
+        tie to another scene than its own.
+        """
+        holders = self._holders.setdefault(key, [])
+        same = next((at for at, other in enumerate(holders) if other.scene_id == frame.scene_id), None)
+        if same is None:
+            holders.append(frame)
+        elif order(frame) < order(holders[same]):
+            holders[same] = frame
+        holders.sort(key=order)
+        del holders[2:]
 
     def _sides(self, frame: Shot) -> dict[str, Tie]:
         """The recorded sides of the frames that a frame is tied to, and one tie to each side."""
@@ -225,7 +240,7 @@ def _contradiction(frame: Shot, side: str, tie: Tie, other: str, wishes: Wishes)
             for scene, on in scenes
         )
         return DpedtoolError(
-            f"Scenes {one} and {two} must be on one side, as they show the same ({tie.evidence}): give them one split "
+            f"Scenes {one} and {two} must be on one side ({tie.evidence}): give them one split "
             "in captures.scenes, raise split.near_keypoints if they show different things, or set split.redraw if "
             "earlier sides need not stay."
         )

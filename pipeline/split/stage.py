@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -85,10 +85,11 @@ def split(
     frames = _frames(patches)
     record, notes = _record(Photo.table_in(out), params)
     if keep:
-        record, kept_notes = _joined(read_sides(keep), record, keep)
+        record, kept_notes = _joined(read_sides(keep), record, keep, {frame.scene_id for frame in frames})
         notes += kept_notes
-    entries, wishes = _wishes(frames, scenes or SceneTable(), params)
     gone = absent(frames, record)
+    entries, wishes, said = _wishes(frames, gone, scenes or SceneTable(), params)
+    notes += said
     links = find_links(
         views([*frames, *(photo for photo in gone if photo.thumbnail)]),
         Limits(params.near_minutes, params.near_keypoints),
@@ -115,20 +116,41 @@ def split(
     )
 
 
-def _wishes(frames: Iterable[Frame], table: SceneTable, params: SplitParams) -> tuple[dict[str, SceneEntry], Wishes]:
-    """Return the entries of the table of scenes by scene_id, and what they ask for."""
-    scenes = {frame.scene_id for frame in frames}
-    entries = table.find(scenes)
-    return entries, Wishes(
-        groups={scene: entry.group for scene, entry in entries.items() if entry.group},
-        forced={scene: entry.split for scene, entry in entries.items() if entry.split},
-        strata=table.strata(scenes, params.stratify) if params.stratify else None,
+def _wishes(
+    frames: Sequence[Frame], gone: Iterable[Photo], table: SceneTable, params: SplitParams
+) -> tuple[dict[str, SceneEntry], Wishes, list[str]]:
+    """Return the entries of the table of scenes by scene_id, what they ask for, and notes on lines without effect."""
+    sessions = {frame.scene_id: frame.session for frame in frames}
+    entries = table.find({*sessions, *(photo.scene_id for photo in gone)})
+    strata = None
+    if params.stratify:
+        is_session = params.stratify.casefold() == "session"
+        strata = sessions if is_session else table.strata(sessions, params.stratify)
+    wishes = Wishes(
+        groups={scene: entry.group_key for scene, entry in entries.items() if entry.group},
+        forced={scene: entry.split for scene, entry in entries.items() if entry.split and scene in sessions},
+        strata=strata,
     )
+    return entries, wishes, _without_effect(table, entries)
 
 
-def _joined(kept: Sequence[Photo], record: Sequence[Photo], source: Path) -> tuple[list[Photo], list[str]]:
+def _without_effect(table: SceneTable, entries: Mapping[str, SceneEntry]) -> list[str]:
+    """Return a note on lines that ask for a side or a group, but are about no scene of this split."""
+    used = {entry.line for entry in entries.values()}
+    lost = [entry for entry in table.entries if entry.line not in used and (entry.split or entry.group)]
+    if not lost:
+        return []
+    lines = ", ".join(f"line {entry.line} ({entry.label})" for entry in lost[:MOST_NAMED])
+    more = f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
+    return [f"{table.path} asks for the side or the group of scenes that are not in this split: {lines}{more}."]
+
+
+def _joined(
+    kept: Sequence[Photo], record: Sequence[Photo], source: Path, present: Container[str]
+) -> tuple[list[Photo], list[str]]:
     """Return the record with the sides of `--keep` in front, and notes on scenes that these move."""
     names = {photo.scene_id: photo.split for photo in kept if _stands(photo)}
+    here = sum(scene in present for scene in names)
     files = {photo.dslr_sha256 for photo in kept if _stands(photo)}
     moved = sorted(
         {
@@ -139,7 +161,7 @@ def _joined(kept: Sequence[Photo], record: Sequence[Photo], source: Path) -> tup
         key=counting,
     )
     rest = [photo for photo in record if photo.scene_id not in names and photo.dslr_sha256 not in files]
-    notes = [f"{len(names)} scenes keep the side that they have in {source}."]
+    notes = [f"{here} of {len(names)} scenes of {source} are here, and keep the side that they have there."]
     if moved:
         notes.append(f"{_several(moved)} moved to it from another side of the earlier run.")
     return [*kept, *rest], notes

@@ -16,7 +16,8 @@ import pandas as pd
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256
-from dpedtool.dataset.schema import EXCLUDED, SPLITS, Photo, Sample
+from dpedtool.dataset.scene_table import group_key
+from dpedtool.dataset.schema import EXCLUDED, SPLITS, Photo, Sample, Scene
 from dpedtool.dataset.shards import Extent, member_name
 from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.dataset.tables import holds, read_frame, read_rows
@@ -77,6 +78,7 @@ def verify_split(folder: Path) -> Verdict:
         lambda: check_one_side("scene", ((photo.scene_id, photo) for photo in photos)),
         lambda: check_one_side("DSLR frame, by SHA-256,", ((photo.dslr_sha256, photo) for photo in photos)),
         lambda: check_one_side("phone photo, by SHA-256,", ((photo.phone_sha256, photo) for photo in photos)),
+        lambda: check_one_side("group of the table of scenes", _grouped(folder, photos)),
         lambda: _near_duplicates(photos),
         lambda: _samples_follow(photos, samples),
         lambda: check_extents(samples),
@@ -122,6 +124,14 @@ class Sided(Protocol):
     def split(self) -> str:
         """Its side, or excluded if it is on none."""
         ...
+
+
+def _grouped(folder: Path, photos: Iterable[Photo]) -> list[tuple[str, Photo]]:
+    """Return the photos of scenes in a group of the table of scenes, each with the name of the group."""
+    table = Scene.table_in(folder)
+    scenes = read_rows(table, Scene) if table.is_file() else []
+    groups = {scene.scene_id: group_key(scene.group) for scene in scenes if scene.group}
+    return [(groups[photo.scene_id], photo) for photo in photos if photo.scene_id in groups]
 
 
 def check_one_side(what: str, named: Iterable[tuple[str, Sided]]) -> tuple[list[str], str]:

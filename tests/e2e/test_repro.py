@@ -161,8 +161,8 @@ def test_every_photo_has_a_row_in_the_pairs_and_every_pair_in_the_alignments(don
     for phone in PHONES:
         mine = pairs[pairs["phone"] == phone]
         for camera, column in ((phone, "phone_path"), ("dslr", "dslr_path")):
-            photos = {path.name for path in (done.folder / "demo" / "captures" / camera).iterdir()}
-            assert sorted(Path(name).name for name in mine[column].dropna()) == sorted(photos)
+            photos = {path.parts[-3:] for path in (done.folder / "demo" / "captures").glob(f"day-*/{camera}/*")}
+            assert sorted(Path(name).parts[-3:] for name in mine[column].dropna()) == sorted(photos)
     assert pairs["pair_id"].is_unique
     alignments = tables(done, "aligned", "alignments.parquet")
     assert set(alignments["pair_id"]) == set(pairs.loc[pairs["status"] == "paired", "pair_id"])
@@ -248,7 +248,8 @@ def test_the_examples_are_of_the_test_and_of_a_whole_photo(done):
         assert {each["why"] for each in listed["patches"]} == {"spread", "worst"}
         (photo,) = listed["photos"]
         assert photo["note"] == ""
-        captured = done.folder / "demo" / "captures" / phone / f"{photo['pair_id'].split('--')[1]}.jpg"
+        _, session, name = photo["pair_id"].split("--")
+        captured = done.folder / "demo" / "captures" / session / phone / f"{name}.jpg"
         original = decode_photo(captured.read_bytes(), captured)
         assert (photo["height"], photo["width"]) == original.shape[:2]
         detail = photo["detail"]
@@ -328,7 +329,7 @@ def test_own_photos_in_another_place_under_other_names(done, rig):
     photos.phone.rename(own / "pixel_8")
     photos.dslr.rename(own / "Nikon.Z6")
     (own / "pixel_8" / "004.png").write_text("no photo")
-    done.change(captures={"root": str(own), "reference": "Nikon.Z6", "phones": ["pixel_8"]})
+    done.change(captures={"root": str(own), "reference": "Nikon.Z6", "phones": ["pixel_8"], "sessions": []})
     ran = done.repro()
     assert not [stage for stage in ran if "captures" in stage or "phone-a" in stage]
     table = pd.read_parquet(done.results / "aligned" / "pixel_8" / "alignments.parquet").set_index("scene_id")
@@ -342,7 +343,7 @@ def test_own_photos_in_another_place_under_other_names(done, rig):
 
 def test_a_camera_that_is_not_there_is_one_sentence(done, rig, tmp_path):
     rig.copy(tmp_path / "own", ["001"])
-    done.change(captures={"root": str(tmp_path / "own"), "reference": "dslr", "phones": ["fone"]})
+    done.change(captures={"root": str(tmp_path / "own"), "reference": "dslr", "phones": ["fone"], "sessions": []})
     words = done.run("dpedtool", "pair", "--params", "params.yaml", "--phone", "fone", "-o", "out", code=1).stderr
     assert len(words.splitlines()) == 1
     for part in (str(tmp_path / "own"), "fone", "dslr, phone", "captures.phones"):

@@ -312,6 +312,16 @@ def test_a_finished_pair_is_not_done_again(out: Path, pairs: list[Pair], worked:
     assert not (out / ".parts").exists()
 
 
+def test_the_place_in_the_moment_is_that_of_today(tmp_path: Path, pairs: list[Pair], worked: list[str]) -> None:
+    """A sharper frame was added since, so that another one is the base now; the alignment itself does not change."""
+    first = [replace(pairs[0], role="base", frame=0)]
+    (before,) = align(first, tmp_path, PARAMS, images=False)
+    (after,) = align([replace(first[0], role="frame", frame=1)], tmp_path, PARAMS, images=False)
+    assert (before.role, before.frame, after.role, after.frame) == ("base", 0, "frame", 1)
+    assert after == replace(before, role="frame", frame=1)
+    assert len(worked) == 1
+
+
 def test_a_new_pair_is_done_and_the_others_kept(tmp_path: Path, pairs: list[Pair], worked: list[str]) -> None:
     align(pairs[:1], tmp_path, PARAMS)
     rows = align(pairs[:2], tmp_path, PARAMS)

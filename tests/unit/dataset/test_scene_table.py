@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.scene_table import SceneTable, read_scene_table, template, unknown_scenes
+from dpedtool.dataset.scene_table import SceneTable, filled_in, read_scene_table, template, unknown_scenes
 
 
 def table(tmp_path: Path, *lines: str) -> SceneTable:
@@ -53,6 +53,7 @@ def test_scenes_are_found_by_file_name_by_stem_and_by_identifier(tmp_path: Path)
         (["scene", "a,b"], "Line 2 of .* has more cells than there are columns"),
         (["scene", "a", "b", "A"], "Lines 2 and 4 of .* are both about the scene A"),
         (["scene,tags,night", "a,night,no"], "has the tag 'night', which is the name of a column"),
+        (["scene,consent", "a,denied by Mrs Smith"], "says 'denied by Mrs Smith' in its column consent: write yes, no"),
         (["scene,tags", "a,x=1"], "a tag cannot hold '='"),
         ([""], "has no column scene in its first line, which holds nothing"),
     ],
@@ -60,6 +61,19 @@ def test_scenes_are_found_by_file_name_by_stem_and_by_identifier(tmp_path: Path)
 def test_what_cannot_be_meant_is_refused_in_words(tmp_path: Path, lines: list[str], said: str) -> None:
     with pytest.raises(DpedtoolError, match=said):
         table(tmp_path, *lines)
+
+
+def test_consent_is_one_of_three_words(tmp_path: Path) -> None:
+    words = ["Yes", "REFUSED", "none  given", "n/a", ""]
+    found = table(tmp_path, "scene,consent", *(f"{index},{word}" for index, word in enumerate(words)))
+    assert [entry.consent for entry in found.entries] == ["yes", "no", "no", "not needed", ""]
+
+
+def test_a_template_that_was_filled_in_is_not_lost(tmp_path: Path) -> None:
+    assert filled_in(tmp_path / "scenes.csv") == SceneTable()
+    (tmp_path / "scenes.csv").write_text(template(SceneTable(), {"a": "", "b": ""}).replace(",a,,", ",a,pier,test"))
+    text = template(filled_in(tmp_path / "scenes.csv"), {"a": "", "b": "", "c": ""})
+    assert text.splitlines()[1:] == [",a,pier,test,,,,", ",b,,,,,,", ",c,,,,,,"]
 
 
 def test_two_lines_that_mean_one_photo_are_refused(tmp_path: Path) -> None:
@@ -103,7 +117,7 @@ def test_the_template_names_scenes_of_sessions_without_their_session(tmp_path: P
 
 def test_scenes_without_a_line_and_lines_without_a_scene_are_named(tmp_path: Path) -> None:
     found = table(tmp_path, "session,scene", "one,a", "one,b", "two,a")
-    assert unknown_scenes(found, {"one--a": "one", "one--c": "one"}) == [
+    assert unknown_scenes(found, {"one--a": "one", "one--c": "one"}, {"two"}) == [
         f"{tmp_path}/scenes.csv does not know 1 scene: one--c.",
         f"{tmp_path}/scenes.csv names 1 scene: one/b (line 3), but the DSLR has no such photo.",
     ]

@@ -104,6 +104,13 @@ def test_what_shows_something_else_is_no_frame() -> None:
     assert dict(find_frames(phones, {0: 5}, 2.0, lambda *_: None).dslr_of) == {0: 5, 1: 5}
 
 
+def test_a_time_lapse_is_searched_in_no_time() -> None:
+    """Every second photo of 6000 has a mate: each of the others lies between two moments."""
+    moments = found(tuple(float(second) for second in range(6000)), {index: index for index in range(0, 6000, 2)})
+    assert moments.between == set(range(1, 5999, 2))
+    assert set(moments.dslr_of) == {*range(0, 6000, 2), 5999}
+
+
 # Which frame is the base
 
 
@@ -121,7 +128,8 @@ def test_of_equally_near_frames_the_sharpest_is_the_base(tmp_path: Path) -> None
     phones = [Shot(tmp_path / f"{name}.jpg", name, Taken(START)) for name in "abcd"]
     away = {0: 1.0, 1: 1.0, 2: 1.05, 3: 1.0}
     assert choose_base([0, 1, 2, 3], phones, None, away) == (1, "it is the sharpest of those nearest in time")
-    assert choose_base([0, 2], phones, None, {})[0] == 2
+    why = "it is the sharpest, and no clock says which one is nearest in time"
+    assert choose_base([0, 2], phones, None, {}) == (2, why)
     # What cannot be read is not sharp.
     assert choose_base([3, 0], phones, None, {})[0] == 0
 
@@ -142,7 +150,7 @@ def test_bursts_are_rows_with_numbers_and_one_base_and_do_not_move_the_clocks(tm
         assert [row.scene_id for row in frames] == [f"D{index}"] * 3
         assert [(row.frame, row.frames) for row in frames] == [(0, 3), (1, 3), (2, 3)]
         assert [row.role for row in frames] == ["frame", "base", "frame"]
-        assert [row.matched_by for row in frames].count("frame") == 2
+        assert [row.matched_by for row in frames] == ["frame", "clock", "frame"]
         assert frames[1].detail == "The base of 3 frames: it is nearest in time to the DSLR's photo."
     assert len({row.pair_id for row in result.rows}) == 36
     report = result.report

@@ -108,6 +108,19 @@ def test_a_root_of_sessions_without_the_parameter_is_refused_with_it(root: Path,
         paired(tmp_path, captured(root))
 
 
+def test_a_session_that_links_to_another_is_refused(root: Path, tmp_path: Path) -> None:
+    (root / "again").symlink_to(root / "monday")
+    with pytest.raises(DpedtoolError, match="The sessions monday and again have the same photos of canon"):
+        paired(tmp_path, captured(root, "monday", "again"))
+
+
+def test_the_order_of_the_sessions_changes_no_table(root: Path, tmp_path: Path) -> None:
+    for out, sessions in (("one", ("monday", "sunday")), ("two", ("sunday", "monday"))):
+        paired(tmp_path / out, captured(root, *sessions))
+    for name in ("pairs.parquet", "shots.parquet", "synchronisation.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
 def test_two_sessions_of_one_name_are_refused() -> None:
     with pytest.raises(ParamsError, match="sessions names Day1 and day1 twice"):
         CapturesParams(sessions=("Day1", "day1"))

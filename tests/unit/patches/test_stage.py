@@ -356,6 +356,11 @@ def test_one_frame_stands_for_each_moment(alignments: list[Alignment]) -> None:
     assert chosen(frame(0), frame(1), frame(2, "base", "rejected"), frame(3, "frame", "failed")) == ["p-s-1"]
     assert chosen(frame(1), frame(3), frame(2, "base", "rejected")) == ["p-s-1"]
     assert chosen(frame(0, "base", "rejected"), frame(1, "frame", "rejected")) == []
+    small = replace(frame(1), phone_width=10)
+    assert chosen(frame(0, "base", "rejected"), small, frame(3)) == ["p-s-3"]
+    assert chosen(replace(frame(0, "base", "failed"), phone_width=None), small) == ["p-s-1"]
+    # Two bases would make two patches of one place; the table of alignments has one.
+    assert chosen(frame(0, "base"), frame(2, "base")) == ["p-s-2"]
     others = frame(0, "base", scene="t"), frame(0, "base", phone="q")
     assert chosen(frame(0, "base"), frame(1), *others) == ["p-s-0", "p-t-0", "q-s-0"]
 
@@ -363,7 +368,9 @@ def test_one_frame_stands_for_each_moment(alignments: list[Alignment]) -> None:
 def test_a_set_that_grows_keeps_the_bytes_of_its_rows_and_shards(out: Path, alignments: list[Alignment]) -> None:
     """The new pair sorts before the others, and so do its rows; its patches go to a shard of their own."""
     grown = beside(out, "grown")
-    first = [replace(row, pair_id=f"z-{row.pair_id}", key=f"z{row.key}") for row in alignments]
+    first = [
+        replace(row, pair_id=f"z-{row.pair_id}", scene_id=f"z-{row.scene_id}", key=f"z{row.key}") for row in alignments
+    ]
     cut_patches(first, grown, PARAMS)
     before, rows = files(grown), rows_in(grown)
     shards = {name: content for name, content in before.items() if name.endswith(".tar")}

@@ -14,7 +14,7 @@ from photo_headers import jpeg_header, png_header
 from PIL import Image as PillowImage
 
 from dpedtool.dataset.errors import Rejection
-from dpedtool.dataset.photos.decoding import PhotoFile, how_taken, decode_photo, load_photo
+from dpedtool.dataset.photos.decoding import PhotoFile, decode_photo, how_taken, load_photo
 from dpedtool.dataset.photos.encoding import encode_image
 
 ORIENTATION, EXIF, DATE_TIME, ORIGINAL, SUBSEC = 0x0112, 0x8769, 306, 36867, 37521

@@ -15,7 +15,7 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import SplitParams
 from dpedtool.dataset.scene_table import SceneTable, read_scene_table
 from dpedtool.dataset.schema import Frame, Photo, Scene
-from dpedtool.dataset.tables import read_rows
+from dpedtool.dataset.tables import read_rows, write_rows
 from dpedtool.pipeline.split.groups import Wishes, place_frames
 from dpedtool.pipeline.split.near_duplicates import Link
 from dpedtool.pipeline.split.stage import split
@@ -103,6 +103,37 @@ def test_a_group_forced_to_two_sides_is_refused() -> None:
         place_frames([bare("one"), bare("two")], [], {}, PARAMS, (), wishes)
 
 
+def test_a_group_holds_scenes_of_different_runs_together(tmp_path: Path) -> None:
+    """The first scene is missing when the second one is placed; capitals and blanks make no other group."""
+    found = table(tmp_path, "scene,group", *(f"s{index},Old  pier" for index in range(6)), "t,old pier")
+    split(patches(tmp_path / "one", SCENES[:6]), tmp_path / "splits", PARAMS, scenes=found)
+    side = sides(tmp_path / "splits")["s0"]
+    assert set(sides(tmp_path / "splits").values()) == {side}
+    split(patches(tmp_path / "two", ["t", *SCENES[6:]]), tmp_path / "splits", PARAMS, scenes=found)
+    assert sides(tmp_path / "splits")["t"] == side
+    split(patches(tmp_path / "all", ["t", *SCENES]), tmp_path / "splits", PARAMS, scenes=found)
+    assert verify_split(tmp_path / "splits").faults == []
+
+
+def test_the_proof_looks_at_groups(tmp_path: Path) -> None:
+    split(patches(tmp_path), tmp_path / "splits", PARAMS)
+    found = sides(tmp_path / "splits")
+    one, two = (next(scene for scene, side in found.items() if side == wanted) for wanted in ("train", "test"))
+    rows = read_rows(Scene.table_in(tmp_path / "splits"), Scene)
+    grouped = [dataclasses.replace(row, group="Pier" if row.scene_id == one else "pier") for row in rows]
+    kept = [row for row in grouped if row.scene_id in (one, two)]
+    write_rows(Scene.table_in(tmp_path / "splits"), Scene, kept)
+    (fault,) = verify_split(tmp_path / "splits").faults
+    assert "group of the table of scenes" in fault
+
+
+def test_lines_without_effect_are_named(tmp_path: Path) -> None:
+    found = table(tmp_path, "scene,split,tags", "s0,,night", "typo,test,", "other,,night")
+    done = split(patches(tmp_path), tmp_path / "splits", PARAMS, scenes=found)
+    (note,) = done.notes
+    assert note.endswith("asks for the side or the group of scenes that are not in this split: line 3 (typo).")
+
+
 # Strata
 
 
@@ -178,7 +209,7 @@ def test_a_split_starts_from_an_earlier_one_elsewhere(tmp_path: Path) -> None:
     old, new = sides(tmp_path / "old"), sides(tmp_path / "new")
     assert {scene: new[scene] for scene in SCENES} == old
     assert Counter(new.values()) == {"test": 6, "validation": 6, "train": 12}
-    assert done.notes[0] == f"12 scenes keep the side that they have in {tmp_path / 'old'}."
+    assert done.notes[0] == f"12 of 12 scenes of {tmp_path / 'old'} are here, and keep the side that they have there."
     assert {photo.drawn_by[:6] for photo in read_rows(Photo.table_in(tmp_path / "new"), Photo)} == {"seed 0", "seed 7"}
 
 
