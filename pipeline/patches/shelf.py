@@ -65,12 +65,16 @@ class Shelf:
         self._held += 1
         return store(row, phone, dslr, self._writer(), self._names[-1])
 
+    def replaced(self) -> list[Path]:
+        """Return the earlier shards that `publish` removes or writes again; one of the user's own stays."""
+        found = sorted(self._folder.glob("patches-*.tar"))
+        return [old for old in found if SHARD_NAME.fullmatch(old.name) and old.name not in self._kept]
+
     def publish(self) -> None:
         """Replace the earlier shards by the new ones."""
         self._close()
-        for old in sorted(self._folder.glob("patches-*.tar")):
-            # A shard of the user's own, such as patches-old.tar, stays.
-            if SHARD_NAME.fullmatch(old.name) and old not in self._names and old.name not in self._kept:
+        for old in self.replaced():
+            if old not in self._names:
                 old.unlink()
         for name in self._names:
             unfinished(name).replace(name)

@@ -394,8 +394,10 @@ def _collect(items: Mapping[str, Alignment], finished: Finished[Patch], table: P
         for key, alignment in items.items():
             rows = (_at_home(row, alignment) for row in finished.get(key))
             writer.write(shelf.take(row) if row.status == "accepted" else row for row in rows)
-        # The old table is removed first, as it would name bytes that have moved until the new one is there.
-        table.unlink(missing_ok=True)
+        # The old table is removed first if it would name bytes that have moved until the new one is there. Otherwise it
+        # stays, so that a run that is killed here loses nothing.
+        if shelf.replaced():
+            table.unlink(missing_ok=True)
         shelf.publish()
     write_rows(
         Frame.table_in(table.parent), Frame, [_at_home(frames[key], items[key]) for key in items if key in frames]

@@ -162,7 +162,9 @@ def test_every_photo_has_a_row_in_the_pairs_and_every_pair_in_the_alignments(don
         mine = pairs[pairs["phone"] == phone]
         for camera, column in ((phone, "phone_path"), ("dslr", "dslr_path")):
             photos = {path.parts[-3:] for path in (done.folder / "demo" / "captures").glob(f"day-*/{camera}/*")}
-            assert sorted(Path(name).parts[-3:] for name in mine[column].dropna()) == sorted(photos)
+            # The DSLR has one photo of a burst.
+            assert {Path(name).parts[-3:] for name in mine[column].dropna()} == photos
+            assert column == "dslr_path" or len(mine[column].dropna()) == len(photos)
     assert pairs["pair_id"].is_unique
     alignments = tables(done, "aligned", "alignments.parquet")
     assert set(alignments["pair_id"]) == set(pairs.loc[pairs["status"] == "paired", "pair_id"])
@@ -173,6 +175,7 @@ def test_every_window_of_every_aligned_pair_has_a_row(done):
     patches = tables(done, "patches", "patches.parquet")
     assert patches["patch_id"].is_unique
     alignments = tables(done, "aligned", "alignments.parquet").set_index("pair_id")
+    alignments = alignments[alignments["role"] == "base"]
     expected = (alignments["crop_width"] // 100) * (alignments["crop_height"] // 100)
     assert patches.groupby("pair_id").size().to_dict() == expected.to_dict()
     rejected = patches[patches["status"] == "rejected"]

@@ -22,6 +22,10 @@ FEWEST_AMISS = 5
 """Fewer misplaced windows may be chance, like a residual of fewer windows."""
 
 
+FURTHER_FRAME = "A further frame of its moment, of a burst or a bracket."
+"""What the list says of an aligned pair that does not stand for its moment."""
+
+
 def reason_words() -> dict[str, dict[str, str]]:
     """Return the meanings of the reasons of pairs and of patches, and as `names` all reasons in words."""
     pair, patch = {**Pair.REASONS, **Alignment.REASONS}, dict(Patch.REASONS)
@@ -89,6 +93,9 @@ def _psnr(phone: PhoneResults) -> dict[str, tuple[float | None, float | None]]:
 def _row(case: Case, figures: _Figures, scene: _Scene, seen: Shown | None) -> PairRow:
     row = case.alignment
     cut = figures.cut if case.status == "aligned" else None
+    is_further = row is not None and row.role == "frame"
+    if cut and is_further and case.pair_id not in cut.windows:
+        cut = None  # patches are cut from another frame of this moment
     before, after = figures.psnr.get(case.pair_id, (None, None))
     return PairRow(
         id=case.pair_id,
@@ -98,7 +105,7 @@ def _row(case: Case, figures: _Figures, scene: _Scene, seen: Shown | None) -> Pa
         dslr_file=_name(case.dslr_path),
         status=case.status,
         reason=case.reason,
-        detail=case.detail,
+        detail=case.detail or (FURTHER_FRAME if is_further and case.status == "aligned" else ""),
         split=scene.split,
         residual_px=_rounded(row.residual_px) if row else None,
         residual_p95_px=_rounded(row.residual_p95_px) if row else None,

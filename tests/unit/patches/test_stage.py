@@ -342,6 +342,28 @@ def test_fewer_pairs_leave_no_old_patches(out: Path, alignments: list[Alignment]
     assert files(other) == files(fresh)
 
 
+def test_a_kill_before_the_table_is_there_loses_no_earlier_shard(
+    out: Path, alignments: list[Alignment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grown, fresh = beside(out, "killed"), beside(out, "not-killed")
+    for folder in (grown, fresh):
+        cut_patches(alignments[1:], folder, PARAMS)
+    cut_patches(alignments, fresh, PARAMS)
+    real = Shelf.publish
+
+    def killed(shelf: Shelf) -> None:
+        real(shelf)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Shelf, "publish", killed)
+    with pytest.raises(KeyboardInterrupt):
+        cut_patches(alignments, grown, PARAMS)
+    monkeypatch.setattr(Shelf, "publish", real)
+    monkeypatch.setattr(dpedtool.pipeline.patches.stage, "cut_pair", refuse)
+    cut_patches(alignments, grown, PARAMS)
+    assert files(grown) == files(fresh)
+
+
 def test_one_frame_stands_for_each_moment(alignments: list[Alignment]) -> None:
     def frame(
         number: int, role: str = "frame", status: str = "aligned", scene: str = "s", phone: str = "p"

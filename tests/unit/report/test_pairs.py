@@ -43,7 +43,8 @@ def pair(pair_id: str, status: str = "paired", phone: str = "p", **more: Any) ->
 
 
 def alignment(pair_id: str, status: str = "aligned", phone: str = "p", **more: Any) -> Alignment:
-    return Alignment(pair_id=pair_id, phone=phone, scene_id="scene", status=status, key="k", **{**photos(), **more})
+    facts = {"scene_id": "scene", **photos(), **more}
+    return Alignment(pair_id=pair_id, phone=phone, status=status, key="k", **facts)
 
 
 def window(pair_id: str, x: int | None, status: str = "accepted", **more: Any) -> Patch:
@@ -243,6 +244,24 @@ def test_a_row_has_the_session_of_its_pair_and_the_tags_of_its_scene(run: RunRes
     write(run, "splits", *scenes)
     shown = ("indoor=yes", f"place={HOSTILE}", "plan=plan.png")
     assert {name: row.tags for name, row in by_id(run).items()} == {"a": shown, "b": shown, "c": (), "alone": ()}
+
+
+def test_a_further_frame_was_not_cut_and_says_so(run: RunResults) -> None:
+    """The first moment's base was cut; the second one's was not aligned, so that a further frame stands in for it."""
+    rows = [
+        alignment("base", role="base"),
+        alignment("next", role="frame", frame=1),
+        alignment("other", "rejected", role="base", reason="few_matches", scene_id="t"),
+        alignment("stand-in", role="frame", frame=1, scene_id="t"),
+    ]
+    write(run, "pairs/p", *(pair(row.pair_id, scene_id=row.scene_id) for row in rows))
+    write(run, "aligned/p", *rows)
+    write(run, "patches/p", window("base", 0), window("stand-in", 0), window("stand-in", 100, "rejected"))
+    found = by_id(run)
+    assert (found["base"].windows, found["base"].accepted, found["base"].detail) == (1, 1, "")
+    assert (found["next"].windows, found["next"].accepted) == (None, None)
+    assert found["next"].detail == "A further frame of its moment, of a burst or a bracket."
+    assert (found["stand-in"].windows, found["stand-in"].accepted) == (2, 1)
 
 
 def test_sentences_name_photos_without_the_folders_of_the_machine(run: RunResults) -> None:
