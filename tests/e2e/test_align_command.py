@@ -14,7 +14,7 @@ from dpedtool.dataset.schema import Alignment
 from dpedtool.pipeline.align.overlay import checkerboard
 
 SCENES = ("001", "002", "003", "004", "005", "006")
-TABLES = {"alignments.parquet", "pairs.parquet", "synchronisation.json", "timings.parquet"}
+TABLES = {"alignments.parquet", "pairs.parquet", "shots.parquet", "synchronisation.json", "timings.parquet"}
 # From the photo as it is seen to the rows as they are stored, by EXIF orientation (Exif 2.32, table 6).
 STORED = {
     1: None,
