@@ -49,7 +49,7 @@ class CapturesParams(Section):
     )
     scenes: str | None = param(
         None,
-        "table of the scenes: a CSV file on this machine, of which `pair` writes a template; the path is absolute or "
+        "table of the scenes: a CSV file on this machine; `pair` writes a template of it; the path is absolute or "
         "relative to the params file; best kept in root, where DVC sees its changes; null: no table",
     )
 

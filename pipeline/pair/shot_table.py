@@ -12,7 +12,10 @@ REFERENCE, ALONE = "reference", "alone"
 
 
 def shots_of(rows: Sequence[Pair], taken: Mapping[Place, Taken], dslr_camera: str) -> list[CameraShot]:
-    """Return all photos of a table of pairs, each once: the DSLR's, then the phone's, by name.
+    """Return all photos of a table of pairs, each once.
+
+    The DSLR's come first, then the phone's without a mate, then those of the phone's that belong to a moment; each part
+    is sorted by name.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ class Pairing:
     rows: list[Pair]
     note: str
     shots: list[CameraShot]
-    """All photos of both cameras, the DSLR's first; by name."""
+    """All photos of both cameras, in the order of `shot_table.shots_of`."""
 
 
 def pair_folders(phone_dir: Place, dslr_dir: Place, params: PairParams, session: str = "") -> Pairing:

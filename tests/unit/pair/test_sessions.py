@@ -114,6 +114,15 @@ def test_a_session_that_links_to_another_is_refused(root: Path, tmp_path: Path) 
         paired(tmp_path, captured(root, "monday", "again"))
 
 
+def test_sessions_may_lie_in_an_archive(root: Path, tmp_path: Path) -> None:
+    archive = shutil.make_archive(str(tmp_path / "captures"), "zip", root)
+    here = paired(tmp_path / "here", captured(root, "monday", "sunday")).rows
+    remote = replace(captured(root, "monday", "sunday"), root=f"zip://::{archive}")
+    there = paired(tmp_path / "there", remote).rows
+    places = {"phone_path": None, "dslr_path": None}
+    assert [replace(row, **places) for row in there] == [replace(row, **places) for row in here]
+
+
 def test_the_order_of_the_sessions_changes_no_table(root: Path, tmp_path: Path) -> None:
     for out, sessions in (("one", ("monday", "sunday")), ("two", ("sunday", "monday"))):
         paired(tmp_path / out, captured(root, *sessions))
