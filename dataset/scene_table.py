@@ -12,7 +12,7 @@ from typing import Any
 from dpedtool.dataset.csv_lines import csv_lines
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.names import counting, moment_identifier
-from dpedtool.dataset.schema import SPLITS
+from dpedtool.dataset.sides import SPLITS
 
 TEMPLATE = "scenes.csv"
 COLUMNS = ("session", "scene", "group", "split", "tags", "licence", "consent", "notes")

@@ -18,7 +18,7 @@ from dpedtool.dataset.params import ReleaseParams, describe
 from dpedtool.dataset.photos.decoding import decode_image
 from dpedtool.dataset.photos.encoding import encode_image, save_image
 from dpedtool.dataset.photos.thumbnails import thumbnail
-from dpedtool.dataset.schema import SPLITS
+from dpedtool.dataset.sides import SPLITS
 from dpedtool.pipeline.release.chunks import Images, chunks_of, read_rows_of
 from dpedtool.pipeline.release.columns import PAIRS, PAIRS_SCHEMA, PATCHES, PATCHES_SCHEMA, SCENES, SCENES_SCHEMA
 from dpedtool.pipeline.release.description import (

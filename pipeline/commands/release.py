@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from dpedtool.dataset.params import Params
-from dpedtool.dataset.schema import SPLITS
+from dpedtool.dataset.sides import SPLITS
 from dpedtool.pipeline.commands.options import (
     FILE,
     FOLDER,

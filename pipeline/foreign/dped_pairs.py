@@ -17,7 +17,7 @@ from pathlib import Path
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.names import by_stem, counting
 from dpedtool.dataset.places import printable
-from dpedtool.dataset.schema import SPLITS
+from dpedtool.dataset.sides import SPLITS
 from dpedtool.pipeline.foreign.dped_layout import BELOW, FULL_SIZE, PARTS, SUFFIXES, TEST, TRAINING, VALIDATION
 
 

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import replacing
 from dpedtool.dataset.places import as_place
-from dpedtool.dataset.schema import EXCLUDED, SPLITS, Frame, Patch, Photo, Sample
+from dpedtool.dataset.schema import Frame, Patch, Photo, Sample
+from dpedtool.dataset.sides import EXCLUDED, SPLITS
 from dpedtool.dataset.tables import holds, read_frame, read_rows
 from dpedtool.pipeline.release.columns import CUT_SUMS, LOOSE_SUMS, PAIRS_SCHEMA, PATCHES_SCHEMA
 from dpedtool.pipeline.release.scenes import check_consent, scene_table

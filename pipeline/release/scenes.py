@@ -12,7 +12,8 @@ import pyarrow as pa
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.licence import check_licence
 from dpedtool.dataset.names import counting
-from dpedtool.dataset.schema import EXCLUDED, Photo, Scene
+from dpedtool.dataset.schema import Photo, Scene
+from dpedtool.dataset.sides import EXCLUDED
 from dpedtool.dataset.tables import read_rows
 from dpedtool.pipeline.release.columns import SCENES_SCHEMA
 

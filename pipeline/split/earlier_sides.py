@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.schema import SPLITS, Photo
+from dpedtool.dataset.schema import Photo
+from dpedtool.dataset.sides import SPLITS
 from dpedtool.dataset.tables import read_rows
 
 PAIRS_OF_RELEASE = "pairs.parquet"

@@ -13,7 +13,8 @@ from datetime import datetime
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import SplitParams
-from dpedtool.dataset.schema import EXCLUDED, Frame, Photo
+from dpedtool.dataset.schema import Frame, Photo
+from dpedtool.dataset.sides import EXCLUDED
 from dpedtool.pipeline.split.drawing import draw_sides
 from dpedtool.pipeline.split.near_duplicates import Link
 

@@ -14,9 +14,10 @@ from typing import Any
 import pandas as pd
 
 from dpedtool.dataset.progress import track
-from dpedtool.dataset.schema import SPLITS, Photo, Sample
+from dpedtool.dataset.schema import Photo, Sample
 from dpedtool.dataset.shards import Extent, read_extent
 from dpedtool.dataset.sidecars.verdict import Verdict
+from dpedtool.dataset.sides import SPLITS
 from dpedtool.dataset.tables import holds
 from dpedtool.pipeline.split.verification import check_extents, count_patches, read_samples, tables_of
 

@@ -17,8 +17,9 @@ from dpedtool.dataset.names import counting
 from dpedtool.dataset.params import TABLES_OF_SPLIT, SplitParams
 from dpedtool.dataset.rows import columns
 from dpedtool.dataset.scene_table import MOST_NAMED, SceneEntry, SceneTable
-from dpedtool.dataset.schema import EXCLUDED, SPLITS, Frame, Patch, Photo, Sample, Scene
+from dpedtool.dataset.schema import Frame, Patch, Photo, Sample, Scene
 from dpedtool.dataset.sidecars.verdict import Verdict
+from dpedtool.dataset.sides import EXCLUDED, SPLITS
 from dpedtool.dataset.tables import PathNames, holds, read_frame, read_rows, write_rows
 from dpedtool.pipeline.split.earlier_sides import read_sides
 from dpedtool.pipeline.split.groups import Place, Wishes, place_frames, time_of

@@ -17,9 +17,10 @@ import pandas as pd
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256
 from dpedtool.dataset.scene_table import group_key
-from dpedtool.dataset.schema import EXCLUDED, SPLITS, Photo, Sample, Scene
+from dpedtool.dataset.schema import Photo, Sample, Scene
 from dpedtool.dataset.shards import Extent, member_name
 from dpedtool.dataset.sidecars.verdict import Verdict
+from dpedtool.dataset.sides import EXCLUDED, SPLITS
 from dpedtool.dataset.tables import holds, read_frame, read_rows
 from dpedtool.pipeline.split.near_duplicates import Limits, View, find_links
 

@@ -20,7 +20,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dpedtool.dataset import markdown
 from dpedtool.dataset.licence import check_licence, front_matter, is_own
 from dpedtool.dataset.params import PatchesParams
-from dpedtool.dataset.schema import SPLITS, Alignment, Patch, Photo
+from dpedtool.dataset.schema import Alignment, Patch, Photo
+from dpedtool.dataset.sides import SPLITS
 from dpedtool.pipeline.foreign.dped_layout import PARTS, PATCHES_A_PAIR
 from dpedtool.pipeline.release.columns import SCHEMAS, meanings
 from dpedtool.pipeline.release.description import EXAMPLES, LICENCE, SUMS, Description

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from dpedtool.dataset.licence import check_licence, is_own, text_address
 from dpedtool.dataset.markdown import plain
-from dpedtool.dataset.schema import SPLITS
+from dpedtool.dataset.sides import SPLITS
 from dpedtool.pipeline.foreign.dped_layout import PARTS
 from dpedtool.pipeline.release.columns import KEYS, PATCHES_SCHEMA, SCHEMAS, meanings
 from dpedtool.pipeline.release.description import DataFile, Description

@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from dpedtool.dataset.schema import EXCLUDED, SPLITS, Alignment, Frame, Patch, Photo
+from dpedtool.dataset.schema import Alignment, Frame, Patch, Photo
 from dpedtool.dataset.sidecars.json_objects import plain
 from dpedtool.dataset.sidecars.selection import AlignedPairs, Selection
+from dpedtool.dataset.sides import EXCLUDED, SPLITS
 from dpedtool.dataset.tables import read_frame
 
 Key = TypeVar("Key", str, tuple[int, ...])

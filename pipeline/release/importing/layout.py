@@ -28,9 +28,10 @@ from dpedtool.dataset.names import choose_held_out, identifier
 from dpedtool.dataset.params import Params, PatchesParams, SplitParams
 from dpedtool.dataset.progress import track
 from dpedtool.dataset.rows import columns
-from dpedtool.dataset.schema import SPLITS, Frame, Patch, Photo, Sample
+from dpedtool.dataset.schema import Frame, Patch, Photo, Sample
 from dpedtool.dataset.shards import ShardWriter
 from dpedtool.dataset.sidecars.imported_patches import ImportedPatches, MeasuredShifts
+from dpedtool.dataset.sides import SPLITS
 from dpedtool.dataset.tables import TableWriter, read_frame
 from dpedtool.pipeline.foreign.dped_layout import BELOW
 from dpedtool.pipeline.foreign.dped_pairs import Couple, Found, PairFolders, find_pairs

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import SplitParams
 from dpedtool.dataset.photos.thumbnails import LONGER_SIDE_PX
-from dpedtool.dataset.schema import SPLITS
 from dpedtool.dataset.sections import CAMERA_NAME
+from dpedtool.dataset.sides import SPLITS
 from dpedtool.pipeline.release.chunks import Chunk, chunks_of
 from dpedtool.pipeline.release.columns import PAIRS, PAIRS_SCHEMA, PATCHES, PATCHES_SCHEMA
 from dpedtool.pipeline.release.description import RELEASE

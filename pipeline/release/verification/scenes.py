@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from dpedtool.dataset.schema import SPLITS
+from dpedtool.dataset.sides import SPLITS
 from dpedtool.pipeline.release.columns import PAIRS, SCENES, SCENES_SCHEMA
 from dpedtool.pipeline.release.scenes import refused
 from dpedtool.pipeline.release.verification.archives import fault_of_unpacking

@@ -12,8 +12,8 @@ from typing import Any
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.licence import check_licence, front_matter, is_own, text_address
 from dpedtool.dataset.params import ReleaseParams
-from dpedtool.dataset.schema import SPLITS
 from dpedtool.dataset.sections import CAMERA_NAME
+from dpedtool.dataset.sides import SPLITS
 from dpedtool.pipeline.release.columns import PAIRS, PATCHES, SCENES
 from dpedtool.pipeline.release.description import (
     CARD,

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dpedtool.dataset.schema import EXCLUDED, SPLITS, Photo
+from dpedtool.dataset.schema import Photo
+from dpedtool.dataset.sides import EXCLUDED, SPLITS
 from dpedtool.pipeline.report.overview.photos_and_pairs import Reason, reasons
 from dpedtool.pipeline.report.results import RunResults
 from dpedtool.pipeline.split.verification import is_current

@@ -13,6 +13,7 @@ from dpedtool.dataset.code_digest import FOLDER, file_of, imported
 ROOTS = ("dataset", "pipeline", "training")
 ORDER = (
     "dataset",
+    "dataset.schema",
     "dataset.sidecars",
     "dataset.photos",
     "training.networks",

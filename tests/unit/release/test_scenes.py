@@ -11,7 +11,8 @@ from split_rig import frame, write_patches
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import SplitParams
 from dpedtool.dataset.scene_table import SceneEntry, SceneTable
-from dpedtool.dataset.schema import EXCLUDED, Photo, Scene
+from dpedtool.dataset.schema import Photo, Scene
+from dpedtool.dataset.sides import EXCLUDED
 from dpedtool.dataset.tables import read_rows, write_rows
 from dpedtool.pipeline.release.columns import SCENES_SCHEMA
 from dpedtool.pipeline.release.contents import gather

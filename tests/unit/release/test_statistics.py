@@ -12,7 +12,8 @@ from split_rig import frame, write_patches
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import write_json
-from dpedtool.dataset.schema import EXCLUDED, Frame, Patch, Photo
+from dpedtool.dataset.schema import Frame, Patch, Photo
+from dpedtool.dataset.sides import EXCLUDED
 from dpedtool.dataset.tables import read_rows, write_rows
 from dpedtool.pipeline.release.description import Description
 from dpedtool.pipeline.release.documents.card import card

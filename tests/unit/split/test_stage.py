@@ -13,7 +13,8 @@ from split_rig import frame, write_patches
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import SplitParams
-from dpedtool.dataset.schema import SPLITS, Frame, Photo, Sample
+from dpedtool.dataset.schema import Frame, Photo, Sample
+from dpedtool.dataset.sides import SPLITS
 from dpedtool.dataset.tables import read_rows, write_rows
 from dpedtool.pipeline.split.stage import _drawn_by, recorded_photos, split
 from dpedtool.pipeline.split.verification import verify_split

@@ -1,0 +1,266 @@
+"""The tables of the patches: every candidate window, and the pairs that they were cut from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from dpedtool.dataset.places import Place
+from dpedtool.dataset.rows import Row, column
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patch(Row):
+    """One candidate window of an aligned pair, kept or not: what was measured on it, and where it comes from.
+
+    An imported patch (mode imported) has no photos. Its paths are those of its two image files, and its place in a
+    photo is empty. It was measured on the window in its middle that leaves room to search: the middle 86 px of 100 px
+    with patches.search_px 5.
+    """
+
+    TABLE: ClassVar[str] = "patches"
+    MADE_BY: ClassVar[str] = "patches"
+    STATUSES: ClassVar[tuple[str, ...]] = ("accepted", "rejected")
+    REASONS: ClassVar[Mapping[str, str]] = {
+        "masked": "the alignment masks this place: parallax or motion",
+        "flat": "a window has too little contrast, or a single grey value",
+        "low_ncc": "the two windows differ: correlation below patches.min_ncc",
+        "shifted": "the two windows are still shifted against each other by more than patches.max_residual_px",
+        "uncertain": "the shift that is left cannot be measured well: there is little detail, or in one direction only",
+        "motion": "a part of the window shows something else in the other photo, while the other parts agree",
+        "hidden": "a part of the window is seen by one camera alone",
+        "depth_jump": "the window spans two depths, and one shift is not right for both",
+        "unfollowed": "parts of the window lie elsewhere than the alignment puts them, as they have another depth",
+        "repetitive": "the window repeats itself, so that another shift correlates nearly as well",
+        "clipped": "too much of a window is burnt out or black",
+        "unsharp": "the DSLR's window is blurred, or more blurred than the phone's",
+        "small_crop": "the common crop is smaller than a window",
+        "photo_changed": "a photo is not the one that was paired",
+        "nodes_changed": "the file of the pair's nodes is missing, or is not the one that the alignment made",
+        "unreadable_photo": "a photo cannot be decoded any more; imported: an image cannot be read",
+        "worker_lost": "the process that worked on the pair was killed",
+        "internal_error": "a fault of the program",
+        "no_mate": "imported: one of the two images is missing",
+        "unequal_sizes": "imported: the two images differ in size",
+    }
+
+    RETRIED: ClassVar[frozenset[str]] = Row.RETRIED | {"nodes_changed"}
+
+    patch_id: str = column("pair and place of the window; unique; letters, digits, '_' and '-'")
+    pair_id: str = column("the pair that the window was cut from; imported: the patch itself")
+    phone: str = column("phone that took the photo")
+    scene_id: str = column("the moment: equal for all phones' photos of it; imported: the patch itself")
+    status: str = column("accepted or rejected")
+    reason: str = column("why it was rejected; empty when accepted", default="")
+    detail: str = column(
+        "the reason as a sentence, with figures; imported: what was not stored unchanged, also of an accepted patch",
+        default="",
+    )
+    x: int | None = column("left column of the window in the upright phone photo, before it moves", "px", default=None)
+    y: int | None = column("top row of the window in the upright phone photo, before it moves", "px", default=None)
+    size: int | None = column(
+        "side of the window; imported: side of the patch, empty if it is not square", "px", default=None
+    )
+    ncc: float | None = column(
+        "zero-mean normalised cross-correlation of the two grey windows without a shift; empty if one has a single "
+        "grey value",
+        "-1..1",
+        default=None,
+    )
+    best_ncc: float | None = column("highest NCC over the shifts and turns of the search", "-1..1", default=None)
+    dx: float | None = column(
+        "shift at which the phone's photo matches the window best, to the right of (x, y); only applied in mode dped",
+        "phone px",
+        default=None,
+    )
+    dy: float | None = column("the same, downwards", "phone px", default=None)
+    angle_deg: float | None = column(
+        "turn of the phone's window about its middle, clockwise as one sees it; 0 in mode strict",
+        "degrees",
+        default=None,
+    )
+    second_ncc: float | None = column(
+        "NCC of the second highest peak of the search, more than 2 px from the best; empty if there is none",
+        "-1..1",
+        default=None,
+    )
+    residual_x: float | None = column(
+        "sub-pixel shift left between the two images of the patch: the DSLR's shows at x + residual_x what the "
+        "phone's shows at x; empty if it cannot be measured",
+        "phone px",
+        default=None,
+    )
+    residual_y: float | None = column("the same, downwards", "phone px", default=None)
+    residual_px: float | None = column("length of that shift", "phone px", default=None)
+    residual_error_px: float | None = column(
+        "standard error of that shift, in the direction where it is known least well", "phone px", default=None
+    )
+    noise: float | None = column(
+        "root mean square difference of the grey windows beyond gain and offset: noise, sharpness, or another content",
+        "grey levels",
+        default=None,
+    )
+    difference: float | None = column(
+        "that difference without the slopes that the brightness of both windows has", "grey levels", default=None
+    )
+    difference_peak: float | None = column(
+        "largest value of that difference at one place, smoothed, as a multiple of its usual size (standard deviation, "
+        "robust): about 3 where it is noise",
+        default=None,
+    )
+    harm: float | None = column(
+        "change of the window (root mean square) by a shift in the directions that it cannot know: 3 px, or three "
+        "standard errors where the error is within the limit",
+        "grey levels",
+        default=None,
+    )
+    pair_noise: float | None = column(
+        "that difference in plainer parts of the pair of the same brightness; empty in dped",
+        "grey levels",
+        default=None,
+    )
+    ncc_without_noise: float | None = column(
+        "NCC as it would be without that noise; likewise, and empty where the phone's window shows nothing else",
+        "0..1",
+        default=None,
+    )
+    pair_shift_px: float | None = column(
+        "shift on which the windows around agree; empty in scenes with depth and in dped", "phone px", default=None
+    )
+    pair_error_px: float | None = column("standard error of that shift", "phone px", default=None)
+    pair_distance: float | None = column(
+        "distance of the window's own shift from theirs, in standard errors of both; empty if it has none", default=None
+    )
+    proved_by: str | None = column(
+        "what proves that an accepted patch is aligned: window (its own shift is short and known) or pair (the windows "
+        "around agree, the window does not contradict them, and no shift that it cannot know would change it by more "
+        "than its noise); empty in mode dped",
+        default=None,
+    )
+    phone_contrast: float | None = column("standard deviation of the phone's grey window", "grey levels", default=None)
+    dslr_contrast: float | None = column("standard deviation of the DSLR's grey window", "grey levels", default=None)
+    phone_brightness: float | None = column(
+        "mean of the phone's grey window, in the range of brightness that both photos show", "grey levels", default=None
+    )
+    dslr_brightness: float | None = column("mean of the DSLR's, likewise", "grey levels", default=None)
+    flatness: float | None = column(
+        "share of the window where neither image has detail, so that both change by no more than noise",
+        "0..1",
+        default=None,
+    )
+    clipped: float | None = column("share of the worse window that is burnt out or black", "0..1", default=None)
+    phone_sharpness: float | None = column(
+        "root mean square of the Laplacian of the phone's grey window, smoothed by 1.2 px, over its standard deviation",
+        "1/px^2",
+        default=None,
+    )
+    dslr_sharpness: float | None = column("the same for the DSLR's", "1/px^2", default=None)
+    motion: float | None = column(
+        "largest drop of the NCC of a small part of the window below that of the parts around it",
+        "0..2",
+        default=None,
+    )
+    hidden: float | None = column(
+        "share of the detail that only one camera sees, by a flow there and back; empty for pairs without depth",
+        "0..1",
+        default=None,
+    )
+    jump: float | None = column(
+        "share of the window where the flow jumps from one depth to another; empty for pairs without depth",
+        "0..1",
+        default=None,
+    )
+    unfollowed: float | None = column(
+        "share of the detail that lies more than 1 px from where the alignment puts it, by the same flow; empty for "
+        "pairs without depth",
+        "0..1",
+        default=None,
+    )
+    squeezed: float | None = column(
+        "share of the window that the nodes squeeze to less than 0.7 of its area, because something nearer hides a "
+        "part of it from the DSLR; empty without nodes",
+        "0..1",
+        default=None,
+    )
+    stretched: float | None = column(
+        "share of the window that they stretch to more than 1.3 of its area, because something nearer hides more from "
+        "the phone; empty without nodes",
+        "0..1",
+        default=None,
+    )
+    mode: str | None = column(
+        "strict: the window stays where it is; dped: it moves to the best NCC; imported: others have cut the patch",
+        default=None,
+    )
+    phone_x: float | None = column(
+        "left column of the phone's image of the patch in the upright phone photo, before the turn", "px", default=None
+    )
+    phone_y: float | None = column("its top row", "px", default=None)
+    dslr_x: float | None = column("left of the box that the patch covers in the upright DSLR photo", "px", default=None)
+    dslr_y: float | None = column("top of that box", "px", default=None)
+    dslr_width: float | None = column("width of that box", "px", default=None)
+    dslr_height: float | None = column("height of that box", "px", default=None)
+    place_x: float | None = column(
+        "shared places: x of the place in the upright DSLR photo, the same for all phones; the middle of the patch "
+        "lies there, to half a phone px; empty where each phone has places of its own",
+        "px",
+        default=None,
+    )
+    place_y: float | None = column("its y", "px", default=None)
+    dslr_from_patch: tuple[float, ...] | None = column(
+        "homography from px of the patch to upright DSLR px, row by row: the closest one to the alignment's transform "
+        "over the whole patch",
+        default=None,
+    )
+    bend_px: float | None = column(
+        "largest distance in the patch between the place by that homography and the place by the alignment's transform",
+        "phone px",
+        default=None,
+    )
+    bends: tuple[float, ...] | None = column(
+        "what to add to px of the patch before that homography, so that the place is exact: x, y at n x n nodes, row "
+        "by row, bilinear between them; n = ceil((size + 7) / 8) + 1; nodes are 8 px apart, and the first one lies at "
+        "-((x - 3.5) mod 8), -((y - 3.5) mod 8) px of the patch; only in accepted patches of pairs with nodes",
+        "phone px",
+        default=None,
+    )
+    phone_path: Place = column("the phone's photo")
+    dslr_path: Place = column("the DSLR's photo")
+    phone_sha256: str = column("SHA-256 of the phone's file, hex; imported: empty where a file cannot be read")
+    dslr_sha256: str = column("SHA-256 of the DSLR's file, hex; imported: the same")
+    shard: Path | None = column("tar file that holds both images; empty when rejected", default=None)
+    phone_offset: int | None = column("first byte of the phone image's file in the shard", "byte", default=None)
+    phone_bytes: int | None = column("length of the phone image's file", "byte", default=None)
+    dslr_offset: int | None = column("first byte of the DSLR image's file in the shard", "byte", default=None)
+    dslr_bytes: int | None = column("length of the DSLR image's file", "byte", default=None)
+    params_sha256: str = column(
+        "SHA-256, hex, of the section patches of the parameters, as in selection.json or imported.json"
+    )
+    key: str = column("digest of the inputs, parameters and code that made this row")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame(Row):
+    """One aligned pair that patches were cut from: its photos, and a thumbnail of the scene."""
+
+    TABLE: ClassVar[str] = "frames"
+    MADE_BY: ClassVar[str] = "patches"
+
+    pair_id: str = column("the pair")
+    phone: str = column("phone that took the photo")
+    session: str = column("session of the photos; empty where there is only one", default="")
+    scene_id: str = column("the moment: equal for all phones' photos of it")
+    phone_path: Place = column("the phone's photo")
+    dslr_path: Place = column("the DSLR's photo")
+    phone_sha256: str = column("SHA-256 of the phone's file, hex")
+    dslr_sha256: str = column("SHA-256 of the DSLR's file, hex")
+    phone_width: int = column("width of the upright phone photo", "px")
+    phone_height: int = column("height of the upright phone photo", "px")
+    phone_time: str | None = column("capture time on the phone's clock, EXIF, ISO 8601 without zone", default=None)
+    dslr_time: str | None = column("capture time on the DSLR's clock, EXIF, ISO 8601 without zone", default=None)
+    thumbnail: bytes = column("small grey copy of the upright DSLR photo, a JPEG file")
+    windows: int = column("candidate windows of the pair")
+    accepted: int = column("those of them that became patches")
+    key: str = column("digest of the inputs, parameters and code that made this row, as in the table of patches")
