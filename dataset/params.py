@@ -216,6 +216,14 @@ class PatchesParams(Section):
         "stride_px times the DSLR's px per phone px (column scale of the table of alignments)",
         at_least=1,
     )
+    frames: Literal["base", "all"] = param(
+        "base",
+        "moments of several frames: base: a patch is cut from one frame; all: a patch has its window in every frame of "
+        "the moment, cut at whole px, and stacks.parquet describes each",
+    )
+    min_frames: int = param(
+        1, "frames all: fewest frames, the base frame included, that must show the place of a patch", at_least=1
+    )
     min_ncc: float = param(
         0.9,
         "smallest zero-mean NCC of the two grey windows, -1..1; in strict, windows may have less where noise explains "
@@ -318,6 +326,15 @@ class PatchesParams(Section):
             )
         if self.places == "own" and self.place_px is not None:
             raise ParamsError("place_px is for shared places: set places to shared, or place_px to null.")
+        if self.frames == "all" and self.mode == "dped":
+            raise ParamsError(
+                "frames is all, but windows of the mode dped move away from their places: use the mode strict."
+            )
+        if self.frames == "base" and self.min_frames > 1:
+            raise ParamsError(
+                f"min_frames is {self.min_frames}, but frames is base, so that patches have one frame: set frames to "
+                "all, or min_frames to 1."
+            )
         if 0 < self.max_angle_deg < self.angle_step_deg:
             raise ParamsError(
                 f"angle_step_deg {self.angle_step_deg:g} is larger than max_angle_deg {self.max_angle_deg:g}, so that "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -68,13 +68,12 @@ class Finished(Generic[RowT]):
 
     def aside(self, keys: Iterable[str], row_type: type[OtherT]) -> dict[str, OtherT]:
         """Return the rows that `save_aside` kept for these items, in this run or that of the earlier table."""
-        wanted = list(keys)
-        earlier = {_values(row)["key"]: row for row in _earlier_rows(row_type.table_in(self.folder), row_type)}
-        known = {key: earlier[key] for key in wanted if key in earlier}
-        for key in wanted:
-            if (file := _aside(self.parts, key, row_type)).is_file():
-                known[key] = read_rows(file, row_type)[0]
-        return known
+        kept = self.kept_aside(row_type)
+        return {key: rows[0] for key in keys if (rows := kept.get(key))}
+
+    def kept_aside(self, row_type: type[OtherT]) -> Aside[OtherT]:
+        """Return the rows that items have in another table of the folder, read when they are asked for."""
+        return Aside(self.folder, self.parts, row_type)
 
     def clear(self) -> None:
         """Remove the parts: the table holds them now."""
@@ -84,9 +83,39 @@ class Finished(Generic[RowT]):
         return self.parts / f"{key}.parquet"
 
 
+class Aside(Generic[OtherT]):
+    """Rows by key that items have in another table than their own: of parts, and of the table of an earlier run.
+
+    Parameters
+    ----------
+    folder
+        Folder of the tables.
+    parts
+        Where `save_aside` and `save_all_aside` kept the rows of this run.
+    row_type
+        Row type of the other table.
+
+    """
+
+    def __init__(self, folder: Path, parts: Path, row_type: type[OtherT]) -> None:
+        self._parts, self._row_type = parts, row_type
+        self._earlier = _earlier_table(row_type.table_in(folder), row_type)
+
+    def get(self, key: str) -> list[OtherT] | None:
+        """Return the rows of an item; None for an item that is unknown, or that had none in the earlier table."""
+        if (part := _aside(self._parts, key, self._row_type)).is_file():
+            return read_rows(part, self._row_type)
+        return self._earlier.get(key) if self._earlier else None
+
+
 def save_aside(parts: Path, key: str, row: Row) -> None:
     """Keep a row that an item has in another table than its own; the work calls this, in any process."""
-    write_rows(_aside(parts, key, type(row)), type(row), [row])
+    save_all_aside(parts, key, type(row), [row])
+
+
+def save_all_aside(parts: Path, key: str, row_type: type[Row], rows: Sequence[Row]) -> None:
+    """Keep the rows that an item has in another table than its own, as `save_aside` does; there may be none."""
+    write_rows(_aside(parts, key, row_type), row_type, rows)
 
 
 def work_off(
@@ -148,13 +177,6 @@ def _earlier_table(table: Path, row_type: type[RowT]) -> KeyedTable[RowT] | None
         return KeyedTable(table, row_type)
     except DpedtoolError:
         return None
-
-
-def _earlier_rows(table: Path, row_type: type[OtherT]) -> list[OtherT]:
-    try:
-        return read_rows(table, row_type)
-    except DpedtoolError:
-        return []
 
 
 def _aside(parts: Path, key: str, row_type: type[Row]) -> Path:

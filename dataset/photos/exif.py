@@ -44,6 +44,11 @@ class Taken:
             return None
         return math.log2(self.exposure_s * self.iso / (self.f_number or 1.0) ** 2)
 
+    def stops_above(self, other: Taken) -> float | None:
+        """Return how many stops more light this photo got than another one of the same lens; None if not known."""
+        own, others = self.exposure_stops, other.exposure_stops
+        return None if own is None or others is None else round(own - others, 4)
+
 
 def exif_taken(exif: PillowImage.Exif) -> Taken:
     """Return when and how the photo was taken."""

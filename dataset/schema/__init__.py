@@ -17,7 +17,7 @@ import inspect
 from dpedtool.dataset.rows import Row, columns
 from dpedtool.dataset.schema.alignments import Alignment, Timing
 from dpedtool.dataset.schema.captures import CameraShot, Pair
-from dpedtool.dataset.schema.patches import Frame, Patch
+from dpedtool.dataset.schema.patches import Frame, Patch, StackFrame
 from dpedtool.dataset.schema.results import Score, Shown
 from dpedtool.dataset.schema.splits import Photo, Sample, Scene
 
@@ -33,11 +33,25 @@ __all__ = [
     "Scene",
     "Score",
     "Shown",
+    "StackFrame",
     "Timing",
     "as_markdown",
 ]
 
-TABLES: tuple[type[Row], ...] = (Pair, CameraShot, Alignment, Timing, Patch, Frame, Sample, Photo, Scene, Score, Shown)
+TABLES: tuple[type[Row], ...] = (
+    Pair,
+    CameraShot,
+    Alignment,
+    Timing,
+    Patch,
+    Frame,
+    StackFrame,
+    Sample,
+    Photo,
+    Scene,
+    Score,
+    Shown,
+)
 
 
 def as_markdown() -> str:

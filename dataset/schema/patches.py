@@ -37,6 +37,7 @@ class Patch(Row):
         "clipped": "too much of a window is burnt out or black",
         "unsharp": "the DSLR's window is blurred, or more blurred than the phone's",
         "small_crop": "the common crop is smaller than a window",
+        "few_frames": "fewer frames of the moment show the place than patches.min_frames asks for",
         "photo_changed": "a photo is not the one that was paired",
         "nodes_changed": "the file of the pair's nodes is missing, or is not the one that the alignment made",
         "unreadable_photo": "a photo cannot be decoded any more; imported: an image cannot be read",
@@ -263,4 +264,60 @@ class Frame(Row):
     thumbnail: bytes = column("small grey copy of the upright DSLR photo, a JPEG file")
     windows: int = column("candidate windows of the pair")
     accepted: int = column("those of them that became patches")
+    key: str = column("digest of the inputs, parameters and code that made this row, as in the table of patches")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackFrame(Row):
+    """One frame of the moment of a patch: the patch's window there, or why the frame is left out (patches.frames: all).
+
+    The base frame is the patch's own image. The windows of the others are cut at whole px, so that no px of the phone
+    is resampled; `frame_from_patch` says what is left to a fraction of a px.
+    """
+
+    TABLE: ClassVar[str] = "stacks"
+    MADE_BY: ClassVar[str] = "patches"
+    STATUSES: ClassVar[tuple[str, ...]] = ("accepted", "rejected")
+    REASONS: ClassVar[Mapping[str, str]] = {
+        "frame_not_aligned": "the photo of the frame could not be aligned",
+        "outside_frame": "the place lies outside what this frame and the DSLR both show",
+        **{name: meaning for name, meaning in Patch.REASONS.items() if "imported" not in meaning},
+        "unreadable_photo": "the photo of the frame cannot be decoded any more",
+    }
+    RETRIED: ClassVar[frozenset[str]] = Patch.RETRIED
+
+    patch_id: str = column("the patch")
+    pair_id: str = column("the pair of this frame's photo and the DSLR's")
+    role: str = column("base: the frame that the patch was cut from; frame: another one")
+    frame: int = column("number of the frame among the phone's frames of the moment, from 0")
+    status: str = column("accepted or rejected")
+    reason: str = column("why it was rejected; empty when accepted", default="")
+    detail: str = column("the reason as a sentence, with figures", default="")
+    x: int | None = column("left column of the window in the frame's upright photo", "px", default=None)
+    y: int | None = column("its top row", "px", default=None)
+    frame_from_patch: tuple[float, ...] | None = column(
+        "homography from px of the patch to px of this frame's window, row by row: the closest one to what the "
+        "alignments of both frames say",
+        default=None,
+    )
+    bend_px: float | None = column(
+        "largest distance in the patch between the place by that homography and the place by both alignments",
+        "phone px",
+        default=None,
+    )
+    ncc: float | None = column("zero-mean NCC of this window and the DSLR's, grey", "-1..1", default=None)
+    residual_px: float | None = column("sub-pixel shift left between the two", "phone px", default=None)
+    residual_error_px: float | None = column(
+        "largest standard error of that shift in any direction", "phone px", default=None
+    )
+    proved_by: str | None = column("window or pair, as in the table of patches; empty when rejected", default=None)
+    exposure_s: float | None = column("exposure time of the photo, EXIF", "s", default=None)
+    f_number: float | None = column("f-number, EXIF", default=None)
+    iso: float | None = column("ISO sensitivity, EXIF", default=None)
+    ev: float | None = column("exposure against the base frame; positive: brighter", "stops", default=None)
+    phone_path: Place = column("the photo of the frame")
+    phone_sha256: str = column("SHA-256 of its file, hex")
+    shard: Path | None = column("tar file that holds the image; empty when it or the patch is rejected", default=None)
+    offset: int | None = column("first byte of the image's file in the shard", "byte", default=None)
+    bytes: int | None = column("length of the image's file", "byte", default=None)
     key: str = column("digest of the inputs, parameters and code that made this row, as in the table of patches")

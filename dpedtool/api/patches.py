@@ -16,7 +16,7 @@ from dpedtool.api.pictures import as_html, as_text, png
 from dpedtool.dataset.params import PatchesParams
 from dpedtool.dataset.rows import columns
 from dpedtool.dataset.schema import Patch
-from dpedtool.pipeline.patches.stage import judge_windows, small_crop
+from dpedtool.pipeline.patches.judging import judge_windows, small_crop
 
 SHOWN = 8
 """Patches in a notebook's picture."""

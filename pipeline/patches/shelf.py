@@ -9,12 +9,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
-from collections.abc import Collection, Container
+from collections.abc import Collection, Container, Sequence
 from pathlib import Path
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import unfinished
-from dpedtool.dataset.schema import Patch
+from dpedtool.dataset.schema import Patch, StackFrame
 from dpedtool.dataset.shards import Extent, ShardWriter, read_extent, suffix_of
 from dpedtool.dataset.tables import read_frame
 
@@ -55,15 +55,30 @@ class Shelf:
         for name in self._names:
             unfinished(name).unlink(missing_ok=True)
 
-    def take(self, row: Patch) -> Patch:
-        """Copy an accepted patch to the shard being filled, unless it lies in a kept one; return its final row."""
+    def take(self, row: Patch, frames: Sequence[StackFrame] = ()) -> tuple[Patch, list[StackFrame]]:
+        """Copy an accepted patch to the shard being filled, unless it lies in a kept one; return its final rows.
+
+        Parameters
+        ----------
+        row
+            The patch.
+        frames
+            The frames of its stack, if it has one. The base frame has the image of the patch.
+
+        """
         if row.shard is not None and row.shard.parent == self._folder and row.shard.name in self._kept:
-            return row
+            return row, list(frames)
         phone, dslr = _stored_bytes(row)
+        further = [_bytes_of(frame) for frame in frames]
         if self._shard is None or self._held == self._capacity:
             self._open_next()
         self._held += 1
-        return store(row, phone, dslr, self._writer(), self._names[-1])
+        shard, name = self._writer(), self._names[-1]
+        stored = store(row, phone, dslr, shard, name)
+        kept = [
+            store_frame(frame, content, stored, shard, name) for frame, content in zip(frames, further, strict=True)
+        ]
+        return stored, kept
 
     def replaced(self) -> list[Path]:
         """Return the earlier shards that `publish` removes or writes again; one of the user's own stays."""
@@ -136,11 +151,55 @@ def store(row: Patch, phone: bytes, dslr: bytes, shard: ShardWriter, path: Path)
     )
 
 
+def store_frame(frame: StackFrame, content: bytes, patch: Patch, shard: ShardWriter, path: Path) -> StackFrame:
+    """Append the image of a frame to the shard of its patch; return its row, which names the image.
+
+    Parameters
+    ----------
+    frame
+        The frame; a rejected one stays as it is.
+    content
+        The image's file; not used for the base, whose image is that of the patch.
+    patch
+        The row of the patch as `store` returned it.
+    shard
+        The shard, which will be known as `path`.
+    path
+        Its final name.
+
+    """
+    if frame.status != "accepted":
+        return frame
+    if is_own_image(frame, patch):
+        return dataclasses.replace(frame, shard=path, offset=patch.phone_offset, bytes=patch.phone_bytes)
+    extent = shard.add(f"{frame.patch_id}.frame{frame.frame:02d}.{suffix_of(content)}", content)
+    return dataclasses.replace(frame, shard=path, offset=extent.offset, bytes=extent.length)
+
+
+def is_own_image(frame: StackFrame, patch: Patch) -> bool:
+    """Whether a frame of a stack is the one that the patch was cut from."""
+    return frame.pair_id == patch.pair_id
+
+
+def is_frame_stored(frame: StackFrame) -> bool:
+    """Whether the bytes that the row of a frame names are there; a row that names none needs none."""
+    if frame.shard is None:
+        return True
+    return frame.shard.is_file() and frame.shard.stat().st_size >= (frame.offset or 0) + (frame.bytes or 0)
+
+
 def is_stored(row: Patch) -> bool:
     """Whether the bytes that an accepted row names are there: a shard may have been deleted or cut short since."""
     if row.shard is None or not row.shard.is_file():
         return False
     return row.shard.stat().st_size >= (row.dslr_offset or 0) + (row.dslr_bytes or 0)
+
+
+def _bytes_of(frame: StackFrame) -> bytes:
+    """Return the image's file of a frame; nothing for a rejected one."""
+    if frame.shard is None:
+        return b""
+    return read_extent(frame.shard, Extent(frame.offset or 0, frame.bytes or 0))
 
 
 def _stored_bytes(row: Patch) -> tuple[bytes, bytes]:

@@ -287,16 +287,29 @@ def corners_at(places: Points, to: Transform, box: Box, params: PatchesParams) -
         x, y of the windows' top left px in the crop, and their places.
 
     """
-    middles = to.inverse(places) - np.array([box.x, box.y])
-    seen = np.isfinite(middles).all(axis=1)
-    corners = np.rint(middles[seen] - (params.size_px - 1) / 2).astype(np.int64)
-    most = np.array([box.width, box.height]) - params.size_px
-    inside = np.all((corners >= 0) & (corners <= most), axis=1)
-    corners, places = corners[inside], places[seen][inside]
+    corners, seen = nearest_corners(places, to, box, params.size_px)
+    corners, places = corners[seen], places[seen]
     _, first = np.unique(corners, axis=0, return_index=True)
     # The order of measure_windows, so that rows stay in the order of the places.
     order = np.sort(first)
     return corners[order], places[order]
+
+
+def nearest_corners(places: Points, to: Transform, box: Box, side: int) -> tuple[Corners, npt.NDArray[np.bool_]]:
+    """Return the windows of `side` px whose middles lie nearest to places (N, 2) of the DSLR photo.
+
+    Returns
+    -------
+    tuple
+        (N, 2): x, y of the top left px of each window in the common crop `box`; and (N,): whether the window lies
+        wholly in the crop, and the phone sees the place. The corners of other places mean nothing.
+
+    """
+    middles = to.inverse(places) - np.array([box.x, box.y])
+    seen = np.isfinite(middles).all(axis=1)
+    corners = np.rint(np.where(seen[:, None], middles, 0) - (side - 1) / 2).astype(np.int64)
+    most = np.array([box.width, box.height]) - side
+    return corners, seen & np.all((corners >= 0) & (corners <= most), axis=1)
 
 
 def _beyond_usual(gain: float) -> float:

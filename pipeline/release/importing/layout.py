@@ -211,7 +211,7 @@ class _Import:
         shelf = Shelf(self._table.parent, self._params.patches.shard_patches)
         with TableWriter(self._table, Patch) as table, TableWriter(self._samples, Sample) as samples, shelf:
             for key, batch in track(batches.items(), "shards", len(batches)):
-                rows = [shelf.take(row) if row.status == "accepted" else row for row in finished.get(key)]
+                rows = [shelf.take(row)[0] if row.status == "accepted" else row for row in finished.get(key)]
                 table.write(rows)
                 samples.write(self._sample(row, batch.split) for row in rows if row.status == "accepted")
             # Until the new tables exist, the old ones would point to bytes that have moved.

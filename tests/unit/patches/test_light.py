@@ -22,8 +22,8 @@ from dpedtool.pipeline.align.stage import align_files
 from dpedtool.pipeline.geometry.aligned import crop_box, crops
 from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.measure.common_range import WHOLE
-from dpedtool.pipeline.patches import stage as patches_stage
-from dpedtool.pipeline.patches.stage import judge_windows
+from dpedtool.pipeline.patches import judging
+from dpedtool.pipeline.patches.judging import judge_windows
 from dpedtool.pipeline.patches.windows import change_by
 
 PARAMS = PatchesParams(size_px=80, stride_px=40)
@@ -156,7 +156,7 @@ def test_photos_of_other_exposures_are_aligned_as_well(town: Shots, stops: int) 
 def test_what_only_one_photo_has_burnt_out_costs_no_other_windows(town: Shots, monkeypatch: pytest.MonkeyPatch) -> None:
     bright = exposed(town.phone, 2)
     cut_off = len(kept(patches_of(town, bright)[2]))
-    for module in (align_stage, patches_stage):
+    for module in (align_stage, judging):
         monkeypatch.setattr(module, "common_range", lambda *_: (WHOLE, WHOLE))
     assert cut_off > 1.5 * len(kept(patches_of(town, bright)[2]))
 

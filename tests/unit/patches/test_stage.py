@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import dpedtool.pipeline.patches.stage
 from dpedtool.dataset.io import digest
 from dpedtool.dataset.params import AlignParams, PatchesParams
 from dpedtool.dataset.photos.decoding import decode_photo, load_photo
-from dpedtool.dataset.schema import Alignment, Frame, Pair, Patch
+from dpedtool.dataset.schema import Alignment, Frame, Pair, Patch, StackFrame
 from dpedtool.dataset.shards import Extent, read_extent
 from dpedtool.dataset.sidecars.selection import Selection
 from dpedtool.dataset.tables import read_rows
@@ -24,8 +25,10 @@ from dpedtool.pipeline.geometry.aligned import crop_box, cut, map_points, mask, 
 from dpedtool.pipeline.geometry.homographies import transform_points
 from dpedtool.pipeline.geometry.warping import warp_dslr
 from dpedtool.pipeline.measure.correlation import sample
+from dpedtool.pipeline.patches.judging import params_sha256
+from dpedtool.pipeline.patches.moments import Moment, standing_for_moments
 from dpedtool.pipeline.patches.shelf import Shelf
-from dpedtool.pipeline.patches.stage import cut_pair, cut_patches, params_sha256, standing_for_moments
+from dpedtool.pipeline.patches.stage import cut_moment, cut_patches
 
 PARAMS = PatchesParams(size_px=60, stride_px=60, shard_patches=7)
 
@@ -57,8 +60,8 @@ def beside(folder: Path, name: str) -> Path:
     return folder.parent / f"{folder.name}-{name}"
 
 
-def refuse(alignment: Alignment, params: PatchesParams, parts: Path) -> list[Patch]:
-    raise AssertionError(f"{alignment.pair_id} is cut again, {params}, {parts}")
+def refuse(moment: Moment, params: PatchesParams, parts: Path) -> list[Patch]:
+    raise AssertionError(f"{moment.base.pair_id} is cut again, {params}, {parts}")
 
 
 def image_of(row: Patch, side: str) -> np.ndarray:
@@ -287,21 +290,21 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(
 ) -> None:
     other, done = beside(out, "interrupted"), []
 
-    def stop(alignment: Alignment, params: PatchesParams, parts: Path) -> list[Patch]:
+    def stop(moment: Moment, params: PatchesParams, parts: Path) -> list[Patch]:
         if len(done) == 1:
             raise KeyboardInterrupt
-        done.append(alignment.pair_id)
-        return cut_pair(alignment, params, parts)
+        done.append(moment.base.pair_id)
+        return cut_moment(moment, params, parts)
 
-    def note(alignment: Alignment, params: PatchesParams, parts: Path) -> list[Patch]:
-        done.append(alignment.pair_id)
-        return cut_pair(alignment, params, parts)
+    def note(moment: Moment, params: PatchesParams, parts: Path) -> list[Patch]:
+        done.append(moment.base.pair_id)
+        return cut_moment(moment, params, parts)
 
-    monkeypatch.setattr(dpedtool.pipeline.patches.stage, "cut_pair", stop)
+    monkeypatch.setattr(dpedtool.pipeline.patches.stage, "cut_moment", stop)
     with pytest.raises(KeyboardInterrupt):
         cut_patches(alignments, other, PARAMS)
     assert not (other / "patches.parquet").exists()
-    monkeypatch.setattr(dpedtool.pipeline.patches.stage, "cut_pair", note)
+    monkeypatch.setattr(dpedtool.pipeline.patches.stage, "cut_moment", note)
     cut_patches(alignments, other, PARAMS)
     assert done == ["phone--a", "phone--b", "phone--c"]
     assert files(other) == files(out)
@@ -311,7 +314,7 @@ def test_a_run_after_a_finished_one_works_on_nothing_and_keeps_the_bytes(
     out: Path, alignments: list[Alignment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = files(out)
-    monkeypatch.setattr(dpedtool.pipeline.patches.stage, "cut_pair", refuse)
+    monkeypatch.setattr(dpedtool.pipeline.patches.stage, "cut_moment", refuse)
     cut_patches(alignments, out, PARAMS)
     assert files(out) == before
 
@@ -328,7 +331,7 @@ def test_another_shard_size_rearranges_without_cutting_again(
     other, fresh = beside(out, "rearranged"), beside(out, "fresh")
     cut_patches(alignments, other, PARAMS)
     cut_patches(alignments, fresh, replace(PARAMS, shard_patches=1000))
-    monkeypatch.setattr(dpedtool.pipeline.patches.stage, "cut_pair", refuse)
+    monkeypatch.setattr(dpedtool.pipeline.patches.stage, "cut_moment", refuse)
     cut_patches(alignments, other, replace(PARAMS, shard_patches=1000))
     assert files(other) == files(fresh)
     assert len(list(other.glob("*.tar"))) == 1
@@ -359,7 +362,7 @@ def test_a_kill_before_the_table_is_there_loses_no_earlier_shard(
     with pytest.raises(KeyboardInterrupt):
         cut_patches(alignments, grown, PARAMS)
     monkeypatch.setattr(Shelf, "publish", real)
-    monkeypatch.setattr(dpedtool.pipeline.patches.stage, "cut_pair", refuse)
+    monkeypatch.setattr(dpedtool.pipeline.patches.stage, "cut_moment", refuse)
     cut_patches(alignments, grown, PARAMS)
     assert files(grown) == files(fresh)
 
@@ -430,11 +433,11 @@ def test_a_failure_while_shards_are_filled_leaves_the_earlier_ones(
     before = files(other)
     real = Shelf.take
 
-    def fail(shelf: Shelf, row: Patch) -> Patch:
+    def fail(shelf: Shelf, row: Patch, frames: Sequence[StackFrame]) -> tuple[Patch, list[StackFrame]]:
         taken.append(row)
         if len(taken) > 9:
             raise OSError(28, "No space left on device")
-        return real(shelf, row)
+        return real(shelf, row, frames)
 
     monkeypatch.setattr(Shelf, "take", fail)
     with pytest.raises(OSError, match="No space"):
