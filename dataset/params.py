@@ -494,7 +494,7 @@ class EvaluateParams(Section):
     device: Literal["auto", "cpu", "cuda"] = param("auto", "where to compute; auto: a GPU if there is one")
 
 
-LayoutName = Literal["dped", "webdataset", "parquet"]
+LayoutName = Literal["dped", "webdataset", "parquet", "burst"]
 _TEXTS: Mapping[str, tuple[str, str]] = {
     "name": (r"[A-Za-z0-9][A-Za-z0-9._-]*", "letters, digits, '.', '_' and '-', since it becomes part of addresses"),
     "version": (r"\d+\.\d+\.\d+", "three numbers, as in 1.0.0"),
@@ -529,7 +529,8 @@ class ReleaseParams(Section):
     date: str | None = param(None, "day of the release, YYYY-MM-DD; null: no day is named, not even today's")
     layouts: tuple[LayoutName, ...] = param(
         ("dped", "webdataset", "parquet"),
-        "any of dped (single JPEG files, as in DPED's own release), webdataset (tar shards), parquet (embedded images)",
+        "any of dped (single JPEG files, as in DPED's own release), webdataset (tar shards), parquet (embedded "
+        "images), burst (a folder for each patch with all of its frames, as BurstSR has them)",
     )
     patches_a_file: int = param(1000, "most patches in a tar shard or a parquet file", at_least=1, at_most=100_000)
     dslr_folder: str = param(

@@ -11,11 +11,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dpedtool.dataset.schema import Frame, Patch
+from dpedtool.dataset.schema import Frame, Patch, StackFrame
 from dpedtool.dataset.shards import ShardWriter
 from dpedtool.dataset.sidecars.selection import Selection
-from dpedtool.dataset.tables import write_rows
-from dpedtool.pipeline.patches.shelf import store
+from dpedtool.dataset.tables import read_rows, write_rows
+from dpedtool.pipeline.patches.shelf import store, store_frame
 
 PATCH_BYTES = 100
 SIZE_PX = 32
@@ -100,6 +100,39 @@ def _patches(frames: Iterable[Frame], path: Path, shard: ShardWriter, images: Co
             if index < one.accepted:
                 row = replace(store(row, *images(row.patch_id), shard, path), reason="")
             yield row
+
+
+def write_stacks(table: Path, image: Callable[[str], bytes], frames: int = 3) -> None:
+    """The stacks of a table of patches: the base is frame 1, frame 0 is rejected for patches that end in 0."""
+    rows, tar = [], table.with_name("frames.tar")
+    with ShardWriter(tar) as shard:
+        for patch in (row for row in read_rows(table, Patch) if row.status == "accepted"):
+            for number in range(frames):
+                row = StackFrame(
+                    patch_id=patch.patch_id,
+                    pair_id=patch.pair_id if number == 1 else f"{patch.pair_id}-{number}",
+                    role="base" if number == 1 else "frame",
+                    frame=number,
+                    status="rejected",
+                    x=patch.x,
+                    y=patch.y,
+                    frame_from_patch=(1.0, 0.0, 0.25 * (number - 1), 0.0, 1.0, 0.0, 0.0, 0.0, 1.0),
+                    bend_px=0.0,
+                    exposure_s=0.01,
+                    iso=100.0,
+                    ev=float(number - 1),
+                    phone_path=patch.phone_path.with_stem(f"{patch.phone_path.stem}_{number}"),
+                    phone_sha256=sha(f"{patch.pair_id}/{number}"),
+                    key="k",
+                )
+                if number == 0 and patch.patch_id.endswith("0"):
+                    row = replace(row, reason="masked", detail="It is masked.")
+                else:
+                    content = image(f"{patch.patch_id}/{number}")
+                    row = store_frame(replace(row, status="accepted"), content, patch, shard, tar)
+                    row = replace(row, shard=patch.shard) if number == 1 else row
+                rows.append(row)
+    write_rows(StackFrame.table_in(table.parent), StackFrame, rows)
 
 
 def selection(**changes: Any) -> Selection:

@@ -25,7 +25,7 @@ class Moment:
 
 
 def moments(alignments: Sequence[Alignment], params: PatchesParams) -> list[Moment]:
-    """Return the moments of which a frame is aligned, sorted by the pair that stands for each."""
+    """Return the moments that have an aligned frame, sorted by the pair that stands for each."""
     frames: dict[tuple[str, str], list[Alignment]] = {}
     if params.frames == "all":
         for row in sorted(alignments, key=lambda row: (row.frame, row.pair_id)):

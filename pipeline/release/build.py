@@ -45,8 +45,17 @@ from dpedtool.dataset.progress import track
 from dpedtool.dataset.sections import CAMERA_NAME
 from dpedtool.dataset.shards import Extent, read_extent
 from dpedtool.pipeline.release.changes import compare
-from dpedtool.pipeline.release.chunks import Chunk, Images, chunks_of, read_rows_of
-from dpedtool.pipeline.release.columns import CUT_SUMS, LOOSE_SUMS, PAIRS, PATCHES, PATCHES_SCHEMA, SCENES
+from dpedtool.pipeline.release.chunks import Chunk, Images, as_facts, by_patch, chunks_of, read_rows_of
+from dpedtool.pipeline.release.columns import (
+    CUT_SUMS,
+    LOOSE_SUMS,
+    PAIRS,
+    PATCHES,
+    PATCHES_SCHEMA,
+    SCENES,
+    STACKS,
+    STACKS_SCHEMA,
+)
 from dpedtool.pipeline.release.contents import Contents, gather
 from dpedtool.pipeline.release.description import (
     CARD,
@@ -67,7 +76,7 @@ from dpedtool.pipeline.release.documents.croissant import croissant
 from dpedtool.pipeline.release.documents.example_sheet import example_picture
 from dpedtool.pipeline.release.documents.licence_text import licence_text
 from dpedtool.pipeline.release.documents.statistics import figures
-from dpedtool.pipeline.release.layouts import dped, layouts_of
+from dpedtool.pipeline.release.layouts import dped, is_loose, layouts_of
 from dpedtool.pipeline.release.previous import Previous, named_release, replaced_release
 from dpedtool.pipeline.release.privacy.dated_names import dated_names, dates_note, sessions_note
 from dpedtool.pipeline.release.privacy.private_texts import Secret
@@ -81,7 +90,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 FILES_AT_ONCE = 500
-_WORK, _PLAN, _KEY = ".work", "plan.parquet", "key.json"
+_WORK, _PLAN, _STACKS_PLAN, _KEY = ".work", "plan.parquet", "stacks.parquet", "key.json"
 
 
 @dataclass(frozen=True)
@@ -164,7 +173,7 @@ class _Build:
         self._root, self._contents, self._params, self._run = root, gathered, params, run_all
         self._previous = previous
         self._work = root / _WORK
-        self._plan = self._work / _PLAN
+        self._plan, self._stacks_plan = self._work / _PLAN, self._work / _STACKS_PLAN
 
     @cached_property
     def _chunks(self) -> Sequence[Chunk]:
@@ -177,7 +186,7 @@ class _Build:
         wanted = choose(self._contents.photos, self._params)
         self._begin()
         self._clear()
-        check_room(self._root, self._contents.plan, wanted, self._params)
+        check_room(self._root, self._contents, wanted, self._params)
         encoded = self._write_images()
         photos = self._write_photos(wanted)
         self._write_tables()
@@ -186,10 +195,11 @@ class _Build:
             params=self._params,
             counts=self._contents.counts(),
             figures=self._figures(splits),
-            files=[self._data_file(name, value) for name, value in sums.items() if not name.startswith(dped.ROOT)],
+            files=[self._data_file(name, value) for name, value in sums.items() if not is_loose(name)],
             encoded=encoded,
             photos=[photo.as_json() for photo in photos if photo.file],
             licences=other_licences(self._contents.scenes, str(self._params.licence)),
+            stacks=0 if self._contents.stacks is None else self._contents.stacks.num_rows,
             previous=self._previous.version if self._previous else None,
             changes=self._changes(),
         )
@@ -215,8 +225,9 @@ class _Build:
     def _begin(self) -> None:
         """Write the plan. Records of an interrupted build of the same plan are kept: they say what was finished."""
         self._work.mkdir(exist_ok=True)
-        self._contents.write_plan(self._plan, self._params.patches_a_file)
-        key = digest([_CODE, cv2.__version__, pa.__version__, _telling(self._params), file_sha256(self._plan)])
+        self._contents.write_plan(self._plan, self._stacks_plan, self._params.patches_a_file)
+        plans = [file_sha256(plan) for plan in (self._plan, self._stacks_plan) if plan.exists()]
+        key = digest([_CODE, cv2.__version__, pa.__version__, _telling(self._params), *plans])
         with contextlib.suppress(DpedtoolError):
             if read_json(self._work / _KEY).get("key") == key:
                 return
@@ -261,11 +272,24 @@ class _Build:
                     rows = rows.append_column(name, pa.array(values, pa.string()))
                 columns = [rows[name] for name in PATCHES_SCHEMA.names]
                 file.write_table(pa.Table.from_arrays(columns, schema=PATCHES_SCHEMA), row_group_size=chunk.count)
+        if self._contents.stacks is not None:
+            self._write_stacks()
         with replacing(self._root / PAIRS) as temporary:
             pq.write_table(self._contents.pairs, temporary, compression="zstd")
         with replacing(self._root / SCENES) as temporary:
             # Verification reads no dictionaries of lists, which may unpack to any size.
             pq.write_table(self._contents.scenes, temporary, compression="zstd", use_dictionary=False)
+
+    def _write_stacks(self) -> None:
+        with (
+            replacing(self._root / STACKS) as temporary,
+            pq.ParquetWriter(temporary, STACKS_SCHEMA, compression="zstd", use_dictionary=False) as file,
+        ):
+            for chunk in self._chunks:
+                sums = pa.array(read_json(self._record(chunk))["frame_sums"], pa.string())
+                rows = read_rows_of(self._stacks_plan, chunk).append_column("image_sha256", sums)
+                columns = [rows[name] for name in STACKS_SCHEMA.names]
+                file.write_table(pa.Table.from_arrays(columns, schema=STACKS_SCHEMA), row_group_size=rows.num_rows)
 
     def _files(self) -> list[str]:
         """All files so far, sorted, relative to the release."""
@@ -310,8 +334,9 @@ class _Build:
 
     def _dated(self) -> list[str]:
         """Names of photos that contain a date."""
-        pairs = self._contents.pairs
-        return dated_names(sorted({*pairs["phone_photo"].to_pylist(), *pairs["dslr_photo"].to_pylist()}))
+        pairs, stacks = self._contents.pairs, self._contents.stacks
+        names = {*pairs["phone_photo"].to_pylist(), *pairs["dslr_photo"].to_pylist()}
+        return dated_names(sorted(names | set(() if stacks is None else stacks["phone_photo"].to_pylist())))
 
     def _data_file(self, name: str, sha256: str) -> DataFile:
         return DataFile(name, sha256, (self._root / name).stat().st_size)
@@ -348,17 +373,19 @@ def write_chunk(chunk: Chunk, plan: Path, root: Path, params: ReleaseParams) -> 
     -------
     dict
         `sums`: columns of the table of patches, with the SHA-256 of the image files as they were cut and as layout dped
-        has them; `encoded`: how many patches layout dped has encoded again.
+        has them; `frame_sums`: those of all frames, in the order of the table of stacks; `encoded`: how many patches
+        layout dped has encoded again.
 
     """
-    rows = read_rows_of(plan, chunk)
-    images = _read(rows)
+    rows, stacks = read_rows_of(plan, chunk), plan.with_name(_STACKS_PLAN)
+    images = _with_frames(_read(rows), read_rows_of(stacks, chunk)) if stacks.exists() else _read(rows)
     wanted = layouts_of(params)
     for layout in wanted.values():
         layout.write(chunk, rows, images, root)
     loose = list(wanted["dped"].read(chunk, root)) if "dped" in wanted else None
     return {
         "sums": _sums(CUT_SUMS, images) | _sums(LOOSE_SUMS, loose or [None] * len(images)),
+        "frame_sums": [sha256 for image in images for sha256 in _frame_sums(image)],
         "encoded": sum(not dped.is_jpeg(image.phone) for image in images) if loose else 0,
     }
 
@@ -368,6 +395,13 @@ def _sums(columns: Mapping[str, str], images: Sequence[Images | None]) -> dict[s
         name: [hashlib.sha256(getattr(image, side)).hexdigest() if image else None for image in images]
         for side, name in columns.items()
     }
+
+
+def _frame_sums(image: Images) -> list[str]:
+    """Return the SHA-256 of all frames of a patch, in the order of its stack; none without a stack."""
+    further = iter(image.frames)
+    contents = [image.phone if frame["role"] == "base" else next(further) for frame in image.stack]
+    return [hashlib.sha256(content).hexdigest() for content in contents]
 
 
 def prove_files(names: Collection[str], root: Path, secrets: Collection[Secret]) -> tuple[dict[str, str], list[str]]:
@@ -383,9 +417,9 @@ def _sums_text(sums: Mapping[str, str]) -> str:
 
 def _batches(names: Sequence[str]) -> list[tuple[str, ...]]:
     """Return files in batches: `FILES_AT_ONCE` loose ones, as they are small, or a single other one."""
-    loose = [name for name in names if name.startswith(f"{dped.ROOT}/")]
+    loose = [name for name in names if is_loose(name)]
     batches = [tuple(loose[start : start + FILES_AT_ONCE]) for start in range(0, len(loose), FILES_AT_ONCE)]
-    return batches + [(name,) for name in names if not name.startswith(f"{dped.ROOT}/")]
+    return batches + [(name,) for name in names if not is_loose(name)]
 
 
 def _read(rows: pa.Table) -> list[Images]:
@@ -399,6 +433,23 @@ def _read(rows: pa.Table) -> list[Images]:
         )
         found[place["patch_id"]] = Images(place["patch_id"], phone, dslr)
     return [found[place["patch_id"]] for place in places]
+
+
+def _with_frames(images: Sequence[Images], rows: pa.Table) -> list[Images]:
+    """Return images with the frames of their patches, which the rows of the table of stacks name."""
+    stack = by_patch(rows)
+    return [
+        dataclasses.replace(
+            image,
+            frames=tuple(_of_frame(row) for row in stack[image.name] if row["role"] != "base"),
+            stack=as_facts(stack[image.name]),
+        )
+        for image in images
+    ]
+
+
+def _of_frame(row: Mapping[str, Any]) -> bytes:
+    return read_extent(Path(row["shard"]), Extent(row["offset"], row["bytes"]))
 
 
 def _decoded(content: bytes, image: Images) -> Image:
@@ -423,6 +474,7 @@ def _as_json(description: Description, gathered: Contents) -> dict[str, Any]:
         "size_px": gathered.size_px,
         "encoded": description.encoded,
         "photos": list(description.photos),
+        "stacks": description.stacks,
         "previous": description.previous,
         "made_by": f"dpedtool {version('dpedtool')}",
     }
@@ -464,6 +516,11 @@ def _check_folders(gathered: Contents, params: ReleaseParams) -> None:
                 f"The phone is called {phone!r}, a name that some programs cannot handle: use only letters, digits, "
                 "'.', '_' and '-' for its folder, and start again with `dpedtool pair`."
             )
+    if "burst" in params.layouts and not gathered.are_png():
+        raise DpedtoolError(
+            "Layout burst holds PNG images, but these patches are JPEG: set patches.format to png and run "
+            "`dpedtool patches` again, or leave burst out of release.layouts."
+        )
     # It raises an error if there are several sizes, before anything is written.
     _ = gathered.size_px
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.pipeline.release.columns import PAIRS, PATCHES, SCENES
+from dpedtool.pipeline.release.columns import PAIRS, PATCHES, SCENES, STACKS
 from dpedtool.pipeline.release.scenes import shortened
 
 NEAR_SHARE = 0.1
@@ -21,6 +21,7 @@ transform has moved the crop by some px."""
 
 _OF_PATCHES = ("patch_id", "pair_id", "phone", "scene_id", "split", "size", "x", "y")
 _IMAGES = ("phone_image_sha256", "dslr_image_sha256")
+_FRAMES = "frame_images"
 _OF_PAIRS = ("pair_id", "phone", "scene_id", "split")
 _OF_SCENES = ("session", "group", "tags", "licence", "consent")
 
@@ -94,7 +95,7 @@ def compare(old: Path, new: Path) -> Changes:
     before, after = (dict(zip(table["scene_id"], table["split"], strict=True)) for table in pairs)
     both = before.keys() & after.keys()
     known = set(pairs[0]["pair_id"]) & set(pairs[1]["pair_id"])
-    again, unchanged = _cut_again(patches[0], patches[1])
+    again, unchanged = _cut_again(*_with_frames(patches, old, new))
     gone = patches[0][~patches[0]["patch_id"].isin([*again, *unchanged])]
     fresh = patches[1][~patches[1]["patch_id"].isin([*again.values(), *unchanged])]
     return Changes(
@@ -174,11 +175,28 @@ def _names(what: str, names: list[str]) -> Iterator[str]:
         yield f"{len(names)} {'scene' if len(names) == 1 else 'scenes'} {what}: {shortened(names)}."
 
 
+def _with_frames(patches: list[pd.DataFrame], old: Path, new: Path) -> list[pd.DataFrame]:
+    """Return both tables of patches with the images of their frames, if a release has stacks."""
+    tables = [folder / STACKS for folder in (old, new)]
+    if not any(table.is_file() for table in tables):
+        return patches
+    return [rows.assign(**{_FRAMES: _frames_of(rows, table)}) for rows, table in zip(patches, tables, strict=True)]
+
+
+def _frames_of(patches: pd.DataFrame, table: Path) -> pd.Series[str]:
+    """Return the SHA-256 of all frames of each patch, one after the other; of its own image where it has no stack."""
+    own: pd.Series[str] = patches["phone_image_sha256"]
+    if not table.is_file():
+        return own
+    frames = _read(table, ("patch_id", "image_sha256")).groupby("patch_id")["image_sha256"].agg(" ".join)
+    return patches["patch_id"].map(frames).fillna(own)
+
+
 def _cut_again(old: pd.DataFrame, new: pd.DataFrame) -> tuple[dict[str, str], set[str]]:
     """Return patches that were cut again, the later name by the earlier one, and the names of unchanged ones."""
     same = old.merge(new, on="patch_id", suffixes=("", "_new"))
     equal = pd.Series(True, index=same.index)
-    for name in _IMAGES:
+    for name in (*_IMAGES, *((_FRAMES,) if _FRAMES in old else ())):
         equal &= same[name] == same[f"{name}_new"]
     unchanged = set(same.loc[equal, "patch_id"])
     again = {name: name for name in same.loc[~equal, "patch_id"]}

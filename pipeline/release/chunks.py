@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.pipeline.release.columns import FRAME_FACTS
 
-_PLACE = ["phone", "split", "number", "file"]
-"""Columns that say in which file a patch is, and where."""
+_PLACE = ["phone", "split", "number", "file", "frames"]
+"""Columns that say in which file a patch is, and where, and how many frames it has."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,9 @@ class Chunk:
     """Number of its first patch."""
     count: int
     row_group: int
-    """The row group of the table of patches that holds its rows."""
+    """The row group of the table of patches that holds its rows; that of the table of stacks has the same number."""
+    frames: tuple[int, ...] = ()
+    """The number of frames of each of its patches."""
 
     @property
     def numbers(self) -> range:
@@ -44,6 +48,25 @@ class Images:
     """The name of the patch in the layout: its `patch_id`, or its number in layout dped."""
     phone: bytes
     dslr: bytes
+    frames: tuple[bytes, ...] = ()
+    """Those of its frames other than the base, by frame number."""
+    stack: tuple[Mapping[str, Any], ...] = ()
+    """The values of `FRAME_FACTS` of all its frames, by frame number; empty in a release without stacks."""
+
+    @property
+    def further(self) -> list[Mapping[str, Any]]:
+        """Those of the frames other than the base, in the order of `frames`."""
+        return [frame for frame in self.stack if frame["role"] != "base"]
+
+
+def as_facts(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """Return the values of `FRAME_FACTS` of rows of the table of stacks, ready for JSON."""
+    return tuple({name: row[name] for name in FRAME_FACTS} for row in rows)
+
+
+def by_patch(rows: pa.Table) -> dict[str, list[dict[str, Any]]]:
+    """Return rows of the table of stacks by patch; those of a patch are adjacent."""
+    return {name: list(of) for name, of in groupby(rows.to_pylist(), key=lambda row: row["patch_id"])}
 
 
 def chunks_of(table: Path) -> list[Chunk]:
@@ -65,7 +88,7 @@ def chunks_of(table: Path) -> list[Chunk]:
             raise DpedtoolError(f"{table}: row group {group} mixes phones, splits or files.")
         if rows["number"] != list(range(first, first + len(phone))):
             raise DpedtoolError(f"{table}: the numbers of row group {group} are not consecutive.")
-        found.append(Chunk(phone[0], split[0], index, first, len(phone), group))
+        found.append(Chunk(phone[0], split[0], index, first, len(phone), group, tuple(rows["frames"])))
     return found
 
 
@@ -84,3 +107,8 @@ def read_rows_of(table: Path, chunk: Chunk, columns: Sequence[str] | None = None
     """Return the rows of a chunk, with the given columns or all of them."""
     with pq.ParquetFile(table) as file:
         return file.read_row_group(chunk.row_group, columns)
+
+
+def content_of(path: Path) -> bytes:
+    """Return the bytes of a file; nothing for a missing file, or for a link, which could lead out of the release."""
+    return path.read_bytes() if path.is_file() and not path.is_symlink() else b""

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from dpedtool.dataset.rows import Row, arrow_schema
-from dpedtool.dataset.schema import Frame, Patch, Photo, Scene
+from dpedtool.dataset.schema import Frame, Patch, Photo, Scene, StackFrame
 
-PATCHES, PAIRS, SCENES = "patches.parquet", "pairs.parquet", "scenes.parquet"
+PATCHES, PAIRS, SCENES, STACKS = "patches.parquet", "pairs.parquet", "scenes.parquet", "stacks.parquet"
 CUT_SUMS, LOOSE_SUMS = ({side: f"{side}_{kind}_sha256" for side in ("phone", "dslr")} for kind in ("image", "jpeg"))
 """Columns with the SHA-256, hex, by side: of the images as they were cut, and of the files of layout dped."""
 
@@ -38,11 +38,18 @@ _OF_PATCH = (
     *("phone_sha256", "dslr_sha256", "params_sha256"),
 )
 """Columns of `dpedtool.dataset.schema.Patch` that a release takes over unchanged."""
+_OF_STACK = (
+    *("frame", "role", "x", "y", "frame_from_patch", "bend_px", "ncc", "residual_px", "residual_error_px", "proved_by"),
+    *("exposure_s", "f_number", "iso", "ev", "phone_sha256"),
+)
+"""Columns of `dpedtool.dataset.schema.StackFrame` that a release takes over unchanged."""
 _OF_PHOTO = ("phone_sha256", "dslr_sha256", "near_duplicate_of", "evidence", "near_minutes", "near_keypoints")
 _OF_FRAME = ("phone_width", "phone_height", "windows", "accepted")
 
 FACTS = ("pair_id", "scene_id", "x", "y", "ncc", "residual_px")
 """Columns that layouts with room for them store with the images, together with `patch_id`."""
+FRAME_FACTS = ("frame", "role", "x", "y", "frame_from_patch", "exposure_s", "f_number", "iso", "ev")
+"""Columns of the table of stacks that such layouts store with the images of a release that has stacks."""
 
 
 def _field(name: str, kind: pa.DataType, meaning: str, unit: str = "", *, nullable: bool = False) -> pa.Field:
@@ -71,6 +78,7 @@ PATCHES_SCHEMA = pa.schema(
             "place among the patches of its phone and split, from 0; also the file's name in layout dped",
         ),
         _field("file", pa.int64(), "number, from 0, of the tar shard or parquet file that it is in"),
+        _field("frames", pa.int64(), "frames of its stack, the base frame included; 1: the patch has no others"),
         *_taken(Patch, _OF_PATCH),
         _field("phone_photo", pa.string(), "name of the phone's photo, without its folder"),
         _field("dslr_photo", pa.string(), "name of the DSLR's photo, without its folder"),
@@ -127,10 +135,32 @@ SCENES_SCHEMA = pa.schema(
 )
 """Schema of `scenes.parquet`: one row for each scene that has patches, by name. It never has the notes."""
 
-SCHEMAS: Mapping[str, pa.Schema] = {PATCHES: PATCHES_SCHEMA, PAIRS: PAIRS_SCHEMA, SCENES: SCENES_SCHEMA}
+STACKS_SCHEMA = pa.schema(
+    [
+        _field("patch_id", pa.string(), "the patch"),
+        *_taken(StackFrame, _OF_STACK),
+        _field("phone_photo", pa.string(), "name of the frame's photo, without its folder"),
+        _field("image_sha256", pa.string(), "SHA-256, hex, of the frame's image file; the base has the patch's own"),
+    ],
+    metadata={"dpedtool.table": "released_stacks"},
+)
+"""Schema of `stacks.parquet`: one row for each accepted frame of each patch, in the order of the patches, then by frame
+number, with row groups that match those of `patches.parquet`. Only releases with stacks have it."""
+
+SCHEMAS: Mapping[str, pa.Schema] = {
+    PATCHES: PATCHES_SCHEMA,
+    PAIRS: PAIRS_SCHEMA,
+    SCENES: SCENES_SCHEMA,
+    STACKS: STACKS_SCHEMA,
+}
 """The schemas of the tables, by file."""
-KEYS: Mapping[str, str] = {PATCHES: "patch_id", PAIRS: "pair_id", SCENES: "scene_id"}
-"""The column that identifies the rows of each table."""
+KEYS: Mapping[str, tuple[str, ...]] = {
+    PATCHES: ("patch_id",),
+    PAIRS: ("pair_id",),
+    SCENES: ("scene_id",),
+    STACKS: ("patch_id", "frame"),
+}
+"""The columns that together identify the rows of each table."""
 
 
 def meanings(schema: pa.Schema) -> Mapping[str, tuple[str, str]]:

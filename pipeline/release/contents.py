@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import replacing
 from dpedtool.dataset.places import as_place
 from dpedtool.dataset.schema import Frame, Patch, Photo, Sample
+from dpedtool.dataset.shards import Extent, read_extent, suffix_of
 from dpedtool.dataset.sides import EXCLUDED, SPLITS
 from dpedtool.dataset.tables import holds, read_frame, read_rows
 from dpedtool.pipeline.release.columns import CUT_SUMS, LOOSE_SUMS, PAIRS_SCHEMA, PATCHES_SCHEMA
 from dpedtool.pipeline.release.scenes import check_consent, scene_table
+from dpedtool.pipeline.release.stacks import STACKS_PLAN_SCHEMA, released_stacks
 from dpedtool.pipeline.split.samples_alone import holds_samples
 
 PLAN_SCHEMA = pa.schema(
@@ -43,6 +48,8 @@ class Contents:
     """The pairs that have patches, with the columns of `PAIRS_SCHEMA`."""
     scenes: pa.Table
     """Their scenes, with the columns of `SCENES_SCHEMA`."""
+    stacks: pa.Table | None
+    """The frames of the patches, with the columns of `STACKS_PLAN_SCHEMA`; None if no phone has stacks."""
     photos: Sequence[Photo]
     """The photos of the pairs, with their paths."""
     folders: Mapping[str, Path]
@@ -66,20 +73,41 @@ class Contents:
             )
         return int(sizes[0])
 
+    def are_png(self) -> bool:
+        """Whether the images of the patches are PNG files, as the first of each phone shows."""
+        firsts = [self.plan.filter(pc.equal(self.plan["phone"], phone)).slice(0, 1) for phone in self.folders]
+        places = [row for first in firsts for row in first.to_pylist()]
+        return all(suffix_of(_beginning(row)) == "png" for row in places)
+
     def counts(self) -> dict[str, dict[str, int]]:
         """Return the number of patches by phone, then by split."""
         rows = self.plan.select(["phone", "split"]).to_pandas().value_counts()
         return {phone: {split: int(rows.get((phone, split), 0)) for split in SPLITS} for phone in self.folders}
 
-    def write_plan(self, path: Path, patches_a_file: int) -> None:
-        """Write the plan, with one row group for each file of the release."""
+    def write_plan(self, path: Path, stacks_path: Path, patches_a_file: int) -> None:
+        """Write the plans of patches and, if there are any, of stacks; a row group is a file of the release."""
         with replacing(path) as temporary, pq.ParquetWriter(temporary, PLAN_SCHEMA, compression="zstd") as file:
-            start = 0
-            for count in (count for splits in self.counts().values() for count in splits.values()):
-                for first in range(0, count, patches_a_file):
-                    length = min(patches_a_file, count - first)
-                    file.write_table(self.plan.slice(start + first, length), row_group_size=length)
-                start += count
+            for start, length in self._spans(patches_a_file):
+                file.write_table(self.plan.slice(start, length), row_group_size=length)
+        if self.stacks is None:
+            stacks_path.unlink(missing_ok=True)
+            return
+        ends = np.concatenate([[0], np.cumsum(self.plan["frames"].to_numpy())])
+        with (
+            replacing(stacks_path) as temporary,
+            pq.ParquetWriter(temporary, STACKS_PLAN_SCHEMA, compression="zstd") as file,
+        ):
+            for start, length in self._spans(patches_a_file):
+                first, last = int(ends[start]), int(ends[start + length])
+                file.write_table(self.stacks.slice(first, last - first), row_group_size=last - first)
+
+    def _spans(self, patches_a_file: int) -> Iterator[tuple[int, int]]:
+        """Yield the first patch of each file, and the number of its patches."""
+        start = 0
+        for count in (count for splits in self.counts().values() for count in splits.values()):
+            for first in range(0, count, patches_a_file):
+                yield start + first, min(patches_a_file, count - first)
+            start += count
 
 
 def gather(splits: Path, patches_a_file: int, *, thumbnails: bool) -> Contents:
@@ -112,13 +140,22 @@ def gather(splits: Path, patches_a_file: int, *, thumbnails: bool) -> Contents:
     frames = [frame for frame in frames if len(frame)]
     if not frames:
         raise DpedtoolError(f"{splits} holds no patches, so there is nothing to release: see why none was accepted.")
-    plan = pa.Table.from_pandas(pd.concat(frames, ignore_index=True), PLAN_SCHEMA, preserve_index=False)
+    patches = pd.concat(frames, ignore_index=True)
+    folders = {str(frame["phone"].iloc[0]): Path(str(frame["shard"].iloc[0])).parent for frame in frames}
+    stacks = released_stacks(patches, {Path(shard).parent for shard in patches["shard"].unique()})
+    if stacks is not None:
+        patches["frames"] = patches["patch_id"].map(stacks["patch_id"].to_pandas().value_counts())
+    plan = pa.Table.from_pandas(patches, PLAN_SCHEMA, preserve_index=False)
     used = set(plan["pair_id"].unique().to_pylist())
     photos = [photo for photo in photos if photo.pair_id in used]
-    folders = {str(frame["phone"].iloc[0]): Path(str(frame["shard"].iloc[0])).parent for frame in frames}
     scenes = scene_table(splits, photos)
     check_consent(scenes)
-    return Contents(plan, _pairs(photos, folders, thumbnails=thumbnails), scenes, photos, folders)
+    return Contents(plan, _pairs(photos, folders, thumbnails=thumbnails), scenes, stacks, photos, folders)
+
+
+def _beginning(row: Mapping[str, Any]) -> bytes:
+    """Return the first bytes of the phone's image of a patch."""
+    return read_extent(Path(row["shard"]), Extent(row["phone_offset"], min(row["phone_bytes"], 8)))
 
 
 def _order(photo: Photo) -> tuple[str, int, str]:
@@ -160,7 +197,8 @@ def _patches(table: Path, phone: str, patches_a_file: int) -> pd.DataFrame:
     for side in ("phone", "dslr"):
         names = {path: as_place(path).name for path in frame[f"{side}_path"].unique()}
         frame[f"{side}_photo"] = frame[f"{side}_path"].map(names)
-    placed: pd.DataFrame = frame.assign(phone=phone)[PLAN_SCHEMA.names]
+    # Without stacks, a patch has one frame.
+    placed: pd.DataFrame = frame.assign(phone=phone, frames=1)[PLAN_SCHEMA.names]
     return placed
 
 

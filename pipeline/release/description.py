@@ -44,6 +44,8 @@ class Description:
     """The full-size test photos, each with `file`, `phone`, `pair_id`, `lossless` and `note`."""
     licences: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Scenes with another licence than that of the release, by licence."""
+    stacks: int = 0
+    """Rows of the table of stacks; 0: every patch has one frame, and there is no such table."""
     previous: str | None = None
     """Version of the previous release that the changes were counted from; None: there is none."""
     changes: Sequence[str] = ()

@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from dpedtool.dataset.errors import DpedtoolError
@@ -14,19 +13,22 @@ from dpedtool.dataset.params import ReleaseParams
 from dpedtool.dataset.photos.formats.input_format import TakenOver
 from dpedtool.dataset.photos.formats.table import format_of_suffix
 from dpedtool.dataset.places import Place
+from dpedtool.pipeline.release.contents import Contents
 from dpedtool.pipeline.release.whole_photos import Wanted
 
 BLOCK = 4096
 """Fewest bytes that a loose file takes on most file systems."""
-_BYTES_A_ROW = {"webdataset": 5 * 1024, "parquet": 512, "dped": 2 * BLOCK, "tables": 2048}
+_BYTES_A_ROW = {"webdataset": 5 * 1024, "parquet": 512, "dped": 2 * BLOCK, "burst": 4 * BLOCK, "tables": 2048}
 """Most bytes that a patch takes in addition to its images: tar headers and padding, names and measurements."""
+_BYTES_A_FRAME = {"webdataset": 2 * 1024, "parquet": 512, "dped": 0, "burst": 3 * BLOCK, "tables": 1024}
+"""The same for a further frame of it."""
 _PNG_TIMES = 6
 """A PNG is at most this many times as large as a HEIC, WebP or raw file of the same photo."""
 MOST_IN_A_FOLDER, MOST_FILES = 10_000, 100_000
 """Most files that the Hugging Face hub recommends for a folder and for a repository."""
 
 
-def check_room(root: Path, plan: pa.Table, photos: Sequence[Wanted], params: ReleaseParams) -> None:
+def check_room(root: Path, contents: Contents, photos: Sequence[Wanted], params: ReleaseParams) -> None:
     """Refuse a release that does not fit on the disk.
 
     Raises
@@ -35,11 +37,18 @@ def check_room(root: Path, plan: pa.Table, photos: Sequence[Wanted], params: Rel
         The file system has too few bytes or too few files left.
 
     """
+    plan, stacks = contents.plan, contents.stacks
     images = sum(pc.sum(plan[name]).as_py() for name in ("phone_bytes", "dslr_bytes"))
+    # The base frame of a stack is the patch's own image.
+    others = None if stacks is None else stacks.filter(pc.not_equal(stacks["role"], "base"))
+    frames, frame_bytes = (0, 0) if others is None else (others.num_rows, pc.sum(others["bytes"]).as_py() or 0)
     files = 2 * plan.num_rows + len(photos) if "dped" in params.layouts else 0
-    needed = plan.num_rows * _BYTES_A_ROW["tables"] + sum(
-        images + plan.num_rows * _BYTES_A_ROW[layout] for layout in params.layouts
-    )
+    # A folder and a description for each patch, and a folder for each image.
+    files += 6 * plan.num_rows + 2 * frames if "burst" in params.layouts else 0
+    needed = plan.num_rows * _BYTES_A_ROW["tables"] + frames * _BYTES_A_FRAME["tables"]
+    for layout in params.layouts:
+        needed += images + plan.num_rows * _BYTES_A_ROW[layout]
+        needed += (frame_bytes if layout != "dped" else 0) + frames * _BYTES_A_FRAME[layout]
     needed += sum(_size(photo.path) for photo in photos if photo.path.is_file())
     free = os.statvfs(root)
     there = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
@@ -52,8 +61,8 @@ def check_room(root: Path, plan: pa.Table, photos: Sequence[Wanted], params: Rel
     # Some file systems do not limit the number of files.
     if free.f_files and files > free.f_favail:
         raise DpedtoolError(
-            f"The file system of {root.parent} has room for {free.f_favail} more files, but layout dped needs {files}: "
-            "choose another disk, or leave dped out of release.layouts."
+            f"The file system of {root.parent} has room for {free.f_favail} more files, but the layouts of single "
+            f"files need {files}: choose another disk, or leave dped and burst out of release.layouts."
         )
 
 

@@ -23,7 +23,7 @@ from dpedtool.dataset.params import PatchesParams
 from dpedtool.dataset.schema import Alignment, Patch, Photo
 from dpedtool.dataset.sides import SPLITS
 from dpedtool.pipeline.foreign.dped_layout import PARTS, PATCHES_A_PAIR
-from dpedtool.pipeline.release.columns import SCHEMAS, meanings
+from dpedtool.pipeline.release.columns import SCHEMAS, STACKS, meanings
 from dpedtool.pipeline.release.description import EXAMPLES, LICENCE, SUMS, Description
 from dpedtool.pipeline.release.documents.citation import bibtex
 from dpedtool.pipeline.release.documents.croissant import record_set_of
@@ -108,7 +108,8 @@ def _known(description: Description) -> dict[str, Any]:
         "encoded": description.encoded,
         "photos": description.photos,
         "folders": PARTS,
-        "schemas": SCHEMAS,
+        "schemas": {name: schema for name, schema in SCHEMAS.items() if name != STACKS or description.stacks},
+        "stacks": description.stacks,
         "licences": description.licences,
         "previous": description.previous,
         "changes": description.changes,

@@ -6,6 +6,7 @@ Addresses of files are relative to the release, so that a local copy can be read
     patches     patches.parquet, column by column
     pairs       pairs.parquet
     scenes      scenes.parquet
+    stacks      stacks.parquet, if the release has stacks
     <phone>     both images of each patch, from layout parquet; readers can choose files by the field split
     <phone>/phone, <phone>/dslr     single images, from layout webdataset or dped, if there is no layout parquet
 """
@@ -86,7 +87,7 @@ class _Ids:
     """Makes unique names of nodes, from letters that addresses may contain."""
 
     def __init__(self) -> None:
-        self._taken = {"splits", "patches", "pairs", "scenes"}
+        self._taken = {"splits", "patches", "pairs", "scenes", "stacks"}
 
     def new(self, name: str) -> str:
         found = base = re.sub(r"[^A-Za-z0-9._/-]", "-", name)
@@ -161,16 +162,17 @@ def _splits() -> Json:
     }
 
 
-def _table(file: Json, schema: pa.Schema, key: str) -> Json:
+def _table(file: Json, schema: pa.Schema, key: Sequence[str]) -> Json:
     name = PurePosixPath(file["name"]).stem
     source = {"fileObject": {"@id": file["@id"]}}
     fields = [_column(name, column, source, text) for column, text in _described(schema)]
+    keys = [{"@id": f"{name}/{column}"} for column in key]
     return {
         "@type": "cr:RecordSet",
         "@id": name,
         "name": name,
         "description": f"The rows of {file['name']}.",
-        "key": {"@id": f"{name}/{key}"},
+        "key": keys if len(keys) > 1 else keys[0],
         "field": fields,
     }
 

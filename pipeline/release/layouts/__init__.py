@@ -52,6 +52,7 @@ class Layout(Protocol):
 
 def layouts_of(params: ReleaseParams) -> Mapping[LayoutName, Layout]:
     """Return the requested layouts by name."""
+    from dpedtool.pipeline.release.layouts.burst import Burst
     from dpedtool.pipeline.release.layouts.dped import Dped
     from dpedtool.pipeline.release.layouts.embedded import Embedded
     from dpedtool.pipeline.release.layouts.webdataset import WebDataset
@@ -60,5 +61,11 @@ def layouts_of(params: ReleaseParams) -> Mapping[LayoutName, Layout]:
         "dped": Dped(params.dslr_folder, params.jpeg_quality),
         "webdataset": WebDataset(),
         "parquet": Embedded(),
+        "burst": Burst(params.dslr_folder),
     }
     return {name: layout for name, layout in every.items() if name in params.layouts}
+
+
+def is_loose(name: str) -> bool:
+    """Whether a file of a release is one of the many small files of layouts dped and burst."""
+    return name.startswith(("dped/", "burst/"))

@@ -18,7 +18,7 @@ import pyarrow as pa
 from dpedtool.dataset.photos.decoding import decode_image
 from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.pipeline.foreign.dped_layout import BELOW, FULL_SIZE, PARTS, TEST
-from dpedtool.pipeline.release.chunks import Chunk, Images
+from dpedtool.pipeline.release.chunks import Chunk, Images, content_of
 
 ROOT = BELOW
 
@@ -63,7 +63,7 @@ class Dped:
         """Yield the files of a chunk, patch by patch."""
         phone, dslr = (root / folder for folder in self.folders(chunk.phone, chunk.split))
         for number in chunk.numbers:
-            yield Images(str(number), _content(phone / f"{number}.jpg"), _content(dslr / f"{number}.jpg"))
+            yield Images(str(number), content_of(phone / f"{number}.jpg"), content_of(dslr / f"{number}.jpg"))
 
     def _as_jpeg(self, content: bytes, name: Path) -> bytes:
         if is_jpeg(content):
@@ -79,8 +79,3 @@ def is_jpeg(content: bytes) -> bool:
 def full_size_folder(phone: str) -> str:
     """Return the folder of a phone's full-size test photos, relative to the release."""
     return f"{ROOT}/{phone}/{TEST}/{FULL_SIZE}"
-
-
-def _content(path: Path) -> bytes:
-    # A link could lead out of the release.
-    return path.read_bytes() if path.is_file() and not path.is_symlink() else b""

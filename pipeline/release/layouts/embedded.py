@@ -1,13 +1,17 @@
 """Layout parquet: tables with embedded images, and the metadata from which Hugging Face's `datasets` reads features.
 
 parquet/<phone>/<split>-NNNNN.parquet
+
+In a release with stacks, the column `frame_images` has the other frames of a patch, and `frames` the facts of all
+frames as a text in JSON.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,25 +20,37 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.shards import suffix_of
 from dpedtool.pipeline.release.chunks import Chunk, Images
 from dpedtool.pipeline.release.columns import FACTS, PATCHES_SCHEMA
+from dpedtool.pipeline.release.layouts.webdataset import member_of
 
 ROOT = "parquet"
 ROWS_A_GROUP = 100
 """A small number, so that one patch can be read without reading a whole file."""
 _IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 _IMAGES = ("phone_image", "dslr_image")
+FRAME_IMAGES, FRAMES = "frame_images", "frames"
 
 
-def _schema() -> pa.Schema:
+def _schema(*, has_stacks: bool) -> pa.Schema:
     facts = [PATCHES_SCHEMA.field(name).remove_metadata() for name in ("patch_id", *FACTS)]
-    features = {name: {"_type": "Image"} for name in _IMAGES} | {
+    facts += [pa.field(FRAMES, pa.string(), nullable=False)] if has_stacks else []
+    features: dict[str, Any] = {name: {"_type": "Image"} for name in _IMAGES}
+    features |= {FRAME_IMAGES: [{"_type": "Image"}]} if has_stacks else {}
+    features |= {
         fact.name: {"dtype": {"double": "float64"}.get(str(fact.type), str(fact.type)), "_type": "Value"}
         for fact in facts
     }
-    fields = [*(pa.field(name, _IMAGE) for name in _IMAGES), *facts]
-    return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})
+    images = [pa.field(name, _IMAGE) for name in _IMAGES]
+    images += [pa.field(FRAME_IMAGES, pa.list_(_IMAGE))] if has_stacks else []
+    return pa.schema([*images, *facts], metadata={"huggingface": json.dumps({"info": {"features": features}})})
 
 
-SCHEMA = _schema()
+SCHEMA, STACKS_SCHEMA = _schema(has_stacks=False), _schema(has_stacks=True)
+"""The columns of a file, and those in a release with stacks."""
+
+
+def frames_text(stack: Sequence[Mapping[str, Any]]) -> str:
+    """Return the facts of the frames of a patch as a text."""
+    return json.dumps([dict(frame) for frame in stack], sort_keys=True)
 
 
 class Embedded:
@@ -49,21 +65,20 @@ class Embedded:
         path = root / self.files(chunk)[0]
         path.parent.mkdir(parents=True, exist_ok=True)
         columns = [
-            pa.array(
-                [
-                    {"bytes": content, "path": f"{image.name}.{side}.{suffix_of(content)}"}
-                    for image in images
-                    for content in [getattr(image, side)]
-                ],
-                _IMAGE,
-            )
+            pa.array([_stored(f"{image.name}.{side}", getattr(image, side)) for image in images], _IMAGE)
             for side in ("phone", "dslr")
         ]
         facts = rows.select(["patch_id", *FACTS])
-        table = pa.Table.from_arrays([*columns, *facts.columns], schema=SCHEMA)
+        schema = SCHEMA
+        if any(image.stack for image in images):
+            schema = STACKS_SCHEMA
+            columns.append(pa.array([_further(image) for image in images], pa.list_(_IMAGE)))
+            facts = facts.append_column(FRAMES, pa.array([frames_text(image.stack) for image in images]))
+        table = pa.Table.from_arrays([*columns, *facts.columns], schema=schema)
         # Image files are already compressed.
         zstd = dict.fromkeys(facts.column_names, "zstd")
         plain = {f"{name}.{part}": "none" for name in _IMAGES for part in ("bytes", "path")}
+        plain |= {f"{FRAME_IMAGES}.list.element.{part}": "none" for part in ("bytes", "path")}
         pq.write_table(table, path, row_group_size=ROWS_A_GROUP, compression=zstd | plain, use_dictionary=False)
 
     def read(self, chunk: Chunk, root: Path) -> Iterator[Images]:
@@ -71,9 +86,25 @@ class Embedded:
         name = self.files(chunk)[0]
         try:
             with pq.ParquetFile(root / name) as file:
-                for batch in file.iter_batches(ROWS_A_GROUP, columns=["patch_id", *_IMAGES]):
+                others = [name for name in (FRAME_IMAGES,) if name in file.schema_arrow.names]
+                for batch in file.iter_batches(ROWS_A_GROUP, columns=["patch_id", *_IMAGES, *others]):
                     for row in batch.to_pylist():
-                        phone, dslr = ((row[image] or {}).get("bytes") or b"" for image in _IMAGES)
-                        yield Images(row["patch_id"], phone, dslr)
+                        phone, dslr = (_content(row[image]) for image in _IMAGES)
+                        frames = tuple(_content(image) for image in row.get(FRAME_IMAGES) or ())
+                        yield Images(row["patch_id"], phone, dslr, frames)
         except (pa.ArrowException, ValueError, KeyError) as error:
             raise DpedtoolError(f"{name} is damaged: {' '.join(str(error).split())}.") from None
+
+
+def _stored(name: str, content: bytes) -> dict[str, Any]:
+    return {"bytes": content, "path": f"{name}.{suffix_of(content)}"}
+
+
+def _further(image: Images) -> list[dict[str, Any]]:
+    """Return the frames of a patch other than the base."""
+    names = [f"{image.name}.{member_of(frame['frame'])}" for frame in image.further]
+    return [_stored(name, content) for name, content in zip(names, image.frames, strict=True)]
+
+
+def _content(image: Mapping[str, Any] | None) -> bytes:
+    return (image or {}).get("bytes") or b""

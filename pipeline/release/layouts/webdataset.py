@@ -2,6 +2,9 @@
 
     webdataset/<phone>/<split>-NNNNN.tar
 
+In a release with stacks, the other frames of a patch are `<patch_id>.frameNN.png` with their numbers, and the list
+`frames` in its `.json` has the facts of all frames.
+
 The name of a patch has no dot, so WebDataset takes everything after the first dot as the key of a member.
 """
 
@@ -9,9 +12,10 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -39,7 +43,10 @@ class WebDataset:
             for image, known in zip(images, facts, strict=True):
                 for side, content in (("dslr", image.dslr), ("phone", image.phone)):
                     shard.add(f"{image.name}.{side}.{suffix_of(content)}", content)
-                shard.add(f"{image.name}.json", json.dumps(known, sort_keys=True).encode())
+                for frame, content in zip(image.further, image.frames, strict=True):
+                    shard.add(f"{image.name}.{member_of(frame['frame'])}.{suffix_of(content)}", content)
+                told = json.dumps(known_of(known, image.stack), sort_keys=True)
+                shard.add(f"{image.name}.json", told.encode())
 
     def read(self, chunk: Chunk, root: Path) -> Iterator[Images]:
         """Yield the patches of a shard. Its members are read one after the other and never unpacked to the disk."""
@@ -52,10 +59,21 @@ class WebDataset:
             raise DpedtoolError(f"{self.files(chunk)[0]} is damaged: {error}.") from None
 
 
+def member_of(frame: int) -> str:
+    """Return what stands in the middle of the name of a frame's member."""
+    return f"frame{frame:02d}"
+
+
+def known_of(facts: Mapping[str, Any], stack: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what the `.json` of a patch says: its facts, and those of its frames in a release with stacks."""
+    return {**facts, **({"frames": [dict(frame) for frame in stack]} if stack else {})}
+
+
 def _images(name: str, shard: tarfile.TarFile, members: Sequence[tarfile.TarInfo]) -> Images:
     found: dict[str, bytes] = {}
     for member in members:
         side = member.name.partition(".")[2].partition(".")[0]
         if member.isreg() and (file := shard.extractfile(member)):
             found[side] = file.read()
-    return Images(name, found.get("phone", b""), found.get("dslr", b""))
+    others = sorted((side for side in found if side.startswith("frame")), key=lambda side: (len(side), side))
+    return Images(name, found.get("phone", b""), found.get("dslr", b""), tuple(found[side] for side in others))

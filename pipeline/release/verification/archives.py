@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +16,25 @@ import pyarrow.parquet as pq
 from dpedtool.pipeline.geometry.aligned import nodes_per_side
 from dpedtool.pipeline.release.columns import FACTS, PATCHES
 from dpedtool.pipeline.release.layouts import embedded
+from dpedtool.pipeline.release.layouts.webdataset import known_of
 
-_MEMBER = re.compile(r"(.+?)\.(?:(?:phone|dslr)\.(?:png|jpg)|json)")
+_MEMBER = re.compile(r"(.+?)\.(?:(?:phone|dslr|frame\d{2,4})\.(?:png|jpg)|json)")
 _MOST_FACTS = 2**26
 """Most bytes, unpacked, of the columns of a file other than the images."""
 _MOST_SHARED = 2**16
 """Most bytes of a value that is stored once for many rows; a thumbnail has fewer."""
 _MOST_VALUES_A_ROW = 16
 """Most values in a row of columns other than `bends` and `tags`; a homography has nine."""
-_MOST_TAGS_A_ROW = 1000
+_MOST_TAGS_A_ROW = _MOST_FRAMES_A_ROW = 1000
 _MOST_NODES_A_ROW, _MOST_NODES = 2 * nodes_per_side(2048) ** 2, 2**28
 """Most values of `bends` in a row, and in a row group, so that reading it takes at most 2 GB."""
 _HUBS = b"huggingface"
+Stacks = Mapping[str, Sequence[Mapping[str, Any]]]
+"""The facts of the frames of each patch; empty for a release without stacks."""
 
 
-def faults_of_tar(path: Path, rows: pa.Table) -> tuple[list[str], list[str]]:
-    """Compare the members of a tar shard with the rows of the table of patches.
+def faults_of_tar(path: Path, rows: pa.Table, stacks: Stacks) -> tuple[list[str], list[str]]:
+    """Compare the members of a tar shard with the rows of the table of patches, and with the facts of their frames.
 
     Returns
     -------
@@ -44,7 +47,8 @@ def faults_of_tar(path: Path, rows: pa.Table) -> tuple[list[str], list[str]]:
         The file is damaged, or cannot be read.
 
     """
-    facts = {row["patch_id"]: row for row in rows.select(["patch_id", *FACTS]).to_pylist()}
+    known = rows.select(["patch_id", *FACTS]).to_pylist()
+    facts = {row["patch_id"]: known_of(row, stacks.get(row["patch_id"], ())) for row in known}
     most = path.stat().st_size
     faults: list[str] = []
     names: set[str] = set()
@@ -77,7 +81,7 @@ def _says(content: bytes, facts: dict[str, Any]) -> bool:
         return False
 
 
-def faults_of_parquet(path: Path, rows: pa.Table) -> tuple[list[str], list[str]]:
+def faults_of_parquet(path: Path, rows: pa.Table, stacks: Stacks) -> tuple[list[str], list[str]]:
     """Compare a parquet file of images with the rows of the table of patches; returns the same as `faults_of_tar`.
 
     Raises
@@ -86,11 +90,16 @@ def faults_of_parquet(path: Path, rows: pa.Table) -> tuple[list[str], list[str]]
         The file is damaged, or cannot be read.
 
     """
+    schema = embedded.STACKS_SCHEMA if stacks else embedded.SCHEMA
+    if stacks:
+        texts = [embedded.frames_text(stacks[name]) for name in rows["patch_id"].to_pylist()]
+        rows = rows.append_column(embedded.FRAMES, pa.array(texts))
+    names = ["patch_id", *FACTS, *([embedded.FRAMES] if stacks else [])]
     with pq.ParquetFile(path) as file:
-        if fault := _fault_of_schema(file) or _fault_of_extent(file, path.stat().st_size, rows.num_rows):
+        if fault := _fault_of_schema(file, schema) or _fault_of_extent(file, path.stat().st_size, rows.num_rows):
             return [fault], []
-        facts = file.read(["patch_id", *FACTS])
-        hubs = (file.schema_arrow.metadata or {}).get(_HUBS) == embedded.SCHEMA.metadata[_HUBS]
+        facts = file.read(names)
+        hubs = (file.schema_arrow.metadata or {}).get(_HUBS) == schema.metadata[_HUBS]
     differing = [name for name in facts.column_names if not _equal(facts[name], rows[name])]
     others = [f"its column {name} differs from {PATCHES}." for name in differing]
     return [], others + ([] if hubs else ["it does not say which of its columns are images, as `datasets` needs."])
@@ -125,6 +134,8 @@ def _is_wide(column: pq.ColumnChunkMetaData, rows: int) -> bool:
     """Whether a column of one row group holds more values than a release has."""
     if column.path_in_schema.startswith("bends."):
         return bool(column.num_values > min(_MOST_NODES_A_ROW * rows, _MOST_NODES))
+    if column.path_in_schema.startswith(f"{embedded.FRAME_IMAGES}."):
+        return bool(column.num_values > _MOST_FRAMES_A_ROW * rows)
     if column.path_in_schema.startswith("tags."):
         return bool(column.num_values > _MOST_TAGS_A_ROW * rows)
     return bool(column.num_values > _MOST_VALUES_A_ROW * rows)
@@ -141,8 +152,8 @@ def _fault_of_shared(path: Path, name: str) -> str:
     return ""
 
 
-def _fault_of_schema(file: pq.ParquetFile) -> str:
-    wanted = {column.name: column.type for column in embedded.SCHEMA}
+def _fault_of_schema(file: pq.ParquetFile, schema: pa.Schema) -> str:
+    wanted = {column.name: column.type for column in schema}
     found = {column.name: column.type for column in file.schema_arrow}
     if wanted == found:
         return ""

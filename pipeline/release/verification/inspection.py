@@ -20,10 +20,11 @@ from dpedtool.dataset.io import file_sha256
 from dpedtool.dataset.params import LayoutName, ReleaseParams
 from dpedtool.dataset.photos.decoding import MOST_BYTES, decode_photo
 from dpedtool.dataset.photos.formats.table import SUFFIXES
-from dpedtool.pipeline.release.chunks import Chunk, read_rows_of
-from dpedtool.pipeline.release.columns import CUT_SUMS, FACTS, LOOSE_SUMS, PATCHES, SCHEMAS
+from dpedtool.pipeline.release.chunks import Chunk, as_facts, by_patch, content_of, read_rows_of
+from dpedtool.pipeline.release.columns import CUT_SUMS, FACTS, LOOSE_SUMS, PATCHES, SCHEMAS, STACKS
 from dpedtool.pipeline.release.description import SUMS
 from dpedtool.pipeline.release.layouts import Layout, layouts_of
+from dpedtool.pipeline.release.layouts.burst import Burst
 from dpedtool.pipeline.release.privacy.scan import scan, scan_file
 from dpedtool.pipeline.release.verification.archives import fault_of_unpacking, faults_of_parquet, faults_of_tar
 from dpedtool.pipeline.release.verification.listing import one_line
@@ -31,8 +32,10 @@ from dpedtool.pipeline.release.verification.patch_images import Means, means_of,
 from dpedtool.pipeline.release.verification.unclaimed import unclaimed_bytes
 
 SIDES = {"phone": "the phone's image", "dslr": "the DSLR's image"}
-ORDER: tuple[LayoutName, ...] = ("webdataset", "parquet", "dped")
+ORDER: tuple[LayoutName, ...] = ("webdataset", "parquet", "burst", "dped")
 """The order in which the layouts of a piece are read: those with the images as they were cut come first."""
+LOOSE: frozenset[LayoutName] = frozenset({"burst", "dped"})
+"""Layouts of single files."""
 _ANOTHER = f"does not have the SHA-256 that is in {PATCHES}"
 _NO_SUM = f"has no SHA-256 in {PATCHES}"
 _DAMAGED = (DpedtoolError, tarfile.TarError, pa.ArrowException, ValueError, LookupError, ArithmeticError, MemoryError)
@@ -96,6 +99,8 @@ class Inspection:
     size_px: int
     encoded: int
     """Number of patches that layout dped has encoded again, according to the release."""
+    has_stacks: bool
+    """Whether the release has a table of stacks, which has been checked."""
 
     def look(self, work: Piece | Batch) -> Found:
         """Check a piece or a batch."""
@@ -137,6 +142,12 @@ class _Reader:
         self._names: list[str] = self._rows["patch_id"].to_pylist()
         self._cut = {side: self._rows[name].to_pylist() for side, name in CUT_SUMS.items()}
         self._loose = {side: self._rows[name].to_pylist() for side, name in LOOSE_SUMS.items()}
+        stacks = by_patch(read_rows_of(inspection.folder / STACKS, piece.chunk)) if inspection.has_stacks else {}
+        self._stacks = {name: as_facts(rows) for name, rows in stacks.items()}
+        self._frames = {
+            name: [row["image_sha256"] for row in rows if row["role"] != "base"] for name, rows in stacks.items()
+        }
+        """SHA-256 of the frames of each patch other than the base, by frame number."""
         self._whole: dict[str, Means] = {}
         """Decoded images, by SHA-256."""
         self._seen: dict[tuple[int, str], Means] = {}
@@ -153,7 +164,7 @@ class _Reader:
         files = layout.files(self._piece.chunk)
         self._found.files += sum(file in self._piece.sums for file in files)
         try:
-            if name != "dped" and not self._is_readable(name, files[0]):
+            if name not in LOOSE and not self._is_readable(name, files[0]):
                 return 0
             return self._read_patches(name, layout, files)
         except OSError as error:
@@ -176,14 +187,17 @@ class _Reader:
             return False
         self._found.faults += scan_file(path, name)
         self._found.faults += [f"{name}: {fault}" for fault in unclaimed_bytes(path)]
-        stopping, others = (faults_of_tar if layout == "webdataset" else faults_of_parquet)(path, self._rows)
+        compare = faults_of_tar if layout == "webdataset" else faults_of_parquet
+        stopping, others = compare(path, self._rows, self._stacks)
         self._found.faults += [f"{name}: {fault}" for fault in (*stopping, *others)]
         return not stopping
 
     def _read_patches(self, name: LayoutName, layout: Layout, files: list[str]) -> int:
         """Check the images of a layout, and return how many patches are correct."""
         first = self._piece.chunk.first
-        called = [str(first + place) for place in range(len(self._names))] if name == "dped" else self._names
+        called = [str(first + place) for place in range(len(self._names))] if name in LOOSE else self._names
+        if isinstance(layout, Burst):
+            self._check_descriptions(layout)
         places = {patch: place for place, patch in enumerate(called)}
         good = last = 0
         for images in layout.read(self._piece.chunk, self._at.folder):
@@ -193,27 +207,76 @@ class _Reader:
                 self._found.faults.append(f"{files[0]}: patch {images.name}: {order}.")
             if place is not None:
                 last = max(last, place)
-                good += self._check_patch(name, files, place, {"phone": images.phone, "dslr": images.dslr})
+                own = self._files_of(name, layout, files, place)
+                is_good = self._check_patch(name, own, place, {"phone": images.phone, "dslr": images.dslr})
+                good += self._check_frames(name, own, place, images.frames) and is_good
         self._found.faults += [f"{files[0]}: patch {patch}: both images are missing." for patch in places]
         return good
+
+    def _files_of(self, name: LayoutName, layout: Layout, files: list[str], place: int) -> list[str]:
+        """Return the files of a patch's images: the phone's, those of further frames, and the DSLR's as the last."""
+        if isinstance(layout, Burst):
+            number = self._piece.chunk.first + place
+            return layout.files_of(self._piece.chunk, number, self._piece.chunk.frames[place])[:-1]
+        return [files[place], files[place + len(self._names)]] if name == "dped" else [files[0], files[0]]
 
     def _check_patch(self, layout: LayoutName, files: list[str], place: int, contents: Mapping[str, bytes]) -> bool:
         """Check both images of a patch, and return whether they are correct."""
         states: list[bool | None] = []
-        for half, (side, content) in enumerate(contents.items()):
-            file = files[place + half * len(self._names)] if layout == "dped" else files[0]
+        for file, (side, content) in zip((files[0], files[-1]), contents.items(), strict=True):
             sums = self._cut[side][place], self._loose[side][place]
             image = _Image(file, self._names[place], place, side, *sums)
             if not content or file not in self._piece.sums:
                 self._found.faults.append(f"{image.where} is missing.")
                 states.append(None)
+            elif layout == "dped":
+                states.append(self._check_loose(image, content))
             else:
-                states.append(
-                    self._check_loose(image, content) if layout == "dped" else self._check_cut(image, content)
-                )
+                self._check_single(layout, file, content)
+                states.append(self._check_cut(image, content))
         good = None not in states
         self._found.encoded += good and False in states
         return good
+
+    def _check_frames(self, layout: LayoutName, files: list[str], place: int, contents: tuple[bytes, ...]) -> bool:
+        """Check the further frames of a patch, and return whether they are correct."""
+        name, faults = self._names[place], len(self._found.faults)
+        wanted = [] if layout == "dped" else self._frames.get(name, [])
+        if len(contents) != len(wanted):
+            self._found.faults.append(
+                f"{files[0]}: patch {name}: it has {len(contents)} further frames, but {STACKS} names {len(wanted)}."
+            )
+        for index, (content, sha256) in enumerate(zip(contents, wanted, strict=False), start=1):
+            file = files[index] if layout == "burst" else files[0]
+            where = f"{file}: patch {name}: frame {index}"
+            if not content or file not in self._piece.sums:
+                self._found.faults.append(f"{where} is missing.")
+                continue
+            self._check_single(layout, file, content)
+            found = hashlib.sha256(content).hexdigest()
+            self._look_at(where, content, found)
+            if found != sha256:
+                self._found.faults.append(f"{where} does not have the SHA-256 that is in {STACKS}.")
+        return len(self._found.faults) == faults
+
+    def _check_single(self, layout: LayoutName, file: str, content: bytes) -> None:
+        """Compare a single file of layout burst with the listed one, and search it for private data."""
+        if layout == "burst":
+            self._found.compare(file, hashlib.sha256(content).hexdigest(), self._piece.sums[file])
+            self._found.faults += scan(file, content)
+
+    def _check_descriptions(self, layout: Burst) -> None:
+        """Compare the descriptions of layout burst with the tables."""
+        chunk, rows = self._piece.chunk, self._rows.select(["patch_id", *FACTS]).to_pylist()
+        for number, facts, frames in zip(chunk.numbers, rows, chunk.frames, strict=True):
+            name = layout.files_of(chunk, number, frames)[-1]
+            content = content_of(self._at.folder / name) if name in self._piece.sums else b""
+            if not content:
+                self._found.faults.append(f"{name}: it is missing.")
+                continue
+            self._check_single("burst", name, content)
+            if content != layout.description(chunk, facts, self._stacks.get(facts["patch_id"], ())):
+                self._found.faults.append(f"{name}: it differs from {PATCHES} or {STACKS}.")
 
     def _check_cut(self, image: _Image, content: bytes) -> bool | None:
         """Return True if the image is the one that was cut; else report what is wrong, and return None."""

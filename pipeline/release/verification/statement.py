@@ -14,7 +14,7 @@ from dpedtool.dataset.licence import check_licence, front_matter, is_own, text_a
 from dpedtool.dataset.params import ReleaseParams
 from dpedtool.dataset.sections import CAMERA_NAME
 from dpedtool.dataset.sides import SPLITS
-from dpedtool.pipeline.release.columns import PAIRS, PATCHES, SCENES
+from dpedtool.pipeline.release.columns import PAIRS, PATCHES, SCENES, STACKS
 from dpedtool.pipeline.release.description import (
     CARD,
     CITATION,
@@ -49,6 +49,8 @@ class Statement:
     encoded: int
     photos: Sequence[Mapping[str, Any]]
     """The full-size photos, each with `file`, `pair_id` and more."""
+    stacks: int = 0
+    """Rows of the table of stacks; 0: the release has no such table."""
 
     @property
     def has_scenes(self) -> bool:
@@ -66,7 +68,7 @@ def read_statement(folder: Path, listing: Listing) -> tuple[Statement | None, li
         return None, faults
     params = ReleaseParams(**data["release"])
     known = {name: data[name] for name in ("format", "counts", "pairs", "size_px", "encoded", "photos")}
-    return Statement(params=params, **known), []
+    return Statement(params=params, stacks=data.get("stacks") or 0, **known), []
 
 
 def check_documents(folder: Path, listing: Listing, statement: Statement | None) -> tuple[list[str], list[str]]:
@@ -80,6 +82,7 @@ def check_documents(folder: Path, listing: Listing, statement: Statement | None)
     """
     wanted = [CARD, LICENCE, CITATION, CROISSANT, STATISTICS, PATCHES, PAIRS]
     wanted += [SCENES] if statement and statement.has_scenes else []
+    wanted += [STACKS] if statement and statement.stacks else []
     wanted += [f"{EXAMPLES}/{phone}.png" for phone in (statement.counts if statement else ())]
     faults = [f"{name}: it is missing." for name in wanted if not listing.holds(name)]
     if listing.there.get(LICENCE, 1) == 0:
@@ -164,6 +167,8 @@ _FIELDS: Mapping[str, Callable[[Any], str]] = {
     "size_px": lambda value: _number(value, 1),
     "encoded": _number,
     "photos": _photos,
+    # Earlier versions wrote no stacks.
+    "stacks": lambda value: "" if value is None else _number(value),
     "previous": _previous,
     "made_by": lambda value: "" if isinstance(value, str) and value else "does not say what made the release.",
 }

@@ -17,7 +17,7 @@ _MOST_UNPACKED = 2**31
 """Most bytes of a table, enough for more than a million patches."""
 
 
-def faults_of_form(folder: Path, name: str, schema: pa.Schema) -> list[str]:
+def faults_of_form(folder: Path, name: str, schema: pa.Schema, most_rows_a_group: int = MOST_ROWS_A_GROUP) -> list[str]:
     """Return how a file differs from the schema of a table, one line each. Only the end of the file is read.
 
     Parameters
@@ -28,6 +28,8 @@ def faults_of_form(folder: Path, name: str, schema: pa.Schema) -> list[str]:
         The file's name in it.
     schema
         The schema that it must have.
+    most_rows_a_group
+        Most rows in a row group.
 
     """
     try:
@@ -45,14 +47,14 @@ def faults_of_form(folder: Path, name: str, schema: pa.Schema) -> list[str]:
         if column.name in found.names
         and ((kind := (other := found.field(column.name)).type) != column.type or other.nullable != column.nullable)
     ]
-    return [f"{name}: {fault}" for fault in faults + _faults_of_extent(metadata)]
+    return [f"{name}: {fault}" for fault in faults + _faults_of_extent(metadata, most_rows_a_group)]
 
 
-def _faults_of_extent(metadata: pq.FileMetaData) -> list[str]:
+def _faults_of_extent(metadata: pq.FileMetaData, most: int) -> list[str]:
     groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
     if not metadata.num_rows or not all(group.num_rows for group in groups):
         return ["it has no rows, or an empty row group."]
     largest = max(group.num_rows for group in groups)
-    if largest > MOST_ROWS_A_GROUP or sum(group.total_byte_size for group in groups) > _MOST_UNPACKED:
+    if largest > most or sum(group.total_byte_size for group in groups) > _MOST_UNPACKED:
         return [f"it unpacks to far more than a release has ({metadata.num_rows} rows): it was not read."]
     return []

@@ -15,7 +15,7 @@ from dpedtool.dataset.params import LayoutName, ReleaseParams
 from dpedtool.dataset.progress import track
 from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.pipeline.release.chunks import Chunk
-from dpedtool.pipeline.release.columns import PAIRS, PATCHES, SCENES
+from dpedtool.pipeline.release.columns import PAIRS, PATCHES, SCENES, STACKS
 from dpedtool.pipeline.release.description import (
     CARD,
     CITATION,
@@ -39,11 +39,12 @@ from dpedtool.pipeline.release.verification.provenance import (
     read_tables,
 )
 from dpedtool.pipeline.release.verification.scenes import check_scenes
+from dpedtool.pipeline.release.verification.stacks import check_stacks
 from dpedtool.pipeline.release.verification.statement import Statement, check_documents, read_statement
 from dpedtool.pipeline.runner import Lost, run, warm_up
 
 FILES_A_BATCH = 500
-_TOPMOST = frozenset({CARD, LICENCE, CITATION, CROISSANT, STATISTICS, RELEASE, PATCHES, PAIRS, SCENES})
+_TOPMOST = frozenset({CARD, LICENCE, CITATION, CROISSANT, STATISTICS, RELEASE, PATCHES, PAIRS, SCENES, STACKS})
 _FOLDERS = tuple(f"{name}/" for name in (*ORDER, EXAMPLES))
 """The folders that a release may have."""
 Checked = tuple[Sequence[str], Sequence[str]]
@@ -102,6 +103,9 @@ def verify_release(folder: Path, *, workers: int = 1, scheduler: str | None = No
     listing = list_release(folder)
     statement, unread = read_statement(folder, listing)
     tables, damaged = read_tables(folder) if listing.holds(PATCHES) and listing.holds(PAIRS) else (None, [])
+    stacks = check_stacks(folder, listing, statement, tables)
+    # Without a usable table of stacks, nobody knows which frames there should be.
+    known = None if stacks[0] or (statement and statement.stacks and not listing.holds(STACKS)) else statement
     parts = [
         (listing.faults, []),
         (unread, []),
@@ -109,7 +113,8 @@ def verify_release(folder: Path, *, workers: int = 1, scheduler: str | None = No
         (damaged, []),
         *([check_tables(tables, statement), check_sides(tables)] if tables else []),
         check_scenes(folder, listing, statement, tables.pairs if tables else None),
-        _check_files(folder, listing, statement, tables, {"workers": workers, "scheduler": scheduler}),
+        stacks,
+        _check_files(folder, listing, known, tables, {"workers": workers, "scheduler": scheduler}),
     ]
     said = [line for _, of in parts for line in of]
     said += [] if tables is None or has_views(tables.pairs) else [NO_VIEWS]
@@ -184,9 +189,9 @@ class _Work:
 def _look(folder: Path, statement: Statement | None, items: Sequence[Piece | Batch], how: Mapping[str, Any]) -> Found:
     """Check all files, and add up what was found, in the order of the items."""
     if statement:
-        at = Inspection(folder, statement.params, statement.size_px, statement.encoded)
+        at = Inspection(folder, statement.params, statement.size_px, statement.encoded, bool(statement.stacks))
     else:
-        at = Inspection(folder, ReleaseParams(), 1, 0)
+        at = Inspection(folder, ReleaseParams(), 1, 0, has_stacks=False)
     numbers = {id(item): number for number, item in enumerate(items)}
     results: dict[int, Found] = {}
     for item, result in track(run(at.look, items, **how), "Verified", len(items)):
@@ -207,6 +212,7 @@ def _called(item: Piece | Batch) -> str:
 def _strays(listing: Listing, work: _Work, statement: Statement | None) -> Iterator[str]:
     """Name files that are not part of the release. Folders of layouts need a readable release to be checked."""
     known = {*_TOPMOST} - ({SCENES} if statement and not statement.has_scenes else set())
+    known -= {STACKS} if statement and not statement.stacks else set()
     if is_known := statement is not None and bool(work.chunks):
         known |= {name for layout in work.layouts.values() for chunk in work.chunks for name in layout.files(chunk)}
         known |= {photo["file"] for photo in statement.photos}

@@ -64,7 +64,8 @@ def test_numbers_count_from_0_in_each_phone_and_split_and_files_hold_so_many(spl
 
 def test_every_piece_is_a_row_group(splits: Path, tmp_path: Path) -> None:
     contents = gathered(splits)
-    contents.write_plan(tmp_path / "plan.parquet", 4)
+    contents.write_plan(tmp_path / "plan.parquet", tmp_path / "stacks.parquet", 4)
+    assert not (tmp_path / "stacks.parquet").exists()
     pieces = chunks_of(tmp_path / "plan.parquet")
     assert sum(piece.count for piece in pieces) == contents.plan.num_rows
     assert [piece.row_group for piece in pieces] == list(range(len(pieces)))
