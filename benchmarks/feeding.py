@@ -15,7 +15,7 @@ from benchmarks import sets
 from benchmarks.stepping import PATCH_PX, released_code
 from dpedtool.dataset.photos.decoding import decode_image, load_photo
 from dpedtool.dataset.photos.encoding import encode_image
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 from dpedtool.dataset.schema import Sample
 from dpedtool.dataset.shards import ShardWriter
 from dpedtool.dataset.tables import write_rows

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from dpedtool.dataset.photos.encoding import encode_image
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 from dpedtool.pipeline.report import page
 from dpedtool.pipeline.report.pairs.contract import PairDetails, PairRow, Picture, Shift, Spot, Window
 from dpedtool.pipeline.report.pairs.opened import write_details as write_script

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.feeding import processors, texture
 from dpedtool.dataset.photos.encoding import encode_image
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 from dpedtool.dataset.rows import Row, columns
 from dpedtool.dataset.schema import Frame, Patch, Photo, Sample
 from dpedtool.dataset.shards import ShardWriter

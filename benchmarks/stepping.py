@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dpedtool.dataset.params import TrainParams
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 from dpedtool.training.data import Pairs
 from dpedtool.training.precision import Computation
 from dpedtool.training.train.loader import Loader, Step

@@ -19,7 +19,7 @@ from dpedtool.dataset.names import by_stem, counting
 from dpedtool.dataset.photos.decoding import decode_image, load_photo
 from dpedtool.dataset.photos.formats.table import SUFFIXES
 from dpedtool.dataset.photos.listing import list_photos
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 from dpedtool.dataset.schema import Sample
 from dpedtool.dataset.shards import Extent, read_extent
 from dpedtool.dataset.tables import read_frame

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 
 _STANDARD_ERROR = 2
-_LOCK = threading.Lock()
+_LOCK = threading.RLock()
 """There is only one error stream: if two threads diverted it at once, one would put back what the other had set."""
 _TELLING = re.compile(
     r"^(?:Corrupt JPEG data|Premature end of JPEG|libpng error|libpng warning: .*(?:IDAT|CRC|zlib|image data)).*",
@@ -24,7 +24,8 @@ profile that is not written correctly: editors write these, and the pictures are
 def collected() -> Iterator[list[str]]:
     """Keep what decoders print off the error stream; after the block, the list holds the messages that mean damage.
 
-    Everything else that is printed meanwhile, by any thread, is lost. Threads wait for each other.
+    Everything else that is printed meanwhile, by any thread, is lost. Threads wait for each other. A block inside
+    another one keeps its messages to itself.
     """
     found: list[str] = []
     with _LOCK, tempfile.TemporaryFile() as file:

@@ -8,6 +8,7 @@ import stat
 import warnings
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 
@@ -18,15 +19,15 @@ from dpedtool.dataset.photos.exif import Taken
 from dpedtool.dataset.photos.formats import jpeg
 from dpedtool.dataset.photos.formats.by_opencv import imdecode
 from dpedtool.dataset.photos.formats.input_format import HEAD, InputFormat
+from dpedtool.dataset.photos.formats.jpeg_damage import TOO_EARLY
 from dpedtool.dataset.photos.formats.table import format_of
-from dpedtool.dataset.photos.profiles import to_srgb
+from dpedtool.dataset.photos.pixels import Factor, Image
 from dpedtool.dataset.photos.stored import (
     DAMAGED,
-    Factor,
-    Image,
     ReducedGrey,
     Stored,
     unreadable,
+    unusable_part,
     upright_colour,
     upright_grey,
     upright_size,
@@ -63,11 +64,15 @@ class PhotoFile:
             As `colour`.
 
         """
-        return upright_size(open_stored(self.content, self.path))
+        return upright_size(self._stored)
+
+    @cached_property
+    def _stored(self) -> Stored:
+        return open_stored(self.content, self.path)
 
     @property
-    def note(self) -> str:
-        """What was ignored in the photo, as a sentence, such as a damaged colour profile; empty if nothing was.
+    def unusable_part(self) -> tuple[int, int, int, int] | None:
+        """x, y, width and height of the part of the upright photo that damage spoils; None if there is none.
 
         Raises
         ------
@@ -75,11 +80,23 @@ class PhotoFile:
             As `colour`.
 
         """
-        photo = open_stored(self.content, self.path)
-        note = to_srgb(photo.profile).note
-        if photo.is_adobe_rgb and not photo.profile:
-            note = "it is in Adobe RGB without a profile, and is taken as sRGB; set the camera to sRGB"
-        return f"{self.path}: {note}." if note else ""
+        return unusable_part(self._stored)
+
+    @property
+    def note(self) -> str:
+        """What was ignored in the photo, as a sentence, such as a damaged colour profile; empty if nothing was.
+
+        It may have to decode the photo, unless that has been done.
+
+        Raises
+        ------
+        Rejection
+            As `colour`.
+
+        """
+        photo = self._stored
+        notes = [note for note in (photo.damage().note, photo.note, photo.conversion.note) if note]
+        return f"{self.path}: {'; '.join(notes)}." if notes else ""
 
     @property
     def time(self) -> datetime | None:
@@ -89,8 +106,8 @@ class PhotoFile:
     def colour(self) -> Image:
         """Decode the photo, upright, as (H, W, 3) BGR uint8 in sRGB.
 
-        16 bit are reduced to 8. An embedded ICC profile other than sRGB, such as a phone's Display P3, is applied; a
-        photo without one is taken as sRGB.
+        16 bit are reduced to 8. An embedded ICC profile other than sRGB, such as a phone's Display P3, is applied, and
+        so is what a file states without one. A photo that states nothing is taken as sRGB.
 
         Raises
         ------
@@ -98,8 +115,8 @@ class PhotoFile:
             `unreadable_photo`: empty, truncated, too large, or not a photo at all.
 
         """
-        photo = open_stored(self.content, self.path)
-        return to_srgb(photo.profile).apply(upright_colour(photo))
+        photo = self._stored
+        return photo.conversion.apply(upright_colour(photo))
 
     def grey(self, factor: Factor = 1) -> ReducedGrey:
         """Decode the photo in grey, upright like `colour`, each side reduced by the factor and rounded up.
@@ -112,7 +129,7 @@ class PhotoFile:
             As `colour`.
 
         """
-        return upright_grey(open_stored(self.content, self.path), factor)
+        return upright_grey(self._stored, factor)
 
 
 def open_photo(path: Place) -> PhotoFile:
@@ -187,7 +204,9 @@ def decode_image(content: bytes, path: Place) -> Image:
         `unreadable_photo`: empty, truncated, or not an image.
 
     """
-    _check_whole(content, path)
+    _check_not_empty(content, path)
+    if jpeg.lacks_end(content):
+        raise unreadable(path, TOO_EARLY)
     return imdecode(content, path, cv2.IMREAD_COLOR)
 
 
@@ -222,15 +241,12 @@ def open_stored(content: bytes, path: Place) -> Stored:
         `unreadable_photo`: empty, truncated, too large, in colours that cannot be read, or not a photo at all.
 
     """
-    _check_whole(content, path)
+    _check_not_empty(content, path)
     photo = format_of(content, path).open(content, path)
     photo.check_size()
     return photo
 
 
-def _check_whole(content: bytes, path: Place) -> None:
+def _check_not_empty(content: bytes, path: Place) -> None:
     if not content:
         raise unreadable(path, "the file is empty")
-    # The name does not matter here: for a JPEG that is named like a raw file, this says more than LibRaw's message.
-    if jpeg.is_truncated(content):
-        raise unreadable(path, "the JPEG data ends too early: copy it from the camera again")

@@ -9,7 +9,7 @@ import cv2
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import replacing
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 
 
 def save_image(path: Path, image: Image, key: str = "") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,16 +13,40 @@ from dpedtool.dataset.photos.stored import DAMAGED
 
 _EXIF_IFD, _DATE_TIME, _DATE_TIME_ORIGINAL, _SUBSEC_ORIGINAL = 0x8769, 306, 36867, 37521
 _EXPOSURE_TIME, _F_NUMBER, _ISO = 33434, 33437, 34855
-_ORIENTATION, _INTEROPERABILITY, _INDEX = 0x0112, 0xA005, 1
+_ORIENTATION, _COLOUR_SPACE, _INTEROPERABILITY, _INDEX = 0x0112, 0xA001, 0xA005, 1
 
 
-def exif_says(photo: PillowImage.Image) -> tuple[object, object]:
-    """Return orientation and interoperability index; None for both if the block is damaged."""
+@dataclass(frozen=True)
+class Said:
+    """What an EXIF block says about the pixels; None for what it does not say, or what is damaged."""
+
+    orientation: object = None
+    colour_space: object = None
+    interoperability: object = None
+
+
+def exif_says(photo: PillowImage.Image) -> Said:
+    """Return what the photo's EXIF block says; damage to one part of it leaves the others."""
     try:
         exif = photo.getexif()
-        return exif.get(_ORIENTATION), exif.get_ifd(_INTEROPERABILITY).get(_INDEX)
     except DAMAGED:
-        return None, None
+        return Said()
+    return Said(
+        orientation=exif.get(_ORIENTATION),
+        colour_space=_directory(exif, _EXIF_IFD).get(_COLOUR_SPACE),
+        interoperability=_text(_directory(exif, _INTEROPERABILITY).get(_INDEX)),
+    )
+
+
+def _directory(exif: PillowImage.Exif, tag: int) -> Mapping[int, object]:
+    try:
+        return exif.get_ifd(tag)
+    except DAMAGED:
+        return {}
+
+
+def _text(value: object) -> object:
+    return value.strip("\0 ") if isinstance(value, str) else value
 
 
 @dataclass(frozen=True)

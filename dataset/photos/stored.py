@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TypeVar, cast
 
 import cv2
 import numpy as np
@@ -20,13 +20,12 @@ from cv2.typing import MatLike
 from PIL import Image as PillowImage
 
 from dpedtool.dataset.errors import Rejection
+from dpedtool.dataset.photos.colours import NOTHING_STATED, Stated
+from dpedtool.dataset.photos.pixels import Factor, GreyPhoto, Pixels, eight_bit
+from dpedtool.dataset.photos.profiles import ToSrgb, to_srgb
 from dpedtool.dataset.places import Place
 
-Image = npt.NDArray[np.uint8]
-"""(height, width, 3), BGR, 0..255."""
-GreyPhoto = npt.NDArray[np.uint8]
-"""(height, width), 0..255."""
-Factor = Literal[1, 2, 4, 8]
+PixelsT = TypeVar("PixelsT", npt.NDArray[np.uint8], npt.NDArray[np.uint16], Pixels)
 
 MAX_PIXELS = 250_000_000
 """Larger photos are refused: no camera makes them, and a damaged header may claim any size."""
@@ -56,6 +55,22 @@ class ReducedGrey:
     """Lowest and highest grey level that the other photo of a pair shows, too."""
 
 
+@dataclass(frozen=True)
+class Damage:
+    """What is wrong with the coded pixels of a file that can be decoded all the same."""
+
+    note: str = ""
+    """As a clause; empty if nothing is."""
+    first_row: int | None = None
+    """The first stored row that must not be used; None if all may be, or if the place is not known."""
+    is_fatal: bool = False
+    """Whether nothing of the photo may be used."""
+
+
+WHOLE = Damage()
+"""Of a photo without damage."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stored(abc.ABC):
     """A photo whose header is read; each format has a class of its own, which decodes when asked."""
@@ -69,18 +84,29 @@ class Stored(abc.ABC):
     """EXIF orientation, 1..8, that takes the stored rows to the photo as seen."""
     profile: bytes = b""
     """The embedded ICC profile; empty if there is none."""
-    is_adobe_rgb: bool = False
-    """Whether the EXIF block says Adobe RGB, as cameras do instead of embedding a profile."""
+    stated: Stated = NOTHING_STATED
+    """What the file says about its colours without a profile."""
+    note: str = ""
+    """What was ignored or assumed, other than about colours, as a clause; empty if nothing was."""
+
+    @property
+    def conversion(self) -> ToSrgb:
+        """What takes the colours to sRGB."""
+        return to_srgb(self.profile, self.stated)
 
     @abc.abstractmethod
-    def colour(self) -> Image:
-        """Decode the stored rows to BGR uint8, (H, W, 3), in the photo's own colour space."""
+    def colour(self) -> Pixels:
+        """Decode the stored rows to BGR, (H, W, 3), uint8 or uint16, in the photo's own colour space."""
+
+    def damage(self) -> Damage:
+        """Return what is wrong with the coded pixels; this may decode them."""
+        return WHOLE
 
     def grey(self, factor: Factor) -> GreyPhoto:
         """Decode the stored rows to grey; pixel 0 of a reduced row covers the full pixels 0..factor-1."""
-        return means(np.asarray(cv2.cvtColor(self.colour(), cv2.COLOR_BGR2GRAY), np.uint8), factor)
+        return means(np.asarray(cv2.cvtColor(eight_bit(self.colour()), cv2.COLOR_BGR2GRAY), np.uint8), factor)
 
-    def checked(self, image: npt.NDArray[np.uint8], factor: int = 1) -> npt.NDArray[np.uint8]:
+    def checked(self, image: PixelsT, factor: int = 1) -> PixelsT:
         """Return what was decoded if it has the size that the header gave; transforms would be wrong otherwise."""
         if image.shape[1::-1] != tuple(-(-side // factor) for side in self.size):
             raise unreadable(self.path, "it has another size than its header says: export it again")
@@ -95,8 +121,8 @@ class Stored(abc.ABC):
             )
 
 
-def upright_colour(photo: Stored) -> Image:
-    """Return the photo as seen, (H, W, 3) BGR uint8."""
+def upright_colour(photo: Stored) -> Pixels:
+    """Return the photo as seen, (H, W, 3) BGR, uint8 or uint16, in its own colour space."""
     return _upright(photo.checked(photo.colour()), photo.turn)
 
 
@@ -106,10 +132,33 @@ def upright_size(photo: Stored) -> tuple[int, int]:
 
 
 def upright_grey(photo: Stored, factor: Factor) -> ReducedGrey:
-    """Return the photo as seen in grey, with the exact transform to full px."""
-    image = photo.checked(photo.grey(factor), factor)
+    """Return the photo as seen in grey, with the exact transform to full px.
+
+    Colours are converted to sRGB first only if greys would be clearly lighter or darker otherwise, as with linear
+    values: for anything else it takes time and changes little.
+    """
+    if (conversion := photo.conversion).changes_greys:
+        colour = conversion.apply(photo.checked(photo.colour()))
+        grey = means(np.asarray(cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY), np.uint8), factor)
+    else:
+        grey = photo.grey(factor)
+    image = photo.checked(grey, factor)
     size = upright_size(photo)
     return ReducedGrey(_upright(image, photo.turn), _full_from_reduced(size, photo.turn, factor), size)
+
+
+def unusable_part(photo: Stored) -> tuple[int, int, int, int] | None:
+    """Return x, y, width and height of the part of the upright photo that damage spoils; None if there is none."""
+    first, (width, height) = photo.damage().first_row, photo.size
+    if first is None:
+        return None
+    rows = height - first
+    # Where the turn takes the last stored row: to the bottom, to the top, to the right, or to the left.
+    if photo.turn in (1, 2):
+        return 0, first, width, rows
+    if photo.turn in (3, 4):
+        return 0, 0, width, rows
+    return (first, 0, rows, width) if photo.turn in (5, 8) else (0, 0, rows, width)
 
 
 def turn_of(orientation: object) -> int:
@@ -135,8 +184,8 @@ _TURNS: dict[int, Callable[[MatLike], MatLike]] = {
 }
 
 
-def _upright(image: npt.NDArray[np.uint8], turn: int) -> npt.NDArray[np.uint8]:
-    return np.asarray(_TURNS[turn](image), np.uint8)
+def _upright(image: PixelsT, turn: int) -> PixelsT:
+    return cast("PixelsT", _TURNS[turn](image))
 
 
 def _full_from_reduced(size: tuple[int, int], turn: int, factor: int) -> npt.NDArray[np.float64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 
 from dpedtool.dataset.photos.encoding import encode_image
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 
 LONGER_SIDE_PX = 256
 QUALITY = 85

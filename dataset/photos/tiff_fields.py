@@ -19,6 +19,11 @@ ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 2, 3, 4, 5, 7
 _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 129: 1}
 """Length of one value by type: the types of TIFF 6.0, pointers to directories (13), and UTF-8 of EXIF 3.0 (129)."""
 _POINTERS = (LONG, 13)
+SIGNED_RATIONAL = 10
+_NUMBERS = {SHORT: "H", LONG: "L", RATIONAL: "L", SIGNED_RATIONAL: "l"}
+_SIZES = {SHORT: 2, LONG: 4, RATIONAL: 4, SIGNED_RATIONAL: 4}
+MOST_BELOW = 32
+"""Most directories that are looked at below one field."""
 LONGEST = 65535
 """Longest field that is read, in bytes: more than an EXIF block in a JPEG can hold."""
 _MAGIC = {b"II*\0": "<", b"MM\0*": ">"}
@@ -97,6 +102,23 @@ class TiffReader:
             return {}
         (offset,) = struct.unpack(f"{self.order}L", pointer.data)
         return self._directory(offset, tags)
+
+    def all_below(self, pointers: Field | None, tags: Collection[int]) -> list[Directory]:
+        """Return those fields of each of the directories that a field points to; nothing if there is no such field."""
+        if pointers is None or pointers.kind not in _POINTERS:
+            return []
+        offsets = struct.unpack(f"{self.order}{min(pointers.count, MOST_BELOW)}L", pointers.data[: 4 * MOST_BELOW])
+        return [self._directory(offset, tags) for offset in offsets]
+
+    def numbers(self, field: Field | None) -> list[float]:
+        """Return the values of a field of whole numbers or fractions; nothing for other types, or without a field."""
+        if field is None or field.kind not in _NUMBERS:
+            return []
+        values = struct.unpack(f"{self.order}{len(field.data) // _SIZES[field.kind]}{_NUMBERS[field.kind]}", field.data)
+        if field.kind not in (RATIONAL, SIGNED_RATIONAL):
+            return [float(value) for value in values]
+        pairs = zip(values[::2], values[1::2], strict=True)
+        return [above / below for above, below in pairs if below]
 
     def _directory(self, offset: int, tags: Collection[int]) -> Directory:
         if offset < HEADER or offset + 2 > len(self._content):

@@ -14,7 +14,7 @@ from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.io import replacing
 from dpedtool.dataset.photos.encoding import PNG_HEADER, PNG_OPTIONS, png_chunk
 from dpedtool.dataset.photos.kept_metadata import Metadata
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 from dpedtool.dataset.photos.tiff_fields import HEADER, ByteOrder, Directory, header_bytes, longs, rationals, shorts
 
 Format = Literal["png", "jpg", "tiff"]

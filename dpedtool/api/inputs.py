@@ -14,7 +14,7 @@ from dpedtool.dataset.errors import DpedtoolError, ParamsError
 from dpedtool.dataset.params_files import build_section
 from dpedtool.dataset.photos.decoding import PhotoFile, open_photo
 from dpedtool.dataset.photos.encoding import encode_image
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 from dpedtool.dataset.places import Place, as_place
 from dpedtool.dataset.sections import Section
 

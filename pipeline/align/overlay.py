@@ -10,7 +10,7 @@ from PIL import Image as PillowImage
 
 from dpedtool.dataset.io import replacing
 from dpedtool.dataset.photos.decoding import decode_image
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 
 SQUARES_ACROSS = 8
 _MARK = b"dpedtool overlay"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from dpedtool.dataset.errors import ParamsError, Rejection
 from dpedtool.dataset.params import AlignParams
-from dpedtool.dataset.photos.stored import GreyPhoto
+from dpedtool.dataset.photos.pixels import GreyPhoto
 from dpedtool.dataset.plugins import PluginName
 from dpedtool.pipeline.geometry.homographies import Points
 from dpedtool.pipeline.measure.flow import Flow, FlowField

@@ -20,7 +20,8 @@ from dpedtool.dataset.io import digest
 from dpedtool.dataset.params import AlignParams, describe
 from dpedtool.dataset.photos.decoding import PhotoFile, open_unchanged
 from dpedtool.dataset.photos.encoding import image_key, save_image
-from dpedtool.dataset.photos.stored import Factor, ReducedGrey
+from dpedtool.dataset.photos.pixels import Factor
+from dpedtool.dataset.photos.stored import ReducedGrey
 from dpedtool.dataset.places import Place
 from dpedtool.dataset.plugins import PluginName, digest_in_use
 from dpedtool.dataset.schema import Alignment, Pair, Timing

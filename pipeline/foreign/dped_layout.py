@@ -27,7 +27,7 @@ import numpy.typing as npt
 from dpedtool.dataset.errors import DpedtoolError, Rejection
 from dpedtool.dataset.photos.decoding import decode_photo
 from dpedtool.dataset.photos.formats.table import FORMATS
-from dpedtool.dataset.photos.stored import GreyPhoto
+from dpedtool.dataset.photos.pixels import GreyPhoto
 from dpedtool.dataset.progress import showing
 from dpedtool.dataset.sidecars.verdict import Verdict
 

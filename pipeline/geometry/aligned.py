@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.photos.decoding import PhotoFile, open_unchanged
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 from dpedtool.dataset.places import Place
 from dpedtool.dataset.schema import Alignment
 from dpedtool.pipeline.geometry.homographies import Box, Points, fit_homographies

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 from dpedtool.pipeline.geometry.homographies import Box, Points, largest_box, local_scale
 from dpedtool.pipeline.geometry.transform import NODE_PX, Map, Transform, between_nodes
 

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.params import AlignParams
-from dpedtool.dataset.photos.stored import GreyPhoto, ReducedGrey
+from dpedtool.dataset.photos.pixels import GreyPhoto
+from dpedtool.dataset.photos.stored import ReducedGrey
 from dpedtool.pipeline.geometry.homographies import (
     Homography,
     Points,

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 from dpedtool.pipeline.measure.common_range import in_common_range
 from dpedtool.pipeline.measure.grey_values import GreyValues
 from dpedtool.pipeline.measure.noise import PairNoise, sensor_noise

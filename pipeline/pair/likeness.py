@@ -21,7 +21,7 @@ import numpy as np
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.params import AlignParams
 from dpedtool.dataset.photos.decoding import PhotoFile, open_photo
-from dpedtool.dataset.photos.stored import Factor, GreyPhoto
+from dpedtool.dataset.photos.pixels import Factor, GreyPhoto
 from dpedtool.dataset.places import Place
 from dpedtool.pipeline.geometry.homographies import is_plausible
 from dpedtool.pipeline.measure.keypoint_homography import Keypoints, detect_in_grey, fit_homography, match

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.io import digest
 from dpedtool.dataset.params import STRICT, PatchesParams, describe
-from dpedtool.dataset.photos.stored import GreyPhoto, Image
+from dpedtool.dataset.photos.pixels import GreyPhoto, Image
 from dpedtool.dataset.schema import Alignment, Patch
 from dpedtool.pipeline.geometry.aligned import crop_box, cut, from_patches, is_masked, required
 from dpedtool.pipeline.geometry.homographies import Box, corners, transform_points

@@ -17,7 +17,7 @@ from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.params import PatchesParams
 from dpedtool.dataset.photos.decoding import how_taken, open_unchanged
 from dpedtool.dataset.photos.exif import Taken
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 from dpedtool.dataset.schema import Alignment, Patch, StackFrame
 from dpedtool.pipeline.geometry.aligned import crop_box, transform
 from dpedtool.pipeline.geometry.homographies import Points, fit_homographies, transform_points

@@ -22,7 +22,7 @@ from dpedtool.dataset.io import digest, replacing
 from dpedtool.dataset.params import PatchesParams
 from dpedtool.dataset.photos.decoding import PhotoFile, open_unchanged
 from dpedtool.dataset.photos.encoding import encode_image
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 from dpedtool.dataset.photos.thumbnails import thumbnail
 from dpedtool.dataset.places import Place
 from dpedtool.dataset.schema import Alignment, Frame, Patch, StackFrame

@@ -40,7 +40,7 @@ from dpedtool.dataset.licence import check_licence
 from dpedtool.dataset.params import ReleaseParams, describe
 from dpedtool.dataset.photos.decoding import decode_image
 from dpedtool.dataset.photos.encoding import save_image
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 from dpedtool.dataset.progress import track
 from dpedtool.dataset.sections import CAMERA_NAME
 from dpedtool.dataset.shards import Extent, read_extent

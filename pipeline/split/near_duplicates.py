@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.photos.stored import GreyPhoto
+from dpedtool.dataset.photos.pixels import GreyPhoto
 from dpedtool.dataset.progress import track
 
 Floats = npt.NDArray[np.float32]

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 
 WIDTH_PX = 2000
 """Greatest width of the picture."""

@@ -21,7 +21,7 @@ from dpedtool.dataset.photos.decoder_messages import collected
 from dpedtool.dataset.photos.decoding import PhotoFile, open_photo
 from dpedtool.dataset.photos.kept_metadata import Metadata, kept_metadata
 from dpedtool.dataset.photos.listing import list_photos
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 from dpedtool.dataset.photos.writing import Format, check_size, write_photo
 from dpedtool.dataset.places import Place, answering
 from dpedtool.dataset.progress import Reach, showing

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 from dpedtool.training.enhance.feature_map import FeatureMap, Scratch, open_scratch
 from dpedtool.training.enhance.memory import Need, Plan, process_memory
 from dpedtool.training.enhance.passes import (

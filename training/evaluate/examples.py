@@ -18,7 +18,7 @@ from dpedtool.dataset.names import drawn
 from dpedtool.dataset.photos.decoder_messages import collected
 from dpedtool.dataset.photos.decoding import open_unchanged
 from dpedtool.dataset.photos.encoding import save_image
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 from dpedtool.dataset.photos.writing import write_photo
 from dpedtool.dataset.places import Place, as_place
 from dpedtool.dataset.progress import Reach, showing

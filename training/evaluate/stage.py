@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dpedtool.dataset.params import EvaluateParams
 from dpedtool.dataset.photos.encoding import save_image
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 from dpedtool.dataset.progress import track
 from dpedtool.dataset.schema import Score
 from dpedtool.dataset.sidecars.metrics import Metrics, PatchScores, TagScores

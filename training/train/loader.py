@@ -20,7 +20,7 @@ from torch import Tensor
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
 from dpedtool.dataset.params import TrainParams
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 from dpedtool.training.data import Batch, Pairs
 from dpedtool.training.free_memory import free_memory
 

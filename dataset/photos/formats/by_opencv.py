@@ -8,11 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dpedtool.dataset.photos.stored import NO_PHOTO, Image, Stored, unreadable
+from dpedtool.dataset.photos.pixels import Pixels
+from dpedtool.dataset.photos.stored import NO_PHOTO, Stored, unreadable
 from dpedtool.dataset.places import Place
-
-_EIGHT_BIT = np.rint(np.arange(65536) / 257).astype(np.uint8)
-"""From 16 bit to 8, rounded to the nearest level with white on white, which a shift by 8 bit does not give."""
 
 
 def imdecode(content: bytes, path: Place, flags: int) -> npt.NDArray[np.uint8]:
@@ -33,11 +31,15 @@ def imdecode(content: bytes, path: Place, flags: int) -> npt.NDArray[np.uint8]:
     return image  # type: ignore[return-value]
 
 
+def imdecode_colour(content: bytes, path: Place) -> Pixels:
+    """Decode the stored rows to BGR of 8 or 16 bit, never turned; raises what `imdecode` raises."""
+    return imdecode(content, path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ByOpencv(Stored):
-    """A photo that OpenCV decodes correctly; transparency is dropped, and 16 bit are reduced to 8."""
+    """A photo that OpenCV decodes correctly; transparency is dropped."""
 
-    def colour(self) -> Image:
+    def colour(self) -> Pixels:
         """Decode the stored rows."""
-        image = imdecode(self.content, self.path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-        return image if image.dtype == np.uint8 else _EIGHT_BIT[image]
+        return imdecode_colour(self.content, self.path)

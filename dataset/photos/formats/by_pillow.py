@@ -12,6 +12,7 @@ from typing import IO
 from PIL import Image as PillowImage
 from PIL.ImageFile import ImageFile
 
+from dpedtool.dataset.photos.colours import by_exif
 from dpedtool.dataset.photos.exif import Taken, exif_says, exif_taken
 from dpedtool.dataset.photos.formats.by_opencv import ByOpencv
 from dpedtool.dataset.photos.stored import DAMAGED, MAX_PIXELS, NO_PHOTO, Stored, turn_of, unreadable
@@ -19,9 +20,6 @@ from dpedtool.dataset.places import Place
 
 # Pillow refuses more than twice this. Its own default would refuse photos of 200 megapixels, which phones take.
 PillowImage.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
-
-_ADOBE_RGB = "R03"
-"""DCF optional file, of Adobe RGB (EXIF 2.32, annex on interoperability)."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +34,14 @@ class ByPillow:
     def open(self, content: bytes, path: Place) -> Stored:
         """Read a photo's header."""
         with self.header(content, path) as photo:
-            orientation, interoperability = exif_says(photo)
+            said = exif_says(photo)
             return self.kind(
                 content=content,
                 path=path,
                 size=photo.size,
-                turn=turn_of(orientation),
+                turn=turn_of(said.orientation),
                 profile=profile_of(photo),
-                is_adobe_rgb=interoperability == _ADOBE_RGB,
+                stated=by_exif(said.colour_space, said.interoperability),
             )
 
     @contextlib.contextmanager

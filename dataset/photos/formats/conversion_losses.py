@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dpedtool.dataset.photos.profiles import to_srgb
 from dpedtool.dataset.photos.stored import Stored
 
 CONVERTED = "its colours were converted to sRGB"
@@ -12,9 +11,9 @@ OPAQUE = "its transparency was dropped"
 
 def applied_profile(photo: Stored) -> bytes:
     """Return the colour profile if decoding applies it; empty for sRGB and for damaged profiles."""
-    return photo.profile if to_srgb(photo.profile).transform else b""
+    return photo.profile if photo.profile and photo.conversion.changes_colours else b""
 
 
 def conversion(photo: Stored) -> list[str]:
     """Return a clause if the colours are converted; empty otherwise."""
-    return [CONVERTED] * bool(applied_profile(photo))
+    return [CONVERTED] * photo.conversion.changes_colours

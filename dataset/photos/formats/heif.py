@@ -12,15 +12,15 @@ import cv2
 import numpy as np
 from PIL import Image as PillowImage
 
+from dpedtool.dataset.photos.colours import HDR, by_h273
 from dpedtool.dataset.photos.exif import Taken, exif_taken
 from dpedtool.dataset.photos.formats.input_format import EncodedAgain, Extra, InputFormat
-from dpedtool.dataset.photos.stored import DAMAGED, Image, Stored, unreadable
+from dpedtool.dataset.photos.pixels import Pixels
+from dpedtool.dataset.photos.stored import DAMAGED, Stored, unreadable
 from dpedtool.dataset.places import Place
 
 _BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _EXTRA = Extra("heic", "pillow_heif", "HEIC")
-_PQ, _HLG = 16, 18
-"""Transfer characteristics of high dynamic range (ITU-T H.273, table 3)."""
 
 
 def _is_heif(content: bytes) -> bool:
@@ -35,9 +35,10 @@ def _open(content: bytes, path: Place) -> Stored:
         nclx = photo.info.get("nclx_profile") or {}
         profile = photo.info.get("icc_profile") or b""
         size = photo.size
-    if not profile and nclx.get("transfer_characteristics") in (_PQ, _HLG):
-        raise unreadable(path, "it has high dynamic range (HDR): set the camera or phone to standard photos")
-    return _Heif(content=content, path=path, size=size, profile=profile)
+    stated = by_h273(nclx.get("color_primaries", 2), nclx.get("transfer_characteristics", 2))
+    if stated.is_hdr and not profile:
+        raise unreadable(path, HDR)
+    return _Heif(content=content, path=path, size=size, profile=profile, stated=stated)
 
 
 def _exif(content: bytes) -> bytes:
@@ -59,21 +60,21 @@ def _taken(head: bytes, file: IO[bytes], _: Place) -> Taken:
 class _Heif(Stored):
     """HEIC; libheif turns it upright by the file's own transforms, and the EXIF orientation is ignored.
 
-    ISO/IEC 23008-12, A.2.3 says that the orientation is to be ignored. Deeper photos are reduced to 8 bit.
+    ISO/IEC 23008-12, A.2.3 says that the orientation is to be ignored. Photos of 10 and 12 bit come in 16.
     """
 
-    def colour(self) -> Image:
+    def colour(self) -> Pixels:
         with _errors(self.path):
-            pixels = np.asarray(_heif(self.content), np.uint8)
+            pixels = np.asarray(_heif(self.content))
         if pixels.ndim == 2:
-            return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), np.uint8)
+            pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), pixels.dtype)
         return np.ascontiguousarray(pixels[..., :3])
 
 
 def _heif(content: bytes) -> Any:
     import pillow_heif
 
-    return pillow_heif.open_heif(io.BytesIO(content), convert_hdr_to_8bit=True, bgr_mode=True)
+    return pillow_heif.open_heif(io.BytesIO(content), convert_hdr_to_8bit=False, bgr_mode=True)
 
 
 @contextlib.contextmanager

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import cv2
 from PIL.JpegImagePlugin import JpegImageFile
 
-from dpedtool.dataset.photos.formats.by_opencv import ByOpencv, imdecode
+from dpedtool.dataset.errors import Rejection
+from dpedtool.dataset.photos.decoder_messages import collected
+from dpedtool.dataset.photos.formats.by_opencv import ByOpencv, imdecode, imdecode_colour
 from dpedtool.dataset.photos.formats.by_pillow import ByPillow
 from dpedtool.dataset.photos.formats.input_format import InputFormat, TakenOver
-from dpedtool.dataset.photos.stored import Factor, GreyPhoto
+from dpedtool.dataset.photos.formats.jpeg_damage import TOO_EARLY, damage_of
+from dpedtool.dataset.photos.pixels import Factor, GreyPhoto, Pixels
+from dpedtool.dataset.photos.stored import Damage, PixelsT, Stored, unreadable
+from dpedtool.dataset.places import Place
 
 MAGIC = b"\xff\xd8"
 """The marker SOI."""
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""Markers that begin a frame (ITU T.81, table B.1)."""
+_BASELINE = frozenset({0xC0, 0xC1})
+"""Those of frames with a single scan for all coefficients."""
 _REDUCED_GREY = {
     1: cv2.IMREAD_GRAYSCALE,
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
@@ -26,8 +36,34 @@ _REDUCED_GREY = {
 class _Jpeg(ByOpencv):
     """JPEG; libjpeg reduces while decoding, in a fraction of the time, exactly by the factor, with sides rounded up."""
 
+    found: list[Damage] = field(default_factory=list, compare=False, repr=False)
+    """The damage, once the photo has been decoded."""
+
+    def colour(self) -> Pixels:
+        return self._undamaged(lambda: imdecode_colour(ended(self.content), self.path))
+
     def grey(self, factor: Factor) -> GreyPhoto:
-        return imdecode(self.content, self.path, _REDUCED_GREY[factor])
+        return self._undamaged(lambda: imdecode(ended(self.content), self.path, _REDUCED_GREY[factor]))
+
+    def damage(self) -> Damage:
+        if not self.found:
+            self.grey(8)
+        return self.found[0]
+
+    def _undamaged(self, decode: Callable[[], PixelsT]) -> PixelsT:
+        """Decode, and refuse a photo of which nothing may be used."""
+        try:
+            with collected() as messages:
+                pixels = decode()
+        except Rejection:
+            if lacks_end(self.content):
+                raise unreadable(self.path, TOO_EARLY) from None
+            raise
+        if not self.found:
+            self.found.append(damage_of(self.content, messages))
+        if self.found[0].is_fatal:
+            raise unreadable(self.path, self.found[0].note)
+        return pixels
 
 
 def is_jpeg(content: bytes) -> bool:
@@ -35,14 +71,22 @@ def is_jpeg(content: bytes) -> bool:
     return content.startswith(MAGIC)
 
 
-def is_truncated(content: bytes) -> bool:
-    """Whether a JPEG lacks its end marker; decoders fill what is missing with grey and hardly complain.
+def lacks_end(content: bytes) -> bool:
+    """Whether a file is a JPEG without an end marker; what is missing may be its last rows, or nothing."""
+    return is_jpeg(content) and ended(content) is not content
+
+
+def ended(content: bytes) -> bytes:
+    """Return a JPEG file with an end marker: phones leave it out before data of their own, such as a panorama's.
 
     Inside the coded data 0xFF is always followed by 0x00 or a restart marker (ITU T.81, B.1.1.5), so the first
-    FF D9 after the start of the scan is the end. Headers before it, including thumbnails, are skipped by their lengths.
+    FF D9 after the start of the scan is the end. Whether all rows are there, only decoding shows.
     """
-    if not is_jpeg(content):
-        return False
+    return content if content.find(b"\xff\xd9", _scan(content)) >= 0 else content + b"\xff\xd9"
+
+
+def _scan(content: bytes) -> int:
+    """Return where the search for the end begins: behind the headers, or where stray bytes hide how they go on."""
     position = 2
     while position + 4 <= len(content) and content[position] == 0xFF:
         marker = content[position + 1]
@@ -51,17 +95,46 @@ def is_truncated(content: bytes) -> bool:
             continue
         if marker == 0xDA:
             break
+        # Headers, including thumbnails, are skipped by their lengths.
         position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
-    # The search begins after the headers, or where stray bytes hide how they go on.
-    return content.find(b"\xff\xd9", position) < 0
+    return position
+
+
+def _open(content: bytes, path: Place) -> Stored:
+    # The headers end too early, or a later scan of a progressive photo may be missing, which decoding does not show.
+    if _scan(content) + 1 >= len(content) or (lacks_end(content) and _frame(content)[0] not in _BASELINE):
+        raise unreadable(path, TOO_EARLY)
+    if (bits := _frame(content)[1]) not in (None, 8):
+        raise unreadable(
+            path, f"it is a JPEG of {bits} bit, and only 8 bit are read: export it as TIFF or PNG of 16 bit"
+        )
+    try:
+        return _READER.open(content, path)
+    except Rejection:
+        if lacks_end(content):
+            raise unreadable(path, TOO_EARLY) from None
+        raise
+
+
+def _frame(content: bytes) -> tuple[int | None, int | None]:
+    """Return the marker of the frame, and the bits of a sample (ITU T.81, B.2.2); None if it is not found."""
+    position = 2
+    while position + 5 <= len(content) and content[position] == 0xFF:
+        marker = content[position + 1]
+        if marker in _FRAMES:
+            return marker, content[position + 4]
+        if marker == 0xDA:
+            break
+        position += 1 if marker == 0xFF else 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+    return None, None
 
 
 _READER = ByPillow(JpegImageFile, _Jpeg)
 FORMAT = InputFormat(
     name="JPEG",
-    suffixes=frozenset({".jpg", ".jpeg"}),
+    suffixes=frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"}),
     is_known=is_jpeg,
-    open=_READER.open,
+    open=_open,
     exif=_READER.exif,
     taken=_READER.taken,
     released=TakenOver(".jpg"),

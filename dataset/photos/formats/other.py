@@ -1,4 +1,4 @@
-"""Files whose format is not in the table, such as AVIF named as JPEG: they are read if Pillow and OpenCV know them."""
+"""Files whose format is not in the table, such as JPEG 2000: they are read if Pillow and OpenCV know them."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,13 +16,18 @@ import numpy as np
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.photos.exif import Taken, positive
 from dpedtool.dataset.photos.formats.input_format import EncodedAgain, Extra, InputFormat
-from dpedtool.dataset.photos.stored import Factor, GreyPhoto, Image, Stored, means, turn_of, unreadable
+from dpedtool.dataset.photos.pixels import Factor, GreyPhoto, Image
+from dpedtool.dataset.photos.stored import Stored, means, turn_of, unreadable
+from dpedtool.dataset.photos.tiff_fields import Directory, Field, TiffReader
 from dpedtool.dataset.places import Place
 
 if TYPE_CHECKING:
     import rawpy
 
 _EXTRA = Extra("raw", "rawpy", "camera raw")
+_VERSION, _SUBFILES, _KIND, _EXPOSURE, _CROP = 50706, 330, 254, 50730, (50719, 50720)
+"""Fields: DNGVersion, SubIFDs, NewSubFileType, BaselineExposure, and DefaultCropOrigin with DefaultCropSize."""
+_MOST_EV = 8.0
 _TURN_OF_FLIP = {0: 1, 1: 2, 2: 4, 3: 3, 4: 5, 5: 8, 6: 6, 7: 7}
 """LibRaw's flip (1: columns, 2: rows, 4: both axes swapped first) as EXIF orientation."""
 
@@ -33,13 +39,50 @@ def _open(content: bytes, path: Place) -> Stored:
         if sizes.pixel_aspect != 1:
             raise unreadable(path, "its pixels are not square: develop it to JPEG or TIFF first")
         pattern = raw.raw_pattern
+        dng = _dng(content, (sizes.width, sizes.height))
         return _Raw(
             content=content,
             path=path,
-            size=(sizes.width, sizes.height),
+            size=dng.crop[2:],
             turn=turn_of(_TURN_OF_FLIP.get(sizes.flip)),
             is_bayer=pattern is not None and pattern.shape == (2, 2),
+            dng=dng,
         )
+
+
+@dataclass(frozen=True)
+class _Dng:
+    """What a DNG file says about how it is to be shown (DNG 1.7, chapter 4); LibRaw leaves it to its users."""
+
+    crop: tuple[int, int, int, int]
+    """x, y, width and height of the part of the developed photo that is the picture."""
+    exposure_ev: float = 0.0
+    """BaselineExposure: by how many stops the photo is to be brightened."""
+
+
+def _dng(content: bytes, size: tuple[int, int]) -> _Dng:
+    """Return what a file of this developed size says; the whole photo for other raw files."""
+    whole = _Dng((0, 0, *size))
+    try:
+        reader = TiffReader(content)
+        first = reader.first({_VERSION, _SUBFILES, _EXPOSURE, *_CROP})
+        if _VERSION not in first:
+            return whole
+        below = reader.all_below(first.get(_SUBFILES), {_KIND, *_CROP})
+        main = next((one for one in below if reader.numbers(one.get(_KIND)) == [0.0]), {})
+        origin, extent = ([round(value) for value in reader.numbers(_of(tag, main, first))] for tag in _CROP)
+        exposure = reader.numbers(first.get(_EXPOSURE))
+    except (ValueError, struct.error):
+        return whole
+    exposure_ev = exposure[0] if exposure and abs(exposure[0]) <= _MOST_EV else 0.0
+    fits = len(origin) == len(extent) == 2 and min(*origin, *(side - 1 for side in extent)) >= 0
+    if not fits or any(start + side > all_ for start, side, all_ in zip(origin, extent, size, strict=True)):
+        return _Dng(whole.crop, exposure_ev)
+    return _Dng((*origin, *extent), exposure_ev)  # type: ignore[arg-type]
+
+
+def _of(tag: int, main: Directory, first: Directory) -> Field | None:
+    return main.get(tag) or first.get(tag)
 
 
 def _exif(content: bytes) -> bytes:
@@ -67,19 +110,27 @@ class _Raw(Stored):
     """A raw file, developed by LibRaw: camera white balance, no automatic brightness, sRGB with its own curve."""
 
     is_bayer: bool
+    dng: _Dng
 
     def colour(self) -> Image:
-        return self._develop(half_size=False)
+        return self._cropped(self._develop(half_size=False))
 
     def grey(self, factor: Factor) -> GreyPhoto:
         """Decode to grey; when a photo with a Bayer pattern is reduced, its grey is the green of each 2 x 2 square.
 
         The two greens of a square are centred on it, as the pixel of the reduced photo must be; red and blue are not.
         """
-        if factor == 1 or not self.is_bayer:
+        # A crop that begins within a square has other squares.
+        if factor == 1 or not self.is_bayer or self.dng.crop[0] % 2 or self.dng.crop[1] % 2:
             return super().grey(factor)
-        green = self.checked(self._develop(half_size=True)[..., 1], 2)
+        green = self.checked(self._cropped(self._develop(half_size=True), 2)[..., 1], 2)
         return means(np.ascontiguousarray(green), factor // 2)
+
+    def _cropped(self, image: Image, factor: int = 1) -> Image:
+        """Return the picture's part of the developed photo, which may be reduced by the factor."""
+        x, y, width, height = self.dng.crop
+        right, low = -(-(x + width) // factor), -(-(y + height) // factor)
+        return image[y // factor : low, x // factor : right]
 
     def _develop(self, *, half_size: bool) -> Image:
         import rawpy
@@ -88,6 +139,7 @@ class _Raw(Stored):
             pixels = raw.postprocess(
                 use_camera_wb=True,
                 no_auto_bright=True,
+                bright=2.0**self.dng.exposure_ev,
                 # Camera colours keep the channels apart; sRGB mixes them.
                 output_color=rawpy.ColorSpace.raw if half_size else rawpy.ColorSpace.sRGB,
                 gamma=(2.4, 12.92),

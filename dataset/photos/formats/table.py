@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dpedtool.dataset.photos.formats import (
+    avif,
     bmp,
     heif,
     jpeg,
@@ -15,7 +16,7 @@ from dpedtool.dataset.photos.formats import (
 from dpedtool.dataset.photos.formats.input_format import InputFormat
 from dpedtool.dataset.places import Place
 
-_MODULES = (heif, jpeg, png, tiff, webp, bmp, raw)
+_MODULES = (heif, avif, jpeg, png, tiff, webp, bmp, raw)
 """One for each format. The first whose `is_known` accepts a file wins."""
 
 FORMATS: tuple[InputFormat, ...] = tuple(module.FORMAT for module in _MODULES)
@@ -47,5 +48,8 @@ def format_of(head: bytes, path: Place) -> InputFormat:
         Its name.
 
     """
-    promised = format_of_suffix(path)
-    return promised if promised.is_known is None else format_of_bytes(head) or other.FORMAT
+    promised, found = format_of_suffix(path), format_of_bytes(head)
+    # Most raw files look like TIFF files inside, but none looks like a JPEG, say: that one has a wrong name.
+    if promised.is_known is None and found in (None, tiff.FORMAT):
+        return promised
+    return found or other.FORMAT

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 
 ENLARGED = 2
 GAP_PX = 4

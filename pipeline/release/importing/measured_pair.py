@@ -21,7 +21,7 @@ from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.params import PatchesParams
 from dpedtool.dataset.photos.decoding import PhotoFile, decode_image, open_photo
 from dpedtool.dataset.photos.encoding import encode_image
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 from dpedtool.pipeline.geometry.homographies import Box
 from dpedtool.pipeline.patches.windows import measure_row_of_windows
 

@@ -19,12 +19,13 @@ import numpy as np
 
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.photos.decoder_messages import collected
-from dpedtool.dataset.photos.decoding import PhotoFile, decode_photo, open_stored
+from dpedtool.dataset.photos.decoding import PhotoFile, open_stored
 from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.dataset.photos.formats.conversion_losses import CONVERTED, OPAQUE, ROUNDED, applied_profile
 from dpedtool.dataset.photos.formats.input_format import EncodedAgain
 from dpedtool.dataset.photos.kept_metadata import exif_block
-from dpedtool.dataset.photos.stored import Image, Stored
+from dpedtool.dataset.photos.pixels import Image
+from dpedtool.dataset.photos.stored import Stored
 from dpedtool.pipeline.release.privacy.exif_names import names_in
 from dpedtool.pipeline.release.privacy.image_parts import (
     APP,
@@ -125,7 +126,9 @@ def _reasons(stored: Stored) -> list[str]:
     turned = ["its EXIF block, which is left out, said how to turn it upright"] * (stored.turn != 1)
     profile = applied_profile(stored)
     odd = ["its colour profile is not that of a well-known space, and may identify a device or a person"]
-    return turned + odd * bool(profile and not plain_profile(profile))
+    unsaid = ["its colours are not sRGB, and only metadata, which are left out, say so"]
+    by_metadata = not stored.profile and stored.conversion.changes_colours
+    return turned + odd * bool(profile and not plain_profile(profile)) + unsaid * by_metadata
 
 
 def _without_metadata(stored: Stored, suffix: str) -> bytes:
@@ -203,13 +206,14 @@ def are_needed(chunks: Sequence[Chunk]) -> list[bool]:
 
 
 def _shows(content: bytes, pixels: Image) -> bool:
-    """Return whether a file decodes to the pixels, without messages from the decoder."""
+    """Return whether a file decodes to the pixels, and nothing in it is damaged."""
+    photo = PhotoFile(Path("stripped"), content)
     try:
         with collected() as messages:
-            shown = decode_photo(content, Path("stripped"))
+            shown = photo.colour()
+        return not messages and not photo.note and np.array_equal(shown, pixels)
     except Rejection:
         return False
-    return not messages and np.array_equal(shown, pixels)
 
 
 def _encoded(
@@ -226,5 +230,5 @@ _PNG_COLOUR_TYPE, _PNG_DEPTH = 25, 24
 def _losses_of_png(stored: Stored) -> list[str]:
     chunks = {chunk.name for chunk in read_png(stored.content).chunks}
     is_transparent = bool(stored.content[_PNG_COLOUR_TYPE] & 4) or b"tRNS" in chunks
-    found = {CONVERTED: bool(applied_profile(stored)), ROUNDED: stored.content[_PNG_DEPTH] == 16}
+    found = {CONVERTED: stored.conversion.changes_colours, ROUNDED: stored.content[_PNG_DEPTH] == 16}
     return [loss for loss, is_so in (found | {OPAQUE: is_transparent}).items() if is_so]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.photos.decoder_messages import collected
 from dpedtool.dataset.photos.decoding import decode_image
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 
 Means = npt.NDArray[np.int16]
 """(MEANS_SIDE, MEANS_SIDE, 3), BGR: a small copy of an image."""

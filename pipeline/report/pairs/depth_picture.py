@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 from dpedtool.pipeline.geometry.homographies import Box
 from dpedtool.pipeline.geometry.transform import NODE_PX, Nodes
 from dpedtool.pipeline.patches.area_change import SAMPLE_PX, AreaChange, nodes_in

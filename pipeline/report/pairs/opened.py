@@ -16,7 +16,7 @@ from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.io import write_text
 from dpedtool.dataset.photos.decoding import load_unchanged
 from dpedtool.dataset.photos.encoding import encode_image
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 from dpedtool.dataset.places import Place
 from dpedtool.dataset.schema import Alignment, Patch
 from dpedtool.pipeline.align.overlay import shrunk

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 from dpedtool.pipeline.geometry.aligned import cut
 from dpedtool.pipeline.geometry.homographies import Box
 from dpedtool.pipeline.measure.grey_values import GreyValues

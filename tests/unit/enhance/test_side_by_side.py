@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dpedtool.dataset.photos.stored import Image
+from dpedtool.dataset.photos.pixels import Image
 from dpedtool.training.enhance.side_by_side import DETAIL_SIDE_PX, DETAILS, GAP_PX, INNER_GAP_PX, WIDTH_PX, side_by_side
 
 PAIR_PX = 2 * DETAIL_SIDE_PX + INNER_GAP_PX

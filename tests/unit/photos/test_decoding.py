@@ -57,8 +57,20 @@ def rejection(content: bytes) -> Rejection:
 def test_a_truncated_photo_is_unreadable_wherever_it_was_cut(kind: str, texture) -> None:
     whole = encode_image(texture(60, 80), kind)
     assert decode_photo(whole, Path("some")).shape == (60, 80, 3)
-    for length in {*range(0, len(whole), max(1, len(whole) // 30)), len(whole) - 1}:
+    # The last two bytes of a JPEG are its end marker, without which it still has all of its rows.
+    last = len(whole) - (3 if kind == ".jpg" else 1)
+    for length in {*range(0, last, max(1, len(whole) // 30)), last}:
         rejection(whole[:length])
+
+
+@pytest.mark.parametrize("behind", [b"", b"\xff", b"SEFT data of a phone" * 30])
+def test_a_jpeg_whose_rows_are_all_there_needs_no_end_marker(behind: bytes, texture) -> None:
+    whole = encode_image(texture(60, 80), ".jpg")
+    assert whole.endswith(b"\xff\xd9")
+    file = PhotoFile(Path("pano.jpg"), whole[:-2] + behind)
+    np.testing.assert_array_equal(file.colour(), decode_photo(whole, Path("some.jpg")))
+    assert file.note == ""
+    assert file.unusable_part is None
 
 
 def test_a_truncated_progressive_jpeg_is_unreadable(texture) -> None:
@@ -76,7 +88,7 @@ def test_a_truncated_jpeg_with_a_whole_thumbnail_is_unreadable(texture) -> None:
     whole = whole[:2] + segment + whole[2:]
     assert decode_photo(whole, Path("some")).shape == (60, 80, 3)
     # Told by the bytes alone: what decoders make of it varies, some fill the rest with grey.
-    for length in range(2, len(whole), len(whole) // 30):
+    for length in range(2, len(whole) - 2, len(whole) // 30):
         assert "ends too early" in rejection(whole[:length]).detail
 
 

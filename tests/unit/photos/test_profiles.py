@@ -123,14 +123,6 @@ def test_a_profile_for_other_colours_is_told() -> None:
     assert "not one for RGB" in photo(np.zeros((4, 5, 3), np.uint8), profile=lab).note
 
 
-def test_adobe_rgb_that_only_the_exif_block_names_is_told() -> None:
-    exif = PillowImage.Exif()
-    exif.get_ifd(0x8769)[0xA005] = {1: "R03"}
-    assert "Adobe RGB" in photo(np.zeros((4, 5, 3), np.uint8), "JPEG", exif=exif).note
-    assert photo(np.zeros((4, 5, 3), np.uint8), "JPEG").note == ""
-    assert photo(np.zeros((4, 5, 3), np.uint8), "JPEG", P3, exif=exif).note == ""
-
-
 def test_the_profile_is_applied_to_the_upright_photo() -> None:
     exif = PillowImage.Exif()
     exif[0x0112] = 6

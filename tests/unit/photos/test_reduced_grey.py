@@ -15,7 +15,7 @@ from PIL import Image as PillowImage
 
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.photos.decoding import PhotoFile, open_photo, open_unchanged
-from dpedtool.dataset.photos.stored import Factor
+from dpedtool.dataset.photos.pixels import Factor
 
 ORIENTATION = 0x0112
 # From the photo as seen to the stored rows (EXIF 2.32, 4.6.4 A, Orientation).
