@@ -10,11 +10,11 @@ from dpedtool.dataset.photos.formats.table import SUFFIXES, format_of_suffix
 from dpedtool.dataset.places import Place, answering
 
 
-def list_photos(folder: Place) -> list[Place]:
+def list_photos(folder: Place, *, doubles: bool = False) -> list[Place]:
     """Return the photos directly in a folder, sorted by name; hidden files and other suffixes are left out.
 
     Where a camera or an export wrote one moment twice, as IMG_1.JPG and as IMG_1.HEIC or a raw file, the JPEG is used
-    and the other file is left out.
+    and the other file is left out; with `doubles` it is listed, too.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def list_photos(folder: Place) -> list[Place]:
     missing = [format_of_suffix(path).missing_extra for path in kept]
     if all(missing):
         raise DpedtoolError(f"None of the photos in {folder} can be read: {missing[0]}.")
-    return kept
+    return photos if doubles else kept
 
 
 def _files_in(folder: Place) -> list[Place]:

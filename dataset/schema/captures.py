@@ -38,12 +38,12 @@ class Pair(Row):
     )
     status: str = column("paired or unpaired")
     reason: str = column("why it is unpaired; empty when paired", default="")
-    detail: str = column("the reason as a sentence, with figures", default="")
+    detail: str = column("the reason as a sentence, with figures; of frames, what is to be known of them", default="")
     matched_by: str | None = column(
         "csv: the user's list; name: equal file names; clock: capture times, which leave no other partner; picture: "
         "several photos are within the tolerance, and this one shows the same; order: several are, the pictures do not "
         "decide, and this one is next in time; frame: the phone took it right before or after another photo of this "
-        "moment; empty when unpaired",
+        "moment; beside: it is the raw file of another photo of this moment; empty when unpaired",
         default=None,
     )
     role: str | None = column(
@@ -75,8 +75,15 @@ class CameraShot(Row):
     camera: str = column("camera that took the photo: its folder's name")
     session: str = column("its session; empty where there is only one")
     scene_id: str | None = column("the moment; empty for a photo that belongs to none", default=None)
-    role: str = column("reference: the DSLR's; base or frame: the phone's; alone: without a mate")
+    role: str = column(
+        "reference: the DSLR's; base or frame: the phone's; alone: without a mate; beside: another file of the same "
+        "exposure, which stands in no other table"
+    )
     frame: int | None = column("number of the frame among the camera's frames of the moment, from 0", default=None)
+    beside: str | None = column(
+        "of a raw file, or a HEIC file beside a JPEG: name of the photo that was developed from the same exposure",
+        default=None,
+    )
     path: Place | None = column("the photo; empty if its name is not valid Unicode", default=None)
     sha256: str | None = column("SHA-256 of its file, hex; empty if it cannot be read", default=None)
     time: str | None = column("capture time on the camera's clock, EXIF, ISO 8601 without zone", default=None)

@@ -49,8 +49,8 @@ def pair(folders: tuple[Place, ...], phone: str | None, csv_file: Path | None, o
     write_text(out / TEMPLATE, template(table, scenes))
     say_pairs(found)
     others = set(params.captures.sessions) - {each.session for each in of_sessions}
-    notes = unknown_scenes(table, scenes, others)
-    for note in notes:
+    unknown = unknown_scenes(table, scenes, others)
+    for note in unknown:
         click.echo(note, err=True)
     sessions = [each.session for each in of_sessions if each.session]
     give_results(
@@ -58,7 +58,7 @@ def pair(folders: tuple[Place, ...], phone: str | None, csv_file: Path | None, o
             "out": str(out),
             **counts(found.rows),
             "sessions": sessions,
-            "notes": notes,
+            "notes": [*found.notes, *unknown],
             "synchronisation": found.report.as_json(),
         }
     )

@@ -16,7 +16,6 @@ from dpedtool.dataset.sidecars.selection import Selection
 from dpedtool.dataset.sidecars.synchronisation import ClockFigures, TimeSteps
 from dpedtool.dataset.tables import read_frame
 from dpedtool.pipeline.pair.intake import PairedFolders
-from dpedtool.pipeline.pair.shot_table import frames_without_exposure
 from dpedtool.pipeline.runner import LOST
 
 MOST_LINES = 20
@@ -39,11 +38,8 @@ def say_pairs(found: PairedFolders) -> None:
         moments = len({row.scene_id for row in found.rows if row.role == "frame"})
         of = f"{moments} {_plural(moments, 'moment')}"
         click.echo(f"{frames} further {_plural(frames, 'frame')} of {of}; shots.parquet names the base frames.")
-        if unknown := frames_without_exposure(found.shots):
-            click.echo(
-                f"The EXIF block of {unknown[0]} or of its base frame has no exposure time and ISO, so that ev is "
-                f"empty for {len(unknown)} {_plural(len(unknown), 'frame')}."
-            )
+    for note in found.notes:
+        click.echo(note, err=True)
     for session, clock in found.report.clocks.items():
         of = f"{session}: " if session else ""
         click.echo(of + _clocks_in_words(clock, found.report.exif_resolution_s))

@@ -7,7 +7,7 @@ few shots meet that it may be chance, or a shot has more than one candidate (a b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -26,12 +26,14 @@ SAMPLE_PAIRS = 6
 """Number of pairs whose pictures are compared under each of several offsets."""
 
 
-def read_clocks(phones: Sequence[Shot], dslrs: Sequence[Shot], params: PairParams) -> Clocks | None:
+def read_clocks(phones: Sequence[Shot], dslrs: Sequence[Shot], params: PairParams, pictures: Pictures) -> Clocks | None:
     """Fit the capture times of the photos that have one; return None if a camera has no capture times at all."""
     timed = [[index for index, shot in enumerate(shots) if shot.time] for shots in (phones, dslrs)]
     if not all(timed):
         return None
-    clocks = Clocks(phones, dslrs, timed[0], timed[1], params, ClockFit(np.empty(0), np.empty((0, 2), np.int64)))
+    clocks = Clocks(
+        phones, dslrs, timed[0], timed[1], params, ClockFit(np.empty(0), np.empty((0, 2), np.int64)), pictures
+    )
     fit = fit_clocks(clocks.phone_s, clocks.dslr_s, params.tolerance_s, params.max_offset_s, params.offset_s)
     return replace(clocks, fit=fit)
 
@@ -47,7 +49,7 @@ class Clocks:
     timed_dslrs: Sequence[int]
     params: PairParams
     fit: ClockFit
-    pictures: Pictures = field(default_factory=Pictures)
+    pictures: Pictures
 
     @cached_property
     def phone_s(self) -> Seconds:

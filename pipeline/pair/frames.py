@@ -11,12 +11,8 @@ import bisect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
-
-from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.names import counting
-from dpedtool.dataset.photos.decoding import open_photo
+from dpedtool.dataset.progress import track
 from dpedtool.pipeline.pair.shots import Shot
 
 CLEARLY_NEARER = 2.0
@@ -35,6 +31,8 @@ class Moments:
     """Those of them that were found because they were taken right before or after another one."""
     between: frozenset[int]
     """The phone's photos that lie between two moments, so that they belong to neither."""
+    unjudged: frozenset[int] = frozenset()
+    """Those of the further ones whose pictures show too little to be compared, so that their time alone decided."""
 
     def frames(self) -> dict[int, list[int]]:
         """Return the phone's photos of each moment, by the DSLR's photo."""
@@ -66,12 +64,15 @@ def find_frames(
 
     """
     timed = sorted((index for index, shot in enumerate(phones) if shot.time), key=lambda index: _order(phones[index]))
-    dslr_of, between = dict(partners), set[int]()
-    for run in _runs(timed, phones, most_s) if most_s else ():
+    dslr_of, between, unjudged = dict(partners), set[int](), set[int]()
+    # In a run without a mate, or with mates alone, nothing is left to find.
+    found_runs = _runs(timed, phones, most_s) if most_s else []
+    runs = [run for run in found_runs if 0 < sum(index in partners for index in run) < len(run)]
+    for run in track(runs, "find frames", len(runs)):
         known = [index for index in run if index in partners]
         times = [phones[index].seconds for index in known]
         for index in run:
-            if index in partners or not known:
+            if index in partners:
                 continue
             # Each moment has one photo so far: the two photos before and the two after hold the two nearest moments.
             at = bisect.bisect(times, phones[index].seconds)
@@ -82,13 +83,16 @@ def find_frames(
                 between |= {index} if away <= most_s else set()
             elif (found := likeness(index, nearest)) is None or found >= 0:
                 dslr_of[index] = nearest
-    return Moments(dslr_of, frozenset(dslr_of.keys() - partners.keys()), frozenset(between))
+                # Photos of a night, where likenesses are often unknown, are what bursts are taken for.
+                unjudged |= {index} if found is None else set()
+    further = frozenset(dslr_of.keys() - partners.keys())
+    return Moments(dslr_of, further, frozenset(between), frozenset(unjudged))
 
 
-def choose_base(
+def base_candidates(
     frames: Sequence[int], phones: Sequence[Shot], named: int | None, away_s: Mapping[int, float]
-) -> tuple[int, str]:
-    """Return the base frame of a moment, and why it is the base.
+) -> tuple[list[int], str]:
+    """Return the frames that compete by their sharpness to be the base of a moment, and why the sharpest is the base.
 
     Parameters
     ----------
@@ -103,39 +107,22 @@ def choose_base(
 
     """
     if len(frames) == 1:
-        return frames[0], ""
+        return [*frames], ""
     if named is not None:
-        return named, "it has the name of the DSLR's photo"
+        return [named], "it has the name of the DSLR's photo"
     ordered = in_order(frames, phones)
-    if all(index in away_s for index in ordered):
-        least = min(away_s[index] for index in ordered)
-        near = [index for index in ordered if away_s[index] < least + SAME_TIME_S]
-        if len(near) == 1:
-            return near[0], "it is nearest in time to the DSLR's photo"
-        why = "it is the sharpest of those nearest in time"
-    else:
-        near, why = ordered, "it is the sharpest, and no clock says which one is nearest in time"
-    sharpness = {index: sharpness_of(phones[index]) for index in near}
-    return max(near, key=lambda index: sharpness[index]), why
+    if not all(index in away_s for index in ordered):
+        return ordered, "it is the sharpest, and no clock says which one is nearest in time"
+    least = min(away_s[index] for index in ordered)
+    near = [index for index in ordered if away_s[index] < least + SAME_TIME_S]
+    return near, "it is the sharpest of those nearest in time" if len(near) > 1 else (
+        "it is nearest in time to the DSLR's photo"
+    )
 
 
 def in_order(frames: Sequence[int], phones: Sequence[Shot]) -> list[int]:
     """Return frames, as indices of the phone's photos, in the order of time and, within a second, of names."""
     return sorted(frames, key=lambda index: _order(phones[index]))
-
-
-def sharpness_of(shot: Shot) -> float:
-    """Return how sharp a photo is: the root mean square of its grey Laplacian, over its standard deviation.
-
-    It is compared among photos of one scene by one camera only. 0 for a photo that cannot be read.
-    """
-    try:
-        photo = open_photo(shot.path).grey(1).image
-    except Rejection:
-        return 0.0
-    grey = cv2.GaussianBlur(photo.astype(np.float32), (0, 0), 1.2)
-    spread = float(grey.std())
-    return float(np.sqrt(np.mean(cv2.Laplacian(grey, cv2.CV_32F) ** 2))) / spread if spread else 0.0
 
 
 def _runs(timed: Sequence[int], phones: Sequence[Shot], most_s: float) -> list[list[int]]:
@@ -152,5 +139,8 @@ def _away(phones: Sequence[Shot], one: int, other: int) -> float:
     return abs(phones[one].seconds - phones[other].seconds)
 
 
-def _order(shot: Shot) -> tuple[float, tuple[list[str | int], str]]:
-    return (shot.seconds if shot.time else float("inf"), counting(shot.path.name))
+def _order(shot: Shot) -> tuple[float, tuple[list[str | int], str], bool, tuple[list[str | int], str]]:
+    """Return the key that sorts frames; a raw file follows its photo, whose time may be more exact."""
+    photo = shot.beside or shot
+    name, own_name = counting(photo.path.name), counting(shot.path.name)
+    return photo.seconds if photo.time else float("inf"), name, shot is not photo, own_name

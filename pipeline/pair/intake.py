@@ -12,7 +12,9 @@ from dpedtool.dataset.places import Place, answering, as_place, is_dir, is_file
 from dpedtool.dataset.schema import CameraShot, Pair
 from dpedtool.dataset.sidecars.synchronisation import Synchronisation
 from dpedtool.dataset.tables import read_rows, write_rows
-from dpedtool.pipeline.pair.stage import pair_files, pair_folders
+from dpedtool.pipeline.pair.notes import notes_of_doubles, notes_of_exposures
+from dpedtool.pipeline.pair.pair_list import notes_of_sessions
+from dpedtool.pipeline.pair.stage import camera_name, list_of_pairs, pair_files, pair_folders
 from dpedtool.pipeline.pair.synchronisation import synchronisation
 
 
@@ -26,6 +28,8 @@ class PairedFolders:
     report: Synchronisation
     shots: list[CameraShot] = field(default_factory=list)
     """All photos of both cameras."""
+    notes: Sequence[str] = ()
+    """What the user should know of the photos, in sentences."""
 
     def scenes(self) -> dict[str, str]:
         """Return the session of each scene: of each photo of the DSLR that could be named."""
@@ -81,7 +85,26 @@ def pair_into(out: Path, folders: Sequence[Folders], params: PairParams) -> Pair
     shots = [shot for pairing in pairings for shot in pairing.shots]
     write_rows(CameraShot.table_in(out), CameraShot, shots)
     report.write(report.file_in(out))
-    return PairedFolders(rows, _joined([pairing.note for pairing in pairings], folders), report, shots)
+    notes = [
+        *_notes_of_list(folders, params),
+        *(
+            f"{each.session}: {note}" if each.session else note
+            for each, pairing in zip(folders, pairings, strict=True)
+            for note in pairing.notes
+        ),
+        *notes_of_doubles(shots),
+        *notes_of_exposures(shots),
+    ]
+    return PairedFolders(rows, _joined([pairing.note for pairing in pairings], folders), report, shots, notes)
+
+
+def _notes_of_list(folders: Sequence[Folders], params: PairParams) -> list[str]:
+    """Say which lines of the user's list of pairs no session uses."""
+    sessions = [each.session for each in folders if each.session]
+    if params.csv is None or not sessions:
+        return []
+    phone = camera_name(folders[0].phone)
+    return notes_of_sessions(list_of_pairs(params.csv, phone), phone, sessions)
 
 
 def _joined(notes: Sequence[str], folders: Sequence[Folders]) -> str:

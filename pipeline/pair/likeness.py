@@ -36,17 +36,21 @@ FACTORS: tuple[Factor, ...] = (2, 4, 8)
 
 
 class Pictures:
-    """Compares photos by their files; the keypoints of the latest photos are kept, a quarter of a megabyte for each."""
+    """Compares photos by their files.
+
+    The keypoints of the latest photos are kept, a quarter of a megabyte for each, and all likenesses.
+    """
 
     def __init__(self) -> None:
         self._sketch = lru_cache(KEPT_SKETCHES)(_sketch)
+        self._known: dict[tuple[Place, Place], float | None] = {}
 
     def likeness(self, phone: Place, dslr: Place) -> float | None:
         """Return the likeness of two photos; None if one cannot be read or shows too little to compare."""
-        sketches = self._sketch(phone), self._sketch(dslr)
-        if None in sketches:
-            return None
-        return _likeness(*sketches)  # type: ignore[arg-type]
+        if (phone, dslr) not in self._known:
+            sketches = self._sketch(phone), self._sketch(dslr)
+            self._known[phone, dslr] = None if None in sketches else _likeness(*sketches)  # type: ignore[arg-type]
+        return self._known[phone, dslr]
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from dpedtool.dataset.csv_lines import csv_lines
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.places import Place
+from dpedtool.pipeline.pair.notes import many, named
 
 COLUMNS = ("phone", "dslr")
 SESSION = "session"
+NAMED_BY = "pair.csv or --csv"
 
 
-def read_pair_list(path: Path, phones: Sequence[Place], dslrs: Sequence[Place], session: str = "") -> dict[int, int]:
+def read_pair_list(
+    path: Path,
+    phones: Sequence[Place],
+    dslrs: Sequence[Place],
+    session: str = "",
+    beside: Mapping[Place, Place] = MappingProxyType({}),
+) -> dict[int, int]:
     """Return phone index to DSLR index of the pairs that a CSV file lists.
 
     Parameters
     ----------
     path
-        UTF-8, with or without a byte order mark. The header has the columns phone and dslr; other columns, except
-        session where there are several, are ignored.
+        UTF-8, with or without a byte order mark. The header has the columns phone and dslr, in any case of letters;
+        other columns, except session where there are several, are ignored.
         The lines below it hold file names of photos, or stems that only one photo has. Blank lines, and spaces around
         cells, are ignored.
     phones, dslrs
@@ -29,21 +38,23 @@ def read_pair_list(path: Path, phones: Sequence[Place], dslrs: Sequence[Place], 
     session
         Name of the session that the photos are of; lines that name another one in the column session are left out.
         Empty where there is only one.
+    beside
+        Files that lie beside these photos, and the photo of each; the list cannot name them.
 
     Raises
     ------
     DpedtoolError
-        The file is missing, is not such a table, lists no pairs, names other photos than these, or names a phone's
-        photo twice.
+        The file is missing, is not such a table, lists no pairs, names other photos than these, names a phone's
+        photo twice, or has a line without a session.
 
     """
-    table = csv_lines(path, "pair.csv or --csv")
+    table = csv_lines(path, NAMED_BY)
     _, header = next(table, (0, []))
-    cameras = [_Camera(path, header, *camera) for camera in zip(COLUMNS, (phones, dslrs), strict=True)]
+    cameras = [_Camera(path, header, *camera, beside) for camera in zip(COLUMNS, (phones, dslrs), strict=True)]
     lines = list(table)
     if session:
-        of_session = _sessions(path, header)
-        lines = [line for line in lines if of_session(line[1]) == session]
+        place = _place_of_session(path, header)
+        lines = [line for line in lines if _session(path, line, place).casefold() == session.casefold()]
     # Several of the phone's photos may be frames of one moment.
     found = {cameras[0].find(*line): cameras[1].find(*line, again=True) for line in lines}
     if session and not found:
@@ -53,28 +64,86 @@ def read_pair_list(path: Path, phones: Sequence[Place], dslrs: Sequence[Place], 
     return found
 
 
-def _sessions(path: Path, header: Sequence[str]) -> Callable[[Sequence[str]], str]:
-    """Return a function that reads the session of a line."""
-    if header.count(SESSION) != 1:
+def notes_of_sessions(path: Path, phone: str, sessions: Sequence[str]) -> list[str]:
+    """Say which lines of a list no session uses; no sentence if there are none.
+
+    Parameters
+    ----------
+    path
+        The list, as `read_pair_list` reads it.
+    phone
+        Name of the phone.
+    sessions
+        The sessions that have photos of it.
+
+    Raises
+    ------
+    DpedtoolError
+        The file is missing, is not such a table, or has a line without a session.
+
+    """
+    table = csv_lines(path, NAMED_BY)
+    _, header = next(table, (0, []))
+    place = _place_of_session(path, header)
+    known = {session.casefold() for session in sessions}
+    lost = [(line[0], name) for line in table if (name := _session(path, line, place)).casefold() not in known]
+    if not lost:
+        return []
+    lines = [f"line {number} ({name})" for number, name in lost]
+    there = ", ".join(sorted(sessions))
+    return [
+        f"{len(lost)} {many(len(lost), 'line', 'lines')} of {path} cannot be used, because {phone} has no photos in "
+        f"the session named there: {named(lines)}; it has photos in {there}."
+    ]
+
+
+def _place_of_session(path: Path, header: Sequence[str]) -> int:
+    place = _places(path, header).get(SESSION)
+    if place is None:
         raise DpedtoolError(
-            f"{path} must name the column session once in its first line, since captures.sessions lists several."
+            f"{path} must name the column session in its first line, since captures.sessions lists several."
         )
-    place = header.index(SESSION)
-    return lambda cells: cells[place] if place < len(cells) else ""
+    return place
+
+
+def _session(path: Path, line: tuple[int, Sequence[str]], place: int) -> str:
+    """Return the session that a line names."""
+    number, cells = line
+    if place >= len(cells) or not cells[place]:
+        raise DpedtoolError(f"Line {number} of {path} names no session: fill it in, or remove the line.")
+    return cells[place]
+
+
+def _places(path: Path, header: Sequence[str]) -> dict[str, int]:
+    """Return the place of each column that has a meaning, by its name in lower case."""
+    places: dict[str, int] = {}
+    for place, name in enumerate(header):
+        plain = name.casefold()
+        if plain in places and plain in (*COLUMNS, SESSION):
+            raise DpedtoolError(
+                f"{path} has the columns {header[places[plain]]!r} and {name!r}, which mean the same: remove one of "
+                "them."
+            )
+        places.setdefault(plain, place)
+    return places
 
 
 class _Camera:
     """One column of the list and the photos that it may name, each once."""
 
-    def __init__(self, path: Path, header: Sequence[str], column: str, photos: Sequence[Place]) -> None:
-        if header.count(column) != 1:
+    def __init__(
+        self, path: Path, header: Sequence[str], column: str, photos: Sequence[Place], beside: Mapping[Place, Place]
+    ) -> None:
+        place = _places(path, header).get(column)
+        if place is None:
             found = ", ".join(header) or "nothing"
             raise DpedtoolError(
-                f"The first line of {path} must name the columns phone and dslr once each, separated by a comma; it "
-                f"holds {found}."
+                f"The first line of {path} must name the columns phone and dslr, separated by a comma; it holds "
+                f"{found}."
             )
-        self._path, self._place, self._column = path, header.index(column), column
+        self._path, self._place, self._column = path, place, column
         self._folder = photos[0].parent
+        self._beside = {file.name: photo.name for file, photo in beside.items() if file.parent == self._folder}
         self._names = {photo.name: index for index, photo in enumerate(photos)}
         self._stems = {photo.stem: index for index, photo in enumerate(photos)}
         self._uses = Counter(photo.stem for photo in photos)
@@ -101,6 +170,10 @@ class _Camera:
             return self._names[name]
         if "/" in name or "\\" in name:
             raise DpedtoolError(f"{where} names {name!r}: write only the file name of a photo in {self._folder}.")
+        if name in self._beside:
+            raise DpedtoolError(
+                f"{where} names {name!r}, which is of the same exposure as {self._beside[name]}: name that photo."
+            )
         if self._uses[name] > 1:
             raise DpedtoolError(
                 f"{where} names {name!r}, but {self._folder} holds several such photos: add the suffix."

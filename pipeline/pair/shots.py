@@ -19,6 +19,8 @@ class Shot:
     """The file's name as an identifier, after that of its session: unique among the camera's photos."""
     taken: Taken = field(default_factory=Taken)
     """When and how it was taken, as its EXIF block says."""
+    beside: Shot | None = None
+    """The photo of the same exposure that stands for it; None: the file stands for its exposure itself."""
 
     @property
     def time(self) -> datetime | None:
@@ -47,8 +49,8 @@ class FramePlace:
     number: int
     """From 0, in the order of time."""
     count: int
-    why: str = ""
-    """Why the base frame is the base, if there are several."""
+    detail: str = ""
+    """What is to be known of the frame, in sentences; of the base, if there are several, why it is the base."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class Matching:
     """The place of each of the phone's photos with a mate among the frames of its moment."""
     between: frozenset[int] = frozenset()
     """The phone's photos that lie between two moments."""
+    notes: Sequence[str] = ()
+    """What the user should know of the photos, in sentences."""
 
     def couples(self, phones: Sequence[Shot], dslrs: Sequence[Shot]) -> list[Couple]:
         """Return every photo of the phone once, with its mate or alone, and every lone photo of the DSLR."""

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256
-from dpedtool.dataset.names import identifier, moment_identifier
+from dpedtool.dataset.names import identifier
 from dpedtool.dataset.params import PairParams
 from dpedtool.dataset.photos.decoding import how_taken
-from dpedtool.dataset.photos.listing import list_photos
+from dpedtool.dataset.photos.formats.table import format_of_suffix
 from dpedtool.dataset.places import Place, answering, as_place, printable
 from dpedtool.dataset.progress import track
 from dpedtool.dataset.schema import CameraShot, Pair
 from dpedtool.pipeline.pair.clock_pairing import SAME_NAMES, clock_error, read_clocks
-from dpedtool.pipeline.pair.frames import choose_base, find_frames, in_order
+from dpedtool.pipeline.pair.exposures import index_by_stem, is_raw, read_folder
 from dpedtool.pipeline.pair.likeness import Pictures
+from dpedtool.pipeline.pair.moments import with_frames
+from dpedtool.pipeline.pair.notes import notes_of_contradictory
 from dpedtool.pipeline.pair.pair_list import read_pair_list
 from dpedtool.pipeline.pair.shot_table import shots_of
-from dpedtool.pipeline.pair.shots import Couple, FramePlace, Matching, Shot, is_unicode
+from dpedtool.pipeline.pair.shots import Couple, Matching, Shot, is_unicode
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Pairing:
     note: str
     shots: list[CameraShot]
     """All photos of both cameras, in the order of `shot_table.shots_of`."""
+    notes: Sequence[str] = ()
+    """What the user should know of them, in sentences."""
 
 
 def pair_folders(phone_dir: Place, dslr_dir: Place, params: PairParams, session: str = "") -> Pairing:
@@ -64,25 +67,58 @@ def pair_folders(phone_dir: Place, dslr_dir: Place, params: PairParams, session:
         raise DpedtoolError(
             f"{phone_dir} is given both as the phone's folder and as the DSLR's: name two different folders."
         )
-    photos = [_photos(folder, session) for folder in (phone_dir, dslr_dir)]
-    phones, dslrs = ([photo for photo in camera if photo.is_usable] for camera in photos)
+    cameras = [read_folder(folder, session) for folder in (phone_dir, dslr_dir)]
+    phones, dslrs = ([shot for shot in each.photos if shot.is_usable] for each in cameras)
     for folder, usable in ((phone_dir, phones), (dslr_dir, dslrs)):
         if not usable:
             raise DpedtoolError(f"No photo in {folder} has a name that is valid UTF-8: rename them.")
-    # The path is not resolved, because a linked folder keeps the name that the user gave it.
-    camera = phone_dir.absolute().name or phone_dir.resolve().name
+    camera, pictures = camera_name(phone_dir), Pictures()
     if params.csv is None:
-        matching = _match(phones, dslrs, params, f"The photos of {phone_dir} and {dslr_dir} cannot be paired")
+        matching = _match(phones, dslrs, params, pictures, f"The photos of {phone_dir} and {dslr_dir} cannot be paired")
     else:
-        matching = _listed(params.csv.replace("{phone}", camera), phones, dslrs, session)
-    matching = _with_frames(matching, phones, dslrs, params.frames_s)
+        path = list_of_pairs(params.csv, camera)
+        lying = [shot for each in cameras for shot in each.beside]
+        beside = {shot.path: shot.beside.path for shot in lying if shot.beside}
+        pairs = read_pair_list(path, [shot.path for shot in phones], [shot.path for shot in dslrs], session, beside)
+        matching = Matching(pairs, f"paired by the list {path}", "csv")
+    raws = [shot for shot in cameras[0].beside if is_raw(shot)]
+    missing = next((extra for shot in raws if (extra := format_of_suffix(shot.path).missing_extra)), "")
+    no_frames = missing or not params.frames_s
+    every, matching = with_frames(matching, phones, [] if no_frames else raws, dslrs, params.frames_s, pictures)
     of = _Camera(camera, session)
-    rows = _rows(of, phones, dslrs, matching)
-    rows += [_unusable_row(of, photo, is_phone=True) for photo in photos[0] if not photo.is_usable]
-    rows += [_unusable_row(of, photo, is_phone=False) for photo in photos[1] if not photo.is_usable]
+    rows = _rows(of, every, dslrs, matching)
+    rows += [_unusable_row(of, photo, is_phone=True) for photo in cameras[0].photos if not photo.is_usable]
+    rows += [_unusable_row(of, photo, is_phone=False) for photo in cameras[1].photos if not photo.is_usable]
     rows.sort(key=lambda row: row.pair_id)
-    dslr_camera = dslr_dir.absolute().name or dslr_dir.resolve().name
-    return Pairing(rows, matching.note, shots_of(rows, {shot.path: shot.taken for shot in phones + dslrs}, dslr_camera))
+    frames = {shot.path for shot in every}
+    others = [shot for each in cameras for shot in each.beside if shot.path not in frames]
+    sums = _sums([shot.path for shot in others])[0]
+    shots = shots_of(rows, [*every, *dslrs], camera_name(dslr_dir), [(shot, sums.get(shot.path)) for shot in others])
+    notes = [note for each in cameras for note in notes_of_contradictory(each)]
+    if raws and missing:
+        notes.append(f"The raw files beside the photos in {phone_dir} are no frames, because {missing}.")
+    return Pairing(rows, matching.note, shots, [*notes, *matching.notes])
+
+
+def camera_name(folder: Place) -> str:
+    """Return the name of a camera's folder, as tables have it."""
+    # The path is not resolved, because a linked folder keeps the name that the user gave it.
+    return folder.absolute().name or folder.resolve().name
+
+
+def list_of_pairs(csv: str, camera: str) -> Path:
+    """Return the path of the user's list of pairs of one phone.
+
+    Raises
+    ------
+    DpedtoolError
+        It is a URL.
+
+    """
+    path = as_place(csv.replace("{phone}", camera))
+    if not isinstance(path, Path):
+        raise DpedtoolError(f"{path} is a URL: only photos are read from URLs, so pair.csv must name a local file.")
+    return path
 
 
 def pair_files(phone: Place, dslr: Place) -> Pairing:
@@ -101,53 +137,9 @@ def pair_files(phone: Place, dslr: Place) -> Pairing:
         if not there:
             raise DpedtoolError(f"There is no photo {path}: name an existing file.")
     photos = [Shot(path, identifier(path.stem), how_taken(path)) for path in (phone, dslr)]
-    matching = _with_frames(Matching({0: 0}, "", "name"), photos[:1], photos[1:], 0)
+    _, matching = with_frames(Matching({0: 0}, "", "name"), photos[:1], [], photos[1:], 0, Pictures())
     rows = _rows(_Camera("phone"), photos[:1], photos[1:], matching)
-    return Pairing(rows, "given as two photos", shots_of(rows, {shot.path: shot.taken for shot in photos}, "dslr"))
-
-
-def _with_frames(matching: Matching, phones: Sequence[Shot], dslrs: Sequence[Shot], most_s: float) -> Matching:
-    """Return the matching with the further frames of its moments, and the place of each photo among them."""
-    # A list of the user's own says which photos are frames.
-    pictures = Pictures()
-    found = find_frames(
-        phones,
-        matching.dslr_of_phone,
-        0 if matching.method == "csv" else most_s,
-        lambda phone, dslr: pictures.likeness(phones[phone].path, dslrs[dslr].path),
-    )
-    places: dict[int, FramePlace] = {}
-    for dslr, frames in found.frames().items():
-        ordered = in_order(frames, phones)
-        by_name = matching.method == "name"
-        named = next((index for index in ordered if index not in found.further), None) if by_name else None
-        away = {
-            index: abs(clock_error(phones[index], dslrs[dslr], matching.offsets))
-            for index in frames
-            if matching.offsets and phones[index].path in matching.offsets and dslrs[dslr].time
-        }
-        base, why = choose_base(ordered, phones, named, away)
-        for number, index in enumerate(ordered):
-            is_base = index == base
-            places[index] = FramePlace("base" if is_base else "frame", number, len(ordered), why if is_base else "")
-    how = dict(matching.how)
-    for frames in found.frames().values():
-        if len(frames) > 1:
-            # The frames of one moment are no rivals, so that no tie was left to settle; the base has the mate's way.
-            others = "csv" if matching.method == "csv" else "frame"
-            how |= {index: matching.method if places[index].role == "base" else others for index in frames}
-    return replace(matching, dslr_of_phone=found.dslr_of, how=how, places=places, between=found.between)
-
-
-def _photos(folder: Place, session: str) -> list[Shot]:
-    paths = list_photos(folder)
-    # If a folder holds IMG_1.jpg and IMG_1.png, the suffix distinguishes them.
-    uses = Counter(identifier(path.stem).lower() for path in paths)
-    # No file name holds a slash, so these names differ from every stem with the same ending.
-    names = [path.stem if uses[identifier(path.stem).lower()] == 1 else f"{path.stem}/{path.suffix}" for path in paths]
-    return [
-        Shot(path, moment_identifier(session, name), how_taken(path)) for path, name in zip(paths, names, strict=True)
-    ]
+    return Pairing(rows, "given as two photos", shots_of(rows, photos, "dslr"))
 
 
 def _check_name(path: Place) -> None:
@@ -156,13 +148,15 @@ def _check_name(path: Place) -> None:
             raise DpedtoolError(f"The name of {printable(known_as)} is not valid UTF-8: rename it.")
 
 
-def _match(phones: Sequence[Shot], dslrs: Sequence[Shot], params: PairParams, refusal: str) -> Matching:
+def _match(
+    phones: Sequence[Shot], dslrs: Sequence[Shot], params: PairParams, pictures: Pictures, refusal: str
+) -> Matching:
     """Match by names or by clocks, depending on the parameters and the photos; each error begins with `refusal`."""
     names = _match_names(phones, dslrs)
     by_name = Matching(names, "paired by equal file names", "name")
     if params.by == "name" and names:
         return by_name
-    clocks = read_clocks(phones, dslrs, params) if params.by != "name" else None
+    clocks = read_clocks(phones, dslrs, params, pictures) if params.by != "name" else None
     # Two cameras that both count IMG_0001 upwards share some names by chance, so a few equal ones prove nothing.
     if params.by == "auto" and names and 2 * len(names) >= min(len(phones), len(dslrs)):
         return (clocks.against(names) if clocks else None) or by_name
@@ -176,23 +170,10 @@ def _match(phones: Sequence[Shot], dslrs: Sequence[Shot], params: PairParams, re
     return clocks.matching()
 
 
-def _listed(csv: str, phones: Sequence[Shot], dslrs: Sequence[Shot], session: str) -> Matching:
-    path = as_place(csv)
-    if not isinstance(path, Path):
-        raise DpedtoolError(f"{csv} is a URL: only photos are read from URLs, so pair.csv must name a local file.")
-    pairs = read_pair_list(path, [phone.path for phone in phones], [dslr.path for dslr in dslrs], session)
-    return Matching(pairs, f"paired by the list {path}", "csv")
-
-
 def _match_names(phones: Sequence[Shot], dslrs: Sequence[Shot]) -> dict[int, int]:
     """Phone index to DSLR index of photos with equal stems, ignoring case; stems used twice in a folder are ignored."""
-    places = [_unique_stems(phones), _unique_stems(dslrs)]
+    places = [index_by_stem(phones), index_by_stem(dslrs)]
     return {places[0][stem]: places[1][stem] for stem in sorted(places[0].keys() & places[1].keys())}
-
-
-def _unique_stems(photos: Sequence[Shot]) -> dict[str, int]:
-    uses = Counter(photo.path.stem.lower() for photo in photos)
-    return {photo.path.stem.lower(): index for index, photo in enumerate(photos) if uses[photo.path.stem.lower()] == 1}
 
 
 @dataclass(frozen=True)
@@ -214,8 +195,8 @@ def _row(camera: _Camera, couple: Couple, matching: Matching) -> Pair:
     sums, (reason, detail) = _sums([photo.path for photo in (phone, dslr) if photo])
     if not reason:
         reason, detail = _why_unpaired(couple, matching)
-    if not reason and place and place.why:
-        detail = f"The base of {place.count} frames: {place.why}."
+    if not reason and place:
+        detail = place.detail
     offset, error_s = _clock_columns(phone, dslr, matching)
     return Pair(
         pair_id=_pair_id(camera, phone, dslr),
@@ -304,7 +285,9 @@ def _clock_columns(phone: Shot | None, dslr: Shot | None, matching: Matching) ->
     """Offset and remaining error in seconds; None for pairs by name, so that the table shows how it was made."""
     if not (matching.offsets and phone and dslr):
         return None, None
-    return matching.offsets[phone.path], clock_error(phone, dslr, matching.offsets)
+    # A raw file is of the same moment as its photo, whose time may be more exact.
+    photo = phone.beside or phone
+    return matching.offsets[photo.path], clock_error(photo, dslr, matching.offsets)
 
 
 def _no_clue(refusal: str, by: str) -> DpedtoolError:

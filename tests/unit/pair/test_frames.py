@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from PIL import Image as PillowImage
 
 from dpedtool.dataset.params import PairParams
@@ -19,7 +20,7 @@ from dpedtool.dataset.photos.exif import Taken
 from dpedtool.dataset.schema import CameraShot, Pair
 from dpedtool.dataset.tables import read_rows
 from dpedtool.pipeline.cli import main
-from dpedtool.pipeline.pair.frames import Moments, choose_base, find_frames
+from dpedtool.pipeline.pair.frames import Moments, base_candidates, find_frames
 from dpedtool.pipeline.pair.intake import Folders, PairedFolders, pair_into
 from dpedtool.pipeline.pair.shots import Shot
 
@@ -37,17 +38,27 @@ def found(times: tuple[float | None, ...], partners: Mapping[int, int], most_s: 
 
 
 def photo(
-    path: Path, seconds: float | None, *, exposure: tuple[float, int] | None = None, picture: int = 0, blur: float = 0
+    path: Path,
+    seconds: float | None,
+    *,
+    exposure: tuple[float, int] | None = None,
+    picture: int = 0,
+    blur: float = 0,
+    size: tuple[int, int] = (320, 240),
+    orientation: int = 1,
+    contrast: float = 40,
 ) -> None:
     """A photo of a drawn scene, with a time to the hundredth of a second."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(picture)
     layers = [cv2.GaussianBlur(rng.normal(size=(240, 320)), (0, 0), sigma) for sigma in (2, 6)]
-    grey = np.clip(128 + 40 * sum(layer / layer.std() for layer in layers), 0, 255).astype(np.uint8)
+    grey = np.clip(128 + contrast * sum(layer / layer.std() for layer in layers), 0, 255).astype(np.uint8)
+    upright = cv2.rotate(grey, cv2.ROTATE_90_CLOCKWISE) if size[0] < size[1] else grey
+    grey = cv2.resize(upright, size, interpolation=cv2.INTER_AREA)
     if blur:
         grey = cv2.GaussianBlur(grey, (0, 0), blur)
     exif = PillowImage.Exif()
-    exif[270] = ascii(path)
+    exif[270], exif[274] = ascii(path), orientation
     details = exif.get_ifd(0x8769)
     if seconds is not None:
         time = START + timedelta(seconds=seconds)
@@ -101,7 +112,9 @@ def test_what_shows_something_else_is_no_frame() -> None:
 
     assert dict(find_frames(phones, {0: 5}, 2.0, unlike).dslr_of) == {0: 5}
     assert asked == [(1, 5)]
-    assert dict(find_frames(phones, {0: 5}, 2.0, lambda *_: None).dslr_of) == {0: 5, 1: 5}
+    moments = find_frames(phones, {0: 5}, 2.0, lambda *_: None)
+    assert (dict(moments.dslr_of), moments.unjudged) == ({0: 5, 1: 5}, {1})
+    assert find_frames(phones, {0: 5}, 2.0, lambda *_: 0.0).unjudged == frozenset()
 
 
 def test_a_time_lapse_is_searched_in_no_time() -> None:
@@ -116,22 +129,21 @@ def test_a_time_lapse_is_searched_in_no_time() -> None:
 
 def test_the_base_is_named_so_or_nearest_in_time() -> None:
     phones = shots(0, 0.5, 1)
-    assert choose_base([2], phones, None, {}) == (2, "")
-    assert choose_base([0, 1, 2], phones, 2, {}) == (2, "it has the name of the DSLR's photo")
+    assert base_candidates([2], phones, None, {}) == ([2], "")
+    assert base_candidates([0, 1, 2], phones, 2, {}) == ([2], "it has the name of the DSLR's photo")
     away = {0: 0.9, 1: 0.3, 2: 0.41}
-    assert choose_base([0, 1, 2], phones, None, away) == (1, "it is nearest in time to the DSLR's photo")
+    assert base_candidates([2, 0, 1], phones, None, away) == ([1], "it is nearest in time to the DSLR's photo")
 
 
-def test_of_equally_near_frames_the_sharpest_is_the_base(tmp_path: Path) -> None:
-    for name, blur in (("a", 2.0), ("b", 0.0), ("c", 1.0)):
-        photo(tmp_path / f"{name}.jpg", 0, blur=blur)
-    phones = [Shot(tmp_path / f"{name}.jpg", name, Taken(START)) for name in "abcd"]
-    away = {0: 1.0, 1: 1.0, 2: 1.05, 3: 1.0}
-    assert choose_base([0, 1, 2, 3], phones, None, away) == (1, "it is the sharpest of those nearest in time")
+def test_equally_near_frames_are_candidates_by_their_sharpness() -> None:
+    phones = shots(0, 0, 0, 0)
+    away = {0: 1.0, 1: 1.0, 2: 1.05, 3: 1.1}
+    assert base_candidates([0, 1, 2, 3], phones, None, away) == (
+        [0, 1, 2],
+        "it is the sharpest of those nearest in time",
+    )
     why = "it is the sharpest, and no clock says which one is nearest in time"
-    assert choose_base([0, 2], phones, None, {}) == (2, why)
-    # What cannot be read is not sharp.
-    assert choose_base([3, 0], phones, None, {})[0] == 0
+    assert base_candidates([2, 0], phones, None, {0: 1.0}) == ([0, 2], why)
 
 
 # The tables
@@ -216,16 +228,70 @@ def test_without_frames_every_photo_is_a_moment_of_its_own(tmp_path: Path) -> No
     assert (rows["0.jpg"].role, rows["0.jpg"].frame, rows["0.jpg"].frames, rows["0.jpg"].detail) == ("base", 0, 1, "")
 
 
+def pair_command(folder: Path, *more: str) -> Result:
+    words = ["pair", str(folder / "phone"), str(folder / "dslr"), "-o", str(folder / "out"), *more]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    return done
+
+
 def test_the_command_counts_frames_and_names_brackets_without_exposures(tmp_path: Path) -> None:
     photo(tmp_path / "dslr" / "0.jpg", 0)
     for name in ("0", "1", "2"):
         photo(tmp_path / "phone" / f"{name}.jpg", 0.5)
-    folders = [str(tmp_path / name) for name in ("phone", "dslr")]
-    done = CliRunner().invoke(main, ["pair", *folders, "-o", str(tmp_path / "out"), "--set", "pair.by=name"])
-    assert done.exit_code == 0, done.output
-    assert "1 pair, paired by equal file names." in done.output
-    assert "2 further frames of 1 moment; shots.parquet names the base frames." in done.output
-    assert "The EXIF block of 1.jpg or of its base frame has no exposure time and ISO" in done.output
+    done = pair_command(tmp_path, "--set", "pair.by=name")
+    assert "1 pair, paired by equal file names." in done.stdout
+    assert "2 further frames of 1 moment; shots.parquet names the base frames." in done.stdout
+    note = (
+        "2 further frames have no ev in shots.parquet, because the EXIF block of the frame or of its base frame lacks "
+        "the exposure time or the ISO sensitivity: 1.jpg, 2.jpg."
+    )
+    assert done.stderr.splitlines() == [note]
+    assert json.loads(pair_command(tmp_path, "--set", "pair.by=name", "--json").stdout)["notes"] == [note]
+
+
+def test_frames_of_another_size_or_orientation_are_named(tmp_path: Path) -> None:
+    exposure = 1 / 60, 100
+    photo(tmp_path / "dslr" / "0.jpg", 0)
+    for index, size in enumerate([(320, 240), (240, 320), (160, 120), (320, 240)]):
+        photo(tmp_path / "phone" / f"{index}.jpg", 0.5 * index, exposure=exposure, size=size)
+    photo(tmp_path / "phone" / "4.jpg", 1.9, exposure=exposure, orientation=6)
+    done = pair_command(tmp_path, "--set", "pair.by=name")
+    note = (
+        "3 frames have another size or orientation than the base frame of the moment: 1.jpg (240x320 px; 0.jpg has "
+        "320x240 px), 2.jpg (160x120 px; 0.jpg has 320x240 px), 4.jpg (240x320 px; 0.jpg has 320x240 px); remove them "
+        "from the folder if that was not intended."
+    )
+    assert done.stderr.splitlines() == [note]
+    rows = by_name(read_rows(tmp_path / "out/pairs.parquet", Pair))
+    assert rows["2.jpg"].detail == "It has 160x120 px, and the base frame 0.jpg has 320x240 px."
+    assert (rows["3.jpg"].role, rows["3.jpg"].detail) == ("frame", "")
+
+
+def test_a_burst_across_two_scenes_is_divided_and_what_lies_between_is_named(tmp_path: Path) -> None:
+    for index, seconds in enumerate((0, 2)):
+        photo(tmp_path / "dslr" / f"{index}.jpg", seconds)
+    for index, seconds in enumerate((0, 0.5, 0.9, 1.1, 1.5, 2)):
+        name = {0: "0", 5: "1"}.get(index, f"burst{index}")
+        photo(tmp_path / "phone" / f"{name}.jpg", seconds, exposure=(1 / 60, 100))
+    done = pair_command(tmp_path, "--set", "pair.by=name")
+    assert "2 photos without a mate (2 between_moments):" in done.stdout
+    for index in (2, 3):
+        path = tmp_path / "phone" / f"burst{index}.jpg"
+        assert f"  phone--burst{index}: {path} was taken between two moments" in done.stdout
+    rows = by_name(read_rows(tmp_path / "out/pairs.parquet", Pair))
+    assert (rows["burst1.jpg"].scene_id, rows["burst4.jpg"].scene_id) == ("0", "1")
+
+
+def test_a_frame_that_no_picture_proves_says_so(tmp_path: Path) -> None:
+    photo(tmp_path / "dslr" / "0.jpg", 0)
+    photo(tmp_path / "phone" / "0.jpg", 0)
+    for name, contrast in (("dark", 0.0), ("light", 40.0)):
+        photo(tmp_path / "phone" / f"{name}.jpg", 1, contrast=contrast)
+    rows = by_name(paired(tmp_path, by="name").rows)
+    assert rows["dark.jpg"].role == rows["light.jpg"].role == "frame"
+    assert rows["dark.jpg"].detail == ("Its time alone makes it a frame: the pictures show too little to be compared.")
+    assert rows["light.jpg"].detail == ""
 
 
 @pytest.mark.parametrize(

@@ -35,9 +35,17 @@ def listed(folder: Path, content: str | bytes) -> dict[str, str]:
         "phone,dslr\r\na,y\r\nb,x",
         b"\xef\xbb\xbfphone,dslr\na,y\nb,x\n",
         " phone , note, dslr \n\n  a , first,  y\n , ,\nb,,x,more\n",
+        "DSLR , Phone\ny,a\nx,b\n",
         'dslr,phone\n"y.tif","a"\nx,b\n',
     ],
-    ids=["names", "stems, CRLF", "byte order mark", "spaces, blank lines, other columns", "other order, quotes"],
+    ids=[
+        "names",
+        "stems, CRLF",
+        "byte order mark",
+        "spaces, blank lines, other columns",
+        "capitals",
+        "other order, quotes",
+    ],
 )
 def test_lists_that_say_the_same(tmp_path: Path, content: str | bytes) -> None:
     assert listed(tmp_path, content) == {"a.jpg": "y.tif", "b.jpg": "x.jpg"}
@@ -53,7 +61,8 @@ def test_names_with_commas_spaces_and_accents(tmp_path: Path) -> None:
         ("", "first line .* must name the columns phone and dslr.*holds nothing"),
         ("Handy,dslr\na,x\n", "must name the columns .*holds Handy, dslr"),
         ("phone;dslr\na;x\n", "separated by a comma.*holds phone;dslr"),
-        ("phone,phone,dslr\na,b,x\n", "once each"),
+        ("phone,phone,dslr\na,b,x\n", "has the columns 'phone' and 'phone', which mean the same: remove one"),
+        ("Phone ,dslr, phone\na,x,b\n", "has the columns 'Phone' and 'phone', which mean the same: remove one"),
         ("phone,dslr\n\n", "lists no pair"),
         ("phone,dslr\na,x\na.jpg,y\n", "^Line 3 of .* names a.jpg, and so does line 2"),
         ("phone,dslr\na,x\n\na.jpg,y\n", "^Line 4 of .* names a.jpg, and so does line 2"),
@@ -80,6 +89,17 @@ def test_a_list_that_is_not_there(tmp_path: Path) -> None:
     for path in (tmp_path / "none.csv", tmp_path):
         with pytest.raises(DpedtoolError, match=rf"{re.escape(str(path))} cannot be read"):
             read_pair_list(path, PHONES, DSLRS)
+
+
+def test_files_beside_a_photo_are_refused_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("phone,dslr\na.DNG,x\n")
+    beside = {Path("phone/a.DNG"): PHONES[0], Path("dslr/x.NEF"): DSLRS[0]}
+    with pytest.raises(
+        DpedtoolError, match=r"^Line 2 of .* names 'a\.DNG', which is of the same exposure as a\.jpg: name"
+    ):
+        read_pair_list(tmp_path / "pairs.csv", PHONES, DSLRS, beside=beside)
+    (tmp_path / "pairs.csv").write_text("phone,dslr\na,x\n")
+    assert read_pair_list(tmp_path / "pairs.csv", PHONES, DSLRS, beside=beside) == {0: 0}
 
 
 # In the stage

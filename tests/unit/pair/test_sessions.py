@@ -103,6 +103,18 @@ def test_a_session_without_the_dslr_is_refused_by_name(root: Path, tmp_path: Pat
         paired(tmp_path, captured(root, "tuesday"))
 
 
+def test_the_command_says_in_one_sentence_which_session_lacks_the_dslr(root: Path, tmp_path: Path) -> None:
+    shutil.rmtree(root / "sunday" / "canon")
+    captures = {"root": str(root), "reference": "canon", "phones": ["pixel"], "sessions": ["monday", "sunday"]}
+    (tmp_path / "params.yaml").write_text(json.dumps({"captures": captures}))
+    words = ["pair", "--params", str(tmp_path / "params.yaml"), "--phone", "pixel", "-o", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 1
+    (sentence,) = done.stderr.splitlines()
+    assert f"The session sunday has no folder canon in {root / 'sunday'}" in sentence
+    assert not (tmp_path / "out" / "pairs.parquet").exists()
+
+
 def test_a_root_of_sessions_without_the_parameter_is_refused_with_it(root: Path, tmp_path: Path) -> None:
     with pytest.raises(DpedtoolError, match=r"it holds monday, sunday.*name these in captures\.sessions"):
         paired(tmp_path, captured(root))
@@ -161,6 +173,35 @@ def test_a_list_of_pairs_names_the_session(root: Path, tmp_path: Path) -> None:
     table.write_text("session,phone,dslr\nsunday,PXL_0000,IMG_0001\n")
     with pytest.raises(DpedtoolError, match="lists no pairs of the session monday"):
         pair_into(tmp_path, camera_folders(captured(root, "monday"), "pixel"), params)
+
+
+def test_lines_of_a_list_that_no_session_uses_are_named(root: Path, tmp_path: Path) -> None:
+    table, lines = tmp_path / "pairs.csv", ["Monday,PXL_0000,IMG_0001", "mondya,PXL_0001,IMG_0002"]
+    table.write_text("\n".join(["Session,phone,DSLR", *lines, "sunday,PXL_0000,IMG_0001", "x,y,z"]))
+    both, params = camera_folders(captured(root, "monday", "sunday"), "pixel"), PairParams(csv=str(table))
+    found = pair_into(tmp_path, both, params)
+    assert [row.pair_id for row in found.rows if row.status == "paired"] == [
+        "pixel--monday--PXL_0000",
+        "pixel--sunday--PXL_0000",
+    ]
+    assert found.notes == [
+        f"2 lines of {table} cannot be used, because pixel has no photos in the session named there: line 3 (mondya), "
+        "line 5 (x); it has photos in monday, sunday."
+    ]
+    # Sessions that the phone took no part in, or that are left out for now, have lines that are named, too.
+    alone = pair_into(tmp_path, camera_folders(captured(root, "sunday"), "pixel"), params)
+    assert "line 2 (Monday), line 3 (mondya), line 5 (x); it has photos in sunday." in alone.notes[0]
+    table.write_text("\n".join(["session,phone,dslr", *lines[:1], "sunday,PXL_0000,IMG_0001"]))
+    assert pair_into(tmp_path, both, params).notes == []
+    table.write_text("session,phone,dslr\nmonday,PXL_0000,IMG_0001\n,PXL_0001,IMG_0002\n")
+    with pytest.raises(DpedtoolError, match=r"Line 3 of .* names no session: fill it in"):
+        pair_into(tmp_path, both, params)
+    table.write_text("session,phone,dslr\nmonday,PXL_0000,IMG_9999\nsunday,PXL_0000,IMG_0001\n")
+    with pytest.raises(DpedtoolError, match=r"Line 2 of .* names 'IMG_9999', but .* holds no such photo"):
+        pair_into(tmp_path, both, params)
+    table.write_text("session,phone,dslr,Session\n")
+    with pytest.raises(DpedtoolError, match="has the columns 'session' and 'Session', which mean the same"):
+        pair_into(tmp_path, both, params)
 
 
 def test_the_command_writes_a_template_and_names_unknown_scenes(root: Path, tmp_path: Path) -> None:

@@ -22,6 +22,9 @@ def test_of_a_moment_that_was_written_twice_the_jpeg_is_taken(tmp_path: Path) ->
         (tmp_path / name).write_text("")
     kept = [path.name for path in list_photos(tmp_path)]
     assert kept == ["1.JPG", "2.jpeg", "3.dng", "4.heic", "4.png", "5.JPG", "5.tif"]
+    every = [path.name for path in list_photos(tmp_path, doubles=True)]
+    assert [name for name in every if name not in kept] == ["1.HEIC", "2.CR2", "5.NEF"]
+    assert every == sorted(every)
 
 
 def test_folders_without_photos_say_what_they_hold(tmp_path: Path) -> None:
