@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -58,8 +58,13 @@ def heic(scene: np.ndarray, orientation: int) -> bytes:
     return out.getvalue()
 
 
-def dng(cfa: np.ndarray, orientation: int = 1, texts: Mapping[int, str] | None = None) -> bytes:
-    """A Bayer mosaic of 16 bit as the least DNG that LibRaw reads (DNG 1.4): RGGB, white balance 2, 1, 2."""
+def dng(
+    cfa: np.ndarray, orientation: int = 1, texts: Mapping[int, str] | None = None, extra: Sequence[tuple] = ()
+) -> bytes:
+    """A Bayer mosaic of 16 bit as the least DNG that LibRaw reads (DNG 1.4): RGGB, white balance 2, 1, 2.
+
+    `extra` are further tags as tifffile takes them.
+    """
     byte, text, short, long, rational, signed = 1, 2, 3, 4, 5, 10
     colour = [6488, -1000, -400, -4000, 12000, 2000, -500, 1800, 6000]
     tags = [
@@ -74,6 +79,7 @@ def dng(cfa: np.ndarray, orientation: int = 1, texts: Mapping[int, str] | None =
         (50728, rational, 3, (1, 2, 1, 1, 1, 2), True),  # AsShotNeutral
         (50778, short, 1, 21, True),  # CalibrationIlluminant1: D65
         *((tag, text, 0, said, True) for tag, said in ({DATE_TIME: TIME} | dict(texts or {})).items()),
+        *extra,
     ]
     out = io.BytesIO()
     tifffile.imwrite(out, cfa, photometric=32803, extratags=tags, metadata=None, datetime=None, software="test")

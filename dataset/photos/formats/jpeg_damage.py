@@ -33,9 +33,11 @@ _IN_HEADERS = re.compile(r"Corrupt JPEG data: \d+ extraneous bytes before marker
 """Stray bytes between headers; those before restart markers and the end are in the coded data."""
 _ELSEWHERE = re.compile("|".join(kind.pattern for kind in (_PREMATURE, _SURPLUS, _IN_HEADERS)))
 """Messages that do not tell of a damaged place."""
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _SOF, _DHT, _SOS, _BASELINE = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}, 0xC4, 0xDA, (0xC0, 0xC1)
 
 
+DAMAGED = "its JPEG data is damaged or ends too early: copy it from the camera again"
 TOO_EARLY = "the JPEG data ends too early: copy it from the camera again"
 
 
@@ -50,17 +52,18 @@ def damage_of(content: bytes, messages: Sequence[str]) -> Damage:
         What decoding it has printed, as `collected` gives it.
 
     """
-    if any(_PREMATURE.search(line) for line in messages):
-        return Damage(TOO_EARLY, is_fatal=True)
+    is_premature = any(_PREMATURE.search(line) for line in messages)
     surplus = [int(found[1]) for line in messages if (found := _SURPLUS.fullmatch(line))]
-    others = [line for line in messages if not _SURPLUS.fullmatch(line) and not _IN_HEADERS.match(line)]
+    others = [line for line in messages if not _ELSEWHERE.search(line)]
     scan = _Scan.of(content)
     zeros = scan.unlikely_zeros(content) if scan else None
+    if zeros is None and is_premature:
+        return Damage(TOO_EARLY if content.rfind(_EOI) < 0 else DAMAGED, is_fatal=True)
     if zeros is None and not others:
         return _of_surplus(content, max(surplus, default=0))
     if scan is None or not scan.is_baseline:
         # Each scan of a progressive photo covers all rows, so that no row is known to be right.
-        return Damage("its JPEG data is damaged: copy it from the camera again", is_fatal=True)
+        return Damage(DAMAGED, is_fatal=True)
     row = _first_row(content, _first_message(content, scan.start) if zeros is None else zeros)
     return WHOLE if row is None else Damage(f"its JPEG data is damaged from row {row} on, which is not used", row)
 
@@ -136,7 +139,11 @@ def _first_symbols(data: bytes) -> Mapping[int, int]:
 
 
 def _first_message(content: bytes, start: int) -> int:
-    """Return the place behind which the decoder notices the damage: with less of the file, it prints nothing."""
+    """Return the beginning of the interval in which the decoder notices the damage.
+
+    With less of the file it prints nothing. Damage is noticed at the restart marker behind it, so that the interval
+    begins at the marker before that one (ITU T.81, B.1.1.3).
+    """
     low, high = start, len(content)
     while high - low > 1:
         middle = (low + high) // 2
@@ -145,7 +152,8 @@ def _first_message(content: bytes, start: int) -> int:
             high = middle
         else:
             low = middle
-    return low
+    markers = [found.start() for found in _RESTART.finditer(content, start, high + 2)]
+    return markers[-2] if len(markers) > 1 else start
 
 
 def _first_row(content: bytes, place: int) -> int | None:
