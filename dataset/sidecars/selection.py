@@ -31,17 +31,34 @@ class PhotoSize(JsonObject):
 
 
 @dataclass(frozen=True)
-class AlignedPairs(JsonObject):
-    """How the pairs fared in the stage before, align."""
+class FrameCounts(JsonObject):
+    """How the further frames of the moments fared in stage align: frames of bursts and brackets beside the base."""
 
     all: int
     aligned: int
     rejected: int
     failed: int
     reasons: dict[str, int]
-    """Pairs that are not aligned, by reasons of `dpedtool.dataset.schema.Alignment`."""
+    """Further frames that are not aligned, by reasons of `dpedtool.dataset.schema.Alignment`."""
+    stand_ins: int
+    """Moments whose base frame is not aligned, and for which an aligned further frame stands in."""
+
+
+@dataclass(frozen=True)
+class AlignedPairs(JsonObject):
+    """How the moments fared in the stage before, align. Where each has one frame, these are the pairs of photos."""
+
+    all: int
+    aligned: int
+    """Moments whose base frame is aligned, or a frame that stands in for it."""
+    rejected: int
+    failed: int
+    reasons: dict[str, int]
+    """Moments that are not aligned, by the reason of their base frame, of `dpedtool.dataset.schema.Alignment`."""
     dslr_sizes: list[PhotoSize]
-    """Of the DSLR's photos of the aligned pairs, the most frequent first."""
+    """Of the DSLR's photos of the aligned moments, the most frequent first."""
+    frames: FrameCounts | None = field(default=None, metadata=WHERE_KNOWN)
+    """The further frames; None if an earlier version has left it out, which counted them as pairs."""
 
 
 @dataclass(frozen=True, kw_only=True)
