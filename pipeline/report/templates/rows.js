@@ -157,7 +157,7 @@
     const { state } = pairs;
     const terms = state.text.toLowerCase().split(/\s+/).filter(Boolean);
     const fits = (row) => terms.every((term) => searched.get(row).includes(term));
-    const found = moments.map((frames) => frames.filter(fits)).filter((frames) => frames.length);
+    const found = terms.length ? moments.map((frames) => frames.filter(fits)).filter(([first]) => first) : moments;
     const active = filters.filter((name) => state[name]);
     const passing = found.map((frames) => frames.find((row) => active.every((name) => passes(row, name))));
     pairs.chosen = sorted(passing.filter(Boolean));
@@ -168,20 +168,23 @@
   function counts(found) {
     const totals = Object.fromEntries(filters.map((name) => [name, new Map()]));
     for (const frames of found) {
-      const offered = frames.flatMap(offers);
-      const each = frames.length > 1 ? new Map(offered.map((offer) => [offer.join("\n"), offer])).values() : offered;
-      for (const [name, value] of each) totals[name].set(value, (totals[name].get(value) || 0) + 1);
+      const counted = frames.length > 1 ? new Set() : null; // a value that several frames have counts once
+      for (const row of frames) count(row, totals, counted);
     }
     return totals;
   }
 
-  /** Return the filters with those of their values that would find a row, as [name, value]. */
-  function offers(row) {
+  function count(row, totals, counted) {
     const { state } = pairs;
     const failing = filters.filter((name) => state[name] && !passes(row, name));
-    if (failing.length > 1) return [];
-    const free = failing.length ? failing : filters;
-    return free.flatMap((name) => ["", ...held.get(row)[name]].map((value) => [name, value]));
+    for (const name of filters) {
+      if (failing.length > 1 || (failing.length === 1 && failing[0] !== name)) continue;
+      for (const value of ["", ...held.get(row)[name]]) {
+        if (counted?.has(`${name} ${value}`)) continue;
+        counted?.add(`${name} ${value}`);
+        totals[name].set(value, (totals[name].get(value) || 0) + 1);
+      }
+    }
   }
 
   const sortKeys = {};

@@ -75,7 +75,7 @@ def test_arrows_go_through_the_frames_and_on_to_the_next_moment(visit: Open, mom
         back.append(title(page))
     assert back == ["bracket-2", "bracket", "bracket-0", "single", "burst-2", "burst", "burst-0", "burst-0"]
     page.keyboard.press("Escape")
-    assert page.locator(".pair-list .name:focus").inner_text() == "burst"
+    page.locator(".pair-list .name:focus", has_text="burst").wait_for()
 
 
 def test_other_keys_and_the_buttons_of_the_bar_go_from_moment_to_moment(visit: Open, moments: Path) -> None:
