@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.dataset.photos.pixels import Image
 from dpedtool.pipeline.report import page
-from dpedtool.pipeline.report.pairs.contract import PairDetails, PairRow, Picture, Shift, Spot, Window
+from dpedtool.pipeline.report.pairs.contract import FrameOfMoment, PairDetails, PairRow, Picture, Shift, Spot, Window
 from dpedtool.pipeline.report.pairs.opened import write_details as write_script
 from dpedtool.pipeline.report.pairs.rows import reason_words
 
@@ -29,7 +29,36 @@ _ORDER = ("failed", "rejected", "unpaired", "aligned")
 def make_rows(count: int, seed: int = 0, *, pictures: bool = True) -> list[PairRow]:
     """Return made-up pairs of three phones, worst first: one in eight rejected, one in fifty without a partner."""
     rng = np.random.default_rng(seed)
-    rows = [_row(index, rng, pictures=pictures) for index in range(count)]
+    return _worst_first([_row(index, rng, pictures=pictures) for index in range(count)])
+
+
+def with_frames(rows: Sequence[PairRow], every: int) -> list[PairRow]:
+    """Return pairs, worst first, of which each so many-th aligned one is the base of a burst or bracket of three.
+
+    Bursts and brackets take turns. The last frame of each is rejected.
+    """
+    aligned = [row for row in rows if row.status == "aligned"][::every]
+    found = {row.id: [row] for row in rows}
+    for index, base in enumerate(aligned):
+        stops = (0.0, 0.0, 0.0) if index % 2 == 0 else (-2.0, 0.0, 2.0)
+        places = [FrameOfMoment(base.id, number, number == 1, 2**ev / 60, 100, ev) for number, ev in enumerate(stops)]
+        lost: dict[str, Any] = {"status": "rejected", "reason": "motion_blur", "detail": "It is blurred.", "split": ""}
+        found[base.id] = [
+            _further(base, places[0]),
+            dataclasses.replace(base, frame=places[1]),
+            dataclasses.replace(_further(base, places[2]), **lost),
+        ]
+    return _worst_first([row for frames in found.values() for row in frames])
+
+
+def _further(base: PairRow, frame: FrameOfMoment) -> PairRow:
+    """A frame of the base's moment that no patches are cut from."""
+    name = f"{base.id}-{frame.number}"
+    bare = dataclasses.replace(base, id=name, phone_file=f"{name}.jpg", frame=frame, windows=None, accepted=None)
+    return dataclasses.replace(bare, psnr_before_db=None, psnr_after_db=None)
+
+
+def _worst_first(rows: Iterable[PairRow]) -> list[PairRow]:
     return sorted(rows, key=lambda row: (_ORDER.index(row.status), -(row.certain_p95_px or 0)))
 
 

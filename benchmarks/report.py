@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.browser import find_chromium, started
-from benchmarks.made_up_pairs import make_pictures, make_rows, render_pairs, write_pictures
+from benchmarks.made_up_pairs import make_pictures, make_rows, render_pairs, with_frames, write_pictures
 from benchmarks.output import FOLDER, leave, say, versions
 from benchmarks.table import markdown, median
 from dpedtool.pipeline.report import page as report_page
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _REST_MS = 150
 """Pause between two actions, long enough for the thumbnails to load."""
+EVERY = 8
+"""Each so many-th aligned pair has two further frames."""
 WANTED_MS = 200
 """Limit for a filter and a jump in the list."""
 SLOWER = (1, 4)
@@ -104,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def write_report(folder: Path, pairs: int) -> int:
     """Write the page and the folders of its pairs; return the size of the page in bytes."""
-    rows = make_rows(pairs)
+    rows = with_frames(make_rows(pairs), EVERY)
     thumbnail = {"thumbnail.jpg": make_pictures()["thumbnail.jpg"]}
     for row in rows:
         write_pictures(folder, row.id, thumbnail)
@@ -187,7 +189,9 @@ def _two(times: Sequence[float]) -> tuple[float, float]:
 
 
 def _conditions(options: argparse.Namespace, size: int) -> str:
-    return f"{options.pairs} made-up pairs, a page of {size / 1e6:.1f} MB; {options.repeats} runs of each action."
+    frames = f"of each {EVERY}th aligned one two further frames"
+    page = f"a page of {size / 1e6:.1f} MB"
+    return f"{options.pairs} made-up pairs, {frames}; {page}; {options.repeats} runs of each action."
 
 
 def _parser() -> argparse.ArgumentParser:

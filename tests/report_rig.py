@@ -273,6 +273,35 @@ def whole_run(root: Path) -> RunResults:
     return run
 
 
+def run_with_bursts(root: Path) -> RunResults:
+    """Three moments: one with three frames, the last rejected; one whose base a frame stands in for; one rejected."""
+    run = run_of(root)
+    frames = [
+        ("one", "one-0", "frame", 0, ""),
+        ("one", "one", "base", 1, ""),
+        ("one", "one-2", "frame", 2, "motion_blur"),
+        ("two", "two", "base", 0, "few_matches"),
+        ("two", "two-1", "frame", 1, ""),
+        ("three", "three", "base", 0, "wrong_pair"),
+    ]
+    residuals = {"one-0": 0.9, "one": 0.1, "two-1": 0.3}
+    many = {"one": 3, "two": 2, "three": 1}
+    places = {name: {"scene_id": scene, "role": role, "frame": number} for scene, name, role, number, _ in frames}
+    pairs = [
+        pair(name, **place, frames=many[place["scene_id"]], matched_by="name" if place["role"] == "base" else "frame")
+        for name, place in places.items()
+    ]
+    write_pairs(run, pairs, synchronisation(frames=3))
+    fared = {
+        name: {"status": "rejected" if reason else "aligned", "reason": reason} for _, name, _, _, reason in frames
+    }
+    write_alignments(run, [alignment(name, residuals.get(name), **places[name], **fared[name]) for name in places])
+    windows = [window(number) for number in range(3)]
+    windows += [window(3, pair_id="a--two-1", patch_id="a--two-1--3", scene_id="two")]
+    write_windows(run, windows, selection(4, 4, {}))
+    return run
+
+
 def render_part(template: str, **context: Any) -> str:
     """Fill one template in the same way as the page."""
     return environment().get_template(template).render(context)

@@ -31,17 +31,44 @@ class PhotoSize(JsonObject):
 
 
 @dataclass(frozen=True)
-class AlignedPairs(JsonObject):
-    """How the pairs fared in the stage before, align."""
+class FrameCounts(JsonObject):
+    """How the further frames of the moments fared in stage align: frames of bursts and brackets beside the base."""
 
     all: int
     aligned: int
     rejected: int
     failed: int
     reasons: dict[str, int]
-    """Pairs that are not aligned, by reasons of `dpedtool.dataset.schema.Alignment`."""
+    """Further frames that are not aligned, by reasons of `dpedtool.dataset.schema.Alignment`."""
+    stand_ins: int
+    """Moments whose base frame is not aligned, and for which an aligned further frame stands in."""
+
+
+@dataclass(frozen=True)
+class AlignedPairs(JsonObject):
+    """How the moments fared in the stage before, align. Where each has one frame, these are the pairs of photos."""
+
+    all: int
+    aligned: int
+    """Moments whose base frame is aligned, or a frame that stands in for it."""
+    rejected: int
+    failed: int
+    reasons: dict[str, int]
+    """Moments that are not aligned, by the reason of their base frame, of `dpedtool.dataset.schema.Alignment`."""
     dslr_sizes: list[PhotoSize]
-    """Of the DSLR's photos of the aligned pairs, the most frequent first."""
+    """Of the DSLR's photos of the aligned moments, the most frequent first."""
+    frames: FrameCounts | None = field(default=None, metadata=WHERE_KNOWN)
+    """The further frames; None if an earlier version has left it out, which counted them as pairs."""
+
+
+@dataclass(frozen=True)
+class StackCounts(JsonObject):
+    """How the further frames fared in the stacks of the accepted patches, and of those with too few frames."""
+
+    all: int
+    accepted: int
+    reasons: dict[str, int]
+    """Rejected ones, by reasons of `dpedtool.dataset.schema.StackFrame`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,5 +91,7 @@ class Selection(Sidecar):
     """Accepted windows by what proves them, as in the table of patches; None if an earlier version has left it out."""
     shard_patches: int | None = field(default=None, metadata=WHERE_KNOWN)
     """Most patches in a shard, by which the shards were filled; None if an earlier version has left it out."""
+    stacks: StackCounts | None = field(default=None, metadata=WHERE_KNOWN)
+    """None if patches were cut from one frame of each moment (patches.frames: base)."""
     pairs: AlignedPairs | None = field(default=None, metadata=WHERE_KNOWN)
     """None if an earlier version has left it out."""

@@ -65,7 +65,7 @@ def align(
     from dpedtool.pipeline.align.overlay import remove_overlays, write_overlay
     from dpedtool.pipeline.align.stage import OVERLAY, image_files, overlay_file
     from dpedtool.pipeline.align.stage import align as align_pairs
-    from dpedtool.pipeline.commands.summary import check_lost, counts, median_residual, say_alignments, say_pairs
+    from dpedtool.pipeline.commands.summary import check_lost, median_residual, moment_counts, say_alignments, say_pairs
     from dpedtool.pipeline.pair.intake import PairedFolders, take_pairs
 
     if scheduler:
@@ -80,7 +80,8 @@ def align(
     # They are of an earlier alignment.
     remove_overlays(out / OVERLAY)
     say_alignments(rows)
-    give_results({"table": str(Alignment.table_in(out)), **counts(rows), "median_residual_px": median_residual(rows)})
+    figures = {**moment_counts(rows), "median_residual_px": median_residual(rows)}
+    give_results({"table": str(Alignment.table_in(out)), **figures})
     check_lost((row.reason for row in rows), Alignment.table_in(out))
     if len(sources) == 2 and not any(row.status == "aligned" for row in rows):
         raise DpedtoolError(f"No pair could be aligned; {Alignment.table_in(out)} holds the figures.")

@@ -15,6 +15,7 @@ from dpedtool.dataset.schema import Alignment, Patch
 from dpedtool.dataset.sidecars.selection import Selection
 from dpedtool.dataset.sidecars.synchronisation import ClockFigures, TimeSteps
 from dpedtool.dataset.tables import read_frame
+from dpedtool.pipeline.moments import frame_counts, moments, standing
 from dpedtool.pipeline.pair.intake import PairedFolders
 from dpedtool.pipeline.runner import LOST
 
@@ -37,7 +38,7 @@ def say_pairs(found: PairedFolders) -> None:
     if frames := found.report.frames:
         moments = len({row.scene_id for row in found.rows if row.role == "frame"})
         of = f"{moments} {_plural(moments, 'moment')}"
-        click.echo(f"{frames} further {_plural(frames, 'frame')} of {of}; shots.parquet names the base frames.")
+        click.echo(f"{_frames(frames)} of {of}; shots.parquet names the base frames.")
     for note in found.notes:
         click.echo(note, err=True)
     for session, clock in found.report.clocks.items():
@@ -82,29 +83,57 @@ def counts(rows: Sequence[Any]) -> dict[str, Any]:
     return {"rows": len(rows), "statuses": dict(Counter(row.status for row in rows)), "reasons": dict(reasons)}
 
 
+def moment_counts(rows: Sequence[Alignment]) -> dict[str, Any]:
+    """Count the moments of a table of alignments by status and reason, and the further frames apart from them."""
+    found = moments(rows)
+    return {**counts(found), "frames": frame_counts(found).as_json()}
+
+
 def median_residual(rows: Sequence[Alignment]) -> float | None:
-    """Return the median over the aligned pairs of their residuals, in px; None where none is known."""
-    residuals = [row.residual_px for row in rows if row.status == "aligned" and row.residual_px is not None]
+    """Return the median of the residuals of the frames that stand for moments, in px; None where none is known."""
+    residuals = [row.residual_px for row in standing(moments(rows)) if row.residual_px is not None]
     return float(np.median(residuals)) if residuals else None
 
 
 def say_alignments(rows: Sequence[Alignment]) -> None:
-    """Say how many pairs were aligned, how well, how many in parts only, and why the others were not."""
-    aligned = [row for row in rows if row.status == "aligned"]
+    """Say how many moments were aligned, how well, how many in parts only, and why the others were not.
+
+    Further frames of bursts and brackets are told apart. Where there are none, the moments are called pairs.
+    """
+    found = moments(rows)
+    aligned, frames = standing(found), frame_counts(found)
+    noun, further = ("moment", f", and {frames.aligned} of {_frames(frames.all)}") if frames.all else ("pair", "")
     residual = median_residual(rows)
-    quality = "" if residual is None else f"; median residual {residual:.2f} px"
-    click.echo(f"Aligned {len(aligned)} of {len(rows)} {_plural(len(rows), 'pair')}{quality}.")
+    of = " of the moments" if frames.all else ""
+    quality = "" if residual is None else f"; median residual{of} {residual:.2f} px"
+    click.echo(f"Aligned {len(aligned)} of {len(found)} {_plural(len(found), noun)}{further}{quality}.")
     if len(rows) == 1 and aligned:
         click.echo(f"The pair is {rows[0].pair_id}.")
     if deep := sum(row.model == "local" for row in aligned):
-        says = "pair shows" if deep == 1 else "pairs show"
+        says = f"{noun} shows" if deep == 1 else f"{noun}s show"
         click.echo(f"{deep} {says} depth or motion, which the transform follows (model local).")
     if masked := sum(bool(row.masked) for row in aligned):
         has = "has" if masked == 1 else "have"
-        click.echo(f"{masked} {_plural(masked, 'pair')} {has} masked parts, which show parallax or motion.")
+        click.echo(f"{masked} {_plural(masked, noun)} {has} masked parts, which show parallax or motion.")
+    _say_stand_ins([moment.base for moment in found if moment.has_stand_in])
+    lost = [moment.base for moment in found if moment.standing is None]
+    further_lost = [row for moment in found for row in moment.further if row.status != "aligned"]
     for status in ("rejected", "failed"):
-        _say_failures([row for row in rows if row.status == status], f"pair {status}", f"pairs {status}")
+        _say_failures([row for row in lost if row.status == status], f"{noun} {status}", f"{noun}s {status}")
+        of_status = [row for row in further_lost if row.status == status]
+        _say_failures(of_status, f"further frame {status}", f"further frames {status}")
     _say_notes([row.note for row in rows if row.note])
+
+
+def _say_stand_ins(bases: Sequence[Alignment]) -> None:
+    """Say why frames had to stand in for base frames."""
+    one = "moment another frame stands in for the base frame"
+    many = "moments another frame stands in for the base frame"
+    _say_failures(bases, one, many, before="In ")
+
+
+def _frames(count: int) -> str:
+    return f"{count} further {_plural(count, 'frame')}"
 
 
 def say_patches(table: Path) -> None:
@@ -115,6 +144,10 @@ def say_patches(table: Path) -> None:
     by_pair = (told.proved_by or {}).get("pair", 0)
     proof = f", {by_pair} of them by the proof of the pair" if by_pair else ""
     click.echo(f"Accepted {told.accepted} of {told.windows} windows{proof}{rejected}.")
+    if told.stacks and told.stacks.all:
+        lost = ", ".join(f"{count} {reason}" for reason, count in told.stacks.reasons.items())
+        why = f"; rejected: {lost}" if lost else ""
+        click.echo(f"In the stacks, {told.stacks.accepted} of {told.stacks.all} further frames are accepted{why}.")
     if told.accepted:
         click.echo("Share of windows that were kept:")
         for name, bins in told.by.items():
@@ -142,11 +175,11 @@ def check_lost(reasons: Iterable[str], table: Path) -> None:
         )
 
 
-def _say_failures(rows: Sequence[Any], one: str, many: str, most: int = MOST_LINES) -> None:
+def _say_failures(rows: Sequence[Any], one: str, many: str, most: int = MOST_LINES, before: str = "") -> None:
     if not rows:
         return
     reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(row.reason for row in rows).most_common())
-    click.echo(f"{len(rows)} {one if len(rows) == 1 else many} ({reasons}):")
+    click.echo(f"{before}{len(rows)} {one if len(rows) == 1 else many} ({reasons}):")
     for row in rows[:most]:
         click.echo(f"  {row.pair_id}: {row.detail}")
     if len(rows) > most:

@@ -18,6 +18,7 @@ from dpedtool.dataset.schema import Alignment
 from dpedtool.dataset.sidecars.selection import AlignedPairs, Bin, PhotoSize, Selection
 from dpedtool.pipeline.geometry.aligned import required
 from dpedtool.pipeline.measure.noise import noise_of
+from dpedtool.pipeline.moments import frame_counts, moments, standing
 
 EDGES: Mapping[str, tuple[float, ...]] = {
     "brightness": (0, 50, 100, 150, 200, 256),
@@ -33,7 +34,7 @@ from the photo's, as a share of the way to the rim, the larger of across and dow
 def summary(
     patches: pd.DataFrame, frames: pd.DataFrame, alignments: Sequence[Alignment], params: dict[str, Any]
 ) -> Selection:
-    """Return what became of the pairs, and how many windows were kept: in all, by reason, and by measure of `EDGES`.
+    """Return what became of the moments, and how many windows were kept: in all, by reason, and by measure of `EDGES`.
 
     Parameters
     ----------
@@ -72,18 +73,18 @@ def summary(
 
 
 def _pairs(alignments: Sequence[Alignment]) -> AlignedPairs:
-    """Count the pairs by status and reason, and the aligned ones by the size of the DSLR's photo."""
-    statuses = Counter(row.status for row in alignments)
-    reasons = Counter(row.reason for row in alignments if row.reason)
-    aligned = [row for row in alignments if row.status == "aligned"]
-    sizes = Counter((required(row.dslr_width), required(row.dslr_height)) for row in aligned)
+    """Count the moments by status and reason, the aligned ones by the size of the DSLR's photo, and further frames."""
+    found = moments(alignments)
+    statuses = Counter(moment.status for moment in found)
+    sizes = Counter((required(row.dslr_width), required(row.dslr_height)) for row in standing(found))
     return AlignedPairs(
-        all=len(alignments),
+        all=len(found),
         aligned=statuses["aligned"],
         rejected=statuses["rejected"],
         failed=statuses["failed"],
-        reasons=dict(reasons),
+        reasons=dict(Counter(moment.reason for moment in found if moment.reason)),
         dslr_sizes=[PhotoSize(*size, photos) for size, photos in sizes.most_common()],
+        frames=frame_counts(found),
     )
 
 

@@ -19,12 +19,12 @@ from dpedtool.dataset.photos.decoding import how_taken, open_unchanged
 from dpedtool.dataset.photos.exif import Taken
 from dpedtool.dataset.photos.pixels import Image
 from dpedtool.dataset.schema import Alignment, Patch, StackFrame
-from dpedtool.pipeline.geometry.aligned import crop_box, transform
+from dpedtool.pipeline.geometry.aligned import crop_box, required, transform
 from dpedtool.pipeline.geometry.homographies import Points, fit_homographies, transform_points
 from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.geometry.warping import warp_dslr
+from dpedtool.pipeline.moments import Moment
 from dpedtool.pipeline.patches.judging import judge_windows
-from dpedtool.pipeline.patches.moments import Moment
 from dpedtool.pipeline.patches.windows import nearest_corners
 
 PLACES_PER_SIDE = 9
@@ -54,18 +54,18 @@ def stacks(
     moment
         The moment.
     to
-        The transform of its base.
+        The transform of the frame that stands for it.
     dslr
         (H, W, 3) BGR: the whole DSLR photo.
     patches
-        The accepted patches of the base, in any order.
+        The accepted patches of that frame, in any order.
     params
         Size and limits.
     key
         The digest of what the rows are made from.
 
     """
-    base = moment.base
+    base = required(moment.standing)
     known = how_taken(base.phone_path)
     for patch in patches:
         row = _blank(base, patch.patch_id, known, known, key)

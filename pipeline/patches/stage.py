@@ -27,13 +27,13 @@ from dpedtool.dataset.photos.thumbnails import thumbnail
 from dpedtool.dataset.places import Place
 from dpedtool.dataset.schema import Alignment, Frame, Patch, StackFrame
 from dpedtool.dataset.shards import ShardWriter
-from dpedtool.dataset.sidecars.selection import Selection
+from dpedtool.dataset.sidecars.selection import Selection, StackCounts
 from dpedtool.dataset.tables import TableWriter, read_frame, write_rows
 from dpedtool.pipeline.geometry.aligned import crop_box, required, transform
 from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.geometry.warping import warp_dslr
+from dpedtool.pipeline.moments import Moment, moments
 from dpedtool.pipeline.patches.judging import blank_row, judge_windows, small_crop, telling
-from dpedtool.pipeline.patches.moments import Moment, moments
 from dpedtool.pipeline.patches.selection_figures import summary
 from dpedtool.pipeline.patches.shelf import Shelf, is_frame_stored, is_stored, still_wanted, store, store_frame
 from dpedtool.pipeline.patches.stacks import enough_frames, stacks
@@ -72,7 +72,8 @@ def cut_patches(
         Another run is writing to `out`.
 
     """
-    items = {_key(moment, params): moment for moment in moments(alignments, params)}
+    found = [moment for moment in moments(alignments) if moment.standing]
+    items = {_key(moment, params): moment for moment in sorted(found, key=lambda moment: _cut_from(moment).pair_id)}
     table = Patch.table_in(out)
     with Finished(table, Patch) as finished:
         known = set(finished.aside(items, Frame))
@@ -83,7 +84,7 @@ def cut_patches(
             partial(_lost, params=params),
             finished,
             usable=lambda rows: _is_usable(rows, known, frames),
-            reads=[path for moment in items.values() for path in _paths(moment)],
+            reads=[path for moment in items.values() for path in _paths(moment, params)],
             workers=workers,
             scheduler=scheduler,
             label="patches",
@@ -94,13 +95,23 @@ def cut_patches(
     return table
 
 
-def _paths(moment: Moment) -> list[Place]:
-    return [path for pair in moment.pairs for path in (pair.phone_path, pair.dslr_path)]
+def _cut_from(moment: Moment) -> Alignment:
+    """Return the pair that patches are cut from."""
+    return required(moment.standing)
+
+
+def _wanted(moment: Moment, params: PatchesParams) -> list[Alignment]:
+    """Return the pairs that patches and their stacks are made from."""
+    return [_cut_from(moment), *(moment.others if params.frames == "all" else ())]
+
+
+def _paths(moment: Moment, params: PatchesParams) -> list[Place]:
+    return [path for pair in _wanted(moment, params) for path in (pair.phone_path, pair.dslr_path)]
 
 
 def cut_moment(moment: Moment, params: PatchesParams, parts: Path) -> list[Patch]:
     """Judge all windows of one moment; the accepted ones go into a tar file of their own below `parts`."""
-    key, base = _key(moment, params), moment.base
+    key, base = _key(moment, params), _cut_from(moment)
     try:
         files, to = _open(base), transform(base)
         photos = tuple(file.colour() for file in files)
@@ -245,7 +256,9 @@ def _collect(items: Mapping[str, Moment], finished: Finished[Patch], table: Path
     if stacked is None:
         stack_table.unlink(missing_ok=True)
     write_rows(
-        Frame.table_in(table.parent), Frame, [_at_home(frames[key], items[key].base) for key in items if key in frames]
+        Frame.table_in(table.parent),
+        Frame,
+        [_at_home(frames[key], _cut_from(items[key])) for key in items if key in frames],
     )
 
 
@@ -253,9 +266,9 @@ def _shelved(
     rows: Sequence[Patch], frames: Sequence[StackFrame], moment: Moment, shelf: Shelf
 ) -> tuple[list[Patch], list[StackFrame]]:
     """Return the final rows of a moment; the images of the accepted patches and their frames are in the shards then."""
-    stack, places = _by_patch(frames), {pair.pair_id: pair.phone_path for pair in moment.pairs}
+    stack, places = _by_patch(frames), {pair.pair_id: pair.phone_path for pair in moment.frames}
     kept_rows, kept_frames = [], []
-    for row in (_at_home(row, moment.base) for row in rows):
+    for row in (_at_home(row, _cut_from(moment)) for row in rows):
         own = [replace(frame, phone_path=places[frame.pair_id]) for frame in stack.get(row.patch_id, ())]
         if row.status == "accepted":
             row, own = shelf.take(row, own)
@@ -278,7 +291,18 @@ def _write_summary(out: Path, alignments: Sequence[Alignment], params: PatchesPa
     patches = read_frame(Patch.table_in(out), Patch, looks)
     frames = read_frame(Frame.table_in(out), Frame, ["pair_id", "phone_width", "phone_height"])
     told = summary(patches, frames, alignments, telling(params))
-    replace(told, shard_patches=params.shard_patches).write(Selection.file_in(out))
+    stacked = _stack_counts(StackFrame.table_in(out)) if params.frames == "all" else None
+    replace(told, shard_patches=params.shard_patches, stacks=stacked).write(Selection.file_in(out))
+
+
+def _stack_counts(table: Path) -> StackCounts:
+    frames = read_frame(table, StackFrame, ["status", "reason", "role"], where={"role": "frame"})
+    reasons = frames["reason"][frames["status"] != "accepted"].value_counts()
+    return StackCounts(
+        all=len(frames),
+        accepted=int((frames["status"] == "accepted").sum()),
+        reasons={str(reason): int(reasons[reason]) for reason in sorted(reasons.index)},
+    )
 
 
 def _at_home(row: RowT, alignment: Alignment) -> RowT:
@@ -289,8 +313,8 @@ def _at_home(row: RowT, alignment: Alignment) -> RowT:
 
 
 def _failed(moment: Moment, params: PatchesParams, rejection: Rejection) -> Patch:
-    blank = blank_row(moment.base, params, _key(moment, params))
-    return Patch(**blank, patch_id=moment.base.pair_id, reason=rejection.reason, detail=rejection.detail)
+    blank = blank_row(_cut_from(moment), params, _key(moment, params))
+    return Patch(**blank, patch_id=_cut_from(moment).pair_id, reason=rejection.reason, detail=rejection.detail)
 
 
 def _lost(moment: Moment, lost: Lost, params: PatchesParams) -> list[Patch]:
@@ -298,7 +322,7 @@ def _lost(moment: Moment, lost: Lost, params: PatchesParams) -> list[Patch]:
 
 
 def _key(moment: Moment, params: PatchesParams) -> str:
-    return digest([_CODE, cv2.__version__, telling(params), *(pair.key for pair in moment.pairs)])
+    return digest([_CODE, cv2.__version__, telling(params), *(pair.key for pair in _wanted(moment, params))])
 
 
 UNSEEN = Patch.RETRIED

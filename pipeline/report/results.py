@@ -13,7 +13,7 @@ import pandas as pd
 from dpedtool.dataset.params import Params
 from dpedtool.dataset.rows import Row
 from dpedtool.dataset.scene_table import TEMPLATE, SceneEntry, read_scene_table
-from dpedtool.dataset.schema import Alignment, Pair, Patch, Photo, Sample, Scene, Score, Timing
+from dpedtool.dataset.schema import Alignment, CameraShot, Pair, Patch, Photo, Sample, Scene, Score, Timing
 from dpedtool.dataset.sidecars.command_record import CommandRecord
 from dpedtool.dataset.sidecars.examples import Examples
 from dpedtool.dataset.sidecars.history import HISTORY
@@ -25,6 +25,7 @@ from dpedtool.dataset.sidecars.selection import Selection
 from dpedtool.dataset.sidecars.synchronisation import Synchronisation
 from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.dataset.tables import read_frame, read_rows
+from dpedtool.pipeline.moments import Moment, moments
 from dpedtool.pipeline.report.paths import Paths
 
 RowT = TypeVar("RowT", bound=Row)
@@ -88,6 +89,16 @@ class PhoneResults:
             return self._aligned
         paired = self._paired
         return [row for row in self._aligned if row.pair_id in paired]
+
+    @cached_property
+    def moments(self) -> list[Moment]:
+        """The moments of `alignments`: of one frame each, or of several; empty if stage align has not run."""
+        return moments(self.alignments or ())
+
+    @cached_property
+    def shots(self) -> list[CameraShot] | None:
+        """Every photo of this phone and the DSLR, with its exposure."""
+        return _rows(CameraShot.table_in(self.results / PAIRS / self.name), CameraShot)
 
     @property
     def gone(self) -> int:

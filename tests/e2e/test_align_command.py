@@ -1,5 +1,6 @@
 """`dpedtool align` as a user runs it: what it writes, what it keeps, what it does again."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -102,6 +103,29 @@ def test_two_photos_give_one_pair(rig, tmp_path, dpedtool, aligned):
     for camera in ("phone", "dslr"):
         name = Path(camera) / "phone--003.png"
         assert (tmp_path / "new" / "out" / name).read_bytes() == (aligned / name).read_bytes()
+
+
+def test_frames_of_a_moment_are_counted_apart(rig, tmp_path, dpedtool):
+    """The second photo of the moment shows something else."""
+    for camera in ("phone", "dslr"):
+        (tmp_path / camera).mkdir()
+    shutil.copy(rig.dslr / "003.png", tmp_path / "dslr" / "003.png")
+    for name in ("003", "004"):
+        shutil.copy(rig.phone / f"{name}.png", tmp_path / "phone" / f"{name}.png")
+    (tmp_path / "list.csv").write_text("phone,dslr\n003,003\n004,003\n")
+    arguments = ("align", tmp_path / "phone", tmp_path / "dslr", "--csv", tmp_path / "list.csv", "-o", tmp_path / "out")
+    told = json.loads(dpedtool(*arguments, "--no-images", "--json").out)
+    table = table_of(tmp_path / "out")
+    assert list(table["status"]) == ["aligned", "rejected"]
+    (reason,) = table["reason"][1:]
+    assert (told["rows"], told["statuses"], told["reasons"]) == (1, {"aligned": 1}, {})
+    assert list(table["role"]) == ["base", "frame"]
+    assert told["frames"] == {
+        "all": 1, "aligned": 0, "rejected": 1, "failed": 0, "reasons": {reason: 1}, "stand_ins": 0
+    }  # fmt: skip
+    said = dpedtool(*arguments, "--no-images").out
+    assert "Aligned 1 of 1 moment, and 0 of 1 further frame; median residual of the moments 0." in said
+    assert f"1 further frame rejected (1 {reason}):" in said
 
 
 def test_two_photos_end_with_a_picture_that_shows_both(rig, tmp_path, dpedtool):

@@ -78,11 +78,12 @@ def figures(splits: Path, patches: Mapping[str, Path]) -> dict[str, Any]:
 def _phone(phone: str, folder: Path, placed: pd.DataFrame) -> dict[str, Any]:
     """Return the figures of a phone.
 
-    `alignment`: pairs by status and reason, None if `selection.json` does not say; `photos`: number of photos by camera
-    and size; `pairs`: those whose windows were examined; `windows`, `accepted`; `rejected`: windows, and pairs without
-    windows, by reason; `released`: patches on a side of the split; `patches_a_pair`: accepted patches divided by all
-    pairs; `residual_px` and `ncc` of the released patches; `selection`: share kept by brightness, texture, noise and
-    place; `limits`: parameters; `splits`: the sides.
+    `alignment`: pairs, of one frame a moment, by status and reason, and where there are any `frames`: the further
+    frames; None if `selection.json` does not say; `photos`: number of photos by camera and size; `pairs`: those whose
+    windows were examined; `windows`, `accepted`; `rejected`: windows, and pairs without windows, by reason; `released`:
+    patches on a side of the split; `patches_a_pair`: accepted patches divided by all pairs; `residual_px` and `ncc` of
+    the released patches; `selection`: share kept by brightness, texture, noise and place; `limits`: parameters;
+    `splits`: the sides.
     """
     mine = placed[placed["phone"] == phone]
     frames = read_frame(Frame.table_in(folder), Frame, ["pair_id", "phone_width", "phone_height", "windows"])
@@ -114,7 +115,10 @@ def _phone(phone: str, folder: Path, placed: pd.DataFrame) -> dict[str, Any]:
 
 def _alignment(pairs: AlignedPairs) -> dict[str, Any]:
     counts = {status: getattr(pairs, status) for status in Alignment.STATUSES}
-    return {"pairs": pairs.all, **counts, "reasons": _by_frequency(pairs.reasons)}
+    told = {"pairs": pairs.all, **counts, "reasons": _by_frequency(pairs.reasons)}
+    if pairs.frames and pairs.frames.all:
+        told["frames"] = {**pairs.frames.as_json(), "reasons": _by_frequency(pairs.frames.reasons)}
+    return told
 
 
 def _phone_sizes(frames: pd.DataFrame) -> list[dict[str, int]]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dpedtool.dataset.sidecars.selection import Selection
+from dpedtool.pipeline.moments import standing
 from dpedtool.pipeline.report.overview.written import as_written
 from dpedtool.pipeline.report.results import PhoneResults, RunResults
 
@@ -51,7 +52,7 @@ class Distribution:
     measure: str
     """Column of the table."""
     of: str
-    """What is counted: pairs, windows, patches."""
+    """What is counted: pairs (moments, where some have several frames), windows, patches."""
     unit: str
     limit: float | None
     """The limit in the parameters, in the same unit; None if there is none, or if phones have different ones."""
@@ -66,7 +67,7 @@ class Distributions:
     """All distributions of the report. Parts of windows are accepted, rejected (shifted for residuals) and all."""
 
     pair_residual_px: Distribution
-    """Median shift of each aligned pair; part `aligned`."""
+    """Median shift of each aligned pair, of one frame a moment; part `aligned`."""
     pair_residual_p95_px: Distribution
     window_residual_px: Distribution
     """Shift of each window; parts `accepted` and `shifted` (windows rejected because of their shift)."""
@@ -191,13 +192,13 @@ def _together(values: list[Values]) -> Values:
 def _of_pairs(run: RunResults, measure: str, limit: float) -> Distribution:
     phones = {
         phone.name: {
-            "aligned": np.array(
-                [getattr(row, measure) for row in phone.alignments or () if row.status == "aligned"], dtype=float
-            )
+            # Of several frames of a moment only the one that stands for it counts.
+            "aligned": np.array([getattr(row, measure) for row in standing(phone.moments)], dtype=float)
         }
         for phone in run.phones
     }
-    return distribution(measure, "pairs", "px", phones, limit=limit)
+    has_frames = any(moment.further for phone in run.phones for moment in phone.moments)
+    return distribution(measure, "moments" if has_frames else "pairs", "px", phones, limit=limit)
 
 
 def _window_parts(phone: PhoneResults) -> dict[str, Parts]:

@@ -31,7 +31,7 @@ class Yield:
     """The yield of one phone's photos."""
 
     pairs: int
-    """Pairs of photos that were to be aligned."""
+    """Moments that were to be aligned; further frames of bursts and brackets are not counted."""
     aligned: int
     patch_px: int
     megapixels: float | None
@@ -133,8 +133,8 @@ def _without_window(phone: PhoneResults) -> Mapping[str, int]:
 def _yield(phone: PhoneResults, counts: WindowCounts | None) -> Yield | None:
     if counts is None or phone.alignments is None or phone.selection is None:
         return None
-    rows = phone.alignments
-    aligned = sum(row.status == "aligned" for row in rows)
+    rows = [moment.shown for moment in phone.moments]
+    aligned = sum(moment.status == "aligned" for moment in phone.moments)
     sizes = [row.phone_width * row.phone_height / 1e6 for row in rows if row.phone_width and row.phone_height]
     megapixels = float(np.median(sizes)) if sizes else None
     patches_a_pair = _ratio(counts.accepted, len(rows))

@@ -18,7 +18,7 @@ class Part:
     """Name of the session; or the tag as key=value; or empty, for pairs without any."""
     scenes: int
     pairs: int
-    """Pairs of photos that were to be aligned."""
+    """Moments of phones that were to be aligned; further frames of bursts and brackets are not counted."""
     aligned: int
     windows: int | None
     """Candidate windows; None if stage patches has not run."""
@@ -41,7 +41,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class _Counted:
-    """A pair that was to be aligned, and the number of its windows."""
+    """A moment of a phone that was to be aligned, and the number of its windows."""
 
     scene: str
     aligned: bool
@@ -79,9 +79,14 @@ def parts(run: RunResults) -> Parts:
 def _pairs(phone: PhoneResults) -> Iterator[tuple[str, _Counted]]:
     """Yield the session of each pair, and its counts."""
     cut = phone.windows_by_pair
-    for row in phone.alignments or ():
-        counts = (cut.windows.get(row.pair_id, 0), cut.accepted.get(row.pair_id, 0)) if cut else (None, None)
-        yield row.session, _Counted(row.scene_id, row.status == "aligned", *counts)
+    for moment in phone.moments:
+        names = [row.pair_id for row in moment.frames]
+        windows, accepted = (_total(cut.windows, names), _total(cut.accepted, names)) if cut else (None, None)
+        yield moment.base.session, _Counted(moment.base.scene_id, moment.status == "aligned", windows, accepted)
+
+
+def _total(counts: Mapping[str, int], names: Iterable[str]) -> int:
+    return sum(counts.get(name, 0) for name in names)
 
 
 def _parts(pairs: Mapping[str, Sequence[_Counted]]) -> Iterator[Part]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from dpedtool.dataset.rows import Row
 from dpedtool.dataset.schema import Alignment, Pair
+from dpedtool.dataset.sidecars.selection import FrameCounts
 from dpedtool.dataset.sidecars.synchronisation import ClockFigures, Synchronisation, Ties, TimeSteps
+from dpedtool.pipeline.moments import Moment, frame_counts, standing
 from dpedtool.pipeline.report.results import PhoneResults, RunResults
 
 
@@ -50,6 +52,9 @@ class Photos:
     phone_photos: int
     dslr_photos: int
     pairs: int
+    """Moments that both cameras have; further frames are not counted."""
+    frames: int
+    """Further photos of the phone that show such a moment: of bursts and brackets."""
     unpaired: int
     """Photos of either camera without a mate."""
     phone_unpaired: int
@@ -78,14 +83,18 @@ class Clock(ClockFigures):
 
 @dataclass(frozen=True)
 class PairCounts:
-    """Pairs by the result of stage align."""
+    """Moments by the result of stage align. Where each has one frame, these are the pairs of photos."""
 
     pairs: int
+    """Moments that were to be aligned."""
     aligned: int
+    """Those whose base frame was aligned, or a frame that stands in for it."""
     rejected: int
     failed: int
     with_masked_parts: int
-    """Aligned pairs in which parts are masked because of parallax or motion."""
+    """Aligned ones in which parts are masked because of parallax or motion."""
+    frames: FrameCounts
+    """The further frames of these moments."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,11 @@ class Session:
     pairs: PairCounts
     pairs_by_phone: dict[str, PairCounts | None]
     pair_reasons: list[Reason]
+    """Why moments were not aligned."""
+    frame_reasons: list[Reason]
+    """Why further frames were not aligned."""
+    stand_in_reasons: list[Reason]
+    """Why base frames were not aligned for which another frame stands in."""
 
 
 def session(run: RunResults) -> Session:
@@ -114,25 +128,41 @@ def session(run: RunResults) -> Session:
     """
     photos = {phone.name: _photos(phone) for phone in run.phones}
     first = _first_time(run.phones)
-    counts = {phone.name: None if phone.alignments is None else pair_counts(phone.alignments) for phone in run.phones}
+    counts = {phone.name: None if phone.alignments is None else pair_counts(phone.moments) for phone in run.phones}
     return Session(
         cameras=_cameras(run, photos),
         photos=photos,
         unpaired_reasons=reasons(Pair, {phone.name: _unpaired(phone) for phone in run.phones}),
         clocks={name: clock for phone in run.phones for name, clock in _clocks(phone, first).items()},
-        pairs=pair_counts([row for phone in run.phones for row in phone.alignments or ()]),
+        pairs=pair_counts([moment for phone in run.phones for moment in phone.moments]),
         pairs_by_phone=counts,
-        pair_reasons=reasons(
-            Alignment, {phone.name: Counter(row.reason for row in phone.alignments or ()) for phone in run.phones}
-        ),
+        pair_reasons=_by_phone(run, lambda moment: [moment.reason]),
+        frame_reasons=_by_phone(run, lambda moment: [row.reason for row in moment.further]),
+        stand_in_reasons=_by_phone(run, lambda moment: [moment.base.reason] if moment.has_stand_in else []),
     )
 
 
-def pair_counts(rows: Sequence[Alignment]) -> PairCounts:
-    """Count rows of the table of alignments by status."""
-    statuses = Counter(row.status for row in rows)
-    masked = sum(row.status == "aligned" and bool(row.masked) for row in rows)
-    return PairCounts(len(rows), statuses["aligned"], statuses["rejected"], statuses["failed"], masked)
+def pair_counts(found: Sequence[Moment]) -> PairCounts:
+    """Count moments by status, and their further frames."""
+    statuses = Counter(moment.status for moment in found)
+    return PairCounts(
+        pairs=len(found),
+        aligned=statuses["aligned"],
+        rejected=statuses["rejected"],
+        failed=statuses["failed"],
+        with_masked_parts=sum(bool(row.masked) for row in standing(found)),
+        frames=frame_counts(found),
+    )
+
+
+def _by_phone(run: RunResults, reasons_of: Callable[[Moment], list[str]]) -> list[Reason]:
+    return reasons(
+        Alignment,
+        {
+            phone.name: Counter(reason for moment in phone.moments for reason in reasons_of(moment))
+            for phone in run.phones
+        },
+    )
 
 
 def reasons(row_type: type[Row], counts: Mapping[str, Mapping[str, int]]) -> list[Reason]:
@@ -170,6 +200,7 @@ def _photos(phone: PhoneResults) -> Photos | None:
         told.shots.phone,
         told.shots.dslr,
         told.paired,
+        told.frames,
         sum(told.unpaired.values()),
         by_phone,
         by_dslr,
@@ -221,7 +252,8 @@ def _clocks(phone: PhoneResults, first: datetime | None) -> dict[str, Clock | No
 
 
 def _clock(phone: PhoneResults, session: str, told: Synchronisation, first: datetime) -> Clock:
-    rows = [row for row in phone.pairs or () if row.session == session]
+    # Further frames were taken at other times than the DSLR's photo.
+    rows = [row for row in phone.pairs or () if row.session == session and row.role != "frame"]
     by = Counter(row.matched_by for row in rows)
     timed = sorted((dslr, dslr - phone_time) for dslr, phone_time in _times(rows))
     return Clock(

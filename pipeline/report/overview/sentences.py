@@ -162,43 +162,68 @@ def _clock(name: str, clock: Clock) -> Iterator[Sentence]:
 def _pairs(found: Found) -> Iterator[Sentence]:
     session = found.session
     for name, counts in session.pairs_by_phone.items():
-        if counts and not counts.aligned:
-            yield Sentence("bad", _none_aligned(name, counts, session.pair_reasons))
-        elif counts and counts.aligned < FEW_ALIGNED * counts.pairs:
-            why = _listed(_by_reason(session.pair_reasons, name))
-            yield Sentence("bad", f"Only {counts.aligned:,} of {counts.pairs:,} pairs of {name} were aligned: {why}.")
-        elif counts and counts.aligned < MOST_ALIGNED * counts.pairs:
-            why = _listed(_by_reason(session.pair_reasons, name))
-            lost = counts.pairs - counts.aligned
-            yield Sentence("warn", f"{lost:,} of {counts.pairs:,} pairs of {name} were not aligned: {why}.")
-    if session.pairs.failed:
-        yield Sentence(
-            "warn", f"{counted(session.pairs.failed, 'pair')} could not be judged: run `dpedtool align` to try again."
-        )
+        if counts:
+            yield from _of_phone(name, counts, session)
+    if failed := _failed(session.pairs):
+        yield Sentence("warn", f"{failed} could not be judged: run `dpedtool align` to try again.")
     if session.pairs.aligned:
         yield _aligned(session.pairs, found.distributions)
+
+
+def _of_phone(name: str, counts: PairCounts, session: Session) -> Iterator[Sentence]:
+    why = _listed(_by_reason(session.pair_reasons, name))
+    of = f"of {counts.pairs:,} {_noun(counts)}s of {name} were"
+    if not counts.aligned:
+        yield Sentence("bad", _none_aligned(name, counts, session.pair_reasons))
+    elif counts.aligned < FEW_ALIGNED * counts.pairs:
+        yield Sentence("bad", f"Only {counts.aligned:,} {of} aligned: {why}.")
+    elif counts.aligned < MOST_ALIGNED * counts.pairs:
+        yield Sentence("warn", f"{counts.pairs - counts.aligned:,} {of} not aligned: {why}.")
+    frames = counts.frames
+    if frames.stand_ins:
+        instead = _listed(_by_reason(session.stand_in_reasons, name))
+        moments = counted(frames.stand_ins, "moment")
+        yield Sentence("plain", f"In {moments} of {name} another frame stands in for the base frame: {instead}.")
+    if lost := frames.all - frames.aligned:
+        lost_for = _listed(_by_reason(session.frame_reasons, name))
+        further = counted(frames.all, "further frame")
+        yield Sentence("plain", f"{lost:,} of {further} of {name} {_were(lost)} not aligned: {lost_for}.")
+
+
+def _noun(counts: PairCounts) -> str:
+    """Return what a reader calls the things that were counted: pairs, unless a moment has several frames."""
+    return "moment" if counts.frames.all else "pair"
+
+
+def _failed(pairs: PairCounts) -> str:
+    """Return the moments and further frames that failed, or an empty text."""
+    failed = [(pairs.failed, _noun(pairs)), (pairs.frames.failed, "further frame")]
+    return " and ".join(counted(count, noun) for count, noun in failed if count)
 
 
 def _none_aligned(name: str, counts: PairCounts, reasons: list[Reason]) -> str:
     if not counts.pairs:
         return f"There were no pairs of {name} to align."
-    return f"No pair of {name} was aligned: {_listed(_by_reason(reasons, name))}."
+    return f"No {_noun(counts)} of {name} was aligned: {_listed(_by_reason(reasons, name))}."
 
 
 def _aligned(pairs: PairCounts, distributions: Distributions) -> Sentence:
     left, own_p95 = (
         measure.session["aligned"] for measure in (distributions.pair_residual_px, distributions.pair_residual_p95_px)
     )
+    these = "the moments" if pairs.frames.all else "these"
     quality = (
-        f"Half of these have a median residual below {number(left.median, 2, 'px')}, and 95 % have one below "
-        f"{number(left.p95, 2, 'px')}. The median of the pairs' own 95th percentiles is "
+        f"Half of {these} have a median residual below {number(left.median, 2, 'px')}, and 95 % have one below "
+        f"{number(left.p95, 2, 'px')}. The median of the {_noun(pairs)}s' own 95th percentiles is "
         f"{number(own_p95.median, 2, 'px')}"
         if left.measured
         else "Their residuals were not measured"
     )
     tone: Tone = "good" if left.measured and pairs.aligned >= MOST_ALIGNED * pairs.pairs else "plain"
-    count = f"{pairs.aligned:,} of {counted(pairs.pairs, 'pair')} {_were(pairs.aligned)} aligned"
-    return Sentence(tone, f"{count}. {quality}.")
+    count = f"{pairs.aligned:,} of {counted(pairs.pairs, _noun(pairs))} {_were(pairs.aligned)} aligned"
+    frames = pairs.frames
+    further = f", and {frames.aligned:,} of {counted(frames.all, 'further frame')}" if frames.all else ""
+    return Sentence(tone, f"{count}{further}. {quality}.")
 
 
 def _windows(found: Found) -> Iterator[Sentence]:

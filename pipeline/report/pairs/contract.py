@@ -13,8 +13,27 @@ PairStatus = Literal["aligned", "rejected", "failed", "unpaired", "paired"]
 
 
 @dataclass(frozen=True)
+class FrameOfMoment:
+    """The place of a phone's photo among several that it took of one moment, and how it was exposed."""
+
+    of: str
+    """pair_id of the frame that the list shows: the one that stands for the moment."""
+    number: int
+    """From 0, in the order of time."""
+    is_base: bool
+    exposure_s: float | None
+    """Exposure time in s, from EXIF; None if it is not known."""
+    iso: float | None
+    ev: float | None
+    """Exposure against the base frame in stops; positive is brighter."""
+
+
+@dataclass(frozen=True)
 class PairRow:
-    """One line of the list of pairs; values are None if they are not known."""
+    """A pair of photos or a lone one; values are None if they are not known.
+
+    The list has one line for each, or for the frames of a moment together.
+    """
 
     id: str
     """pair_id, made of letters, digits, '_' and '-'; also the name of the folder with its pictures."""
@@ -67,6 +86,8 @@ class PairRow:
     """Session of the photos; empty where there is only one."""
     tags: tuple[str, ...] = ()
     """Tags of the scene from the table of scenes, each as key=value; the value of a tag that is a word is yes."""
+    frame: FrameOfMoment | None = None
+    """None if the phone has only this photo of the moment."""
 
 
 @dataclass(frozen=True)

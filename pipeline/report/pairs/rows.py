@@ -11,7 +11,7 @@ from dpedtool.dataset.places import Place
 from dpedtool.dataset.schema import Alignment, Pair, Patch, Shown
 from dpedtool.pipeline.report.overview.words import plainly
 from dpedtool.pipeline.report.pairs.cases import Case, cases_of
-from dpedtool.pipeline.report.pairs.contract import PairRow, PairStatus
+from dpedtool.pipeline.report.pairs.contract import FrameOfMoment, PairRow, PairStatus
 from dpedtool.pipeline.report.results import PairWindows, PhoneResults, RunResults
 
 WORST_FIRST: tuple[PairStatus, ...] = ("failed", "rejected", "unpaired", "paired", "aligned")
@@ -23,7 +23,9 @@ FEWEST_AMISS = 5
 
 
 FURTHER_FRAME = "A further frame of its moment, of a burst or a bracket."
-"""What the list says of an aligned pair that does not stand for its moment."""
+"""What the report says of an aligned pair that does not stand for its moment."""
+STAND_IN = "It stands in for the base frame of its moment, which was not aligned."
+"""What the report says of a further frame that stands for its moment."""
 
 
 def reason_words() -> dict[str, dict[str, str]]:
@@ -55,7 +57,7 @@ def pair_rows(run: RunResults, shown: Mapping[str, Shown]) -> list[PairRow]:
     rows = [
         _row(case, figures, _Scene(sides.get(case.pair_id, ""), run.tags.get(case.scene, ())), shown.get(case.pair_id))
         for phone in run.phones
-        for figures in [_Figures(phone.windows_by_pair, _psnr(phone))]
+        for figures in [_Figures(phone.windows_by_pair, _psnr(phone), _frames(phone))]
         for case in cases_of(phone)
     ]
     return sorted(rows, key=_goodness)
@@ -69,6 +71,8 @@ class _Figures:
     """None if stage patches has not run."""
     psnr: Mapping[str, tuple[float | None, float | None]]
     """Before and after, in dB."""
+    frames: Mapping[str, FrameOfMoment]
+    """Of the moments with several frames."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +97,13 @@ def _psnr(phone: PhoneResults) -> dict[str, tuple[float | None, float | None]]:
 def _row(case: Case, figures: _Figures, scene: _Scene, seen: Shown | None) -> PairRow:
     row = case.alignment
     cut = figures.cut if case.status == "aligned" else None
-    is_further = row is not None and row.role == "frame"
+    frame = figures.frames.get(case.pair_id)
+    is_further = frame is not None and frame.of != case.pair_id
     if cut and is_further and case.pair_id not in cut.windows:
         cut = None  # patches are cut from another frame of this moment
+    place = ""
+    if frame and case.status == "aligned" and not frame.is_base:
+        place = FURTHER_FRAME if is_further else STAND_IN
     before, after = figures.psnr.get(case.pair_id, (None, None))
     return PairRow(
         id=case.pair_id,
@@ -105,7 +113,7 @@ def _row(case: Case, figures: _Figures, scene: _Scene, seen: Shown | None) -> Pa
         dslr_file=_name(case.dslr_path),
         status=case.status,
         reason=case.reason,
-        detail=case.detail or (FURTHER_FRAME if is_further and case.status == "aligned" else ""),
+        detail=case.detail or place,
         split=scene.split,
         residual_px=_rounded(row.residual_px) if row else None,
         residual_p95_px=_rounded(row.residual_p95_px) if row else None,
@@ -126,7 +134,40 @@ def _row(case: Case, figures: _Figures, scene: _Scene, seen: Shown | None) -> Pa
         jump=_rounded(row.jump) if row else None,
         session=case.session,
         tags=scene.tags,
+        frame=frame,
     )
+
+
+def _frames(phone: PhoneResults) -> dict[str, FrameOfMoment]:
+    """Return the place of each photo in the moments of which the phone has several frames, by pair_id."""
+    aligned = {row.pair_id: moment.shown.pair_id for moment in phone.moments for row in moment.frames}
+    shots = {(shot.scene_id, shot.frame): shot for shot in phone.shots or () if shot.camera == phone.name}
+    found = {}
+    for frames in _of_several_frames(phone):
+        base = next((row.pair_id for row in frames if row.role == "base"), frames[0].pair_id)
+        # Before align has run, the base frame is the one to show.
+        shown = next((aligned[row.pair_id] for row in frames if row.pair_id in aligned), base)
+        for row in frames:
+            shot = shots.get((row.scene_id, row.frame))
+            found[row.pair_id] = FrameOfMoment(
+                of=shown,
+                number=row.frame or 0,
+                is_base=row.pair_id == base,
+                exposure_s=shot.exposure_s if shot else None,
+                iso=shot.iso if shot else None,
+                ev=_rounded(shot.ev) if shot else None,
+            )
+    return found
+
+
+def _of_several_frames(phone: PhoneResults) -> list[list[Pair | Alignment]]:
+    """Return the rows of each moment that has several frames: those of align, or of pair if align has not run."""
+    rows: dict[str, Pair | Alignment] = {row.pair_id: row for row in phone.pairs or () if row.status == "paired"}
+    rows |= {row.pair_id: row for row in phone.alignments or ()}
+    moments: dict[str | None, list[Pair | Alignment]] = {}
+    for row in rows.values():
+        moments.setdefault(row.scene_id, []).append(row)
+    return [frames for scene, frames in moments.items() if scene is not None and len(frames) > 1]
 
 
 def _rounded(value: float | None) -> float | None:

@@ -4,8 +4,8 @@
   const { make, pairs } = window.dpedtool;
   if (!pairs) return;
 
-  const { section, rows, known, START, NONE, MARKS, COLUMNS } = pairs;
-  const { words, tagWords, meaning, share, fixed, percent, signed, unit, arrow, gain } = pairs;
+  const { section, moments, known, START, NONE, MARKS, COLUMNS } = pairs;
+  const { framesWords, words, tagWords, meaning, share, fixed, percent, signed, unit, arrow, gain } = pairs;
   const NEAR = 5; // lines beyond the visible ones
   const REST_MS = 80;
   const THUMBNAIL = "thumbnail.jpg";
@@ -79,6 +79,9 @@
     tr.querySelector(".thumb").replaceChildren(...thumbnail(row));
     put(".name", row.id, [row.phone_file, row.dslr_file].filter(Boolean).join(" and "));
     put(".scene", row.phone_file || row.dslr_file);
+    const [kind, more] = framesWords(row);
+    put(".frames-kind", kind);
+    put(".frames-more", more);
     put(".p-camera", row.phone, row.phone);
     put(".badge", row.status);
     tr.querySelector(".badge").className = `badge ${MARKS[row.status] || ""}`;
@@ -204,7 +207,8 @@
     }
     form.elements.sort.value = state.sort ? `${state.sort}:${state.falling ? "down" : "up"}` : "";
     if (form.elements.text.value !== state.text) form.elements.text.value = state.text;
-    said.textContent = `${pairs.chosen.length} of ${rows.length} pairs`;
+    const noun = moments.some((frames) => frames.length > 1) ? "moments" : "pairs";
+    said.textContent = `${pairs.chosen.length} of ${moments.length} ${noun}`;
     sayWhole(JSON.stringify(state) === JSON.stringify(START));
   }
 

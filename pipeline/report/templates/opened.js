@@ -1,11 +1,11 @@
-// The open pair: its figures, its overlaid pictures, and the way to the next one.
+// The open pair: its figures, its overlaid pictures, and the way to the next frame and the next pair.
 "use strict";
 (() => {
   const { make, Comparison, overlays, pairs } = window.dpedtool;
   if (!pairs) return;
 
   const { embedded, reasons, FILES, NONE, MARKS } = pairs;
-  const { words, tagWords, meaning, fixed, percent, unit, arrow, address } = pairs;
+  const { momentOf, framesOf, exposureWords, words, tagWords, meaning, fixed, percent, unit, arrow, address } = pairs;
   const dialog = pairs.section.querySelector("dialog");
   const inDialog = (selector) => dialog.querySelector(selector);
   const SENT = `copy the folder ${FILES.split("/")[0]} along with the page.`;
@@ -50,18 +50,20 @@
 
   function open(row, { push = true } = {}) {
     const first = !pairs.opened;
+    const isSameMoment = !first && momentOf(row) === momentOf(pairs.opened);
     pairs.opened = row;
     showFigures(row);
     showPictures(row);
     if (first) dialog.showModal();
-    inDialog(".pair-body").scrollTop = 0;
+    showFrames(row);
+    if (!isSameMoment) inDialog(".pair-body").scrollTop = 0;
     const isLost = !dialog.contains(document.activeElement);
     if (first || isLost) inDialog("#pair-title").focus();
     pairs.noteAddress(push && first);
   }
 
   function closed() {
-    const place = pairs.chosen.indexOf(pairs.opened);
+    const place = placeOf(pairs.opened);
     leave();
     inDialog(".pair-pictures").replaceChildren();
     pairs.opened = null;
@@ -71,23 +73,34 @@
     link = null;
   }
 
+  /** The place in the list of the line of a row's moment; -1 if it is not in the list. */
+  const placeOf = (row) => pairs.chosen.findIndex((one) => momentOf(one) === momentOf(row));
+
   function neighbour(step) {
-    const place = pairs.chosen.indexOf(pairs.opened);
+    const place = placeOf(pairs.opened);
     return place < 0 ? pairs.chosen[0] : pairs.chosen[place + step];
   }
 
-  function step(by) {
-    const next = neighbour(by);
+  /** The next frame of the moment; beyond the last one, the first frame of the next moment, and likewise backwards. */
+  function nextFrame(step) {
+    const frames = framesOf(pairs.opened);
+    const next = frames[frames.indexOf(pairs.opened) + step];
+    const beyond = next ? null : neighbour(step);
+    return next || (beyond && framesOf(beyond).at(step > 0 ? 0 : -1));
+  }
+
+  function go(next) {
     if (next) open(next);
   }
 
   // Figures
 
   function showFigures(row) {
-    const place = pairs.chosen.indexOf(row);
+    const place = placeOf(row);
     const among = place < 0 ? "not in the list" : `${place + 1} of ${pairs.chosen.length}`;
     inDialog(".pair-place").textContent = among;
-    inDialog(".pair-said").textContent = `${row.id}, ${among}, ${row.status}`;
+    const said = [row.id, frameName(row).toLowerCase(), among, row.status];
+    inDialog(".pair-said").textContent = said.filter(Boolean).join(", ");
     for (const one of dialog.querySelectorAll("[data-step]")) {
       one.setAttribute("aria-disabled", !neighbour(Number(one.dataset.step))); // a disabled button would lose the focus
     }
@@ -99,6 +112,43 @@
     const told = ([name, value, title = ""]) =>
       make("div", { title }, make("dt", { textContent: name }), make("dd", { textContent: value }));
     inDialog(".pair-figures").replaceChildren(...figures(row).map(told));
+  }
+
+  // The frames of the moment
+
+  /** "Frame 2 of 3"; empty if the phone took only this photo of the moment. */
+  function frameName(row) {
+    return row.frame ? `Frame ${framesOf(row).indexOf(row) + 1} of ${framesOf(row).length}` : "";
+  }
+
+  /** A button for each frame; the pressed one is open. If one had the focus, the pressed one gets it. */
+  function showFrames(row) {
+    const box = inDialog(".pair-frames");
+    const hadFocus = box.contains(document.activeElement);
+    box.hidden = !row.frame;
+    const buttons = row.frame ? framesOf(row).map((one) => frameButton(one, one === row)) : [];
+    box.replaceChildren(...buttons);
+    const pressed = buttons[framesOf(row).indexOf(row)];
+    if (!pressed) return;
+    // On a small screen the buttons of many frames are wider than the box.
+    box.scrollLeft = pressed.offsetLeft - (box.clientWidth - pressed.offsetWidth) / 2;
+    if (hadFocus) pressed.focus({ preventScroll: true });
+  }
+
+  function frameButton(row, isOpen) {
+    const { status, frame } = row;
+    const part = (className, ...content) => make("span", { className }, ...content);
+    const stands = frame.of === row.id && !frame.is_base;
+    const role = stands ? "stands in for the base frame" : frame.is_base ? "base frame" : "";
+    const residual = row.residual_px === null ? "" : `residual ${unit(fixed(row.residual_px, 2), "px")}`;
+    const taken = [role, exposureWords(frame), residual].filter(Boolean);
+    return make("button", {
+      type: "button", "aria-pressed": isOpen, title: meaning(row), onclick: () => { if (!isOpen) open(row); },
+      "aria-label": [frameName(row), [status, words(row.reason)].filter(Boolean).join(": "), ...taken].join(", "),
+    },
+      part("frame-status", part("frame-name", frameName(row)), part(`badge ${MARKS[status] || ""}`, status),
+        words(row.reason)),
+      part("frame-taken", taken.join(" \u00b7 ")));
   }
 
   const TITLES = {
@@ -190,7 +240,7 @@
     const [tools, box, flicker] = overlays.spots(details, (picture) => address(row.id, picture.file));
     if (tools) inDialog(".pair-spots").replaceChildren(tools, box);
     spotFlicker = flicker;
-    ahead(neighbour(1));
+    ahead(nextFrame(1));
   }
 
   function pictures(row, details) {
@@ -253,8 +303,9 @@
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     const target = event.target;
     const ownArrows = target.matches("input, select");
-    const steps = { p: -1, n: 1, ...(ownArrows ? {} : { ArrowLeft: -1, ArrowRight: 1 }) };
-    if (event.key in steps) step(steps[event.key]);
+    const [pairSteps, frameSteps] = [{ p: -1, n: 1 }, ownArrows ? {} : { ArrowLeft: -1, ArrowRight: 1 }];
+    if (event.key in pairSteps) go(neighbour(pairSteps[event.key]));
+    else if (event.key in frameSteps) go(nextFrame(frameSteps[event.key]));
     else if (/^[1-7]$/.test(event.key) && !target.matches("select")) comparison?.buttons[event.key - 1]?.click();
     else if (event.key === " " && !target.matches("button, select") && comparison?.flicker) comparison.swap();
     else return;
@@ -267,7 +318,7 @@
     if (clicked && !pairs.opened) link = clicked;
   }
 
-  for (const one of dialog.querySelectorAll("[data-step]")) one.onclick = () => step(Number(one.dataset.step));
+  for (const one of dialog.querySelectorAll("[data-step]")) one.onclick = () => go(neighbour(Number(one.dataset.step)));
   inDialog(".pair-close").onclick = () => dialog.close();
   dialog.onclose = closed;
   dialog.onkeydown = press;

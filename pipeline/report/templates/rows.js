@@ -13,8 +13,24 @@
 
   const rows = JSON.parse(data.textContent);
   const reasons = JSON.parse(document.getElementById("pair-reasons").textContent);
-  const searched = rows.map((row) =>
-    [row.id, row.phone_file, row.dslr_file, row.scene, row.session].join("\n").toLowerCase());
+  const searched = new Map(rows.map((row) =>
+    [row, [row.id, row.phone_file, row.dslr_file, row.scene, row.session].join("\n").toLowerCase()]));
+
+  // The frames of a moment share a line of the list
+
+  /** The id of the row that stands for the moment of a row: its own, unless the phone took several frames. */
+  const momentOf = (row) => (row.frame ? row.frame.of : row.id);
+  const severalFrames = new Map(); // by the id of the row that stands for the moment
+  for (const row of rows.filter((one) => one.frame)) {
+    severalFrames.set(momentOf(row), [...(severalFrames.get(momentOf(row)) || []), row]);
+  }
+  for (const frames of severalFrames.values()) frames.sort((one, other) => one.frame.number - other.frame.number);
+  /** All frames of the moment of a row, in the order of time. */
+  const framesOf = (row) => severalFrames.get(momentOf(row)) || [row];
+  /** For each moment its frames, the one that stands for it first; the moments are in the order of the page. */
+  const moments = rows.filter((row) => momentOf(row) === row.id).map((row) =>
+    (row.frame ? [row, ...framesOf(row).filter((other) => other !== row)] : [row]));
+  const rank = new Map(rows.map((row, place) => [row, place]));
 
   // Figures as text
 
@@ -34,6 +50,44 @@
     before === null ? NONE : `${fixed(before, places)} \u2192 ${fixed(after, places)}`;
   const gain = ({ psnr_before_db: before, psnr_after_db: after }) =>
     before === null || after === null ? null : after - before;
+
+  // Frames as text
+
+  const SAME_EV = 0.25; // exposures of a burst differ by less
+  const MOST_EV = 5;
+  const stops = (ev) => {
+    const rounded = Math.round(10 * ev) / 10;
+    return rounded ? signed(rounded, rounded % 1 ? 1 : 0) : "0";
+  };
+
+  /**
+   * Return what the frames of a moment are, and more about them, for which small screens have no room:
+   * "burst of 3" and ", 1 not aligned"; "3 frames" and ", \u22122 0 +2 EV". Both are empty for a single photo.
+   */
+  function framesWords(row) {
+    const frames = framesOf(row);
+    if (frames.length < 2) return ["", ""];
+    const evs = frames.map(({ frame }) => frame.ev);
+    const [least, most] = [Math.min(...evs), Math.max(...evs)];
+    const areKnown = !evs.includes(null);
+    const isBurst = areKnown && most - least < SAME_EV;
+    const range = evs.length > MOST_EV ? `${stops(least)} to ${stops(most)}` : evs.map(stops).join(" ");
+    const lost = frames.filter((one) => one.status === "rejected" || one.status === "failed").length;
+    return [
+      isBurst ? `burst of ${frames.length}` : `${frames.length} frames`,
+      `${areKnown && !isBurst ? `, ${range} EV` : ""}${lost ? `, ${lost} not aligned` : ""}`,
+    ];
+  }
+
+  /** Return how a frame was exposed, as far as EXIF says: 1/120 s, ISO 100, +2 EV. */
+  function exposureWords({ exposure_s: time, iso, ev }) {
+    const known = [
+      time === null ? "" : `${time < 0.3 && time > 0 ? `1/${Math.round(1 / time)}` : Number(time.toPrecision(2))} s`,
+      iso === null ? "" : `ISO ${Math.round(iso)}`,
+      ev === null ? "" : `${stops(ev)} EV`,
+    ].filter(Boolean);
+    return known.join(", ") || "exposure not known";
+  }
 
   // What to sort and to filter by
 
@@ -93,30 +147,44 @@
     status: "", reason: "", phone: "", split: "", session: "", tag: "", text: "", sort: "", falling: false,
   };
 
-  /** Apply the state; return how many rows each value of a filter would give. */
+  /**
+   * Apply the state; return how many moments each value of a filter would give.
+   *
+   * A moment is found if one of its frames passes everything. If the one that stands for it does not, another one that
+   * passes is its line.
+   */
   function choose() {
     const { state } = pairs;
     const terms = state.text.toLowerCase().split(/\s+/).filter(Boolean);
-    const found = rows.filter((_, index) => terms.every((term) => searched[index].includes(term)));
+    const fits = (row) => terms.every((term) => searched.get(row).includes(term));
+    const found = terms.length ? moments.map((frames) => frames.filter(fits)).filter(([first]) => first) : moments;
     const active = filters.filter((name) => state[name]);
-    pairs.chosen = sorted(found.filter((row) => active.every((name) => passes(row, name))));
+    const passing = found.map((frames) => frames.find((row) => active.every((name) => passes(row, name))));
+    pairs.chosen = sorted(passing.filter(Boolean));
     return counts(found);
   }
 
-  /** Count the rows that each value of a filter would give while the other filters stay unchanged. */
+  /** Count the moments that each value of a filter would give while the other filters stay unchanged. */
   function counts(found) {
-    const { state } = pairs;
     const totals = Object.fromEntries(filters.map((name) => [name, new Map()]));
-    for (const row of found) {
-      const failing = filters.filter((name) => state[name] && !passes(row, name));
-      for (const name of filters) {
-        if (failing.length > 1 || (failing.length === 1 && failing[0] !== name)) continue;
-        for (const value of ["", ...held.get(row)[name]]) {
-          totals[name].set(value, (totals[name].get(value) || 0) + 1);
-        }
-      }
+    for (const frames of found) {
+      const counted = frames.length > 1 ? new Set() : null; // a value that several frames have counts once
+      for (const row of frames) count(row, totals, counted);
     }
     return totals;
+  }
+
+  function count(row, totals, counted) {
+    const { state } = pairs;
+    const failing = filters.filter((name) => state[name] && !passes(row, name));
+    for (const name of filters) {
+      if (failing.length > 1 || (failing.length === 1 && failing[0] !== name)) continue;
+      for (const value of ["", ...held.get(row)[name]]) {
+        if (counted?.has(`${name} ${value}`)) continue;
+        counted?.add(`${name} ${value}`);
+        totals[name].set(value, (totals[name].get(value) || 0) + 1);
+      }
+    }
   }
 
   const sortKeys = {};
@@ -124,7 +192,7 @@
   /** Sort rows. By default they keep the order of the page, the worst first. Rows without a value always come last. */
   function sorted(found) {
     const { sort, falling } = pairs.state;
-    if (!sort) return found;
+    if (!sort) return found.sort((one, other) => rank.get(one) - rank.get(other));
     const keys = (sortKeys[sort] ||= new Map(rows.map((row) => [row, sortKey(COLUMNS[sort].of(row))])));
     const sign = falling ? -1 : 1;
     const compare = ([one], [other]) => {
@@ -152,14 +220,14 @@
 
   const section = document.getElementById("pairs");
   const pairs = {
-    section, rows, reasons, embedded, FILES, NONE, STATUSES, MARKS, COLUMNS, known, START,
+    section, moments, reasons, embedded, FILES, NONE, STATUSES, MARKS, COLUMNS, known, START,
     byId: new Map(rows.map((row) => [row.id, row])),
     hasPictures: !section.hasAttribute("data-without-pictures"),
-    words, tagWords, meaning, share, fixed, percent, signed, unit, arrow, gain, sortedBy, choose, address,
+    momentOf, framesOf, framesWords, exposureWords, words, tagWords, meaning, share, fixed, percent, signed, unit, arrow, gain, sortedBy, choose, address,
 
     // Shared: the scripts that change each part.
     state: { ...START }, // filters and order: list.js, by change()
-    chosen: rows, // the rows that pass the filters, in order: choose()
+    chosen: [], // one row of each moment that passes the filters, in order: choose()
     opened: null, // the row in the dialog: opened.js
     // list.js adds change and focusLine, opened.js open and close, and pairs.js noteAddress.
   };

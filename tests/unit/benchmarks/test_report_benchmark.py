@@ -20,7 +20,7 @@ def test_every_action_does_something(browser: Browser, tmp_path: Path, monkeypat
     monkeypatch.setattr(report, "_REST_MS", 0)
     size = write_report(tmp_path, 90)
     assert size == (tmp_path / "report.html").stat().st_size
-    assert len(list((tmp_path / "files" / "pairs").iterdir())) == 90
+    assert len(list((tmp_path / "files" / "pairs").iterdir())) == 90 + 2 * 10  # bursts
     found = measure(browser, tmp_path / "report.html", 1)
     assert [(row.action, row.slower) for row in found] == [
         (name, slower) for slower in SLOWER for name in ("open the page", *ACTIONS)

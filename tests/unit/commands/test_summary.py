@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dpedtool.dataset.schema import Alignment, Pair
-from dpedtool.pipeline.commands.summary import MOST_LINES, MOST_PHOTOS, say_alignments, say_pairs
+from dpedtool.pipeline.commands.summary import (
+    MOST_LINES,
+    MOST_PHOTOS,
+    median_residual,
+    moment_counts,
+    say_alignments,
+    say_pairs,
+)
 from dpedtool.pipeline.pair.intake import PairedFolders
 from dpedtool.pipeline.pair.synchronisation import synchronisation
 
@@ -19,12 +27,12 @@ def pair(name: str, reason: str = "") -> Pair:
     )
 
 
-def alignment(name: str, residual: float | None = None, reason: str = "", masked: float = 0) -> Alignment:
+def alignment(name: str, residual: float | None = None, reason: str = "", masked: float = 0, **place: Any) -> Alignment:
     bad = "failed" if reason in Alignment.RETRIED else "rejected"
     return Alignment(
         pair_id=name,
         phone="p",
-        scene_id="s",
+        **{"scene_id": name, **place},
         status=bad if reason else "aligned",
         reason=reason,
         detail=f"{name} is {bad}." if reason else "",
@@ -110,3 +118,50 @@ def test_many_failures_are_cut_short_with_a_hint(capsys: pytest.CaptureFixture[s
     out = capsys.readouterr().out.splitlines()
     assert len(out) == 2 + MOST_LINES + 1
     assert out[-1] == "  and 5 more, in the table."
+
+
+def bursts() -> list[Alignment]:
+    """Four moments: a burst of three, a base frame with a stand-in, a rejected burst of two, and a single photo."""
+    return [
+        alignment("a0", 0.9, scene_id="a", role="frame", frame=0),
+        alignment("a1", 0.1, masked=0.2, scene_id="a", role="base", frame=1),
+        alignment("a2", reason="motion_blur", scene_id="a", role="frame", frame=2),
+        alignment("b0", reason="few_matches", scene_id="b", role="base", frame=0),
+        alignment("b1", 0.3, masked=0.2, scene_id="b", role="frame", frame=1),
+        alignment("c0", reason="parallax", scene_id="c", role="base", frame=0),
+        alignment("c1", reason="unreadable_photo", scene_id="c", role="frame", frame=1),
+        alignment("d", 0.5),
+    ]
+
+
+def test_moments_and_further_frames_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    say_alignments(bursts())
+    assert capsys.readouterr().out.splitlines() == [
+        "Aligned 3 of 4 moments, and 2 of 4 further frames; median residual of the moments 0.30 px.",
+        "2 moments have masked parts, which show parallax or motion.",
+        "In 1 moment another frame stands in for the base frame (1 few_matches):",
+        "  b0: b0 is rejected.",
+        "1 moment rejected (1 parallax):",
+        "  c0: c0 is rejected.",
+        "1 further frame rejected (1 motion_blur):",
+        "  a2: a2 is rejected.",
+        "1 further frame failed (1 unreadable_photo):",
+        "  c1: c1 is failed.",
+    ]
+
+
+def test_the_results_of_align_count_moments_and_further_frames() -> None:
+    assert moment_counts(bursts()) == {
+        "rows": 4,
+        "statuses": {"aligned": 3, "rejected": 1},
+        "reasons": {"parallax": 1},
+        "frames": {
+            "all": 4,
+            "aligned": 2,
+            "rejected": 1,
+            "failed": 1,
+            "reasons": {"motion_blur": 1, "unreadable_photo": 1},
+            "stand_ins": 1,
+        },
+    }
+    assert median_residual(bursts()) == 0.3

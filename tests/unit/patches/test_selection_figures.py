@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 
 from dpedtool.dataset.io import digest
 from dpedtool.dataset.schema import Alignment
-from dpedtool.dataset.sidecars.selection import AlignedPairs
+from dpedtool.dataset.sidecars.selection import AlignedPairs, FrameCounts, PhotoSize, Selection
 from dpedtool.pipeline.patches.selection_figures import summary
 
 
@@ -66,10 +67,29 @@ def test_the_summary_counts_kept_and_all_by_bins() -> None:
     assert [one.share for one in told.by["place"]] == [1.0, None, None, 0.0]
 
 
-def test_the_summary_of_nothing_says_so() -> None:
+def of_alignments(*rows: Alignment) -> Selection:
+    """The summary of pairs that gave no windows."""
     none = pd.DataFrame(
         columns=["pair_id", "status", "reason", "proved_by", "x", "y", "size", "dslr_brightness", "dslr_contrast"]
     )
-    told = summary(none, pd.DataFrame(columns=["pair_id", "phone_width", "phone_height"]), [], {})
-    assert (told.windows, told.accepted, told.pairs) == (0, 0, AlignedPairs(0, 0, 0, 0, {}, []))
+    return summary(none, pd.DataFrame(columns=["pair_id", "phone_width", "phone_height"]), rows, {})
+
+
+def test_moments_are_counted_and_further_frames_apart_from_them() -> None:
+    def frame(scene: str, number: int, role: str, reason: str = "") -> Alignment:
+        place = {"scene_id": scene, "frame": number, "role": role, "reason": reason}
+        return replace(aligned(f"{scene}{number}", 1, 1), **place, status="rejected" if reason else "aligned")
+
+    burst = frame("a", 0, "frame"), frame("a", 1, "base"), frame("a", 2, "frame", "motion_blur")
+    replaced = frame("b", 0, "base", "few_matches"), replace(frame("b", 1, "frame"), dslr_width=200)
+    told = of_alignments(*burst, *replaced, frame("c", 0, "base", "parallax"))
+    sizes = [PhotoSize(400, 300, 1), PhotoSize(200, 300, 1)]
+    frames = FrameCounts(3, 2, 1, 0, {"motion_blur": 1}, stand_ins=1)
+    assert told.pairs == AlignedPairs(3, 2, 1, 0, {"parallax": 1}, sizes, frames)
+
+
+def test_the_summary_of_nothing_says_so() -> None:
+    told = of_alignments()
+    assert (told.windows, told.accepted) == (0, 0)
+    assert told.pairs == AlignedPairs(0, 0, 0, 0, {}, [], FrameCounts(0, 0, 0, 0, {}, 0))
     assert {one.share for bins in told.by.values() for one in bins} == {None}

@@ -14,11 +14,12 @@ from dpedtool.dataset.params import AlignParams, DemoParams, PairParams, Patches
 from dpedtool.dataset.photos.decoding import decode_photo, load_photo
 from dpedtool.dataset.schema import Alignment, Patch, StackFrame
 from dpedtool.dataset.shards import Extent, member_name, read_extent
+from dpedtool.dataset.sidecars.selection import Selection
 from dpedtool.dataset.tables import read_rows
 from dpedtool.pipeline.align.stage import align
 from dpedtool.pipeline.geometry.homographies import transform_points
+from dpedtool.pipeline.moments import Moment, moments
 from dpedtool.pipeline.pair.intake import Folders, pair_into
-from dpedtool.pipeline.patches.moments import moments
 from dpedtool.pipeline.patches.stage import cut_patches
 from dpedtool.pipeline.rig import Truth, load_truth, simulate_session
 
@@ -69,6 +70,10 @@ def frames_in(folder: Path) -> list[StackFrame]:
 
 def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def by_pair(rows: list[Alignment]) -> list[Moment]:
+    return sorted(moments(rows), key=lambda moment: moment.standing.pair_id)
 
 
 def scene_of(row: StackFrame, truths: Mapping[str, Truth]) -> int:
@@ -132,10 +137,18 @@ def test_exposures_stand_in_the_rows_and_rejected_frames_say_why(out: Path, trut
         assert own.count("accepted") > 0.4 * len(own)
 
 
+def test_the_selection_counts_further_frames(out: Path) -> None:
+    counts = Selection.read(Selection.file_in(out)).stacks
+    further = [row for row in frames_in(out) if row.role == "frame"]
+    assert counts.all == len(further)
+    assert counts.accepted == sum(row.status == "accepted" for row in further)
+    assert sum(counts.reasons.values()) == counts.all - counts.accepted > 0
+
+
 def test_a_frame_that_was_not_aligned_is_a_row_with_the_reason(rows: list[Alignment], tmp_path: Path) -> None:
-    burst = next(moment for moment in moments(rows, PARAMS) if len({row.reason for row in moment.pairs}) == 1)
+    burst = next(moment for moment in by_pair(rows) if len({row.reason for row in moment.frames}) == 1)
     spoilt = replace(burst.others[0], status="rejected", reason="motion_blur", detail="It is blurred.", key="spoilt")
-    cut_patches([burst.base, spoilt, burst.others[1]], tmp_path, PARAMS)
+    cut_patches([burst.standing, spoilt, burst.others[1]], tmp_path, PARAMS)
     found = [row for row in frames_in(tmp_path) if row.pair_id == spoilt.pair_id]
     assert found
     assert {(row.status, row.reason, row.detail) for row in found} == {
@@ -146,13 +159,13 @@ def test_a_frame_that_was_not_aligned_is_a_row_with_the_reason(rows: list[Alignm
 def test_a_photo_that_cannot_be_read_any_more_costs_its_frame_and_is_tried_again(
     rows: list[Alignment], tmp_path: Path
 ) -> None:
-    burst = moments(rows, PARAMS)[0]
+    burst = by_pair(rows)[0]
     lost = replace(burst.others[0], phone_path=tmp_path / "lost.jpg")
     out = tmp_path / "out"
-    cut_patches([burst.base, lost, *burst.others[1:]], out, PARAMS)
+    cut_patches([burst.standing, lost, *burst.others[1:]], out, PARAMS)
     found = [row for row in frames_in(out) if row.pair_id == lost.pair_id]
     assert {row.reason for row in found} == {"unreadable_photo"}
-    cut_patches(list(burst.pairs), out, PARAMS)
+    cut_patches(list(burst.frames), out, PARAMS)
     assert "unreadable_photo" not in {row.reason for row in frames_in(out)}
 
 
@@ -175,12 +188,12 @@ def test_workers_and_the_order_of_the_rows_change_no_byte(rows: list[Alignment],
 
 
 def test_a_set_that_grows_keeps_its_shards_and_frames(rows: list[Alignment], tmp_path: Path) -> None:
-    one, two = moments(rows, PARAMS)
-    cut_patches(list(two.pairs), tmp_path, PARAMS)
+    one, two = by_pair(rows)
+    cut_patches(list(two.frames), tmp_path, PARAMS)
     before, shard = frames_in(tmp_path), (tmp_path / "patches-00000.tar").read_bytes()
-    cut_patches([*one.pairs, *two.pairs], tmp_path, PARAMS)
+    cut_patches([*one.frames, *two.frames], tmp_path, PARAMS)
     assert (tmp_path / "patches-00000.tar").read_bytes() == shard
-    kept = [row for row in frames_in(tmp_path) if row.pair_id in {pair.pair_id for pair in two.pairs}]
+    kept = [row for row in frames_in(tmp_path) if row.pair_id in {pair.pair_id for pair in two.frames}]
     assert kept == before
 
 

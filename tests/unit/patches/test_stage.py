@@ -25,8 +25,8 @@ from dpedtool.pipeline.geometry.aligned import crop_box, cut, map_points, mask, 
 from dpedtool.pipeline.geometry.homographies import transform_points
 from dpedtool.pipeline.geometry.warping import warp_dslr
 from dpedtool.pipeline.measure.correlation import sample
+from dpedtool.pipeline.moments import Moment, moments, standing
 from dpedtool.pipeline.patches.judging import params_sha256
-from dpedtool.pipeline.patches.moments import Moment, standing_for_moments
 from dpedtool.pipeline.patches.shelf import Shelf
 from dpedtool.pipeline.patches.stage import cut_moment, cut_patches
 
@@ -61,7 +61,7 @@ def beside(folder: Path, name: str) -> Path:
 
 
 def refuse(moment: Moment, params: PatchesParams, parts: Path) -> list[Patch]:
-    raise AssertionError(f"{moment.base.pair_id} is cut again, {params}, {parts}")
+    raise AssertionError(f"{moment.standing.pair_id} is cut again, {params}, {parts}")
 
 
 def image_of(row: Patch, side: str) -> np.ndarray:
@@ -293,11 +293,11 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(
     def stop(moment: Moment, params: PatchesParams, parts: Path) -> list[Patch]:
         if len(done) == 1:
             raise KeyboardInterrupt
-        done.append(moment.base.pair_id)
+        done.append(moment.standing.pair_id)
         return cut_moment(moment, params, parts)
 
     def note(moment: Moment, params: PatchesParams, parts: Path) -> list[Patch]:
-        done.append(moment.base.pair_id)
+        done.append(moment.standing.pair_id)
         return cut_moment(moment, params, parts)
 
     monkeypatch.setattr(dpedtool.pipeline.patches.stage, "cut_moment", stop)
@@ -375,7 +375,7 @@ def test_one_frame_stands_for_each_moment(alignments: list[Alignment]) -> None:
         return replace(alignments[0], **place, role=role, frame=number, status=status)
 
     def chosen(*rows: Alignment) -> list[str]:
-        return sorted(row.pair_id for row in standing_for_moments(rows))
+        return sorted(row.pair_id for row in standing(moments(rows)))
 
     assert chosen(frame(0), frame(1, "base"), frame(2)) == ["p-s-1"]
     assert chosen(frame(0), frame(1), frame(2, "base", "rejected"), frame(3, "frame", "failed")) == ["p-s-1"]

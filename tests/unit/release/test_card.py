@@ -93,6 +93,25 @@ def test_the_figures_stand_in_tables(release: Path) -> None:
     assert "Two photos count as such if 12 keypoints agree" in text
 
 
+def test_further_frames_are_told_apart_from_the_moments(release: Path) -> None:
+    figures = describe_release(release).figures
+    frames = {"all": 6, "aligned": 5, "rejected": 1, "failed": 0, "reasons": {"motion_blur": 1}, "stand_ins": 1}
+    figures["phones"]["iphone"]["alignment"]["frames"] = frames
+    text = told(release, figures=figures)
+    for line in (
+        "| phone | moments | aligned | windows | kept | share kept | patches a moment |",
+        "Of some moments iphone took several frames, such as bursts and brackets. Besides the moments, 5 of 6 further "
+        "frames were aligned. Patches are cut from one frame of each moment; in 1 moment a further frame stands in for "
+        "the base frame, which was not aligned.",
+        "Moments of iphone that were not aligned:",
+        "Further frames of iphone that were not aligned:",
+        "| motion\\_blur | 1 | one photo is blurred along a line: its camera moved |",
+        "Pairs of sony that were not aligned:",
+    ):
+        assert line in text.splitlines()
+    assert "urther frame" not in told(release)
+
+
 def test_every_table_has_as_many_cells_in_each_row(release: Path) -> None:
     tables = re.findall(r"(?:^\|.*\|$\n?)+", told(release), re.MULTILINE)
     assert len(tables) > 15

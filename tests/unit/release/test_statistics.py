@@ -89,6 +89,17 @@ def test_the_figures_are_those_counted_by_hand(tables: Path) -> None:
     assert (found["drawn_by"], found["near_minutes"], found["near_keypoints"]) == ("seed 0", 30, 12)
 
 
+def test_further_frames_are_counted_apart_from_the_moments(tables: Path) -> None:
+    frames = {"all": 4, "aligned": 1, "rejected": 3, "failed": 0, "stand_ins": 1}
+    frames["reasons"] = {"few_matches": 1, "motion_blur": 2}
+    for all_frames, told in ((4, True), (0, False)):
+        pairs = {**SELECTION["pairs"], "frames": {**frames, "all": all_frames}}
+        write_json(tables / "patches/a/selection.json", {**SELECTION, "pairs": pairs})
+        found = figures(tables / "splits", {"a": tables / "patches" / "a"})["phones"]["a"]
+        assert (found["alignment"]["pairs"], found["patches_a_pair"]) == (5, 1.2)
+        assert found["alignment"].get("frames") == (frames if told else None)
+
+
 def test_alignments_may_be_unknown_and_the_figures_are_json(tables: Path) -> None:
     write_json(tables / "patches/a/selection.json", {key: SELECTION[key] for key in SELECTION if key != "pairs"})
     found = figures(tables / "splits", {"a": tables / "patches" / "a"})

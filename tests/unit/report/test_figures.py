@@ -19,6 +19,7 @@ from report_rig import (
     photo,
     record,
     run_of,
+    run_with_bursts,
     sample,
     scores,
     selection,
@@ -90,7 +91,8 @@ def test_clocks_are_those_of_synchronisation_json(run: RunResults) -> None:
         assert found["clocks"]["a"][name] == value
     assert found["clocks"]["a"]["ties"] == written["ties"]
     assert found["clocks"]["a"]["exif_resolution_s"] == written["exif_resolution_s"]
-    photos = {"phone_photos": 4, "dslr_photos": 3, "pairs": 3, "unpaired": 1, "matched_by": {"clock": 3}}
+    photos = {"phone_photos": 4, "dslr_photos": 3, "pairs": 3, "frames": 0, "unpaired": 1}
+    photos |= {"matched_by": {"clock": 3}}
     photos |= {"phone_unpaired": 1, "dslr_unpaired": 0}
     assert found["photos"]["a"] == photos
     assert [(reason["reason"], reason["all"]) for reason in found["unpaired_reasons"]] == [("no_dslr_photo", 1)]
@@ -127,9 +129,57 @@ def test_hours_begin_with_the_first_pair_of_all_phones(tmp_path: Path) -> None:
 def test_pairs_are_counted_by_status_and_reason(run: RunResults) -> None:
     session = figures(run)["session"]
     assert session["pairs"] == session["pairs_by_phone"]["a"]
-    assert session["pairs"] == {"pairs": 3, "aligned": 2, "rejected": 1, "failed": 0, "with_masked_parts": 1}
+    none = {"all": 0, "aligned": 0, "rejected": 0, "failed": 0, "reasons": {}, "stand_ins": 0}
+    counts = {"pairs": 3, "aligned": 2, "rejected": 1, "failed": 0, "with_masked_parts": 1, "frames": none}
+    assert session["pairs"] == counts
+    assert (session["frame_reasons"], session["stand_in_reasons"]) == ([], [])
     assert session["pair_reasons"][0]["meaning"].startswith("the photos show different scenes")
     assert [(reason["reason"], reason["phones"]) for reason in session["pair_reasons"]] == [("wrong_pair", {"a": 1})]
+
+
+def test_moments_are_counted_and_further_frames_apart_from_them(tmp_path: Path) -> None:
+    found = figures(run_with_bursts(tmp_path))
+    session, own = found["session"], found["windows"]["yields"]["a"]
+    frames = {"all": 3, "aligned": 2, "rejected": 1, "failed": 0, "reasons": {"motion_blur": 1}, "stand_ins": 1}
+    counts = {"pairs": 3, "aligned": 2, "rejected": 1, "failed": 0, "with_masked_parts": 0, "frames": frames}
+    assert session["pairs"] == session["pairs_by_phone"]["a"] == counts
+    reasons = {name: session[f"{name}_reasons"] for name in ("pair", "frame", "stand_in")}
+    assert {name: [(one["reason"], one["all"]) for one in some] for name, some in reasons.items()} == {
+        "pair": [("wrong_pair", 1)], "frame": [("motion_blur", 1)], "stand_in": [("few_matches", 1)]
+    }  # fmt: skip
+    assert session["photos"]["a"]["frames"] == 3
+    assert (own["pairs"], own["aligned"], own["patches_an_aligned_pair"]) == (3, 2, 2.0)
+    # The frame of the first moment that patches are not cut from would be the largest.
+    left = found["distributions"]["pair_residual_px"]
+    assert (left["of"], left["session"]["aligned"]["measured"]) == ("moments", 2)
+    assert left["session"]["aligned"]["median"] == pytest.approx(0.2)
+
+
+def test_sentences_tell_moments_and_further_frames_apart(tmp_path: Path) -> None:
+    said = {sentence["text"] for sentence in figures(run_with_bursts(tmp_path))["said"]}
+    assert {
+        "1 of 3 moments of a were not aligned: wrong pair (1).",
+        "In 1 moment of a another frame stands in for the base frame: few matches (1).",
+        "1 of 3 further frames of a was not aligned: motion blur (1).",
+        "2 of 3 moments were aligned, and 2 of 3 further frames. Half of the moments have a median residual below "
+        "0.20 px, and 95 % have one below 0.29 px. The median of the moments' own 95th percentiles is 0.40 px.",
+    } <= said
+
+
+def test_a_further_frame_that_could_not_be_judged_is_named(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    rows = [alignment("one", 0.1), alignment("one-1", scene_id="one", role="frame", frame=1, status="failed")]
+    write_alignments(run, rows)
+    said = [sentence["text"] for sentence in figures(run)["said"]]
+    assert "1 further frame could not be judged: run `dpedtool align` to try again." in said
+
+
+def test_the_clocks_are_shown_by_base_frames_alone(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    times = {"dslr_time": "2026-05-01T10:00:00", "phone_time": "2026-05-01T10:00:37"}
+    late = {**times, "phone_time": "2026-05-01T10:00:39", "scene_id": "one", "role": "frame", "frame": 1}
+    write_pairs(run, [pair("one", role="base", frame=0, **times), pair("one-1", **late)], synchronisation(frames=1))
+    assert figures(run)["session"]["clocks"]["a"]["pair_offset_s"] == [-37.0]
 
 
 def test_a_photo_of_the_dslr_that_serves_two_phones_counts_once(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from report_rig import (
     record,
     render_part,
     run_of,
+    run_with_bursts,
     sample,
     scores,
     selection,
@@ -317,3 +318,23 @@ def test_a_parameter_that_was_another_one_stands_beside_that_of_now(run: RunResu
     text = rendered(run)
     assert "Parameters in the current params file" in text
     assert "<code>2000</code><small>a ran with <code>20</code></small></td>" in text
+
+
+def test_bursts_are_moments_and_further_frames(tmp_path: Path) -> None:
+    page = rendered(run_with_bursts(tmp_path))
+    for words in (
+        "<dt>Moments aligned</dt><dd>2<small> of 3</small>",
+        "1 rejected; 2 of 3 further frames aligned",
+        "and 3 further frames</small>",
+        ">Moments by status and reason</h3>",
+        "base frames with a stand-in</th>",
+    ):
+        assert words in page
+    assert "per pair" not in page.partition('id="training"')[0]
+
+
+def test_where_every_moment_has_one_frame_they_are_pairs(run: RunResults) -> None:
+    page = rendered(run).partition('aria-labelledby="run"')[0]
+    assert "<dt>Pairs aligned</dt><dd>2<small> of 3</small>" in page
+    for word in ("moments", "Moments", "further frame", "stand-in", "stand in"):
+        assert word not in page

@@ -12,10 +12,10 @@ import pytest
 from dpedtool.dataset import tables
 from dpedtool.dataset.params import CapturesParams, Params
 from dpedtool.dataset.rows import Row, columns
-from dpedtool.dataset.schema import Alignment, Pair, Patch, Photo, Sample, Scene, Score, Shown
+from dpedtool.dataset.schema import Alignment, CameraShot, Pair, Patch, Photo, Sample, Scene, Score, Shown
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.report import results as run_module
-from dpedtool.pipeline.report.pairs.contract import PairRow
+from dpedtool.pipeline.report.pairs.contract import FrameOfMoment, PairRow
 from dpedtool.pipeline.report.pairs.rows import pair_rows
 from dpedtool.pipeline.report.results import RunResults
 from dpedtool.pipeline.report.script_data import as_script_data
@@ -262,6 +262,43 @@ def test_a_further_frame_was_not_cut_and_says_so(run: RunResults) -> None:
     assert (found["next"].windows, found["next"].accepted) == (None, None)
     assert found["next"].detail == "A further frame of its moment, of a burst or a bracket."
     assert (found["stand-in"].windows, found["stand-in"].accepted) == (2, 1)
+    assert found["stand-in"].detail == "It stands in for the base frame of its moment, which was not aligned."
+
+
+def test_frames_know_their_moment_and_exposure(run: RunResults) -> None:
+    def frames(*names: str, scene: str) -> list[dict[str, Any]]:
+        roles = ["frame" if index else "base" for index in range(len(names))]
+        return [
+            {"pair_id": name, "scene_id": scene, "role": role, "frame": 2 - index}
+            for index, (name, role) in enumerate(zip(names, roles, strict=True))
+        ]
+
+    def shot(frame: int, ev: float | None, scene: str = "s", camera: str = "p") -> CameraShot:
+        role = "reference" if camera != "p" else "base" if frame == 2 else "frame"
+        exposure = {"exposure_s": 0.01 * 2 ** (ev or 0), "iso": 100.0, "ev": ev}
+        return CameraShot(camera=camera, session="", scene_id=scene, role=role, frame=frame, **exposure)
+
+    places = [*frames("a2", "a1", "a0", scene="s"), *frames("b2", "b1", scene="t"), *frames("single", scene="u")]
+    write(run, "pairs/p", *(pair(**place, frames=3) for place in places))
+    found = by_id(run)
+    assert found["single"].frame is None
+    assert {name: row.frame.of for name, row in found.items() if row.frame} == {
+        "a2": "a2", "a1": "a2", "a0": "a2", "b2": "b2", "b1": "b2"
+    }  # fmt: skip
+    assert found["a0"].frame == FrameOfMoment("a2", 0, is_base=False, exposure_s=None, iso=None, ev=None)
+    write(run, "pairs/p", shot(0, -1.0), shot(1, None), shot(2, 0.0), shot(0, 3.0, camera="dslr"), shot(2, 0.0, "t"))
+    lost = {"status": "rejected", "reason": "parallax"}
+    write(run, "aligned/p", *(alignment(**place, **(lost if place["pair_id"] == "b2" else {})) for place in places))
+    found = by_id(run)
+    assert found["a0"].frame == FrameOfMoment("a2", 0, is_base=False, exposure_s=0.005, iso=100.0, ev=-1.0)
+    assert found["a1"].frame == FrameOfMoment("a2", 1, is_base=False, exposure_s=0.01, iso=100.0, ev=None)
+    assert found["b2"].frame == FrameOfMoment("b1", 2, is_base=True, exposure_s=0.01, iso=100.0, ev=0.0)
+    assert found["b1"].frame == FrameOfMoment("b1", 1, is_base=False, exposure_s=None, iso=None, ev=None)
+
+
+def test_a_lone_photo_of_the_dslr_is_no_frame(run: RunResults) -> None:
+    write(run, "pairs/p", pair("a", role="base", frame=0), pair("b", "unpaired", phone_path=None))
+    assert [row.frame for row in by_id(run).values()] == [None, None]
 
 
 def test_sentences_name_photos_without_the_folders_of_the_machine(run: RunResults) -> None:
