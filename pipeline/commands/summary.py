@@ -102,7 +102,7 @@ def say_alignments(rows: Sequence[Alignment]) -> None:
         click.echo(f"The pair is {rows[0].pair_id}.")
     if deep := sum(row.model == "local" for row in aligned):
         says = "pair shows" if deep == 1 else "pairs show"
-        click.echo(f"{deep} {says} depth or motion, which the transform follows (model local).")
+        click.echo(f"{deep} {says} depth, which the transform follows (model local).")
     if masked := sum(bool(row.masked) for row in aligned):
         has = "has" if masked == 1 else "have"
         click.echo(f"{masked} {_plural(masked, 'pair')} {has} masked parts, which show parallax or motion.")

@@ -265,17 +265,27 @@ def test_the_help_names_every_status_and_every_reason_on_a_line_of_its_own(dpedt
     assert set(Alignment.STATUSES) == {"aligned", "rejected", "failed"}
 
 
-def test_parts_that_moved_are_masked_counted_and_cut_into_no_patch(rig, dpedtool, tmp_path):
+def test_a_wide_part_at_another_depth_is_followed_unless_that_is_turned_off(rig, dpedtool, tmp_path):
     photos = rig.copy(tmp_path / "photos", ["001", "002"])
     moved = cv2.imread(str(photos.photos("002")[0]))
     moved[90:200, 130:250] = np.roll(moved, 5, axis=1)[90:200, 130:250]
     cv2.imwrite(str(photos.photos("002")[0]), moved)
     words = ("align", photos.phone, photos.dslr, "-o", tmp_path / "out", "--workers", 1)
     followed = dpedtool(*words)
-    line = "1 pair shows depth or motion, which the transform follows (model local)."
+    line = "1 pair shows depth, which the transform follows (model local)."
     assert line in followed.out.splitlines()
     assert [file.name for file in (tmp_path / "out" / "nodes").iterdir()] == ["phone--002.npy"]
     ended = dpedtool(*words, "-S", "align.local=false")
+    assert "1 pair has masked parts, which show parallax or motion." in ended.out.splitlines()
+    assert not list((tmp_path / "out" / "nodes").iterdir())
+
+
+def test_parts_that_moved_are_masked_counted_and_cut_into_no_patch(rig, dpedtool, tmp_path):
+    photos = rig.copy(tmp_path / "photos", ["001", "002"])
+    moved = cv2.imread(str(photos.photos("002")[0]))
+    moved[90:160, 140:220] = np.roll(moved, 5, axis=1)[90:160, 140:220]
+    cv2.imwrite(str(photos.photos("002")[0]), moved)
+    ended = dpedtool("align", photos.phone, photos.dslr, "-o", tmp_path / "out", "--workers", 1)
     assert "1 pair has masked parts, which show parallax or motion." in ended.out.splitlines()
     assert not list((tmp_path / "out" / "nodes").iterdir())
     table = table_of(tmp_path / "out")
@@ -286,7 +296,7 @@ def test_parts_that_moved_are_masked_counted_and_cut_into_no_patch(rig, dpedtool
     masked = patches[patches["reason"] == "masked"]
     assert set(masked["pair_id"]) == {"phone--002"}
     middle = patches[
-        (patches["pair_id"] == "phone--002") & patches["x"].between(150, 190) & patches["y"].between(110, 140)
+        (patches["pair_id"] == "phone--002") & patches["x"].between(140, 180) & patches["y"].between(90, 120)
     ]
     assert len(middle) > 1
     assert (middle["reason"] == "masked").all()

@@ -79,10 +79,10 @@ def test_alignments_with_their_median_and_reasons_by_number(capsys: pytest.Captu
 
 def test_pairs_with_depth_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     say_alignments([replace(alignment("a", 0.1), model="local"), alignment("b", 0.1)])
-    line = "1 pair shows depth or motion, which the transform follows (model local)."
+    line = "1 pair shows depth, which the transform follows (model local)."
     assert line in capsys.readouterr().out.splitlines()
     say_alignments([replace(alignment(name, 0.1), model="local") for name in "ab"])
-    assert "2 pairs show depth or motion, which" in capsys.readouterr().out
+    assert "2 pairs show depth, which" in capsys.readouterr().out
 
 
 def test_pairs_with_masked_parts_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
