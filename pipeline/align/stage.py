@@ -29,6 +29,7 @@ from dpedtool.pipeline.align.following import Followed, follow
 from dpedtool.pipeline.align.masking import grown, moved_cells
 from dpedtool.pipeline.align.own_methods import check_own_methods, own_flow, own_matcher
 from dpedtool.pipeline.align.refinement import COARSE_SIDE, GREY_LEVELS, Refined, WarpedPair, refine
+from dpedtool.pipeline.align.shake import with_shake
 from dpedtool.pipeline.align.verdict import (
     PairVerdict,
     blur_evenness,
@@ -117,7 +118,7 @@ def align(
             scheduler=scheduler,
             label="align",
         )
-        rows = [_at_home(row, pair, out) for key, pair in items.items() for row in finished.get(key)]
+        rows = with_shake([_at_home(row, pair, out) for key, pair in items.items() for row in finished.get(key)])
         write_rows(table, Alignment, rows)
         # Pairs that were lost have no times.
         times = finished.aside(items, Timing)

@@ -106,6 +106,10 @@ def say_alignments(rows: Sequence[Alignment]) -> None:
     if masked := sum(bool(row.masked) for row in aligned):
         has = "has" if masked == 1 else "have"
         click.echo(f"{masked} {_plural(masked, 'pair')} {has} masked parts, which show parallax or motion.")
+    if shakes := [row.shake_px for row in aligned if row.shake_px is not None]:
+        low, high = f"{min(shakes):.1f}", f"{max(shakes):.1f}"
+        by = low if low == high else f"{low} to {high}"
+        click.echo(f"The camera moved by {by} px between base frames and further frames.")
     for status in ("rejected", "failed"):
         _say_failures([row for row in rows if row.status == status], f"pair {status}", f"pairs {status}")
     _say_notes([row.note for row in rows if row.note])

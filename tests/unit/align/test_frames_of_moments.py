@@ -12,6 +12,7 @@ import pytest
 
 from dpedtool.dataset.params import AlignParams, DemoParams, PairParams
 from dpedtool.dataset.schema import Alignment
+from dpedtool.dataset.tables import read_rows
 from dpedtool.pipeline.align.stage import align
 from dpedtool.pipeline.geometry.aligned import crop_box, map_points, mask
 from dpedtool.pipeline.pair.intake import Folders, PairedFolders, pair_into
@@ -57,6 +58,27 @@ class Aligned:
         ball, phone, middle = self.truth.panels[-1], self.truth.phone, np.zeros((1, 2))
         as_dslr = replace(ball, moved_m={phone.name: ball.moved_m["dslr"]})
         return float(np.linalg.norm(ball.project(phone, middle) - as_dslr.project(phone, middle)))
+
+    def shake_px(self, base: Aligned) -> float:
+        """How far the camera moved since the base frame, at most, by the truth, in phone px."""
+        box = crop_box(self.row)
+        columns, rows = ((start, start + side - 1) for start, side in ((box.x, box.width), (box.y, box.height)))
+        places = [(x, y) for y in rows for x in columns] + [(sum(columns) / 2, sum(rows) / 2)]
+        away = self.on_the_wall(np.array(places, float)) - base.on_the_wall(np.array(places, float))
+        return float(np.linalg.norm(away, axis=1).max()) / base.row.scale
+
+    def shake_deg(self, base: Aligned) -> float:
+        """How far the frame is turned clockwise against the base frame, by the truth, in degrees."""
+        box = crop_box(self.row)
+        x, y = box.x + (box.width - 1) / 2, box.y + (box.height - 1) / 2
+        steps = (np.diff(frame.on_the_wall(np.array([(x, y), (x + 1, y)])), axis=0)[0] for frame in (self, base))
+        own, other = (np.degrees(np.arctan2(down, right)) for right, down in steps)
+        return float(own - other)
+
+    def on_the_wall(self, points: np.ndarray) -> np.ndarray:
+        """Where points (N, 2) of the phone lie in the DSLR's photo, whatever hides the wall there."""
+        wall = self.truth.panels[0]
+        return wall.project(self.truth.dslr, wall.hit(self.truth.phone, points))
 
     def share_masked(self) -> float:
         """Share of the object's px, as the phone shows it, that lie in masked cells."""
@@ -138,3 +160,36 @@ def test_what_moves_between_frames_is_masked_and_all_else_in_its_true_place(scen
         assert frame.moved_px() > 20
         assert frame.share_masked() > 0.9
         assert frame.row.masked < 0.1
+
+
+@pytest.mark.parametrize("scene", [STILL_BURST, BRACKET, MOVING_BURST])
+def test_the_table_says_how_far_the_camera_moved(scene: int, frames_of: FramesOf) -> None:
+    frames = frames_of(scene)
+    (base,) = (frame for frame in frames if frame.row.role == "base")
+    assert base.row.shake_px is base.row.shake_deg is None
+    for frame in frames:
+        if frame is not base:
+            assert frame.row.shake_px == pytest.approx(frame.shake_px(base), abs=0.1)
+            assert frame.row.shake_deg == pytest.approx(frame.shake_deg(base), abs=0.01)
+            # A hand moves the content by 3 to 15 px, a tripod by less than 1 px.
+            assert (frame.row.shake_px < 1) == (scene == BRACKET)
+
+
+def test_the_motion_is_that_against_the_base_frame_as_it_is_aligned_now(
+    paired: PairedFolders, truths, tmp_path: Path
+) -> None:
+    """Rows that an earlier run finished do not keep figures of another base frame, or of one that is gone."""
+    own = [pair for pair in paired.rows if truths["phone-a", pair.phone_path.name].scene == STILL_BURST]
+    further = [pair for pair in own if pair.role == "frame"]
+    whole = {row.pair_id: row.shake_px for row in align(own, tmp_path, AlignParams(), images=False)}
+    alone = align(further, tmp_path, AlignParams(), images=False)
+    assert [row.shake_px for row in alone] == [None] * len(further)
+    again = align(own, tmp_path, AlignParams(), images=False, workers=2)
+    assert {row.pair_id: row.shake_px for row in again} == whole
+    first, *others = further
+    exchanged = [replace(first, role="base"), *others]
+    (moved, *_) = align(exchanged, tmp_path, AlignParams(), images=False)
+    assert moved.shake_px is None
+    (_, other, *_) = read_rows(Alignment.table_in(tmp_path), Alignment)
+    assert other.shake_px is not None
+    assert other.shake_px != whole[other.pair_id]

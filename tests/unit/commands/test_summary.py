@@ -95,6 +95,24 @@ def test_pairs_with_masked_parts_are_counted(capsys: pytest.CaptureFixture[str])
     assert "masked" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("shakes", "says"),
+    [((3.14, 11.96, 5.0), "3.1 to 12.0"), ((0.21,), "0.2"), ((0.21, 0.24), "0.2")],
+)
+def test_the_range_of_the_motion_between_frames_is_said(
+    shakes: tuple[float, ...], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = [replace(alignment(f"f{shake}", 0.1), role="frame", shake_px=shake) for shake in shakes]
+    say_alignments([alignment("base", 0.1), *frames])
+    line = f"The camera moved by {says} px between base frames and further frames."
+    assert line in capsys.readouterr().out.splitlines()
+
+
+def test_without_further_frames_no_motion_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    say_alignments([alignment("a", 0.1), replace(alignment("b", reason="parallax"), role="frame")])
+    assert "moved" not in capsys.readouterr().out
+
+
 def test_nothing_aligned_claims_no_residual(capsys: pytest.CaptureFixture[str]) -> None:
     say_alignments([alignment("a", reason="worker_lost")])
     assert capsys.readouterr().out == "Aligned 0 of 1 pair.\n1 pair failed (1 worker_lost):\n  a: a is failed.\n"
