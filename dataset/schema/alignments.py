@@ -156,6 +156,18 @@ class Alignment(Row):
         "0..1",
         default=None,
     )
+    shake_px: float | None = column(
+        "how far the camera moved against the base frame: the largest distance between the places of a phone px by the "
+        "transforms of both frames, at the corners and in the middle of the common crop; empty for base frames, and "
+        "where one of the two is not aligned",
+        "phone px",
+        default=None,
+    )
+    shake_deg: float | None = column(
+        "how far this frame is turned clockwise against the base frame, -180..180; empty likewise",
+        "degrees",
+        default=None,
+    )
     key: str = column("digest of the inputs, parameters and code that made this row")
 
 

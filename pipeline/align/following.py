@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpedtool.dataset.photos.stored import ReducedGrey
+from dpedtool.pipeline.align.moved import LEAST_DETAIL, LEAST_FOUND, Told, tell
 from dpedtool.pipeline.align.refinement import GREY_LEVELS, WarpedPair
 from dpedtool.pipeline.geometry.homographies import Box, Homography, Points
 from dpedtool.pipeline.geometry.node_files import grid_shape, rounded
@@ -44,8 +45,6 @@ SAMPLES = 8
 """A node is the median of at most so many px across and down, over twice its own square."""
 STEP_PX = 2.0
 """What the second flow may change at most, in px of the images that it is computed on."""
-LEAST_DETAIL = 0.3
-"""Share of a node's square that has detail, for the node to count as evidence of what moved."""
 MOST_COMPARED = 2000
 """At most about twice as many displaced nodes are compared with epipolar lines."""
 FADE = 4.0
@@ -68,10 +67,12 @@ class Motion:
 
 @dataclass(frozen=True, eq=False)
 class Followed:
-    """A transform with nodes, and what the flow says about the frame."""
+    """A transform, with nodes if there is depth to follow, and what the flow says about the frame."""
 
     transform: Transform
     motion: Motion
+    told: Told
+    """By squares of the grid of nodes."""
     factor: int
     """The flags belong to images reduced by this factor."""
     detail: Flags
@@ -98,7 +99,7 @@ def follow(
     flow: Flow | None = None,
     noise: PairNoise = NO_NOISE,
 ) -> Followed:
-    """Add nodes to a transform.
+    """Add nodes to a transform, if anything is displaced as depth would do it. They do not follow what moved.
 
     Parameters
     ----------
@@ -125,17 +126,23 @@ def follow(
     there, returned = find(transform)
     detail, usable = has_detail(pair.phone), returned * factor < RETURN_PX
     first, shares = _medians(there, usable, NODE_PX // factor)
-    nodes = _filled(first, shares > 0) * factor
-    moved = dataclasses.replace(transform, nodes=rounded(_nodes_of(nodes, transform, phone.size)))
-    left, returned_again = find(moved)
-    near = (np.linalg.norm(left, axis=2) < STEP_PX) & (returned_again * factor < RETURN_PX)
-    more, known = _medians(left, near, NODE_PX // factor)
-    nodes = nodes + _filled(more, known > 0) * factor
-    if needed is not None:
-        nodes = nodes * _faded(needed, nodes.shape[:2])[..., None]
+    details = _means(detail, NODE_PX // factor)
+    told = tell(first * factor, shares, details)
+    if told.depth:
+        still = ~told.whole
+        nodes = _filled(first, still & (shares > 0)) * factor
+        moved = dataclasses.replace(transform, nodes=rounded(_nodes_of(nodes, transform, phone.size)))
+        left, returned_again = find(moved)
+        near = (np.linalg.norm(left, axis=2) < STEP_PX) & (returned_again * factor < RETURN_PX)
+        more, known = _medians(left, near, NODE_PX // factor)
+        nodes = nodes + _filled(more, still & (known > 0)) * factor
+        if needed is not None:
+            nodes = nodes * _faded(needed, nodes.shape[:2])[..., None]
+        transform = dataclasses.replace(transform, nodes=rounded(_nodes_of(nodes, transform, phone.size)))
     return Followed(
-        transform=dataclasses.replace(transform, nodes=rounded(_nodes_of(nodes, transform, phone.size))),
-        motion=_motion(first * factor, shares, _means(detail, NODE_PX // factor)),
+        transform=transform,
+        motion=_motion(first * factor, shares, details),
+        told=told,
         factor=factor,
         detail=detail,
         hidden=~usable,
@@ -233,7 +240,7 @@ def _motion(nodes: FlowField, shares: npt.NDArray[np.float64], detail: npt.NDArr
     rows, columns = np.nonzero(told)
     if not len(rows):
         return Motion(0.0, 0.0, 0.0)
-    found = shares[told] >= 0.5
+    found = shares[told] >= LEAST_FOUND
     places = np.asarray(np.column_stack([columns, rows]) * NODE_PX + (NODE_PX - 1) / 2, np.float64)
     far = found & (np.linalg.norm(nodes[told], axis=1) > FAR_PX)
     displaced = np.flatnonzero(far)

@@ -27,8 +27,10 @@ from dpedtool.dataset.plugins import PluginName, digest_in_use
 from dpedtool.dataset.schema import Alignment, Pair, Timing
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.align.following import Followed, follow
+from dpedtool.pipeline.align.masking import grown, moved_cells
 from dpedtool.pipeline.align.own_methods import check_own_methods, own_flow, own_matcher
 from dpedtool.pipeline.align.refinement import COARSE_SIDE, GREY_LEVELS, Refined, WarpedPair, refine
+from dpedtool.pipeline.align.shake import with_shake
 from dpedtool.pipeline.align.verdict import (
     PairVerdict,
     blur_evenness,
@@ -37,6 +39,8 @@ from dpedtool.pipeline.align.verdict import (
     judge,
     may_have_depth,
     nodes_needed,
+    shifted_cells,
+    widened,
 )
 from dpedtool.pipeline.geometry.aligned import crop_box, crops, cut, mask_columns, required, transform_columns
 from dpedtool.pipeline.geometry.homographies import Box, Homography, Points, local_scale
@@ -115,7 +119,7 @@ def align(
             scheduler=scheduler,
             label="align",
         )
-        rows = [_at_home(row, pair, out) for key, pair in items.items() for row in finished.get(key)]
+        rows = with_shake([_at_home(row, pair, out) for key, pair in items.items() for row in finished.get(key)])
         write_rows(table, Alignment, rows)
         # Pairs that were lost have no times.
         times = finished.aside(items, Timing)
@@ -387,14 +391,14 @@ def _check(
     check_blur(known.blur_evenness, params)
     found = search(phone, dslr)
     errors = shift_errors(phone, dslr, found, noise)
-    motion, before = None, (found, ~np.isnan(errors))
+    followed, before = None, (found, ~np.isnan(errors))
     _note_windows(*before, known)
     has_depth = may_have_depth(*before, first)
     if params.local and has_depth:
         needed = nodes_needed(found, errors, box, greys[0].size)
         followed = follow(*greys, first.dslr_from_phone, mapping, needed, own_flow(params), noise)
-        motion, known.flow_shares = followed.motion, followed.shares(box)
-        if _take_nodes(followed, pair, before, first, params, known):
+        known.flow_shares = followed.shares(box)
+        if followed.told.depth and _take_nodes(followed, pair, before, first, params, known):
             return followed.transform
 
     def agreed(points: Points) -> tuple[Points, Values]:
@@ -403,7 +407,12 @@ def _check(
         consensus = Consensus.of(cut(fine.phone, box), cut(fine.warped(mapping), box), noise)
         return consensus.at(points) if consensus else (np.zeros_like(points), np.full(len(points), np.inf))
 
-    known.verdict = judge(found, first, phone.shape, params, before[1], motion, None if has_depth else agreed)
+    motion = followed.motion if followed else None
+    verdict = judge(found, first, phone.shape, params, before[1], motion, None if has_depth else agreed)
+    mask = verdict.mask | shifted_cells(*before, phone.shape)
+    if followed:
+        mask = mask | moved_cells(followed.told.whole, box, found.step)
+    known.verdict = widened(verdict, found, grown(mask, phone, dslr, found.step, noise))
     known.residual = known.verdict.residual
     return mapping
 
@@ -433,6 +442,9 @@ def _take_nodes(
     except Rejection:
         # The verdict on the transform without nodes says why the pair fails, if it does.
         return False
+    mask = verdict.mask | moved_cells(followed.told.whole, inner, found.step)
+    if mask.sum() > verdict.mask.sum():
+        verdict = widened(verdict, found, mask)
     _note_windows(*after, known)
     known.followed, known.verdict, known.residual = followed, verdict, verdict.residual
     known.box, known.coverage, known.scale = inner, coverage, scale_at(followed.transform, inner)

@@ -29,7 +29,7 @@ from dpedtool.pipeline.measure.certainty import (
 )
 from dpedtool.pipeline.measure.grey_values import GreyValues
 from dpedtool.pipeline.measure.keypoint_homography import FEWEST_OFF_PLANE, Registration
-from dpedtool.pipeline.measure.residuals import WINDOW, Flags, Residual, Search
+from dpedtool.pipeline.measure.residuals import MOVED_PX, WINDOW, Flags, Residual, Search
 
 Mask = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
@@ -42,6 +42,8 @@ FLAT_SHARE, OFF_PLANE_SHARE = 0.03, 0.25
 depth 0.4 and more."""
 NEEDED_PX, NEEDED_ERRORS = 0.1, 1.5
 """Where a window is shifted by more than this, and by more than its error explains, nodes are worth their noise."""
+FEWEST_SHIFTED = 3
+"""Fewer windows side by side may be shifted by chance: up to two of a flat scene's are."""
 CHANGED_SHARE = 0.15
 """Share of the frame that must be displaced, or lost, for it to be called the cause of a rejection."""
 
@@ -170,6 +172,29 @@ def judge(
     return PairVerdict(residual, mask, found.step)
 
 
+def shifted_cells(found: Search, certain: Flags, shape: tuple[int, int]) -> Mask:
+    """Return the cells of a crop of this shape where at least half of the windows are wrong, or certainly shifted.
+
+    This is the mask of a transform that all windows share. Where `FEWEST_SHIFTED` windows or more, side by side, lie
+    more than 1 px from their place, and their shifts are `certain` (N,), something moved, even if they differ too
+    little from what is there to be called wrong.
+    """
+    shifted = certain & found.found & (found.lengths > MOVED_PX)
+    places = found.places // found.step
+    grid = np.zeros(places.max(axis=0, initial=0)[::-1] + 1, np.uint8)
+    grid[places[:, 1], places[:, 0]] = shifted | found.amiss
+    _, labels, figures, _ = cv2.connectedComponentsWithStats(grid, connectivity=8)
+    sizes = figures[labels[places[:, 1], places[:, 0]], cv2.CC_STAT_AREA]
+    return _cells_with(found, found.amiss | (shifted & (sizes >= FEWEST_SHIFTED)), shape)
+
+
+def widened(verdict: PairVerdict, found: Search, mask: Mask) -> PairVerdict:
+    """Return the verdict with the cells of another mask as well, unless that leaves too few windows."""
+    mask = verdict.mask | mask
+    residual = found.residual(~_masked(found, mask))
+    return verdict if residual.median_px is None else PairVerdict(residual, mask, verdict.cell)
+
+
 def _judged_lengths(found: Search, unmasked: Flags, certain: Flags | None, agreed: Agreed | None) -> Values:
     """Return the lengths of the shifts that the limits hold for, in px: of all windows, or of those that are known."""
     everything = found.lengths[unmasked & found.found]
@@ -224,10 +249,14 @@ def _structure(image: GreyValues) -> npt.NDArray[np.float64]:
 
 def _mask(found: Search, shape: tuple[int, int]) -> Mask:
     """Return the cells where at least half of the windows that lie on them are wrong."""
+    return _cells_with(found, found.amiss, shape)
+
+
+def _cells_with(found: Search, wrong: Flags, shape: tuple[int, int]) -> Mask:
     rows, columns = (-(-side // found.step) for side in shape)
     votes = np.zeros((2, rows, columns), np.int64)
-    for (x, y), amiss in zip(found.places.tolist(), found.amiss.tolist(), strict=True):
-        votes[(int(amiss), *_cells(x, y, found.step))] += 1
+    for (x, y), is_wrong in zip(found.places.tolist(), wrong.tolist(), strict=True):
+        votes[(int(is_wrong), *_cells(x, y, found.step))] += 1
     return np.asarray((votes[1] > 0) & (votes[1] >= votes[0]))
 
 

@@ -111,10 +111,14 @@ def say_alignments(rows: Sequence[Alignment]) -> None:
         click.echo(f"The pair is {rows[0].pair_id}.")
     if deep := sum(row.model == "local" for row in aligned):
         says = f"{noun} shows" if deep == 1 else f"{noun}s show"
-        click.echo(f"{deep} {says} depth or motion, which the transform follows (model local).")
+        click.echo(f"{deep} {says} depth, which the transform follows (model local).")
     if masked := sum(bool(row.masked) for row in aligned):
         has = "has" if masked == 1 else "have"
         click.echo(f"{masked} {_plural(masked, noun)} {has} masked parts, which show parallax or motion.")
+    if shakes := [row.shake_px for row in rows if row.shake_px is not None]:
+        low, high = f"{min(shakes):.1f}", f"{max(shakes):.1f}"
+        by = low if low == high else f"{low} to {high}"
+        click.echo(f"The camera moved by {by} px between base frames and further frames.")
     _say_stand_ins([moment.base for moment in found if moment.has_stand_in])
     lost = [moment.base for moment in found if moment.standing is None]
     further_lost = [row for moment in found for row in moment.further if row.status != "aligned"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, overload
 
 import numpy as np
@@ -106,13 +106,19 @@ def transform(row: Alignment) -> Transform:
         `nodes_changed`: the file of the nodes of a local model is missing, or has changed.
 
     """
+    whole = whole_transform(row)
+    if row.nodes_sha256 is None:
+        return whole
+    shape = required(row.nodes_rows), required(row.nodes_columns)
+    return replace(whole, nodes=read_nodes(required(row.nodes_path), row.nodes_sha256, *shape))
+
+
+def whole_transform(row: Alignment) -> Transform:
+    """Return the transform of an aligned row without the nodes of a local model: what the whole photo shares."""
     homography = np.array(required(row.dslr_from_phone), np.float64).reshape(3, 3)
     size = required(row.phone_width), required(row.phone_height)
     field = None if row.field is None else Field(size, np.array(row.field, np.float64).reshape(-1, 2))
-    if row.nodes_sha256 is None:
-        return Transform(homography, field)
-    shape = required(row.nodes_rows), required(row.nodes_columns)
-    return Transform(homography, field, read_nodes(required(row.nodes_path), row.nodes_sha256, *shape))
+    return Transform(homography, field)
 
 
 @dataclass(frozen=True, eq=False)

@@ -289,17 +289,48 @@ def test_the_help_names_every_status_and_every_reason_on_a_line_of_its_own(dpedt
     assert set(Alignment.STATUSES) == {"aligned", "rejected", "failed"}
 
 
-def test_parts_that_moved_are_masked_counted_and_cut_into_no_patch(rig, dpedtool, tmp_path):
+def test_a_wide_part_at_another_depth_is_followed_unless_that_is_turned_off(rig, dpedtool, tmp_path):
     photos = rig.copy(tmp_path / "photos", ["001", "002"])
     moved = cv2.imread(str(photos.photos("002")[0]))
     moved[90:200, 130:250] = np.roll(moved, 5, axis=1)[90:200, 130:250]
     cv2.imwrite(str(photos.photos("002")[0]), moved)
     words = ("align", photos.phone, photos.dslr, "-o", tmp_path / "out", "--workers", 1)
     followed = dpedtool(*words)
-    line = "1 pair shows depth or motion, which the transform follows (model local)."
+    line = "1 pair shows depth, which the transform follows (model local)."
     assert line in followed.out.splitlines()
     assert [file.name for file in (tmp_path / "out" / "nodes").iterdir()] == ["phone--002.npy"]
     ended = dpedtool(*words, "-S", "align.local=false")
+    assert "1 pair has masked parts, which show parallax or motion." in ended.out.splitlines()
+    assert not list((tmp_path / "out" / "nodes").iterdir())
+
+
+def test_the_motion_between_frames_is_said_and_in_the_table(rig, dpedtool, tmp_path):
+    """The further frame is the base frame's photo, its content moved by 4 px to the right and 3 px down."""
+    photos = rig.copy(tmp_path / "photos", ["001", "002"])
+    further = np.roll(cv2.imread(str(photos.photos("001")[0])), (3, 4), axis=(0, 1))
+    cv2.imwrite(str(photos.phone / "later.png"), further)
+    taken = {"001": "2024:05:04 10:00:00", "later": "2024:05:04 10:00:01", "002": "2024:05:04 10:05:00"}
+    for name, moment in taken.items():
+        for file in photos.folder.glob(f"*/{name}.png"):
+            exif = PillowImage.Exif()
+            exif[306] = moment
+            with PillowImage.open(file) as image:
+                image.save(file, exif=exif)
+    ended = dpedtool("align", photos.phone, photos.dslr, "-o", tmp_path / "out", "--no-images", "--workers", 1)
+    table = table_of(tmp_path / "out")
+    assert table["role"].tolist().count("frame") == 1
+    assert table["shake_px"].notna().tolist() == (table["role"] == "frame").tolist()
+    assert table["shake_px"].max() == pytest.approx(5, abs=0.15)
+    assert table["shake_deg"].max() == pytest.approx(0, abs=0.02)
+    assert "The camera moved by 5." in ended.out or "The camera moved by 4.9" in ended.out
+
+
+def test_parts_that_moved_are_masked_counted_and_cut_into_no_patch(rig, dpedtool, tmp_path):
+    photos = rig.copy(tmp_path / "photos", ["001", "002"])
+    moved = cv2.imread(str(photos.photos("002")[0]))
+    moved[90:160, 140:220] = np.roll(moved, 5, axis=1)[90:160, 140:220]
+    cv2.imwrite(str(photos.photos("002")[0]), moved)
+    ended = dpedtool("align", photos.phone, photos.dslr, "-o", tmp_path / "out", "--workers", 1)
     assert "1 pair has masked parts, which show parallax or motion." in ended.out.splitlines()
     assert not list((tmp_path / "out" / "nodes").iterdir())
     table = table_of(tmp_path / "out")
@@ -310,7 +341,7 @@ def test_parts_that_moved_are_masked_counted_and_cut_into_no_patch(rig, dpedtool
     masked = patches[patches["reason"] == "masked"]
     assert set(masked["pair_id"]) == {"phone--002"}
     middle = patches[
-        (patches["pair_id"] == "phone--002") & patches["x"].between(150, 190) & patches["y"].between(110, 140)
+        (patches["pair_id"] == "phone--002") & patches["x"].between(140, 180) & patches["y"].between(90, 120)
     ]
     assert len(middle) > 1
     assert (middle["reason"] == "masked").all()

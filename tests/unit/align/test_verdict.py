@@ -11,7 +11,16 @@ import pytest
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.params import AlignParams
 from dpedtool.pipeline.align.following import Motion
-from dpedtool.pipeline.align.verdict import blur_evenness, check_blur, is_better, judge, may_have_depth, nodes_needed
+from dpedtool.pipeline.align.verdict import (
+    blur_evenness,
+    check_blur,
+    is_better,
+    judge,
+    may_have_depth,
+    nodes_needed,
+    shifted_cells,
+    widened,
+)
 from dpedtool.pipeline.geometry.homographies import Box
 from dpedtool.pipeline.measure.certainty import misplaced
 from dpedtool.pipeline.measure.keypoint_homography import FEWEST_OFF_PLANE, Registration
@@ -337,3 +346,47 @@ def test_a_few_certain_shifts_are_no_sign_of_depth() -> None:
     found = with_moved(np.arange(len(windows().places)) < 5)
     for count, share in ((19, 0.0), (20, 0.25)):
         assert misplaced(found, np.arange(len(found.places)) < count) == pytest.approx(share)
+
+
+# What a transform of the whole photo masks beyond the verdict
+
+
+def shifted(*chosen: tuple[int, int]) -> tuple[Search, np.ndarray]:
+    """Windows at (column, row) found 1.5 px lower, though they fit almost as well at their place, and which."""
+    found = windows()
+    which = np.array([((x - 8) // 32, (y - 8) // 32) in chosen for x, y in found.places.tolist()])
+    shifts = found.shifts.copy()
+    shifts[which] = (0.0, 1.5)
+    return replace(found, shifts=shifts), which
+
+
+def test_windows_side_by_side_that_are_certainly_shifted_are_masked() -> None:
+    """The cells of 32 px that half of the windows on them say have moved: each window covers four."""
+    found, _ = shifted((3, 3), (4, 3), (4, 4))
+    assert not judge(found, GOOD, SHAPE, PARAMS).mask.any()
+    cells = shifted_cells(found, every(found), SHAPE)
+    assert np.argwhere(cells).tolist() == [[3, 4], [4, 4], [4, 5]]
+
+
+def test_fewer_windows_may_be_shifted_by_chance_or_without_certainty() -> None:
+    two, _ = shifted((3, 3), (4, 3), (8, 6))
+    assert not shifted_cells(two, every(two), SHAPE).any()
+    three, which = shifted((3, 3), (4, 3), (4, 4))
+    assert not shifted_cells(three, ~which, SHAPE).any()
+
+
+def test_windows_that_are_wrong_are_masked_by_themselves() -> None:
+    found = with_moved(windows().places[:, 0] < 100)
+    np.testing.assert_array_equal(shifted_cells(found, every(found), SHAPE), judge(found, GOOD, SHAPE, PARAMS).mask)
+
+
+def test_a_wider_mask_leaves_out_the_residuals_of_what_it_hides() -> None:
+    found, _ = shifted((3, 3), (4, 3), (3, 4), (4, 4))
+    passed = judge(found, GOOD, SHAPE, PARAMS)
+    more = np.zeros_like(passed.mask)
+    more[3:6, 3:6] = True
+    wider = widened(passed, found, more)
+    np.testing.assert_array_equal(wider.mask, more)
+    assert wider.residual.textured < passed.residual.textured
+    assert wider.residual.p95_px == pytest.approx(0.05)
+    assert widened(passed, found, np.ones_like(more)) is passed

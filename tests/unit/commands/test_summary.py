@@ -87,10 +87,10 @@ def test_alignments_with_their_median_and_reasons_by_number(capsys: pytest.Captu
 
 def test_pairs_with_depth_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     say_alignments([replace(alignment("a", 0.1), model="local"), alignment("b", 0.1)])
-    line = "1 pair shows depth or motion, which the transform follows (model local)."
+    line = "1 pair shows depth, which the transform follows (model local)."
     assert line in capsys.readouterr().out.splitlines()
     say_alignments([replace(alignment(name, 0.1), model="local") for name in "ab"])
-    assert "2 pairs show depth or motion, which" in capsys.readouterr().out
+    assert "2 pairs show depth, which" in capsys.readouterr().out
 
 
 def test_pairs_with_masked_parts_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,6 +101,24 @@ def test_pairs_with_masked_parts_are_counted(capsys: pytest.CaptureFixture[str])
     assert "2 pairs have masked parts, which show parallax or motion." in capsys.readouterr().out.splitlines()
     say_alignments(rows[1:])
     assert "masked" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("shakes", "says"),
+    [((3.14, 11.96, 5.0), "3.1 to 12.0"), ((0.21,), "0.2"), ((0.21, 0.24), "0.2")],
+)
+def test_the_range_of_the_motion_between_frames_is_said(
+    shakes: tuple[float, ...], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = [replace(alignment(f"f{shake}", 0.1), role="frame", shake_px=shake) for shake in shakes]
+    say_alignments([alignment("base", 0.1), *frames])
+    line = f"The camera moved by {says} px between base frames and further frames."
+    assert line in capsys.readouterr().out.splitlines()
+
+
+def test_without_further_frames_no_motion_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    say_alignments([alignment("a", 0.1), replace(alignment("b", reason="parallax"), role="frame")])
+    assert "moved" not in capsys.readouterr().out
 
 
 def test_nothing_aligned_claims_no_residual(capsys: pytest.CaptureFixture[str]) -> None:
