@@ -183,6 +183,7 @@ STRICT: Mapping[str, Any] = {
     "max_pair_error_px": 0.2,
     "max_harm": 1.0,
     "max_difference_peak": 6.0,
+    "max_colour": 40.0,
 }
 """Limits of the mode `strict`; `dped` has only min_ncc, like DPED."""
 MOST_TURNS = 90
@@ -300,6 +301,11 @@ class PatchesParams(Section):
         "max_difference_peak",
         "largest difference of such a window at one place, as a multiple of its usual difference, if its NCC says "
         "nothing; above: only one of the photos shows something there",
+        above=0,
+    )
+    max_colour: float | None = _limit(
+        "max_colour",
+        "largest difference in colour, beyond what one smooth colour transform of the pair explains, in grey levels",
         above=0,
     )
     max_flatness: float = param(1.0, "largest share of the window without detail; 1: no limit", at_least=0, at_most=1)

@@ -27,7 +27,6 @@ from dpedtool.dataset.photos.stored import (
     ReducedGrey,
     Stored,
     unreadable,
-    unusable_part,
     upright_colour,
     upright_grey,
     upright_size,
@@ -69,18 +68,6 @@ class PhotoFile:
     @cached_property
     def _stored(self) -> Stored:
         return open_stored(self.content, self.path)
-
-    @property
-    def unusable_part(self) -> tuple[int, int, int, int] | None:
-        """x, y, width and height of the part of the upright photo that damage spoils; None if there is none.
-
-        Raises
-        ------
-        Rejection
-            As `colour`.
-
-        """
-        return unusable_part(self._stored)
 
     @property
     def note(self) -> str:

@@ -51,6 +51,9 @@ class ReducedGrey:
     """(3, 3) homography from px of `image` to px of the full photo, exact even if the factor does not divide a side."""
     size: tuple[int, int]
     """(width, height) of the full photo, upright, in px."""
+    usable: tuple[int, int, int, int] | None = None
+    """x, y, width and height of the part of the full photo that may be used, in px; None: all of it. The rest is
+    damaged, and has one grey value in `image`."""
     shown: tuple[int, int] = (0, 255)
     """Lowest and highest grey level that the other photo of a pair shows, too."""
 
@@ -142,23 +145,42 @@ def upright_grey(photo: Stored, factor: Factor) -> ReducedGrey:
         grey = means(np.asarray(cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY), np.uint8), factor)
     else:
         grey = photo.grey(factor)
-    image = photo.checked(grey, factor)
+    image = _upright(photo.checked(grey, factor), photo.turn)
     size = upright_size(photo)
-    return ReducedGrey(_upright(image, photo.turn), _full_from_reduced(size, photo.turn, factor), size)
+    full_from_reduced = _full_from_reduced(size, photo.turn, factor)
+    usable = usable_part(photo)
+    return ReducedGrey(_blanked(image, usable, full_from_reduced), full_from_reduced, size, usable)
 
 
-def unusable_part(photo: Stored) -> tuple[int, int, int, int] | None:
-    """Return x, y, width and height of the part of the upright photo that damage spoils; None if there is none."""
+def _blanked(
+    image: GreyPhoto, usable: tuple[int, int, int, int] | None, full_from_reduced: npt.NDArray[np.float64]
+) -> GreyPhoto:
+    """Return a reduced grey photo with the mean of its usable part in place of the rest."""
+    if usable is None:
+        return image
+    (x, y, width, height), factor = usable, full_from_reduced[0, 0]
+    starts, ends = (
+        (np.array(corner) - full_from_reduced[:2, 2]) / factor for corner in ((x, y), (x + width, y + height))
+    )
+    (left, top), (right, low) = np.ceil(np.maximum(starts, 0)).astype(int), np.floor(np.maximum(ends, 0)).astype(int)
+    inside = image[top:low, left:right]
+    blanked = np.full_like(image, round(float(inside.mean())) if inside.size else 128)
+    blanked[top:low, left:right] = inside
+    return blanked
+
+
+def usable_part(photo: Stored) -> tuple[int, int, int, int] | None:
+    """Return x, y, width and height of the part of the upright photo that damage leaves; None if it is all of it."""
     first, (width, height) = photo.damage().first_row, photo.size
     if first is None:
         return None
-    rows = height - first
-    # Where the turn takes the last stored row: to the bottom, to the top, to the right, or to the left.
+    spoilt = height - first
+    # Where the turn takes the first stored row: to the top, to the bottom, to the left, or to the right.
     if photo.turn in (1, 2):
-        return 0, first, width, rows
+        return 0, 0, width, first
     if photo.turn in (3, 4):
-        return 0, 0, width, rows
-    return (first, 0, rows, width) if photo.turn in (5, 8) else (0, 0, rows, width)
+        return 0, spoilt, width, first
+    return (0, 0, first, width) if photo.turn in (5, 8) else (spoilt, 0, first, width)
 
 
 def turn_of(orientation: object) -> int:

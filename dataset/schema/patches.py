@@ -36,6 +36,7 @@ class Patch(Row):
         "repetitive": "the window repeats itself, so that another shift correlates nearly as well",
         "clipped": "too much of a window is burnt out or black",
         "unsharp": "the DSLR's window is blurred, or more blurred than the phone's",
+        "colour": "the colours differ: damage that no decoder noticed, or light that only one photo has",
         "small_crop": "the common crop is smaller than a window",
         "few_frames": "fewer frames of the moment show the place than patches.min_frames asks for",
         "photo_changed": "a photo is not the one that was paired",
@@ -189,6 +190,12 @@ class Patch(Row):
         "share of the window that they stretch to more than 1.3 of its area, because something nearer hides more from "
         "the phone; empty without nodes",
         "0..1",
+        default=None,
+    )
+    colour: float | None = column(
+        "difference in colour that one smooth colour transform of the whole pair leaves, in the worst quarter of the "
+        "window; empty where all is burnt out, or where no limit is set",
+        "grey levels",
         default=None,
     )
     mode: str | None = column(

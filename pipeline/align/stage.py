@@ -46,7 +46,7 @@ from dpedtool.pipeline.geometry.aligned import crop_box, crops, cut, mask_column
 from dpedtool.pipeline.geometry.homographies import Box, Homography, Points, local_scale
 from dpedtool.pipeline.geometry.node_files import columns_of, read_nodes, write_nodes
 from dpedtool.pipeline.geometry.transform import NODE_PX, Transform
-from dpedtool.pipeline.geometry.warping import common_box, scale_at
+from dpedtool.pipeline.geometry.warping import Usable, common_box, scale_at
 from dpedtool.pipeline.measure.certainty import misplaced, shift_errors
 from dpedtool.pipeline.measure.common_range import common_range
 from dpedtool.pipeline.measure.consensus import Consensus
@@ -177,9 +177,12 @@ def align_files(
     known = _Known(nodes_file=nodes_file)
     try:
         files = opened()
-        known.note = " ".join(file.note for file in files if file.note)
         lap("read_s")
-        to = _align(*files, params, known, lap)
+        try:
+            to = _align(*files, params, known, lap)
+        finally:
+            # Behind the decoding, which finds damage.
+            known.note = " ".join(note for note in map(_note, files) if note)
         row = _row(pair, params, status="aligned", **known.columns())
         if write:
             # If it fails, nothing of an alignment is left.
@@ -191,6 +194,14 @@ def align_files(
         row = _row(pair, params, status=status, reason=rejection.reason, detail=rejection.detail, **known.columns())
         return row, None
     return row, to
+
+
+def _note(file: PhotoFile) -> str:
+    """Return what is to be told about a photo; nothing about one that cannot be decoded, as its rejection says it."""
+    try:
+        return file.note
+    except Rejection:
+        return ""
 
 
 @dataclass
@@ -285,7 +296,7 @@ def _align(
     phone, dslr = _in_common_range(phone, dslr, found.dslr_from_phone)
     known.refined = refined = refine(phone, dslr, found.dslr_from_phone, bend=params.refine, noise=known.noise)
     lap("refine_s")
-    box = _overlap(refined.transform, phone.size, dslr.size, params, known)
+    box = _overlap(refined.transform, phone, dslr, params, known)
     to = _check((phone, dslr), refined.transform, box, found, params, known)
     lap("check_s")
     return to
@@ -296,7 +307,7 @@ def _in_common_range(
 ) -> tuple[ReducedGrey, ReducedGrey]:
     """Return both photos with the ranges of brightness that both show."""
     rough = Transform(dslr_from_phone)
-    box = common_box(phone.size, dslr.size, rough)
+    box = common_box(phone.size, dslr.size, rough, (phone.usable, dslr.usable))
     if box is None:
         return phone, dslr
     step = max(1, round(max(phone.size) / COARSE_SIDE))
@@ -362,13 +373,15 @@ def _check_exposure(clipped: float, params: AlignParams) -> None:
         )
 
 
-def _overlap(transform: Transform, phone: Size, dslr: Size, params: AlignParams, known: _Known) -> Box:
-    box = common_box(phone, dslr, transform)
-    known.coverage = coverage = box.width * box.height / (phone[0] * phone[1]) if box else 0.0
+def _overlap(transform: Transform, phone: ReducedGrey, dslr: ReducedGrey, params: AlignParams, known: _Known) -> Box:
+    box = common_box(phone.size, dslr.size, transform, (phone.usable, dslr.usable))
+    known.coverage = coverage = box.width * box.height / (phone.size[0] * phone.size[1]) if box else 0.0
     if box is None or coverage < params.min_coverage:
+        less = " without what is damaged" if phone.usable or dslr.usable else ""
         raise Rejection(
             "poor_coverage",
-            f"The DSLR photo covers {coverage:.0%} of the phone photo; at least {params.min_coverage:.0%} is needed.",
+            f"The DSLR photo covers {coverage:.0%} of the phone photo{less}; at least {params.min_coverage:.0%} is "
+            "needed.",
         )
     known.box, known.scale = box, scale_at(transform, box)
     return box
@@ -398,7 +411,9 @@ def _check(
         needed = nodes_needed(found, errors, box, greys[0].size)
         followed = follow(*greys, first.dslr_from_phone, mapping, needed, own_flow(params), noise)
         known.flow_shares = followed.shares(box)
-        if followed.told.depth and _take_nodes(followed, pair, before, first, params, known):
+        if followed.told.depth and _take_nodes(
+            followed, pair, (greys[0].usable, greys[1].usable), before, first, params, known
+        ):
             return followed.transform
 
     def agreed(points: Points) -> tuple[Points, Values]:
@@ -420,6 +435,7 @@ def _check(
 def _take_nodes(
     followed: Followed,
     pair: WarpedPair,
+    usable: Usable,
     before: tuple[Search, Flags],
     first: Registration,
     params: AlignParams,
@@ -427,7 +443,7 @@ def _take_nodes(
 ) -> bool:
     """Judge the pair as the nodes align it, and take them if it passes and is better aligned than before."""
     sides = pair.phone.shape[1], pair.phone.shape[0]
-    box = common_box(sides, pair.dslr_size, followed.transform)
+    box = common_box(sides, pair.dslr_size, followed.transform, usable)
     inner = _from_node_to_node(box) if box else None
     coverage = inner.width * inner.height / (sides[0] * sides[1]) if inner else 0.0
     if inner is None or coverage < params.min_coverage:

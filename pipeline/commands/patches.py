@@ -43,7 +43,7 @@ def patches(aligned: Path, out: Path, workers: int, scheduler: str | None, param
     if not scheduler:
         warm_up(workers, "dpedtool.pipeline.patches.stage")
     from dpedtool.dataset.tables import read_frame, read_rows
-    from dpedtool.pipeline.commands.summary import check_lost, say_patches
+    from dpedtool.pipeline.commands.summary import check_lost, say_notes, say_patches
     from dpedtool.pipeline.patches.stage import cut_patches
 
     if scheduler:
@@ -51,6 +51,7 @@ def patches(aligned: Path, out: Path, workers: int, scheduler: str | None, param
     alignments = read_rows(Alignment.table_in(aligned), Alignment)
     table = cut_patches(alignments, out, params.patches, workers=workers, scheduler=scheduler)
     say_patches(table)
+    say_notes([row.note for row in alignments if row.note])
     give_results({"table": str(table), **Selection.read(Selection.file_in(out)).as_json()})
     check_lost(read_frame(table, Patch, ["reason"])["reason"], table)
     if not any(row.status == "aligned" for row in alignments):

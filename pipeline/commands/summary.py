@@ -126,7 +126,7 @@ def say_alignments(rows: Sequence[Alignment]) -> None:
         _say_failures([row for row in lost if row.status == status], f"{noun} {status}", f"{noun}s {status}")
         of_status = [row for row in further_lost if row.status == status]
         _say_failures(of_status, f"further frame {status}", f"further frames {status}")
-    _say_notes([row.note for row in rows if row.note])
+    say_notes([row.note for row in rows if row.note])
 
 
 def _say_stand_ins(bases: Sequence[Alignment]) -> None:
@@ -190,7 +190,8 @@ def _say_failures(rows: Sequence[Any], one: str, many: str, most: int = MOST_LIN
         click.echo(f"  and {len(rows) - most} more, in the table.")
 
 
-def _say_notes(notes: Sequence[str]) -> None:
+def say_notes(notes: Sequence[str]) -> None:
+    """Say what was noted about photos, the first of the notes in full."""
     for note in notes[:MOST_LINES]:
         click.echo(f"Note: {note}")
     if len(notes) > MOST_LINES:

@@ -58,18 +58,38 @@ def warp_dslr(dslr: Image, transform: Transform, box: Box) -> Image:
     return warped
 
 
-def common_box(phone_size: tuple[int, int], dslr_size: tuple[int, int], transform: Transform) -> Box | None:
-    """Return the largest box of the phone photo that the DSLR photo covers; sizes as (width, height) in px.
+Usable = tuple[tuple[int, int, int, int] | None, tuple[int, int, int, int] | None]
+
+
+def common_box(
+    phone_size: tuple[int, int], dslr_size: tuple[int, int], transform: Transform, usable: Usable = (None, None)
+) -> Box | None:
+    """Return the largest box of the phone photo that the DSLR photo covers; None if there is none.
 
     The rim of the DSLR photo that smoothing and interpolation would fill with invented pixels does not count.
+
+    Parameters
+    ----------
+    phone_size, dslr_size
+        Width and height in px.
+    transform
+        From the phone photo to the DSLR photo.
+    usable
+        x, y, width and height of the parts of both that damage leaves; None: all of it.
+
     """
     centre = (np.array(phone_size, np.float64) - 1) / 2
     margin = 4 + 3 * prefilter_sigma(local_scale(transform.homography, centre))
-    low, high = margin, np.array(dslr_size) - 1 - margin
+    own, (x, y, width, height) = usable[0], usable[1] or (0, 0, *dslr_size)
+    low, high = np.array([x, y]) + margin, np.array([x + width, y + height]) - 1 - margin
 
     def inside(points: Points) -> npt.NDArray[np.bool_]:
         mapped = transform(points)
-        return np.asarray(((mapped >= low) & (mapped <= high)).all(axis=1))
+        covered = ((mapped >= low) & (mapped <= high)).all(axis=1)
+        if own is not None:
+            start, end = np.array(own[:2]), np.array(own[:2]) + np.array(own[2:]) - 1
+            covered &= ((points >= start) & (points <= end)).all(axis=1)
+        return np.asarray(covered)
 
     return largest_box(inside, *phone_size)
 

@@ -76,6 +76,7 @@ class Measured:
     pair_noise: float | None = None
     ncc_without_noise: float | None = None
     pair_distance: float | None = None
+    colour: float | None = None
 
 
 def rejection(window: Measured, masked: bool, params: PatchesParams) -> tuple[str, str]:
@@ -148,6 +149,7 @@ def _objections(window: Measured, masked: bool, params: PatchesParams) -> Iterat
         yield "uncertain", f"The remaining shift is only known to {error:.2f} px; {most_error:g} px are needed."
     yield from _depths(window, params)
     yield from _differences(window, params)
+    yield from _false_colours(window, params)
 
 
 def _objections_to_harmless(window: Measured, params: PatchesParams) -> Iterator[tuple[str, str]]:
@@ -161,6 +163,7 @@ def _objections_to_harmless(window: Measured, params: PatchesParams) -> Iterator
     yield from _motion_in(window, params)
     yield from _repetition(window, params.max_repetition)
     yield from _blur(window, params.min_sharpness, params.min_sharpness_ratio)
+    yield from _false_colours(window, params)
 
 
 def _more_than_noise(window: Measured, params: PatchesParams) -> Iterator[tuple[str, str]]:
@@ -244,6 +247,16 @@ def _differences(window: Measured, params: PatchesParams) -> Iterator[tuple[str,
     yield from _motion_in(window, params)
     yield from _repetition(window, params.limit("max_repetition"))
     yield from _blur(window, params.min_sharpness, params.limit("min_sharpness_ratio"))
+
+
+def _false_colours(window: Measured, params: PatchesParams) -> Iterator[tuple[str, str]]:
+    colour, most = window.colour, params.limit("max_colour")
+    if most is not None and colour is not None and colour > most:
+        yield (
+            "colour",
+            f"The colours differ by {colour:.0f} grey levels from what the rest of the photos makes expect; at most "
+            f"{most:g} are allowed.",
+        )
 
 
 def _repetition(window: Measured, most: float | None) -> Iterator[tuple[str, str]]:

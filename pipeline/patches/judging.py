@@ -20,6 +20,7 @@ from dpedtool.pipeline.geometry.homographies import Box, corners, transform_poin
 from dpedtool.pipeline.geometry.node_files import STEPS_A_PX
 from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.measure.certainty import LEAST_AT_PLACE, MISPLACED_SHARE
+from dpedtool.pipeline.measure.colour_agreement import ColourAgreement
 from dpedtool.pipeline.measure.common_range import common_range, cut_off
 from dpedtool.pipeline.measure.correlation import Corners, sample
 from dpedtool.pipeline.measure.exposure import clipped
@@ -79,6 +80,8 @@ def judge_windows(
     else:
         crops = cut(greys[0], box), greys[1]
         evidence = Evidence.of_jumps(*crops, to.nodes, box) if may_have_depth(alignment) else NO_EVIDENCE
+    if params.limit("max_colour") is not None:
+        evidence = replace(evidence, colours=ColourAgreement.of(cut(phone, box), dslr, params.size_px))
     corners, places = (at, {}) if at is not None else _chosen(alignment, to, box, params)
     for measures in measure_windows(greys[0], greys[1], box, params, evidence, corners):
         for window in _windows(measures, to, box, params, places):

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from dpedtool.dataset.params import PatchesParams
 from dpedtool.pipeline.geometry.homographies import Box, Points
 from dpedtool.pipeline.geometry.transform import Nodes, Transform
+from dpedtool.pipeline.measure.colour_agreement import ColourAgreement
 from dpedtool.pipeline.measure.consensus import Consensus
 from dpedtool.pipeline.measure.correlation import Corners, Matches, find, sample, turned, turns_within
 from dpedtool.pipeline.measure.flow import FlowEvidence, compare
@@ -95,6 +96,7 @@ class Evidence:
     noise: NoiseModel | None = None
     clips: tuple[WindowCounts, WindowCounts] | None = None
     """What is black or burnt out in the phone's photo, and in the DSLR's, before they were cut off."""
+    colours: ColourAgreement | None = None
     sensor: PairNoise = NO_NOISE
     """Noise of the two photos, which decides how much is smoothed."""
 
@@ -149,6 +151,8 @@ class Evidence:
             known["clipped"] = np.maximum(*(counts.shares(corners, side) for counts in self.clips))
         for part in (self.flow, self.area_change):
             known |= part.shares(corners, side) if part else {}
+        if self.colours:
+            known["colour"] = self.colours.differences(corners, side)
         if self.noise:
             known["pair_noise"] = expected = self.noise.at(looks["phone_brightness"])
             known["ncc_without_noise"] = _ncc_without_noise(

@@ -32,7 +32,7 @@ _OF_PATCH = (
         "proved_by",
     ),
     *("phone_brightness", "dslr_brightness", "flatness", "clipped", "phone_sharpness", "dslr_sharpness", "motion"),
-    *("hidden", "jump", "unfollowed", "squeezed", "stretched"),
+    *("hidden", "jump", "unfollowed", "squeezed", "stretched", "colour"),
     *("phone_x", "phone_y", "dslr_x", "dslr_y", "dslr_width", "dslr_height"),
     *("place_x", "place_y", "dslr_from_patch", "bend_px", "bends"),
     *("phone_sha256", "dslr_sha256", "params_sha256"),

@@ -95,6 +95,16 @@ def test_a_limit_that_is_given_holds_in_both_modes() -> None:
     assert rejection(GOOD, masked=True, params=allowed)[0] == ""
 
 
+def test_false_colours_are_the_last_objection() -> None:
+    """Whatever else differs changes colours, too."""
+    reason, detail = rejection(replace(GOOD, colour=72.4), masked=False, params=STRICT)
+    assert reason == "colour"
+    assert detail.startswith("The colours differ by 72 grey levels")
+    assert rejection(replace(GOOD, colour=34.0), masked=False, params=STRICT) == ("", "")
+    assert rejection(replace(GOOD, colour=72.4), masked=False, params=DPED) == ("", "")
+    assert rejection(replace(GOOD, colour=72.4, ncc=0.3, best_ncc=0.3), masked=False, params=STRICT)[0] == "low_ncc"
+
+
 def test_filters_that_are_off_by_default_can_be_set() -> None:
     assert rejection(GOOD, False, PatchesParams(max_flatness=0.1))[0] == "flat"
     assert rejection(GOOD, False, PatchesParams(min_sharpness=1.0))[0] == "unsharp"
@@ -155,6 +165,7 @@ def test_a_harmless_window_is_proved_by_the_pair_though_its_own_figures_say_noth
         ({"clipped": 0.4}, "clipped"),
         ({"ncc": None, "best_ncc": None}, "flat"),
         ({"hidden": 0.4}, "hidden"),
+        ({"colour": 41.0}, "colour"),
     ],
 )
 def test_a_window_that_the_pair_does_not_prove_is_judged_as_before(changed: dict, reason: str) -> None:

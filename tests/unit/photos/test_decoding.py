@@ -70,7 +70,7 @@ def test_a_jpeg_whose_rows_are_all_there_needs_no_end_marker(behind: bytes, text
     file = PhotoFile(Path("pano.jpg"), whole[:-2] + behind)
     np.testing.assert_array_equal(file.colour(), decode_photo(whole, Path("some.jpg")))
     assert file.note == ""
-    assert file.unusable_part is None
+    assert file.grey().usable is None
 
 
 def test_a_truncated_progressive_jpeg_is_unreadable(texture) -> None:

@@ -72,8 +72,8 @@ def test_rows_above_the_damage_are_right_and_those_below_are_not_used(
     whole = jpeg(**options)
     file, right = PhotoFile(Path("a.jpg"), damage(whole, share)), PhotoFile(Path("a.jpg"), whole).colour()
     found = file.colour().astype(int)
-    x, y, width, height = file.unusable_part
-    assert (x, width, y + height) == (0, WIDTH, HEIGHT)
+    left, top, width, y = file.grey().usable
+    assert (left, top, width) == (0, 0, WIDTH)
     assert f"a.jpg: its JPEG data is damaged from row {y} on, which is not used." == file.note
     np.testing.assert_array_equal(found[:y], right[:y])
     # Not more than needed is given up: what follows is wrong, at the latest after two rows of blocks.
@@ -94,12 +94,28 @@ def test_lost_code_that_nothing_places_spoils_all_or_is_told(share: float) -> No
 def test_the_part_is_that_of_the_upright_photo(orientation: int) -> None:
     whole = jpeg(orientation)
     file, right = PhotoFile(Path("a.jpg"), zeroed(whole, 0.6)), PhotoFile(Path("a.jpg"), whole).colour()
-    x, y, width, height = file.unusable_part
-    usable = np.ones(right.shape[:2], bool)
-    usable[y : y + height, x : x + width] = False
+    x, y, width, height = file.grey().usable
+    usable = np.zeros(right.shape[:2], bool)
+    usable[y : y + height, x : x + width] = True
     assert 0.4 < usable.mean() < 0.75
     np.testing.assert_array_equal(file.colour()[usable], right[usable])
     assert np.abs(file.colour()[~usable].astype(int) - right[~usable]).mean() > 5
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("factor", [1, 2, 4, 8])
+def test_the_damaged_part_is_blank_in_what_is_measured(orientation: int, factor: int) -> None:
+    whole = jpeg(orientation)
+    found = PhotoFile(Path("a.jpg"), zeroed(whole, 0.6)).grey(factor)
+    right = PhotoFile(Path("a.jpg"), whole).grey(factor).image
+    rows, columns = np.mgrid[: right.shape[0], : right.shape[1]]
+    x = (found.full_from_reduced @ np.stack([columns.ravel(), rows.ravel(), np.ones(rows.size)]))[:2]
+    low, size = np.array(found.usable[:2])[:, None], np.array(found.usable[2:])[:, None]
+    inside = ((x >= low + factor) & (x <= low + size - 1 - factor)).all(axis=0).reshape(right.shape)
+    outside = ((x < low - factor) | (x > low + size - 1 + factor)).any(axis=0).reshape(right.shape)
+    np.testing.assert_array_equal(found.image[inside], right[inside])
+    assert len(np.unique(found.image[outside])) == 1
+    assert min(inside.sum(), outside.sum()) > 50
 
 
 def test_damage_of_a_progressive_photo_spoils_all_of_it() -> None:
@@ -121,7 +137,7 @@ def test_padding_before_the_end_is_harmless(padding: bytes) -> None:
     whole = jpeg()
     file = PhotoFile(Path("a.jpg"), whole[:-2] + padding + whole[-2:])
     np.testing.assert_array_equal(file.colour(), PhotoFile(Path("a.jpg"), whole).colour())
-    assert (file.note, file.unusable_part) == ("", None)
+    assert (file.note, file.grey().usable) == ("", None)
 
 
 def test_stray_bytes_between_headers_are_harmless() -> None:
@@ -129,7 +145,7 @@ def test_stray_bytes_between_headers_are_harmless() -> None:
     place = whole.index(b"\xff\xdb")
     file = PhotoFile(Path("a.jpg"), whole[:place] + b"stray" + whole[place:])
     np.testing.assert_array_equal(file.colour(), PhotoFile(Path("a.jpg"), whole).colour())
-    assert (file.note, file.unusable_part) == ("", None)
+    assert (file.note, file.grey().usable) == ("", None)
 
 
 def test_bytes_that_belong_to_no_row_are_told() -> None:
@@ -138,7 +154,7 @@ def test_bytes_that_belong_to_no_row_are_told() -> None:
     file = PhotoFile(Path("a.jpg"), whole[:-2] + bytes(range(1, 99)) + whole[-2:])
     np.testing.assert_array_equal(file.colour(), PhotoFile(Path("a.jpg"), whole).colour())
     assert "bytes behind its JPEG data belong to no row" in file.note
-    assert file.unusable_part is None
+    assert file.grey().usable is None
 
 
 def test_the_note_is_the_same_before_and_after_decoding() -> None:
