@@ -114,6 +114,42 @@ def run(
     return _run_in_processes(work, items, min(workers, len(items)))
 
 
+def use_tls(folder: Path) -> None:
+    """Show the certificate in a folder to the schedulers that this process connects to, and accept only theirs.
+
+    Parameters
+    ----------
+    folder
+        Holds ca.pem, which signed the certificates of the cluster, and cert.pem with key.pem, the client's.
+
+    Raises
+    ------
+    DpedtoolError
+        One of the files is missing, or cannot be used.
+
+    """
+    import dask
+    from distributed.security import Security
+
+    files = {"tls_ca_file": "ca.pem", "tls_client_cert": "cert.pem", "tls_client_key": "key.pem"}
+    if missing := [name for name in files.values() if not (folder / name).is_file()]:
+        raise DpedtoolError(f"{folder} has no {missing[0]}: --scheduler-tls needs ca.pem, cert.pem and key.pem.")
+    paths = {name: str(folder / file) for name, file in files.items()}
+    try:
+        Security(require_encryption=True, **paths).get_connection_args("client")
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise DpedtoolError(f"The certificate in {folder} cannot be used ({reason}).") from None
+    dask.config.set(
+        {
+            "distributed.comm.tls.ca-file": paths["tls_ca_file"],
+            "distributed.comm.tls.client.cert": paths["tls_client_cert"],
+            "distributed.comm.tls.client.key": paths["tls_client_key"],
+            "distributed.comm.require-encryption": True,
+        }
+    )
+
+
 def warm_up(workers: int, *modules: str) -> None:
     """Begin to load what local workers need, in a separate process, and return at once.
 
@@ -413,6 +449,11 @@ def _client_of(address: str) -> Iterator[Any]:
                 # Versions are compared below, in one sentence.
                 warnings.simplefilter("ignore", VersionMismatchWarning)
                 client = stack.enter_context(Client(address, timeout=_CONNECT_S, set_as_default=False))
+        except TypeError:
+            # Dask does not check whether it has a certificate.
+            raise DpedtoolError(
+                f"The scheduler at {address} asks for a certificate: name its folder with --scheduler-tls."
+            ) from None
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise DpedtoolError(
@@ -507,7 +548,9 @@ def _is_seen(file: Place) -> bool:
 @contextlib.contextmanager
 def _own_cluster(workers: int) -> Iterator[Any]:
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
+
+    from dpedtool.pipeline.local_cluster import own_security, start
 
     _silence()
     settings: dict[str, Any] = {"distributed.admin.low-level-log-length": 0}
@@ -518,15 +561,8 @@ def _own_cluster(workers: int) -> Iterator[Any]:
         _main_module_hidden(),
         dask.config.set(settings),
         _deaf_to_interrupts() as hearing,
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=None,  # the system's limit counts; Dask's own would kill workers that have enough memory
-            dashboard_address="127.0.0.1:0",  # any free port: with None, Dask takes one that may be in use
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
+        start(workers) as cluster,
+        Client(cluster, security=own_security(), set_as_default=False) as client,
     ):
         hearing()
         yield client

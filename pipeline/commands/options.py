@@ -25,7 +25,7 @@ from dpedtool.dataset.progress import OUTPUT
 from dpedtool.dataset.rows import Row, columns
 from dpedtool.dataset.scene_table import SceneTable, read_scene_table
 from dpedtool.pipeline.records import recording, versions
-from dpedtool.pipeline.runner import WORKER_MEMORY, default_workers
+from dpedtool.pipeline.runner import WORKER_MEMORY, default_workers, use_tls
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -280,7 +280,7 @@ workers_option = click.option(
     show_default="processors",
     help=f"Number of processes. Each takes up to {WORKER_MEMORY}. The results are the same for any number.",
 )
-scheduler_option = click.option(
+_address_option = click.option(
     "--scheduler",
     metavar="ADDRESS",
     envvar="DASK_SCHEDULER_ADDRESS",
@@ -289,6 +289,28 @@ scheduler_option = click.option(
     "Scheduler and workers need the same versions of dpedtool, Python and packages, and the workers must see the "
     f"folders of photos and results under the same paths. Workers may come and go; each thread takes {WORKER_MEMORY}.",
 )
+
+
+def _use_tls(_: click.Context, __: click.Parameter, folder: Path | None) -> None:
+    if folder is not None:
+        use_tls(folder)
+
+
+_tls_option = click.option(
+    "--scheduler-tls",
+    metavar="FOLDER",
+    type=FOLDER,
+    callback=_use_tls,
+    expose_value=False,
+    help="Folder with ca.pem, cert.pem and key.pem, for a scheduler at tls://host:8786 that asks for them. Whoever "
+    "reaches a scheduler without TLS can run code as its user.",
+)
+
+
+def scheduler_option(wrapped: Decorated) -> Decorated:
+    """Add the options of a cluster to a command."""
+    decorated: Decorated = _address_option(_tls_option(wrapped))
+    return decorated
 
 
 def outcomes(row_type: type[Row], item: str) -> str:
