@@ -302,8 +302,8 @@ _tls_option = click.option(
     type=FOLDER,
     callback=_use_tls,
     expose_value=False,
-    help="Folder with ca.pem, cert.pem and key.pem, for a scheduler at tls://host:8786 that asks for them. Whoever "
-    "reaches a scheduler without TLS can run code as its user.",
+    help="Folder with ca.pem, cert.pem and key.pem, for a scheduler at tls://host:8786 that asks for them. Anybody "
+    "who reaches a scheduler without TLS can run code as its user.",
 )
 
 
