@@ -23,6 +23,7 @@ WITHOUT_EFFECT: Mapping[str, str] = {
     "dpedtool.dataset.params": "the parameters that a stage is given are a part of each key, value by value",
     "dpedtool.dataset.progress": "it shows how far the work is",
     "dpedtool.dataset.sections": "it reads and checks parameters, whose values are a part of each key",
+    "dpedtool.pipeline.local_cluster": "it starts the processes in which the work is done",
     "dpedtool.pipeline.resume": "it keeps finished rows and hands out the others",
     "dpedtool.pipeline.runner": "it decides in which process the work is done",
 }

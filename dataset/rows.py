@@ -8,7 +8,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import pyarrow as pa
 
@@ -56,6 +56,22 @@ class Row:
 
 
 @dataclass(frozen=True)
+class NamePattern:
+    """What a name in a table must be, since files and folders are named after it."""
+
+    regex: str
+    """In the syntax of RE2, for the whole name."""
+    words: str
+    """The same in words."""
+
+
+Identifier = Annotated[str, NamePattern(r"^[A-Za-z0-9_-]{1,255}$", "a name of letters, digits, '_' and '-'")]
+"""The name of a pair, patch or moment."""
+FolderName = Annotated[str, NamePattern(r"^(?:[^/\x00-\x1f\x7f.][^/\x00-\x1f\x7f]*)?$", "the name of one folder")]
+"""The name of a camera's or session's folder, without the folders above; it may be empty, and it begins with no dot."""
+
+
+@dataclass(frozen=True)
 class ColumnSpec:
     """One column as declared: its Python type without None, and what it means."""
 
@@ -64,6 +80,8 @@ class ColumnSpec:
     nullable: bool
     unit: str
     meaning: str
+    pattern: NamePattern | None = None
+    """What its values must be if they are names; None: they name no file."""
     default: Any = None
     """What the column holds where nothing else is said; None if it has no default."""
 
@@ -80,7 +98,7 @@ class ColumnSpec:
 
 def columns(row_type: type[Row]) -> tuple[ColumnSpec, ...]:
     """Return the columns of a row type in the order of the file."""
-    hints = typing.get_type_hints(row_type)
+    hints = typing.get_type_hints(row_type, include_extras=True)
     return tuple(
         _column_spec(declared, hints[declared.name])
         for declared in dataclasses.fields(row_type)  # type: ignore[arg-type]
@@ -105,10 +123,14 @@ def arrow_schema(row_type: type[Row]) -> pa.Schema:
 
 def _column_spec(declared: dataclasses.Field[Any], hint: Any) -> ColumnSpec:
     kinds = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    kind, pattern = kinds[0], None
+    if typing.get_origin(kind) is Annotated:
+        kind, pattern = typing.get_args(kind)
     return ColumnSpec(
         name=declared.name,
         # `Place` is Path | UPath here; both are the same text in a file.
-        kind=kinds[0],
+        kind=kind,
+        pattern=pattern,
         nullable=types.NoneType in kinds,
         unit=declared.metadata["unit"],
         meaning=declared.metadata["meaning"],

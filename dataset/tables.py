@@ -142,6 +142,7 @@ class KeyedTable(Generic[RowT]):
         if self._group is None or self._group[0] != group:
             with _readable(self._path):
                 self._group = group, self._file.read_row_group(group, self._names)
+            _check_names(self._group[1], self._row_type, self._path)
         return self._group[1]
 
 
@@ -221,6 +222,7 @@ def _read_table(path: Path, row_type: type[Row], only: Sequence[str] | None = No
     with _readable(path), _open_table(path, row_type, wanted) as file:
         there = [name for name in wanted if name in file.schema_arrow.names]
         table = file.read(columns=there)
+    _check_names(table, row_type, path)
     for spec in columns(row_type):
         if spec.name in wanted and spec.name not in there:
             table = table.append_column(spec.name, pa.array([spec.default] * table.num_rows, spec.arrow_type))
@@ -250,6 +252,27 @@ def _readable(path: Path) -> Iterator[None]:
     except (pa.ArrowInvalid, OSError) as error:
         reason = " ".join(str(error).split())
         raise DpedtoolError(f"{path} is not a readable parquet file ({reason}): make it again.") from None
+
+
+def _check_names(table: pa.Table, row_type: type[Row], path: Path) -> None:
+    """Refuse names that would lead out of a folder, since files are named after them.
+
+    Raises
+    ------
+    DpedtoolError
+        A table has such a name, so that it is not one that dpedtool wrote.
+
+    """
+    for spec in columns(row_type):
+        if spec.pattern is None or spec.name not in table.column_names:
+            continue
+        values = table[spec.name].drop_null().unique()
+        bad = values.filter(pc.invert(pc.match_substring_regex(values, spec.pattern.regex)))
+        if len(bad):
+            raise DpedtoolError(
+                f"{path} cannot be used: its column {spec.name} holds {bad[0].as_py()!r:.100}, which is not "
+                f"{spec.pattern.words}; make the table again."
+            )
 
 
 def _check_words(row: Row, row_type: type[Row]) -> None:

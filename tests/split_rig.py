@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from dpedtool.dataset.names import identifier
 from dpedtool.dataset.schema import Frame, Patch, StackFrame
 from dpedtool.dataset.shards import ShardWriter
 from dpedtool.dataset.sidecars.selection import Selection
@@ -40,7 +41,7 @@ def sha(text: str) -> str:
 def frame(scene: str, phone: str = "a", accepted: int = 2, **changes: object) -> Frame:
     """A frame whose files and picture follow from its scene."""
     facts = {
-        "pair_id": f"{phone}-{scene}",
+        "pair_id": f"{identifier(phone)}-{scene}",
         "phone": phone,
         "scene_id": scene,
         "phone_path": Path(f"/photos/{phone}/{scene}.jpg"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dpedtool.dataset.places import Place
-from dpedtool.dataset.rows import Row, column
+from dpedtool.dataset.rows import FolderName, Identifier, Row, column
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +40,10 @@ class Alignment(Row):
 
     RETRIED: ClassVar[frozenset[str]] = Row.RETRIED | {"own_method_failed"}
 
-    pair_id: str = column("the pair, as in the table of pairs")
-    phone: str = column("phone that took the photo")
-    session: str = column("session of the photos; empty where there is only one", default="")
-    scene_id: str = column("the moment: equal for all phones' photos of it")
+    pair_id: Identifier = column("the pair, as in the table of pairs")
+    phone: FolderName = column("phone that took the photo")
+    session: FolderName = column("session of the photos; empty where there is only one", default="")
+    scene_id: Identifier = column("the moment: equal for all phones' photos of it")
     role: str = column("base or frame, as in the table of pairs", default="base")
     frame: int = column("number of the frame among the phone's frames of the moment, from 0", default=0)
     status: str = column("aligned, rejected (for what the photos show) or failed (no verdict: another run tries again)")
@@ -178,7 +178,7 @@ class Timing(Row):
     TABLE: ClassVar[str] = "timings"
     MADE_BY: ClassVar[str] = "align"
 
-    pair_id: str = column("the pair")
+    pair_id: Identifier = column("the pair")
     key: str = column("digest of what was done, as in the table of alignments")
     read_s: float = column("reading both files and checking their SHA-256", "CPU s", default=0.0)
     decode_s: float = column("decoding both photos in grey", "CPU s", default=0.0)

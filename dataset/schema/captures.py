@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dpedtool.dataset.places import Place
-from dpedtool.dataset.rows import Row, column
+from dpedtool.dataset.rows import FolderName, Identifier, Row, column
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +27,12 @@ class Pair(Row):
         "between_moments": "the phone took the photo between two moments, and neither is clearly nearer",
     }
 
-    pair_id: str = column(
+    pair_id: Identifier = column(
         "phone, session (where there are several) and photo name, joined by '--'; unique; letters, digits, '_' and '-'"
     )
-    phone: str = column("phone that took the photo: its folder's name")
-    session: str = column("session of the photos: its folder's name; empty where there is only one", default="")
-    scene_id: str | None = column(
+    phone: FolderName = column("phone that took the photo: its folder's name")
+    session: FolderName = column("session of the photos: its folder's name; empty where there is only one", default="")
+    scene_id: Identifier | None = column(
         "session (where there are several) and the DSLR photo's name: equal for all phones' photos of one moment",
         default=None,
     )
@@ -72,9 +72,9 @@ class CameraShot(Row):
     TABLE: ClassVar[str] = "shots"
     MADE_BY: ClassVar[str] = "pair"
 
-    camera: str = column("camera that took the photo: its folder's name")
-    session: str = column("its session; empty where there is only one")
-    scene_id: str | None = column("the moment; empty for a photo that belongs to none", default=None)
+    camera: FolderName = column("camera that took the photo: its folder's name")
+    session: FolderName = column("its session; empty where there is only one")
+    scene_id: Identifier | None = column("the moment; empty for a photo that belongs to none", default=None)
     role: str = column(
         "reference: the DSLR's; base or frame: the phone's; alone: without a mate; beside: another file of the same "
         "exposure, which stands in no other table"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from dpedtool.dataset.places import Place
-from dpedtool.dataset.rows import Row, column
+from dpedtool.dataset.rows import FolderName, Identifier, Row, column
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +50,10 @@ class Patch(Row):
 
     RETRIED: ClassVar[frozenset[str]] = Row.RETRIED | {"nodes_changed"}
 
-    patch_id: str = column("pair and place of the window; unique; letters, digits, '_' and '-'")
-    pair_id: str = column("the pair that the window was cut from; imported: the patch itself")
-    phone: str = column("phone that took the photo")
-    scene_id: str = column("the moment: equal for all phones' photos of it; imported: the patch itself")
+    patch_id: Identifier = column("pair and place of the window; unique; letters, digits, '_' and '-'")
+    pair_id: Identifier = column("the pair that the window was cut from; imported: the patch itself")
+    phone: FolderName = column("phone that took the photo")
+    scene_id: Identifier = column("the moment: equal for all phones' photos of it; imported: the patch itself")
     status: str = column("accepted or rejected")
     reason: str = column("why it was rejected; empty when accepted", default="")
     detail: str = column(
@@ -256,10 +256,10 @@ class Frame(Row):
     TABLE: ClassVar[str] = "frames"
     MADE_BY: ClassVar[str] = "patches"
 
-    pair_id: str = column("the pair")
-    phone: str = column("phone that took the photo")
-    session: str = column("session of the photos; empty where there is only one", default="")
-    scene_id: str = column("the moment: equal for all phones' photos of it")
+    pair_id: Identifier = column("the pair")
+    phone: FolderName = column("phone that took the photo")
+    session: FolderName = column("session of the photos; empty where there is only one", default="")
+    scene_id: Identifier = column("the moment: equal for all phones' photos of it")
     phone_path: Place = column("the phone's photo")
     dslr_path: Place = column("the DSLR's photo")
     phone_sha256: str = column("SHA-256 of the phone's file, hex")
@@ -293,8 +293,8 @@ class StackFrame(Row):
     }
     RETRIED: ClassVar[frozenset[str]] = Patch.RETRIED
 
-    patch_id: str = column("the patch")
-    pair_id: str = column("the pair of this frame's photo and the DSLR's")
+    patch_id: Identifier = column("the patch")
+    pair_id: Identifier = column("the pair of this frame's photo and the DSLR's")
     role: str = column("base: the frame that the patch was cut from; frame: another one")
     frame: int = column("number of the frame among the phone's frames of the moment, from 0")
     status: str = column("accepted or rejected")

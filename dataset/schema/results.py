@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dpedtool.dataset.rows import Row, column
+from dpedtool.dataset.rows import FolderName, Identifier, Row, column
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +16,7 @@ class Score(Row):
     TABLE: ClassVar[str] = "scores"
     MADE_BY: ClassVar[str] = "evaluate"
 
-    patch_id: str = column("the patch")
+    patch_id: Identifier = column("the patch")
     psnr_before: float = column("PSNR of the untouched phone patch; infinite when equal", "dB")
     psnr_colour: float | None = column(
         "PSNR after one quadratic colour transform, fitted to the training patches; null without such patches", "dB"
@@ -49,8 +49,8 @@ class Shown(Row):
         "internal_error": "a fault of the program",
     }
 
-    pair_id: str = column("the pair, as in the table of pairs: the folder's name")
-    phone: str = column("phone that took the photo")
+    pair_id: Identifier = column("the pair, as in the table of pairs: the folder's name")
+    phone: FolderName = column("phone that took the photo")
     status: str = column("shown; or failed, so that another run tries again")
     reason: str = column("why it failed; else empty", default="")
     detail: str = column("the reason as a sentence, with figures", default="")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from dpedtool.dataset.places import Place
-from dpedtool.dataset.rows import Row, column
+from dpedtool.dataset.rows import FolderName, Identifier, Row, column
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,10 +18,10 @@ class Sample(Row):
     TABLE: ClassVar[str] = "splits"
     MADE_BY: ClassVar[str] = "split"
 
-    patch_id: str = column("the patch")
-    pair_id: str = column("the pair that it was cut from")
-    phone: str = column("phone that took the photo")
-    scene_id: str = column("the moment; all patches of one scene, of all phones, are in one split")
+    patch_id: Identifier = column("the patch")
+    pair_id: Identifier = column("the pair that it was cut from")
+    phone: FolderName = column("phone that took the photo")
+    scene_id: Identifier = column("the moment; all patches of one scene, of all phones, are in one split")
     split: str = column("train, validation or test")
     shard: Path = column("tar file that holds both images")
     phone_offset: int = column("first byte of the phone image's file in the shard", "byte")
@@ -43,10 +43,10 @@ class Photo(Row):
     # A record of version 0.1 still says on which side its scenes are.
     ADDED: ClassVar[frozenset[str]] = frozenset({"session"})
 
-    pair_id: str = column("the pair")
-    phone: str = column("phone that took the photo")
-    session: str = column("session of the photos; empty where there is only one", default="")
-    scene_id: str = column("the moment: equal for all phones' photos of it")
+    pair_id: Identifier = column("the pair")
+    phone: FolderName = column("phone that took the photo")
+    session: FolderName = column("session of the photos; empty where there is only one", default="")
+    scene_id: Identifier = column("the moment: equal for all phones' photos of it")
     group: str = column("group of scenes that must stay together, named after the earliest; empty when excluded")
     status: str = column(
         "present; or absent: known from an earlier run, and kept in case that it comes back", default="present"
@@ -79,8 +79,8 @@ class Scene(Row):
     TABLE: ClassVar[str] = "scenes"
     MADE_BY: ClassVar[str] = "split"
 
-    scene_id: str = column("the scene")
-    session: str = column("its session; empty where there is only one")
+    scene_id: Identifier = column("the scene")
+    session: FolderName = column("its session; empty where there is only one")
     split: str = column("train, validation, test or excluded")
     forced: str = column("the side that the table of scenes asks for; else empty", default="")
     group: str = column(

@@ -7,7 +7,7 @@ rim. So that transform is fitted to means of small cells, and what a cell differ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -25,9 +25,9 @@ Cells = npt.NDArray[np.float32]
 
 MOST_CELL, LEAST_CELL, CELLS_A_SIDE = 16, 4, 6
 """A cell has up to 16 px a side, and a window at least 6 cells a side, unless these would be smaller than 4 px."""
-BURNT, BLACK, MOST_CLIPPED = 250, 5, 0.02
-"""A cell with a larger share of px that are burnt out in a channel says nothing about colour. One with black px is not
-used for the fit, but judged: what is cut off there is only a few grey levels."""
+BURNT, BLACK, PARTS = 250, 5, 4
+"""A cell of PARTS x PARTS parts says nothing about colour if one of them is burnt out in a channel. If one is black, the
+cell is not used for the fit, but judged: what is cut off there is only a few grey levels."""
 STEPS, LEAST_SPREAD = 8, 2.0
 """Steps of the fit, and the least difference, in grey levels, that it takes for usual."""
 USUAL = 8.0
@@ -73,8 +73,8 @@ class ColourAgreement:
             return None
         own, others = (_cells(image, cell) for image in (phone, dslr))
         images = phone, dslr
-        burnt = np.any([_share(image >= BURNT, cell) > MOST_CLIPPED for image in images], axis=0)
-        black = np.any([_share(image <= BLACK, cell) > MOST_CLIPPED for image in images], axis=0)
+        burnt = np.any([_has(image, cell, lambda levels: levels >= BURNT) for image in images], axis=0)
+        black = np.any([_has(image, cell, lambda levels: levels <= BLACK) for image in images], axis=0)
         known = ~(burnt | black)
         if known.sum() < FEWEST_CELLS:
             return None
@@ -121,11 +121,19 @@ def _cells(image: Image, cell: int) -> Cells:
     return np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _share(is_so: npt.NDArray[np.bool_], cell: int) -> npt.NDArray[np.float64]:
-    """Return the share (rows, columns) of each cell's px that are so in a channel, (H, W, 3)."""
-    rows, columns = is_so.shape[0] // cell, is_so.shape[1] // cell
-    whole = np.asarray(is_so[: rows * cell, : columns * cell].any(axis=2), np.float32)
-    return np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.float64)
+def _has(
+    image: Image, cell: int, is_so: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.bool_]]
+) -> npt.NDArray[np.bool_]:
+    """Return the cells (rows, columns) that have parts, of a quarter of their side, that are so in a channel.
+
+    Single px at night are black or white by their noise alone.
+    """
+    parts = _cells(image, max(1, cell // PARTS))
+    rows, columns = image.shape[0] // cell, image.shape[1] // cell
+    whole = np.asarray(is_so(parts).any(axis=2), np.uint8)
+    count = max(1, cell // max(1, cell // PARTS))
+    padded = whole[: rows * count, : columns * count]
+    return np.asarray(padded.reshape(rows, count, columns, count).any(axis=(1, 3)))
 
 
 def _terms(cells: Cells) -> list[Terms]:
