@@ -26,8 +26,8 @@ Cells = npt.NDArray[np.float32]
 MOST_CELL, LEAST_CELL, CELLS_A_SIDE = 16, 4, 6
 """A cell has up to 16 px a side, and a window at least 6 cells a side, unless these would be smaller than 4 px."""
 BURNT, BLACK, PARTS = 250, 5, 4
-"""A cell of PARTS x PARTS parts says nothing about colour if one of them is burnt out in a channel. If one is black, the
-cell is not used for the fit, but judged: what is cut off there is only a few grey levels."""
+"""A cell of PARTS x PARTS parts says nothing about colour if one of them is burnt out in a channel. If one is black,
+the cell is not used for the fit, but judged: what is cut off there is only a few grey levels."""
 STEPS, LEAST_SPREAD = 8, 2.0
 """Steps of the fit, and the least difference, in grey levels, that it takes for usual."""
 USUAL = 8.0
