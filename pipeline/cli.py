@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -62,17 +62,13 @@ class _Commands(InOrder):
             # A request for help starts nothing.
             if (record := ctx.params["record"]) and not {*ctx.args} & {*ctx.help_option_names}:
                 make_room(record)
-            with _interrupts_heard():
+            with _interrupts_heard(), _readers_may_leave():
                 return super().invoke(ctx)
         except DpedtoolError as error:
             raise Failure(str(error), error.exit_code) from None
         except KeyboardInterrupt:
             message = "Interrupted. What was finished is kept: run the same command to continue."
             raise Failure(message, 130) from None
-        except BrokenPipeError:
-            # The reader, such as `head`, has seen enough.
-            sys.stderr.close()
-            raise SystemExit(0) from None
         except OSError as error:
             if error.strerror is None:
                 raise
@@ -96,6 +92,52 @@ def _interrupts_heard() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = report
+
+
+class _Outliving:
+    """A stream whose reader may leave, as `head` does once it has seen enough: the work goes on, and nobody is told."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.reader_left = False
+        """Whether nobody reads any more, for commands that have nothing else to do than to print."""
+
+    def write(self, text: str) -> int:
+        """Write a text, or nothing once the reader has left."""
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            self._write_nowhere()
+            return len(text)
+
+    def flush(self) -> None:
+        """Hand over what was written."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._write_nowhere()
+
+    def _write_nowhere(self) -> None:
+        self.reader_left = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def _readers_may_leave() -> Iterator[None]:
+    """Finish the work of a command whose output nobody reads any more: a table that is missing is no small matter."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (_Outliving(stream) for stream in before)
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        sys.stdout, sys.stderr = before
 
 
 def _in_words(error: OSError) -> str:

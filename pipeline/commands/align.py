@@ -116,6 +116,8 @@ def map_points(aligned: Path, pair_id: str) -> None:
     if sys.stdin is None:
         raise DpedtoolError("There is no standard input: pipe points into it, one x,y a line.")
     for number, line in enumerate(sys.stdin, start=1):
+        if getattr(sys.stdout, "reader_left", False):
+            break
         if text := line.strip("\ufeff \t\r\n"):
             point = _point(text, number)
             if not is_in_phone(row, point):

@@ -127,6 +127,12 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path, aligned, command):
     assert done.stderr == ""
 
 
+def test_a_reader_that_has_seen_enough_ends_an_endless_input(aligned, command):
+    done = shell('set -o pipefail; yes 100,200 | "$@" | head -n 1', [*command, "map", str(aligned), "phone--001"])
+    assert len(done.stdout.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+
+
 def test_a_full_disk_behind_the_output_is_one_sentence(aligned, command):
     done = shell('printf "1,2\\n" | "$@" > /dev/full', [*command, "map", str(aligned), "phone--001"])
     assert done.returncode == 1
