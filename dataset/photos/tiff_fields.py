@@ -21,9 +21,10 @@ ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 2, 3, 4, 5, 7
 _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 129: 1}
 """Length of one value by type: the types of TIFF 6.0, pointers to directories (13), and UTF-8 of EXIF 3.0 (129)."""
 _POINTERS = (LONG, 13)
-SIGNED_SHORT, SIGNED_RATIONAL = 8, 10
-_NUMBERS = {SHORT: "H", LONG: "L", RATIONAL: "L", SIGNED_SHORT: "h", SIGNED_RATIONAL: "l"}
-_SIZES = {SHORT: 2, LONG: 4, RATIONAL: 4, SIGNED_SHORT: 2, SIGNED_RATIONAL: 4}
+SIGNED_SHORT, SIGNED_LONG, SIGNED_RATIONAL, FLOAT, DOUBLE = 8, 9, 10, 11, 12
+_NUMBERS = {SHORT: "H", LONG: "L", RATIONAL: "L", SIGNED_SHORT: "h", SIGNED_LONG: "l", SIGNED_RATIONAL: "l"}
+_NUMBERS |= {FLOAT: "f", DOUBLE: "d"}
+_SIZES = {SHORT: 2, LONG: 4, RATIONAL: 4, SIGNED_SHORT: 2, SIGNED_LONG: 4, SIGNED_RATIONAL: 4, FLOAT: 4, DOUBLE: 8}
 MOST_BELOW = 32
 """Most directories that are looked at below one field."""
 LONGEST = 65535
@@ -123,7 +124,7 @@ class TiffReader:
         return [self._directory(offset, tags) for offset in offsets]
 
     def numbers(self, field: Field | None) -> list[float]:
-        """Return the values of a field of whole numbers or fractions; nothing for other types, or without a field."""
+        """Return the values of a field of numbers; nothing for other types, or without a field."""
         if field is None or field.kind not in _NUMBERS:
             return []
         values = struct.unpack(f"{self.order}{len(field.data) // _SIZES[field.kind]}{_NUMBERS[field.kind]}", field.data)
