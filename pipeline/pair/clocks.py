@@ -28,6 +28,8 @@ NEARLY = 0.8
 SAMPLE_SHOTS = 600
 MOST_RIVALS = 40
 STRAIGHTENINGS = 5
+BURSTS, MOST_BURST_PEAKS = 1.5, 60
+"""So many times more differences than shots that meet are a sign of bursts; then so many offsets are tried."""
 
 
 @dataclass(frozen=True)
@@ -243,7 +245,25 @@ def _peak(times: _Times, phone: Seconds, centre: float, reach: float) -> _Peak:
     top = fullest[np.argmin(np.abs(fullest - centre))]
     offset = float(np.median(differences[np.abs(differences - top) <= times.tolerance]))
     others = counts[np.abs(differences - offset) > 3 * times.tolerance]
+    met = len(meeting_shots(phone + offset, times.dslr, times.tolerance))
+    if counts.max() > BURSTS * met:
+        return _peak_of_bursts(times, phone, centre, differences)
     return _Peak(offset, int(counts.max()), int(others.max(initial=0)))
+
+
+def _peak_of_bursts(times: _Times, phone: Seconds, centre: float, differences: Seconds) -> _Peak:
+    """The peak by the number of shots that meet: two bursts have many differences under any offset between them."""
+    found: list[tuple[int, float, float]] = []
+    counts = counts_within(differences, times.tolerance)
+    while len(found) < MOST_BURST_PEAKS and counts.any():
+        top = differences[int(np.argmax(counts))]
+        is_near = np.abs(differences - top) <= times.tolerance
+        offset = float(np.median(differences[is_near]))
+        met = len(meeting_shots(phone + offset, times.dslr, times.tolerance))
+        found.append((met, -abs(offset - centre), offset))
+        counts = np.where(np.abs(differences - top) <= 3 * times.tolerance, 0, counts)
+    (shots, _, offset), *others = sorted(found, reverse=True)
+    return _Peak(offset, shots, max((met for met, _, _ in others), default=0))
 
 
 def _move_edges(times: _Times, pieces: _Pieces) -> _Pieces:

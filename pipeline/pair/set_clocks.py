@@ -22,6 +22,8 @@ MOST_CHANCE = 2e-3
 """Most stretches that chance alone may be expected to show in a session, as it is computed here."""
 ZONE_STEP_S = 900.0
 """Zones and summer time move clocks by multiples of this."""
+BURST, SERIES = 4.0, 0.25
+"""Shots that follow each other by less than so many tolerances, or usual intervals, count as one."""
 NOTHING_LEFT = 0.1
 """Factor to the chance of a stretch that holds all shots that both cameras have left."""
 NEARLY = 0.8
@@ -119,15 +121,32 @@ def _stretch(phone_s: Seconds, dslr_s: Seconds, offset_s: float, tolerance_s: fl
 
 
 def _chance(phone_s: Seconds, dslr_s: Seconds, stretch: Stretch, tolerance_s: float) -> float:
-    """Return how probable it is that so many shots meet if they are not those of the other camera."""
-    shots, met = stretch.last - stretch.first + 1, len(stretch.matches)
-    if met < FEWEST:
+    """Return how probable it is that so many shots meet if they are not those of the other camera.
+
+    Shots of one burst or series meet or miss together, so that only one of them counts.
+    """
+    inside = phone_s[stretch.first : stretch.last + 1]
+    apart = max(BURST * tolerance_s, SERIES * float(inside[-1] - inside[0]) / len(inside))
+    shots = _apart(inside, apart)
+    met = _apart(phone_s[stretch.matches[:, 0]], apart)
+    if len(stretch.matches) < FEWEST or met < FEWEST:
         return 1.0
     begin, end = phone_s[stretch.first] + stretch.offset_s, phone_s[stretch.last] + stretch.offset_s
-    others = int(np.count_nonzero(np.abs(dslr_s - (begin + end) / 2) <= (end - begin) / 2 + tolerance_s))
-    share = min(1.0, 2 * tolerance_s * others / float(end - begin + 2 * tolerance_s))
+    near = dslr_s[np.abs(dslr_s - (begin + end) / 2) <= (end - begin) / 2 + tolerance_s]
+    # The share of the time in which a shot would meet one of the other camera.
+    covered = float(np.minimum(np.diff(near), 2 * tolerance_s).sum()) + 2 * tolerance_s
+    share = min(1.0, covered / float(end - begin + 2 * tolerance_s))
     # The first shot meets by the choice of the offset.
     return _tail(shots - 1, met - 1, share)
+
+
+def _apart(times_s: Seconds, least_s: float) -> int:
+    """Return how many of sorted times count if each one that counts is that long after the last one."""
+    count, last = 0, -math.inf
+    for time_s in times_s.tolist():
+        if time_s - last >= least_s:
+            count, last = count + 1, time_s
+    return count
 
 
 def _tail(tries: int, successes: int, share: float) -> float:

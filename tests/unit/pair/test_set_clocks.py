@@ -79,6 +79,21 @@ def test_what_each_camera_took_alone_makes_no_stretch() -> None:
         assert {float(each) for each in found.offsets_s} == {0.0}
 
 
+@pytest.mark.parametrize("pause_s", [0.5, 9.0])
+def test_bursts_that_each_camera_took_alone_hide_no_offset_and_make_no_stretch(pause_s: float) -> None:
+    """Forty moments are common; two bursts have sixteen differences, under any offset that takes one to the other."""
+    for seed in range(15):
+        rng = np.random.default_rng(seed)
+        moments = rhythm(40, seed)
+        own = [(rng.uniform(0, moments[-1], 10)[:, None] + np.arange(4) * pause_s).ravel() for _ in range(2)]
+        phone, dslr = (np.sort(np.floor(np.r_[moments, each])) for each in own)
+        found = fit_clocks(phone, dslr + 37, 2.0, 90_000)
+        assert {float(each) for each in found.offsets_s} == {37.0}
+        assert found.beyond == ()
+        met = {(float(phone[one]), float(dslr[other])) for one, other in found.matches}
+        assert len({(each, each) for each in moments.tolist()} & met) >= 39
+
+
 def test_an_even_rhythm_makes_no_stretch() -> None:
     even = np.arange(0, 400, 10.0)
     none: Indices = np.empty((0, 2), np.int64)
