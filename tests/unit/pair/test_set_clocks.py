@@ -30,11 +30,11 @@ def right(phone: np.ndarray, dslr: np.ndarray, max_offset_s: float = 90_000) -> 
     return good, len(found) - good
 
 
-@pytest.mark.parametrize("shots", [8, 12, 16, 25, 40, 59, 61, 100, 300])
+@pytest.mark.parametrize("shots", [8, 12, 16, 40, 61, 300])
 @pytest.mark.parametrize("jump", [3600.0, -3600.0, 86_400.0, -5400.0])
 @pytest.mark.parametrize("camera", ["phone", "dslr"])
 def test_a_clock_that_is_set_once_is_followed_in_a_session_of_any_length(shots: int, jump: float, camera: str) -> None:
-    for seed in range(3):
+    for seed in range(2):
         moments = rhythm(shots, seed)
         for share in (0.3, 0.5, 0.75):
             moved = moments + np.where(np.arange(shots) >= round(share * shots), jump, 0.0)
