@@ -100,7 +100,7 @@ def pair_into(out: Path, folders: Sequence[Folders], params: PairParams) -> Pair
 
 
 def _paired(out: Path, folders: Sequence[Folders], params: PairParams) -> list[Pairing]:
-    """Pair each session; if one cannot be paired, write a list of pairs to `out` for the user to correct."""
+    """Pair each session; if one cannot be paired, write a list of pairs beside `out` for the user to correct."""
     pairings, lines, refused = list[Pairing](), list[Line](), list[UnpairableError]()
     for each in folders:
         try:

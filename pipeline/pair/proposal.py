@@ -24,19 +24,23 @@ def proposed(session: str, phones: Sequence[Shot], dslrs: Sequence[Shot]) -> lis
     return [(session, phone, dslr) for phone, dslr in itertools.zip_longest(*names, fillvalue="")]
 
 
-def write_proposal(folder: Path, lines: Iterable[Line]) -> Path:
-    """Write a list of pairs, and return its path; a list of that name that the user has changed is kept."""
+def write_proposal(out: Path, lines: Iterable[Line]) -> Path:
+    """Write a list of pairs beside the folder of results, and return its path.
+
+    DVC empties the folder itself before each run. A list of that name that the user has changed is kept.
+    """
+    folder, name = out.absolute().parent, f"{NAME}-{out.absolute().name}"
     lines = [*lines]
     has_sessions = any(session for session, _, _ in lines)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
     writer.writerow([*([SESSION] if has_sessions else []), *COLUMNS])
     writer.writerows(line if has_sessions else line[1:] for line in lines)
-    text = out.getvalue()
+    text = table.getvalue()
     # Without the mark, spreadsheets take UTF-8 for something else.
     text = text if text.isascii() else "\N{BYTE ORDER MARK}" + text
     for number in itertools.count(1):
-        path = folder / (f"{NAME}.csv" if number == 1 else f"{NAME}-{number}.csv")
+        path = folder / (f"{name}.csv" if number == 1 else f"{name}-{number}.csv")
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
             write_text(path, text)

@@ -157,17 +157,18 @@ def lines(path: Path) -> list[list[str]]:
 def test_a_list_is_written_in_the_order_of_names_and_can_be_named(tmp_path: Path) -> None:
     plain(tmp_path, ["I_2.jpg", "I_10.jpg", "I_1.jpg"], ["é 9999.jpg", "é 0001.jpg", "é 0002.jpg"])
     out = tmp_path / "out"
-    assert f"or correct the list of pairs {out}/proposed_pairs.csv and name it with --csv" in refused_with_list(
-        tmp_path, out
+    assert (
+        f"or correct the list of pairs {tmp_path}/proposed_pairs-out.csv and name it with --csv"
+        in refused_with_list(tmp_path, out)
     )
-    assert lines(out / "proposed_pairs.csv") == [
+    assert lines(tmp_path / "proposed_pairs-out.csv") == [
         ["phone", "dslr"],
         ["I_1.jpg", "é 9999.jpg"],
         ["I_2.jpg", "é 0001.jpg"],
         ["I_10.jpg", "é 0002.jpg"],
     ]
     folders = [str(tmp_path / name) for name in ("phone", "dslr")]
-    listed = ["--csv", str(out / "proposed_pairs.csv")]
+    listed = ["--csv", str(tmp_path / "proposed_pairs-out.csv")]
     assert CliRunner().invoke(main, ["pair", *folders, "-o", str(out), *listed]).exit_code == 0
     assert [row.status for row in read_rows(Pair.table_in(out), Pair)] == ["paired"] * 3
 
@@ -176,21 +177,21 @@ def test_a_list_that_was_corrected_is_never_overwritten(tmp_path: Path) -> None:
     plain(tmp_path, ["a.jpg", "b.jpg"], ["x.jpg", "y.jpg", "z.jpg"])
     out = tmp_path / "out"
     refused_with_list(tmp_path, out)
-    assert lines(out / "proposed_pairs.csv")[1:] == [["a.jpg", "x.jpg"], ["b.jpg", "y.jpg"], ["", "z.jpg"]]
-    assert "proposed_pairs.csv" in refused_with_list(tmp_path, out)
-    (out / "proposed_pairs.csv").write_text("phone;dslr\na.jpg;z.jpg\n")
-    assert "proposed_pairs-2.csv" in refused_with_list(tmp_path, out)
-    assert (out / "proposed_pairs.csv").read_text() == "phone;dslr\na.jpg;z.jpg\n"
-    assert couples(tmp_path, csv=str(out / "proposed_pairs.csv")) == {"a.jpg": "z.jpg"}
+    assert lines(tmp_path / "proposed_pairs-out.csv")[1:] == [["a.jpg", "x.jpg"], ["b.jpg", "y.jpg"], ["", "z.jpg"]]
+    assert "proposed_pairs-out.csv" in refused_with_list(tmp_path, out)
+    (tmp_path / "proposed_pairs-out.csv").write_text("phone;dslr\na.jpg;z.jpg\n")
+    assert "proposed_pairs-out-2.csv" in refused_with_list(tmp_path, out)
+    assert (tmp_path / "proposed_pairs-out.csv").read_text() == "phone;dslr\na.jpg;z.jpg\n"
+    assert couples(tmp_path, csv=str(tmp_path / "proposed_pairs-out.csv")) == {"a.jpg": "z.jpg"}
 
 
 def test_the_list_of_several_sessions_has_the_pairs_of_all(tmp_path: Path) -> None:
     plain(tmp_path / "day-1", ["a.jpg", "b.jpg"], ["x.jpg", "y.jpg"])
     plain(tmp_path / "day-2", ["c.jpg", "d.jpg"], ["c.jpg", "e.jpg"])
     folders = [Folders(tmp_path / day / "phone", tmp_path / day / "dslr", day) for day in ("day-1", "day-2")]
-    with pytest.raises(DpedtoolError, match=r"proposed_pairs\.csv"):
+    with pytest.raises(DpedtoolError, match=r"proposed_pairs-out\.csv"):
         pair_into(tmp_path / "out", folders, PairParams())
-    path = tmp_path / "out/proposed_pairs.csv"
+    path = tmp_path / "proposed_pairs-out.csv"
     assert lines(path) == [
         ["session", "phone", "dslr"],
         ["day-1", "a.jpg", "x.jpg"],
