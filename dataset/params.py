@@ -72,17 +72,19 @@ class CapturesParams(Section):
 class PairParams(Section):
     """Which phone photo belongs to which DSLR photo."""
 
-    by: Literal["auto", "name", "clock"] = param(
+    by: Literal["auto", "name", "clock", "order", "pictures"] = param(
         "auto",
-        "name: equal file names; clock: EXIF capture times; auto: names if at least half of the photos share one, "
-        "unless the capture times contradict them",
+        "name: equal file names; clock: capture times; auto: names if at least half of the photos share one, "
+        "unless the capture times contradict them; order: the order of the file names, if both folders hold equally "
+        "many photos; pictures: what the photos show",
     )
     tolerance_s: float = param(
         2.0, "by clock: largest difference left after the clocks' offset is removed, in seconds", above=0
     )
     max_offset_s: float = param(
         90_000.0,
-        "by clock: largest offset between the two cameras' clocks, in seconds (25 h: time zones too)",
+        "by clock: largest offset between the two cameras' clocks, in seconds (25 h: time zones too; where both "
+        "cameras state their zones, these are taken out)",
         above=0,
     )
     offset_s: float | None = param(

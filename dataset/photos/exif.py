@@ -9,10 +9,17 @@ from datetime import datetime
 
 from PIL import Image as PillowImage
 
+from dpedtool.dataset.photos.file_bytes import Bytes
 from dpedtool.dataset.photos.stored import DAMAGED
+from dpedtool.dataset.photos.tiff_fields import ASCII, MAGIC, UNDEFINED, Directory, TiffReader
+from dpedtool.dataset.photos.times import EXIF, GPS, GPS_TAGS, MAIN_TAGS, SHOT_TAGS, XMP, Values, moment_in
 
-_EXIF_IFD, _DATE_TIME, _DATE_TIME_ORIGINAL, _SUBSEC_ORIGINAL = 0x8769, 306, 36867, 37521
-_EXPOSURE_TIME, _F_NUMBER, _ISO = 33434, 33437, 34855
+_EXPOSURE = _EXPOSURE_TIME, _F_NUMBER, _ISO = 33434, 33437, 34855
+_OF_SHOT = SHOT_TAGS | {*_EXPOSURE}
+_OF_MAIN = MAIN_TAGS | _OF_SHOT | {EXIF, GPS, XMP}
+_TEXTS = (1, ASCII, UNDEFINED, 129)
+"""Types of fields that hold bytes or texts."""
+_PREFIX = b"Exif\0\0"
 _ORIENTATION, _COLOUR_SPACE, _INTEROPERABILITY, _INDEX = 0x0112, 0xA001, 0xA005, 1
 
 
@@ -33,7 +40,7 @@ def exif_says(photo: PillowImage.Image) -> Said:
         return Said()
     return Said(
         orientation=exif.get(_ORIENTATION),
-        colour_space=_directory(exif, _EXIF_IFD).get(_COLOUR_SPACE),
+        colour_space=_directory(exif, EXIF).get(_COLOUR_SPACE),
         interoperability=_text(_directory(exif, _INTEROPERABILITY).get(_INDEX)),
     )
 
@@ -58,6 +65,8 @@ class Taken:
     exposure_s: float | None = None
     f_number: float | None = None
     iso: float | None = None
+    utc_offset_s: float | None = None
+    """How far that clock was ahead of UTC, in seconds."""
 
     @property
     def exposure_stops(self) -> float | None:
@@ -75,12 +84,62 @@ class Taken:
         return None if own is None or others is None else round(own - others, 4)
 
 
-def exif_taken(exif: PillowImage.Exif) -> Taken:
-    """Return when and how the photo was taken."""
-    details = exif.get_ifd(_EXIF_IFD)
-    text = details.get(_DATE_TIME_ORIGINAL) or exif.get(_DATE_TIME)
-    time = _parse_exif_time(text, details.get(_SUBSEC_ORIGINAL))
-    return Taken(time, *(positive(details.get(tag)) for tag in (_EXPOSURE_TIME, _F_NUMBER, _ISO)))
+def taken_by_block(block: Bytes, xmp: bytes = b"", magic: Mapping[bytes, str] = MAGIC) -> Taken:
+    """Return when and how a photo was taken, by its EXIF block, or a TIFF file, and its XMP packet.
+
+    Parameters
+    ----------
+    block
+        With or without `Exif` before it; empty if there is none.
+    xmp
+        Empty if there is none; a TIFF file has it in a field.
+    magic
+        As `TiffReader` takes it.
+
+    """
+    while block[: len(_PREFIX)] == _PREFIX:
+        block = block[len(_PREFIX) :]
+    try:
+        reader = TiffReader(block, magic)
+    except ValueError:
+        return _taken({}, {}, {}, xmp)
+    first = reader.first(_OF_MAIN)
+    packet = first.pop(XMP, None)
+    shot, position = reader.below(first.get(EXIF), _OF_SHOT), reader.below(first.get(GPS), GPS_TAGS)
+    main, details, place = (_values(reader, each) for each in (first, shot, position))
+    return _taken(main, details, place, xmp or (packet.data if packet else b""))
+
+
+def taken_by_directories(main: bytes, shot: bytes, position: bytes) -> Taken:
+    """Return when and how a photo was taken, by three TIFF blocks, each of which holds one of the directories."""
+    found: list[Values] = []
+    for block, tags in ((main, _OF_MAIN), (shot, _OF_SHOT), (position, GPS_TAGS)):
+        try:
+            reader = TiffReader(block)
+            found.append(_values(reader, reader.first(tags)))
+        except ValueError:
+            found.append({})
+    return _taken(found[0], found[1], found[2], b"")
+
+
+def taken_by_pillow(exif: PillowImage.Exif) -> Taken:
+    """Return when and how a photo was taken, as Pillow has read it."""
+    main = {tag: exif.get(tag) for tag in _OF_MAIN}
+    xmp = main.pop(XMP)
+    return _taken(main, _directory(exif, EXIF), _directory(exif, GPS), xmp if isinstance(xmp, bytes) else b"")
+
+
+def _values(reader: TiffReader, directory: Directory) -> Values:
+    return {
+        tag: field.data if field.kind in _TEXTS else tuple(reader.numbers(field)) for tag, field in directory.items()
+    }
+
+
+def _taken(main: Values, shot: Values, position: Values, xmp: bytes) -> Taken:
+    moment = moment_in(main, shot, position, xmp)
+    exposure, f_number, iso = (positive(shot.get(tag, main.get(tag))) for tag in _EXPOSURE)
+    time, utc_offset_s = (moment.time, moment.utc_offset_s) if moment else (None, None)
+    return Taken(time, exposure, f_number, iso, utc_offset_s)
 
 
 def positive(value: object) -> float | None:
@@ -92,12 +151,3 @@ def positive(value: object) -> float | None:
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):
         return None
     return number if 0 < number < math.inf else None
-
-
-def _parse_exif_time(text: object, fraction: object) -> datetime | None:
-    try:
-        moment = datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S")
-    except ValueError:
-        return None
-    digits = str(fraction or "").strip("\0 ")
-    return moment.replace(microsecond=int(f"{digits:0<6}"[:6])) if digits.isdecimal() else moment

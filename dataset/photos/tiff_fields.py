@@ -11,6 +11,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from dpedtool.dataset.photos.file_bytes import Bytes
+
 ByteOrder = Literal["<", ">"]
 Directory = dict[int, "Field"]
 """Fields by tag."""
@@ -19,14 +21,18 @@ ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 2, 3, 4, 5, 7
 _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 129: 1}
 """Length of one value by type: the types of TIFF 6.0, pointers to directories (13), and UTF-8 of EXIF 3.0 (129)."""
 _POINTERS = (LONG, 13)
-SIGNED_RATIONAL = 10
-_NUMBERS = {SHORT: "H", LONG: "L", RATIONAL: "L", SIGNED_RATIONAL: "l"}
-_SIZES = {SHORT: 2, LONG: 4, RATIONAL: 4, SIGNED_RATIONAL: 4}
+SIGNED_SHORT, SIGNED_LONG, SIGNED_RATIONAL, FLOAT, DOUBLE = 8, 9, 10, 11, 12
+_NUMBERS = {SHORT: "H", LONG: "L", RATIONAL: "L", SIGNED_SHORT: "h", SIGNED_LONG: "l", SIGNED_RATIONAL: "l"}
+_NUMBERS |= {FLOAT: "f", DOUBLE: "d"}
+_SIZES = {SHORT: 2, LONG: 4, RATIONAL: 4, SIGNED_SHORT: 2, SIGNED_LONG: 4, SIGNED_RATIONAL: 4, FLOAT: 4, DOUBLE: 8}
 MOST_BELOW = 32
 """Most directories that are looked at below one field."""
 LONGEST = 65535
 """Longest field that is read, in bytes: more than an EXIF block in a JPEG can hold."""
-_MAGIC = {b"II*\0": "<", b"MM\0*": ">"}
+MAGIC: Mapping[bytes, str] = {b"II*\0": "<", b"MM\0*": ">"}
+"""First bytes of TIFF files, and the order of bytes."""
+OF_RAW: Mapping[bytes, str] = {b"IIRO": "<", b"IIRS": "<", b"MMOR": ">", b"IIU\0": "<"}
+"""First bytes of raw files of Olympus and Panasonic, which are TIFF files but for these."""
 HEADER = 8
 """Length of the header in bytes; directories come after it."""
 
@@ -73,8 +79,15 @@ class TiffReader:
 
     """
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: Bytes, magic: Mapping[bytes, str] = MAGIC) -> None:
         """Read the header.
+
+        Parameters
+        ----------
+        content
+            The file; only what is asked for is read of it.
+        magic
+            The first four bytes of files that are read, and their order of bytes.
 
         Raises
         ------
@@ -82,7 +95,7 @@ class TiffReader:
             This is not a TIFF file, or it is a BigTIFF file, which is not read.
 
         """
-        order = _MAGIC.get(content[:4])
+        order = magic.get(content[:4])
         if order is None or len(content) < HEADER:
             raise ValueError("no TIFF header")
         self.order: ByteOrder = "<" if order == "<" else ">"
@@ -111,7 +124,7 @@ class TiffReader:
         return [self._directory(offset, tags) for offset in offsets]
 
     def numbers(self, field: Field | None) -> list[float]:
-        """Return the values of a field of whole numbers or fractions; nothing for other types, or without a field."""
+        """Return the values of a field of numbers; nothing for other types, or without a field."""
         if field is None or field.kind not in _NUMBERS:
             return []
         values = struct.unpack(f"{self.order}{len(field.data) // _SIZES[field.kind]}{_NUMBERS[field.kind]}", field.data)
@@ -145,7 +158,8 @@ class TiffReader:
         return Field(kind, self._content[start : start + length])
 
     def _number(self, kind: Literal["H", "L"], offset: int) -> int:
-        (value,) = struct.unpack_from(self.order + kind, self._content, offset)
+        size = struct.calcsize(self.order + kind)
+        (value,) = struct.unpack(self.order + kind, self._content[offset : offset + size])
         return int(value)
 
 

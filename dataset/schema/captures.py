@@ -24,6 +24,7 @@ class Pair(Row):
         "not_in_csv": "the user's list of pairs does not name the photo",
         "unreadable_photo": "the photo's file cannot be read",
         "unusable_name": "the photo's name is not valid Unicode",
+        "ambiguous_picture": "several photos show the same and none clearly more, or one shows too little of it",
         "between_moments": "the phone took the photo between two moments, and neither is clearly nearer",
     }
 
@@ -42,8 +43,9 @@ class Pair(Row):
     matched_by: str | None = column(
         "csv: the user's list; name: equal file names; clock: capture times, which leave no other partner; picture: "
         "several photos are within the tolerance, and this one shows the same; order: several are, the pictures do not "
-        "decide, and this one is next in time; frame: the phone took it right before or after another photo of this "
-        "moment; beside: it is the raw file of another photo of this moment; empty when unpaired",
+        "decide, and this one is next in time; sequence: it is at the same place in the order of names; likeness: of "
+        "all photos, this one clearly shows the same; frame: the phone took it right before or after another photo of "
+        "this moment; beside: it is the raw file of another photo of this moment; empty when unpaired",
         default=None,
     )
     role: str | None = column(
@@ -60,7 +62,10 @@ class Pair(Row):
     phone_time: str | None = column("capture time on the phone's clock, EXIF, ISO 8601 without zone", default=None)
     dslr_time: str | None = column("capture time on the DSLR's clock, EXIF, ISO 8601 without zone", default=None)
     clock_offset_s: float | None = column(
-        "DSLR clock minus phone clock at this moment, as fitted; empty when paired by name", "s", default=None
+        "DSLR clock minus phone clock at this moment, as fitted, without changes of zone that photos state; empty "
+        "unless paired by clock",
+        "s",
+        default=None,
     )
     clock_error_s: float | None = column("difference of this pair from that fit", "s", default=None)
 
@@ -87,6 +92,9 @@ class CameraShot(Row):
     path: Place | None = column("the photo; empty if its name is not valid Unicode", default=None)
     sha256: str | None = column("SHA-256 of its file, hex; empty if it cannot be read", default=None)
     time: str | None = column("capture time on the camera's clock, EXIF, ISO 8601 without zone", default=None)
+    utc_offset_s: float | None = column(
+        "how far that clock was ahead of UTC; empty if the photo does not say", "s", default=None
+    )
     exposure_s: float | None = column("exposure time, EXIF", "s", default=None)
     f_number: float | None = column("f-number, EXIF", default=None)
     iso: float | None = column("ISO sensitivity, EXIF", default=None)

@@ -6,7 +6,7 @@ few shots meet that it may be chance, or a shot has more than one candidate (a b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -14,14 +14,17 @@ import numpy as np
 
 from dpedtool.dataset.params import PairParams
 from dpedtool.dataset.places import Place
-from dpedtool.pipeline.pair.clocks import FEWEST_SHOTS, NEARLY, ClockFit, Indices, Seconds, fit_clocks
+from dpedtool.pipeline.pair.clock_remedies import SAME_NAMES, notes_of_settings, remedies
+from dpedtool.pipeline.pair.clocks import FEWEST_SHOTS, NEARLY, ClockFit, fit_clocks
 from dpedtool.pipeline.pair.likeness import UNLIKE, Pictures
+from dpedtool.pipeline.pair.meeting import Indices, Seconds
 from dpedtool.pipeline.pair.shots import Matching, Shot
 from dpedtool.pipeline.pair.ties import CLEARLY, settle
 
 FEW_SHARE = 0.8
 """Smallest share of the shots that must find a mate if fewer than ten do."""
-SAME_NAMES = "give the two photos of each pair the same name (001.jpg in both folders)"
+NEAR_S = 1800.0
+"""Clocks of cameras that state their zones rarely differ by more."""
 SAMPLE_PAIRS = 6
 """Number of pairs whose pictures are compared under each of several offsets."""
 
@@ -34,8 +37,7 @@ def read_clocks(phones: Sequence[Shot], dslrs: Sequence[Shot], params: PairParam
     clocks = Clocks(
         phones, dslrs, timed[0], timed[1], params, ClockFit(np.empty(0), np.empty((0, 2), np.int64)), pictures
     )
-    fit = fit_clocks(clocks.phone_s, clocks.dslr_s, params.tolerance_s, params.max_offset_s, params.offset_s)
-    return replace(clocks, fit=fit)
+    return clocks.refitted(params)
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,36 @@ class Clocks:
     params: PairParams
     fit: ClockFit
     pictures: Pictures
+
+    def refitted(self, params: PairParams) -> Clocks:
+        """Return the clocks as they are compared under other parameters.
+
+        If both cameras state their zones, the clocks are compared in UTC: they hardly differ then, so that an offset
+        of a few minutes is preferred to a larger one that explains about as many shots.
+        """
+        clocks = replace(self, params=params)
+        whole = clocks._fit(params.max_offset_s)
+        if self.zones_differ_s is None or params.offset_s is not None or params.max_offset_s <= NEAR_S:
+            return replace(clocks, fit=whole)
+        near = clocks._fit(NEAR_S)
+        if len(near.matches) < NEARLY * max(1, len(whole.matches)):
+            return replace(clocks, fit=whole)
+        is_same = abs(near.offset_s - whole.offset_s) <= 3 * params.tolerance_s
+        return replace(clocks, fit=replace(whole, rivals=near.rivals) if is_same else near)
+
+    def _fit(self, max_offset_s: float) -> ClockFit:
+        """Fit the clocks, with an offset that is counted from that of the zones."""
+        params, zones = self.params, self.zones_differ_s or 0.0
+        known = None if params.offset_s is None else params.offset_s - zones
+        fit = fit_clocks(self.phone_s + zones, self.dslr_s, params.tolerance_s, max_offset_s, known)
+        beyond = tuple(replace(each, offset_s=each.offset_s + zones) for each in fit.beyond)
+        return replace(fit, offsets_s=fit.offsets_s + zones, beyond=beyond)
+
+    @property
+    def zones_differ_s(self) -> float | None:
+        """How far the zone of the DSLR's first photo is ahead of that of the phone's; None if either is not known."""
+        zones = [shots[0].zone_s for shots in (self.phones, self.dslrs)]
+        return None if zones[0] is None or zones[1] is None else zones[1] - zones[0]
 
     @cached_property
     def phone_s(self) -> Seconds:
@@ -67,7 +99,7 @@ class Clocks:
         partners = {self.timed_phones[phone]: self.timed_dslrs[dslr] for phone, dslr in settled.partners.items()}
         how = {self.timed_phones[phone]: word for phone, word in settled.how.items()}
         note = f"paired by capture time{why}: {self._offset_in_words()}"
-        return Matching(partners, note, "clock", how, self._offsets())
+        return Matching(partners, note, "clock", how, self._offsets(), notes=notes_of_settings(self, partners))
 
     def decided(self) -> Clocks:
         """Return these clocks with the one of several offsets whose pairs look alike, if the pictures can decide."""
@@ -83,18 +115,26 @@ class Clocks:
 
     def doubt(self) -> str:
         """Return why the fit cannot be trusted and what to do about it; empty if it can be trusted."""
+        return self._doubt(remedies)
+
+    def is_doubtful(self) -> bool:
+        """Whether the fit cannot be trusted."""
+        return bool(self._doubt(lambda *_: "no remedy"))
+
+    def _doubt(self, remedy: Callable[[Clocks, int, int], str]) -> str:
         shots = min(len(self.timed_phones), len(self.timed_dslrs))
         # Several shots of a burst have the same time: all of them count.
         found = len(settle(*self._met(), None).partners)
-        # With few shots, some offset makes half of them meet by chance.
-        share = self.params.min_share if found >= FEWEST_SHOTS else max(self.params.min_share, FEW_SHARE)
+        # With few shots, some offset makes half of them meet by chance, unless the user knows the offset.
+        is_few = found < FEWEST_SHOTS and self.params.offset_s is None
+        share = max(self.params.min_share, FEW_SHARE) if is_few else self.params.min_share
         if found < share * shots:
             best = (
                 f"the best offset, {self.fit.offset_s:+.1f} s, explains only {found}"
                 if found
                 else "no offset explains any"
             )
-            return f"{best} of {shots} shots, but at least {share:.0%} are needed; {self._remedy()}"
+            return f"{best} of {shots} shots, but at least {share:.0%} are needed; {remedy(self, found, shots)}"
         if self.fit.rival_offset_s is not None:
             return (
                 f"the DSLR's clock may differ from the phone's by {self.fit.offset_s:+.1f} s or by "
@@ -158,15 +198,6 @@ class Clocks:
             f"under the best offset, {self.fit.offset_s:+.1f} s, the two photos show the same in "
             f"{f'only {same}' if same else 'none'} of {len(likenesses)} pairs that were compared; {SAME_NAMES}, or set "
             "pair.offset_s to the right offset"
-        )
-
-    def _remedy(self) -> str:
-        if self.params.offset_s is not None:
-            return f"{SAME_NAMES}, or correct pair.offset_s (now {self.params.offset_s:g} s)"
-        return (
-            f"{SAME_NAMES}, or set pair.max_offset_s (now {self.params.max_offset_s:g} s) above the difference between "
-            f"the clocks, or pair.min_share (now {self.params.min_share:g}) below the share of shots that both cameras "
-            "took"
         )
 
     def _offset_in_words(self) -> str:

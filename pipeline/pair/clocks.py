@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Seconds = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
+from dpedtool.pipeline.pair.meeting import Indices, Seconds, all_differences, counts_within, meeting_shots, nearest_of
+from dpedtool.pipeline.pair.set_clocks import Stretch, stretches, with_stretches
 
 BLOCK_SHOTS = 60
 """An hour of busy shooting: enough for a rhythm of its own, too short for a clock to drift by much."""
@@ -28,6 +28,8 @@ NEARLY = 0.8
 SAMPLE_SHOTS = 600
 MOST_RIVALS = 40
 STRAIGHTENINGS = 5
+BURSTS, MOST_BURST_PEAKS = 1.5, 60
+"""So many times more differences than shots that meet are a sign of bursts; then so many offsets are tried."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,15 @@ class Rival:
 
     shift_s: float
     """How much larger this offset is than the fit's, in seconds."""
+    matches: Indices
+    """(K, 2), as in `ClockFit`."""
+
+
+@dataclass(frozen=True)
+class Beyond:
+    """Shots that would meet under an offset larger than the limit, because a clock was set in between."""
+
+    offset_s: float
     matches: Indices
     """(K, 2), as in `ClockFit`."""
 
@@ -50,6 +61,8 @@ class ClockFit:
     """(K, 2): index of the phone's shot, index of the DSLR's, in the order of the phone's clock."""
     rivals: tuple[Rival, ...] = ()
     """The best one first, at most `MOST_RIVALS`."""
+    beyond: tuple[Beyond, ...] = ()
+    """Stretches that only an offset beyond the limit explains."""
 
     @property
     def offset_s(self) -> float:
@@ -102,24 +115,28 @@ def fit_clocks(
     offsets = _search(times, edges, max_offset_s) if offset_s is None else _follow(times, edges, offset_s)
     pieces = _move_edges(times, _Pieces(edges, offsets))
     offsets, matches = _straightened(times, pieces, *_match_pieces(times, pieces))
+    beyond: list[Stretch] = []
+    if offset_s is None:
+        offsets, matches, beyond = _with_other_settings(times, offsets, matches, max_offset_s)
     rivals = _rivals(times, offsets, matches, max_offset_s) if offset_s is None else []
     # Back to the order in which the caller gave the shots.
     orders = order, np.argsort(dslr_s, kind="stable")
     unsorted = np.empty_like(offsets)
     unsorted[order] = offsets
     known = tuple(Rival(rival.shift_s, _renumbered(rival.matches, orders)) for rival in rivals)
-    return ClockFit(unsorted, _renumbered(matches, orders), known)
+    lost = tuple(Beyond(each.offset_s, _renumbered(each.matches, orders)) for each in beyond)
+    return ClockFit(unsorted, _renumbered(matches, orders), known, lost)
 
 
-def meeting_shots(phone_s: Seconds, dslr_s: Seconds, tolerance_s: float) -> Indices:
-    """Return the index pairs (N, 2) of shots that are each other's nearest and within the tolerance, by phone time."""
-    if not len(phone_s) or not len(dslr_s):
-        return np.empty((0, 2), np.int64)
-    nearest_dslr, nearest_phone = _nearest(phone_s, dslr_s), _nearest(dslr_s, phone_s)
-    phones = np.argsort(phone_s, kind="stable")
-    mates = nearest_dslr[phones]
-    mutual = (nearest_phone[mates] == phones) & (np.abs(phone_s[phones] - dslr_s[mates]) <= tolerance_s)
-    return np.stack([phones[mutual], mates[mutual]], axis=1)
+def _with_other_settings(
+    times: _Times, offsets: Seconds, matches: Indices, max_offset_s: float
+) -> tuple[Seconds, Indices, list[Stretch]]:
+    """Add the stretches of shots that another setting of a clock explains; return those beyond the limit, too."""
+    usual = float(np.median(offsets[matches[:, 0]])) if len(matches) else 0.0
+    if found := stretches(times.phone, times.dslr, matches, usual, times.tolerance, max_offset_s):
+        offsets, matches = with_stretches(times.phone, times.dslr, offsets, matches, found, times.tolerance)
+    beyond = stretches(times.phone, times.dslr, matches, usual, times.tolerance, np.inf)
+    return offsets, matches, beyond
 
 
 def _renumbered(matches: Indices, orders: tuple[Indices, Indices]) -> Indices:
@@ -220,29 +237,33 @@ def _better(near: _Peak, own: _Peak, shots: int) -> _Peak:
 
 def _peak(times: _Times, phone: Seconds, centre: float, reach: float) -> _Peak:
     """The offset within `reach` of `centre` that explains most shots; the nearest to `centre` if several do."""
-    differences = _differences(phone, times.dslr, centre, reach)
+    differences = all_differences(phone, times.dslr, centre, reach)
     if not len(differences):
         return _Peak(centre, 0, 0)
-    counts = _within(differences, times.tolerance)
+    counts = counts_within(differences, times.tolerance)
     fullest = differences[counts == counts.max()]
     top = fullest[np.argmin(np.abs(fullest - centre))]
     offset = float(np.median(differences[np.abs(differences - top) <= times.tolerance]))
     others = counts[np.abs(differences - offset) > 3 * times.tolerance]
+    met = len(meeting_shots(phone + offset, times.dslr, times.tolerance))
+    if counts.max() > BURSTS * met:
+        return _peak_of_bursts(times, phone, centre, differences)
     return _Peak(offset, int(counts.max()), int(others.max(initial=0)))
 
 
-def _differences(phone: Seconds, dslr: Seconds, centre: float, reach: float) -> Seconds:
-    """All differences DSLR minus phone within `reach` of `centre`, sorted; both inputs are sorted."""
-    starts = np.searchsorted(dslr, phone + centre - reach, side="left")
-    ends = np.searchsorted(dslr, phone + centre + reach, side="right")
-    rows = [dslr[a:b] - moment for moment, a, b in zip(phone, starts, ends, strict=True)]
-    return np.sort(np.concatenate(rows)) if rows else np.empty(0)
-
-
-def _within(differences: Seconds, tolerance: float) -> Indices:
-    low = np.searchsorted(differences, differences - tolerance, side="left")
-    high = np.searchsorted(differences, differences + tolerance, side="right")
-    return high - low
+def _peak_of_bursts(times: _Times, phone: Seconds, centre: float, differences: Seconds) -> _Peak:
+    """The peak by the number of shots that meet: two bursts have many differences under any offset between them."""
+    found: list[tuple[int, float, float]] = []
+    counts = counts_within(differences, times.tolerance)
+    while len(found) < MOST_BURST_PEAKS and counts.any():
+        top = differences[int(np.argmax(counts))]
+        is_near = np.abs(differences - top) <= times.tolerance
+        offset = float(np.median(differences[is_near]))
+        met = len(meeting_shots(phone + offset, times.dslr, times.tolerance))
+        found.append((met, -abs(offset - centre), offset))
+        counts = np.where(np.abs(differences - top) <= 3 * times.tolerance, 0, counts)
+    (shots, _, offset), *others = sorted(found, reverse=True)
+    return _Peak(offset, shots, max((met for met, _, _ in others), default=0))
 
 
 def _move_edges(times: _Times, pieces: _Pieces) -> _Pieces:
@@ -259,7 +280,7 @@ def _move_edges(times: _Times, pieces: _Pieces) -> _Pieces:
 
 
 def _is_explained(times: _Times, aligned: Seconds) -> npt.NDArray[np.bool_]:
-    return np.abs(times.dslr[_nearest(aligned, times.dslr)] - aligned) <= times.tolerance
+    return np.abs(times.dslr[nearest_of(aligned, times.dslr)] - aligned) <= times.tolerance
 
 
 def _match_pieces(times: _Times, pieces: _Pieces) -> tuple[Seconds, Indices]:
@@ -338,8 +359,8 @@ def _rivals(times: _Times, offsets: Seconds, matches: Indices, max_offset_s: flo
     """
     aligned = times.phone + offsets
     sample = matches[:: 1 + len(matches) // SAMPLE_SHOTS, 0]
-    left = _differences(np.sort(aligned[sample]), times.dslr, 0.0, max_offset_s)
-    counts = np.where(np.abs(left) > 3 * times.tolerance, _within(left, times.tolerance), 0)
+    left = all_differences(np.sort(aligned[sample]), times.dslr, 0.0, max_offset_s)
+    counts = np.where(np.abs(left) > 3 * times.tolerance, counts_within(left, times.tolerance), 0)
     rivals: list[Rival] = []
     while len(rivals) < MOST_RIVALS and counts.any():
         fullest = left[counts == counts.max()]
@@ -350,14 +371,3 @@ def _rivals(times: _Times, offsets: Seconds, matches: Indices, max_offset_s: flo
         rivals.append(Rival(shift, met))
         counts[np.abs(left - shift) <= 3 * times.tolerance] = 0
     return rivals
-
-
-def _nearest(times: Seconds, others: Seconds) -> Indices:
-    """Index of the nearest of `others` for each of `times`; the earlier one where two are equally near."""
-    order = np.argsort(others, kind="stable")
-    ordered = others[order]
-    right = np.clip(np.searchsorted(ordered, times), 1, max(len(others) - 1, 1))
-    left = right - 1
-    right = np.minimum(right, len(others) - 1)
-    closer = np.where(np.abs(times - ordered[left]) <= np.abs(ordered[right] - times), left, right)
-    return order[closer]

@@ -18,6 +18,7 @@ from dpedtool.dataset.photos.formats import heif, jpeg, raw
 from dpedtool.dataset.photos.formats.table import format_of_suffix
 from dpedtool.dataset.photos.listing import list_photos
 from dpedtool.dataset.places import Place
+from dpedtool.pipeline.pair.order import in_order_taken, on_one_clock
 from dpedtool.pipeline.pair.shots import Shot
 
 ONE_EXPOSURE_S = 2.0
@@ -74,6 +75,7 @@ def read_folder(folder: Place, session: str) -> CameraPhotos:
     photos.sort(key=lambda shot: shot.path.name)
     plain = set(_holders(photos, lambda shot: identifier(shot.path.stem).lower()).values())
     named = [_named(shot, session, is_plain=index in plain) for index, shot in enumerate(photos)]
+    named = in_order_taken(on_one_clock(named))
     known = {shot.path: shot for shot in named}
     lying = [_lying(_named(shot, session, is_plain=False), known[one.path]) for shot, one in beside]
     return CameraPhotos(
@@ -128,13 +130,22 @@ def _may_stand_for(one: Shot, other: Shot) -> bool:
 
 
 def _is_one_exposure(one: Shot, other: Shot) -> bool:
-    return not (one.time and other.time) or abs(one.seconds - other.seconds) <= ONE_EXPOSURE_S
+    if not (one.time and other.time):
+        return True
+    zones = one.taken.utc_offset_s, other.taken.utc_offset_s
+    moved = zones[0] - zones[1] if zones[0] is not None and zones[1] is not None else 0.0
+    apart = one.seconds - other.seconds
+    # A file whose time is that of the satellites is in UTC, and the other one in local time.
+    return min(abs(apart), abs(apart - moved)) <= ONE_EXPOSURE_S
 
 
 def _lying(shot: Shot, photo: Shot) -> Shot:
     """Return a file that lies beside a photo; what its own EXIF block lacks is taken from that of the photo."""
     own, others = vars(shot.taken), vars(photo.taken)
     taken = Taken(**{name: others[name] if value is None else value for name, value in own.items()})
+    if shot.time is None or shot.taken.utc_offset_s is None:
+        # A zone belongs to its time.
+        taken = replace(taken, utc_offset_s=photo.taken.utc_offset_s if shot.time in (None, photo.time) else None)
     return replace(shot, taken=taken, beside=photo)
 
 

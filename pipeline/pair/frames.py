@@ -139,8 +139,8 @@ def _away(phones: Sequence[Shot], one: int, other: int) -> float:
     return abs(phones[one].seconds - phones[other].seconds)
 
 
-def _order(shot: Shot) -> tuple[float, tuple[list[str | int], str], bool, tuple[list[str | int], str]]:
+def _order(shot: Shot) -> tuple[float, int, tuple[list[str | int], str], bool, tuple[list[str | int], str]]:
     """Return the key that sorts frames; a raw file follows its photo, whose time may be more exact."""
     photo = shot.beside or shot
     name, own_name = counting(photo.path.name), counting(shot.path.name)
-    return photo.seconds if photo.time else float("inf"), name, shot is not photo, own_name
+    return photo.seconds if photo.time else float("inf"), photo.rank, name, shot is not photo, own_name

@@ -14,7 +14,8 @@ from dpedtool.dataset.sidecars.synchronisation import Synchronisation
 from dpedtool.dataset.tables import read_rows, write_rows
 from dpedtool.pipeline.pair.notes import notes_of_doubles, notes_of_exposures
 from dpedtool.pipeline.pair.pair_list import notes_of_sessions
-from dpedtool.pipeline.pair.stage import camera_name, list_of_pairs, pair_files, pair_folders
+from dpedtool.pipeline.pair.proposal import Line, proposed, write_proposal
+from dpedtool.pipeline.pair.stage import Pairing, UnpairableError, camera_name, list_of_pairs, pair_files, pair_folders
 from dpedtool.pipeline.pair.synchronisation import synchronisation
 
 
@@ -78,7 +79,7 @@ def pair_into(out: Path, folders: Sequence[Folders], params: PairParams) -> Pair
     """
     # The order in which the parameters name the sessions changes no table.
     folders = sorted(folders, key=lambda each: each.session)
-    pairings = [pair_folders(each.phone, each.dslr, params, each.session) for each in folders]
+    pairings = _paired(out, folders, params)
     rows = sorted((row for pairing in pairings for row in pairing.rows), key=lambda row: row.pair_id)
     report = synchronisation(rows, params.tolerance_s)
     write_rows(Pair.table_in(out), Pair, rows)
@@ -96,6 +97,27 @@ def pair_into(out: Path, folders: Sequence[Folders], params: PairParams) -> Pair
         *notes_of_exposures(shots),
     ]
     return PairedFolders(rows, _joined([pairing.note for pairing in pairings], folders), report, shots, notes)
+
+
+def _paired(out: Path, folders: Sequence[Folders], params: PairParams) -> list[Pairing]:
+    """Pair each session; if one cannot be paired, write a list of pairs beside `out` for the user to correct."""
+    pairings, lines, refused = list[Pairing](), list[Line](), list[UnpairableError]()
+    for each in folders:
+        try:
+            pairing = pair_folders(each.phone, each.dslr, params, each.session)
+        except UnpairableError as error:
+            refused.append(error)
+            lines += proposed(each.session, error.phones, error.dslrs)
+        else:
+            pairings.append(pairing)
+            paired = [(row.phone_path, row.dslr_path) for row in pairing.rows if row.status == "paired"]
+            lines += [(each.session, phone.name, dslr.name) for phone, dslr in paired if phone and dslr]
+    if refused:
+        path = write_proposal(out, lines)
+        raise DpedtoolError(
+            f"{refused[0].why}, or correct the list of pairs {path} and name it with --csv or pair.csv."
+        )
+    return pairings
 
 
 def _notes_of_list(folders: Sequence[Folders], params: PairParams) -> list[str]:

@@ -29,7 +29,7 @@ def read_pair_list(
     Parameters
     ----------
     path
-        UTF-8, with or without a byte order mark. The header has the columns phone and dslr, in any case of letters;
+        As `csv_lines` reads it. The header has the columns phone and dslr, in any case of letters;
         other columns, except session where there are several, are ignored.
         The lines below it hold file names of photos, or stems that only one photo has. Blank lines, and spaces around
         cells, are ignored.
@@ -138,8 +138,8 @@ class _Camera:
         if place is None:
             found = ", ".join(header) or "nothing"
             raise DpedtoolError(
-                f"The first line of {path} must name the columns phone and dslr, separated by a comma; it holds "
-                f"{found}."
+                f"The first line of {path} must name the columns phone and dslr, separated by a comma, a semicolon or "
+                f"a tab; it holds {found}."
             )
         self._path, self._place, self._column = path, place, column
         self._folder = photos[0].parent

@@ -86,6 +86,7 @@ def _shot(place: _Place, shot: Shot | None, base: Taken | None = None) -> Camera
         beside=shot.beside.path.name if shot and shot.beside else None,
         path=shot.path if shot else None,
         time=how.time.isoformat() if how.time else None,
+        utc_offset_s=how.utc_offset_s,
         exposure_s=how.exposure_s,
         f_number=how.f_number,
         iso=how.iso,

@@ -21,6 +21,13 @@ class Shot:
     """When and how it was taken, as its EXIF block says."""
     beside: Shot | None = None
     """The photo of the same exposure that stands for it; None: the file stands for its exposure itself."""
+    rank: int = 0
+    """Its place among the camera's photos in the order of time and, within a second, of names."""
+    zone_s: float | None = None
+    """How far the clock of the camera's first photo was ahead of UTC, in seconds; None if no photo says so."""
+    moved_s: float = 0.0
+    """By how much the camera's clock was moved to another zone, or to summer time, since its first photo, in seconds;
+    the photo itself says so."""
 
     @property
     def time(self) -> datetime | None:
@@ -29,10 +36,13 @@ class Shot:
 
     @property
     def seconds(self) -> float:
-        """Capture time in seconds on the camera's own clock; the photo must have a time."""
+        """Capture time in seconds on the camera's own clock, in the zone of its first photo.
+
+        The photo must have a time.
+        """
         if self.time is None:
             raise ValueError(f"{self.path} has no capture time")
-        return (self.time - datetime(1970, 1, 1)).total_seconds()
+        return (self.time - datetime(1970, 1, 1)).total_seconds() - self.moved_s
 
     @property
     def is_usable(self) -> bool:
@@ -61,7 +71,7 @@ class Matching:
     """The DSLR's photo of each of the phone's; several of the phone's may be frames of one moment."""
     note: str
     method: str
-    """A value of the column `matched_by`: name, csv or clock."""
+    """A value of the column `matched_by`: name, csv, clock, sequence or likeness."""
     how: Mapping[int, str] = field(default_factory=dict)
     """For the phone's photos with several candidates, what decided: picture or order."""
     offsets: Mapping[Place, float] | None = None
@@ -72,6 +82,8 @@ class Matching:
     """The phone's photos that lie between two moments."""
     notes: Sequence[str] = ()
     """What the user should know of the photos, in sentences."""
+    unclear: Mapping[Place, str] = field(default_factory=dict)
+    """Why each of the photos, of both cameras, that show the same as several others has no mate, as a sentence."""
 
     def couples(self, phones: Sequence[Shot], dslrs: Sequence[Shot]) -> list[Couple]:
         """Return every photo of the phone once, with its mate or alone, and every lone photo of the DSLR."""

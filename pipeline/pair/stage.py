@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +15,14 @@ from dpedtool.dataset.photos.formats.table import format_of_suffix
 from dpedtool.dataset.places import Place, answering, as_place, printable
 from dpedtool.dataset.progress import track
 from dpedtool.dataset.schema import CameraShot, Pair
-from dpedtool.pipeline.pair.clock_pairing import SAME_NAMES, clock_error, read_clocks
+from dpedtool.pipeline.pair.by_pictures import compare_all
+from dpedtool.pipeline.pair.clock_pairing import clock_error, read_clocks
+from dpedtool.pipeline.pair.clock_remedies import SAME_NAMES
 from dpedtool.pipeline.pair.exposures import index_by_stem, is_raw, read_folder
 from dpedtool.pipeline.pair.likeness import Pictures
 from dpedtool.pipeline.pair.moments import with_frames
 from dpedtool.pipeline.pair.notes import notes_of_contradictory
+from dpedtool.pipeline.pair.order import in_order_named
 from dpedtool.pipeline.pair.pair_list import read_pair_list
 from dpedtool.pipeline.pair.shot_table import shots_of
 from dpedtool.pipeline.pair.shots import Couple, Matching, Shot, is_unicode
@@ -57,8 +60,9 @@ def pair_folders(phone_dir: Place, dslr_dir: Place, params: PairParams, session:
     Raises
     ------
     DpedtoolError
-        A folder is missing, is empty or has an unusable name; the user's list is wrong; or neither names nor capture
-        times show which photos belong together.
+        A folder is missing, is empty or has an unusable name; or the user's list is wrong.
+    UnpairableError
+        Neither names nor capture times, or whatever else was asked for, show which photos belong together.
 
     """
     for folder in (phone_dir, dslr_dir):
@@ -152,6 +156,10 @@ def _match(
     phones: Sequence[Shot], dslrs: Sequence[Shot], params: PairParams, pictures: Pictures, refusal: str
 ) -> Matching:
     """Match by names or by clocks, depending on the parameters and the photos; each error begins with `refusal`."""
+    if params.by == "order":
+        return _match_order(phones, dslrs, refusal)
+    if params.by == "pictures":
+        return _match_pictures(phones, dslrs, pictures, refusal)
     names = _match_names(phones, dslrs)
     by_name = Matching(names, "paired by equal file names", "name")
     if params.by == "name" and names:
@@ -163,11 +171,39 @@ def _match(
     if clocks is None:
         if params.by == "auto" and names:
             return by_name
-        raise _no_clue(refusal, params.by)
+        raise _no_clue(phones, dslrs, names, params, refusal)
     clocks = clocks.decided()
     if doubt := clocks.doubt():
-        raise DpedtoolError(f"{refusal} by their capture times: {doubt}.")
+        raise UnpairableError(f"{refusal} by their capture times: {doubt}, or {_compare(phones, dslrs)}", phones, dslrs)
     return clocks.matching()
+
+
+def _match_order(phones: Sequence[Shot], dslrs: Sequence[Shot], refusal: str) -> Matching:
+    if len(phones) != len(dslrs):
+        raise UnpairableError(
+            f"{refusal} by the order of their names: the phone has {len(phones)} photos and the DSLR {len(dslrs)}, and "
+            "the order tells only of equally many which belong together; remove the photos without a mate",
+            phones,
+            dslrs,
+        )
+    places = [{shot.path: place for place, shot in enumerate(shots)} for shots in (phones, dslrs)]
+    ordered = zip(in_order_named(phones), in_order_named(dslrs), strict=True)
+    found = {places[0][phone.path]: places[1][dslr.path] for phone, dslr in ordered}
+    note = f"paired by the order of the file names alone, since both cameras have {len(phones)} photos (pair.by=order)"
+    return Matching(found, note, "sequence")
+
+
+def _match_pictures(phones: Sequence[Shot], dslrs: Sequence[Shot], pictures: Pictures, refusal: str) -> Matching:
+    found = compare_all(phones, dslrs, pictures)
+    if not found.partners:
+        raise UnpairableError(
+            f"{refusal} by their pictures: no photo of the phone and no photo of the DSLR clearly show the same, and "
+            f"nothing else; {SAME_NAMES}",
+            phones,
+            dslrs,
+        )
+    note = "paired by what the photos show (pair.by=pictures)"
+    return Matching(found.partners, note, "likeness", notes=found.notes, unclear=found.unclear)
 
 
 def _match_names(phones: Sequence[Shot], dslrs: Sequence[Shot]) -> dict[int, int]:
@@ -270,15 +306,24 @@ def _why_unpaired(couple: Couple, matching: Matching) -> tuple[str, str]:
     there = phone or dslr
     if there is None:
         raise ValueError("a row needs a photo")
+    if why := matching.unclear.get(there.path):
+        return "ambiguous_picture", why
     if matching.method == "csv":
         return "not_in_csv", f"{there.path} has no mate: the list of pairs does not name it."
     by_clock = matching.method == "clock"
     if by_clock and there.time is None:
         return "no_capture_time", f"{there.path} has no EXIF capture time, and the file names do not match."
-    how = f"left that fits its capture time {there.time}" if by_clock else f"named {there.path.stem}"
+    how = _that_fits(there, matching.method)
     if phone:
         return "no_dslr_photo", f"{phone.path} has no mate: the DSLR has no photo {how}."
     return "no_phone_photo", f"{there.path} has no mate: the phone has no photo {how}."
+
+
+def _that_fits(photo: Shot, method: str) -> str:
+    """Return what a mate of the photo would be, as a part of a sentence."""
+    if method == "clock":
+        return f"left that fits its capture time {photo.time}"
+    return "that clearly shows the same" if method == "likeness" else f"named {photo.path.stem}"
 
 
 def _clock_columns(phone: Shot | None, dslr: Shot | None, matching: Matching) -> tuple[float | None, float | None]:
@@ -290,7 +335,34 @@ def _clock_columns(phone: Shot | None, dslr: Shot | None, matching: Matching) ->
     return matching.offsets[photo.path], clock_error(photo, dslr, matching.offsets)
 
 
-def _no_clue(refusal: str, by: str) -> DpedtoolError:
-    no_names, no_times = "they have no file names in common", "one folder or both have no capture times (EXIF)"
-    lacking = {"name": no_names, "clock": no_times}.get(by, f"{no_names}, and {no_times}")
-    return DpedtoolError(f"{refusal}: {lacking}; {SAME_NAMES}.")
+class UnpairableError(DpedtoolError):
+    """Nothing shows which photos of two folders belong together; a list of the user's own can say so."""
+
+    def __init__(self, why: str, phones: Sequence[Shot], dslrs: Sequence[Shot]) -> None:
+        """Keep the photos; `why` is a sentence without its full stop."""
+        super().__init__(f"{why}.")
+        self.why, self.phones, self.dslrs = why, phones, dslrs
+
+
+def _no_clue(
+    phones: Sequence[Shot], dslrs: Sequence[Shot], names: Mapping[int, int], params: PairParams, refusal: str
+) -> UnpairableError:
+    no_names, no_times = "they have no file names in common", "one folder or both have no capture times"
+    lacking = {"name": no_names, "clock": no_times}.get(params.by, f"{no_names}, and {no_times}")
+    others = []
+    if params.by == "clock" and names:
+        others.append(f"set pair.by=name ({len(names)} file names are equal)")
+    if params.by == "name":
+        clocks = read_clocks(phones, dslrs, params, Pictures())
+        if clocks and not clocks.decided().is_doubtful():
+            others.append("set pair.by=clock (the capture times show which photos belong together)")
+    if len(phones) == len(dslrs):
+        others.append(
+            f"set pair.by=order (both cameras have {len(phones)} photos, and the order of their names decides)"
+        )
+    ways = ", or ".join([SAME_NAMES, *others, _compare(phones, dslrs)])
+    return UnpairableError(f"{refusal}: {lacking}; {ways}", phones, dslrs)
+
+
+def _compare(phones: Sequence[Shot], dslrs: Sequence[Shot]) -> str:
+    return f"set pair.by=pictures ({len(phones)} x {len(dslrs)} photos are compared)"

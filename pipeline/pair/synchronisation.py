@@ -10,7 +10,8 @@ import numpy as np
 
 from dpedtool.dataset.schema import Pair
 from dpedtool.dataset.sidecars.synchronisation import ClockErrors, ClockFigures, Shots, Synchronisation, Ties, TimeSteps
-from dpedtool.pipeline.pair.clocks import DRIFT, FEWEST_SHOTS, Indices, Seconds
+from dpedtool.pipeline.pair.clocks import DRIFT, FEWEST_SHOTS
+from dpedtool.pipeline.pair.meeting import Indices, Seconds
 
 FEWEST_OF_PIECE = 3
 """Fewer pairs with an offset of their own are stray pairs, and do not show that a clock was set again."""
@@ -70,7 +71,15 @@ def _clock(paired: Sequence[Pair], tolerance_s: float) -> ClockFigures | None:
     if not timed:
         return None
     phone_s = _seconds([row.phone_time for row in timed])
-    difference_s = _seconds([row.dslr_time for row in timed]) - phone_s
+    # For pairs by clock, changes of zone that the photos state are taken out of the times.
+    difference_s = np.array(
+        [
+            row.clock_offset_s + row.clock_error_s
+            if row.clock_offset_s is not None and row.clock_error_s is not None
+            else faces
+            for row, faces in zip(timed, (_seconds([row.dslr_time for row in timed]) - phone_s).tolist(), strict=True)
+        ]
+    )
     pieces = _pieces(phone_s, difference_s, tolerance_s)
     drift, drift_error = _drift(phone_s, difference_s, pieces)
     is_seen = drift is not None and drift_error is not None and abs(drift) > 2 * drift_error

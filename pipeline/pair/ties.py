@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from dpedtool.dataset.progress import track
 from dpedtool.pipeline.pair.assignment import best_partners
-from dpedtool.pipeline.pair.clocks import Indices, Seconds
 from dpedtool.pipeline.pair.likeness import UNLIKE
+from dpedtool.pipeline.pair.meeting import Indices, Seconds
 
 Likeness = Callable[[int, int], float | None]
 """Returns the likeness of a phone's shot and a DSLR's shot, given by their indices, as `Pictures.likeness` does."""

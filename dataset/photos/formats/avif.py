@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import IO
 
 import cv2
 import numpy as np
 from PIL.AvifImagePlugin import AvifImageFile
 
+from dpedtool.dataset.photos.boxes import metadata_items
 from dpedtool.dataset.photos.colours import HDR, NOTHING_STATED, Stated, by_h273
+from dpedtool.dataset.photos.exif import Taken, taken_by_block
+from dpedtool.dataset.photos.file_bytes import FileBytes
 from dpedtool.dataset.photos.formats.by_pillow import ByPillow
 from dpedtool.dataset.photos.formats.input_format import EncodedAgain, InputFormat
 from dpedtool.dataset.photos.pixels import Pixels
@@ -82,13 +86,17 @@ def _boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         yield name, data
 
 
+def _taken(_: bytes, file: IO[bytes], __: Place) -> Taken:
+    return taken_by_block(*metadata_items(FileBytes(file)))
+
+
 FORMAT = InputFormat(
     name="AVIF",
     suffixes=frozenset({".avif"}),
     is_known=_is_avif,
     open=_open,
     exif=_READER.exif,
-    taken=_READER.taken,
+    taken=_taken,
     is_beside_jpeg=True,
     released=EncodedAgain("it is an AVIF file"),
 )

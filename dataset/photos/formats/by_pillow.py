@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 from PIL.ImageFile import ImageFile
 
 from dpedtool.dataset.photos.colours import by_exif
-from dpedtool.dataset.photos.exif import Taken, exif_says, exif_taken
+from dpedtool.dataset.photos.exif import Taken, exif_says, taken_by_pillow
 from dpedtool.dataset.photos.formats.by_opencv import ByOpencv
 from dpedtool.dataset.photos.stored import DAMAGED, MAX_PIXELS, NO_PHOTO, Stored, turn_of, unreadable
 from dpedtool.dataset.places import Place
@@ -84,7 +84,7 @@ class ByPillow:
         """Return when and how the photo was taken; only the header of the file is read."""
         file.seek(0)
         with self.opened(file) as photo:
-            return exif_taken(photo.getexif())
+            return taken_by_pillow(photo.getexif())
 
 
 def profile_of(photo: PillowImage.Image) -> bytes:

@@ -10,10 +10,11 @@ from typing import IO, Any
 
 import cv2
 import numpy as np
-from PIL import Image as PillowImage
 
+from dpedtool.dataset.photos.boxes import metadata_items
 from dpedtool.dataset.photos.colours import HDR, by_h273
-from dpedtool.dataset.photos.exif import Taken, exif_taken
+from dpedtool.dataset.photos.exif import Taken, taken_by_block
+from dpedtool.dataset.photos.file_bytes import FileBytes
 from dpedtool.dataset.photos.formats.input_format import EncodedAgain, Extra, InputFormat
 from dpedtool.dataset.photos.pixels import Pixels
 from dpedtool.dataset.photos.stored import DAMAGED, Stored, unreadable
@@ -50,10 +51,8 @@ def _exif(content: bytes) -> bytes:
         return b""
 
 
-def _taken(head: bytes, file: IO[bytes], _: Place) -> Taken:
-    exif = PillowImage.Exif()
-    exif.load(_exif(head + file.read()))
-    return exif_taken(exif)
+def _taken(_: bytes, file: IO[bytes], __: Place) -> Taken:
+    return taken_by_block(*metadata_items(FileBytes(file)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import IO
 
 import cv2
 from PIL.JpegImagePlugin import JpegImageFile
 
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.photos.decoder_messages import collected
+from dpedtool.dataset.photos.exif import Taken, taken_by_block
+from dpedtool.dataset.photos.file_bytes import Bytes, FileBytes
 from dpedtool.dataset.photos.formats.by_opencv import ByOpencv, imdecode, imdecode_colour
 from dpedtool.dataset.photos.formats.by_pillow import ByPillow
 from dpedtool.dataset.photos.formats.input_format import InputFormat, TakenOver
@@ -24,6 +27,10 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers that begin a frame (ITU T.81, table B.1)."""
 _BASELINE = frozenset({0xC0, 0xC1})
 """Those of frames with a single scan for all coefficients."""
+_APP1, _EXIF_HEAD, _XMP_HEAD = 0xE1, 6, b"http://ns.adobe.com/xap/1.0/\0"
+_WITHOUT_LENGTH = frozenset({0x00, 0x01, 0xD8, 0xFF, *range(0xD0, 0xD8)})
+_MOST_SEGMENTS, _STRAY = 1000, 4096
+"""Segments that are looked at, and stray bytes between two of them that are passed over."""
 _REDUCED_GREY = {
     1: cv2.IMREAD_GRAYSCALE,
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
@@ -129,6 +136,42 @@ def _frame(content: bytes) -> tuple[int | None, int | None]:
     return None, None
 
 
+def taken_in(content: Bytes) -> Taken:
+    """Return when and how a photo was taken, by the headers before its coded data."""
+    blocks, xmp = list[bytes](), b""
+    for data in _applications(content):
+        if data.startswith(b"Exif\0"):
+            blocks.append(data[_EXIF_HEAD:])
+        elif data.startswith(_XMP_HEAD):
+            xmp = xmp or data[len(_XMP_HEAD) :]
+    found = [taken_by_block(block) for block in blocks]
+    return next((one for one in found if one.time), taken_by_block(blocks[0] if blocks else b"", xmp))
+
+
+def _applications(content: Bytes) -> Iterator[bytes]:
+    """Yield the data of each segment APP1; bytes that are no marker are passed over."""
+    place = 2
+    for _ in range(_MOST_SEGMENTS):
+        head = content[place : place + _STRAY]
+        skipped = head.find(b"\xff")
+        if skipped < 0 or len(head) < skipped + 4:
+            return
+        place, marker = place + skipped, head[skipped + 1]
+        if marker in (0xDA, 0xD9):
+            return
+        if marker in _WITHOUT_LENGTH:
+            place += 1 if marker == 0xFF else 2
+            continue
+        length = int.from_bytes(head[skipped + 2 : skipped + 4], "big")
+        if marker == _APP1:
+            yield content[place + 4 : place + 2 + length]
+        place += 2 + max(length, 2)
+
+
+def _taken(_: bytes, file: IO[bytes], __: Place) -> Taken:
+    return taken_in(FileBytes(file))
+
+
 _READER = ByPillow(JpegImageFile, _Jpeg)
 FORMAT = InputFormat(
     name="JPEG",
@@ -136,6 +179,6 @@ FORMAT = InputFormat(
     is_known=is_jpeg,
     open=_open,
     exif=_READER.exif,
-    taken=_READER.taken,
+    taken=_taken,
     released=TakenOver(".jpg"),
 )

@@ -6,11 +6,14 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import IO
 
 from PIL.PngImagePlugin import PngImageFile
 
 from dpedtool.dataset.photos.colours import HDR as HAS_HDR
 from dpedtool.dataset.photos.colours import NOTHING_STATED, Primaries, Stated, by_gamma, by_h273
+from dpedtool.dataset.photos.exif import Taken, taken_by_block
+from dpedtool.dataset.photos.file_bytes import Bytes, FileBytes
 from dpedtool.dataset.photos.formats.by_opencv import ByOpencv, imdecode_colour
 from dpedtool.dataset.photos.formats.by_pillow import ByPillow
 from dpedtool.dataset.photos.formats.input_format import InputFormat, TakenOver
@@ -21,6 +24,7 @@ from dpedtool.dataset.places import Place
 MAGIC = b"\x89PNG\r\n\x1a\n"
 """The signature (PNG specification, 5.2)."""
 _RAW_PROFILE = "Raw profile type exif"
+_XMP_TEXT = b"XML:com.adobe.xmp"
 _TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 _ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
 _MOST_PROFILE = 2**24
@@ -108,13 +112,49 @@ def _first_chunks(content: bytes, *, until_pixels: bool = True) -> Iterator[tupl
             yield name, content[start:end]
 
 
-def _chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+def _chunks(content: Bytes) -> Iterator[tuple[bytes, int, int]]:
     """Yield the name of each chunk, and where its data begin and end."""
     place = len(MAGIC)
     while place + 8 <= len(content):
         length = int.from_bytes(content[place : place + 4], "big")
         yield content[place + 4 : place + 8], place + 8, min(place + 8 + length, len(content))
         place += length + 12
+
+
+def _taken(_: bytes, file: IO[bytes], __: Place) -> Taken:
+    content = FileBytes(file)
+    block, texts = b"", dict[bytes, bytes]()
+    for name, start, end in _chunks(content):
+        if name == b"eXIf":
+            block = block or content[start:end]
+        elif name in _TEXTS:
+            keyword, text = _text(name, content[start : min(end, start + _MOST_PROFILE)])
+            texts.setdefault(keyword, text)
+    return taken_by_block(block or _unwrapped(texts.get(_RAW_PROFILE.encode(), b"")), texts.get(_XMP_TEXT, b""))
+
+
+def _text(name: bytes, data: bytes) -> tuple[bytes, bytes]:
+    """Return the keyword and the text of a chunk, unpacked (PNG specification, 11.3.3)."""
+    keyword, _, rest = data.partition(b"\0")
+    is_packed = name == b"zTXt"
+    if name == b"iTXt":
+        is_packed, rest = rest[:1] == b"\1", [*rest[2:].split(b"\0", 2), b"", b""][2]
+    elif is_packed:
+        rest = rest[1:]
+    if is_packed and keyword in (_RAW_PROFILE.encode(), _XMP_TEXT):
+        try:
+            rest = zlib.decompressobj().decompress(rest, _MOST_PROFILE)
+        except zlib.error:
+            rest = b""
+    return keyword, rest
+
+
+def _unwrapped(profile: bytes) -> bytes:
+    """Return the block in lines of name, length and hexadecimal digits, as ImageMagick writes it."""
+    try:
+        return bytes.fromhex(b"".join(profile.split(b"\n")[3:]).decode("latin-1"))
+    except ValueError:
+        return b""
 
 
 def _without(content: bytes, names: frozenset[bytes]) -> bytes:
@@ -147,6 +187,6 @@ FORMAT = InputFormat(
     is_known=_is_png,
     open=_open,
     exif=_exif,
-    taken=_READER.taken,
+    taken=_taken,
     released=TakenOver(".png"),
 )

@@ -7,18 +7,19 @@ import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import IO, TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from dpedtool.dataset.errors import Rejection
-from dpedtool.dataset.photos.exif import Taken, positive
+from dpedtool.dataset.photos.boxes import canon_directories
+from dpedtool.dataset.photos.exif import Taken, taken_by_block, taken_by_directories
+from dpedtool.dataset.photos.file_bytes import FileBytes
+from dpedtool.dataset.photos.formats import jpeg
 from dpedtool.dataset.photos.formats.input_format import EncodedAgain, Extra, InputFormat
 from dpedtool.dataset.photos.pixels import Factor, GreyPhoto, Image
 from dpedtool.dataset.photos.stored import Stored, means, turn_of, unreadable
-from dpedtool.dataset.photos.tiff_fields import Directory, Field, TiffReader
+from dpedtool.dataset.photos.tiff_fields import MAGIC, OF_RAW, Directory, Field, TiffReader
 from dpedtool.dataset.places import Place
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ _EXTRA = Extra("raw", "rawpy", "camera raw")
 _VERSION, _SUBFILES, _KIND, _EXPOSURE, _CROP = 50706, 330, 254, 50730, (50719, 50720)
 """Fields: DNGVersion, SubIFDs, NewSubFileType, BaselineExposure, and DefaultCropOrigin with DefaultCropSize."""
 _MOST_EV = 8.0
+_FUJI, _FUJI_JPEG, _MOST_PREVIEW = b"FUJIFILMCCD-", 84, 2**22
+"""What a RAF file begins with, where it says where its JPEG is, and most bytes of that which are read."""
 _TURN_OF_FLIP = {0: 1, 1: 2, 2: 4, 3: 3, 4: 5, 5: 8, 6: 6, 7: 7}
 """LibRaw's flip (1: columns, 2: rows, 4: both axes swapped first) as EXIF orientation."""
 
@@ -90,19 +93,18 @@ def _exif(content: bytes) -> bytes:
     return content
 
 
-def _taken(head: bytes, file: IO[bytes], path: Place) -> Taken:
-    """Return the capture time to the second, and the exposure; nothing if the extra is not installed."""
-    if not _EXTRA.is_installed:
-        return Taken()
-    try:
-        with _raw(head + file.read(), path) as raw:
-            other = raw.other
-            moment: datetime | None = other.timestamp
-            figures = [positive(value) for value in (other.shutter_speed, other.aperture, other.iso_speed)]
-    except Rejection:
-        return Taken()
-    # LibRaw counts from 1970, and gives that year if it found no time.
-    return Taken(moment if moment and moment.year > 1970 else None, *figures)
+def _taken(head: bytes, file: IO[bytes], _: Place) -> Taken:
+    """Return the capture time and the exposure, by the headers, whether the extra is installed or not.
+
+    LibRaw is not asked, since it gives times on this machine's clock, which depend on its time zone.
+    """
+    content = FileBytes(file)
+    if head[4:12] == b"ftypcrx ":
+        return taken_by_directories(*canon_directories(content))
+    if head.startswith(_FUJI):
+        start, length = struct.unpack(">LL", content[_FUJI_JPEG : _FUJI_JPEG + 8])
+        return jpeg.taken_in(content[start : start + min(length, _MOST_PREVIEW)])
+    return taken_by_block(content, magic={**MAGIC, **OF_RAW})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,20 +5,22 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import dataclass
-from typing import cast
+from typing import IO, cast
 
 import cv2
 import numpy as np
 from PIL.TiffImagePlugin import TiffImageFile
 
 from dpedtool.dataset.photos.colours import Stated
+from dpedtool.dataset.photos.exif import Taken, taken_by_block
+from dpedtool.dataset.photos.file_bytes import FileBytes
 from dpedtool.dataset.photos.formats.by_opencv import imdecode_colour
 from dpedtool.dataset.photos.formats.by_pillow import ByPillow, profile_of
 from dpedtool.dataset.photos.formats.conversion_losses import OPAQUE, ROUNDED, conversion
 from dpedtool.dataset.photos.formats.input_format import EncodedAgain, InputFormat
 from dpedtool.dataset.photos.pixels import Image, Pixels
 from dpedtool.dataset.photos.stored import DAMAGED, NO_PHOTO, Stored, unreadable
-from dpedtool.dataset.photos.tiff_fields import SHORT, Field, TiffReader
+from dpedtool.dataset.photos.tiff_fields import MAGIC, SHORT, Field, TiffReader
 from dpedtool.dataset.places import Place
 
 _MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"II\0*", b"MM*\0")
@@ -150,6 +152,11 @@ def _exif(content: bytes) -> bytes:
     return content
 
 
+def _taken(head: bytes, file: IO[bytes], path: Place) -> Taken:
+    # Only Pillow reads BigTIFF.
+    return taken_by_block(FileBytes(file)) if head[:4] in MAGIC else _READER.taken(head, file, path)
+
+
 def _losses(photo: Stored) -> list[str]:
     return conversion(photo) + _losses_of_depth(photo.content)
 
@@ -170,6 +177,6 @@ FORMAT = InputFormat(
     is_known=_is_tiff,
     open=_open,
     exif=_exif,
-    taken=_READER.taken,
+    taken=_taken,
     released=EncodedAgain("it is a TIFF file", _losses),
 )

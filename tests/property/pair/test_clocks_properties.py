@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpedtool.pipeline.pair.clocks import fit_clocks, meeting_shots
+from dpedtool.pipeline.pair.clocks import fit_clocks
+from dpedtool.pipeline.pair.meeting import meeting_shots
 
 offsets = st.floats(-86_400, 86_400)
 

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpedtool.pipeline.pair.clocks import meeting_shots
 from dpedtool.pipeline.pair.likeness import UNLIKE
+from dpedtool.pipeline.pair.meeting import meeting_shots
 from dpedtool.pipeline.pair.ties import settle
 
 times = st.lists(st.integers(0, 15).map(float), min_size=1, max_size=12).map(np.array)

@@ -7,7 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from dpedtool.pipeline.pair.clocks import fit_clocks, meeting_shots
+from dpedtool.pipeline.pair.clocks import fit_clocks
+from dpedtool.pipeline.pair.meeting import meeting_shots
 
 DAY = 86_400.0
 RHYTHM = np.array([0.0, 11, 31, 38, 80, 95, 140, 151, 200])

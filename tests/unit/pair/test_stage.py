@@ -184,7 +184,9 @@ def test_times_that_do_not_fit_are_refused_with_figures_and_a_remedy(tmp_path: P
         photo(tmp_path / "dslr" / f"b{index:02d}.jpg", rng.uniform(0, 9000))
     with pytest.raises(DpedtoolError, match=r"best offset, [+-]\d+\.\d s, explains only \d of 30 shots") as refused:
         pair_folders(tmp_path / "phone", tmp_path / "dslr", PairParams())
-    assert all(remedy in str(refused.value) for remedy in ("same name", "pair.max_offset_s", "pair.min_share"))
+    # No other limit and no other share would help.
+    assert all(remedy in str(refused.value) for remedy in ("same name", "pair.by=pictures"))
+    assert not any(remedy in str(refused.value) for remedy in ("pair.max_offset_s", "pair.min_share"))
 
 
 def test_clocks_further_apart_than_the_limit_are_refused_until_it_is_raised(tmp_path: Path) -> None:
