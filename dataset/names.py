@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,6 +15,14 @@ from dpedtool.dataset.io import digest
 def counting(name: str) -> tuple[list[str | int], str]:
     """Return the key that sorts names as people count: 9 before 10."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
+
+
+def folded(name: str) -> str:
+    """Return the key by which names are matched: without differences of letter case and of how accents are composed.
+
+    macOS writes an accent as a letter of its own (NFD), other systems do not (NFC).
+    """
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
@@ -63,8 +72,9 @@ def moment_identifier(session: str, name: str) -> str:
     """Return the identifier of a photo in its session: equal file names in two sessions get different ones.
 
     It has at most 40 characters, and does not change when sessions are added or moved. Without a session it is the
-    photo's own identifier.
+    photo's own identifier. Files that another system has copied keep theirs, however it composes accents.
     """
+    name = unicodedata.normalize("NFC", name)
     if not session:
         return identifier(name)
     of_session = identifier(session, MOST_OF_SESSION)

@@ -143,7 +143,7 @@ def open_photo(path: Place) -> PhotoFile:
     """
     try:
         with answering(path):
-            _check_file(path)
+            check_file(path)
             return PhotoFile(path, path.read_bytes())
     except OSError as error:
         raise unreadable(path, error.strerror or "it cannot be read") from None
@@ -151,8 +151,17 @@ def open_photo(path: Place) -> PhotoFile:
         raise Rejection("unreadable_photo", str(error)) from None
 
 
-def _check_file(path: Place) -> None:
-    """Refuse a file that would never end or would fill the memory; this cannot be checked for URLs."""
+def check_file(path: Place) -> None:
+    """Refuse a file that would never end or would fill the memory; this cannot be checked for URLs.
+
+    Raises
+    ------
+    Rejection
+        `unreadable_photo`.
+    OSError
+        There is no such file, or it may not be looked at.
+
+    """
     if not isinstance(path, Path):
         return
     found = path.stat()
@@ -214,7 +223,7 @@ def how_taken(path: Place) -> Taken:
     """Return when and how a photo was taken, as its EXIF block says; nothing is known of an unreadable photo."""
     try:
         with answering(path):
-            _check_file(path)
+            check_file(path)
             with path.open("rb") as file:
                 return _read_taken(file, path)
     except (OSError, DpedtoolError, Rejection):

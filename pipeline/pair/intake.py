@@ -8,6 +8,8 @@ from pathlib import Path
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import CapturesParams, PairParams
+from dpedtool.dataset.photo_folders import check_outside, photo_folders
+from dpedtool.dataset.photos.left_out import LeftOut
 from dpedtool.dataset.places import Place, answering, as_place, is_dir, is_file
 from dpedtool.dataset.schema import CameraShot, Pair
 from dpedtool.dataset.sidecars.synchronisation import Synchronisation
@@ -30,6 +32,8 @@ class PairedFolders:
     """All photos of both cameras."""
     notes: Sequence[str] = ()
     """What the user should know of the photos, in sentences."""
+    left_out: Sequence[LeftOut] = ()
+    """What the folders hold besides photos."""
 
     def scenes(self) -> dict[str, str]:
         """Return the session of each scene: of each photo of the DSLR that could be named."""
@@ -44,6 +48,8 @@ class Folders:
     dslr: Place
     session: str = ""
     """Its name; empty where there is only one."""
+    recursive: bool = False
+    """Whether photos in their sub-folders belong to the cameras."""
 
 
 def camera_folders(captures: CapturesParams, phone: str) -> list[Folders]:
@@ -61,7 +67,7 @@ def camera_folders(captures: CapturesParams, phone: str) -> list[Folders]:
     with answering(root):
         if not captures.sessions:
             _check_cameras(root, captures)
-            return [Folders(root / phone, root / captures.reference)]
+            return [Folders(root / phone, root / captures.reference, recursive=captures.recursive)]
         return _of_sessions(root, captures, phone)
 
 
@@ -78,7 +84,9 @@ def pair_into(out: Path, folders: Sequence[Folders], params: PairParams) -> Pair
     """
     # The order in which the parameters name the sessions changes no table.
     folders = sorted(folders, key=lambda each: each.session)
-    pairings = [pair_folders(each.phone, each.dslr, params, each.session) for each in folders]
+    for each in folders:
+        check_outside(out, (each.phone, each.dslr))
+    pairings = [pair_folders(each.phone, each.dslr, params, each.session, recursive=each.recursive) for each in folders]
     rows = sorted((row for pairing in pairings for row in pairing.rows), key=lambda row: row.pair_id)
     report = synchronisation(rows, params.tolerance_s)
     write_rows(Pair.table_in(out), Pair, rows)
@@ -95,7 +103,9 @@ def pair_into(out: Path, folders: Sequence[Folders], params: PairParams) -> Pair
         *notes_of_doubles(shots),
         *notes_of_exposures(shots),
     ]
-    return PairedFolders(rows, _joined([pairing.note for pairing in pairings], folders), report, shots, notes)
+    left_out = [each for pairing in pairings for each in pairing.left_out if each.counts]
+    note = _joined([pairing.note for pairing in pairings], folders)
+    return PairedFolders(rows, note, report, shots, notes, left_out)
 
 
 def _notes_of_list(folders: Sequence[Folders], params: PairParams) -> list[str]:
@@ -114,7 +124,9 @@ def _joined(notes: Sequence[str], folders: Sequence[Folders]) -> str:
     return "; ".join(f"{each.session}: {note}" for each, note in zip(folders, notes, strict=True))
 
 
-def take_pairs(sources: Sequence[Place], out: Path, params: PairParams) -> list[Pair] | PairedFolders:
+def take_pairs(
+    sources: Sequence[Place], out: Path, params: PairParams, *, recursive: bool = False
+) -> list[Pair] | PairedFolders:
     """Return the pairs that one or two places name.
 
     Parameters
@@ -125,6 +137,8 @@ def take_pairs(sources: Sequence[Place], out: Path, params: PairParams) -> list[
         Where the table of the pairs of two photos or folders is written.
     params
         How folders are paired.
+    recursive
+        Whether photos in sub-folders of two folders belong to the cameras.
 
     Raises
     ------
@@ -134,11 +148,13 @@ def take_pairs(sources: Sequence[Place], out: Path, params: PairParams) -> list[
 
     """
     if len(sources) == 1:
-        return _written_pairs(sources[0])
+        rows = _written_pairs(sources[0])
+        check_outside(out, photo_folders(rows))
+        return rows
     phone, dslr = sources
     photos = [is_file(place) for place in (phone, dslr)]
     if not any(photos):
-        return pair_into(out, [Folders(phone, dslr)], params)
+        return pair_into(out, [Folders(phone, dslr, recursive=recursive)], params)
     if any(is_dir(place) for place in (phone, dslr)):
         raise DpedtoolError(f"{phone} and {dslr} are a photo and a folder: name two photos or two folders.")
     pairing = pair_files(phone, dslr)
@@ -179,7 +195,9 @@ def _of_sessions(root: Place, captures: CapturesParams, phone: str) -> list[Fold
                 "leave the session out of captures.sessions."
             )
         if phone in cameras:
-            folders.append(Folders(root / session / phone, root / session / captures.reference, session))
+            folders.append(
+                Folders(root / session / phone, root / session / captures.reference, session, captures.recursive)
+            )
     if not folders:
         raise DpedtoolError(
             f"No session in {root} has a folder {phone}: name the phones' folders in captures.phones of the params "

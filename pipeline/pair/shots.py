@@ -21,6 +21,8 @@ class Shot:
     """When and how it was taken, as its EXIF block says."""
     beside: Shot | None = None
     """The photo of the same exposure that stands for it; None: the file stands for its exposure itself."""
+    folder: str = ""
+    """The sub-folder of the camera's folder that it lies in, with forward slashes; empty: in none."""
 
     @property
     def time(self) -> datetime | None:

@@ -61,6 +61,27 @@ def test_folders_that_are_none_are_said(tmp_path: Path) -> None:
         find_captures(tmp_path, "canon")
 
 
+@pytest.mark.parametrize(
+    ("files", "phones", "sessions"),
+    [
+        (("canon/100CANON/a.jpg", "iphone/100APPLE/a.jpg", "iphone/101APPLE/a.jpg"), ("iphone",), ()),
+        (("canon/DCIM/100CANON/a.cr2", "iphone/a.jpg"), ("iphone",), ()),
+        (("canon/2024-05-04/a.jpg", "pixel/2024-05-04/a.jpg"), ("pixel",), ()),
+        (("day-1/canon/100CANON/a.jpg", "day-1/iphone/a.jpg", "day-2/canon/a.jpg"), ("iphone",), ("day-1", "day-2")),
+    ],
+)
+def test_photos_in_sub_folders_of_a_camera_belong_to_it(
+    tmp_path: Path, files: tuple[str, ...], phones: tuple[str, ...], sessions: tuple[str, ...]
+) -> None:
+    for name in files:
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(b"")
+    found = find_captures(tmp_path / "photos", "canon")
+    assert (found.phones, found.sessions, found.recursive) == (phones, sessions, True)
+    set_up(tmp_path / "s", found, with_dvc=False, with_git=False)
+    assert load_params(tmp_path / "s" / "params.yaml").captures.recursive
+
+
 def cameras(root: Path) -> CapturesParams:
     return CapturesParams(root=str(root), reference="canon", phones=("iphone",))
 
