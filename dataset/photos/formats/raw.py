@@ -24,7 +24,7 @@ from dpedtool.dataset.places import Place
 if TYPE_CHECKING:
     import rawpy
 
-_EXTRA = Extra("raw", "rawpy", "camera raw")
+_EXTRA = Extra("raw", "rawpy", "rawpy", "camera raw")
 _SUFFIXES = frozenset(
     {
         *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srf", ".orf", ".ori", ".rw2", ".raf"),

@@ -221,9 +221,7 @@ def test_raw_files_are_no_frames_without_the_extra_or_where_frames_are_off(
     found = paired(tmp_path, frames_s=frames_s)
     assert list(frames(found)) == ["a.jpg"]
     assert shots(found)["phone/a.dng"] == ("beside", "a.jpg", "a")
-    note = (
-        f"The raw files beside the photos in {tmp_path / 'phone'} are no frames, because camera raw files need an extra"
-    )
+    note = f"The raw files beside the photos in {tmp_path / 'phone'} are no frames, because camera raw files need a"
     assert [each.startswith(note) for each in found.notes] == ([True, False] if frames_s else [False])
     assert found.notes[-1].endswith(f"beside a.jpg): 1 is in shots.parquet alone. {CHOICE}")
 
