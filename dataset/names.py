@@ -64,6 +64,11 @@ def choose_held_out(names: Iterable[str], share: float, seed: int) -> set[str]:
     return set(ranked[: min(count, len(ranked) - 1)])
 
 
+def published(camera: str) -> str:
+    """Return the name of a camera in releases: programs that load these may not take blanks in names of files."""
+    return camera.replace(" ", "_")
+
+
 MOST_OF_MOMENT, MOST_OF_SESSION = 40, 16
 """Most characters of a moment's name, and of the session's part of it."""
 

@@ -96,7 +96,7 @@ def find_captures(root: Path, reference: str | None) -> CapturesParams:
         if not re.fullmatch(CAMERA_NAME, name):
             raise DpedtoolError(
                 f"The folder {printable(Path(name))} has a name that cannot be a camera's or a session's: use letters, "
-                "digits, dot, dash and underscore, and begin with a letter or a digit."
+                "digits, dot, dash, underscore and blanks inside, and begin with a letter or a digit."
             )
     return CapturesParams(
         root=str(root), reference=reference, phones=phones, sessions=tuple(sessions), recursive=recursive
@@ -183,7 +183,7 @@ def set_up(folder: Path, captures: CapturesParams, *, is_demo: bool = False, wit
             f"{printable(folder)} already has {', '.join(there)}: choose another folder for the session, or edit these."
         )
     if with_dvc and importlib.util.find_spec("dvc") is None:
-        raise DpedtoolError("DVC is not installed: pip install 'dpedtool[repro]', or use --no-dvc.")
+        raise DpedtoolError("DVC is not installed: pip install dvc, or use --no-dvc.")
     if with_git and shutil.which("git") is None:
         raise DpedtoolError("git is not installed: install it, or use --no-git.")
     try:

@@ -25,15 +25,13 @@ def captures(tmp_path: Path) -> Path:
 
 
 def test_a_folder_with_photos_is_a_camera(captures: Path) -> None:
-    (captures / "pixel 7").rename(captures / "pixel")
     assert find_captures(captures, "canon") == CapturesParams(
-        root=str(captures), reference="canon", phones=("iphone", "pixel")
+        root=str(captures), reference="canon", phones=("iphone", "pixel 7")
     )
 
 
 def test_a_dslr_is_known_by_its_name(captures: Path) -> None:
     (captures / "canon").rename(captures / "dslr")
-    (captures / "pixel 7").rename(captures / "pixel")
     assert find_captures(captures, None).reference == "dslr"
 
 
@@ -42,12 +40,17 @@ def test_a_dslr_is_known_by_its_name(captures: Path) -> None:
     [
         (None, "Name the DSLR's folder by --reference: .* holds canon, iphone, pixel 7."),
         ("nikon", "has no folder nikon with photos: it holds canon, iphone, pixel 7."),
-        ("canon", "The folder pixel 7 has a name that cannot be a camera's"),
     ],
 )
 def test_what_is_missing_is_said(captures: Path, reference: str | None, said: str) -> None:
     with pytest.raises(DpedtoolError, match=said):
         find_captures(captures, reference)
+
+
+def test_a_name_that_cannot_be_a_camera_s_is_said(captures: Path) -> None:
+    (captures / "pixel 7").rename(captures / "pixel ü")
+    with pytest.raises(DpedtoolError, match="The folder pixel ü has a name that cannot be a camera's"):
+        find_captures(captures, "canon")
 
 
 def test_folders_that_are_none_are_said(tmp_path: Path) -> None:
