@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import stat
 import warnings
 from dataclasses import dataclass, field
@@ -42,8 +43,8 @@ MOST_BYTES = 2 * 10**9
 class PhotoFile:
     """A photo as its file's bytes, read once; pixels are decoded when they are asked for.
 
-    JPEG, PNG, TIFF, WebP and BMP of 8 or 16 bit, RGB or grey; HEIC and camera raw files with the extras `heic` and
-    `raw`. Raw files are developed by LibRaw: camera white balance, no automatic brightness, sRGB.
+    JPEG, PNG, TIFF, WebP and BMP of 8 or 16 bit, RGB or grey; HEIC; camera raw files with the extra `raw`. Raw files
+    are developed by LibRaw: camera white balance, no automatic brightness, sRGB.
     """
 
     path: Place
@@ -180,6 +181,12 @@ def open_unchanged(path: Place, sha256: str) -> PhotoFile:
         `unreadable_photo`, or `photo_changed`.
 
     """
+    if isinstance(path, Path) and not os.path.lexists(path):
+        raise unreadable(
+            path,
+            "there is no such file: tables name photos relative to their own folder, so if photos or results were "
+            "moved, move them back, or run `dpedtool pair` again",
+        )
     photo = open_photo(path)
     if hashlib.sha256(photo.content).hexdigest() != sha256:
         raise Rejection("photo_changed", f"{path} is not the photo that was paired: run the stages again from pair on.")

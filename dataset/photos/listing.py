@@ -14,6 +14,10 @@ from dpedtool.dataset.photos.left_out import LeftOut, left_out
 from dpedtool.dataset.places import Place, answering
 
 
+class NoPhotosError(DpedtoolError):
+    """A folder is there and holds no photos."""
+
+
 @dataclass(frozen=True)
 class Found:
     """What a folder holds."""
@@ -36,8 +40,8 @@ def search_folder(folder: Place, *, recursive: bool = False) -> Found:
     Raises
     ------
     DpedtoolError
-        The folder is missing, is not a folder, has no photos, or only has photos that need an extra that is not
-        installed.
+        The folder is missing, is not a folder, has no photos (a `NoPhotosError`), or only has photos that need
+        an extra that is not installed.
 
     """
     with answering(folder):
@@ -49,7 +53,7 @@ def search_folder(folder: Place, *, recursive: bool = False) -> Found:
     )
     if not photos:
         found = f", only {beside.clause}" if beside.clause else " (nothing)"
-        raise DpedtoolError(f"{folder} holds no photos{found}: {beside.remedy}.")
+        raise NoPhotosError(f"{folder} holds no photos{found}: {beside.remedy}.")
     missing = [format_of_suffix(path).missing_extra for path in _without_doubles(photos)]
     if all(missing):
         raise DpedtoolError(f"None of the photos in {folder} can be read: {missing[0]}.")

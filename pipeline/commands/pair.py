@@ -54,7 +54,8 @@ def pair(
         if phone is not None
         else [Folders(folders[0], folders[1], recursive=captures.recursive)]
     )
-    found = pair_into(out, of_sessions, listed(params.pair, csv_file))
+    is_one_of_several = phone is not None and len(captures.phones) > 1
+    found = pair_into(out, of_sessions, listed(params.pair, csv_file), may_be_empty=is_one_of_several)
     scenes = found.scenes()
     write_text(out / TEMPLATE, template(table, scenes))
     say_pairs(found)

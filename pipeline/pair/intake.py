@@ -10,6 +10,7 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import CapturesParams, PairParams
 from dpedtool.dataset.photo_folders import check_outside, photo_folders
 from dpedtool.dataset.photos.left_out import LeftOut
+from dpedtool.dataset.photos.listing import NoPhotosError, search_folder
 from dpedtool.dataset.places import Place, answering, as_place, is_dir, is_file
 from dpedtool.dataset.schema import CameraShot, Pair
 from dpedtool.dataset.sidecars.synchronisation import Synchronisation
@@ -71,10 +72,23 @@ def camera_folders(captures: CapturesParams, phone: str) -> list[Folders]:
         return _of_sessions(root, captures, phone)
 
 
-def pair_into(out: Path, folders: Sequence[Folders], params: PairParams) -> PairedFolders:
+def pair_into(
+    out: Path, folders: Sequence[Folders], params: PairParams, *, may_be_empty: bool = False
+) -> PairedFolders:
     """Pair the folders of each session, and write `pairs.parquet`, `shots.parquet` and `synchronisation.json` to `out`.
 
     The clocks are compared session by session, so that the pairs of one do not depend on the others.
+
+    Parameters
+    ----------
+    out
+        Folder of the tables.
+    folders
+        Of one phone and the DSLR, session by session.
+    params
+        How they are paired.
+    may_be_empty
+        Whether a phone without photos has empty tables, and a note, so that a run goes on with the other phones.
 
     Raises
     ------
@@ -86,6 +100,7 @@ def pair_into(out: Path, folders: Sequence[Folders], params: PairParams) -> Pair
     folders = sorted(folders, key=lambda each: each.session)
     for each in folders:
         check_outside(out, (each.phone, each.dslr))
+    folders, empty = _with_photos(folders) if may_be_empty else (folders, [])
     pairings = [pair_folders(each.phone, each.dslr, params, each.session, recursive=each.recursive) for each in folders]
     rows = sorted((row for pairing in pairings for row in pairing.rows), key=lambda row: row.pair_id)
     report = synchronisation(rows, params.tolerance_s)
@@ -94,6 +109,7 @@ def pair_into(out: Path, folders: Sequence[Folders], params: PairParams) -> Pair
     write_rows(CameraShot.table_in(out), CameraShot, shots)
     report.write(report.file_in(out))
     notes = [
+        *empty,
         *_notes_of_list(folders, params),
         *(
             f"{each.session}: {note}" if each.session else note
@@ -108,10 +124,25 @@ def pair_into(out: Path, folders: Sequence[Folders], params: PairParams) -> Pair
     return PairedFolders(rows, note, report, shots, notes, left_out)
 
 
+def _with_photos(folders: Sequence[Folders]) -> tuple[list[Folders], list[str]]:
+    """Return the sessions in which the phone has photos, and notes on the others."""
+    there, notes = list[Folders](), list[str]()
+    for each in folders:
+        try:
+            search_folder(each.phone, recursive=each.recursive)
+        except NoPhotosError as error:
+            # The DSLR's folder must have photos in any case.
+            search_folder(each.dslr, recursive=each.recursive)
+            notes.append(f"{error} The run goes on without them.")
+        else:
+            there.append(each)
+    return there, notes
+
+
 def _notes_of_list(folders: Sequence[Folders], params: PairParams) -> list[str]:
     """Say which lines of the user's list of pairs no session uses."""
     sessions = [each.session for each in folders if each.session]
-    if params.csv is None or not sessions:
+    if params.csv is None or not sessions or not folders:
         return []
     phone = camera_name(folders[0].phone)
     return notes_of_sessions(list_of_pairs(params.csv, phone), phone, sessions)
@@ -119,6 +150,8 @@ def _notes_of_list(folders: Sequence[Folders], params: PairParams) -> list[str]:
 
 def _joined(notes: Sequence[str], folders: Sequence[Folders]) -> str:
     """Say how the pairs were found; once, where it was the same way in all sessions."""
+    if not notes:
+        return "since the phone has no photos"
     if len(set(notes)) == 1:
         return notes[0]
     return "; ".join(f"{each.session}: {note}" for each, note in zip(folders, notes, strict=True))

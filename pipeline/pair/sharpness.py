@@ -11,7 +11,8 @@ import numpy as np
 
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.photos.decoding import open_photo, open_stored
-from dpedtool.dataset.photos.pixels import Factor, upright_grey
+from dpedtool.dataset.photos.pixels import Factor
+from dpedtool.dataset.photos.stored import upright_grey
 from dpedtool.dataset.places import Place
 from dpedtool.dataset.progress import track
 from dpedtool.pipeline.runner import default_workers
