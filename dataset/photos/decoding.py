@@ -184,7 +184,7 @@ def open_unchanged(path: Place, sha256: str) -> PhotoFile:
     if isinstance(path, Path) and not os.path.lexists(path):
         raise unreadable(
             path,
-            "there is no such file: tables name photos relative to their own folder, so if photos or results were "
+            "No such file or directory: tables name photos relative to their own folder, so if photos or results were "
             "moved, move them back, or run `dpedtool pair` again",
         )
     photo = open_photo(path)
