@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,14 @@ def _first_before_rollover(counters: set[int], series: tuple[object, ...]) -> in
     return after if is_near and gap > highest - ordered[-1] + ordered[0] else 0
 
 
+def folded(name: str) -> str:
+    """Return the key by which names are matched: without differences of letter case and of how accents are composed.
+
+    macOS writes an accent as a letter of its own (NFD), other systems do not (NFC).
+    """
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
 def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
     """Return images by their names without suffix.
 
@@ -132,6 +141,11 @@ def choose_held_out(names: Iterable[str], share: float, seed: int) -> set[str]:
     return set(ranked[: min(count, len(ranked) - 1)])
 
 
+def published(camera: str) -> str:
+    """Return the name of a camera in releases: programs that load these may not take blanks in names of files."""
+    return camera.replace(" ", "_")
+
+
 MOST_OF_MOMENT, MOST_OF_SESSION = 40, 16
 """Most characters of a moment's name, and of the session's part of it."""
 
@@ -140,8 +154,9 @@ def moment_identifier(session: str, name: str) -> str:
     """Return the identifier of a photo in its session: equal file names in two sessions get different ones.
 
     It has at most 40 characters, and does not change when sessions are added or moved. Without a session it is the
-    photo's own identifier.
+    photo's own identifier. Files that another system has copied keep theirs, however it composes accents.
     """
+    name = unicodedata.normalize("NFC", name)
     if not session:
         return identifier(name)
     of_session = identifier(session, MOST_OF_SESSION)

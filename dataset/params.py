@@ -47,6 +47,11 @@ class CapturesParams(Section):
         "but not the DSLR; clocks are compared session by session; empty: root itself holds the cameras' folders",
         pattern=CAMERA_NAME,
     )
+    recursive: bool = param(
+        False,
+        "whether photos in sub-folders of a camera's folder, such as DCIM/100CANON, belong to the camera; the "
+        "sub-folder becomes a part of their names",
+    )
     scenes: str | None = param(
         None,
         "table of the scenes: a CSV file on this machine; `pair` writes a template of it; the path is absolute or "

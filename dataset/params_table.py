@@ -63,5 +63,5 @@ def _range(declared: dataclasses.Field[Any]) -> str:
     limits = declared.metadata
     words = [f"{word} {limits[key]:g}" for key, word in _LIMITS.items() if limits[key] is not None]
     if limits["pattern"] == CAMERA_NAME:
-        words.append("letters, digits, `.`, `_` and `-`")
+        words.append("letters, digits, `.`, `_`, `-`, blanks inside")
     return ", ".join(words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from dpedtool.dataset.csv_lines import csv_lines
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.names import counting, moment_identifier
+from dpedtool.dataset.names import counting, folded, moment_identifier
 from dpedtool.dataset.sides import SPLITS
 
 TEMPLATE = "scenes.csv"
@@ -59,7 +60,8 @@ class SceneEntry:
     @property
     def names(self) -> tuple[str, ...]:
         """The scene_id that the entry may mean: by the photo's name as it stands there, and without its suffix."""
-        scenes = dict.fromkeys((self.scene, Path(self.scene).stem))
+        # Of a photo in a sub-folder, the sub-folder is a part of the name.
+        scenes = dict.fromkeys((self.scene, self.scene.removesuffix(Path(self.scene).suffix)))
         return tuple(moment_identifier(self.session, scene) for scene in scenes)
 
 
@@ -87,9 +89,12 @@ class SceneTable:
 
         """
         known = set(scene_ids)
+        counted = Counter(map(folded, known))
+        alike = {key: name for name in known if counted[key := folded(name)] == 1}
         found: dict[str, SceneEntry] = {}
         for entry in self.entries:
             name = next((name for name in entry.names if name in known), None)
+            name = name or next((alike[key] for name in entry.names if (key := folded(name)) in alike), None)
             if name in found:
                 raise DpedtoolError(
                     f"Lines {found[name].line} and {entry.line} of {self.path} are both about the scene {name}: remove "

@@ -13,12 +13,15 @@ from typing import Any, Literal
 
 from dpedtool.dataset.errors import ParamsError
 
-CAMERA_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+CAMERA_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._ -]*[A-Za-z0-9._-])?"
+"""Folders of cameras and sessions; blanks may stand inside."""
+PUBLISHED_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+"""Cameras in releases, where blanks become '_'."""
 PLUGIN = r"(.+:)?[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 """A function: `package.module:function`; the folder of its module may stand before it."""
 PATTERNS = {
-    CAMERA_NAME: "cannot be a camera name; use letters, digits, '.', '_' and '-', because these names become file "
-    "names",
+    CAMERA_NAME: "cannot be a camera name; use letters, digits, '.', '_', '-' and blanks inside, because these names "
+    "become file names",
     PLUGIN: "does not name a function; write package.module:function",
 }
 """The patterns that values may have to match, and what is wrong with a value that does not."""
@@ -85,7 +88,8 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
         return value
     if origin is tuple:
         if not isinstance(value, list | tuple):
-            raise ParamsError(f"{name} must be a list, not {value!r}.")
+            hint = f": write [{value}]" if isinstance(value, str) else ""
+            raise ParamsError(f"{name} must be a list, not {value!r}{hint}.")
         return tuple(_typed(item, typing.get_args(hint)[0], f"{name}: each item") for item in value)
     if hint is float and type(value) is int:
         return _number(value, name)

@@ -230,6 +230,10 @@ def _read_table(path: Path, row_type: type[Row], only: Sequence[str] | None = No
 
 
 def _open_table(path: Path, row_type: type[Row], wanted: Sequence[str]) -> pq.ParquetFile:
+    if path.is_dir():
+        meant = next((file for file in sorted(path.glob("*.parquet")) if holds(file, row_type)), None)
+        words = f"did you mean {meant}?" if meant else f"it holds none either; run `dpedtool {row_type.MADE_BY}` first."
+        raise DpedtoolError(f"{path} is a folder, and not a table of {row_type.TABLE}: {words}")
     if not path.is_file():
         raise DpedtoolError(f"There is no table {path}: run `dpedtool {row_type.MADE_BY}` first.")
     with _readable(path):

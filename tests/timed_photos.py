@@ -28,7 +28,7 @@ def photo(path: Path, seconds: float | None = None, zone: str | None = None, sta
     if zone is not None:
         shot[OFFSET_ORIGINAL] = zone
     content = io.BytesIO()
-    PillowImage.fromarray(np.zeros((8, 8, 3), np.uint8)).save(content, "JPEG", exif=exif)
+    PillowImage.fromarray(np.zeros((240, 320, 3), np.uint8)).save(content, "JPEG", exif=exif)
     path.write_bytes(content.getvalue())
     return path
 

@@ -155,6 +155,11 @@ class PatchPairs(Pairs):
         extents = Extent(phone_offset, phone_bytes), Extent(dslr_offset, dslr_bytes)
         try:
             phone, dslr = (decode_image(read_extent(shard, extent), shard) for extent in extents)
+        except FileNotFoundError:
+            raise DpedtoolError(
+                f"There is no {shard}, which holds patches of {self._table}: the table names it relative to its own "
+                "folder, so if one of them was moved, move it back, or run `dpedtool split` again."
+            ) from None
         except (OSError, Rejection) as error:
             raise DpedtoolError(
                 f"Patch {self._names[index]} cannot be read from {shard} ({error}): cut the patches again."

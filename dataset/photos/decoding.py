@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import stat
 import warnings
 from dataclasses import dataclass, field
@@ -41,8 +42,8 @@ MOST_BYTES = 2 * 10**9
 class PhotoFile:
     """A photo as its file's bytes, read once; pixels are decoded when they are asked for.
 
-    JPEG, PNG, TIFF, WebP and BMP of 8 or 16 bit, RGB or grey; HEIC and camera raw files with the extras `heic` and
-    `raw`. Raw files are developed by LibRaw: camera white balance, no automatic brightness, sRGB.
+    JPEG, PNG, TIFF, WebP and BMP of 8 or 16 bit, RGB or grey; HEIC; camera raw files with the extra `raw`. Raw files
+    are developed by LibRaw: camera white balance, no automatic brightness, sRGB.
     """
 
     path: Place
@@ -130,7 +131,7 @@ def open_photo(path: Place) -> PhotoFile:
     """
     try:
         with answering(path):
-            _check_file(path)
+            check_file(path)
             return PhotoFile(path, path.read_bytes())
     except OSError as error:
         raise unreadable(path, error.strerror or "it cannot be read") from None
@@ -138,8 +139,17 @@ def open_photo(path: Place) -> PhotoFile:
         raise Rejection("unreadable_photo", str(error)) from None
 
 
-def _check_file(path: Place) -> None:
-    """Refuse a file that would never end or would fill the memory; this cannot be checked for URLs."""
+def check_file(path: Place) -> None:
+    """Refuse a file that would never end or would fill the memory; this cannot be checked for URLs.
+
+    Raises
+    ------
+    Rejection
+        `unreadable_photo`.
+    OSError
+        There is no such file, or it may not be looked at.
+
+    """
     if not isinstance(path, Path):
         return
     found = path.stat()
@@ -158,6 +168,12 @@ def open_unchanged(path: Place, sha256: str) -> PhotoFile:
         `unreadable_photo`, or `photo_changed`.
 
     """
+    if isinstance(path, Path) and not os.path.lexists(path):
+        raise unreadable(
+            path,
+            "No such file or directory: tables name photos relative to their own folder, so if photos or results were "
+            "moved, move them back, or run `dpedtool pair` again",
+        )
     photo = open_photo(path)
     if hashlib.sha256(photo.content).hexdigest() != sha256:
         raise Rejection("photo_changed", f"{path} is not the photo that was paired: run the stages again from pair on.")
@@ -201,7 +217,7 @@ def how_taken(path: Place) -> Taken:
     """Return when and how a photo was taken, as its EXIF block says; nothing is known of an unreadable photo."""
     try:
         with answering(path):
-            _check_file(path)
+            check_file(path)
             with path.open("rb") as file:
                 return _read_taken(file, path)
     except (OSError, DpedtoolError, Rejection):

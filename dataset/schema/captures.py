@@ -86,7 +86,7 @@ class CameraShot(Row):
     )
     frame: int | None = column("number of the frame among the camera's frames of the moment, from 0", default=None)
     beside: str | None = column(
-        "of a raw file, or a HEIC file beside a JPEG: name of the photo that was developed from the same exposure",
+        "of a raw file, a HEIC file beside a JPEG, or an edit: name of the photo that stands for the same exposure",
         default=None,
     )
     path: Place | None = column("the photo; empty if its name is not valid Unicode", default=None)

@@ -54,6 +54,7 @@ from dpedtool.pipeline.measure.exposure import clipped_share
 from dpedtool.pipeline.measure.keypoint_homography import Registration, register
 from dpedtool.pipeline.measure.noise import PairNoise, sensor_noise
 from dpedtool.pipeline.measure.residuals import Flags, Residual, Search, search
+from dpedtool.pipeline.measure.small_photos import why_too_small
 from dpedtool.pipeline.resume import Finished, save_aside, work_off
 from dpedtool.pipeline.runner import Lost
 
@@ -191,7 +192,10 @@ def align_files(
     except Rejection as rejection:
         # What was measured before the failure stays in the row, since it shows the cause.
         status = "failed" if rejection.reason in Alignment.RETRIED else "rejected"
-        row = _row(pair, params, status=status, reason=rejection.reason, detail=rejection.detail, **known.columns())
+        reason, detail = rejection.reason, rejection.detail
+        if small := why_too_small(reason, known.sizes or ()):
+            reason, detail = "low_texture", small
+        row = _row(pair, params, status=status, reason=reason, detail=detail, **known.columns())
         return row, None
     return row, to
 

@@ -23,6 +23,7 @@ from dpedtool.pipeline.commands.options import (
     out_option,
     outcomes,
     params_options,
+    recursive_option,
     scheduler_option,
     workers_option,
 )
@@ -36,6 +37,7 @@ from dpedtool.pipeline.runner import warm_up
 )
 @click.argument("sources", nargs=-1, required=True, type=PHOTOS, metavar="PHONE DSLR | PAIRS_DIR")
 @csv_option
+@recursive_option
 @out_option
 @click.option("--images/--no-images", default=True, help="Write the aligned images, or the table alone.")
 @workers_option
@@ -44,6 +46,7 @@ from dpedtool.pipeline.runner import warm_up
 def align(
     sources: tuple[Place, ...],
     csv_file: Path | None,
+    recursive: bool,
     out: Path,
     images: bool,
     workers: int,
@@ -70,7 +73,8 @@ def align(
 
     if scheduler:
         sources, out = tuple(source.absolute() for source in sources), out.absolute()
-    taken = take_pairs(sources, out, listed(params.pair, csv_file))
+    recursive = recursive or params.captures.recursive
+    taken = take_pairs(sources, out, listed(params.pair, csv_file), recursive=recursive)
     if isinstance(taken, PairedFolders):
         say_pairs(taken)
         pairs = taken.rows

@@ -8,7 +8,7 @@ from typing import Literal
 import click
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.places import Place, printable
+from dpedtool.dataset.places import Place, is_dir, printable
 from dpedtool.pipeline.commands.options import (
     FILE,
     PHOTOS,
@@ -118,12 +118,14 @@ def enhance(
         raise click.UsageError(f"--quality is for --format jpg: {format_} keeps every pixel.")
     if scratch and no_scratch:
         raise click.UsageError("--scratch and --no-scratch exclude each other: choose one.")
+    from dpedtool.dataset.photo_folders import check_outside
     from dpedtool.training.enhance.stage import Output, enhance_photos
     from dpedtool.training.enhance.whole_photo import Settings
     from dpedtool.training.inference import choose_device
     from dpedtool.training.precision import choose_precision
     from dpedtool.training.weights.checkpoint import load_model
 
+    check_outside(out, (photo for photo in photos if is_dir(photo)))
     chosen = choose_device(device)
     # Settings count what the process has, the model among it.
     model = load_model(weights).to(chosen)

@@ -249,6 +249,12 @@ csv_option = click.option(
     help="CSV file of the pairs, in place of names and clocks. The columns phone and dslr hold file names or stems.",
 )
 
+recursive_option = click.option(
+    "--recursive",
+    is_flag=True,
+    help="Read the photos in sub-folders as well, such as DCIM/100CANON and DCIM/101CANON; as captures.recursive.",
+)
+
 
 def listed(params: PairParams, csv_file: Path | None) -> PairParams:
     """Return how photos are paired, by the list of `--csv` where one is given."""

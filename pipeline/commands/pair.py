@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -17,6 +18,7 @@ from dpedtool.pipeline.commands.options import (
     listed,
     out_option,
     params_options,
+    recursive_option,
     scene_table,
 )
 
@@ -25,9 +27,12 @@ from dpedtool.pipeline.commands.options import (
 @click.argument("folders", nargs=-1, type=PHOTOS, metavar="[PHONE_DIR DSLR_DIR]")
 @click.option("--phone", help="Take the folders from section captures of the params file: this phone's and the DSLR's.")
 @csv_option
+@recursive_option
 @out_option
 @params_options
-def pair(folders: tuple[Place, ...], phone: str | None, csv_file: Path | None, out: Path, params: Params) -> None:
+def pair(
+    folders: tuple[Place, ...], phone: str | None, csv_file: Path | None, recursive: bool, out: Path, params: Params
+) -> None:
     """Find which photos of two cameras show the same moment. Writes OUT/pairs.parquet and OUT/synchronisation.json.
 
     OUT/scenes.csv is a template of the table of scenes. Fill in groups, splits, tags or licences, and name your copy
@@ -42,9 +47,15 @@ def pair(folders: tuple[Place, ...], phone: str | None, csv_file: Path | None, o
         raise click.UsageError("Give either two folders or --phone, not both.")
     if phone is None and len(folders) != 2:
         raise click.UsageError("Name the phone's folder and the DSLR's, or give --phone with --params.")
+    captures = replace(params.captures, recursive=recursive or params.captures.recursive)
     table = scene_table(params) if params.captures.scenes else filled_in(out / TEMPLATE)
-    of_sessions = camera_folders(params.captures, phone) if phone is not None else [Folders(folders[0], folders[1])]
-    found = pair_into(out, of_sessions, listed(params.pair, csv_file))
+    of_sessions = (
+        camera_folders(captures, phone)
+        if phone is not None
+        else [Folders(folders[0], folders[1], recursive=captures.recursive)]
+    )
+    is_one_of_several = phone is not None and len(captures.phones) > 1
+    found = pair_into(out, of_sessions, listed(params.pair, csv_file), may_be_empty=is_one_of_several)
     scenes = found.scenes()
     write_text(out / TEMPLATE, template(table, scenes))
     say_pairs(found)
@@ -59,6 +70,7 @@ def pair(folders: tuple[Place, ...], phone: str | None, csv_file: Path | None, o
             **counts(found.rows),
             "sessions": sessions,
             "notes": [*found.notes, *unknown],
+            "left_out": [each.as_json() for each in found.left_out],
             "synchronisation": found.report.as_json(),
         }
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import Params
 from dpedtool.pipeline.commands.options import (
     FILE,
@@ -77,3 +78,5 @@ def report(
     click.echo(f"Report: {written.page.resolve().as_uri()}")
     give_results({"page": str(written.page), "pairs": len(written.reasons)})
     check_lost(written.reasons, written.page)
+    if written.lack:
+        raise DpedtoolError(written.lack)

@@ -49,6 +49,8 @@ def init(
     click.echo(f"DSLR: {made.captures.reference}. Phones: {', '.join(made.captures.phones)}.")
     if made.captures.sessions:
         click.echo(f"Sessions: {', '.join(made.captures.sessions)}.")
+    if made.captures.recursive:
+        click.echo("Photos lie in sub-folders of the cameras' folders: captures.recursive is true.")
     click.echo(f"Wrote {', '.join(made.files)} to {printable(made.folder)}.")
     click.echo(f"Next: cd {shlex.quote(printable(made.folder))} && dpedtool run")
 

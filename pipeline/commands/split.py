@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.params import Params
+from dpedtool.dataset.params import Params, SplitParams
 from dpedtool.dataset.schema import Patch, Photo
 from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.pipeline.commands.options import (
@@ -22,7 +23,13 @@ from dpedtool.pipeline.commands.options import (
 )
 from dpedtool.pipeline.commands.verdicts import NOT_PROVEN, say_verdict
 
+if TYPE_CHECKING:
+    from dpedtool.pipeline.split.stage import Split
+
 MOST_FAULTS = 20
+FEWEST_GROUPS = 3
+"""One for training, one for validation and one for the test."""
+FEWEST_TESTED = 30
 
 
 @command(
@@ -83,17 +90,39 @@ def split(
         click.echo(f"{phone}: " + ", ".join(f"{count} {name}" for name, count in row.items()) + " patches.")
     scenes = ", ".join(f"{count} {name}" for name, count in done.scenes.items() if count) or "0"
     click.echo(f"{done.groups} {'group' if done.groups == 1 else 'groups'} of scenes: {scenes} scenes.")
+    notes = [*done.notes, *_few(done, params.split)]
     give_results(
         {
             "out": str(out),
             "patches": {str(phone): row.to_dict() for phone, row in done.patches.iterrows()},
             "scenes": dict(done.scenes),
             "groups": done.groups,
-            "notes": list(done.notes),
+            "notes": notes,
         }
     )
-    for note in done.notes:
+    for note in notes:
         click.echo(note, err=True)
+
+
+def _few(done: Split, params: SplitParams) -> list[str]:
+    """Say, before anything is trained, which sides have too little to be of use."""
+    wanted = {"train": 1.0, "validation": params.validation, "test": params.test_scenes or params.test}
+    counts = {side: done.patches[side] for side, share in wanted.items() if share}
+    if not done.patches.to_numpy().sum():
+        return []
+    notes = []
+    if lacking := [side for side, of_phones in counts.items() if not of_phones.sum()]:
+        notes.append(
+            f"There are no patches for {' and '.join(lacking)}: whole groups of scenes are divided, and there are "
+            f"{done.groups}. Take at least {FEWEST_GROUPS} different scenes; 20 are enough to try."
+        )
+    notes += [
+        f"{phone} has {count} test {'patch' if count == 1 else 'patches'}, and scores of fewer than {FEWEST_TESTED} "
+        "say little: take more scenes, or raise split.test."
+        for phone, count in (counts["test"].items() if "test" in counts else ())
+        if 0 < count < FEWEST_TESTED
+    ]
+    return notes
 
 
 def _verify(folder: Path, file: Path | None) -> None:
@@ -117,6 +146,11 @@ def _verify(folder: Path, file: Path | None) -> None:
 
 def _phones_below(folder: Path) -> tuple[str, ...]:
     phones = tuple(sorted(table.parent.name for table in folder.glob(f"*/{Patch.TABLE}.parquet")))
+    if not phones and Patch.table_in(folder).is_file():
+        above = folder.parent if folder.name else folder.resolve().parent
+        raise DpedtoolError(
+            f"{folder} is the folder of one phone: did you mean {above}? It holds the folders of all phones."
+        )
     if not phones:
         raise DpedtoolError(f"{folder} holds no folder with a table of patches: run `dpedtool patches` first.")
     return phones

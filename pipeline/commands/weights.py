@@ -41,7 +41,7 @@ def export(model: Path, out: Path, file_format: str, clip: bool, scores: Path | 
 
     MODEL is a folder that `dpedtool train` wrote, or a file of weights. Input and output of FILE.onnx are float32
     (batch, 3, height, width), RGB, 0..1, of any height and width. The two files are replaced if they exist; a
-    FILE.md that is not a model card is kept, and then nothing is written. Install first: pip install 'dpedtool[onnx]'.
+    FILE.md that is not a model card is kept, and then nothing is written. Install first: pip install onnx onnxruntime.
     """
     del file_format
     from dpedtool.training.weights.onnx_export import export as export_model

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import CapturesParams, PairParams
+from dpedtool.dataset.photo_folders import check_outside, photo_folders
+from dpedtool.dataset.photos.left_out import LeftOut
+from dpedtool.dataset.photos.listing import NoPhotosError, search_folder
 from dpedtool.dataset.places import Place, answering, as_place, is_dir, is_file
 from dpedtool.dataset.schema import CameraShot, Pair
 from dpedtool.dataset.sidecars.synchronisation import Synchronisation
@@ -31,6 +34,8 @@ class PairedFolders:
     """All photos of both cameras."""
     notes: Sequence[str] = ()
     """What the user should know of the photos, in sentences."""
+    left_out: Sequence[LeftOut] = ()
+    """What the folders hold besides photos."""
 
     def scenes(self) -> dict[str, str]:
         """Return the session of each scene: of each photo of the DSLR that could be named."""
@@ -45,6 +50,8 @@ class Folders:
     dslr: Place
     session: str = ""
     """Its name; empty where there is only one."""
+    recursive: bool = False
+    """Whether photos in their sub-folders belong to the cameras."""
 
 
 def camera_folders(captures: CapturesParams, phone: str) -> list[Folders]:
@@ -62,14 +69,27 @@ def camera_folders(captures: CapturesParams, phone: str) -> list[Folders]:
     with answering(root):
         if not captures.sessions:
             _check_cameras(root, captures)
-            return [Folders(root / phone, root / captures.reference)]
+            return [Folders(root / phone, root / captures.reference, recursive=captures.recursive)]
         return _of_sessions(root, captures, phone)
 
 
-def pair_into(out: Path, folders: Sequence[Folders], params: PairParams) -> PairedFolders:
+def pair_into(
+    out: Path, folders: Sequence[Folders], params: PairParams, *, may_be_empty: bool = False
+) -> PairedFolders:
     """Pair the folders of each session, and write `pairs.parquet`, `shots.parquet` and `synchronisation.json` to `out`.
 
     The clocks are compared session by session, so that the pairs of one do not depend on the others.
+
+    Parameters
+    ----------
+    out
+        Folder of the tables.
+    folders
+        Of one phone and the DSLR, session by session.
+    params
+        How they are paired.
+    may_be_empty
+        Whether a phone without photos has empty tables, and a note, so that a run goes on with the other phones.
 
     Raises
     ------
@@ -79,6 +99,9 @@ def pair_into(out: Path, folders: Sequence[Folders], params: PairParams) -> Pair
     """
     # The order in which the parameters name the sessions changes no table.
     folders = sorted(folders, key=lambda each: each.session)
+    for each in folders:
+        check_outside(out, (each.phone, each.dslr))
+    folders, empty = _with_photos(folders) if may_be_empty else (folders, [])
     pairings = _paired(out, folders, params)
     rows = sorted((row for pairing in pairings for row in pairing.rows), key=lambda row: row.pair_id)
     report = synchronisation(rows, params.tolerance_s)
@@ -87,6 +110,7 @@ def pair_into(out: Path, folders: Sequence[Folders], params: PairParams) -> Pair
     write_rows(CameraShot.table_in(out), CameraShot, shots)
     report.write(report.file_in(out))
     notes = [
+        *empty,
         *_notes_of_list(folders, params),
         *(
             f"{each.session}: {note}" if each.session else note
@@ -96,7 +120,24 @@ def pair_into(out: Path, folders: Sequence[Folders], params: PairParams) -> Pair
         *notes_of_doubles(shots),
         *notes_of_exposures(shots),
     ]
-    return PairedFolders(rows, _joined([pairing.note for pairing in pairings], folders), report, shots, notes)
+    left_out = [each for pairing in pairings for each in pairing.left_out if each.counts]
+    note = _joined([pairing.note for pairing in pairings], folders)
+    return PairedFolders(rows, note, report, shots, notes, left_out)
+
+
+def _with_photos(folders: Sequence[Folders]) -> tuple[list[Folders], list[str]]:
+    """Return the sessions in which the phone has photos, and notes on the others."""
+    there, notes = list[Folders](), list[str]()
+    for each in folders:
+        try:
+            search_folder(each.phone, recursive=each.recursive)
+        except NoPhotosError as error:
+            # The DSLR's folder must have photos in any case.
+            search_folder(each.dslr, recursive=each.recursive)
+            notes.append(f"{error} The run goes on without them.")
+        else:
+            there.append(each)
+    return there, notes
 
 
 def _paired(out: Path, folders: Sequence[Folders], params: PairParams) -> list[Pairing]:
@@ -104,7 +145,7 @@ def _paired(out: Path, folders: Sequence[Folders], params: PairParams) -> list[P
     pairings, lines, refused = list[Pairing](), list[Line](), list[UnpairableError]()
     for each in folders:
         try:
-            pairing = pair_folders(each.phone, each.dslr, params, each.session)
+            pairing = pair_folders(each.phone, each.dslr, params, each.session, recursive=each.recursive)
         except UnpairableError as error:
             refused.append(error)
             lines += proposed(each.session, error.phones, error.dslrs)
@@ -123,7 +164,7 @@ def _paired(out: Path, folders: Sequence[Folders], params: PairParams) -> list[P
 def _notes_of_list(folders: Sequence[Folders], params: PairParams) -> list[str]:
     """Say which lines of the user's list of pairs no session uses."""
     sessions = [each.session for each in folders if each.session]
-    if params.csv is None or not sessions:
+    if params.csv is None or not sessions or not folders:
         return []
     phone = camera_name(folders[0].phone)
     return notes_of_sessions(list_of_pairs(params.csv, phone), phone, sessions)
@@ -131,12 +172,16 @@ def _notes_of_list(folders: Sequence[Folders], params: PairParams) -> list[str]:
 
 def _joined(notes: Sequence[str], folders: Sequence[Folders]) -> str:
     """Say how the pairs were found; once, where it was the same way in all sessions."""
+    if not notes:
+        return "since the phone has no photos"
     if len(set(notes)) == 1:
         return notes[0]
     return "; ".join(f"{each.session}: {note}" for each, note in zip(folders, notes, strict=True))
 
 
-def take_pairs(sources: Sequence[Place], out: Path, params: PairParams) -> list[Pair] | PairedFolders:
+def take_pairs(
+    sources: Sequence[Place], out: Path, params: PairParams, *, recursive: bool = False
+) -> list[Pair] | PairedFolders:
     """Return the pairs that one or two places name.
 
     Parameters
@@ -147,6 +192,8 @@ def take_pairs(sources: Sequence[Place], out: Path, params: PairParams) -> list[
         Where the table of the pairs of two photos or folders is written.
     params
         How folders are paired.
+    recursive
+        Whether photos in sub-folders of two folders belong to the cameras.
 
     Raises
     ------
@@ -156,11 +203,13 @@ def take_pairs(sources: Sequence[Place], out: Path, params: PairParams) -> list[
 
     """
     if len(sources) == 1:
-        return _written_pairs(sources[0])
+        rows = _written_pairs(sources[0])
+        check_outside(out, photo_folders(rows))
+        return rows
     phone, dslr = sources
     photos = [is_file(place) for place in (phone, dslr)]
     if not any(photos):
-        return pair_into(out, [Folders(phone, dslr)], params)
+        return pair_into(out, [Folders(phone, dslr, recursive=recursive)], params)
     if any(is_dir(place) for place in (phone, dslr)):
         raise DpedtoolError(f"{phone} and {dslr} are a photo and a folder: name two photos or two folders.")
     pairing = pair_files(phone, dslr)
@@ -201,7 +250,9 @@ def _of_sessions(root: Place, captures: CapturesParams, phone: str) -> list[Fold
                 "leave the session out of captures.sessions."
             )
         if phone in cameras:
-            folders.append(Folders(root / session / phone, root / session / captures.reference, session))
+            folders.append(
+                Folders(root / session / phone, root / session / captures.reference, session, captures.recursive)
+            )
     if not folders:
         raise DpedtoolError(
             f"No session in {root} has a folder {phone}: name the phones' folders in captures.phones of the params "

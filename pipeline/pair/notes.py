@@ -11,6 +11,13 @@ MOST_NAMED = 5
 """Names in one sentence; the tables hold all."""
 
 
+CHOICE = (
+    "Of each moment, the picture as taken is used rather than an edit, and of these the JPEG, else HEIC, else another "
+    "developed file, else raw."
+)
+"""Which of several files of one moment stands for it."""
+
+
 def named(names: Sequence[str]) -> str:
     """Return the first names, and how many more there are."""
     more = len(names) - MOST_NAMED
@@ -47,7 +54,7 @@ def notes_of_doubles(shots: Iterable[CameraShot]) -> list[str]:
     names = [f"{shot.path.name} beside {shot.beside}" for shot in lying if shot.path]
     return [
         f"{len(lying)} {many(len(lying), 'file lies', 'files lie')} beside a photo of the same exposure "
-        f"({named(names)}): {' and '.join(parts)}."
+        f"({named(names)}): {' and '.join(parts)}. {CHOICE}"
     ]
 
 

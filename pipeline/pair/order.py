@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dpedtool.dataset.names import in_order_of_names
+from dpedtool.dataset.names import counting, in_order_of_names
 from dpedtool.pipeline.pair.shots import Shot
 
 
@@ -37,9 +37,13 @@ def in_order_taken(photos: Sequence[Shot]) -> list[Shot]:
 
 
 def in_order_named(photos: Sequence[Shot]) -> list[Shot]:
-    """Return the photos in the order of their names."""
-    by_name = {shot.path.name: shot for shot in photos}
-    return [by_name[name] for name in in_order_of_names(by_name)]
+    """Return the photos in the order of their sub-folders, and of their names in each."""
+    folders: dict[str, dict[str, Shot]] = {}
+    for shot in photos:
+        folders.setdefault(shot.folder, {})[shot.path.name] = shot
+    return [
+        folders[folder][name] for folder in sorted(folders, key=counting) for name in in_order_of_names(folders[folder])
+    ]
 
 
 def _zone(shot: Shot, known: Sequence[tuple[float, float]]) -> float:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 from dpedtool.dataset.csv_lines import csv_lines
 from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.names import folded
+from dpedtool.dataset.photos.listing import subpath
 from dpedtool.dataset.places import Place
 from dpedtool.pipeline.pair.notes import many, named
 
@@ -31,8 +33,9 @@ def read_pair_list(
     path
         As `csv_lines` reads it. The header has the columns phone and dslr, in any case of letters;
         other columns, except session where there are several, are ignored.
-        The lines below it hold file names of photos, or stems that only one photo has. Blank lines, and spaces around
-        cells, are ignored.
+        The lines below it hold file names of photos, or stems that only one photo has, with or without the sub-folder;
+        the case of letters matters only where two names differ in it. Blank lines, and spaces around cells, are
+        ignored.
     phones, dslrs
         The photos that it may name.
     session
@@ -143,10 +146,13 @@ class _Camera:
             )
         self._path, self._place, self._column = path, place, column
         self._folder = photos[0].parent
-        self._beside = {file.name: photo.name for file, photo in beside.items() if file.parent == self._folder}
-        self._names = {photo.name: index for index, photo in enumerate(photos)}
-        self._stems = {photo.stem: index for index, photo in enumerate(photos)}
-        self._uses = Counter(photo.stem for photo in photos)
+        while not all(self._folder in photo.parents for photo in photos):
+            # Some are in sub-folders.
+            self._folder = self._folder.parent
+        self._beside = {folded(file.name): photo.name for file, photo in beside.items() if self._folder in file.parents}
+        names = [{photo.name, f"{photo.parent.name}/{photo.name}", subpath(photo, self._folder)} for photo in photos]
+        stems = [{name.removesuffix(photo.suffix) for name in own} for photo, own in zip(photos, names, strict=True)]
+        self._names, self._stems = _by_name(names), _by_name(stems)
         self._lines: dict[int, int] = {}
 
     def find(self, number: int, cells: Sequence[str], *, again: bool = False) -> int:
@@ -165,19 +171,34 @@ class _Camera:
         return index
 
     def _index(self, name: str, where: str) -> int:
-        # Only names of the folder's own photos are accepted, so that no name leads out of it.
-        if name in self._names:
-            return self._names[name]
+        # Only names of the folder's own photos are accepted, so that no name leads out of it. Names as they are spelt
+        # come first, since two may differ in the case of letters alone.
+        ways = ((self._names, name), (self._names, folded(name)), (self._stems, name), (self._stems, folded(name)))
+        meant = next((known[key] for known, key in ways if key in known), set())
+        if len(meant) == 1:
+            return min(meant)
+        if meant:
+            raise DpedtoolError(
+                f"{where} names {name!r}, but {self._folder} holds several such photos: add the suffix, or the "
+                "sub-folder."
+            )
+        if folded(name) in self._beside:
+            raise DpedtoolError(
+                f"{where} names {name!r}, which is of the same exposure as {self._beside[folded(name)]}: name that "
+                "photo."
+            )
         if "/" in name or "\\" in name:
             raise DpedtoolError(f"{where} names {name!r}: write only the file name of a photo in {self._folder}.")
-        if name in self._beside:
-            raise DpedtoolError(
-                f"{where} names {name!r}, which is of the same exposure as {self._beside[name]}: name that photo."
-            )
-        if self._uses[name] > 1:
-            raise DpedtoolError(
-                f"{where} names {name!r}, but {self._folder} holds several such photos: add the suffix."
-            )
-        if not self._uses[name]:
-            raise DpedtoolError(f"{where} names {name!r}, but {self._folder} holds no such photo: correct the name.")
-        return self._stems[name]
+        raise DpedtoolError(f"{where} names {name!r}, but {self._folder} holds no such photo: correct the name.")
+
+
+def _by_name(names: Sequence[Collection[str]]) -> dict[str, set[int]]:
+    """Return the photos that each name means, as it is spelt and without differences of case and accents."""
+    found = defaultdict[str, set[int]](set)
+    for index, own in enumerate(names):
+        for name in own:
+            found[name].add(index)
+    for name, meant in list(found.items()):
+        if (key := folded(name)) != name:
+            found[key] |= meant
+    return dict(found)

@@ -28,6 +28,8 @@ class Shot:
     moved_s: float = 0.0
     """By how much the camera's clock was moved to another zone, or to summer time, since its first photo, in seconds;
     the photo itself says so."""
+    folder: str = ""
+    """The sub-folder of the camera's folder that it lies in, with forward slashes; empty: in none."""
 
     @property
     def time(self) -> datetime | None:

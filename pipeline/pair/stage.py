@@ -6,19 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.errors import DpedtoolError, Rejection
 from dpedtool.dataset.io import file_sha256
-from dpedtool.dataset.names import identifier
+from dpedtool.dataset.names import identifier, moment_identifier
 from dpedtool.dataset.params import PairParams
-from dpedtool.dataset.photos.decoding import how_taken
+from dpedtool.dataset.photos.decoding import check_file, how_taken
 from dpedtool.dataset.photos.formats.table import format_of_suffix
+from dpedtool.dataset.photos.left_out import LeftOut
 from dpedtool.dataset.places import Place, answering, as_place, printable
 from dpedtool.dataset.progress import track
 from dpedtool.dataset.schema import CameraShot, Pair
 from dpedtool.pipeline.pair.by_pictures import compare_all
 from dpedtool.pipeline.pair.clock_pairing import clock_error, read_clocks
 from dpedtool.pipeline.pair.clock_remedies import SAME_NAMES
-from dpedtool.pipeline.pair.exposures import index_by_stem, is_raw, read_folder
+from dpedtool.pipeline.pair.exposures import index_by_stem, index_by_subpath, is_raw, read_folder
 from dpedtool.pipeline.pair.likeness import Pictures
 from dpedtool.pipeline.pair.moments import with_frames
 from dpedtool.pipeline.pair.notes import notes_of_contradictory
@@ -26,6 +27,8 @@ from dpedtool.pipeline.pair.order import in_order_named
 from dpedtool.pipeline.pair.pair_list import read_pair_list
 from dpedtool.pipeline.pair.shot_table import shots_of
 from dpedtool.pipeline.pair.shots import Couple, Matching, Shot, is_unicode
+from dpedtool.pipeline.pair.small import notes_of_small
+from dpedtool.pipeline.pair.swapped import notes_of_swapped
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,13 @@ class Pairing:
     """All photos of both cameras, in the order of `shot_table.shots_of`."""
     notes: Sequence[str] = ()
     """What the user should know of them, in sentences."""
+    left_out: Sequence[LeftOut] = ()
+    """What the folders hold besides photos."""
 
 
-def pair_folders(phone_dir: Place, dslr_dir: Place, params: PairParams, session: str = "") -> Pairing:
+def pair_folders(
+    phone_dir: Place, dslr_dir: Place, params: PairParams, session: str = "", *, recursive: bool = False
+) -> Pairing:
     """Pair the photos of two folders, by the user's list, by file name or by capture time.
 
     Parameters
@@ -51,6 +58,8 @@ def pair_folders(phone_dir: Place, dslr_dir: Place, params: PairParams, session:
         How they are paired.
     session
         Name of the session, which becomes a part of the identifiers; empty where there is only one.
+    recursive
+        Whether photos in sub-folders of the two folders belong to the cameras.
 
     Returns
     -------
@@ -71,7 +80,7 @@ def pair_folders(phone_dir: Place, dslr_dir: Place, params: PairParams, session:
         raise DpedtoolError(
             f"{phone_dir} is given both as the phone's folder and as the DSLR's: name two different folders."
         )
-    cameras = [read_folder(folder, session) for folder in (phone_dir, dslr_dir)]
+    cameras = [read_folder(folder, session, recursive=recursive) for folder in (phone_dir, dslr_dir)]
     phones, dslrs = ([shot for shot in each.photos if shot.is_usable] for each in cameras)
     for folder, usable in ((phone_dir, phones), (dslr_dir, dslrs)):
         if not usable:
@@ -98,10 +107,13 @@ def pair_folders(phone_dir: Place, dslr_dir: Place, params: PairParams, session:
     others = [shot for each in cameras for shot in each.beside if shot.path not in frames]
     sums = _sums([shot.path for shot in others])[0]
     shots = shots_of(rows, [*every, *dslrs], camera_name(dslr_dir), [(shot, sums.get(shot.path)) for shot in others])
-    notes = [note for each in cameras for note in notes_of_contradictory(each)]
+    notes = [each.left_out.sentence for each in cameras if each.left_out.sentence]
+    notes += [note for each in cameras for note in notes_of_contradictory(each)]
+    notes += notes_of_small([(row.phone_path, row.dslr_path) for row in rows if row.status == "paired"])
+    notes += notes_of_swapped(phone_dir, dslr_dir, phones, dslrs)
     if raws and missing:
         notes.append(f"The raw files beside the photos in {phone_dir} are no frames, because {missing}.")
-    return Pairing(rows, matching.note, shots, [*notes, *matching.notes])
+    return Pairing(rows, matching.note, shots, [*notes, *matching.notes], [each.left_out for each in cameras])
 
 
 def camera_name(folder: Place) -> str:
@@ -140,7 +152,7 @@ def pair_files(phone: Place, dslr: Place) -> Pairing:
             there = path.is_file()
         if not there:
             raise DpedtoolError(f"There is no photo {path}: name an existing file.")
-    photos = [Shot(path, identifier(path.stem), how_taken(path)) for path in (phone, dslr)]
+    photos = [Shot(path, moment_identifier("", path.stem), how_taken(path)) for path in (phone, dslr)]
     _, matching = with_frames(Matching({0: 0}, "", "name"), photos[:1], [], photos[1:], 0, Pictures())
     rows = _rows(_Camera("phone"), photos[:1], photos[1:], matching)
     return Pairing(rows, "given as two photos", shots_of(rows, photos, "dslr"))
@@ -207,9 +219,19 @@ def _match_pictures(phones: Sequence[Shot], dslrs: Sequence[Shot], pictures: Pic
 
 
 def _match_names(phones: Sequence[Shot], dslrs: Sequence[Shot]) -> dict[int, int]:
-    """Phone index to DSLR index of photos with equal stems, ignoring case; stems used twice in a folder are ignored."""
-    places = [index_by_stem(phones), index_by_stem(dslrs)]
-    return {places[0][stem]: places[1][stem] for stem in sorted(places[0].keys() & places[1].keys())}
+    """Phone index to DSLR index of photos with equal names, ignoring case; names used twice in a folder are ignored.
+
+    In sub-folders, names that are equal with that of the sub-folder come first.
+    """
+    found: dict[int, int] = {}
+    for index in (index_by_subpath, index_by_stem):
+        places = [index(phones), index(dslrs)]
+        taken = set(found.values())
+        for name in sorted(places[0].keys() & places[1].keys()):
+            phone, dslr = (place[name] for place in places)
+            if phone not in found and dslr not in taken:
+                found[phone] = dslr
+    return found
 
 
 @dataclass(frozen=True)
@@ -263,7 +285,11 @@ def _sums(paths: Sequence[Place]) -> tuple[dict[Place, str], tuple[str, str]]:
     failure = ("", "")
     for path in paths:
         try:
+            # A pipe or a device would never end.
+            check_file(path)
             sums[path] = file_sha256(path)
+        except Rejection as rejection:
+            failure = (rejection.reason, rejection.detail)
         except OSError as error:
             failure = ("unreadable_photo", f"{path} cannot be read: {error.strerror or error}.")
         except DpedtoolError as error:

@@ -42,7 +42,7 @@ from dpedtool.dataset.photos.decoding import decode_image
 from dpedtool.dataset.photos.encoding import save_image
 from dpedtool.dataset.photos.pixels import Image
 from dpedtool.dataset.progress import track
-from dpedtool.dataset.sections import CAMERA_NAME
+from dpedtool.dataset.sections import PUBLISHED_NAME
 from dpedtool.dataset.shards import Extent, read_extent
 from dpedtool.pipeline.release.changes import compare
 from dpedtool.pipeline.release.chunks import Chunk, Images, as_facts, by_patch, chunks_of, read_rows_of
@@ -511,7 +511,7 @@ def _check_folders(gathered: Contents, params: ReleaseParams) -> None:
             f"A phone is called {params.dslr_folder}, like the DSLR's folder in layout dped: set release.dslr_folder."
         )
     for phone in gathered.folders:
-        if not re.fullmatch(CAMERA_NAME, phone):
+        if not re.fullmatch(PUBLISHED_NAME, phone):
             raise DpedtoolError(
                 f"The phone is called {phone!r}, a name that some programs cannot handle: use only letters, digits, "
                 "'.', '_' and '-' for its folder, and start again with `dpedtool pair`."

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import replacing
+from dpedtool.dataset.names import published
 from dpedtool.dataset.places import as_place
 from dpedtool.dataset.schema import Frame, Patch, Photo, Sample
 from dpedtool.dataset.shards import Extent, read_extent, suffix_of
@@ -133,8 +134,9 @@ def gather(splits: Path, patches_a_file: int, *, thumbnails: bool) -> Contents:
             f"{splits} holds an imported data set. Its scenes and photos are not known, so it cannot be released again."
         )
     photos = [photo for photo in read_rows(Photo.table_in(splits), Photo) if photo.status == "present"]
-    photos = sorted((photo for photo in photos if photo.split != EXCLUDED), key=_order)
-    tables = {phone: splits / f"{phone}.parquet" for phone in sorted({photo.phone for photo in photos})}
+    photos = [photo for photo in photos if photo.split != EXCLUDED]
+    tables = {name: splits / f"{phone}.parquet" for phone, name in _names({photo.phone for photo in photos}).items()}
+    photos = sorted((replace(photo, phone=published(photo.phone)) for photo in photos), key=_order)
     _check_foreign(splits, tables)
     frames = [_patches(table, phone, patches_a_file) for phone, table in tables.items()]
     frames = [frame for frame in frames if len(frame)]
@@ -151,6 +153,17 @@ def gather(splits: Path, patches_a_file: int, *, thumbnails: bool) -> Contents:
     scenes = scene_table(splits, photos)
     check_consent(scenes)
     return Contents(plan, _pairs(photos, folders, thumbnails=thumbnails), scenes, stacks, photos, folders)
+
+
+def _names(phones: Iterable[str]) -> dict[str, str]:
+    """Return the name of each phone in the release."""
+    names = {phone: published(phone) for phone in sorted(phones)}
+    if len(set(names.values())) < len(names):
+        raise DpedtoolError(
+            f"The names {', '.join(names)} of phones are equal in a release, where blanks become '_': rename a folder, "
+            "and start again with `dpedtool pair`."
+        )
+    return dict(sorted(names.items(), key=lambda item: item[1]))
 
 
 def _beginning(row: Mapping[str, Any]) -> bytes:

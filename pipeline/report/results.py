@@ -27,15 +27,23 @@ from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.dataset.tables import read_frame, read_rows
 from dpedtool.pipeline.moments import Moment, moments
 from dpedtool.pipeline.report.paths import Paths
+from dpedtool.pipeline.report.places import (
+    ALIGNED,
+    EVALUATIONS,
+    MODELS,
+    PAIRS,
+    PATCHES,
+    RECORDS,
+    SPLITS,
+    Places,
+    find_places,
+)
 
 RowT = TypeVar("RowT", bound=Row)
 SidecarT = TypeVar("SidecarT", bound=Sidecar)
 
 STAGES = ("pair", "align", "patches", "split", "train", "evaluate")
 """The stages that a report covers, in their order."""
-PAIRS, ALIGNED, PATCHES, SPLITS, MODELS = "pairs", "aligned", "patches", "splits", "models"
-EVALUATIONS, RECORDS = "evaluations", "records"
-"""Folders below the results, named as in dvc.yaml."""
 _FOLDERS = {
     Synchronisation.FILE: PAIRS,
     Selection.FILE: PATCHES,
@@ -64,10 +72,17 @@ class PhoneResults:
     name: str
     paths: Paths = field(default_factory=Paths)
     """Shortens the paths in the sentences of its tables."""
+    places: Places = field(default_factory=Places)
+    """Where its results lie if not in folders named as in dvc.yaml."""
+
+    def folder(self, stage: str) -> Path:
+        """Return the folder of the results of a stage, named as in dvc.yaml."""
+        named = self.results / stage / self.name
+        return named if named.is_dir() else self.places.folder(stage, self.name) or named
 
     def file(self, name: str) -> Path:
         """Return the path of a file of this phone; `name` is a key of `_FOLDERS`."""
-        return self.results / _FOLDERS[name] / self.name / name
+        return self.folder(_FOLDERS[name]) / name
 
     def _read(self, kind: type[SidecarT]) -> SidecarT | None:
         return _sidecar(self.file(kind.FILE), kind)
@@ -75,7 +90,7 @@ class PhoneResults:
     @cached_property
     def pairs(self) -> list[Pair] | None:
         """Pairs and lone photos."""
-        return _rows(Pair.table_in(self.results / PAIRS / self.name), Pair)
+        return _rows(Pair.table_in(self.folder(PAIRS)), Pair)
 
     @cached_property
     def synchronisation(self) -> Synchronisation | None:
@@ -112,7 +127,7 @@ class PhoneResults:
 
     @cached_property
     def _aligned(self) -> list[Alignment] | None:
-        return _rows(Alignment.table_in(self.results / ALIGNED / self.name), Alignment)
+        return _rows(Alignment.table_in(self.folder(ALIGNED)), Alignment)
 
     @cached_property
     def _paired(self) -> frozenset[str]:
@@ -121,14 +136,14 @@ class PhoneResults:
     @cached_property
     def scenes(self) -> dict[str, SceneEntry]:
         """What the user has said about the scenes of the pairs, by scene_id, when stage pair ran."""
-        path = self.results / PAIRS / self.name / TEMPLATE
+        path = self.folder(PAIRS) / TEMPLATE
         names = {row.scene_id for row in self.pairs or () if row.scene_id is not None}
         return read_scene_table(path).find(names) if path.is_file() else {}
 
     @cached_property
     def timings(self) -> list[Timing] | None:
         """Processor time of the pairs."""
-        return _rows(Timing.table_in(self.results / ALIGNED / self.name), Timing)
+        return _rows(Timing.table_in(self.folder(ALIGNED)), Timing)
 
     def patches(self, only: Sequence[str]) -> pd.DataFrame | None:
         """Return these columns of the table of windows, kept and rejected: millions of rows for a large session.
@@ -157,7 +172,7 @@ class PhoneResults:
     @property
     def patch_table(self) -> Path:
         """Path of the table of windows; the shards are in the same folder."""
-        return Patch.table_in(self.results / PATCHES / self.name)
+        return Patch.table_in(self.folder(PATCHES))
 
     @cached_property
     def selection(self) -> Selection | None:
@@ -175,7 +190,8 @@ class PhoneResults:
 
     @property
     def _sample_table(self) -> Path:
-        return self.results / SPLITS / f"{self.name}.parquet"
+        named = self.results / SPLITS / f"{self.name}.parquet"
+        return named if named.is_file() else self.places.samples.get(self.name, named)
 
     @cached_property
     def card(self) -> ModelInfo | None:
@@ -185,7 +201,7 @@ class PhoneResults:
     @property
     def evaluation(self) -> Path:
         """Folder of the scores and examples."""
-        return self.results / EVALUATIONS / self.name
+        return self.folder(EVALUATIONS)
 
     @cached_property
     def metrics(self) -> Metrics | None:
@@ -203,11 +219,16 @@ class PhoneResults:
         return _frame(Score.table_in(self.evaluation), Score, None)
 
     @property
+    def has_results(self) -> bool:
+        """Whether any stage has results for this phone."""
+        return len(self.missing) < len(STAGES) or self.imported is not None
+
+    @property
     def missing(self) -> tuple[str, ...]:
         """Names of the stages without results for this phone. Imported patches need no pairs or alignments."""
         tables = {
-            "pair": Pair.table_in(self.results / PAIRS / self.name),
-            "align": Alignment.table_in(self.results / ALIGNED / self.name),
+            "pair": Pair.table_in(self.folder(PAIRS)),
+            "align": Alignment.table_in(self.folder(ALIGNED)),
             "patches": self.patch_table,
             "split": self._sample_table,
             "train": self.file(ModelInfo.FILE),
@@ -230,7 +251,16 @@ class RunResults:
     def phones(self) -> tuple[PhoneResults, ...]:
         """The phones that the params file names; if it names none, all phones with results of any stage."""
         names = self.params.captures.phones or _found(self.results)
-        return tuple(PhoneResults(self.results, name, self.paths) for name in names)
+        if not any(PhoneResults(self.results, name).has_results for name in names):
+            names = self.places.phones or names
+        return tuple(PhoneResults(self.results, name, self.paths, self.places) for name in names)
+
+    @cached_property
+    def places(self) -> Places:
+        """Where the results lie if they are not in folders named as in dvc.yaml."""
+        names = self.params.captures.phones or _found(self.results)
+        is_whole = names and not any(PhoneResults(self.results, name).missing for name in names)
+        return Places() if is_whole else find_places(self.results)
 
     @cached_property
     def paths(self) -> Paths:
@@ -274,7 +304,8 @@ class RunResults:
     @property
     def splits(self) -> Path:
         """Folder of the split."""
-        return self.results / SPLITS
+        named = self.results / SPLITS
+        return named if named.is_dir() else self.places.splits or named
 
     @cached_property
     def records(self) -> dict[str, CommandRecord]:
@@ -312,5 +343,6 @@ def _sidecar(path: Path, kind: type[SidecarT]) -> SidecarT | None:
 
 
 def _found(results: Path) -> tuple[str, ...]:
-    folders = (path for stage in (PAIRS, ALIGNED, PATCHES) for path in (results / stage).glob("*/"))
-    return tuple(sorted({path.name for path in folders}))
+    tables = ((PAIRS, Pair), (ALIGNED, Alignment), (PATCHES, Patch))
+    found = (table for stage, kind in tables for table in (results / stage).glob(f"*/{kind.TABLE}.parquet"))
+    return tuple(sorted({table.parent.name for table in found}))

@@ -8,6 +8,7 @@ from pathlib import Path
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import write_json, write_text
 from dpedtool.dataset.params import Params
+from dpedtool.dataset.places import printable
 from dpedtool.pipeline.report.before_after import network_examples
 from dpedtool.pipeline.report.overview.charted import overview_content, run_content
 from dpedtool.pipeline.report.overview.figures import figures
@@ -16,9 +17,11 @@ from dpedtool.pipeline.report.pairs.details import remove_pairs, show_pairs
 from dpedtool.pipeline.report.pairs.inline_pairs import embedded
 from dpedtool.pipeline.report.pairs.rows import pair_rows, reason_words
 from dpedtool.pipeline.report.patch_strips import patch_samples
+from dpedtool.pipeline.report.places import RECORDS
 from dpedtool.pipeline.report.results import RunResults
 
 FIGURES = "report.json"
+MOST_NAMED = 6
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Report:
     page: Path
     reasons: list[str]
     """For each pair why it could not be shown properly, or an empty text; an empty list without pictures."""
+    lack: str = ""
+    """That there are no results at all, as a sentence; empty if there are some."""
 
 
 def write_report(
@@ -47,7 +52,8 @@ def write_report(
     ----------
     results
         Folder with the results of the stages, named as in dvc.yaml: pairs/, aligned/, patches/, splits/, models/,
-        evaluations/, records/. The page says which of them are missing.
+        evaluations/, records/. The page says which of them are missing. If there are none of these, the tables are
+        searched for.
     out
         Folder of the report. Pictures of an earlier report that are still valid are kept.
     params
@@ -93,7 +99,19 @@ def write_report(
     write_text(out / PAGE, text)
     if single_file:
         remove_pairs(folder)
-    return Report(out / PAGE, [row.reason for row in shown.values()])
+    return Report(out / PAGE, [row.reason for row in shown.values()], _lack(run))
+
+
+def _lack(run: RunResults) -> str:
+    if any(phone.has_results for phone in run.phones) or (run.results / RECORDS).is_dir() or run.splits.is_dir():
+        return ""
+    there = sorted(printable(Path(path.name)) for path in run.results.iterdir())
+    more = f" and {len(there) - MOST_NAMED} more" if len(there) > MOST_NAMED else ""
+    found = f" (it holds {', '.join(there[:MOST_NAMED])}{more})" if there else ""
+    return (
+        f"{run.results} holds no results of any stage{found}: name the folder that `dpedtool run` writes, or one that "
+        "holds what `pair`, `align` and `patches` wrote."
+    )
 
 
 def _without_pairs(run: RunResults) -> str:

@@ -46,7 +46,7 @@ def photographs() -> tuple[Image, ...]:
         import skimage
     except ImportError:
         raise DpedtoolError(
-            "The demo's scenes are made of scikit-image's photographs: pip install 'dpedtool[demo]'."
+            "The demo's scenes are made of scikit-image's photographs: pip install scikit-image."
         ) from None
     folder = Path(str(skimage.__file__)).parent / "data"
     paths = [folder / name for name in COLOUR + GREY]

@@ -21,15 +21,19 @@ from dpedtool.pipeline.records import versions
 from dpedtool.pipeline.runner import default_workers
 from dpedtool.pipeline.session.run import PARAMS, check_session
 
-EXTRAS: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "repro": (("dvc",), "`dpedtool run` and `dvc repro`"),
-    "demo": (("skimage",), "the simulated demo"),
-    **{extra.name: ((extra.module,), f"{extra.files} files") for format_ in FORMATS if (extra := format_.extra)},
-    "vgg": (("scipy",), "VGG weights from a .mat file"),
-    "onnx": (("onnx", "onnxruntime"), "`dpedtool export`"),
-    "tensorboard": (("tensorboard",), "`dpedtool train --tensorboard`"),
+EXTRAS: Mapping[str, tuple[Mapping[str, str], str]] = {
+    "repro": ({"dvc": "dvc"}, "`dpedtool run` and `dvc repro`"),
+    "demo": ({"skimage": "scikit-image"}, "the simulated demo"),
+    **{
+        extra.name: ({extra.module: extra.package}, f"{extra.files} files")
+        for format_ in FORMATS
+        if (extra := format_.extra)
+    },
+    "vgg": ({"scipy": "scipy"}, "VGG weights from a .mat file"),
+    "onnx": ({"onnx": "onnx", "onnxruntime": "onnxruntime"}, "`dpedtool export`"),
+    "tensorboard": ({"tensorboard": "tensorboard"}, "`dpedtool train --tensorboard`"),
 }
-"""The modules of each extra of the package, and what they are for."""
+"""For each extra, its modules with the packages that they come in, and what they are for."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,8 @@ def diagnose(folder: Path) -> Diagnosis:
     """Look at this machine and, where the folder has a params file, at the session in it."""
     has_session = (folder / PARAMS).is_file()
     extras = tuple(
-        Extra(name, purpose, all(map(_is_installed, modules)), f"pip install 'dpedtool[{name}]'")
-        for name, (modules, purpose) in EXTRAS.items()
+        Extra(name, purpose, all(map(_is_installed, packages)), f"pip install {' '.join(packages.values())}")
+        for name, (packages, purpose) in EXTRAS.items()
     )
     return Diagnosis(
         versions=versions(),

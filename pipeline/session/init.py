@@ -15,7 +15,7 @@ from pathlib import Path
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import replacing
 from dpedtool.dataset.params import CapturesParams
-from dpedtool.dataset.photos.listing import list_photos
+from dpedtool.dataset.photos.listing import search_folder
 from dpedtool.dataset.places import printable
 from dpedtool.dataset.sections import CAMERA_NAME
 from dpedtool.pipeline.session.recipe import render, session_recipe
@@ -26,6 +26,9 @@ DEMO = CapturesParams(
 """The demo's captures, which a stage of its recipe makes."""
 
 LICENCE = "LICENCE.txt"
+
+_OF_CARD = r"DCIM|Camera|\d{3}[A-Z0-9_]{5}"
+"""Folders of photos on a card or a phone (DCF 2.0, 3.2.2)."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ def find_captures(root: Path, reference: str | None) -> CapturesParams:
     """Recognise the cameras of a folder of captures: each sub-folder that holds photos is one.
 
     If no sub-folder holds photos, but sub-folders of these do, it is a folder of sessions: each of the first kind is a
-    session, and each of the second kind a camera.
+    session, and each of the second kind a camera. If the DSLR's folder holds photos in sub-folders only, as a card does
+    in DCIM/100CANON, the photos in the sub-folders of all cameras belong to them.
 
     Parameters
     ----------
@@ -61,16 +65,21 @@ def find_captures(root: Path, reference: str | None) -> CapturesParams:
     if not root.is_dir():
         raise DpedtoolError(f"There is no folder {printable(root)}: name the folder that holds the cameras' folders.")
     cameras, sessions = _cameras_in(root), _sessions_in(root)
+    recursive = False
+    if nested := _nested(root, reference or "dslr"):
+        cameras, sessions, recursive = *nested, True
     if cameras and sessions:
         raise DpedtoolError(
             f"{printable(root)} holds folders of cameras ({_listed(cameras)}) and folders of sessions "
-            f"({_listed(sessions)}): put the cameras' folders into the folder of a session too."
+            f"({_listed(sessions)}): put the cameras' folders into the folder of a session too, or name by --reference "
+            "the DSLR's folder, if all of them are cameras whose photos are in sub-folders."
         )
     if not cameras and not sessions:
         raise DpedtoolError(
             f"{printable(root)} has no sub-folder with photos: put each camera's photos into a folder of its own there."
         )
-    by_session = {name: _cameras_in(root / name) for name in sessions} or {"": cameras}
+    inside = _holders_below if recursive else _cameras_in
+    by_session = {name: inside(root / name) for name in sessions} or {"": cameras}
     cameras = sorted({camera for found in by_session.values() for camera in found})
     reference = reference or ("dslr" if "dslr" in cameras else None)
     if reference is None:
@@ -87,9 +96,37 @@ def find_captures(root: Path, reference: str | None) -> CapturesParams:
         if not re.fullmatch(CAMERA_NAME, name):
             raise DpedtoolError(
                 f"The folder {printable(Path(name))} has a name that cannot be a camera's or a session's: use letters, "
-                "digits, dot, dash and underscore, and begin with a letter or a digit."
+                "digits, dot, dash, underscore and blanks inside, and begin with a letter or a digit."
             )
-    return CapturesParams(root=str(root), reference=reference, phones=phones, sessions=tuple(sessions))
+    return CapturesParams(
+        root=str(root), reference=reference, phones=phones, sessions=tuple(sessions), recursive=recursive
+    )
+
+
+def _nested(root: Path, reference: str) -> tuple[list[str], list[str]] | None:
+    """Return cameras and sessions where the photos of some camera are in sub-folders only, such as DCIM/100CANON.
+
+    None where they are not. A folder of cameras is told from one of sessions by that of the DSLR.
+    """
+    found = _holders_below(root)
+    if reference in found:
+        nested = [name for name in found if not _is_camera(root / name)]
+        # Beside cameras whose photos lie in their own folders, any other folder of folders may be something else.
+        is_sure = len(nested) == len(found) or all(_is_card(root / name) for name in nested)
+        return (found, []) if nested and is_sure else None
+    cameras = [root / session / name for session in found for name in _holders_below(root / session)]
+    is_nested = any(camera.name == reference for camera in cameras) and any(not _is_camera(one) for one in cameras)
+    return ([], found) if is_nested else None
+
+
+def _is_card(folder: Path) -> bool:
+    """Whether the sub-folders with photos have names as cameras give them."""
+    return all(re.fullmatch(_OF_CARD, name) for name in _holders_below(folder))
+
+
+def _holders_below(folder: Path) -> list[str]:
+    """Name the sub-folders that hold photos, themselves or further below."""
+    return sorted(path.name for path in folder.iterdir() if _is_camera(path, recursive=True))
 
 
 def _cameras_in(folder: Path) -> list[str]:
@@ -106,11 +143,11 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(printable(Path(name)) for name in names) or "no such folder"
 
 
-def _is_camera(folder: Path) -> bool:
+def _is_camera(folder: Path, *, recursive: bool = False) -> bool:
     if folder.name.startswith(".") or not folder.is_dir():
         return False
     try:
-        return bool(list_photos(folder))
+        return bool(search_folder(folder, recursive=recursive).photos)
     except DpedtoolError:
         return False
 
@@ -146,7 +183,7 @@ def set_up(folder: Path, captures: CapturesParams, *, is_demo: bool = False, wit
             f"{printable(folder)} already has {', '.join(there)}: choose another folder for the session, or edit these."
         )
     if with_dvc and importlib.util.find_spec("dvc") is None:
-        raise DpedtoolError("DVC is not installed: pip install 'dpedtool[repro]', or use --no-dvc.")
+        raise DpedtoolError("DVC is not installed: pip install dvc, or use --no-dvc.")
     if with_git and shutil.which("git") is None:
         raise DpedtoolError("git is not installed: install it, or use --no-git.")
     try:
@@ -171,6 +208,7 @@ def _files(folder: Path, captures: CapturesParams, *, is_demo: bool) -> dict[str
         "reference": captures.reference,
         "phones": captures.phones,
         "sessions": captures.sessions,
+        "recursive": captures.recursive,
         "title": _name(folder),
         "is_demo": is_demo,
         "licence_file": LICENCE,

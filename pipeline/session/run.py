@@ -23,6 +23,7 @@ from typing import IO
 import yaml
 
 from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.io import lock_folder
 from dpedtool.dataset.params import Params
 from dpedtool.dataset.params_files import load_params
 from dpedtool.dataset.places import is_url, printable
@@ -39,7 +40,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 EXPLAINED: Mapping[str, str] = {
     r"Unable to acquire lock|is busy, it is being blocked": "Another DVC command is at work in this session: wait "
-    "until it has ended. If none is, remove .dvc/tmp/lock and .dvc/tmp/rwlock.",
+    "until it has ended, then run again. Only if none is, as after a crash, remove .dvc/tmp/lock and .dvc/tmp/rwlock.",
     r"you are not inside of a DVC repository": "This folder has no DVC yet: run `dvc init` here, or make a session by "
     "`dpedtool init`.",
     r"'[^']*dvc\.(?:yaml|lock)' (?:is invalid|validation failed)|YAML file structure is corrupted": "DVC cannot read "
@@ -85,7 +86,7 @@ def check_session(folder: Path) -> Checked:
                 "`dpedtool run` in its folder."
             )
     if importlib.util.find_spec("dvc") is None:
-        raise DpedtoolError("DVC is not installed: pip install 'dpedtool[repro]'.")
+        raise DpedtoolError("DVC is not installed: pip install dvc.")
     params = load_params(folder / PARAMS)
     _check_captures(folder, params)
     stages = _stages(folder / RECIPE)
@@ -191,10 +192,36 @@ def run(
     Raises
     ------
     DpedtoolError
-        A stage or DVC failed.
+        A stage or DVC failed, or another run is at work in the session.
 
     """
     log = _new_log(session.folder)
+    lock = _locked(log.parent)
+    try:
+        return _run(session, stages, say, show, log, force=force, is_shown=is_shown)
+    finally:
+        os.close(lock)
+
+
+def _locked(logs: Path) -> int:
+    try:
+        return lock_folder(logs)
+    except DpedtoolError:
+        raise DpedtoolError(
+            "Another `dpedtool run` is at work in this session: wait until it has ended, then run again."
+        ) from None
+
+
+def _run(
+    session: Checked,
+    stages: Sequence[str],
+    say: Callable[[str], None],
+    show: Callable[[str], None],
+    log: Path,
+    *,
+    force: bool,
+    is_shown: bool,
+) -> tuple[list[str], Path]:
     command = [sys.executable, "-m", "dvc", "repro", *(["--force"] if force else []), *stages]
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     with log.open("w", encoding="utf-8") as file:

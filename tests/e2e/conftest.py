@@ -62,12 +62,12 @@ Run = Callable[..., Ended]
 def dpedtool(command: list[str]) -> Run:
     """Run the command; whatever happens, a user sees neither a traceback nor a warning."""
 
-    def run(*arguments: Any, code: int = 0, stdin: str = "", **options: Any) -> Ended:
+    def run(*arguments: Any, code: int = 0, stdin: str = "", timeout: float = 120, **options: Any) -> Ended:
         done = subprocess.run(
             [*command, *map(str, arguments)],
             input=stdin.encode(),
             capture_output=True,
-            timeout=120,
+            timeout=timeout,
             check=False,
             **options,
         )

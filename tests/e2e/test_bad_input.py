@@ -54,8 +54,8 @@ def test_bad_photos_are_rows_with_their_reason_and_the_others_have_results(mixed
 
 
 def test_the_summary_names_each_of_them_once(mixed):
-    _, ended = mixed
-    assert ended.said == []
+    folder, ended = mixed
+    assert ended.said == [f"Left out of {folder / 'phone'}: 1 empty file (empty.jpg), 1 other file (.txt)."]
     assert "Aligned 1 of 5 pairs" in ended.out
     assert "1 photo without a mate (1 no_dslr_photo)" in ended.out
     for name in ("phone--empty", "phone--text", "phone--truncated", "phone--wrong", "phone--alone"):

@@ -189,7 +189,8 @@ def test_neither_the_params_files_folder_nor_that_of_the_photos_is_published(
 
 def test_an_empty_session_is_said_in_words(dpedtool: Run, browser: Browser, tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
-    dpedtool("report", tmp_path / "results", "-o", tmp_path / "report")
+    ended = dpedtool("report", tmp_path / "results", "-o", tmp_path / "report", code=1)
+    assert "holds no results of any stage: name the folder" in ended.sentence
     with Watched(browser, tmp_path / "report/report.html") as page:
         assert "There are no results in" in page.locator(".said").inner_text()
         assert "There are no pairs" in page.locator("#pairs").inner_text()

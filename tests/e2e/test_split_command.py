@@ -34,7 +34,8 @@ def test_the_command_counts_patches_and_scenes(patches: Path, dpedtool) -> None:
         "b: 10 train, 4 validation, 6 test patches.",
         "10 groups of scenes: 5 train, 2 validation, 3 test scenes.",
     ]
-    assert ended.said == []
+    few = "has 6 test patches, and scores of fewer than 30 say little: take more scenes, or raise split.test."
+    assert ended.said == [f"a {few}", f"b {few}"]
 
 
 def test_a_second_run_writes_the_same_bytes(patches: Path, out: Path, dpedtool, content) -> None:

@@ -55,7 +55,7 @@ def _open_board(folder: Path, purge_step: int) -> Any:
         tensorboard = importlib.import_module("torch.utils.tensorboard")
     except ImportError:
         raise DpedtoolError(
-            "--tensorboard needs TensorBoard, which is not installed: pip install 'dpedtool[tensorboard]', or leave "
+            "--tensorboard needs TensorBoard, which is not installed: pip install tensorboard, or leave "
             "out the option; history.csv has the same figures."
         ) from None
     return tensorboard.SummaryWriter(str(folder), purge_step=purge_step)

@@ -137,8 +137,7 @@ def read_mat(path: Path) -> dict[str, Tensor]:
         from scipy.io.matlab import MatReadError
     except ImportError:
         raise DpedtoolError(
-            f"Reading {path} needs scipy, which is not installed: pip install 'dpedtool[vgg]', "
-            f"or use {_SOURCES['.pth']}."
+            f"Reading {path} needs scipy, which is not installed: pip install scipy, or use {_SOURCES['.pth']}."
         ) from None
     try:
         layers = loadmat(path, variable_names=["layers"])["layers"].flat

@@ -270,4 +270,4 @@ def _session(file: Path) -> Any:
 def _check_installed() -> None:
     missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
-        raise DpedtoolError(f"Export needs {' and '.join(missing)}: pip install 'dpedtool[onnx]', then export again.")
+        raise DpedtoolError(f"Export needs {' and '.join(missing)}: pip install onnx onnxruntime, then export again.")

@@ -1,4 +1,4 @@
-"""HEIC and HEIF, by libheif, which needs the extra `heic` (pillow-heif)."""
+"""HEIC and HEIF, by libheif (pillow-heif)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dpedtool.dataset.photos.stored import DAMAGED, Stored, unreadable
 from dpedtool.dataset.places import Place
 
 _BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
-_EXTRA = Extra("heic", "pillow_heif", "HEIC")
+_EXTRA = Extra("heic", "pillow_heif", "pillow-heif", "HEIC")
 
 
 def _is_heif(content: bytes) -> bool:

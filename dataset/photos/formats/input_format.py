@@ -21,9 +21,11 @@ class Extra:
     """A package that reads a format and is not always installed; it is imported when a photo asks for it."""
 
     name: str
-    """The name in `pip install 'dpedtool[NAME]'`."""
+    """Its name among the extras of this project (pyproject.toml)."""
     module: str
     """The name that Python imports."""
+    package: str
+    """The name in `pip install NAME`: dpedtool itself is on no package index, where extras could be asked for."""
     files: str
     """The kind of files that need it, as in `HEIC files`."""
 
@@ -35,7 +37,7 @@ class Extra:
     @property
     def how_to_install(self) -> str:
         """How to install it, as a clause."""
-        return f"{self.files} files need an extra: pip install 'dpedtool[{self.name}]'"
+        return f"{self.files} files need a package that is not installed: pip install {self.package}"
 
     def check(self, path: Place) -> None:
         """Refuse a photo that needs the package if it is not installed.

@@ -25,7 +25,16 @@ from dpedtool.dataset.places import Place
 if TYPE_CHECKING:
     import rawpy
 
-_EXTRA = Extra("raw", "rawpy", "camera raw")
+_EXTRA = Extra("raw", "rawpy", "rawpy", "camera raw")
+_SUFFIXES = frozenset(
+    {
+        *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srf", ".orf", ".ori", ".rw2", ".raf"),
+        *(".pef", ".ptx", ".srw", ".x3f", ".3fr", ".fff", ".iiq", ".cap", ".erf", ".mef", ".mos", ".mrw"),
+        *(".mdc", ".rwl", ".raw", ".dcr", ".dcs", ".drf", ".kdc", ".k25", ".kc2", ".dc2", ".gpr", ".bay", ".cs1"),
+        *(".ari", ".rwz", ".sti", ".qtk"),
+    }
+)
+"""Of the cameras that LibRaw 0.21 lists; a file that it cannot develop after all is refused with its reason."""
 _VERSION, _SUBFILES, _KIND, _EXPOSURE, _CROP = 50706, 330, 254, 50730, (50719, 50720)
 """Fields: DNGVersion, SubIFDs, NewSubFileType, BaselineExposure, and DefaultCropOrigin with DefaultCropSize."""
 _MOST_EV = 8.0
@@ -170,7 +179,7 @@ def _losses(_: Stored) -> list[str]:
 
 FORMAT = InputFormat(
     name="camera raw",
-    suffixes=frozenset({".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"}),
+    suffixes=_SUFFIXES,
     # Most raw files look like TIFF files inside.
     is_known=None,
     open=_open,

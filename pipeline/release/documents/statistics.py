@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from dpedtool.dataset.names import published
 from dpedtool.dataset.schema import Alignment, Frame, Patch, Photo
 from dpedtool.dataset.sidecars.json_objects import plain
 from dpedtool.dataset.sidecars.selection import AlignedPairs, Selection
@@ -39,7 +40,7 @@ def figures(splits: Path, patches: Mapping[str, Path]) -> dict[str, Any]:
     splits
         Folder that `dpedtool split` wrote.
     patches
-        Folder of the patches of each phone.
+        Folder of the patches of each phone, by its name in the release.
 
     Returns
     -------
@@ -55,6 +56,7 @@ def figures(splits: Path, patches: Mapping[str, Path]) -> dict[str, Any]:
 
     """
     photos = read_frame(Photo.table_in(splits), Photo, [*_OF_PHOTOS, *_LIMITS], where={"status": "present"})
+    photos["phone"] = photos["phone"].map(published)
     photos = photos[photos["phone"].isin(list(patches))]
     # A pair without patches is not in the release.
     placed = photos[(photos["split"] != EXCLUDED) & (photos["accepted"] > 0)]

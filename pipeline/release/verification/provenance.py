@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import SplitParams
 from dpedtool.dataset.photos.thumbnails import LONGER_SIDE_PX
-from dpedtool.dataset.sections import CAMERA_NAME
+from dpedtool.dataset.sections import PUBLISHED_NAME
 from dpedtool.dataset.sides import SPLITS
 from dpedtool.pipeline.release.chunks import Chunk, chunks_of
 from dpedtool.pipeline.release.columns import PAIRS, PAIRS_SCHEMA, PATCHES, PATCHES_SCHEMA
@@ -170,7 +170,7 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def _unusable(patches: pd.DataFrame) -> Iterator[str]:
     """Report phones that would lead out of the folder, as file names are made from them, and unknown splits."""
     for phone in patches["phone"].unique():
-        if not re.fullmatch(CAMERA_NAME, phone):
+        if not re.fullmatch(PUBLISHED_NAME, phone):
             yield f"its phone {phone!r:.80} cannot be the name of a folder."
     for split in sorted(set(patches["split"].unique()) - set(SPLITS)):
         yield f"its split {split!r:.80} is not one of {', '.join(SPLITS)}."

@@ -12,7 +12,7 @@ from typing import Any
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.licence import check_licence, front_matter, is_own, text_address
 from dpedtool.dataset.params import ReleaseParams
-from dpedtool.dataset.sections import CAMERA_NAME
+from dpedtool.dataset.sections import PUBLISHED_NAME
 from dpedtool.dataset.sides import SPLITS
 from dpedtool.pipeline.release.columns import PAIRS, PATCHES, SCENES, STACKS
 from dpedtool.pipeline.release.description import (
@@ -129,7 +129,7 @@ def _faults_of_params(given: Any) -> Iterator[str]:
 
 
 def _counts(value: Any) -> str:
-    named = isinstance(value, dict) and value and all(re.fullmatch(CAMERA_NAME, phone) for phone in value)
+    named = isinstance(value, dict) and value and all(re.fullmatch(PUBLISHED_NAME, phone) for phone in value)
     if named and all(isinstance(of, dict) and set(of) == set(SPLITS) for of in value.values()):
         return next((fault for of in value.values() for number in of.values() if (fault := _number(number))), "")
     return f"is not a table of patches by phone and split ({', '.join(SPLITS)})."

@@ -176,9 +176,10 @@ def test_a_description_is_plain_data_in_the_order_of_the_fields() -> None:
         "reference": "dslr",
         "phones": ["a", "b"],
         "sessions": [],
+        "recursive": False,
         "scenes": None,
     }
-    assert list(described) == ["root", "reference", "phones", "sessions", "scenes"]
+    assert list(described) == ["root", "reference", "phones", "sessions", "recursive", "scenes"]
 
 
 def test_the_printed_params_load_as_what_was_printed(tmp_path: Path) -> None:

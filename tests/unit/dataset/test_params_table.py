@@ -32,5 +32,5 @@ def test_types_ranges_and_defaults_are_those_of_the_code() -> None:
     assert rows("align")["ratio"][:3] == ["number", "above 0, at most 1", "`0.8`"]
     assert rows("split")["test_scenes"][:3] == ["whole number, or `null`", "at least 1", "`null`"]
     assert rows("patches")["mode"][:3] == ["`strict`, `dped`", "", '`"strict"`']
-    assert rows("captures")["phones"][:3] == ["list of text", "letters, digits, `.`, `_` and `-`", "`[]`"]
+    assert rows("captures")["phones"][:3] == ["list of text", "letters, digits, `.`, `_`, `-`, blanks inside", "`[]`"]
     assert rows("train")["augment"][:3] == ["true or false", "", "`true`"]

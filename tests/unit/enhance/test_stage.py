@@ -271,9 +271,19 @@ def test_damage_within_a_jpeg_is_said_with_its_name(tmp_path: Path, model: Gener
     place = len(content) // 2
     content[place : place + 2] = b"\xff\xd0"
     source = stored(tmp_path / "a.jpg", bytes(content))
-    assert enhance_photos(model, [source], ON_CPU, Output(tmp_path / "out")) == (1, 1, 0)
+    # Nothing tells which rows are right.
+    assert enhance_photos(model, [source], ON_CPU, Output(tmp_path / "out")) == (0, 1, 0)
     (line,) = capfd.readouterr().err.splitlines()
-    assert line.startswith(f"{source}: it is damaged (Corrupt JPEG data: ")
+    assert line.startswith(f"{source}: its JPEG data is damaged or ends too early")
+
+
+def test_damage_whose_place_is_known_is_said_and_the_photo_is_enhanced(tmp_path: Path, model: Generator, capfd) -> None:
+    content = known.photo_bytes("JPEG", None)
+    place = content.index(b"\xff\xda") + 14
+    place += (len(content) - place) // 2
+    source = stored(tmp_path / "a.jpg", content[:place] + bytes(128) + content[place + 128 :])
+    assert enhance_photos(model, [source], ON_CPU, Output(tmp_path / "out")) == (1, 1, 0)
+    assert "its JPEG data is damaged from row" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

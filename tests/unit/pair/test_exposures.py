@@ -24,6 +24,7 @@ from dpedtool.dataset.tables import read_rows
 from dpedtool.pipeline.cli import main
 from dpedtool.pipeline.pair.exposures import read_folder
 from dpedtool.pipeline.pair.intake import Folders, PairedFolders, pair_into
+from dpedtool.pipeline.pair.notes import CHOICE
 
 START = datetime(2024, 5, 4, 10, 0, 0)
 EXPOSURE = (1 / 64, 128)
@@ -161,7 +162,7 @@ def test_a_raw_file_of_the_phone_is_a_frame_and_one_of_the_dslr_no_moment(tmp_pa
     assert found.notes == [
         "4 files lie beside a photo of the same exposure (IMG_0.dng beside IMG_0.JPG, lone.dng beside lone.jpg, "
         "img_0.DNG beside IMG_0.JPG, img_1.DNG beside IMG_1.JPG): 2 are further frames and 2 are in shots.parquet "
-        "alone."
+        f"alone. {CHOICE}"
     ]
     assert (found.report.shots.dslr, found.report.paired, found.report.frames) == (2, 2, 2)
 
@@ -220,11 +221,9 @@ def test_raw_files_are_no_frames_without_the_extra_or_where_frames_are_off(
     found = paired(tmp_path, frames_s=frames_s)
     assert list(frames(found)) == ["a.jpg"]
     assert shots(found)["phone/a.dng"] == ("beside", "a.jpg", "a")
-    note = (
-        f"The raw files beside the photos in {tmp_path / 'phone'} are no frames, because camera raw files need an extra"
-    )
+    note = f"The raw files beside the photos in {tmp_path / 'phone'} are no frames, because camera raw files need a"
     assert [each.startswith(note) for each in found.notes] == ([True, False] if frames_s else [False])
-    assert found.notes[-1].endswith("beside a.jpg): 1 is in shots.parquet alone.")
+    assert found.notes[-1].endswith(f"beside a.jpg): 1 is in shots.parquet alone. {CHOICE}")
 
 
 @needs_raw
@@ -251,7 +250,7 @@ def test_a_heic_file_beside_a_jpeg_is_in_the_table_of_shots_alone(tmp_path: Path
     assert done.exit_code == 0, done.output
     note = (
         "2 files lie beside a photo of the same exposure (img_1.heic beside IMG_1.JPG, img_1.heic beside IMG_1.JPG): 2 "
-        "are in shots.parquet alone."
+        f"are in shots.parquet alone. {CHOICE}"
     )
     assert json.loads(done.stdout)["notes"] == [note]
     assert note in done.stderr.splitlines()

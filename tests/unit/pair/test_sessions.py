@@ -34,7 +34,7 @@ def photo(path: Path, seconds: float) -> None:
     exif[270] = ascii(path)
     exif.get_ifd(0x8769)[36867] = (START + timedelta(seconds=seconds)).strftime("%Y:%m:%d %H:%M:%S")
     content = io.BytesIO()
-    PillowImage.fromarray(np.zeros((8, 8, 3), np.uint8)).save(content, "JPEG", exif=exif)
+    PillowImage.fromarray(np.zeros((120, 120, 3), np.uint8)).save(content, "JPEG", exif=exif)
     path.write_bytes(content.getvalue())
 
 

@@ -207,7 +207,7 @@ def test_without_its_extra_it_is_refused_in_words(format_: InputFormat, tmp_path
     find, module = importlib.util.find_spec, format_.extra.module
     assert find(module)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == module else find(name))
-    assert f"pip install 'dpedtool[{format_.extra.name}]'" in format_.missing_extra
+    assert f"pip install {format_.extra.package}" in format_.missing_extra
     with pytest.raises(Rejection, match=re.escape(format_.missing_extra)):
         file.colour()
     # Its header can be read all the same.

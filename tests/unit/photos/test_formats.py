@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import re
 from datetime import datetime
 from pathlib import Path
 
@@ -202,19 +201,20 @@ def without(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize(
     ("module", "name", "make", "extra"),
     [
-        ("pillow_heif", "a.heic", lambda: heic(quarters()), "heic"),
-        ("rawpy", "a.nef", lambda: dng(np.zeros((40, 40), np.uint16)), "raw"),
+        ("pillow_heif", "a.heic", lambda: heic(quarters()), "pillow-heif"),
+        ("rawpy", "a.nef", lambda: dng(np.zeros((40, 40), np.uint16)), "rawpy"),
     ],
 )
 def test_without_the_extra_a_photo_is_refused_by_its_name(tmp_path: Path, without, module, name, make, extra) -> None:
     (tmp_path / name).write_bytes(make())
     without(module)
     for decode in (lambda photo: photo.colour(), lambda photo: photo.grey(4)):
-        with pytest.raises(Rejection, match=re.escape(f"pip install 'dpedtool[{extra}]'")):
+        with pytest.raises(Rejection, match=f"pip install {extra}"):
             decode(open_photo(tmp_path / name))
     # Its header can be read all the same.
-    assert how_taken(tmp_path / name).time == {"heic": datetime(2024, 5, 4, 10, 12, 7), "raw": MOMENT_OF_RAW}[extra]
-    with pytest.raises(DpedtoolError, match=rf"None of the photos.*dpedtool\[{extra}\]"):
+    times = {"pillow_heif": datetime(2024, 5, 4, 10, 12, 7), "rawpy": MOMENT_OF_RAW}
+    assert how_taken(tmp_path / name).time == times[module]
+    with pytest.raises(DpedtoolError, match=f"None of the photos.*pip install {extra}"):
         list_photos(tmp_path)
     (tmp_path / "b.png").write_bytes(b"")
     assert [path.name for path in list_photos(tmp_path)] == [name, "b.png"]

@@ -455,6 +455,15 @@ def test_names_that_tell_a_day_are_said(tmp_path: Path) -> None:
 
 
 def test_a_phone_of_an_odd_name_is_refused(tmp_path: Path) -> None:
-    splits = write_split(tmp_path, ("my phone",))
-    with pytest.raises(DpedtoolError, match="The phone is called 'my phone', a name that some programs cannot handle"):
+    splits = write_split(tmp_path, ("phöne",))
+    with pytest.raises(DpedtoolError, match="The phone is called 'phöne', a name that some programs cannot handle"):
         build_release(splits, tmp_path / "release", PARAMS)
+
+
+def test_blanks_in_the_name_of_a_phone_are_none_in_the_release(tmp_path: Path) -> None:
+    build_release(write_split(tmp_path, ("my phone",)), tmp_path / "release", PARAMS)
+    names = [path.relative_to(tmp_path / "release").as_posix() for path in (tmp_path / "release").rglob("*")]
+    assert any("my_phone" in name for name in names)
+    assert not any(" " in name for name in names)
+    with pytest.raises(DpedtoolError, match="The names my phone, my_phone of phones are equal in a release"):
+        build_release(write_split(tmp_path / "both", ("my phone", "my_phone")), tmp_path / "other", PARAMS)

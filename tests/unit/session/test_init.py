@@ -25,15 +25,13 @@ def captures(tmp_path: Path) -> Path:
 
 
 def test_a_folder_with_photos_is_a_camera(captures: Path) -> None:
-    (captures / "pixel 7").rename(captures / "pixel")
     assert find_captures(captures, "canon") == CapturesParams(
-        root=str(captures), reference="canon", phones=("iphone", "pixel")
+        root=str(captures), reference="canon", phones=("iphone", "pixel 7")
     )
 
 
 def test_a_dslr_is_known_by_its_name(captures: Path) -> None:
     (captures / "canon").rename(captures / "dslr")
-    (captures / "pixel 7").rename(captures / "pixel")
     assert find_captures(captures, None).reference == "dslr"
 
 
@@ -42,12 +40,17 @@ def test_a_dslr_is_known_by_its_name(captures: Path) -> None:
     [
         (None, "Name the DSLR's folder by --reference: .* holds canon, iphone, pixel 7."),
         ("nikon", "has no folder nikon with photos: it holds canon, iphone, pixel 7."),
-        ("canon", "The folder pixel 7 has a name that cannot be a camera's"),
     ],
 )
 def test_what_is_missing_is_said(captures: Path, reference: str | None, said: str) -> None:
     with pytest.raises(DpedtoolError, match=said):
         find_captures(captures, reference)
+
+
+def test_a_name_that_cannot_be_a_camera_s_is_said(captures: Path) -> None:
+    (captures / "pixel 7").rename(captures / "pixel ü")
+    with pytest.raises(DpedtoolError, match="The folder pixel ü has a name that cannot be a camera's"):
+        find_captures(captures, "canon")
 
 
 def test_folders_that_are_none_are_said(tmp_path: Path) -> None:
@@ -59,6 +62,27 @@ def test_folders_that_are_none_are_said(tmp_path: Path) -> None:
     (tmp_path / "canon" / "a.jpg").write_bytes(b"")
     with pytest.raises(DpedtoolError, match="holds photos of canon alone"):
         find_captures(tmp_path, "canon")
+
+
+@pytest.mark.parametrize(
+    ("files", "phones", "sessions"),
+    [
+        (("canon/100CANON/a.jpg", "iphone/100APPLE/a.jpg", "iphone/101APPLE/a.jpg"), ("iphone",), ()),
+        (("canon/DCIM/100CANON/a.cr2", "iphone/a.jpg"), ("iphone",), ()),
+        (("canon/2024-05-04/a.jpg", "pixel/2024-05-04/a.jpg"), ("pixel",), ()),
+        (("day-1/canon/100CANON/a.jpg", "day-1/iphone/a.jpg", "day-2/canon/a.jpg"), ("iphone",), ("day-1", "day-2")),
+    ],
+)
+def test_photos_in_sub_folders_of_a_camera_belong_to_it(
+    tmp_path: Path, files: tuple[str, ...], phones: tuple[str, ...], sessions: tuple[str, ...]
+) -> None:
+    for name in files:
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(b"")
+    found = find_captures(tmp_path / "photos", "canon")
+    assert (found.phones, found.sessions, found.recursive) == (phones, sessions, True)
+    set_up(tmp_path / "s", found, with_dvc=False, with_git=False)
+    assert load_params(tmp_path / "s" / "params.yaml").captures.recursive
 
 
 def cameras(root: Path) -> CapturesParams:
