@@ -54,7 +54,9 @@ def test_a_folder_of_photos_and_a_bad_one(tmp_path: Path, photos: Path, weights:
     out = tmp_path / "out"
     ended = dpedtool("enhance", photos, "-o", out, "--weights", weights, "--precision", "float32", code=1)
     assert ended.out == ""
+    assumed = f"{photos / 'a.jpg'}: its EXIF block calls its colours uncalibrated, and they are taken as sRGB."
     assert ended.said == [
+        assumed,
         f"{photos / 'text.jpg'}: it is not a complete JPEG, PNG, TIFF or HEIC file.",
         "Error: Enhanced 2 of 3 photos: see above for the others.",
     ]
@@ -62,7 +64,7 @@ def test_a_folder_of_photos_and_a_bad_one(tmp_path: Path, photos: Path, weights:
     again = ("enhance", photos, "-o", out, "--weights", weights, "--precision", "float32", "--compare")
     assert f"{out / 'a.png'} exists already (2 result files in all)" in dpedtool(*again, code=1).sentence
     ended = dpedtool(*again, "--existing", "replace")
-    assert (ended.out, ended.said) == (f"2 photos in {out}.\n", [])
+    assert (ended.out, ended.said) == (f"2 photos in {out}.\n", [assumed])
     assert sorted(path.name for path in out.iterdir()) == ["a.compare.jpg", "a.png", "b.compare.jpg", "b.png"]
     with PillowImage.open(out / "a.png") as result:
         assert result.getexif()[known.MODEL] == "Model 1"
@@ -140,7 +142,7 @@ def test_what_is_wrong_with_all_is_one_sentence(tmp_path: Path, photos: Path, we
     assert f"{photos / 'a.jpg'} and {other / 'a.jpg'} would both" in run(photos, other, *out, weights, code=1).stderr
     assert not (tmp_path / "out").exists()
     said = run(photos, "-o", photos, "--weights", weights, code=1).stderr
-    assert f"{photos / 'b.png'} would replace the photo" in said
+    assert f"The results would lie among the photos of {photos}" in said
 
 
 def test_too_little_memory_names_the_photo_and_what_would_do(tmp_path: Path, photos: Path, weights: Path) -> None:
@@ -155,7 +157,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(
     tmp_path: Path, photos: Path, weights: Path, dpedtool
 ) -> None:
     arguments = ("enhance", photos, "-o", tmp_path / "out", "--weights", weights)
-    sentence = dpedtool(*arguments, code=1, preexec_fn=at_most_2_kb_a_file).sentence
+    # Before it stands what was assumed about the colours of a photo.
+    _, sentence = dpedtool(*arguments, code=1, preexec_fn=at_most_2_kb_a_file).said
     assert str(tmp_path / "out" / "a.png") in sentence
     assert "File too large" in sentence
     assert "fix this, and run the same command with --existing skip to continue" in sentence

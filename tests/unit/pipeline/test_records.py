@@ -16,6 +16,8 @@ from click.testing import CliRunner, Result
 from release_rig import write_release
 
 from dpedtool.dataset.io import read_json
+from dpedtool.dataset.schema import Pair
+from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.cli import main
 from dpedtool.pipeline.records import make_room, recording
 from dpedtool.pipeline.runner import default_workers
@@ -28,6 +30,8 @@ SPIN_S = 0.5
 WORK = f"""
 import sys, time
 from pathlib import Path
+from dpedtool.dataset.schema import Pair
+from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.records import recording
 from dpedtool.pipeline.runner import run
 
@@ -152,7 +156,8 @@ def test_nothing_but_a_record_is_replaced(tmp_path: Path) -> None:
 
 
 def test_what_the_command_itself_wrote_there_is_not_replaced(tmp_path: Path) -> None:
-    (tmp_path / "results").mkdir()
+    pair = Pair(pair_id="p--1", phone="p", status="unpaired", reason="no_dslr_photo", phone_path=Path("p/1.jpg"))
+    write_rows(Pair.table_in(tmp_path / "results" / "pairs" / "p"), Pair, [pair])
     file = tmp_path / "report" / "report.json"
     done = dpedtool("--record", file, "report", tmp_path / "results", "-o", file.parent, "--no-pictures")
     assert done.exit_code == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def work(item: str, done: list[str], stop_at: int = 99) -> list[Patch]:
 
 
 def lost(item: str, how: Lost) -> list[Patch]:
-    return [row(f"{item} {how.detail}", f"key-{item}", how.reason)]
+    return [replace(row(item, f"key-{item}", how.reason), detail=how.detail)]
 
 
 def off(table: Path, items: str, done: list[str], stop_at: int = 99) -> Finished[Patch]:
@@ -139,7 +140,7 @@ def test_an_unexpected_error_costs_its_item_and_is_told(tmp_path: Path) -> None:
         work_off({f"key-{item}": item for item in "abc"}, fail, lost, finished, workers=1, label="test")
         (found,) = finished.get("key-b")
         assert found.reason == "internal_error"
-        assert "ZeroDivisionError: a bug" in found.patch_id
+        assert "ZeroDivisionError: a bug" in found.detail
         assert [len(finished.get(f"key-{item}")) for item in "ac"] == [1, 1]
 
 
@@ -158,7 +159,7 @@ def kill(monkeypatch: pytest.MonkeyPatch, victims: str) -> None:
 def test_a_killed_item_is_a_row_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kill(monkeypatch, "b")
     finished = off(tmp_path / "t.parquet", "abc", [])
-    assert [(found.patch_id, found.reason) for found in finished.get("key-b")] == [("b killed", "worker_lost")]
+    assert [(found.detail, found.reason) for found in finished.get("key-b")] == [("killed", "worker_lost")]
     assert [found.reason for found in finished.get("key-c")] == ["low_ncc", "low_ncc"]
 
 

@@ -84,7 +84,7 @@ def test_tensorboard_gets_each_row_once_and_forgets_what_comes_again(tmp_path: P
 
 def test_without_tensorboard_the_option_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(DpedtoolError, match=r"pip install 'dpedtool\[tensorboard\]'"):
+    with pytest.raises(DpedtoolError, match="pip install tensorboard, or leave out the option"):
         Log(tmp_path, [], tmp_path / "board")
     Log(tmp_path, []).write([])
     assert (tmp_path / HISTORY).exists()

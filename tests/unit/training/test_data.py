@@ -58,7 +58,7 @@ def test_patches_are_read_from_their_own_shard(tmp_path: Path, make_samples) -> 
     both = PatchPairs(tmp_path / "both.parquet", "train")
     assert both.names() == ["b", "a"]
     assert torch.equal(both.read([1]).dslr, PatchPairs(tables[0], "train").read([0]).dslr)
-    with pytest.raises(DpedtoolError, match=r"Patch b cannot be read from .*b.patches-00000\.tar"):
+    with pytest.raises(DpedtoolError, match=r"There is no .*b.patches-00000\.tar"):
         both.read([0])
 
 
@@ -99,7 +99,14 @@ def test_a_missing_table_is_refused(tmp_path: Path) -> None:
         PatchPairs(tmp_path / "none.parquet", "train")
 
 
-@pytest.mark.parametrize("damage", ["missing", "cut", "overwritten"])
+def test_a_shard_that_is_gone_is_refused_with_cause_and_remedy(tmp_path: Path, make_samples) -> None:
+    patches = PatchPairs(make_samples(tmp_path, COUNTS), "test")
+    (tmp_path / "patches-00000.tar").unlink()
+    with pytest.raises(DpedtoolError, match=r"There is no .*patches-00000\.tar, .*or run `dpedtool split` again"):
+        patches.read([1])
+
+
+@pytest.mark.parametrize("damage", ["cut", "overwritten"])
 def test_a_damaged_shard_is_refused_with_the_patch_and_a_remedy(tmp_path: Path, make_samples, damage: str) -> None:
     table = make_samples(tmp_path, COUNTS)
     patches = PatchPairs(table, "test")
