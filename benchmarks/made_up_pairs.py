@@ -33,9 +33,10 @@ def make_rows(count: int, seed: int = 0, *, pictures: bool = True) -> list[PairR
 
 
 def with_frames(rows: Sequence[PairRow], every: int) -> list[PairRow]:
-    """Return pairs, worst first, of which each so many-th aligned one is the base of a burst or bracket of three.
+    """Return pairs, worst first.
 
-    Bursts and brackets take turns. The last frame of each is rejected.
+    One in `every` aligned pairs becomes the base of a burst or bracket of three. Bursts and brackets take turns. The
+    last frame of each is rejected.
     """
     aligned = [row for row in rows if row.status == "aligned"][::every]
     found = {row.id: [row] for row in rows}

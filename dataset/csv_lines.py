@@ -52,7 +52,7 @@ def csv_lines(path: Path, named_by: str) -> Iterator[tuple[int, list[str]]]:
 def _decoded(content: bytes) -> str:
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return content.decode("utf-16")
-    # A table begins with letters of ASCII: in UTF-16, each of them has a NUL byte beside it.
+    # A table begins with ASCII letters. In UTF-16, a NUL byte stands beside each letter.
     for place, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
         if len(content) >= 4 and content[place:4:2] == b"\0\0":
             return content.decode(encoding)

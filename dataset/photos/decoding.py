@@ -147,7 +147,7 @@ def check_file(path: Place) -> None:
     Rejection
         `unreadable_photo`.
     OSError
-        There is no such file, or it may not be looked at.
+        The file is missing, or this user may not read it.
 
     """
     if not isinstance(path, Path):

@@ -111,7 +111,7 @@ def taken_by_block(block: Bytes, xmp: bytes = b"", magic: Mapping[bytes, str] = 
 
 
 def taken_by_directories(main: bytes, shot: bytes, position: bytes) -> Taken:
-    """Return when and how a photo was taken, by three TIFF blocks, each of which holds one of the directories."""
+    """Return when and how a photo was taken, from three TIFF blocks. Each block holds one directory."""
     found: list[Values] = []
     for block, tags in ((main, _OF_MAIN), (shot, _OF_SHOT), (position, GPS_TAGS)):
         try:

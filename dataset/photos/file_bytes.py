@@ -7,7 +7,7 @@ from typing import IO
 
 
 class FileBytes:
-    """A file as a sequence of bytes, of which only those that are asked for are read."""
+    """A file as a sequence of bytes. Only the bytes that are asked for are read."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file

@@ -58,7 +58,7 @@ class _Jpeg(ByOpencv):
         return self.found[0]
 
     def _undamaged(self, decode: Callable[[], PixelsT]) -> PixelsT:
-        """Decode, and refuse a photo of which nothing may be used."""
+        """Decode the photo, and refuse it if no part of it can be used."""
         try:
             with collected() as messages:
                 pixels = decode()
