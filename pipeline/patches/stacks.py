@@ -19,7 +19,7 @@ from dpedtool.dataset.photos.decoding import how_taken, open_unchanged
 from dpedtool.dataset.photos.exif import Taken
 from dpedtool.dataset.photos.pixels import Image
 from dpedtool.dataset.schema import Alignment, Patch, StackFrame
-from dpedtool.pipeline.geometry.aligned import crop_box, required, transform
+from dpedtool.pipeline.geometry.aligned import PLACES_PER_SIDE, crop_box, required, transform
 from dpedtool.pipeline.geometry.homographies import Points, fit_homographies, transform_points
 from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.geometry.warping import warp_dslr
@@ -27,8 +27,6 @@ from dpedtool.pipeline.moments import Moment
 from dpedtool.pipeline.patches.judging import judge_windows
 from dpedtool.pipeline.patches.windows import nearest_corners
 
-PLACES_PER_SIDE = 9
-"""Places along each side of a window where the two alignments are compared with a homography."""
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 LEAST_SEEN = 0.75

@@ -16,17 +16,13 @@ from dpedtool.dataset.photos.file_bytes import Bytes, FileBytes
 from dpedtool.dataset.photos.formats.by_opencv import ByOpencv, imdecode, imdecode_colour
 from dpedtool.dataset.photos.formats.by_pillow import ByPillow
 from dpedtool.dataset.photos.formats.input_format import InputFormat, TakenOver
-from dpedtool.dataset.photos.formats.jpeg_damage import TOO_EARLY, damage_of
+from dpedtool.dataset.photos.formats.jpeg_damage import BASELINE, FRAMES, TOO_EARLY, damage_of, segments
 from dpedtool.dataset.photos.pixels import Factor, GreyPhoto, Pixels
 from dpedtool.dataset.photos.stored import Damage, PixelsT, Stored, unreadable
 from dpedtool.dataset.places import Place
 
 MAGIC = b"\xff\xd8"
 """The marker SOI."""
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""Markers that begin a frame (ITU T.81, table B.1)."""
-_BASELINE = frozenset({0xC0, 0xC1})
-"""Those of frames with a single scan for all coefficients."""
 _APP1, _EXIF_HEAD, _XMP_HEAD = 0xE1, 6, b"http://ns.adobe.com/xap/1.0/\0"
 _WITHOUT_LENGTH = frozenset({0x00, 0x01, 0xD8, 0xFF, *range(0xD0, 0xD8)})
 _MOST_SEGMENTS, _STRAY = 1000, 4096
@@ -109,7 +105,7 @@ def _scan(content: bytes) -> int:
 
 def _open(content: bytes, path: Place) -> Stored:
     # The headers end too early, or a later scan of a progressive photo may be missing, which decoding does not show.
-    if _scan(content) + 1 >= len(content) or (lacks_end(content) and _frame(content)[0] not in _BASELINE):
+    if _scan(content) + 1 >= len(content) or (lacks_end(content) and _frame(content)[0] not in BASELINE):
         raise unreadable(path, TOO_EARLY)
     if (bits := _frame(content)[1]) not in (None, 8):
         raise unreadable(
@@ -125,14 +121,9 @@ def _open(content: bytes, path: Place) -> Stored:
 
 def _frame(content: bytes) -> tuple[int | None, int | None]:
     """Return the marker of the frame, and the bits of a sample (ITU T.81, B.2.2); None if it is not found."""
-    position = 2
-    while position + 5 <= len(content) and content[position] == 0xFF:
-        marker = content[position + 1]
-        if marker in _FRAMES:
-            return marker, content[position + 4]
-        if marker == 0xDA:
-            break
-        position += 1 if marker == 0xFF else 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+    for marker, start, _ in segments(content):
+        if marker in FRAMES and start < len(content):
+            return marker, content[start]
     return None, None
 
 

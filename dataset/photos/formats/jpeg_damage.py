@@ -34,8 +34,11 @@ _IN_HEADERS = re.compile(r"Corrupt JPEG data: \d+ extraneous bytes before marker
 _ELSEWHERE = re.compile("|".join(kind.pattern for kind in (_PREMATURE, _SURPLUS, _IN_HEADERS)))
 """Messages that do not tell of a damaged place."""
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
-_SOF, _DHT, _SOS, _BASELINE = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}, 0xC4, 0xDA, (0xC0, 0xC1)
-
+_DHT, _SOS = 0xC4, 0xDA
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""Markers that begin a frame (ITU T.81, table B.1)."""
+BASELINE = frozenset({0xC0, 0xC1})
+"""Those of frames with a single scan for all coefficients."""
 
 DAMAGED = "its JPEG data is damaged or ends too early: copy it from the camera again"
 TOO_EARLY = "the JPEG data ends too early: copy it from the camera again"
@@ -94,15 +97,15 @@ class _Scan:
     @staticmethod
     def of(content: bytes) -> _Scan | None:
         frame, firsts = 0, dict[int, int]()
-        for marker, start, data in _segments(content):
-            if marker in _SOF:
+        for marker, start, data in segments(content):
+            if marker in FRAMES:
                 frame = marker
             elif marker == _DHT:
                 firsts |= _first_symbols(data)
             elif marker == _SOS:
                 # The shortest code consists of zeros: the first symbol of each table. Flat: no difference, no detail.
                 flat = all(symbol == 0 for symbol in firsts.values())
-                return _Scan(start + len(data), frame in _BASELINE, flat)
+                return _Scan(start + len(data), frame in BASELINE, flat)
         return None
 
     def unlikely_zeros(self, content: bytes) -> int | None:
@@ -113,7 +116,7 @@ class _Scan:
         return found if 0 <= found < end else None
 
 
-def _segments(content: bytes) -> Iterator[tuple[int, int, bytes]]:
+def segments(content: bytes) -> Iterator[tuple[int, int, bytes]]:
     """Yield marker, place of the data, and data of each segment up to the first scan (ITU T.81, B.1.1.4)."""
     position = 2
     while position + 4 <= len(content) and content[position] == 0xFF:
