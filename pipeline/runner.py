@@ -437,23 +437,23 @@ def _client_of(address: str) -> Iterator[Any]:
     """A client of a cluster that somebody else has started and will end."""
     from distributed import Client
     from distributed.comm.addressing import get_address_host_port
+    from distributed.security import Security
     from distributed.versions import VersionMismatchWarning
 
     _silence()
     with contextlib.ExitStack() as stack:
         try:
-            # A client with an address that Dask cannot read stays half open. When it is garbage-collected, it may wait
-            # for the lock that the start of another client holds.
+            # A client that fails for another reason than its connection stays half open. When it is garbage-collected,
+            # it may wait for the lock that the start of another client holds. Hence these two checks come first.
             get_address_host_port(address)
+            if address.startswith("tls://") and Security().get_connection_args("client")["ssl_context"] is None:
+                raise DpedtoolError(
+                    f"The scheduler at {address} asks for a certificate: name its folder with --scheduler-tls."
+                )
             with warnings.catch_warnings():
                 # Versions are compared below, in one sentence.
                 warnings.simplefilter("ignore", VersionMismatchWarning)
                 client = stack.enter_context(Client(address, timeout=_CONNECT_S, set_as_default=False))
-        except TypeError:
-            # Dask does not check whether it has a certificate.
-            raise DpedtoolError(
-                f"The scheduler at {address} asks for a certificate: name its folder with --scheduler-tls."
-            ) from None
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise DpedtoolError(
