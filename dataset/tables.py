@@ -17,9 +17,15 @@ import pyarrow.parquet as pq
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import relative_path, replacing
 from dpedtool.dataset.places import Place, as_place
+from dpedtool.dataset.regular_files import check_regular
 from dpedtool.dataset.rows import ColumnSpec, Row, arrow_schema, columns
 
 RowT = TypeVar("RowT", bound=Row)
+
+MOST_TABLE_BYTES = 2**34
+"""Most bytes of a table; one of the windows of 22,000 pairs has some hundreds of millions."""
+DAMAGED_TABLE = (pa.ArrowException, ValueError, LookupError, OverflowError, MemoryError)
+"""What Arrow raises, beside OSError, for files that are damaged, or made to do harm."""
 
 
 class TableWriter:
@@ -213,6 +219,7 @@ def holds(path: Path, row_type: type[Row]) -> bool:
 
     """
     with _readable(path):
+        check_regular(path, MOST_TABLE_BYTES)
         metadata = pq.read_schema(path.absolute()).metadata or {}
     return bool(metadata.get(b"dpedtool.table") == row_type.TABLE.encode())
 
@@ -234,9 +241,10 @@ def _open_table(path: Path, row_type: type[Row], wanted: Sequence[str]) -> pq.Pa
         meant = next((file for file in sorted(path.glob("*.parquet")) if holds(file, row_type)), None)
         words = f"did you mean {meant}?" if meant else f"it holds none either; run `dpedtool {row_type.MADE_BY}` first."
         raise DpedtoolError(f"{path} is a folder, and not a table of {row_type.TABLE}: {words}")
-    if not path.is_file():
+    if not path.exists():
         raise DpedtoolError(f"There is no table {path}: run `dpedtool {row_type.MADE_BY}` first.")
     with _readable(path):
+        check_regular(path, MOST_TABLE_BYTES)
         # Absolute, since Arrow takes a relative name such as s3:x for an address.
         file = pq.ParquetFile(path.absolute())
     missing = [name for name in wanted if name not in file.schema_arrow.names and name not in row_type.ADDED]
@@ -253,8 +261,8 @@ def _readable(path: Path) -> Iterator[None]:
     """Turn Arrow's error on a damaged file into a sentence."""
     try:
         yield
-    except (pa.ArrowInvalid, OSError) as error:
-        reason = " ".join(str(error).split())
+    except (*DAMAGED_TABLE, OSError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else "") or " ".join(str(error).split())[:300]
         raise DpedtoolError(f"{path} is not a readable parquet file ({reason}): make it again.") from None
 
 

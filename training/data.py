@@ -20,6 +20,7 @@ from dpedtool.dataset.photos.decoding import decode_image, load_photo
 from dpedtool.dataset.photos.formats.table import SUFFIXES
 from dpedtool.dataset.photos.listing import list_photos
 from dpedtool.dataset.photos.pixels import Image
+from dpedtool.dataset.regular_files import read_regular_text
 from dpedtool.dataset.schema import Sample
 from dpedtool.dataset.shards import Extent, read_extent
 from dpedtool.dataset.tables import read_frame
@@ -245,7 +246,7 @@ def read_names(file: Path) -> list[str]:
 
     """
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_regular_text(file, "utf-8-sig").splitlines()
     except OSError as error:
         raise DpedtoolError(
             f"{file} cannot be read ({error.strerror}): choose a text file with one image name per line."

@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dpedtool.dataset.errors import DpedtoolError, Rejection
+from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256
 from dpedtool.dataset.names import identifier, moment_identifier
 from dpedtool.dataset.params import PairParams
-from dpedtool.dataset.photos.decoding import check_file, how_taken
+from dpedtool.dataset.photos.decoding import MOST_BYTES, how_taken
 from dpedtool.dataset.photos.formats.table import format_of_suffix
 from dpedtool.dataset.photos.left_out import LeftOut
 from dpedtool.dataset.places import Place, answering, as_place, printable
 from dpedtool.dataset.progress import track
+from dpedtool.dataset.regular_files import check_regular
 from dpedtool.dataset.schema import CameraShot, Pair
 from dpedtool.pipeline.pair.by_pictures import compare_all
 from dpedtool.pipeline.pair.clock_pairing import clock_error, read_clocks
@@ -285,11 +286,9 @@ def _sums(paths: Sequence[Place]) -> tuple[dict[Place, str], tuple[str, str]]:
     failure = ("", "")
     for path in paths:
         try:
-            # A pipe or a device would never end.
-            check_file(path)
+            if isinstance(path, Path):
+                check_regular(path, MOST_BYTES)
             sums[path] = file_sha256(path)
-        except Rejection as rejection:
-            failure = (rejection.reason, rejection.detail)
         except OSError as error:
             failure = ("unreadable_photo", f"{path} cannot be read: {error.strerror or error}.")
         except DpedtoolError as error:

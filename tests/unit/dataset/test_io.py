@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.io import digest, file_sha256, relative_path, replacing, write_json, write_text
+from dpedtool.dataset.io import digest, file_sha256, read_json, relative_path, replacing, write_json, write_text
 from dpedtool.dataset.schema import Alignment, Pair, Sample, Score
 from dpedtool.dataset.tables import TableWriter, read_frame, read_rows, write_rows
 
@@ -290,3 +290,19 @@ def test_the_umask_is_put_back(tmp_path: Path) -> None:
         assert os.umask(0o027) == 0o027
     finally:
         os.umask(before)
+
+
+def test_json_that_is_nested_too_deeply_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("[" * 100_000)
+    with pytest.raises(DpedtoolError, match=r"is damaged \(it is nested too deeply\)"):
+        read_json(tmp_path / "a.json")
+
+
+def test_what_arrow_cannot_read_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object, **__: object) -> None:
+        raise pa.ArrowNotImplementedError("lists of lists are not built")
+
+    write_rows(tmp_path / "pairs.parquet", Pair, [])
+    monkeypatch.setattr(pq.ParquetFile, "read", read)
+    with pytest.raises(DpedtoolError, match=r"is not a readable parquet file \(lists of lists are not built\)"):
+        read_rows(tmp_path / "pairs.parquet", Pair)

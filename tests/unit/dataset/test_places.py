@@ -229,3 +229,12 @@ def test_what_cannot_be_read_is_one_sentence(arguments, tmp_path: Path, monkeypa
     assert output.splitlines()[-1].startswith("Error: ")
     assert "s3:/b" not in output
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["http://[", "http://[::1", "blockcache://", "generic://x", "cached://x", "a\0b.jpg", "s3://a\0b"]
+)
+@pytest.mark.filterwarnings("ignore:UPath .* filesystem not explicitly implemented")
+def test_an_odd_address_is_one_sentence(text: str) -> None:
+    with pytest.raises(DpedtoolError, match=r"not an address that can be read|has a NUL byte"):
+        as_place(text)
