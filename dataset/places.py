@@ -23,6 +23,13 @@ def is_url(text: str) -> bool:
     return "://" in text
 
 
+def is_below(url: str, root: str) -> bool:
+    """Whether a URL names something below another one; of a chain such as zip://a::b.zip, the first part may differ."""
+    (one, _, inside), (other, _, also_inside) = (text.partition("::") for text in (url, root))
+    beginning = other if other.endswith("/") else f"{other}/"
+    return is_url(root) and inside == also_inside and one.startswith(beginning) and ".." not in one.split("/")
+
+
 def as_place(text: str, base: Path | None = None) -> Place:
     """Return what a text names: a URL as it is, or a path, relative to `base` where that is given; file:// is a path.
 

@@ -70,7 +70,9 @@ def read_nodes(path: Place, sha256: str, rows: int, columns: int) -> Nodes:
     """
     most = rows * columns * 4 + HEADER_BYTES
     try:
-        with open_regular(path) if isinstance(path, Path) else path.open("rb") as file:
+        if not isinstance(path, Path):
+            raise _changed(path, "is a URL, but results are files of this machine")
+        with open_regular(path) as file:
             content = file.read(most + 1)
     except OSError as error:
         reason = error.strerror or "there is no such file"
