@@ -149,18 +149,25 @@ def digest(data: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def file_sha256(path: Place) -> str:
+def file_sha256(path: Place, most: int | None = None) -> str:
     """Return the SHA-256 of a file's content, hex.
+
+    Parameters
+    ----------
+    path
+        The file.
+    most
+        Most bytes that a file of this machine may have, so that one with holes does not take hours; None: any number.
 
     Raises
     ------
     OSError
-        A file of this machine cannot be read, or is not a regular file.
+        A file of this machine cannot be read, is not a regular file, or is larger.
     DpedtoolError
         A URL cannot be read.
 
     """
-    with answering(path), open_regular(path) if isinstance(path, Path) else path.open("rb") as file:
+    with answering(path), open_regular(path, most) if isinstance(path, Path) else path.open("rb") as file:
         # Files behind URLs have readinto as well; their type does not say so.
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 

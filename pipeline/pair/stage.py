@@ -15,7 +15,6 @@ from dpedtool.dataset.photos.formats.table import format_of_suffix
 from dpedtool.dataset.photos.left_out import LeftOut
 from dpedtool.dataset.places import Place, answering, as_place, printable
 from dpedtool.dataset.progress import track
-from dpedtool.dataset.regular_files import check_regular
 from dpedtool.dataset.schema import CameraShot, Pair
 from dpedtool.pipeline.pair.by_pictures import compare_all
 from dpedtool.pipeline.pair.clock_pairing import clock_error, read_clocks
@@ -286,9 +285,7 @@ def _sums(paths: Sequence[Place]) -> tuple[dict[Place, str], tuple[str, str]]:
     failure = ("", "")
     for path in paths:
         try:
-            if isinstance(path, Path):
-                check_regular(path, MOST_BYTES)
-            sums[path] = file_sha256(path)
+            sums[path] = file_sha256(path, MOST_BYTES)
         except OSError as error:
             failure = ("unreadable_photo", f"{path} cannot be read: {error.strerror or error}.")
         except DpedtoolError as error:

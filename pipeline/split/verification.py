@@ -17,7 +17,7 @@ import pandas as pd
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256
-from dpedtool.dataset.regular_files import MOST_TEXT_BYTES, check_regular, read_regular
+from dpedtool.dataset.regular_files import MOST_TEXT_BYTES, read_regular
 from dpedtool.dataset.scene_table import group_key
 from dpedtool.dataset.schema import Photo, Sample, Scene
 from dpedtool.dataset.shards import Extent, member_name
@@ -67,8 +67,7 @@ def tables_of(folder: Path) -> dict[str, str]:
 
 def _sha256(file: Path) -> str:
     try:
-        check_regular(file, MOST_TEXT_BYTES if file.name == TEST_PHOTOS else MOST_TABLE_BYTES)
-        return file_sha256(file)
+        return file_sha256(file, MOST_TEXT_BYTES if file.name == TEST_PHOTOS else MOST_TABLE_BYTES)
     except OSError as error:
         raise DpedtoolError(f"{file} cannot be read ({error.strerror}): run `dpedtool split` again.") from None
 
