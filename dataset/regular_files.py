@@ -98,8 +98,6 @@ def check_inside(path: Path, folder: Path) -> None:
 
 
 def _checked(path: Path, found: os.stat_result, most: int | None) -> int:
-    if stat.S_ISDIR(found.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, NO_FILE, str(path))
     if most is not None and found.st_size > most:

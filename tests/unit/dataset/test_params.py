@@ -158,7 +158,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_binary_file_and_a_folder_are_no_yaml(tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x80")
     for path in (tmp_path / "binary.yaml", tmp_path):
-        with pytest.raises(ParamsError, match=r"not readable as YAML|Is a directory"):
+        with pytest.raises(ParamsError, match=r"not readable as YAML|it is not a file"):
             load_params(path)
 
 

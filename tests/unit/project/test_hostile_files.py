@@ -134,7 +134,7 @@ def test_an_image_of_a_foreign_folder_is_a_fault(tmp_path: Path, kind: str) -> N
 @pytest.mark.parametrize("kind", KINDS)
 def test_details_of_a_pair_are_not_read(tmp_path: Path, kind: str) -> None:
     KINDS[kind](tmp_path / "details.js")
-    with pytest.raises(OSError, match=r"not a file|MB|directory"):
+    with pytest.raises(OSError, match=r"not a file|MB"):
         read_details(tmp_path / "details.js")
 
 
