@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.regular_files import read_regular
 
 
 def csv_lines(path: Path, named_by: str) -> Iterator[tuple[int, list[str]]]:
@@ -30,7 +31,7 @@ def csv_lines(path: Path, named_by: str) -> Iterator[tuple[int, list[str]]]:
 
     """
     try:
-        text = _decoded(path.read_bytes())
+        text = _decoded(read_regular(path))
     except OSError as error:
         raise DpedtoolError(f"{path} cannot be read ({error.strerror}): {named_by} must name a file.") from None
     except UnicodeDecodeError:

@@ -14,6 +14,7 @@ from typing import Any
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.places import Place, answering
+from dpedtool.dataset.regular_files import open_regular, read_regular_text
 
 _TEMPORARY = ".dpedtool-part"
 
@@ -90,7 +91,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(read_regular_text(path))
     except OSError as error:
         raise DpedtoolError(f"{path} cannot be read ({error.strerror}): run the stage that writes it.") from None
     except ValueError as error:
@@ -98,6 +99,21 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise DpedtoolError(f"{path} holds no JSON object: run the stage that writes it again.")
     return data
+
+
+def parse_json(text: str) -> Any:
+    """Return what a text in JSON says.
+
+    Raises
+    ------
+    ValueError
+        It is not JSON, or is nested too deeply.
+
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def check_replaceable(path: Path, keys: Set[str], what: str) -> None:
@@ -133,18 +149,25 @@ def digest(data: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def file_sha256(path: Place) -> str:
+def file_sha256(path: Place, most: int | None = None) -> str:
     """Return the SHA-256 of a file's content, hex.
+
+    Parameters
+    ----------
+    path
+        The file.
+    most
+        Most bytes that a file of this machine may have, so that one with holes does not take hours; None: any number.
 
     Raises
     ------
     OSError
-        A file of this machine cannot be read.
+        A file of this machine cannot be read, is not a regular file, or is larger.
     DpedtoolError
         A URL cannot be read.
 
     """
-    with answering(path), path.open("rb") as file:
+    with answering(path), open_regular(path, most) if isinstance(path, Path) else path.open("rb") as file:
         # Files behind URLs have readinto as well; their type does not say so.
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 

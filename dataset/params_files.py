@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
+from dpedtool.dataset.bounded_yaml import UNUSABLE, load_yaml, reason
 from dpedtool.dataset.errors import ParamsError
 from dpedtool.dataset.params import Params, describe
 from dpedtool.dataset.places import as_place
 from dpedtool.dataset.plugins import PluginName, located
+from dpedtool.dataset.regular_files import read_regular_text
 from dpedtool.dataset.sections import Section
 
 SectionT = TypeVar("SectionT", bound=Section)
@@ -144,27 +144,18 @@ def as_yaml(params: Params) -> str:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_OnceLoader)  # noqa: S506 - a safe loader
+        document = load_yaml(read_regular_text(path))
     except FileNotFoundError:
         raise ParamsError(f"There is no params file {path}: name an existing one, or leave --params out.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise ParamsError(f"{path} is not readable as YAML ({reason}): fix or replace it.") from None
+    except OSError as error:
+        raise ParamsError(f"{path} cannot be read ({error.strerror}): name a params file.") from None
+    except UNUSABLE as error:
+        raise ParamsError(f"{path} is not readable as YAML ({reason(error)}): fix or replace it.") from None
     if document is None:
         return {}
     if not isinstance(document, dict):
         raise ParamsError(f"{path} must hold sections such as 'align:', not a {type(document).__name__}.")
     return document
-
-
-class _OnceLoader(yaml.SafeLoader):
-    """YAML's safe loader, which also refuses a key given twice instead of taking the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        if twice := sorted({str(key) for key in keys if keys.count(key) > 1}):
-            raise yaml.MarkedYAMLError(problem=f"key given twice: {', '.join(twice)}", problem_mark=node.start_mark)
-        return super().construct_mapping(node, deep=deep)
 
 
 def _build(kind: type[Any], values: Mapping[Any, Any], where: str, prefix: str = "") -> Any:
@@ -174,10 +165,10 @@ def _build(kind: type[Any], values: Mapping[Any, Any], where: str, prefix: str =
     built = {}
     for key, value in values.items():
         if key not in fields:
-            raise ParamsError(f"{where}: unknown key '{prefix}{key}'{nearest(str(key), fields, prefix)}")
+            raise ParamsError(f"{where}: unknown key '{prefix}{key!s:.100}'{nearest(str(key), fields, prefix)}")
         if dataclasses.is_dataclass(hints[key]):
             if not isinstance(value, Mapping | None):
-                raise ParamsError(f"{where}: '{prefix}{key}' must be a section with keys, not {value!r}.")
+                raise ParamsError(f"{where}: '{prefix}{key}' must be a section with keys, not {value!r:.100}.")
             built[key] = _build(typing.cast("type[Any]", hints[key]), value or {}, where, f"{prefix}{key}.")
         else:
             built[key] = value
@@ -194,9 +185,9 @@ def _add_override(params: Params, given: dict[str, Any], override: str) -> str:
     if not (equals and dot):
         raise ParamsError(f"--set {override}: write it as section.key=value, such as align.ratio=0.75.")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ParamsError(f"--set {override}: the value is not readable as YAML.") from None
+        value = load_yaml(text)
+    except UNUSABLE:
+        raise ParamsError(f"--set {override:.100}: the value is not readable as YAML.") from None
     known = {declared.name for declared in dataclasses.fields(params)}
     if section not in known:
         raise ParamsError(f"--set: unknown section '{section}'{nearest(section, known, '')}")

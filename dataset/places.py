@@ -23,23 +23,36 @@ def is_url(text: str) -> bool:
     return "://" in text
 
 
+def is_below(url: str, root: str) -> bool:
+    """Whether a URL names something below another one; of a chain such as zip://a::b.zip, the first part may differ."""
+    (one, _, inside), (other, _, also_inside) = (text.partition("::") for text in (url, root))
+    beginning = other if other.endswith("/") else f"{other}/"
+    return is_url(root) and inside == also_inside and one.startswith(beginning) and ".." not in one.split("/")
+
+
 def as_place(text: str, base: Path | None = None) -> Place:
     """Return what a text names: a URL as it is, or a path, relative to `base` where that is given; file:// is a path.
 
     Raises
     ------
     DpedtoolError
-        A URL of an unknown protocol.
+        A URL of an unknown protocol or in a form that cannot be read, or a text with a NUL byte.
 
     """
+    if "\0" in text:
+        raise DpedtoolError(f"{text!r:.200} has a NUL byte, so it names no file: correct it.")
     if not is_url(text):
         return base / text if base else Path(text)
     try:
         url = UPath(text)
         # A file of this machine is then the same file, however it is named.
-        return Path(url.path) if url.protocol in ("file", "local") else url
-    except (ValueError, ImportError) as error:
-        raise DpedtoolError(f"{text} is not an address that can be read: {error}.") from None
+        place = Path(url.path) if url.protocol in ("file", "local") else url
+        # Only these show that the address has a form that its protocol can read.
+        _ = str(place / "x"), place.parent, place.suffix, hash(place)
+    except Exception as error:
+        # The package for each protocol has its own kinds of errors.
+        raise DpedtoolError(f"{text!s:.200} is not an address that can be read: {error}.") from None
+    return place
 
 
 @contextlib.contextmanager

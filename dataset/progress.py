@@ -13,6 +13,8 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from dpedtool.dataset.printing import as_it_is, printing_visibly
+
 Item = TypeVar("Item")
 Reach = Callable[[float], None]
 
@@ -62,7 +64,7 @@ def showing(label: str, total: int, note: Callable[[], str] | None = None) -> Ab
     """
     if OUTPUT.quiet:
         return contextlib.nullcontext(lambda _: None)
-    console = Console(stderr=True)
+    console = Console(file=as_it_is(sys.stderr))
     note = note or (lambda: "")
     return _bar(label, total, note, console) if console.is_terminal else _lines(label, total, note)
 
@@ -70,7 +72,11 @@ def showing(label: str, total: int, note: Callable[[], str] | None = None) -> Ab
 @contextlib.contextmanager
 def _bar(label: str, total: int, note: Callable[[], str], console: Console) -> Iterator[Reach]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
+    # The bar puts streams of its own in place of the program's.
+    with (
+        Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress,
+        printing_visibly(),
+    ):
         task = progress.add_task(label, total=total)
         yield lambda done: progress.update(task, completed=done, description=f"{label} {note()}".rstrip())
 

@@ -13,6 +13,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from dpedtool.dataset.regular_files import check_regular, open_regular
+
+MOST_BYTES_A_MEMBER = 2**28
+"""Most bytes of an image or a description in a shard; a patch of 2048 px takes at most 13 MB as PNG."""
+
+
+_HEADERS = frozenset(
+    {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
+)
+"""Members that say more about the member after them, and that `tarfile` reads into memory by itself."""
+_MOST_BYTES_OF_HEADERS = 2**16
+
 
 @dataclass(frozen=True)
 class Extent:
@@ -54,6 +66,33 @@ class ShardWriter:
         return extent
 
 
+class _Member(tarfile.TarInfo):
+    """A member of an archive from unknown authors: reading its header takes neither endless time nor any memory."""
+
+    def _block(self, count: int) -> int:
+        # Python goes back by a size below 0, and would read the same header again and again (CVE-2025-8194).
+        if count < 0:
+            raise tarfile.ReadError(f"the size of its member {self.name!r:.100} is below 0")
+        if self.type in _HEADERS and count > _MOST_BYTES_OF_HEADERS:
+            raise tarfile.ReadError(f"the header of a member has {count} bytes")
+        return int(super()._block(count))  # type: ignore[misc]
+
+
+def open_tar(path: Path) -> tarfile.TarFile:
+    """Open an archive that is not compressed, from unknown authors, to read.
+
+    Raises
+    ------
+    tarfile.TarError
+        It is damaged, or made to do harm. Reading its members may raise this as well.
+    OSError
+        It cannot be read, or is not a regular file.
+
+    """
+    check_regular(path)
+    return tarfile.open(path, "r:", tarinfo=_Member)
+
+
 def suffix_of(content: bytes) -> str:
     """Return the suffix of an image file, png or jpg, by its first bytes."""
     return "png" if content.startswith(b"\x89PNG") else "jpg"
@@ -83,14 +122,14 @@ def read_extent(path: Path, extent: Extent) -> bytes:
     Raises
     ------
     OSError
-        The shard is missing, or ends before the extent does.
+        The shard is missing or is not a file, ends before the extent does, or the extent cannot be a member's: it
+        begins before the file, or has more than `MOST_BYTES_A_MEMBER` bytes.
 
     """
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        content = os.pread(handle, extent.length, extent.offset)
-    finally:
-        os.close(handle)
+    if extent.offset < 0 or not 0 <= extent.length <= MOST_BYTES_A_MEMBER:
+        raise OSError(f"{path} has no member of {extent.length} bytes at byte {extent.offset}")
+    with open_regular(path) as file:
+        content = os.pread(file.fileno(), extent.length, extent.offset)
     if len(content) < extent.length:
         raise OSError(f"{path} ends before byte {extent.offset + extent.length}")
     return content

@@ -17,9 +17,17 @@ import pyarrow.parquet as pq
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import relative_path, replacing
 from dpedtool.dataset.places import Place, as_place
+from dpedtool.dataset.regular_files import check_regular
 from dpedtool.dataset.rows import ColumnSpec, Row, arrow_schema, columns
 
 RowT = TypeVar("RowT", bound=Row)
+
+MOST_TABLE_BYTES = 2**34
+"""Most bytes of a table; one of the windows of 22,000 pairs has some hundreds of millions."""
+MOST_ROWS = 20_000_000
+"""Most rows of a table; 22,000 pairs have some two million windows. Equal rows take almost no bytes in a file."""
+DAMAGED_TABLE = (pa.ArrowException, ValueError, LookupError, OverflowError, MemoryError)
+"""What Arrow raises, beside OSError, for files that are damaged, or made to do harm."""
 
 
 class TableWriter:
@@ -141,7 +149,8 @@ class KeyedTable(Generic[RowT]):
     def _read_group(self, group: int) -> pa.Table:
         if self._group is None or self._group[0] != group:
             with _readable(self._path):
-                self._group = group, self._file.read_row_group(group, self._names)
+                table = self._file.read_row_group(group, self._names)
+            self._group = group, _as_declared(table, self._row_type, self._path)
             _check_names(self._group[1], self._row_type, self._path)
         return self._group[1]
 
@@ -213,6 +222,7 @@ def holds(path: Path, row_type: type[Row]) -> bool:
 
     """
     with _readable(path):
+        check_regular(path, MOST_TABLE_BYTES)
         metadata = pq.read_schema(path.absolute()).metadata or {}
     return bool(metadata.get(b"dpedtool.table") == row_type.TABLE.encode())
 
@@ -222,6 +232,7 @@ def _read_table(path: Path, row_type: type[Row], only: Sequence[str] | None = No
     with _readable(path), _open_table(path, row_type, wanted) as file:
         there = [name for name in wanted if name in file.schema_arrow.names]
         table = file.read(columns=there)
+    table = _as_declared(table, row_type, path)
     _check_names(table, row_type, path)
     for spec in columns(row_type):
         if spec.name in wanted and spec.name not in there:
@@ -234,11 +245,14 @@ def _open_table(path: Path, row_type: type[Row], wanted: Sequence[str]) -> pq.Pa
         meant = next((file for file in sorted(path.glob("*.parquet")) if holds(file, row_type)), None)
         words = f"did you mean {meant}?" if meant else f"it holds none either; run `dpedtool {row_type.MADE_BY}` first."
         raise DpedtoolError(f"{path} is a folder, and not a table of {row_type.TABLE}: {words}")
-    if not path.is_file():
+    if not path.exists():
         raise DpedtoolError(f"There is no table {path}: run `dpedtool {row_type.MADE_BY}` first.")
     with _readable(path):
+        check_regular(path, MOST_TABLE_BYTES)
         # Absolute, since Arrow takes a relative name such as s3:x for an address.
         file = pq.ParquetFile(path.absolute())
+    if file.metadata.num_rows > MOST_ROWS:
+        raise DpedtoolError(f"{path} has {file.metadata.num_rows} rows, more than any table: make it again.")
     missing = [name for name in wanted if name not in file.schema_arrow.names and name not in row_type.ADDED]
     if missing:
         raise DpedtoolError(
@@ -253,9 +267,38 @@ def _readable(path: Path) -> Iterator[None]:
     """Turn Arrow's error on a damaged file into a sentence."""
     try:
         yield
-    except (pa.ArrowInvalid, OSError) as error:
-        reason = " ".join(str(error).split())
+    except (*DAMAGED_TABLE, OSError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else "") or " ".join(str(error).split())[:300]
         raise DpedtoolError(f"{path} is not a readable parquet file ({reason}): make it again.") from None
+
+
+def _as_declared(table: pa.Table, row_type: type[Row], path: Path) -> pa.Table:
+    """Return a table with the types of its columns as declared; another program may have written it with similar ones.
+
+    Raises
+    ------
+    DpedtoolError
+        A column holds something else, or lacks values that every row has.
+
+    """
+    for spec in columns(row_type):
+        if spec.name not in table.column_names:
+            continue
+        column = table[spec.name]
+        if column.type != spec.arrow_type:
+            try:
+                column = column.cast(spec.arrow_type)
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+                raise DpedtoolError(
+                    f"{path} cannot be used: its column {spec.name} holds {column.type!s:.100}, not {spec.arrow_type}; "
+                    "make the table again."
+                ) from None
+            table = table.set_column(table.column_names.index(spec.name), spec.name, column)
+        if column.null_count and not spec.nullable:
+            raise DpedtoolError(
+                f"{path} cannot be used: {column.null_count} of its rows have no {spec.name}; make the table again."
+            )
+    return table
 
 
 def _check_names(table: pa.Table, row_type: type[Row], path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 import click
 
 from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.printing import printing_visibly
 from dpedtool.pipeline.commands.align import align, map_points
 from dpedtool.pipeline.commands.enhance import enhance
 from dpedtool.pipeline.commands.evaluate import evaluate
@@ -56,6 +57,11 @@ COMMANDS = (
 
 class _Commands(InOrder):
     """Turns what goes wrong for a reason into one sentence and an exit code; only bugs show a traceback."""
+
+    def main(self, *words: Any, **settings: Any) -> Any:
+        """Run the program; errors, too, show the control characters of the names in them."""
+        with printing_visibly():
+            return super().main(*words, **settings)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

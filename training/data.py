@@ -16,10 +16,11 @@ from torch import Tensor
 from dpedtool.dataset.errors import DpedtoolError, Rejection
 from dpedtool.dataset.io import digest, file_sha256
 from dpedtool.dataset.names import by_stem, counting
-from dpedtool.dataset.photos.decoding import decode_image, load_photo
+from dpedtool.dataset.photos.decoding import MOST_BYTES, decode_image, load_photo
 from dpedtool.dataset.photos.formats.table import SUFFIXES
 from dpedtool.dataset.photos.listing import list_photos
 from dpedtool.dataset.photos.pixels import Image
+from dpedtool.dataset.regular_files import read_regular_text
 from dpedtool.dataset.schema import Sample
 from dpedtool.dataset.shards import Extent, read_extent
 from dpedtool.dataset.tables import read_frame
@@ -211,7 +212,7 @@ class FolderPairs(Pairs):
 
     def digest(self) -> str:
         """Return a digest of all names and file contents; all files are read."""
-        return digest([[path.name, file_sha256(path)] for pair in self._paths for path in pair])
+        return digest([[path.name, file_sha256(path, MOST_BYTES)] for pair in self._paths for path in pair])
 
     def images(self, index: int) -> tuple[Image, Image]:
         """Decode a pair: phone and DSLR, each (H, W, 3), BGR, uint8; several threads may call this at once.
@@ -245,7 +246,7 @@ def read_names(file: Path) -> list[str]:
 
     """
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_regular_text(file, "utf-8-sig").splitlines()
     except OSError as error:
         raise DpedtoolError(
             f"{file} cannot be read ({error.strerror}): choose a text file with one image name per line."

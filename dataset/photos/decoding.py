@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import stat
 import warnings
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,6 +24,8 @@ from dpedtool.dataset.photos.formats.table import format_of
 from dpedtool.dataset.photos.pixels import Factor, Image
 from dpedtool.dataset.photos.stored import (
     DAMAGED,
+    MAX_PIXELS,
+    NO_PHOTO,
     ReducedGrey,
     Stored,
     unreadable,
@@ -32,7 +33,9 @@ from dpedtool.dataset.photos.stored import (
     upright_grey,
     upright_size,
 )
+from dpedtool.dataset.photos.stored_shape import stored_shape
 from dpedtool.dataset.places import Place, answering
+from dpedtool.dataset.regular_files import open_regular, read_regular
 
 MOST_BYTES = 2 * 10**9
 """Largest file of a photo: 250 megapixels, the most that are accepted, take 1.5 GB in 16 bit RGB, uncompressed."""
@@ -131,32 +134,11 @@ def open_photo(path: Place) -> PhotoFile:
     """
     try:
         with answering(path):
-            check_file(path)
-            return PhotoFile(path, path.read_bytes())
+            return PhotoFile(path, read_regular(path, MOST_BYTES) if isinstance(path, Path) else path.read_bytes())
     except OSError as error:
         raise unreadable(path, error.strerror or "it cannot be read") from None
     except DpedtoolError as error:
         raise Rejection("unreadable_photo", str(error)) from None
-
-
-def check_file(path: Place) -> None:
-    """Refuse a file that would never end or would fill the memory; this cannot be checked for URLs.
-
-    Raises
-    ------
-    Rejection
-        `unreadable_photo`.
-    OSError
-        The file is missing, or this user may not read it.
-
-    """
-    if not isinstance(path, Path):
-        return
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise unreadable(path, "it is not a file: name a photo")
-    if found.st_size > MOST_BYTES:
-        raise unreadable(path, f"the file has {found.st_size / 10**9:.1f} GB, which is too much for a photo")
 
 
 def open_unchanged(path: Place, sha256: str) -> PhotoFile:
@@ -204,10 +186,13 @@ def decode_image(content: bytes, path: Place) -> Image:
     Raises
     ------
     Rejection
-        `unreadable_photo`: empty, truncated, or not an image.
+        `unreadable_photo`: empty, truncated, too large, or not an image.
 
     """
     _check_not_empty(content, path)
+    height, width, *_ = stored_shape(content) or (0, 0)
+    if not 0 < height * width <= MAX_PIXELS:
+        raise unreadable(path, f"an image in it has {width} x {height} px" if height else NO_PHOTO)
     if jpeg.lacks_end(content):
         raise unreadable(path, TOO_EARLY)
     return imdecode(content, path, cv2.IMREAD_COLOR)
@@ -216,11 +201,9 @@ def decode_image(content: bytes, path: Place) -> Image:
 def how_taken(path: Place) -> Taken:
     """Return when and how a photo was taken, as its EXIF block says; nothing is known of an unreadable photo."""
     try:
-        with answering(path):
-            check_file(path)
-            with path.open("rb") as file:
-                return _read_taken(file, path)
-    except (OSError, DpedtoolError, Rejection):
+        with answering(path), open_regular(path, MOST_BYTES) if isinstance(path, Path) else path.open("rb") as file:
+            return _read_taken(file, path)
+    except (OSError, DpedtoolError):
         return Taken()
 
 

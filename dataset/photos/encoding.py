@@ -10,6 +10,7 @@ import cv2
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import replacing
 from dpedtool.dataset.photos.pixels import Image
+from dpedtool.dataset.regular_files import open_regular
 
 
 def save_image(path: Path, image: Image, key: str = "") -> None:
@@ -22,7 +23,7 @@ def save_image(path: Path, image: Image, key: str = "") -> None:
 def image_key(path: Path) -> str:
     """Return the key that `save_image` wrote into a PNG file; empty if there is no such file or no key."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(PNG_HEADER + 12 + len(_KEYWORD) + 100)
     except OSError:
         return ""

@@ -6,9 +6,16 @@ import cv2
 
 from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.dataset.photos.pixels import Image
+from dpedtool.dataset.photos.stored_shape import stored_shape
 
 LONGER_SIDE_PX = 256
 QUALITY = 85
+
+
+def is_small(content: bytes) -> bool:
+    """Whether a file has the size of a thumbnail in px by its header, which may claim more than the memory holds."""
+    height, width, *_ = stored_shape(content) or (0, 0)
+    return min(height, width) > 0 and max(height, width) <= LONGER_SIDE_PX
 
 
 def thumbnail(image: Image) -> bytes:

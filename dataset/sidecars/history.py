@@ -11,6 +11,7 @@ import pandas as pd
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import write_text
+from dpedtool.dataset.regular_files import read_regular
 
 HISTORY = "history.csv"
 SCORE_COLUMNS = ("validation_psnr_db", "validation_ms_ssim")
@@ -42,11 +43,11 @@ def read_history(path: Path) -> pd.DataFrame:
         The file is missing or damaged, or lacks a column that every history has.
 
     """
-    if not path.is_file():
+    if not path.exists():
         raise DpedtoolError(f"{path} is missing: train again.")
     try:
         # As text first: not every pandas reads numbers to their last digit.
-        table = pd.read_csv(path, dtype=str).astype(float)
+        table = pd.read_csv(io.BytesIO(read_regular(path)), dtype=str).astype(float)
     except (OSError, ValueError) as error:
         raise DpedtoolError(f"{path} cannot be read ({error}): train again.") from None
     if missing := [name for name in ("iteration", *SCORE_COLUMNS) if name not in table]:

@@ -9,8 +9,9 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from dpedtool.dataset.io import replacing
-from dpedtool.dataset.photos.decoding import decode_image
+from dpedtool.dataset.photos.decoding import MOST_BYTES, decode_image
 from dpedtool.dataset.photos.pixels import Image
+from dpedtool.dataset.regular_files import read_regular
 
 SQUARES_ACROSS = 8
 _MARK = b"dpedtool overlay"
@@ -28,7 +29,7 @@ def write_overlay(path: Path, images: tuple[Path, Path]) -> None:
         The phone's image and the DSLR's, as `dpedtool.pipeline.align.stage.align` has written them.
 
     """
-    phone, dslr = (decode_image(file.read_bytes(), file) for file in images)
+    phone, dslr = (decode_image(read_regular(file, MOST_BYTES), file) for file in images)
     picture = PillowImage.fromarray(checkerboard(phone, dslr)[..., ::-1])
     with replacing(path) as temporary:
         # Colour is stored at full resolution, as it would bleed over the borders of the squares otherwise.

@@ -11,7 +11,7 @@ import click
 from dpedtool.dataset.errors import DpedtoolError, Rejection
 from dpedtool.dataset.params import Params
 from dpedtool.dataset.places import Place, is_dir, is_file, printable
-from dpedtool.dataset.schema import Alignment
+from dpedtool.dataset.schema import Alignment, Pair
 from dpedtool.pipeline.commands.options import (
     FILE,
     PHOTOS,
@@ -27,6 +27,7 @@ from dpedtool.pipeline.commands.options import (
     scheduler_option,
     workers_option,
 )
+from dpedtool.pipeline.commands.urls import check_urls, urls_option
 from dpedtool.pipeline.runner import warm_up
 
 
@@ -40,6 +41,7 @@ from dpedtool.pipeline.runner import warm_up
 @recursive_option
 @out_option
 @click.option("--images/--no-images", default=True, help="Write the aligned images, or the table alone.")
+@urls_option
 @workers_option
 @scheduler_option
 @params_options
@@ -49,6 +51,7 @@ def align(
     recursive: bool,
     out: Path,
     images: bool,
+    allow_urls: bool,
     workers: int,
     scheduler: str | None,
     params: Params,
@@ -74,6 +77,8 @@ def align(
     if scheduler:
         sources, out = tuple(source.absolute() for source in sources), out.absolute()
     recursive = recursive or params.captures.recursive
+    if len(sources) == 1 and isinstance(sources[0], Path):
+        check_urls(Pair.table_in(sources[0]), Pair, params, allowed=allow_urls)
     taken = take_pairs(sources, out, listed(params.pair, csv_file), recursive=recursive)
     if isinstance(taken, PairedFolders):
         say_pairs(taken)

@@ -8,8 +8,10 @@ from typing import Any
 import click
 
 from dpedtool.dataset.params import Params
+from dpedtool.dataset.schema import Frame
 from dpedtool.dataset.sidecars.metrics import Metrics
 from dpedtool.pipeline.commands.options import FILE, FOLDER, command, examples, give_results, params_options
+from dpedtool.pipeline.commands.urls import check_urls, urls_option
 
 
 @command(
@@ -43,8 +45,9 @@ from dpedtool.pipeline.commands.options import FILE, FOLDER, command, examples, 
     "alex.pth of the package lpips.",
 )
 @click.option("-o", "--out", type=FOLDER, help="Folder for the results; made if missing.")
+@urls_option
 @params_options
-def evaluate(samples: Path | None, out: Path | None, params: Params, **options: Any) -> None:
+def evaluate(samples: Path | None, out: Path | None, allow_urls: bool, params: Params, **options: Any) -> None:
     """Score a network, and for comparison the untouched phone images and a colour transform alone.
 
     With SAMPLES, a table of `dpedtool split`, the test patches are scored, and OUT/metrics.json and more are written.
@@ -61,8 +64,11 @@ def evaluate(samples: Path | None, out: Path | None, params: Params, **options: 
         raise click.UsageError("--phone, --dslr, --names and --lpips are for two folders: leave out SAMPLES.")
     if not model or not out:
         raise click.UsageError("SAMPLES needs --model and --out; two folders are named by --phone and --dslr.")
+    from dpedtool.training.data import PatchPairs
     from dpedtool.training.evaluate.stage import evaluate as evaluate_model
 
+    for folder in PatchPairs(samples, "test").folders():
+        check_urls(Frame.table_in(folder), Frame, params, allowed=allow_urls)
     scores = evaluate_model(samples, model, out, params.evaluate)
     for line in (scores.sentence(), *scores.tag_lines()):
         click.echo(line)

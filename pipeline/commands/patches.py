@@ -20,6 +20,7 @@ from dpedtool.pipeline.commands.options import (
     scheduler_option,
     workers_option,
 )
+from dpedtool.pipeline.commands.urls import check_urls, urls_option
 from dpedtool.pipeline.runner import warm_up
 
 
@@ -29,10 +30,11 @@ from dpedtool.pipeline.runner import warm_up
 )
 @click.argument("aligned", type=FILE)
 @out_option
+@urls_option
 @workers_option
 @scheduler_option
 @params_options
-def patches(aligned: Path, out: Path, workers: int, scheduler: str | None, params: Params) -> None:
+def patches(aligned: Path, out: Path, allow_urls: bool, workers: int, scheduler: str | None, params: Params) -> None:
     """Cut patches from aligned pairs. Writes OUT/patches.parquet and OUT/patches-NNNNN.tar.
 
     ALIGNED is what `dpedtool align` wrote. The parameters' section `patches` has mode and limits. Mode strict (the
@@ -49,6 +51,7 @@ def patches(aligned: Path, out: Path, workers: int, scheduler: str | None, param
 
     if scheduler:
         aligned, out = aligned.absolute(), out.absolute()
+    check_urls(Alignment.table_in(aligned), Alignment, params, allowed=allow_urls)
     alignments = read_rows(Alignment.table_in(aligned), Alignment)
     check_outside(out, photo_folders(alignments))
     table = cut_patches(alignments, out, params.patches, workers=workers, scheduler=scheduler)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from dpedtool.dataset.params import Params
+from dpedtool.dataset.schema import Photo
 from dpedtool.dataset.sides import SPLITS
 from dpedtool.pipeline.commands.options import (
     FILE,
@@ -20,6 +21,7 @@ from dpedtool.pipeline.commands.options import (
     scheduler_option,
     workers_option,
 )
+from dpedtool.pipeline.commands.urls import check_urls, urls_option
 from dpedtool.pipeline.commands.verdicts import NOT_PROVEN, say_verdict
 from dpedtool.pipeline.runner import warm_up
 
@@ -46,6 +48,7 @@ def release() -> None:
     help="An earlier release of the same data set: the card says what changed since. By default this is the release "
     "that --replace replaces, if it has the same name and another version.",
 )
+@urls_option
 @workers_option
 @scheduler_option
 @params_options
@@ -54,6 +57,7 @@ def build_release(
     out: Path,
     replace: bool,
     previous: Path | None,
+    allow_urls: bool,
     workers: int,
     scheduler: str | None,
     params: Params,
@@ -70,6 +74,7 @@ def build_release(
 
     if scheduler:
         splits, out = splits.absolute(), out.absolute()
+    check_urls(Photo.table_in(splits), Photo, params, allowed=allow_urls)
     built = build(
         splits, out, params.release, replace_old=replace, previous=previous, workers=workers, scheduler=scheduler
     )

@@ -8,6 +8,7 @@ import click
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import Params
+from dpedtool.dataset.schema import Alignment, Pair
 from dpedtool.pipeline.commands.options import (
     FILE,
     PARAMS_FOLDER,
@@ -19,6 +20,7 @@ from dpedtool.pipeline.commands.options import (
     scheduler_option,
     workers_option,
 )
+from dpedtool.pipeline.commands.urls import check_urls, urls_option
 from dpedtool.pipeline.runner import warm_up
 
 
@@ -34,6 +36,7 @@ from dpedtool.pipeline.runner import warm_up
     is_flag=True,
     help="Put the pictures of all pairs into the page, to hand it on as one file; for some hundred pairs at most.",
 )
+@urls_option
 @workers_option
 @scheduler_option
 @params_options
@@ -42,6 +45,7 @@ def report(
     out: Path,
     pictures: bool,
     single_file: bool,
+    allow_urls: bool,
     workers: int,
     scheduler: str | None,
     params: Params,
@@ -57,10 +61,15 @@ def report(
     if pictures:
         warm_up(workers, "dpedtool.pipeline.report.pairs.details")
     from dpedtool.pipeline.commands.summary import check_lost
+    from dpedtool.pipeline.report.places import ALIGNED, PAIRS
+    from dpedtool.pipeline.report.results import RunResults
     from dpedtool.pipeline.report.stage import write_report
 
     if scheduler:
         results, out = results.absolute(), out.absolute()
+    for phone in RunResults(results, params).phones if pictures and results.is_dir() else ():
+        check_urls(Pair.table_in(phone.folder(PAIRS)), Pair, params, allowed=allow_urls)
+        check_urls(Alignment.table_in(phone.folder(ALIGNED)), Alignment, params, allowed=allow_urls)
     written = write_report(
         results,
         out,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ import click
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import Params
 from dpedtool.dataset.places import printable
+from dpedtool.dataset.printing import as_it_is
 from dpedtool.dataset.progress import OUTPUT
 from dpedtool.pipeline.commands.options import FOLDER, command, examples, give_results, out_option, params_options
 
@@ -84,7 +86,7 @@ def run(stages: tuple[str, ...], force: bool, check: bool) -> None:
         session,
         stages,
         say=lambda line: click.secho(line, bold=True),
-        show=lambda text: click.echo(text, nl=False),
+        show=lambda text: click.echo(text, file=as_it_is(sys.stdout), nl=False),
         force=force,
         is_shown=not OUTPUT.quiet,
     )

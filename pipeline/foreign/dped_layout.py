@@ -25,10 +25,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dpedtool.dataset.errors import DpedtoolError, Rejection
-from dpedtool.dataset.photos.decoding import decode_photo
+from dpedtool.dataset.photos.decoding import MOST_BYTES, decode_photo
 from dpedtool.dataset.photos.formats.table import FORMATS
 from dpedtool.dataset.photos.pixels import GreyPhoto
 from dpedtool.dataset.progress import showing
+from dpedtool.dataset.regular_files import read_regular
 from dpedtool.dataset.sidecars.verdict import Verdict
 
 Floats = npt.NDArray[np.float32]
@@ -171,7 +172,7 @@ def read_batch(paths: Sequence[Path], inspect: Inspect | None = None) -> Batch:
     batch = Batch()
     for path in paths:
         try:
-            content = path.read_bytes()
+            content = read_regular(path, MOST_BYTES)
             batch.faults += inspect(path, content) if inspect else []
             batch.seen.append(_see(path, content))
         except (OSError, Rejection) as error:
@@ -324,7 +325,9 @@ def _see(path: Path, content: bytes) -> Seen:
 
 def _read_detail(path: Path) -> Floats:
     """Return the detail, finer than `BLUR_PX`, of a readable image: (9, N), each part of mean 0 and length 1."""
-    grey: GreyPhoto = np.asarray(cv2.cvtColor(decode_photo(path.read_bytes(), path), cv2.COLOR_BGR2GRAY), np.uint8)
+    grey: GreyPhoto = np.asarray(
+        cv2.cvtColor(decode_photo(read_regular(path, MOST_BYTES), path), cv2.COLOR_BGR2GRAY), np.uint8
+    )
     small = cv2.resize(grey.astype(np.float32), (DETAIL_SIDE_PX, DETAIL_SIDE_PX), interpolation=cv2.INTER_AREA)
     detail = small - cv2.GaussianBlur(small, (0, 0), BLUR_PX)
     third = DETAIL_SIDE_PX // 3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.io import replacing
 from dpedtool.dataset.places import Place
+from dpedtool.dataset.regular_files import open_regular
 from dpedtool.pipeline.geometry.transform import NODE_PX, Nodes
 
 STEPS_A_PX = 64
@@ -70,12 +70,12 @@ def read_nodes(path: Place, sha256: str, rows: int, columns: int) -> Nodes:
     """
     most = rows * columns * 4 + HEADER_BYTES
     try:
-        if isinstance(path, Path) and not path.is_file():
-            raise FileNotFoundError(path)
-        with path.open("rb") as file:
+        if not isinstance(path, Path):
+            raise _changed(path, "is a URL, but results are files of this machine")
+        with open_regular(path) as file:
             content = file.read(most + 1)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else "there is no such file"
+        reason = error.strerror or "there is no such file"
         raise _changed(path, f"cannot be read ({reason})") from None
     if hashlib.sha256(content).hexdigest() != sha256:
         raise _changed(path, "is not the one that the alignment made")

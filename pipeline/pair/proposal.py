@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dpedtool.dataset.io import write_text
+from dpedtool.dataset.regular_files import MOST_TEXT_BYTES, read_regular
 from dpedtool.pipeline.pair.order import in_order_named
 from dpedtool.pipeline.pair.pair_list import COLUMNS, SESSION
 from dpedtool.pipeline.pair.shots import Shot
@@ -45,6 +46,6 @@ def write_proposal(out: Path, lines: Iterable[Line]) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             write_text(path, text)
             return path
-        if path.is_file() and path.read_bytes() == text.encode():
+        if path.is_file() and path.stat().st_size < MOST_TEXT_BYTES and read_regular(path) == text.encode():
             return path
     raise AssertionError("counting has no end")

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dpedtool.dataset.errors import DpedtoolError, Rejection
+from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256
 from dpedtool.dataset.names import identifier, moment_identifier
 from dpedtool.dataset.params import PairParams
-from dpedtool.dataset.photos.decoding import check_file, how_taken
+from dpedtool.dataset.photos.decoding import MOST_BYTES, how_taken
 from dpedtool.dataset.photos.formats.table import format_of_suffix
 from dpedtool.dataset.photos.left_out import LeftOut
 from dpedtool.dataset.places import Place, answering, as_place, printable
@@ -350,11 +350,7 @@ def _sums(paths: Sequence[Place]) -> tuple[dict[Place, str], tuple[str, str]]:
     failure = ("", "")
     for path in paths:
         try:
-            # A pipe or a device would never end.
-            check_file(path)
-            sums[path] = file_sha256(path)
-        except Rejection as rejection:
-            failure = (rejection.reason, rejection.detail)
+            sums[path] = file_sha256(path, MOST_BYTES)
         except OSError as error:
             failure = ("unreadable_photo", f"{path} cannot be read: {error.strerror or error}.")
         except DpedtoolError as error:

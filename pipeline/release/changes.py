@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.regular_files import check_regular
+from dpedtool.dataset.tables import DAMAGED_TABLE, MOST_TABLE_BYTES
 from dpedtool.pipeline.release.columns import PAIRS, PATCHES, SCENES, STACKS
 from dpedtool.pipeline.release.scenes import shortened
 
@@ -128,11 +129,12 @@ def check_tables(folder: Path) -> None:
 
 
 def _check(table: Path, columns: tuple[str, ...]) -> None:
-    if not table.is_file():
+    if not table.exists():
         raise DpedtoolError(f"{table} is missing: `dpedtool release build` has not written {table.parent}.")
     try:
+        check_regular(table, MOST_TABLE_BYTES)
         names = pq.read_schema(table.absolute()).names
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, *DAMAGED_TABLE) as error:
         raise _unreadable(table, error) from None
     if lacking := [name for name in columns if name not in names]:
         raise DpedtoolError(f"{table} lacks the column {lacking[0]}: it is no table of a release of this version.")
@@ -142,7 +144,7 @@ def _read(table: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     _check(table, columns)
     try:
         found: pd.DataFrame = pq.read_table(table.absolute(), columns=list(columns)).to_pandas()
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, *DAMAGED_TABLE) as error:
         raise _unreadable(table, error) from None
     return found
 

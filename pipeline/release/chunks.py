@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.regular_files import read_regular
+from dpedtool.dataset.shards import MOST_BYTES_A_MEMBER
 from dpedtool.pipeline.release.columns import FRAME_FACTS
 
 _PLACE = ["phone", "split", "number", "file", "frames", "targets"]
@@ -136,5 +138,6 @@ def read_rows_of(table: Path, chunk: Chunk, columns: Sequence[str] | None = None
 
 
 def content_of(path: Path) -> bytes:
-    """Return the bytes of a file; nothing for a missing file, or for a link, which could lead out of the release."""
-    return path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+    """Return the bytes of a file; nothing for a missing or huge one, or for a link, which could lead elsewhere."""
+    is_own = path.is_file() and not path.is_symlink() and path.stat().st_size <= MOST_BYTES_A_MEMBER
+    return read_regular(path, MOST_BYTES_A_MEMBER) if is_own else b""

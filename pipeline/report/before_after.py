@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.regular_files import check_inside, read_regular
 from dpedtool.dataset.sidecars import examples as listed
 from dpedtool.dataset.sidecars.examples import Examples
 from dpedtool.dataset.sidecars.metrics import Metrics, PatchScores
@@ -191,7 +192,8 @@ class _Examples:
         if path.name != file:
             raise ValueError(f"{file!r} is not the name of a file")
         try:
-            content = path.read_bytes()
+            check_inside(path, self._folder.parent)
+            content = read_regular(path)
         except OSError as error:
             raise DpedtoolError(
                 f"{path} cannot be read ({error.strerror}), though {Examples.FILE} names it: {_AGAIN}."

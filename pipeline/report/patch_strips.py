@@ -12,6 +12,7 @@ import pandas as pd
 from dpedtool.dataset.errors import DpedtoolError, Rejection
 from dpedtool.dataset.names import drawn
 from dpedtool.dataset.photos.decoding import decode_image
+from dpedtool.dataset.regular_files import check_inside
 from dpedtool.dataset.schema import Patch
 from dpedtool.dataset.shards import Extent, read_extent
 from dpedtool.dataset.tables import read_frame
@@ -124,7 +125,7 @@ def _of_phone(phone: PhoneResults) -> PhonePatches:
         return PhonePatches(phone.name, "No patches were kept, so there are none to show.", False, ())
     kept["agreement"] = kept["ncc"].where(kept["mode"] != "dped", kept["best_ncc"])
     groups = [
-        PatchGroup(title, words, tuple(_shown(row, phone.name) for _, row in rows.iterrows()))
+        PatchGroup(title, words, tuple(_shown(row, phone.name, phone.patch_table.parent) for _, row in rows.iterrows()))
         for title, words, rows in _chosen(kept.sort_values("patch_id"))
         if len(rows)
     ]
@@ -152,13 +153,13 @@ def _worst(kept: pd.DataFrame, criterion: _Criterion, most: int) -> pd.DataFrame
     return measured.sort_values(criterion.column, ascending=criterion.ascending, kind="stable").head(most)
 
 
-def _shown(row: pd.Series[Any], phone: str) -> StripPatch:
+def _shown(row: pd.Series[Any], phone: str, folder: Path) -> StripPatch:
     name = row["patch_id"]
     return StripPatch(
         name,
         row["pair_id"],
-        _picture(row, "phone", f"Patch {name} as {phone} took it"),
-        _picture(row, "dslr", f"Patch {name} as the DSLR took it"),
+        _picture(row, folder, "phone", f"Patch {name} as {phone} took it"),
+        _picture(row, folder, "dslr", f"Patch {name} as the DSLR took it"),
         *(_or_none(row[column]) for column in ("agreement", "residual_px", "residual_error_px")),
     )
 
@@ -167,13 +168,15 @@ def _or_none(value: float | None) -> float | None:
     return None if value is None or np.isnan(value) else float(value)
 
 
-def _picture(row: pd.Series[Any], side: str, alt: str) -> PagePicture:
+def _picture(row: pd.Series[Any], folder: Path, side: str, alt: str) -> PagePicture:
     shard, extent = Path(row["shard"]), Extent(int(row[f"{side}_offset"]), int(row[f"{side}_bytes"]))
     try:
+        check_inside(shard, folder)
         content = read_extent(shard, extent)
         height, width = decode_image(content, shard).shape[:2]
     except (OSError, Rejection) as error:
+        reason = (error.strerror if isinstance(error, OSError) else "") or error
         raise DpedtoolError(
-            f"Patch {row['patch_id']} cannot be read from {shard} ({error}): cut the patches again."
+            f"Patch {row['patch_id']} cannot be read from {shard} ({reason}): cut the patches again."
         ) from None
     return PagePicture(data_uri(content), width, height, alt)

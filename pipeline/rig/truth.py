@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.io import parse_json
+from dpedtool.dataset.regular_files import read_regular_text
 from dpedtool.pipeline.rig.camera import Camera, Files, Look, Points, as_tuples
 from dpedtool.pipeline.rig.scene import Panel
 
@@ -85,7 +86,7 @@ def load_truth(path: Path, part: Literal["pairs", "targets"] = "pairs") -> dict[
 
     """
     try:
-        pairs = [Truth.from_json(pair) for pair in json.loads(path.read_text(encoding="utf-8"))[part]]
+        pairs = [Truth.from_json(pair) for pair in parse_json(read_regular_text(path))[part]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DpedtoolError(
             f"{path} is not the truth.json of a simulated session ({error}): simulate it again."

@@ -20,13 +20,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
-import yaml
-
+from dpedtool.dataset.bounded_yaml import UNUSABLE, load_yaml
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import lock_folder
 from dpedtool.dataset.params import Params
 from dpedtool.dataset.params_files import load_params
 from dpedtool.dataset.places import is_url, printable
+from dpedtool.dataset.regular_files import read_regular_text
 
 PARAMS, RECIPE, REPORT = "params.yaml", "dvc.yaml", "results/report/report.html"
 LOGS = ".dpedtool/logs"
@@ -122,9 +122,9 @@ def _check_folders(place: Path, names: Sequence[str]) -> None:
 def _stages(recipe: Path) -> dict[str, tuple[str, bool]]:
     """What each stage does and whether it runs once a phone."""
     try:
-        stages = yaml.safe_load(recipe.read_text(encoding="utf-8"))["stages"]
+        stages = load_yaml(read_regular_text(recipe))["stages"]
         return {name: (str(stage.get("desc", name)), "matrix" in stage) for name, stage in stages.items()}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError, AttributeError):
+    except (OSError, *UNUSABLE):
         raise DpedtoolError(f"{RECIPE} is damaged: restore it, for example by `git checkout {RECIPE}`.") from None
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.regular_files import check_regular
 from dpedtool.dataset.schema import Photo
 from dpedtool.dataset.sides import SPLITS
-from dpedtool.dataset.tables import read_rows
+from dpedtool.dataset.tables import DAMAGED_TABLE, MOST_TABLE_BYTES, read_rows
 
 PAIRS_OF_RELEASE = "pairs.parquet"
 _TAKEN = ("pair_id", "phone", "scene_id", "group", "split", "phone_sha256", "dslr_sha256", "accepted")
@@ -34,14 +34,16 @@ def read_sides(folder: Path) -> list[Photo]:
         return read_rows(Photo.table_in(folder), Photo)
     table = folder / PAIRS_OF_RELEASE
     try:
-        names = pq.read_schema(table.absolute()).names if table.is_file() else []
+        if table.exists():
+            check_regular(table, MOST_TABLE_BYTES)
+        names = pq.read_schema(table.absolute()).names if table.exists() else []
         if not set(_TAKEN) | set(_NAMES) <= set(names):
             raise DpedtoolError(
                 f"{folder} is neither what `dpedtool split` wrote nor a release: name a folder with "
                 f"{Photo.TABLE}.parquet, or one with {PAIRS_OF_RELEASE} as `dpedtool release build` writes it."
             )
         rows = pq.read_table(table.absolute(), columns=[*_TAKEN, *_NAMES]).to_pylist()
-    except (pa.ArrowException, OSError) as error:
+    except (*DAMAGED_TABLE, OSError) as error:
         raise DpedtoolError(f"{table} cannot be read: download or build the release again ({error})") from None
     return [_photo(row, folder) for row in rows]
 

@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.photos.pixels import GreyPhoto
+from dpedtool.dataset.photos.thumbnails import is_small
 from dpedtool.dataset.progress import track
 
 Floats = npt.NDArray[np.float32]
@@ -265,7 +266,8 @@ def _span(points: npt.NDArray[np.complex64]) -> float:
 
 
 def _decode(view: View) -> GreyPhoto:
-    grey = cv2.imdecode(np.frombuffer(view.thumbnail, np.uint8), cv2.IMREAD_GRAYSCALE) if view.thumbnail else None
+    is_usable = is_small(view.thumbnail)
+    grey = cv2.imdecode(np.frombuffer(view.thumbnail, np.uint8), cv2.IMREAD_GRAYSCALE) if is_usable else None
     if grey is None:
         raise DpedtoolError(f"The thumbnail of {view.name} cannot be decoded: run `dpedtool patches` again.")
     return np.asarray(grey, np.uint8)

@@ -7,6 +7,7 @@ near-duplicates, `dpedtool.pipeline.split.near_duplicates`, is the same one that
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -16,12 +17,13 @@ import pandas as pd
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256
+from dpedtool.dataset.regular_files import MOST_TEXT_BYTES, read_regular
 from dpedtool.dataset.scene_table import group_key
 from dpedtool.dataset.schema import Photo, Sample, Scene
 from dpedtool.dataset.shards import Extent, member_name
 from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.dataset.sides import EXCLUDED, SPLITS
-from dpedtool.dataset.tables import holds, read_frame, read_rows
+from dpedtool.dataset.tables import MOST_TABLE_BYTES, holds, read_frame, read_rows
 from dpedtool.pipeline.split.near_duplicates import Limits, View, find_links
 
 TEST_PHOTOS = "test_photos.csv"
@@ -52,7 +54,7 @@ def tables_of(folder: Path) -> dict[str, str]:
     Raises
     ------
     DpedtoolError
-        A table is damaged.
+        A table is damaged, or too large to be one.
 
     """
     photos, phones = Photo.table_in(folder), set()
@@ -60,7 +62,14 @@ def tables_of(folder: Path) -> dict[str, str]:
         frame = read_frame(photos, Photo, ["phone"], where={"status": "present"})
         phones = set(frame["phone"])
     files = [photos, *_tables_of_samples(folder, phones), folder / TEST_PHOTOS]
-    return {file.name: file_sha256(file) for file in files if file.is_file()}
+    return {file.name: _sha256(file) for file in files if file.exists()}
+
+
+def _sha256(file: Path) -> str:
+    try:
+        return file_sha256(file, MOST_TEXT_BYTES if file.name == TEST_PHOTOS else MOST_TABLE_BYTES)
+    except OSError as error:
+        raise DpedtoolError(f"{file} cannot be read ({error.strerror}): run `dpedtool split` again.") from None
 
 
 def verify_split(folder: Path) -> Verdict:
@@ -276,10 +285,12 @@ def check_extents(samples: pd.DataFrame) -> tuple[list[str], str]:
 
 def _is_another(shard: Path, row: Any) -> bool:
     """Whether the archive holds another patch, by its name, where a sample should lie."""
-    found = (
-        member_name(shard, Extent(int(offset), int(length)))
-        for offset, length in ((row.phone_offset, row.phone_bytes), (row.dslr_offset, row.dslr_bytes))
-    )
+    extents = ((row.phone_offset, row.phone_bytes), (row.dslr_offset, row.dslr_bytes))
+    try:
+        found = [member_name(shard, Extent(int(offset), int(length))) for offset, length in extents]
+    except OSError:
+        # The end of an extent in the table may be too large for a number of 64 bits, and then counts as small.
+        return True
     return any(
         not name.startswith(f"{row.patch_id}.{side}.") for name, side in zip(found, ("phone", "dslr"), strict=True)
     )
@@ -288,11 +299,11 @@ def _is_another(shard: Path, row: Any) -> bool:
 def _listed(folder: Path, photos: Iterable[Photo]) -> tuple[list[str], str]:
     """Check that the list of full-size test photos holds exactly the photos of the test."""
     path = folder / TEST_PHOTOS
-    if not path.is_file():
+    if not path.exists():
         return [f"{path} is missing: run `dpedtool split` again."], ""
     # Names in a damaged list are wrong, and are reported like other wrong names.
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        listed = {row.get("pair_id") for row in csv.DictReader(file)}
+    text = read_regular(path).decode(errors="replace")
+    listed = {row.get("pair_id") for row in csv.DictReader(io.StringIO(text, newline=""))}
     wanted = {photo.pair_id for photo in photos if photo.split == "test"}
     leaks = [f"{path.name} lists {name}, which is not in the test." for name in sorted(map(str, listed - wanted))]
     leaks += [f"{path.name} does not list {name}, which is in the test." for name in sorted(wanted - listed)]

@@ -188,5 +188,5 @@ def test_enhance_writes_nothing_among_the_photos_and_hangs_on_no_pipe(done, tmp_
     assert sentence.startswith(f"The results would lie among the photos of {tmp_path / 'photos'}, where nothing is")
     os.mkfifo(tmp_path / "photos/002.JPG")
     ended = dpedtool(*words, tmp_path / "out", code=1)
-    assert "it is not a file: name a photo" in ended.err
+    assert "it is not a file" in ended.err
     assert "Enhanced 1 of 2 photos" in ended.err

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256
+from dpedtool.dataset.regular_files import MOST_WEIGHTS_BYTES
 from dpedtool.training.metrics import check_pair
 from dpedtool.training.weights.state_dicts import read_tensors
 
@@ -113,7 +114,7 @@ def _check(path: Path, sha256: str) -> None:
     source = _SOURCES[path.name]
     if not path.is_file():
         raise DpedtoolError(f"LPIPS needs {path}, which is not there: get it from {source}.")
-    if not (found := file_sha256(path)).startswith(sha256):
+    if not (found := file_sha256(path, MOST_WEIGHTS_BYTES)).startswith(sha256):
         raise DpedtoolError(f"{path} has the SHA-256 {found}, which is not the known {sha256}: get it from {source}.")
 
 

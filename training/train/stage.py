@@ -21,6 +21,7 @@ from dpedtool.dataset.errors import DpedtoolError, ParamsError
 from dpedtool.dataset.io import digest, file_sha256, lock_folder, remove_leftovers, write_text
 from dpedtool.dataset.params import TrainParams, describe
 from dpedtool.dataset.progress import OUTPUT, track
+from dpedtool.dataset.regular_files import MOST_WEIGHTS_BYTES
 from dpedtool.dataset.sidecars.history import HISTORY, write_history
 from dpedtool.dataset.sidecars.model_info import BestValidation, TrainingInfo
 from dpedtool.training.networks.generators import Generator
@@ -122,8 +123,10 @@ class _Inputs:
     @staticmethod
     def read(params: TrainParams, source: Source, computation: Computation) -> _Inputs:
         data = source.digest()
-        start = file_sha256(model_files(Path(params.start))[0]) if params.start else None
-        vgg_sha256 = file_sha256(Path(params.vgg)) if params.vgg and params.content_weight > 0 else None
+        start = file_sha256(model_files(Path(params.start))[0], MOST_WEIGHTS_BYTES) if params.start else None
+        vgg_sha256 = (
+            file_sha256(Path(params.vgg), MOST_WEIGHTS_BYTES) if params.vgg and params.content_weight > 0 else None
+        )
         # Files are identified by their content. The device changes nothing except the precision that `auto` chooses.
         said = {name: value for name, value in describe(params).items() if name not in ("start", "vgg", "device")}
         key = digest([{**said, "precision": computation.precision}, data, start, vgg_sha256, torch.__version__, _CODE])

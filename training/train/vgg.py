@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256
+from dpedtool.dataset.regular_files import MOST_WEIGHTS_BYTES
 from dpedtool.training.weights.state_dicts import read_tensors
 
 # Channels of the convolutions, one row between two pools.
@@ -164,7 +165,10 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _check_digest(path: Path, known: Mapping[str, str]) -> None:
-    wanted, found = known.get(path.suffix), file_sha256(path)
+    try:
+        wanted, found = known.get(path.suffix), file_sha256(path, MOST_WEIGHTS_BYTES)
+    except OSError as error:
+        raise DpedtoolError(f"train.vgg is {path}, which cannot be read ({error.strerror}): {_WAYS_OUT}.") from None
     if wanted not in (None, found):
         raise DpedtoolError(
             f"{path} is not the known file, since its SHA-256 is {found}, not {wanted}: get {_SOURCES[path.suffix]}."

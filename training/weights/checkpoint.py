@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import replacing
+from dpedtool.dataset.regular_files import MOST_WEIGHTS_BYTES, check_regular
 from dpedtool.dataset.sidecars.model_info import ModelInfo, Origin
 from dpedtool.training.networks.generators import Architecture, Generator, count_parameters
 
@@ -51,6 +52,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise DpedtoolError(f"There is no file {path}: run the stage that writes it.")
     try:
+        check_regular(path, MOST_WEIGHTS_BYTES)
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise DpedtoolError(f"{path} is not a readable safetensors file ({error}): train again.") from None
@@ -59,6 +61,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 def read_notes(path: Path) -> dict[str, str]:
     """Return the notes saved with the tensors; empty if the file is missing, unreadable or has no notes."""
     try:
+        check_regular(path, MOST_WEIGHTS_BYTES)
         with safe_open(path, framework="pt") as file:
             return file.metadata() or {}
     except (OSError, SafetensorError):

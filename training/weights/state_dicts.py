@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.regular_files import MOST_WEIGHTS_BYTES, open_regular
 
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 _STORAGES = {
@@ -64,7 +65,7 @@ def read_tensors(path: Path, names: Collection[str]) -> dict[str, Tensor]:
 
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path, MOST_WEIGHTS_BYTES) as file:
             read = _read_zip if zipfile.is_zipfile(file) else _read_legacy
             file.seek(0)
             return read(file, names)

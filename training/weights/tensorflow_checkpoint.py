@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.regular_files import MOST_WEIGHTS_BYTES, check_regular, read_regular
 
 Array = npt.NDArray[Any]
 
@@ -133,9 +134,10 @@ def _read_file(path: Path) -> bytes:
             f"There is no file {path}: name a TensorFlow checkpoint by the common part of its file names, such as "
             "iphone_orig for iphone_orig.index and iphone_orig.data-00000-of-00001."
         )
-    if path.stat().st_size > _MOST_INDEX_BYTES:
-        raise _DamageError(f"an index has at most {_MOST_INDEX_BYTES} bytes")
-    return path.read_bytes()
+    try:
+        return read_regular(path, _MOST_INDEX_BYTES)
+    except OSError as error:
+        raise _DamageError(error.strerror or "it cannot be read") from None
 
 
 def _shards(header: bytes, path: Path) -> int:
@@ -197,7 +199,10 @@ def _read_shard(file: Path, entries: list[_Entry]) -> dict[str, Array]:
         raise DpedtoolError(
             f"There is no file {file}, which the checkpoint's index needs: download or copy it as well."
         )
-    length, end = file.stat().st_size, 0
+    try:
+        length, end = check_regular(file, MOST_WEIGHTS_BYTES), 0
+    except OSError as error:
+        raise _DamageError(error.strerror or "it cannot be read", file) from None
     for entry in entries:
         # If tensors could share bytes, a small file could ask for any amount of memory.
         if entry.offset < end or entry.offset + entry.size > length:

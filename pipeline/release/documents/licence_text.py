@@ -8,6 +8,7 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.licence import check_licence, is_own, text_address
 from dpedtool.dataset.markdown import plain
 from dpedtool.dataset.params import ReleaseParams
+from dpedtool.dataset.regular_files import read_regular_text
 
 
 def licence_text(params: ReleaseParams) -> str:
@@ -37,7 +38,7 @@ def licence_text(params: ReleaseParams) -> str:
 
 def _read(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_regular_text(path, "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not in UTF-8"
         raise DpedtoolError(

@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.shards import ShardWriter, suffix_of
+from dpedtool.dataset.shards import ShardWriter, open_tar, suffix_of
 from dpedtool.pipeline.release.chunks import Chunk, Images
 from dpedtool.pipeline.release.columns import FACTS
 
@@ -53,7 +53,7 @@ class WebDataset:
         """Yield the patches of a shard. Its members are read one after the other and never unpacked to the disk."""
         path = root / self.files(chunk)[0]
         try:
-            with tarfile.open(path, "r:") as shard:
+            with open_tar(path) as shard:
                 for name, members in groupby(shard, lambda member: member.name.partition(".")[0]):
                     yield _images(name, shard, list(members))
         except tarfile.TarError as error:

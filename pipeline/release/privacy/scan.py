@@ -20,6 +20,8 @@ import pyarrow.types as pt
 
 from dpedtool.dataset.photos.decoding import MOST_BYTES
 from dpedtool.dataset.photos.formats.table import format_of_bytes
+from dpedtool.dataset.regular_files import MOST_TEXT_BYTES
+from dpedtool.dataset.shards import MOST_BYTES_A_MEMBER, open_tar
 from dpedtool.pipeline.release.privacy.private_images import is_image, scan_image
 from dpedtool.pipeline.release.privacy.private_texts import Host, Login, Secret, is_said, private_texts
 
@@ -53,6 +55,8 @@ def scan(name: str, content: bytes, secrets: Collection[Secret] = ()) -> list[st
     """
     if is_image(content):
         return [f"{name}: {thing}." for thing in scan_image(content, secrets)]
+    if len(content) > MOST_TEXT_BYTES:
+        return [_too_large(name, len(content))]
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -204,7 +208,7 @@ def _loaded_line(line: str) -> Any:
 
 def _in_tar(path: Path, name: str, secrets: frozenset[Secret]) -> Iterator[str]:
     try:
-        with tarfile.open(path, "r:") as shard:
+        with open_tar(path) as shard:
             while (member := shard.next()) is not None:
                 # Otherwise the archive would keep all members in memory.
                 shard.members.clear()  # type: ignore[attr-defined]
@@ -226,7 +230,7 @@ def _in_member(shard: tarfile.TarFile, member: tarfile.TarInfo, name: str, secre
         return
     if not member.isreg() or member.issparse():
         yield f"{part}: not a plain file, but a link, a device or a file with holes."
-    elif member.size > MOST_BYTES:
+    elif member.size > MOST_BYTES_A_MEMBER:
         yield _too_large(part, member.size)
     elif file := shard.extractfile(member):
         yield from scan(part, file.read(), secrets)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dpedtool.dataset.shards import MOST_BYTES_A_MEMBER, open_tar
 from dpedtool.pipeline.geometry.aligned import nodes_per_side
 from dpedtool.pipeline.release.columns import FACTS, PATCHES
 from dpedtool.pipeline.release.layouts import embedded
@@ -52,9 +53,9 @@ def faults_of_tar(path: Path, rows: pa.Table, stacks: Stacks) -> tuple[list[str]
     most = path.stat().st_size
     faults: list[str] = []
     names: set[str] = set()
-    with tarfile.open(path, "r:") as shard:
+    with open_tar(path) as shard:
         for member in shard:
-            if not member.isreg() or member.issparse() or member.size > most:
+            if not member.isreg() or member.issparse() or member.size > min(most, MOST_BYTES_A_MEMBER):
                 return [f"its member {member.name!r} is not a plain file: it was not unpacked."], faults
             if member.name in names:
                 faults.append(f"it contains the member {member.name!r} twice.")

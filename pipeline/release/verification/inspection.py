@@ -20,6 +20,7 @@ from dpedtool.dataset.io import file_sha256
 from dpedtool.dataset.params import LayoutName, ReleaseParams
 from dpedtool.dataset.photos.decoding import MOST_BYTES, decode_photo
 from dpedtool.dataset.photos.formats.table import SUFFIXES
+from dpedtool.dataset.tables import MOST_TABLE_BYTES
 from dpedtool.pipeline.release.chunks import Chunk, as_facts, by_patch, content_of, read_rows_of
 from dpedtool.pipeline.release.columns import CUT_SUMS, FACTS, LOOSE_SUMS, PATCHES, SCHEMAS, STACKS
 from dpedtool.pipeline.release.description import SUMS
@@ -181,7 +182,7 @@ class _Reader:
             self._found.faults.append(f"{name}: it is missing, together with {patches}.")
             return False
         path = self._at.folder / name
-        self._found.compare(name, file_sha256(path), self._piece.sums[name])
+        self._found.compare(name, file_sha256(path, MOST_TABLE_BYTES), self._piece.sums[name])
         if layout == "parquet" and (fault := fault_of_unpacking(path)):
             self._found.faults.append(f"{name}: {fault}")
             return False
@@ -349,7 +350,7 @@ def _look_at_file(folder: Path, name: str, listed: str | None, found: Found) -> 
             found.faults += scan(name, content)
             decode_photo(content, Path(name))
         else:
-            found.compare(name, file_sha256(path), listed)
+            found.compare(name, file_sha256(path, MOST_TABLE_BYTES), listed)
             fault = fault_of_unpacking(path) if path.suffix == ".parquet" else ""
             # The faults of the tables have been reported already.
             found.faults += [f"{name}: {fault}"] if fault and name not in SCHEMAS else []

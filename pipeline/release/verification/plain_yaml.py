@@ -6,10 +6,7 @@ from typing import Any
 
 import yaml
 
-MOST_CHARACTERS = 2**18
-"""Most characters of a document; a citation with a thousand authors has fewer."""
-UNUSABLE = (ValueError, ArithmeticError, RecursionError, yaml.YAMLError)
-"""What `load_yaml` raises for documents that are damaged, or made to do harm."""
+from dpedtool.dataset.bounded_yaml import MOST_CHARACTERS
 
 
 def load_yaml(text: str) -> Any:

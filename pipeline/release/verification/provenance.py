@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import SplitParams
-from dpedtool.dataset.photos.thumbnails import LONGER_SIDE_PX
+from dpedtool.dataset.photos.stored_shape import stored_shape
+from dpedtool.dataset.photos.thumbnails import LONGER_SIDE_PX, is_small
 from dpedtool.dataset.sections import PUBLISHED_NAME
 from dpedtool.dataset.sides import SPLITS
 from dpedtool.pipeline.release.chunks import Chunk, chunks_of
@@ -25,7 +26,6 @@ from dpedtool.pipeline.release.columns import PAIRS, PAIRS_SCHEMA, PATCHES, PATC
 from dpedtool.pipeline.release.description import RELEASE
 from dpedtool.pipeline.release.verification.archives import fault_of_unpacking
 from dpedtool.pipeline.release.verification.listing import one_line
-from dpedtool.pipeline.release.verification.patch_images import stored_shape
 from dpedtool.pipeline.release.verification.statement import Statement
 from dpedtool.pipeline.release.verification.table_form import DAMAGED, MOST_ROWS_A_GROUP, faults_of_form
 from dpedtool.pipeline.release.verification.values import faults_of_values
@@ -288,9 +288,12 @@ def _faults_of_thumbnails(pairs: pd.DataFrame) -> dict[str, str]:
 
 def _is_thumbnail(content: bytes) -> bool:
     # The header is read first, as it may claim an image that is larger than the memory.
-    height, width, channels, _ = stored_shape(content) or (0, 0, 0, 0)
-    small = min(height, width) > 0 and max(height, width) <= LONGER_SIDE_PX and channels == 1
-    return small and cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) is not None
+    channels = (stored_shape(content) or (0, 0, 0, 0))[2]
+    return (
+        is_small(content)
+        and channels == 1
+        and cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) is not None
+    )
 
 
 def _check_views(pairs: pd.DataFrame, left_out: Container[str]) -> tuple[list[str], str]:

@@ -9,9 +9,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from dpedtool.dataset.bounded_yaml import MOST_CHARACTERS, UNUSABLE
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.licence import check_licence, front_matter, is_own, text_address
 from dpedtool.dataset.params import ReleaseParams
+from dpedtool.dataset.regular_files import read_regular_text
 from dpedtool.dataset.sections import PUBLISHED_NAME
 from dpedtool.dataset.sides import SPLITS
 from dpedtool.pipeline.release.columns import PAIRS, PATCHES, SCENES, STACKS
@@ -27,7 +29,7 @@ from dpedtool.pipeline.release.description import (
     STATISTICS,
 )
 from dpedtool.pipeline.release.verification.listing import Listing, is_inside, one_line
-from dpedtool.pipeline.release.verification.plain_yaml import MOST_CHARACTERS, UNUSABLE, load_yaml
+from dpedtool.pipeline.release.verification.plain_yaml import load_yaml
 
 _MOST_BYTES = 32 * 2**20
 """Most bytes of a document; larger files are not read."""
@@ -187,7 +189,7 @@ def _read(
     if listing.there[name] > _MOST_BYTES:
         return None, [f"{name}: it has {listing.there[name]} bytes, too many for a document."]
     try:
-        data = parse((folder / name).read_text(encoding="utf-8"))
+        data = parse(read_regular_text(folder / name, most=_MOST_BYTES))
     except OSError as error:
         return None, [f"{name}: it cannot be read: {error.strerror}."]
     except UNUSABLE as error:

@@ -9,6 +9,8 @@ from typing import IO
 
 import pyarrow.parquet as pq
 
+from dpedtool.dataset.shards import open_tar
+
 _MAGIC = b"PAR1"
 _BLOCK = 2**20
 
@@ -32,7 +34,7 @@ def unclaimed_bytes(path: Path) -> list[str]:
 
 def _in_tar(path: Path) -> Iterator[str]:
     end = 0
-    with tarfile.open(path, "r:") as shard, path.open("rb") as file:
+    with open_tar(path) as shard, path.open("rb") as file:
         for member in shard:
             file.seek(end)
             header = file.read(max(0, member.offset_data - end))

@@ -13,6 +13,7 @@ from dpedtool.dataset.code_digest import code_digest
 from dpedtool.dataset.errors import DpedtoolError, Rejection
 from dpedtool.dataset.io import digest, remove_leftovers
 from dpedtool.dataset.places import Place
+from dpedtool.dataset.regular_files import check_inside
 from dpedtool.dataset.schema import Shown
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.report.pairs.cases import NO_WINDOWS, Case, Windows, cases_of, windows_of
@@ -139,7 +140,18 @@ def _is_whole(place: Path, row: Shown, on_grid: Set[str]) -> bool:
     again.
     """
     is_unaligned = row.pair_id in on_grid and row.certain is None
-    return not is_unaligned and key_of(place) == row.key and _bytes_in(place) == row.bytes
+    is_same = key_of(place) == row.key and _bytes_in(place) == row.bytes
+    return not is_unaligned and is_same and _is_own(place)
+
+
+def _is_own(place: Path) -> bool:
+    """Whether the folder of a pair and its files are what they seem to be, and not links to others."""
+    try:
+        for path in (place, *files_of(place)):
+            check_inside(path, place.parent)
+    except OSError:
+        return False
+    return True
 
 
 def files_of(place: Path) -> list[Path]:
@@ -152,6 +164,9 @@ def _bytes_in(place: Path) -> int:
 
 
 def _emptied(place: Path) -> Path:
+    if place.is_symlink():
+        # What it leads to belongs to somebody else.
+        place.unlink()
     place.mkdir(parents=True, exist_ok=True)
     remove_leftovers(place, below=False)
     for file in files_of(place):
@@ -161,7 +176,7 @@ def _emptied(place: Path) -> Path:
 
 def _remove_others(folder: Path, pair_ids: Set[str]) -> None:
     for place in sorted(folder.iterdir()):
-        if place.is_dir() and place.name not in pair_ids and files_of(place):
+        if place.is_dir() and not place.is_symlink() and place.name not in pair_ids and files_of(place):
             _emptied(place)
             _remove_empty(place)
 

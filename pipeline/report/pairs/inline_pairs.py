@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.regular_files import check_inside, read_regular
 from dpedtool.pipeline.report.inline_pictures import data_uri
 from dpedtool.pipeline.report.pairs.details import files_of
 from dpedtool.pipeline.report.pairs.opened import DETAILS, read_details
@@ -28,7 +29,7 @@ def embedded(folder: Path, ids: Iterable[str]) -> dict[str, Any]:
     Raises
     ------
     DpedtoolError
-        The files take more bytes than a browser can open.
+        The files take more bytes than a browser can open, or one lies elsewhere.
 
     """
     files = [file for pair_id in sorted(ids) for file in files_of(folder / pair_id)]
@@ -39,7 +40,7 @@ def embedded(folder: Path, ids: Iterable[str]) -> dict[str, Any]:
         )
     return {
         "files": dict(_uris(folder, files)),
-        "details": {file.parent.name: read_details(file) for file in files if file.name == DETAILS},
+        "details": {file.parent.name: _details(file, folder) for file in files if file.name == DETAILS},
     }
 
 
@@ -47,4 +48,21 @@ def _uris(folder: Path, files: Iterable[Path]) -> Iterator[tuple[str, str]]:
     beside = folder.parent.parent
     for file in files:
         if file.name != DETAILS:
-            yield file.relative_to(beside).as_posix(), data_uri(file.read_bytes())
+            yield file.relative_to(beside).as_posix(), data_uri(_content(file, folder))
+
+
+def _details(file: Path, folder: Path) -> dict[str, Any]:
+    try:
+        check_inside(file, folder)
+        return read_details(file)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is damaged"
+        raise DpedtoolError(f"{file} cannot be read ({reason}): run the report again.") from None
+
+
+def _content(file: Path, folder: Path) -> bytes:
+    try:
+        check_inside(file, folder)
+        return read_regular(file, MOST_BYTES)
+    except OSError as error:
+        raise DpedtoolError(f"{file} cannot be read ({error.strerror}): run the report again.") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dpedtool.dataset.errors import Rejection
-from dpedtool.dataset.io import write_text
+from dpedtool.dataset.io import parse_json, write_text
 from dpedtool.dataset.photos.decoding import load_unchanged
 from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.dataset.photos.pixels import Image
 from dpedtool.dataset.places import Place
+from dpedtool.dataset.regular_files import open_regular, read_regular_text
 from dpedtool.dataset.schema import Alignment, Patch
 from dpedtool.pipeline.align.overlay import shrunk
 from dpedtool.pipeline.geometry.aligned import aligned_images, crop_box, is_masked, mask, required, transform
@@ -37,6 +37,7 @@ THUMBNAIL_PX, PICTURE_PX = 160, 1280
 """Longer side of the pictures, in px."""
 QUALITY = 85
 """Quality of JPEG files."""
+_MOST_BYTES_OF_KEY = 4096
 
 
 @dataclass(frozen=True)
@@ -136,16 +137,17 @@ def write_details(folder: Path, details: PairDetails, key: str) -> None:
 
 def read_details(file: Path) -> dict[str, Any]:
     """Return the details in a details.js. Its first line is the key."""
-    call = file.read_text(encoding="utf-8").partition("\n")[2]
-    details: dict[str, Any] = json.loads(call[call.index("(") + 1 : call.rindex(")")])
+    call = read_regular_text(file).partition("\n")[2]
+    details: dict[str, Any] = parse_json(call[call.index("(") + 1 : call.rindex(")")])
     return details
 
 
 def key_of(folder: Path) -> str:
     """Return the key that `write_details` wrote; empty if there are no details."""
     try:
-        with (folder / DETAILS).open(encoding="utf-8", errors="replace") as file:
-            return file.readline().removeprefix("// ").strip()
+        with open_regular(folder / DETAILS) as file:
+            line = file.readline(_MOST_BYTES_OF_KEY).decode(errors="replace")
+            return line.removeprefix("// ").strip()
     except OSError:
         return ""
 

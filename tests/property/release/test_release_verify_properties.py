@@ -7,10 +7,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dpedtool.dataset.bounded_yaml import UNUSABLE
 from dpedtool.dataset.photos.encoding import encode_image
+from dpedtool.dataset.photos.stored_shape import stored_shape
 from dpedtool.pipeline.release.verification.listing import is_inside
-from dpedtool.pipeline.release.verification.patch_images import read_patch, stored_shape
-from dpedtool.pipeline.release.verification.plain_yaml import UNUSABLE, load_yaml
+from dpedtool.pipeline.release.verification.patch_images import read_patch
+from dpedtool.pipeline.release.verification.plain_yaml import load_yaml
 
 SIDE = 16
 PIXELS = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.io import digest, file_sha256, relative_path, replacing, write_json, write_text
+from dpedtool.dataset.io import digest, file_sha256, read_json, relative_path, replacing, write_json, write_text
 from dpedtool.dataset.schema import Alignment, Pair, Sample, Score
 from dpedtool.dataset.tables import TableWriter, read_frame, read_rows, write_rows
 
@@ -290,3 +290,55 @@ def test_the_umask_is_put_back(tmp_path: Path) -> None:
         assert os.umask(0o027) == 0o027
     finally:
         os.umask(before)
+
+
+def test_json_that_is_nested_too_deeply_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("[" * 100_000)
+    with pytest.raises(DpedtoolError, match=r"is damaged \(it is nested too deeply\)"):
+        read_json(tmp_path / "a.json")
+
+
+def test_what_arrow_cannot_read_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object, **__: object) -> None:
+        raise pa.ArrowNotImplementedError("lists of lists are not built")
+
+    write_rows(tmp_path / "pairs.parquet", Pair, [])
+    monkeypatch.setattr(pq.ParquetFile, "read", read)
+    with pytest.raises(DpedtoolError, match=r"is not a readable parquet file \(lists of lists are not built\)"):
+        read_rows(tmp_path / "pairs.parquet", Pair)
+
+
+def test_a_table_that_another_program_wrote_is_read_or_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    places = {"phone_offset": 512, "phone_bytes": 1, "dslr_offset": 1536, "dslr_bytes": 1}
+    row = Sample(patch_id="p", pair_id="a", phone="a", scene_id="s", split="train", shard=tmp_path / "a.tar", **places)
+    write_rows(path, Sample, [row, replace(row, patch_id="q")])
+    table = pq.read_table(path)
+    similar = table.set_column(
+        table.column_names.index("phone_offset"), "phone_offset", table["phone_offset"].cast(pa.float64())
+    )
+    similar = similar.set_column(
+        similar.column_names.index("patch_id"), "patch_id", similar["patch_id"].dictionary_encode()
+    )
+    pq.write_table(similar, path)
+    assert read_rows(path, Sample)[0] == row
+    others = {
+        "holds string, not int64": ["a", "b"],
+        "holds double, not int64": [0.5, 1.5],
+        "holds list<element: int64>, not int64": [[1], [2]],
+        "1 of its rows have no phone_offset": [1, None],
+    }
+    for words, values in others.items():
+        changed = table.set_column(table.column_names.index("phone_offset"), "phone_offset", pa.array(values))
+        pq.write_table(changed, path)
+        for read in (read_rows, read_frame):
+            with pytest.raises(DpedtoolError, match=words):
+                read(path, Sample)
+
+
+def test_a_table_of_far_too_many_rows_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.parquet"
+    pq.write_table(pa.table({"pair_id": pa.repeat("a", 20_000_001)}), path)
+    assert path.stat().st_size < 1e6
+    with pytest.raises(DpedtoolError, match="has 20000001 rows, more than any table"):
+        read_frame(path, Pair, ["pair_id"])

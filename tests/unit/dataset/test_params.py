@@ -158,7 +158,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_binary_file_and_a_folder_are_no_yaml(tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x80")
     for path in (tmp_path / "binary.yaml", tmp_path):
-        with pytest.raises(ParamsError, match="not readable as YAML"):
+        with pytest.raises(ParamsError, match=r"not readable as YAML|it is not a file"):
             load_params(path)
 
 
@@ -252,3 +252,48 @@ def test_a_day_without_quotes_is_text(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("release: {date: 2026-03-31, licence_file: terms.txt}")
     release = load_params(tmp_path / "params.yaml").release
     assert (release.date, release.licence_file) == ("2026-03-31", str(tmp_path / "terms.txt"))
+
+
+# Files made to do harm
+
+LAUGHS = "\n".join([*(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}' if n else 'x'] * 9)}]" for n in range(10)), "align: *l9"])
+"""Half a kilobyte that expands to gigabytes when it is printed, and so in the sentence on a wrong section."""
+MERGED = "l0: &l0 {x: 1}\n" + "\n".join(f"l{n}: &l{n} {{<<: [{', '.join([f'*l{n - 1}'] * 9)}]}}" for n in range(1, 10))
+HARMFUL = {
+    "aliases of aliases": (LAUGHS, "its aliases stand for too much"),
+    "merged aliases": (MERGED, "its aliases stand for too much"),
+    "an alias of a long text": (f"a: &a {'x' * 100_000}\nalign: [*a, *a, *a]", "its aliases stand for too much"),
+    "an alias of itself": ("align: &a [*a]", "an alias stands inside of what it names"),
+    "a deep list": ("align: " + "[" * 20_000, "it is nested too deeply"),
+    "a deep mapping": ("align: " + "{a: " * 20_000, "it is nested too deeply"),
+    "many characters": ("a" * 300_000, "it has more than 262144 characters"),
+    "no date": ("align: 2020-99-99", "month must be in 1..12"),
+    "no truth": ("align: !!bool x", "'x'"),
+    "no number": ("align: !!float x", "could not convert string to float: 'x'"),
+    "a long number": ("align: " + "9" * 5000, "Exceeds the limit"),
+    "a list as a mapping": ("align: !!map [a]", "cannot unpack"),
+}
+
+
+@pytest.mark.parametrize("harm", HARMFUL)
+def test_yaml_made_to_do_harm_is_one_sentence(tmp_path: Path, harm: str) -> None:
+    text, reason = HARMFUL[harm]
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ParamsError, match=re.escape(f"is not readable as YAML ({reason}")) as caught:
+        load_params(tmp_path / "params.yaml")
+    assert len(str(caught.value)) < 1000
+    with pytest.raises(ParamsError) as caught:
+        load_params(None, (f"align.ratio={text.removeprefix('align: ')}",))
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_few_aliases_may_be_used(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("captures:\n  phones: &phones [a, b]\n  sessions: *phones\n")
+    assert load_params(tmp_path / "params.yaml").captures.sessions == ("a", "b")
+
+
+def test_thirty_thousand_keys_are_refused_at_once(tmp_path: Path) -> None:
+    # Comparing each key with each other takes minutes.
+    (tmp_path / "params.yaml").write_text("\n".join(f"k{number}:" for number in range(30_000)))
+    with pytest.raises(ParamsError, match="unknown key 'k0'"):
+        load_params(tmp_path / "params.yaml")

@@ -21,7 +21,7 @@ from dpedtool.dataset.params import PairParams
 from dpedtool.dataset.params_files import load_params
 from dpedtool.dataset.photos.decoding import how_taken, load_photo, open_unchanged
 from dpedtool.dataset.photos.listing import list_photos
-from dpedtool.dataset.places import as_place
+from dpedtool.dataset.places import as_place, is_below
 from dpedtool.dataset.schema import Alignment, Pair
 from dpedtool.dataset.tables import read_frame, read_rows, write_rows
 from dpedtool.pipeline.cli import main
@@ -198,7 +198,11 @@ def test_align_reads_photos_from_an_archive_as_from_files(archive: str, captures
     assert [row.key for row in remote] == [row.key for row in local]
     assert str(remote[0].phone_path) == f"zip://phone/a.jpg::{archive}"
     # Other processes read the table, and the photos by it.
-    code, output = run("patches", str(tmp_path / "urls"), "-o", str(tmp_path / "patches"), "--workers", "2")
+    words = "patches", str(tmp_path / "urls"), "-o", str(tmp_path / "patches"), "--workers", "2"
+    code, output = run(*words)
+    assert code == 1
+    assert f"names the URL zip://phone/a.jpg::{archive}, which you have not named: add --allow-urls" in output
+    code, output = run(*words, "--allow-urls")
     assert code == 0, output
     assert "Accepted" in output
 
@@ -229,3 +233,41 @@ def test_what_cannot_be_read_is_one_sentence(arguments, tmp_path: Path, monkeypa
     assert output.splitlines()[-1].startswith("Error: ")
     assert "s3:/b" not in output
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["http://[", "http://[::1", "blockcache://", "generic://x", "cached://x", "a\0b.jpg", "s3://a\0b"]
+)
+@pytest.mark.filterwarnings("ignore:UPath .* filesystem not explicitly implemented")
+def test_an_odd_address_is_one_sentence(text: str) -> None:
+    with pytest.raises(DpedtoolError, match=r"not an address that can be read|has a NUL byte"):
+        as_place(text)
+
+
+def test_align_reads_urls_that_only_a_table_names_when_it_is_asked(
+    remote: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("pair", f"{remote}/phone", f"{remote}/dslr", "-o", str(tmp_path / "pairs"))[0] == 0
+    words = ["align", str(tmp_path / "pairs"), "-o", str(tmp_path / "aligned"), "--workers", "1", "--no-images"]
+    params = tmp_path / "params.yaml"
+    with monkeypatch.context() as without:
+        without.setattr("fsspec.implementations.memory.MemoryFileSystem.open", lambda *_: pytest.fail("it was read"))
+        for root in ("memory://other", "memory://capt", "memory://captures/phone"):
+            params.write_text(f"captures: {{root: '{root}'}}")
+            code, output = run(*words, "--params", str(params))
+            assert code == 1
+            assert "pairs.parquet names the URL memory://captures/" in output
+    params.write_text(f"captures: {{root: '{remote}'}}")
+    assert run(*words, "--params", str(params))[0] == 0
+    params.write_text("flags: {align: {allow_urls: true}}")
+    assert run(*words, "--params", str(params))[0] == 0
+
+
+def test_a_url_lies_below_another_one() -> None:
+    assert is_below("s3://a/b/c.jpg", "s3://a/b")
+    assert is_below("s3://a/b/c.jpg", "s3://a/b/")
+    assert is_below("zip://phone/a.jpg::/x/a.zip", "zip://::/x/a.zip")
+    assert not is_below("s3://a/bc/d.jpg", "s3://a/b")
+    assert not is_below("s3://a/b/../c.jpg", "s3://a/b")
+    assert not is_below("zip://phone/a.jpg::/x/b.zip", "zip://::/x/a.zip")
+    assert not is_below("http://x/a.jpg", "captures")

@@ -212,3 +212,21 @@ def test_a_damaged_file_names_itself(results: Path, name: str) -> None:
     change(results, file, damaging)
     with pytest.raises(DpedtoolError, match=rf"{file} is not as this version writes it .*: run its stage again"):
         shown(results)
+
+
+def test_a_picture_behind_a_link_that_leads_out_is_not_embedded(results: Path) -> None:
+    picture = next((results / "evaluations/a/examples").glob("*.png"))
+    secret = picture.rename(results.parent / "secret.png")
+    picture.symlink_to(secret)
+    with pytest.raises(DpedtoolError, match=rf"{picture.name} cannot be read .it leads out of"):
+        shown(results)
+
+
+def test_a_picture_in_the_cache_of_dvc_is_embedded(results: Path) -> None:
+    before = shown(results)
+    picture = next((results / "evaluations/a/examples").glob("*.png"))
+    cached = results.parent / ".dvc/cache/files/md5" / "0a" / ("1" * 30)
+    cached.parent.mkdir(parents=True)
+    picture.rename(cached)
+    picture.symlink_to(cached)
+    assert shown(results) == before

@@ -164,3 +164,12 @@ def test_a_damaged_shard_names_itself(tmp_path: Path, content: bytes) -> None:
     shard.write_bytes(content)
     with pytest.raises(DpedtoolError, match=f"a-s-0 cannot be read from .*{shard.name}.*cut the patches again"):
         patch_samples(run)
+
+
+def test_a_shard_that_lies_elsewhere_is_not_embedded(tmp_path: Path) -> None:
+    run = cut(tmp_path, [{}])
+    shard = next((tmp_path / "patches/a").glob("*.tar"))
+    shard.rename(tmp_path / "b.tar")
+    shard.symlink_to(tmp_path / "b.tar")
+    with pytest.raises(DpedtoolError, match="it leads out of"):
+        patch_samples(run)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import cv2
 import numpy as np
 import pytest
+from photo_headers import jpeg_header, png_header
 from split_rig import jpeg, picture
 
 from dpedtool.dataset.errors import DpedtoolError
@@ -138,3 +139,9 @@ def test_photos_on_one_side_are_not_compared_where_sides_are_given() -> None:
 def test_a_thumbnail_that_is_no_picture_is_refused() -> None:
     with pytest.raises(DpedtoolError, match="thumbnail of a cannot be decoded"):
         find_links([View("a", b"no picture", None)], LIMITS)
+
+
+def test_a_thumbnail_whose_header_claims_gigabytes_is_not_decoded() -> None:
+    for content in (jpeg_header(30_000, 30_000), png_header(30_000, 30_000), jpeg(np.zeros((300, 300), np.uint8))):
+        with pytest.raises(DpedtoolError, match="The thumbnail of a cannot be decoded"):
+            look_at(View("a", content, None))

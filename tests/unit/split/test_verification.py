@@ -205,3 +205,16 @@ def test_the_lines_of_a_verdict_name_files_as_seen_from_its_folder(tmp_path: Pat
     assert listed.startswith("test_photos.csv is missing")
     here = Verdict([f"a/x and b{tmp_path}/x are {tmp_path}/x."], [], is_proof=False).seen_from(tmp_path)
     assert here.faults == [f"a/x and b{tmp_path}/x are x."]
+
+
+def test_extents_that_wrap_around_are_found(out: Path) -> None:
+    """The end of the extent does not fit into 64 bits, and so seems to lie before the end of the file."""
+    change_samples(out, lambda row: replace(row, phone_offset=2**63 - 8, phone_bytes=600))
+    assert any("patches where the split says" in fault for fault in verify_split(out).faults)
+
+
+def test_a_list_of_test_photos_that_never_ends_is_found(out: Path) -> None:
+    with (out / "test_photos.csv").open("wb") as file:
+        file.truncate(2**36)
+    with pytest.raises(DpedtoolError, match=r"test_photos.csv cannot be read \(it has 68719 MB, and at most 67 MB"):
+        verify_split(out)
