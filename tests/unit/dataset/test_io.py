@@ -15,7 +15,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.io import digest, file_sha256, relative_path, replacing, write_json, write_text
+from dpedtool.dataset.io import (
+    digest,
+    file_sha256,
+    relative_path,
+    remove_leftovers,
+    remove_leftovers_of,
+    replacing,
+    write_json,
+    write_text,
+)
 from dpedtool.dataset.schema import Alignment, Pair, Sample, Score
 from dpedtool.dataset.tables import TableWriter, read_frame, read_rows, write_rows
 
@@ -290,3 +299,18 @@ def test_the_umask_is_put_back(tmp_path: Path) -> None:
         assert os.umask(0o027) == 0o027
     finally:
         os.umask(before)
+
+
+def test_what_killed_processes_left_of_a_file_is_removed_and_what_is_being_written_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "some name[1].json"
+    with replacing(path) as temporary:
+        left = temporary.with_name(temporary.name.replace("json.", "json.left"))
+        other = temporary.with_name(temporary.name.replace("name", "other"))
+        for file in (left, other):
+            file.touch()
+        remove_leftovers_of(path)
+        assert sorted(tmp_path.iterdir()) == sorted([temporary, other])
+        remove_leftovers(tmp_path)
+        assert list(tmp_path.iterdir()) == [temporary]
+        temporary.write_text("{}")
+    assert list(tmp_path.iterdir()) == [path]
