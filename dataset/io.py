@@ -17,6 +17,8 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.places import Place, answering
 
 _TEMPORARY = ".dpedtool-part"
+PUBLISHING = ".dpedtool-publishing.json"
+"""A list in a folder, which says what becomes of its temporary files: `dpedtool.dataset.publication` writes it."""
 
 
 @contextlib.contextmanager
@@ -79,6 +81,32 @@ def remove_leftovers_of(path: Path) -> None:
     _remove_dead(path.parent.glob(f"*{glob.escape(_beginning(path))}*{_TEMPORARY}"))
 
 
+def remove_abandoned(out: Path) -> None:
+    """Remove the temporary files that killed processes have left of results that are about to be written.
+
+    Files that are being written stay, and so do those in folders that another process has locked, or whose results a
+    killed process has begun to publish.
+
+    Parameters
+    ----------
+    out
+        A file, or a folder; it may be missing.
+
+    """
+    if not out.is_dir():
+        remove_leftovers_of(out)
+        return
+    for folder in {file.parent for pattern in ("", "*/") for file in out.glob(f"{pattern}.*{_TEMPORARY}")}:
+        try:
+            lock = lock_folder(folder)
+        except (DpedtoolError, OSError):
+            continue  # another run is at work there, or nothing can be written there, which the command will find out
+        try:
+            remove_leftovers(folder, below=False)
+        finally:
+            os.close(lock)
+
+
 def _beginning(path: Path) -> str:
     # Names have at most 255 bytes, and a character at most four.
     return f".{path.name[:50]}."
@@ -87,7 +115,9 @@ def _beginning(path: Path) -> str:
 def _remove_dead(files: Iterable[Path]) -> None:
     for leftover in files:
         with contextlib.suppress(FileNotFoundError):  # another process has just finished or removed it
-            if leftover.is_file() and not leftover.is_symlink() and not _is_being_written(leftover):
+            if leftover.is_symlink() or not leftover.is_file() or (leftover.parent / PUBLISHING).exists():
+                continue
+            if not _is_being_written(leftover):
                 leftover.unlink()
 
 

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.io import read_json, unfinished, write_json
+from dpedtool.dataset.io import PUBLISHING, read_json, unfinished, write_json
 
-_LIST = ".dpedtool-publishing.json"
 _TABLES = ".parquet"
 
 
@@ -45,7 +44,7 @@ class Publication:
                 self._publish()
         finally:
             # Where there is a list, the next run needs the files that it names.
-            if not (self._folder / _LIST).exists():
+            if not (self._folder / PUBLISHING).exists():
                 for name in self._new:
                     unfinished(self._folder / name).unlink(missing_ok=True)
 
@@ -69,8 +68,8 @@ class Publication:
             path.unlink(missing_ok=True)
         # Tables come last, because they name places in the other files.
         names = sorted(self._new, key=lambda name: name.endswith(_TABLES))
-        write_json(self._folder / _LIST, {"new": names, "old": [name for name in self._old if name not in names]})
-        _reach_disk(self._folder / _LIST)
+        write_json(self._folder / PUBLISHING, {"new": names, "old": [name for name in self._old if name not in names]})
+        _reach_disk(self._folder / PUBLISHING)
         _reach_disk(self._folder)
         complete(self._folder)
 
@@ -84,9 +83,9 @@ def complete(folder: Path) -> None:
         The list is damaged.
 
     """
-    if not (folder / _LIST).is_file():
+    if not (folder / PUBLISHING).is_file():
         return
-    new, old = _read(folder / _LIST)
+    new, old = _read(folder / PUBLISHING)
     waiting = [name for name in new if unfinished(folder / name).exists()]
     others = [*old, *(name for name in waiting if not name.endswith(_TABLES))]
     if any((folder / name).exists() for name in others):
@@ -97,7 +96,7 @@ def complete(folder: Path) -> None:
     for name in waiting:
         unfinished(folder / name).replace(folder / name)
     _reach_disk(folder)
-    (folder / _LIST).unlink()
+    (folder / PUBLISHING).unlink()
 
 
 def _read(file: Path) -> tuple[Sequence[str], Sequence[str]]:

@@ -10,6 +10,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -20,6 +21,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
+import psutil
 import yaml
 
 from dpedtool.dataset.errors import DpedtoolError
@@ -27,6 +29,7 @@ from dpedtool.dataset.io import lock_folder
 from dpedtool.dataset.params import Params
 from dpedtool.dataset.params_files import load_params
 from dpedtool.dataset.places import is_url, printable
+from dpedtool.pipeline.signals import Stopped
 
 PARAMS, RECIPE, REPORT = "params.yaml", "dvc.yaml", "results/report/report.html"
 LOGS = ".dpedtool/logs"
@@ -258,15 +261,26 @@ def _follow(
                         reader.take(line.rstrip("\r\n").rpartition("\r")[2])
                         line = ""
             except KeyboardInterrupt as caught:
-                # The terminal has interrupted the stage as well. It ends by itself and keeps what it has, if somebody
+                # A terminal has interrupted the stage as well. It ends by itself and keeps what it has, if somebody
                 # reads what it says.
                 interrupt, texts = caught, _read(reading, process)
+                if isinstance(caught, Stopped) and caught.number != signal.SIGINT:
+                    _interrupt(process.pid)
         if line:
             reader.take(line)
         if interrupt:
             process.wait()
             raise interrupt
         return process.wait()
+
+
+def _interrupt(process_id: int) -> None:
+    """Interrupt a process and all that it has started, as a terminal does; the others have not got this signal."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(process_id)
+        for each in [*process.children(recursive=True), process]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.send_signal(signal.SIGINT)
 
 
 @contextlib.contextmanager

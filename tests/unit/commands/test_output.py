@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
 from dpedtool.dataset.progress import OUTPUT
 from dpedtool.pipeline.cli import COMMANDS, main
-from dpedtool.pipeline.commands.options import Command, give_results, params_options
+from dpedtool.pipeline.commands.options import Command, give_results, out_option, params_options
 
 
 @click.command(cls=Command, gives="the answer")
@@ -154,3 +154,13 @@ def test_every_command_that_gives_results_gives_them_as_json() -> None:
     without = {name for name, command in all_commands() if not any("--json" in param.opts for param in command.params)}
     # These print text for a file or a pipe, write what they were asked for, or are called by the recipe.
     assert without == {"params", "map", "simulate", "import-weights", "export", "init", "code-digests"}
+
+
+def test_a_command_removes_what_a_killed_one_left_of_its_results(tmp_path: Path) -> None:
+    @click.command(cls=Command)
+    @out_option
+    def write(out: Path) -> None:
+        click.echo([path.name for path in out.iterdir()])
+
+    (tmp_path / ".pairs.parquet.abc.dpedtool-part").touch()
+    assert CliRunner().invoke(write, ["-o", str(tmp_path)]).stdout == "[]\n"

@@ -16,9 +16,12 @@ import pytest
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import (
+    PUBLISHING,
     digest,
     file_sha256,
+    lock_folder,
     relative_path,
+    remove_abandoned,
     remove_leftovers,
     remove_leftovers_of,
     replacing,
@@ -314,3 +317,19 @@ def test_what_killed_processes_left_of_a_file_is_removed_and_what_is_being_writt
         assert list(tmp_path.iterdir()) == [temporary]
         temporary.write_text("{}")
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_killed_processes_left_of_results_is_removed_where_nobody_is_at_work(tmp_path: Path) -> None:
+    folders = [tmp_path, tmp_path / "idle", tmp_path / "busy", tmp_path / "publishing"]
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+        (folder / ".t.parquet.abc.dpedtool-part").touch()
+    (tmp_path / ".release.dpedtool-part").mkdir()
+    (tmp_path / "publishing" / PUBLISHING).touch()
+    lock = lock_folder(tmp_path / "busy")
+    try:
+        remove_abandoned(tmp_path)
+    finally:
+        os.close(lock)
+    assert [any(path.is_file() for path in folder.glob(".*part")) for folder in folders] == [False, False, True, True]
+    remove_abandoned(tmp_path / "missing" / "file.onnx")
