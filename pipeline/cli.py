@@ -72,7 +72,7 @@ class _Commands(InOrder):
             asked = Stopped(signal.SIGINT)
             raise Failure(str(asked), asked.exit_code) from None
         except OSError as error:
-            if error.strerror is None:
+            if not str(error):
                 raise
             raise Failure(_in_words(error), 1) from None
 
@@ -130,7 +130,8 @@ def _in_words(error: OSError) -> str:
         where = f"{error.filename}: the disk" if error.filename else "The disk"
         return f"{where} is full. {kept}: make room and run again."
     if not error.filename:
-        return f"{error.strerror}. {kept}: fix this and run again."
+        # Libraries give a sentence of their own in place of the system's.
+        return f"{error.strerror or str(error).removesuffix('.')}. {kept}: fix this and run again."
     return f"Cannot use {error.filename}: {error.strerror}. {kept}: fix this or choose another place."
 
 

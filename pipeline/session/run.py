@@ -46,6 +46,8 @@ EXPLAINED: Mapping[str, str] = {
     "until it has ended, then run again. Only if none is, as after a crash, remove .dvc/tmp/lock and .dvc/tmp/rwlock.",
     r"you are not inside of a DVC repository": "This folder has no DVC yet: run `dvc init` here, or make a session by "
     "`dpedtool init`.",
+    r" is not a git repository": "This folder is no git repository, which DVC needs, as after an archive was "
+    "unpacked: run `git init` here, or clone the repository.",
     r"'[^']*dvc\.(?:yaml|lock)' (?:is invalid|validation failed)|YAML file structure is corrupted": "DVC cannot read "
     "its files: compare dvc.yaml and dvc.lock with the last commit (git diff), or remove dvc.lock, which costs a run "
     "of every stage.",

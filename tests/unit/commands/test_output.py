@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
 from dpedtool.dataset.progress import OUTPUT
+from dpedtool.dataset.shards import Extent, read_extent
 from dpedtool.pipeline.cli import COMMANDS, main
 from dpedtool.pipeline.commands.options import Command, give_results, out_option, params_options
 
@@ -164,3 +165,18 @@ def test_a_command_removes_what_a_killed_one_left_of_its_results(tmp_path: Path)
 
     (tmp_path / ".pairs.parquet.abc.dpedtool-part").touch()
     assert CliRunner().invoke(write, ["-o", str(tmp_path)]).stdout == "[]\n"
+
+
+def test_an_error_of_a_file_in_words_of_our_own_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a shard that ends too early."""
+
+    @click.command(cls=Command)
+    def work() -> None:
+        read_extent(Path(__file__), Extent(10**9, 1))
+
+    monkeypatch.setitem(main.commands, "work", work)
+    done = run_main("work")
+    assert (done.exit_code, done.stderr) == (
+        1,
+        f"Error: {__file__} ends before byte 1000000001. What was finished is kept: fix this and run again.\n",
+    )

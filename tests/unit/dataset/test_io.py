@@ -333,3 +333,14 @@ def test_what_killed_processes_left_of_results_is_removed_where_nobody_is_at_wor
         os.close(lock)
     assert [any(path.is_file() for path in folder.glob(".*part")) for folder in folders] == [False, False, True, True]
     remove_abandoned(tmp_path / "missing" / "file.onnx")
+
+
+def test_a_table_that_another_program_has_written_is_read_by_its_values(tmp_path: Path) -> None:
+    path = tmp_path / "scores.parquet"
+    write_rows(path, Score, [score("a"), score("b")])
+    rows = read_rows(path, Score)
+    pd.read_parquet(path).astype({"patch_id": "category", "psnr_after": "int8"}).to_parquet(path)
+    assert read_rows(path, Score) == rows
+    pd.read_parquet(path).assign(psnr_after=["x", "2"]).to_parquet(path)
+    with pytest.raises(DpedtoolError, match=r"^\S+scores\.parquet cannot be used, .* its column psnr_after holds"):
+        read_rows(path, Score)

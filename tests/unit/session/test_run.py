@@ -98,6 +98,7 @@ def test_stages_are_counted_whether_they_run_or_not(demo: Path) -> None:
     [
         ("ERROR: Unable to acquire lock. Most likely another DVC process is running", "Another DVC command"),
         ("ERROR: you are not inside of a DVC repository (checked up to mount point '/')", "has no DVC yet"),
+        ("ERROR: /some/folder is not a git repository", "run `git init` here, or clone"),
         ("ERROR: failed to reproduce 'pair@x': failed to run: dpedtool --record ..., exited with 1", "says above"),
         (
             "ERROR: failed to reproduce 'align@x': failed to run: dpedtool --record ..., exited with -9",
