@@ -28,6 +28,9 @@ LossForm = Literal["mean", "paper", "released-code"]
 
 TABLES_OF_SPLIT = ("photos", "scenes")
 """Tables that stage split writes beside those of the phones, which are named after them."""
+COLUMNS_OF_LIST = ("phone", "dslr", "session")
+"""Columns of a list of pairs, in which further references have columns named after them."""
+MOST_REFERENCES = 9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +42,17 @@ class CapturesParams(Section):
         "folder with one sub-folder per camera, or per session: a path, absolute or relative to the params file, or a "
         "URL such as s3://bucket/folder",
     )
-    reference: str = param("dslr", "sub-folder of the DSLR's photos", pattern=CAMERA_NAME)
+    reference: str = param(
+        "dslr",
+        "sub-folder of the DSLR's photos; with several DSLRs, of the base one, which names the moments",
+        pattern=CAMERA_NAME,
+    )
+    references: tuple[str, ...] = param(
+        (),
+        "sub-folders of further references' photos: other DSLRs, or other lenses or apertures; each patch gets a "
+        "further target from each of them that shows its place; a session may lack them",
+        pattern=CAMERA_NAME,
+    )
     phones: tuple[str, ...] = param((), "sub-folders of the phones' photos", pattern=CAMERA_NAME)
     sessions: tuple[str, ...] = param(
         (),
@@ -60,9 +73,18 @@ class CapturesParams(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        names = [self.reference, *self.phones]
+        names = [self.reference, *self.references, *self.phones]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ParamsError(f"reference and phones name {', '.join(twice)} twice; each camera has one folder.")
+            raise ParamsError(
+                f"reference, references and phones name {', '.join(twice)} twice; each camera has one folder."
+            )
+        if len(self.references) > MOST_REFERENCES:
+            raise ParamsError(f"references names {len(self.references)} folders; {MOST_REFERENCES} are the most.")
+        if taken := [name for name in self.references if name.lower() in COLUMNS_OF_LIST]:
+            raise ParamsError(
+                f"references names '{taken[0]}', but a column of lists of pairs has this name: give the folder another "
+                "name."
+            )
         if taken := [name for name in self.phones if name.lower() in TABLES_OF_SPLIT]:
             raise ParamsError(
                 f"phones names '{taken[0]}', but a table of the split has this name: give the phone's folder another "
@@ -112,8 +134,8 @@ class PairParams(Section):
     csv: str | None = param(
         None,
         "list of the pairs, which overrides names and clocks: a CSV file on this machine with the columns phone and "
-        "dslr, which hold file names or stems, and with several sessions also session; several phone photos with one "
-        "DSLR photo are frames of a moment; the path is absolute or "
+        "dslr, which hold file names or stems, with several sessions also session, and a column named after each "
+        "further reference; several phone photos with one DSLR photo are frames of a moment; the path is absolute or "
         "relative to the params file, and {phone} in it is replaced by the phone's folder; best kept in captures.root, "
         "where DVC sees its changes; null: no list",
     )
@@ -231,6 +253,11 @@ class PatchesParams(Section):
     )
     min_frames: int = param(
         1, "frames all: fewest frames, the base frame included, that must show the place of a patch", at_least=1
+    )
+    min_references: int = param(
+        1,
+        "with captures.references: fewest references, the base one included, that must show the place of a patch",
+        at_least=1,
     )
     min_ncc: float = param(
         0.9,
@@ -612,6 +639,9 @@ class DemoParams(Section):
         "bursts; with bursts or brackets, EXIF has exposures and milliseconds",
         at_least=0,
         at_most=20,
+    )
+    references: int = param(
+        1, "2: a second DSLR with another lens and aperture, in the folder dslr-wide", at_least=1, at_most=2
     )
     bracket: bool = param(
         False,

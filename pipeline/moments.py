@@ -21,6 +21,8 @@ class Moment:
     """The base frame; without one, the first frame."""
     further: tuple[Alignment, ...]
     """The other frames, in the order of the rows."""
+    targets: tuple[Alignment, ...]
+    """The base frame with the photos of further references, by their numbers."""
     standing: Alignment | None
     """The aligned frame that patches are cut from: the base, or the frame that stands in for it. None: no frame can."""
 
@@ -87,7 +89,17 @@ def frame_counts(found: Sequence[Moment]) -> FrameCounts:
     )
 
 
-def _moment(frames: Sequence[Alignment]) -> Moment:
+def target_counts(found: Sequence[Moment]) -> dict[str, dict[str, int]]:
+    """Count the photos of further references by reference and status."""
+    statuses: dict[str, Counter[str]] = {}
+    for row in (row for moment in found for row in moment.targets):
+        statuses.setdefault(row.reference, Counter())[row.status] += 1
+    return {name: dict(statuses[name]) for name in sorted(statuses)}
+
+
+def _moment(rows: Sequence[Alignment]) -> Moment:
+    targets = tuple(sorted((row for row in rows if row.role == "target"), key=lambda row: (row.frame, row.pair_id)))
+    frames = [row for row in rows if row.role != "target"] or [*rows]
     bases = [row for row in frames if row.role == "base"]
     base = bases[-1] if bases else min(frames, key=lambda row: (row.frame, row.pair_id))
     able = [row for row in frames if row.status == "aligned" and (row is base or not bases or _alike(row, base))]
@@ -96,7 +108,7 @@ def _moment(frames: Sequence[Alignment]) -> Moment:
         key=lambda row: (row.role != "base", abs(row.frame - (base.frame if bases else 0)), row.frame, row.pair_id),
         default=None,
     )
-    return Moment(base, tuple(row for row in frames if row is not base), chosen)
+    return Moment(base, tuple(row for row in frames if row is not base), targets, chosen)
 
 
 def _alike(row: Alignment, base: Alignment) -> bool:

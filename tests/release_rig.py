@@ -144,7 +144,7 @@ def _patch(phone: str, split: str, index: int, size: int, params: ReleaseParams)
     images = patch_images(f"{pair}-{index % 2}", size)
     known = {"patch_id": images.name, "pair_id": pair, "phone": phone, "scene_id": scene, "split": split}
     known |= {"size": size, "x": size * (index % 2), "y": 0, "mode": "strict", "ncc": 0.95, "residual_px": 0.25}
-    known |= {"phone_photo": f"{scene}.jpg", "dslr_photo": f"{scene}.jpg"}
+    known |= {"phone_photo": f"{scene}.jpg", "dslr_photo": f"{scene}.jpg", "targets": ""}
     known |= {"phone_sha256": sha(f"{phone}/{scene}"), "dslr_sha256": sha(f"dslr/{scene}")}
     for side, content in (("phone", images.phone), ("dslr", images.dslr)):
         known |= {f"{side}_image_sha256": hashlib.sha256(content).hexdigest()}

@@ -103,17 +103,27 @@ def _patches(frames: Iterable[Frame], path: Path, shard: ShardWriter, images: Co
             yield row
 
 
+REFERENCES = ("sony wide", "nikon")
+"""The further references of stacks."""
+
+
 def write_stacks(table: Path, image: Callable[[str], bytes], frames: int = 3) -> None:
-    """The stacks of a table of patches: the base is frame 1, frame 0 is rejected for patches that end in 0."""
+    """The stacks of a table of patches: the base is frame 1, frame 0 is rejected for patches that end in 0.
+
+    Of the two further references, so is the target of the first.
+    """
     rows, tar = [], table.with_name("frames.tar")
     with ShardWriter(tar) as shard:
         for patch in (row for row in read_rows(table, Patch) if row.status == "accepted"):
-            for number in range(frames):
+            own = [(number, "") for number in range(frames)]
+            for number, reference in [*own, *enumerate(REFERENCES, start=1)]:
+                is_base = number == 1 and not reference
                 row = StackFrame(
                     patch_id=patch.patch_id,
-                    pair_id=patch.pair_id if number == 1 else f"{patch.pair_id}-{number}",
-                    role="base" if number == 1 else "frame",
+                    pair_id=patch.pair_id if is_base else f"{patch.pair_id}-{reference}{number}",
+                    role="target" if reference else "base" if is_base else "frame",
                     frame=number,
+                    reference=reference,
                     status="rejected",
                     x=patch.x,
                     y=patch.y,
@@ -122,16 +132,16 @@ def write_stacks(table: Path, image: Callable[[str], bytes], frames: int = 3) ->
                     exposure_s=0.01,
                     iso=100.0,
                     ev=float(number - 1),
-                    phone_path=patch.phone_path.with_stem(f"{patch.phone_path.stem}_{number}"),
-                    phone_sha256=sha(f"{patch.pair_id}/{number}"),
+                    path=patch.phone_path.with_stem(f"{patch.phone_path.stem}_{reference}{number}"),
+                    sha256=sha(f"{patch.pair_id}/{reference}{number}"),
                     key="k",
                 )
-                if number == 0 and patch.patch_id.endswith("0"):
+                if (number, reference) in ((0, ""), (1, REFERENCES[0])) and patch.patch_id.endswith("0"):
                     row = replace(row, reason="masked", detail="It is masked.")
                 else:
-                    content = image(f"{patch.patch_id}/{number}")
+                    content = image(f"{patch.patch_id}/{reference}{number}")
                     row = store_frame(replace(row, status="accepted"), content, patch, shard, tar)
-                    row = replace(row, shard=patch.shard) if number == 1 else row
+                    row = replace(row, shard=patch.shard) if is_base else row
                 rows.append(row)
     write_rows(StackFrame.table_in(table.parent), StackFrame, rows)
 

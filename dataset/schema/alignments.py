@@ -44,8 +44,15 @@ class Alignment(Row):
     phone: FolderName = column("phone that took the photo")
     session: FolderName = column("session of the photos; empty where there is only one", default="")
     scene_id: Identifier = column("the moment: equal for all phones' photos of it")
-    role: str = column("base or frame, as in the table of pairs", default="base")
-    frame: int = column("number of the frame among the phone's frames of the moment, from 0", default=0)
+    reference: FolderName = column(
+        "further reference that took the DSLR photo: its folder's name; empty: the base one", default=""
+    )
+    role: str = column("base, frame or target, as in the table of pairs", default="base")
+    frame: int = column(
+        "number of the frame among the phone's frames of the moment, from 0; of a target, the number of the further "
+        "reference, from 1",
+        default=0,
+    )
     status: str = column("aligned, rejected (for what the photos show) or failed (no verdict: another run tries again)")
     reason: str = column("why it is not aligned; empty when aligned", default="")
     detail: str = column("the reason as a sentence, with figures", default="")

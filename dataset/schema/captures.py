@@ -26,6 +26,8 @@ class Pair(Row):
         "unusable_name": "the photo's name is not valid Unicode",
         "ambiguous_picture": "several photos show the same and none clearly more, or one shows too little of it",
         "between_moments": "the phone took the photo between two moments, and neither is clearly nearer",
+        "no_moment": "the photo of a further reference belongs to no moment of the base reference, or to one that has "
+        "another photo of it",
     }
 
     pair_id: Identifier = column(
@@ -34,8 +36,13 @@ class Pair(Row):
     phone: FolderName = column("phone that took the photo: its folder's name")
     session: FolderName = column("session of the photos: its folder's name; empty where there is only one", default="")
     scene_id: Identifier | None = column(
-        "session (where there are several) and the DSLR photo's name: equal for all phones' photos of one moment",
+        "session (where there are several) and the DSLR photo's name: equal for all phones' photos of one moment; "
+        "empty for a lone photo of a further reference",
         default=None,
+    )
+    reference: FolderName = column(
+        "further reference that took the DSLR photo (captures.references): its folder's name; empty: the base one",
+        default="",
     )
     status: str = column("paired or unpaired")
     reason: str = column("why it is unpaired; empty when paired", default="")
@@ -49,12 +56,16 @@ class Pair(Row):
         default=None,
     )
     role: str | None = column(
-        "base: the phone's frame that stands for the moment; frame: a further one, of a burst or bracket; empty when "
-        "unpaired",
+        "base: the phone's frame that stands for the moment; frame: a further one, of a burst or bracket; target: the "
+        "base frame with the photo of a further reference; empty when unpaired",
         default=None,
     )
-    frame: int | None = column("its number among the phone's frames of the moment, from 0", default=None)
-    frames: int | None = column("how many frames of the moment the phone has", default=None)
+    frame: int | None = column(
+        "its number among the phone's frames of the moment, from 0; of a target, the number of the further reference, "
+        "from 1",
+        default=None,
+    )
+    frames: int | None = column("how many frames of the moment the phone has; empty for a target", default=None)
     phone_path: Place | None = column("the phone's photo", default=None)
     dslr_path: Place | None = column("the DSLR's photo", default=None)
     phone_sha256: str | None = column("SHA-256 of the phone's file, hex", default=None)
@@ -81,8 +92,8 @@ class CameraShot(Row):
     session: FolderName = column("its session; empty where there is only one")
     scene_id: Identifier | None = column("the moment; empty for a photo that belongs to none", default=None)
     role: str = column(
-        "reference: the DSLR's; base or frame: the phone's; alone: without a mate; beside: another file of the same "
-        "exposure, which stands in no other table"
+        "reference: the DSLR's; target: that of a further reference; base or frame: the phone's; alone: without a "
+        "mate; beside: another file of the same exposure, which stands in no other table"
     )
     frame: int | None = column("number of the frame among the camera's frames of the moment, from 0", default=None)
     beside: str | None = column(

@@ -39,6 +39,7 @@ class Patch(Row):
         "colour": "the colours differ: damage that no decoder noticed, or light that only one photo has",
         "small_crop": "the common crop is smaller than a window",
         "few_frames": "fewer frames of the moment show the place than patches.min_frames asks for",
+        "few_references": "fewer references show the place than patches.min_references asks for",
         "photo_changed": "a photo is not the one that was paired",
         "nodes_changed": "the file of the pair's nodes is missing, or is not the one that the alignment made",
         "unreadable_photo": "a photo cannot be decoded any more; imported: an image cannot be read",
@@ -276,35 +277,44 @@ class Frame(Row):
 
 @dataclass(frozen=True, kw_only=True)
 class StackFrame(Row):
-    """One frame of the moment of a patch: the patch's window there, or why the frame is left out (patches.frames: all).
+    """One frame or further target of a patch: the patch's window there, or why it is left out.
 
-    The base frame is the patch's own image. The windows of the others are cut at whole px, so that no px of the phone
-    is resampled; `frame_from_patch` says what is left to a fraction of a px.
+    The base frame is the patch's own image. The windows of the others (patches.frames: all) are cut at whole px, so
+    that no px of the phone is resampled; `frame_from_patch` says what is left to a fraction of a px. A further target
+    (captures.references) is the photo of a further reference on the px of the patch, resampled once.
     """
 
     TABLE: ClassVar[str] = "stacks"
     MADE_BY: ClassVar[str] = "patches"
     STATUSES: ClassVar[tuple[str, ...]] = ("accepted", "rejected")
     REASONS: ClassVar[Mapping[str, str]] = {
-        "frame_not_aligned": "the photo of the frame could not be aligned",
-        "outside_frame": "the place lies outside what this frame and the DSLR both show",
+        "frame_not_aligned": "the photo of the frame or further reference could not be aligned",
+        "outside_frame": "the place lies outside what this frame, or the base frame, and the DSLR both show",
         **{name: meaning for name, meaning in Patch.REASONS.items() if "imported" not in meaning},
-        "unreadable_photo": "the photo of the frame cannot be decoded any more",
+        "unreadable_photo": "the photo cannot be decoded any more",
     }
     RETRIED: ClassVar[frozenset[str]] = Patch.RETRIED
 
     patch_id: Identifier = column("the patch")
     pair_id: Identifier = column("the pair of this frame's photo and the DSLR's")
-    role: str = column("base: the frame that the patch was cut from; frame: another one")
-    frame: int = column("number of the frame among the phone's frames of the moment, from 0")
+    role: str = column(
+        "base: the frame that the patch was cut from; frame: another one; target: the photo of a further reference"
+    )
+    frame: int = column(
+        "number of the frame among the phone's frames of the moment, from 0; of a target, the number of the further "
+        "reference, from 1"
+    )
+    reference: FolderName = column("the further reference of a target: its folder's name; else empty", default="")
     status: str = column("accepted or rejected")
     reason: str = column("why it was rejected; empty when accepted", default="")
     detail: str = column("the reason as a sentence, with figures", default="")
-    x: int | None = column("left column of the window in the frame's upright photo", "px", default=None)
+    x: int | None = column(
+        "left column of the window in the frame's upright photo; of a target, in the base frame's", "px", default=None
+    )
     y: int | None = column("its top row", "px", default=None)
     frame_from_patch: tuple[float, ...] | None = column(
         "homography from px of the patch to px of this frame's window, row by row: the closest one to what the "
-        "alignments of both frames say",
+        "alignments of both frames say; of a target, no change",
         default=None,
     )
     bend_px: float | None = column(
@@ -321,9 +331,13 @@ class StackFrame(Row):
     exposure_s: float | None = column("exposure time of the photo, EXIF", "s", default=None)
     f_number: float | None = column("f-number, EXIF", default=None)
     iso: float | None = column("ISO sensitivity, EXIF", default=None)
-    ev: float | None = column("exposure against the base frame; positive: brighter", "stops", default=None)
-    phone_path: Place = column("the photo of the frame")
-    phone_sha256: str = column("SHA-256 of its file, hex")
+    ev: float | None = column(
+        "exposure against the base frame, of a target against the base reference's photo; positive: brighter",
+        "stops",
+        default=None,
+    )
+    path: Place = column("the photo of the frame or further reference")
+    sha256: str = column("SHA-256 of its file, hex")
     shard: Path | None = column("tar file that holds the image; empty when it or the patch is rejected", default=None)
     offset: int | None = column("first byte of the image's file in the shard", "byte", default=None)
     bytes: int | None = column("length of the image's file", "byte", default=None)

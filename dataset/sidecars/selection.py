@@ -69,6 +69,9 @@ class StackCounts(JsonObject):
     accepted: int
     reasons: dict[str, int]
     """Rejected ones, by reasons of `dpedtool.dataset.schema.StackFrame`."""
+    targets: dict[str, dict[str, int]] | None = field(default=None, metadata=WHERE_KNOWN)
+    """Further targets of these patches by reference: how many are `accepted`, and the others by the same reasons. None
+    if there are no further references."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +95,6 @@ class Selection(Sidecar):
     shard_patches: int | None = field(default=None, metadata=WHERE_KNOWN)
     """Most patches in a shard, by which the shards were filled; None if an earlier version has left it out."""
     stacks: StackCounts | None = field(default=None, metadata=WHERE_KNOWN)
-    """None if patches were cut from one frame of each moment (patches.frames: base)."""
+    """None if patches have one frame and one target each."""
     pairs: AlignedPairs | None = field(default=None, metadata=WHERE_KNOWN)
     """None if an earlier version has left it out."""

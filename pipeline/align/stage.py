@@ -495,6 +495,7 @@ def _row(pair: Pair, params: AlignParams, **facts: Any) -> Alignment:
         pair_id=pair.pair_id,
         phone=pair.phone,
         session=pair.session,
+        reference=pair.reference,
         role=pair.role or "base",
         frame=pair.frame or 0,
         scene_id=required(pair.scene_id),
@@ -527,6 +528,7 @@ def _at_home(row: Alignment, pair: Pair, out: Path) -> Alignment:
     return dataclasses.replace(
         row,
         session=pair.session,
+        reference=pair.reference,
         role=pair.role or "base",
         frame=pair.frame or 0,
         phone_path=required(pair.phone_path),

@@ -26,12 +26,26 @@ from dpedtool.pipeline.commands.options import (
 @command(gives="counts and clocks", epilog=examples("dpedtool pair iphone canon -o pairs/iphone"))
 @click.argument("folders", nargs=-1, type=PHOTOS, metavar="[PHONE_DIR DSLR_DIR]")
 @click.option("--phone", help="Take the folders from section captures of the params file: this phone's and the DSLR's.")
+@click.option(
+    "--reference",
+    "references",
+    multiple=True,
+    type=PHOTOS,
+    metavar="DIR",
+    help="Folder of a further reference, another DSLR or another lens, for further targets; may be given again.",
+)
 @csv_option
 @recursive_option
 @out_option
 @params_options
 def pair(
-    folders: tuple[Place, ...], phone: str | None, csv_file: Path | None, recursive: bool, out: Path, params: Params
+    folders: tuple[Place, ...],
+    phone: str | None,
+    references: tuple[Place, ...],
+    csv_file: Path | None,
+    recursive: bool,
+    out: Path,
+    params: Params,
 ) -> None:
     """Find which photos of two cameras show the same moment. Writes OUT/pairs.parquet and OUT/synchronisation.json.
 
@@ -47,12 +61,14 @@ def pair(
         raise click.UsageError("Give either two folders or --phone, not both.")
     if phone is None and len(folders) != 2:
         raise click.UsageError("Name the phone's folder and the DSLR's, or give --phone with --params.")
+    if phone is not None and references:
+        raise click.UsageError("--reference is for two folders: with --phone, captures.references names the folders.")
     captures = replace(params.captures, recursive=recursive or params.captures.recursive)
     table = scene_table(params) if params.captures.scenes else filled_in(out / TEMPLATE)
     of_sessions = (
         camera_folders(captures, phone)
         if phone is not None
-        else [Folders(folders[0], folders[1], recursive=captures.recursive)]
+        else [Folders(folders[0], folders[1], recursive=captures.recursive, references=references)]
     )
     is_one_of_several = phone is not None and len(captures.phones) > 1
     found = pair_into(out, of_sessions, listed(params.pair, csv_file), may_be_empty=is_one_of_several)

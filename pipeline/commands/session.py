@@ -26,12 +26,18 @@ from dpedtool.pipeline.commands.options import FOLDER, command, examples, give_r
     metavar="DIR",
     help="Folder that holds one folder of photos a camera, or one folder a session with these in it.",
 )
-@click.option("--reference", metavar="NAME", help="Name of the DSLR's folder in --captures; not needed if it is dslr.")
+@click.option(
+    "--reference",
+    "references",
+    multiple=True,
+    metavar="NAME",
+    help="Name of the DSLR's folder in --captures; not needed if it is dslr. Given again: a further reference.",
+)
 @click.option("--demo", is_flag=True, help="Make the demo: simulated photos of two phones and a DSLR.")
 @click.option("--dvc/--no-dvc", "with_dvc", default=True, help="Set up DVC in the session, or leave it to you.")
 @click.option("--git/--no-git", "with_git", default=True, help="Set up git in the session, or leave it to you.")
 def init(
-    session: Path, captures: Path | None, reference: str | None, demo: bool, with_dvc: bool, with_git: bool
+    session: Path, captures: Path | None, references: tuple[str, ...], demo: bool, with_dvc: bool, with_git: bool
 ) -> None:
     """Make a session: a folder with the parameters and the recipe for your own photos.
 
@@ -40,13 +46,15 @@ def init(
     """
     if demo == bool(captures):
         raise click.UsageError("Name the photos by --captures DIR, or use --demo: one of the two.")
-    if demo and reference:
+    if demo and references:
         raise click.UsageError("--reference is for --captures: the demo has its own DSLR.")
     from dpedtool.pipeline.session.init import DEMO, find_captures, set_up
 
-    cameras = find_captures(captures, reference) if captures else DEMO
+    cameras = find_captures(captures, references) if captures else DEMO
     made = set_up(session, cameras, is_demo=demo, with_dvc=with_dvc, with_git=with_git)
     click.echo(f"DSLR: {made.captures.reference}. Phones: {', '.join(made.captures.phones)}.")
+    if made.captures.references:
+        click.echo(f"Further references: {', '.join(made.captures.references)}.")
     if made.captures.sessions:
         click.echo(f"Sessions: {', '.join(made.captures.sessions)}.")
     if made.captures.recursive:

@@ -15,7 +15,7 @@ from dpedtool.dataset.schema import Alignment, Patch
 from dpedtool.dataset.sidecars.selection import Selection
 from dpedtool.dataset.sidecars.synchronisation import ClockFigures, TimeSteps
 from dpedtool.dataset.tables import read_frame
-from dpedtool.pipeline.moments import frame_counts, moments, standing
+from dpedtool.pipeline.moments import frame_counts, moments, standing, target_counts
 from dpedtool.pipeline.pair.intake import PairedFolders
 from dpedtool.pipeline.runner import LOST
 
@@ -31,7 +31,7 @@ BIN_NAMES = {
 
 def say_pairs(found: PairedFolders) -> None:
     """Say how many photos were paired, how, which have no mate, and how the clocks relate."""
-    paired = [row for row in found.rows if row.status == "paired" and row.role != "frame"]
+    paired = [row for row in found.rows if row.status == "paired" and row.role not in ("frame", "target")]
     click.echo(f"{len(paired)} {_plural(len(paired), 'pair')}, {found.note}.")
     lone = [row for row in found.rows if row.status != "paired"]
     _say_failures(lone, "photo without a mate", "photos without a mate", MOST_PHOTOS)
@@ -39,6 +39,10 @@ def say_pairs(found: PairedFolders) -> None:
         moments = len({row.scene_id for row in found.rows if row.role == "frame"})
         of = f"{moments} {_plural(moments, 'moment')}"
         click.echo(f"{_frames(frames)} of {of}; shots.parquet names the base frames.")
+    for reference, targets in Counter(row.reference for row in found.rows if row.role == "target").items():
+        have = "has" if targets == 1 else "have"
+        of = f"{targets} of {len(paired)} {_plural(len(paired), 'moment')}"
+        click.echo(f"{of} {have} a photo of the further reference {reference}.")
     for note in found.notes:
         click.echo(note, err=True)
     for session, clock in found.report.clocks.items():
@@ -86,7 +90,7 @@ def counts(rows: Sequence[Any]) -> dict[str, Any]:
 def moment_counts(rows: Sequence[Alignment]) -> dict[str, Any]:
     """Count the moments of a table of alignments by status and reason, and the further frames apart from them."""
     found = moments(rows)
-    return {**counts(found), "frames": frame_counts(found).as_json()}
+    return {**counts(found), "frames": frame_counts(found).as_json(), "targets": target_counts(found)}
 
 
 def median_residual(rows: Sequence[Alignment]) -> float | None:
@@ -119,6 +123,7 @@ def say_alignments(rows: Sequence[Alignment]) -> None:
         low, high = f"{min(shakes):.1f}", f"{max(shakes):.1f}"
         by = low if low == high else f"{low} to {high}"
         click.echo(f"The camera moved by {by} px between base frames and further frames.")
+    _say_targets([row for moment in found for row in moment.targets])
     _say_stand_ins([moment.base for moment in found if moment.has_stand_in])
     lost = [moment.base for moment in found if moment.standing is None]
     further_lost = [row for moment in found for row in moment.further if row.status != "aligned"]
@@ -127,6 +132,21 @@ def say_alignments(rows: Sequence[Alignment]) -> None:
         of_status = [row for row in further_lost if row.status == status]
         _say_failures(of_status, f"further frame {status}", f"further frames {status}")
     say_notes([row.note for row in rows if row.note])
+
+
+def _say_targets(targets: Sequence[Alignment]) -> None:
+    """Say how many photos of each further reference were aligned, and why the others were not."""
+    for reference in sorted({row.reference for row in targets}):
+        own = [row for row in targets if row.reference == reference]
+        aligned = sum(row.status == "aligned" for row in own)
+        click.echo(
+            f"Aligned {aligned} of {len(own)} {_plural(len(own), 'photo')} of the further reference {reference}."
+        )
+    _say_failures(
+        [row for row in targets if row.status != "aligned"],
+        "photo of a further reference is not aligned",
+        "photos of further references are not aligned",
+    )
 
 
 def _say_stand_ins(bases: Sequence[Alignment]) -> None:
@@ -152,6 +172,10 @@ def say_patches(table: Path) -> None:
         lost = ", ".join(f"{count} {reason}" for reason, count in told.stacks.reasons.items())
         why = f"; rejected: {lost}" if lost else ""
         click.echo(f"In the stacks, {told.stacks.accepted} of {told.stacks.all} further frames are accepted{why}.")
+    for reference, verdicts in ((told.stacks and told.stacks.targets) or {}).items():
+        lost = ", ".join(f"{count} {reason}" for reason, count in verdicts.items() if reason != "accepted")
+        of = f"{verdicts.get('accepted', 0)} of {sum(verdicts.values())}"
+        click.echo(f"Of {reference}, {of} further targets are accepted{f'; rejected: {lost}' if lost else ''}.")
     if told.accepted:
         click.echo("Share of windows that were kept:")
         for name, bins in told.by.items():

@@ -52,6 +52,8 @@ class Folders:
     """Its name; empty where there is only one."""
     recursive: bool = False
     """Whether photos in their sub-folders belong to the cameras."""
+    references: tuple[Place, ...] = ()
+    """The folders of further references."""
 
 
 def camera_folders(captures: CapturesParams, phone: str) -> list[Folders]:
@@ -69,7 +71,8 @@ def camera_folders(captures: CapturesParams, phone: str) -> list[Folders]:
     with answering(root):
         if not captures.sessions:
             _check_cameras(root, captures)
-            return [Folders(root / phone, root / captures.reference, recursive=captures.recursive)]
+            further = tuple(root / name for name in captures.references)
+            return [Folders(root / phone, root / captures.reference, "", captures.recursive, further)]
         return _of_sessions(root, captures, phone)
 
 
@@ -100,7 +103,7 @@ def pair_into(
     # The order in which the parameters name the sessions changes no table.
     folders = sorted(folders, key=lambda each: each.session)
     for each in folders:
-        check_outside(out, (each.phone, each.dslr))
+        check_outside(out, (each.phone, each.dslr, *each.references))
     folders, empty = _with_photos(folders) if may_be_empty else (folders, [])
     pairings = _paired(out, folders, params)
     rows = sorted((row for pairing in pairings for row in pairing.rows), key=lambda row: row.pair_id)
@@ -145,13 +148,21 @@ def _paired(out: Path, folders: Sequence[Folders], params: PairParams) -> list[P
     pairings, lines, refused = list[Pairing](), list[Line](), list[UnpairableError]()
     for each in folders:
         try:
-            pairing = pair_folders(each.phone, each.dslr, params, each.session, recursive=each.recursive)
+            pairing = pair_folders(
+                each.phone,
+                each.dslr,
+                params,
+                each.session,
+                recursive=each.recursive,
+                references=each.references,
+            )
         except UnpairableError as error:
             refused.append(error)
             lines += proposed(each.session, error.phones, error.dslrs)
         else:
             pairings.append(pairing)
-            paired = [(row.phone_path, row.dslr_path) for row in pairing.rows if row.status == "paired"]
+            whole = [row for row in pairing.rows if row.status == "paired" and row.role != "target"]
+            paired = [(row.phone_path, row.dslr_path) for row in whole]
             lines += [(each.session, phone.name, dslr.name) for phone, dslr in paired if phone and dslr]
     if refused:
         path = write_proposal(out, lines)
@@ -234,7 +245,7 @@ def _of_sessions(root: Place, captures: CapturesParams, phone: str) -> list[Fold
             f"{root} has no folder {', '.join(missing)}: it holds {', '.join(sorted(found)) or 'no folders'}; name the "
             "sessions' folders in captures.sessions of the params file."
         )
-    folders, places = [], dict[Place, str]()
+    folders, places, lacking = [], dict[Place, str](), set(captures.references)
     for session in captures.sessions:
         place = (root / session / captures.reference).resolve()
         if (other := places.setdefault(place, session)) != session:
@@ -250,9 +261,15 @@ def _of_sessions(root: Place, captures: CapturesParams, phone: str) -> list[Fold
                 "leave the session out of captures.sessions."
             )
         if phone in cameras:
-            folders.append(
-                Folders(root / session / phone, root / session / captures.reference, session, captures.recursive)
-            )
+            further = tuple(root / session / name for name in captures.references if name in cameras)
+            of_base = root / session / captures.reference
+            folders.append(Folders(root / session / phone, of_base, session, captures.recursive, further))
+        lacking -= cameras
+    if lacking:
+        raise DpedtoolError(
+            f"No session in {root} has a folder {', '.join(sorted(lacking))}, which captures.references of the params "
+            "file names: correct the name, or leave it out."
+        )
     if not folders:
         raise DpedtoolError(
             f"No session in {root} has a folder {phone}: name the phones' folders in captures.phones of the params "
@@ -269,10 +286,11 @@ def _folders_in(place: Place) -> set[str]:
 
 def _check_cameras(root: Place, captures: CapturesParams) -> None:
     """Refuse cameras of the params file that have no folder: the most common mistake with one's own photos."""
-    wanted, found = {captures.reference, *captures.phones}, _folders_in(root)
+    wanted, found = {captures.reference, *captures.references, *captures.phones}, _folders_in(root)
     if missing := sorted(wanted - found):
         raise DpedtoolError(
             f"{root} has no folder {', '.join(missing)}: it holds {', '.join(sorted(found)) or 'no folders'}; name "
-            "the DSLR's folder in captures.reference and the phones' folders in captures.phones of the params file. If "
-            "it holds one folder a session, name these in captures.sessions."
+            "the DSLR's folder in captures.reference, those of further references in captures.references and the "
+            "phones' folders in captures.phones of the params file. If it holds one folder a session, name these in "
+            "captures.sessions."
         )

@@ -25,6 +25,7 @@ def read_pair_list(
     dslrs: Sequence[Place],
     session: str = "",
     beside: Mapping[Place, Place] = MappingProxyType({}),
+    reference: str = "",
 ) -> dict[int, int]:
     """Return phone index to DSLR index of the pairs that a CSV file lists.
 
@@ -43,6 +44,9 @@ def read_pair_list(
         Empty where there is only one.
     beside
         Files that lie beside these photos, and the photo of each; the list cannot name them.
+    reference
+        Name of the further reference that the second photos are of. Its column has this name instead of dslr, and an
+        empty cell where it has no photo of the moment. Empty for the base reference.
 
     Raises
     ------
@@ -53,13 +57,16 @@ def read_pair_list(
     """
     table = csv_lines(path, NAMED_BY)
     _, header = next(table, (0, []))
-    cameras = [_Camera(path, header, *camera, beside) for camera in zip(COLUMNS, (phones, dslrs), strict=True)]
-    lines = list(table)
+    columns = ("phone", reference.casefold()) if reference else COLUMNS
+    cameras = [_Camera(path, header, *camera, beside) for camera in zip(columns, (phones, dslrs), strict=True)]
+    lines = [line for line in table if not reference or cameras[1].is_named(line[1])]
     if session:
         place = _place_of_session(path, header)
         lines = [line for line in lines if _session(path, line, place).casefold() == session.casefold()]
     # Several of the phone's photos may be frames of one moment.
     found = {cameras[0].find(*line): cameras[1].find(*line, again=True) for line in lines}
+    if reference:
+        return found
     if session and not found:
         raise DpedtoolError(f"{path} lists no pairs of the session {session}: add lines for it, or leave it out.")
     if not found:
@@ -140,6 +147,11 @@ class _Camera:
         place = _places(path, header).get(column)
         if place is None:
             found = ", ".join(header) or "nothing"
+            if column not in COLUMNS:
+                raise DpedtoolError(
+                    f"The first line of {path} must name a column {column} too, for the photos of that further "
+                    f"reference; it holds {found}."
+                )
             raise DpedtoolError(
                 f"The first line of {path} must name the columns phone and dslr, separated by a comma, a semicolon or "
                 f"a tab; it holds {found}."
@@ -154,6 +166,10 @@ class _Camera:
         stems = [{name.removesuffix(photo.suffix) for name in own} for photo, own in zip(photos, names, strict=True)]
         self._names, self._stems = _by_name(names), _by_name(stems)
         self._lines: dict[int, int] = {}
+
+    def is_named(self, cells: Sequence[str]) -> bool:
+        """Whether a line names a photo in this column."""
+        return self._place < len(cells) and bool(cells[self._place])
 
     def find(self, number: int, cells: Sequence[str], *, again: bool = False) -> int:
         """Return the index of the photo that a line names; `again`: earlier lines may name it too."""

@@ -10,7 +10,7 @@ from dpedtool.dataset.places import Place
 from dpedtool.dataset.schema import CameraShot, Pair
 from dpedtool.pipeline.pair.shots import Shot
 
-REFERENCE, ALONE, BESIDE = "reference", "alone", "beside"
+REFERENCE, TARGET, ALONE, BESIDE = "reference", "target", "alone", "beside"
 
 
 def shots_of(

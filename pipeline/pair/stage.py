@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dpedtool.dataset.errors import DpedtoolError, Rejection
@@ -25,6 +25,7 @@ from dpedtool.pipeline.pair.moments import with_frames
 from dpedtool.pipeline.pair.notes import notes_of_contradictory
 from dpedtool.pipeline.pair.order import in_order_named
 from dpedtool.pipeline.pair.pair_list import read_pair_list
+from dpedtool.pipeline.pair.references import shots_of_reference, targets_of
 from dpedtool.pipeline.pair.shot_table import shots_of
 from dpedtool.pipeline.pair.shots import Couple, Matching, Shot, is_unicode
 from dpedtool.pipeline.pair.small import notes_of_small
@@ -38,7 +39,7 @@ class Pairing:
     rows: list[Pair]
     note: str
     shots: list[CameraShot]
-    """All photos of both cameras, in the order of `shot_table.shots_of`."""
+    """All photos of both cameras, in the order of `shot_table.shots_of`, then those of further references."""
     notes: Sequence[str] = ()
     """What the user should know of them, in sentences."""
     left_out: Sequence[LeftOut] = ()
@@ -46,7 +47,13 @@ class Pairing:
 
 
 def pair_folders(
-    phone_dir: Place, dslr_dir: Place, params: PairParams, session: str = "", *, recursive: bool = False
+    phone_dir: Place,
+    dslr_dir: Place,
+    params: PairParams,
+    session: str = "",
+    *,
+    recursive: bool = False,
+    references: Sequence[Place] = (),
 ) -> Pairing:
     """Pair the photos of two folders, by the user's list, by file name or by capture time.
 
@@ -59,7 +66,9 @@ def pair_folders(
     session
         Name of the session, which becomes a part of the identifiers; empty where there is only one.
     recursive
-        Whether photos in sub-folders of the two folders belong to the cameras.
+        Whether photos in sub-folders of the folders belong to the cameras.
+    references
+        Folders of further references, whose photos are further targets of the moments.
 
     Returns
     -------
@@ -74,12 +83,65 @@ def pair_folders(
         Neither names nor capture times, or whatever else was asked for, show which photos belong together.
 
     """
-    for folder in (phone_dir, dslr_dir):
+    _check_folders(phone_dir, dslr_dir, references)
+    found = _pair_two(phone_dir, dslr_dir, params, session, recursive=recursive)
+    for number, folder in enumerate(references, start=1):
+        found = _with_reference(found, folder, number, phone_dir, params, session, recursive=recursive)
+    return found
+
+
+def _check_folders(phone_dir: Place, dslr_dir: Place, references: Sequence[Place]) -> None:
+    for folder in (phone_dir, dslr_dir, *references):
         _check_name(folder)
     if phone_dir.resolve() == dslr_dir.resolve():
         raise DpedtoolError(
             f"{phone_dir} is given both as the phone's folder and as the DSLR's: name two different folders."
         )
+    cameras, places = {camera_name(phone_dir), camera_name(dslr_dir)}, {phone_dir.resolve(), dslr_dir.resolve()}
+    for folder in references:
+        if folder.resolve() in places or camera_name(folder) in cameras:
+            raise DpedtoolError(
+                f"The further reference {folder} is, or has the name of, the folder of another camera: give each "
+                "camera a folder with a name of its own."
+            )
+        cameras.add(camera_name(folder))
+        places.add(folder.resolve())
+
+
+def _with_reference(
+    found: Pairing,
+    folder: Place,
+    number: int,
+    phone_dir: Place,
+    params: PairParams,
+    session: str,
+    *,
+    recursive: bool,
+) -> Pairing:
+    """Add the photos of a further reference to a pairing."""
+    name = camera_name(folder)
+    try:
+        other = _pair_two(phone_dir, folder, params, session, recursive=recursive, reference=name)
+    except UnpairableError as error:
+        raise DpedtoolError(
+            f"{error.why}, or name its photos in a column {name} of a list of pairs (pair.csv), or leave {name} out of "
+            "captures.references."
+        ) from None
+    rows, moments, notes = targets_of(found.rows, other.rows, name, number)
+    new = [note for note in other.notes if note not in found.notes]
+    return replace(
+        found,
+        rows=sorted([*found.rows, *rows], key=lambda row: row.pair_id),
+        shots=[*found.shots, *shots_of_reference(other.shots, name, moments)],
+        notes=[*found.notes, *(f"{name}: {note}" for note in (*new, *notes))],
+        left_out=[*found.left_out, other.left_out[1]],
+    )
+
+
+def _pair_two(
+    phone_dir: Place, dslr_dir: Place, params: PairParams, session: str, *, recursive: bool, reference: str = ""
+) -> Pairing:
+    """Pair the photos of the phone and of one reference; `reference` is the name of a further one."""
     cameras = [read_folder(folder, session, recursive=recursive) for folder in (phone_dir, dslr_dir)]
     phones, dslrs = ([shot for shot in each.photos if shot.is_usable] for each in cameras)
     for folder, usable in ((phone_dir, phones), (dslr_dir, dslrs)):
@@ -92,7 +154,8 @@ def pair_folders(
         path = list_of_pairs(params.csv, camera)
         lying = [shot for each in cameras for shot in each.beside]
         beside = {shot.path: shot.beside.path for shot in lying if shot.beside}
-        pairs = read_pair_list(path, [shot.path for shot in phones], [shot.path for shot in dslrs], session, beside)
+        places = [shot.path for shot in phones], [shot.path for shot in dslrs]
+        pairs = read_pair_list(path, *places, session, beside, reference)
         matching = Matching(pairs, f"paired by the list {path}", "csv")
     raws = [shot for shot in cameras[0].beside if is_raw(shot)]
     missing = next((extra for shot in raws if (extra := format_of_suffix(shot.path).missing_extra)), "")

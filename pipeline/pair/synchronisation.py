@@ -30,12 +30,13 @@ def synchronisation(rows: Sequence[Pair], tolerance_s: float) -> Synchronisation
 
     """
     # Further frames of a moment were taken at other times than the DSLR's photo.
-    frames = [row for row in rows if row.role == "frame"]
-    paired = [row for row in rows if row.status == "paired" and row.role != "frame"]
+    own = [row for row in rows if not row.reference]
+    frames = [row for row in own if row.role == "frame"]
+    paired = [row for row in own if row.status == "paired" and row.role != "frame"]
     by = Counter(str(row.matched_by) for row in paired)
     sessions = sorted({row.session for row in paired})
     return Synchronisation(
-        shots=Shots(phone=sum(_is_of_phone(row) for row in rows), dslr=len({row.scene_id for row in rows} - {None})),
+        shots=Shots(phone=sum(_is_of_phone(row) for row in own), dslr=len({row.scene_id for row in own} - {None})),
         paired=len(paired),
         frames=len(frames),
         matched_by=dict(by),
@@ -43,7 +44,7 @@ def synchronisation(rows: Sequence[Pair], tolerance_s: float) -> Synchronisation
         unpaired=dict(Counter(row.reason for row in rows if row.reason)),
         unpaired_photos={row.pair_id: row.reason for row in rows if row.reason},
         exif_resolution_s=TimeSteps(
-            phone=_resolution([row.phone_time for row in rows]), dslr=_resolution([row.dslr_time for row in rows])
+            phone=_resolution([row.phone_time for row in own]), dslr=_resolution([row.dslr_time for row in own])
         ),
         clocks={session: clock for session in sessions if (clock := _clock(_of(session, paired), tolerance_s))},
     )

@@ -162,7 +162,8 @@ def store_frame(frame: StackFrame, content: bytes, patch: Patch, shard: ShardWri
         return frame
     if is_own_image(frame, patch):
         return dataclasses.replace(frame, shard=path, offset=patch.phone_offset, bytes=patch.phone_bytes)
-    extent = shard.add(f"{frame.patch_id}.frame{frame.frame:02d}.{suffix_of(content)}", content)
+    name = f"dslr{frame.frame:02d}" if frame.role == "target" else f"frame{frame.frame:02d}"
+    extent = shard.add(f"{frame.patch_id}.{name}.{suffix_of(content)}", content)
     return dataclasses.replace(frame, shard=path, offset=extent.offset, bytes=extent.length)
 
 

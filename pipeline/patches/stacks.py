@@ -1,8 +1,11 @@
-"""The stacks of patches: the window of each patch in every frame of its moment (patches.frames: all).
+"""The stacks of patches: the window of each patch in every frame of its moment, and its further targets.
 
 A burst or bracket is worth more than its base frame, but only if every frame shows the same place and is proven to. So
 each frame is registered to the DSLR's photo like a pair, and its windows are judged by the same filters. They are cut
 at whole px of the frame, so that no px of the phone is resampled.
+
+A further target is what a further reference shows at the place of the patch. Its photo is registered to the base frame,
+resampled onto its grid, and judged by the same filters.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ LEAST_SEEN = 0.75
 
 @dataclass(frozen=True)
 class Cut:
-    """One frame of a patch, and its image if it is accepted."""
+    """One frame or further target of a patch, and its image if it is accepted."""
 
     row: StackFrame
     image: Image | None
@@ -80,14 +83,65 @@ def stacks(
             yield from (Cut(replace(row, reason=problem.reason, detail=problem.detail), None) for row in blanks)
 
 
+def targets(moment: Moment, phone: Image, patches: Sequence[Patch], params: PatchesParams, key: str) -> Iterator[Cut]:
+    """Yield the further targets of all patches of a moment, reference by reference.
+
+    Parameters
+    ----------
+    moment
+        The moment.
+    phone
+        (H, W, 3) BGR: the whole photo of the frame that stands for it.
+    patches
+        The accepted patches of that frame, in any order.
+    params
+        Size and limits.
+    key
+        The digest of what the rows are made from.
+
+    """
+    base = required(moment.standing)
+    for target in moment.targets:
+        taken, known = how_taken(target.dslr_path), how_taken(base.dslr_path)
+        blanks = [_blank(target, patch.patch_id, taken, known, key) for patch in patches]
+        try:
+            yield from _cut_target(target, base, phone, patches, blanks, params)
+        except Rejection as problem:
+            yield from (Cut(replace(row, reason=problem.reason, detail=problem.detail), None) for row in blanks)
+
+
+def place_in_stack(row: StackFrame) -> tuple[bool, int]:
+    """Return the key that sorts the rows of a patch: the phone's frames, then the further targets, by their numbers."""
+    return row.role == "target", row.frame
+
+
 def enough_frames(patch: Patch, frames: Sequence[StackFrame], params: PatchesParams) -> Patch:
-    """Return an accepted patch, or its rejection if fewer frames of it are accepted than `params.min_frames`."""
-    accepted = sum(frame.status == "accepted" for frame in frames)
-    if accepted >= params.min_frames:
-        return patch
-    detail = f"{accepted} of {len(frames)} frames show the place; patches.min_frames is {params.min_frames}."
+    """Return an accepted patch, or its rejection if too few of its frames or targets are accepted.
+
+    `params.min_frames` and `params.min_references` say how many are enough.
+    """
+    own = [frame.status == "accepted" for frame in frames if frame.role != "target"]
+    if sum(own) < params.min_frames:
+        return _too_few(
+            patch,
+            "few_frames",
+            f"{sum(own)} of {len(own)} frames show the place; patches.min_frames is {params.min_frames}.",
+        )
+    # The base reference shows the place of every accepted patch.
+    of_targets = [True, *(frame.status == "accepted" for frame in frames if frame.role == "target")]
+    if sum(of_targets) < params.min_references:
+        return _too_few(
+            patch,
+            "few_references",
+            f"{sum(of_targets)} of {len(of_targets)} references of the moment show the place; patches.min_references "
+            f"is {params.min_references}.",
+        )
+    return patch
+
+
+def _too_few(patch: Patch, reason: str, detail: str) -> Patch:
     blank: dict[str, Any] = dict.fromkeys((*_OF_SHARD, "bends", "proved_by"))
-    return replace(patch, status="rejected", reason="few_frames", detail=detail, **blank)
+    return replace(patch, status="rejected", reason=reason, detail=detail, **blank)
 
 
 _MEASURED = ("ncc", "residual_px", "residual_error_px", "proved_by")
@@ -136,6 +190,45 @@ def _cut_frame(
             yield Cut(replace(row, **verdict), images[0] if images else None)
 
 
+def _cut_target(
+    target: Alignment,
+    base: Alignment,
+    phone: Image,
+    patches: Sequence[Patch],
+    blanks: Sequence[StackFrame],
+    params: PatchesParams,
+) -> Iterator[Cut]:
+    """Yield the target of all patches from one further reference.
+
+    Raises
+    ------
+    Rejection
+        Its photo was not aligned with the frame that patches are cut from, or cannot be read any more.
+
+    """
+    if target.status != "aligned":
+        raise Rejection("frame_not_aligned", f"{target.reason}: {target.detail}")
+    if target.phone_sha256 != base.phone_sha256:
+        raise Rejection(
+            "frame_not_aligned", f"It is aligned with {target.phone_path}, for which another frame stands in."
+        )
+    file = open_unchanged(target.dslr_path, target.dslr_sha256)
+    own, box, side = transform(target), crop_box(target), params.size_px
+    crop = warp_dslr(file.colour(), own, box)
+    waiting: dict[tuple[int, int], StackFrame] = {}
+    for row, patch in zip(blanks, patches, strict=True):
+        x, y = int(patch.phone_x or 0), int(patch.phone_y or 0)
+        if box.x <= x <= box.x + box.width - side and box.y <= y <= box.y + box.height - side:
+            waiting[x, y] = replace(row, x=x, y=y, frame_from_patch=IDENTITY, bend_px=0.0)
+        else:
+            detail = "The window does not lie wholly in what the base frame and this reference's photo both show."
+            yield Cut(replace(row, reason="outside_frame", detail=detail), None)
+    at = np.array(list(waiting), np.int64).reshape(-1, 2) - np.array([box.x, box.y])
+    for window, images in judge_windows(target, own, phone, crop, params, at=at):
+        verdict = {name: getattr(window, name) for name in ("status", "reason", "detail", *_MEASURED)}
+        yield Cut(replace(waiting[window.x or 0, window.y or 0], **verdict), images[1] if images else None)
+
+
 def _between(base: Transform, frame: Transform, start: Points, end: Points, side: int) -> tuple[Points, float] | None:
     """Return what takes px of a window of the base frame to px of the window of another frame.
 
@@ -168,17 +261,19 @@ def _between(base: Transform, frame: Transform, start: Points, end: Points, side
 
 def _blank(pair: Alignment, patch_id: str, taken: Taken, base: Taken, key: str) -> StackFrame:
     """Return a rejected row without a reason, which the caller completes."""
+    is_target = pair.role == "target"
     return StackFrame(
         patch_id=patch_id,
         pair_id=pair.pair_id,
         role=pair.role,
         frame=pair.frame,
+        reference=pair.reference,
         status="rejected",
         exposure_s=taken.exposure_s,
         f_number=taken.f_number,
         iso=taken.iso,
         ev=taken.stops_above(base),
-        phone_path=pair.phone_path,
-        phone_sha256=pair.phone_sha256,
+        path=pair.dslr_path if is_target else pair.phone_path,
+        sha256=pair.dslr_sha256 if is_target else pair.phone_sha256,
         key=key,
     )

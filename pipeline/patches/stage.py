@@ -6,6 +6,7 @@ where it correlates best, as DPED (Ignatov et al. 2017, arXiv 1704.02470, sectio
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import cv2
+import pandas as pd
 
 from dpedtool.dataset.code_digest import code_digest
 from dpedtool.dataset.errors import DpedtoolError, Rejection
@@ -37,7 +39,7 @@ from dpedtool.pipeline.moments import Moment, moments
 from dpedtool.pipeline.patches.judging import blank_row, judge_windows, small_crop, telling
 from dpedtool.pipeline.patches.selection_figures import summary
 from dpedtool.pipeline.patches.shelf import Shelf, is_frame_stored, is_stored, still_wanted, store, store_frame
-from dpedtool.pipeline.patches.stacks import enough_frames, stacks
+from dpedtool.pipeline.patches.stacks import enough_frames, place_in_stack, stacks, targets
 from dpedtool.pipeline.resume import Aside, Finished, save_all_aside, save_aside, work_off
 from dpedtool.pipeline.runner import Lost
 
@@ -55,7 +57,8 @@ def cut_patches(
     """Cut the patches of all aligned moments into `out/patches-NNNNN.tar`, and write their tables.
 
     `out/patches.parquet` has a row for every candidate window, kept or not, and `out/frames.parquet` one for every
-    pair. With `params.frames` all, `out/stacks.parquet` has a row for every frame of every patch. `out/selection.json`
+    pair. With `params.frames` all, or with photos of further references, `out/stacks.parquet` has a row for every frame
+    and further target of every patch. `out/selection.json`
     says how many pairs were not aligned and why, and what share of the windows was kept by brightness, texture, noise
     and place.
     The photos in the table of alignments are read again, so that the DSLR's pixels are resampled only once.
@@ -70,18 +73,25 @@ def cut_patches(
     Raises
     ------
     DpedtoolError
-        Another run is writing to `out`.
+        Another run is writing to `out`, or windows would move away from the places of further targets.
 
     """
     found = [moment for moment in moments(alignments) if moment.standing]
+    has_targets = any(moment.targets for moment in found)
+    if has_targets and params.mode == "dped":
+        raise DpedtoolError(
+            "There are photos of further references, but windows of the mode dped move away from their places: set "
+            "patches.mode to strict, or leave captures.references empty."
+        )
+    is_stacked = params.frames == "all" or has_targets
     items = {_key(moment, params): moment for moment in sorted(found, key=lambda moment: _cut_from(moment).pair_id)}
     table = Patch.table_in(out)
     with Finished(table, Patch) as finished:
         known = set(finished.aside(items, Frame))
-        frames = finished.kept_aside(StackFrame) if params.frames == "all" else None
+        frames = finished.kept_aside(StackFrame) if is_stacked else None
         work_off(
             items,
-            partial(cut_moment, params=params, parts=finished.parts),
+            partial(cut_moment, params=params, parts=finished.parts, is_stacked=is_stacked),
             partial(_lost, params=params),
             finished,
             usable=lambda rows: _is_usable(rows, known, frames),
@@ -90,8 +100,8 @@ def cut_patches(
             scheduler=scheduler,
             label="patches",
         )
-        _collect(items, finished, table, params)
-        _write_summary(out, alignments, params)
+        _collect(items, finished, table, params, is_stacked=is_stacked)
+        _write_summary(out, alignments, params, is_stacked=is_stacked)
         finished.clear()
     return table
 
@@ -103,15 +113,18 @@ def _cut_from(moment: Moment) -> Alignment:
 
 def _wanted(moment: Moment, params: PatchesParams) -> list[Alignment]:
     """Return the pairs that patches and their stacks are made from."""
-    return [_cut_from(moment), *(moment.others if params.frames == "all" else ())]
+    return [_cut_from(moment), *(moment.others if params.frames == "all" else ()), *moment.targets]
 
 
 def _paths(moment: Moment, params: PatchesParams) -> list[Place]:
     return [path for pair in _wanted(moment, params) for path in (pair.phone_path, pair.dslr_path)]
 
 
-def cut_moment(moment: Moment, params: PatchesParams, parts: Path) -> list[Patch]:
-    """Judge all windows of one moment; the accepted ones go into a tar file of their own below `parts`."""
+def cut_moment(moment: Moment, params: PatchesParams, parts: Path, *, is_stacked: bool) -> list[Patch]:
+    """Judge all windows of one moment; the accepted ones go into a tar file of their own below `parts`.
+
+    `is_stacked` says whether patches have a table of frames and further targets.
+    """
     key, base = _key(moment, params), _cut_from(moment)
     try:
         files, to = _open(base), transform(base)
@@ -122,10 +135,10 @@ def cut_moment(moment: Moment, params: PatchesParams, parts: Path) -> list[Patch
     frames: list[StackFrame] = []
     with replacing(part := parts / f"{key}.tar") as temporary, ShardWriter(temporary) as shard:
         rows = list(_cut_windows(base, to, (photos[0], crop), params, _Part(shard, part, key)))
-        if params.frames == "all":
-            frames = _cut_stacks(moment, to, photos[1], rows, params, _Part(shard, part, key))
+        if is_stacked:
+            frames = _cut_stacks(moment, to, (photos[0], photos[1]), rows, params, _Part(shard, part, key))
             rows, frames = _with_enough_frames(rows, frames, params)
-    if params.frames == "all":
+    if is_stacked:
         save_all_aside(parts, key, StackFrame, frames)
     save_aside(parts, key, _frame(base, files, thumbnail(photos[1]), rows, key))
     return rows or [_failed(moment, params, small_crop(base, params))]
@@ -159,16 +172,28 @@ def _cut_windows(
 
 
 def _cut_stacks(
-    moment: Moment, to: Transform, dslr: Image, rows: Sequence[Patch], params: PatchesParams, part: _Part
+    moment: Moment,
+    to: Transform,
+    photos: tuple[Image, Image],
+    rows: Sequence[Patch],
+    params: PatchesParams,
+    part: _Part,
 ) -> list[StackFrame]:
-    """Return the frames of all accepted patches, patch by patch; their images go into the tar file."""
+    """Return the frames and further targets of all accepted patches, patch by patch, in the order of `place_in_stack`.
+
+    Their images go into the tar file.
+    """
     patches = {row.patch_id: row for row in rows if row.status == "accepted"}
     found: dict[str, list[StackFrame]] = {name: [] for name in patches}
-    for cut in stacks(moment, to, dslr, list(patches.values()), params, part.key):
+    accepted = list(patches.values())
+    if params.frames == "base":
+        moment = replace(moment, base=_cut_from(moment), further=())
+    cuts = stacks(moment, to, photos[1], accepted, params, part.key)
+    for cut in itertools.chain(cuts, targets(moment, photos[0], accepted, params, part.key)):
         content = b"" if cut.image is None else _encoded(cut.image, params)
         name = cut.row.patch_id
         found[name].append(store_frame(cut.row, content, patches[name], part.shard, part.path))
-    return [frame for frames in found.values() for frame in sorted(frames, key=lambda frame: frame.frame)]
+    return [frame for frames in found.values() for frame in sorted(frames, key=place_in_stack)]
 
 
 def _with_enough_frames(
@@ -220,13 +245,15 @@ def _is_usable(rows: Sequence[Patch], frames: Container[str], stacked: Aside[Sta
     stored = all(is_stored(row) for row in rows if row.status == "accepted")
     if not stored or not (rows[0].key in frames or rows[0].reason in UNSEEN):
         return False
-    if stacked is None or not any(row.status == "accepted" or row.reason == "few_frames" for row in rows):
+    if stacked is None or not any(row.status == "accepted" or row.reason in _TOO_FEW for row in rows):
         return True
     found = stacked.get(rows[0].key)
     return found is not None and all(is_frame_stored(row) and row.reason not in StackFrame.RETRIED for row in found)
 
 
-def _collect(items: Mapping[str, Moment], finished: Finished[Patch], table: Path, params: PatchesParams) -> None:
+def _collect(
+    items: Mapping[str, Moment], finished: Finished[Patch], table: Path, params: PatchesParams, *, is_stacked: bool
+) -> None:
     """Join the parts, in the order of the items, into shards and tables that replace the earlier ones.
 
     Shards whose patches are all wanted as they are stay.
@@ -235,7 +262,7 @@ def _collect(items: Mapping[str, Moment], finished: Finished[Patch], table: Path
     has_grown = _packed_by(table.parent) == params.shard_patches
     kept = still_wanted(table, old) if has_grown else ()
     frames = finished.aside(items, Frame)
-    stacked = finished.kept_aside(StackFrame) if params.frames == "all" else None
+    stacked = finished.kept_aside(StackFrame) if is_stacked else None
     stack_table = StackFrame.table_in(table.parent)
     with Publication(table.parent) as publication:
         with (
@@ -260,9 +287,10 @@ def _shelved(
 ) -> tuple[list[Patch], list[StackFrame]]:
     """Return the final rows of a moment; the images of the accepted patches and their frames are in the shards then."""
     stack, places = _by_patch(frames), {pair.pair_id: pair.phone_path for pair in moment.frames}
+    places |= {pair.pair_id: pair.dslr_path for pair in moment.targets}
     kept_rows, kept_frames = [], []
     for row in (_at_home(row, _cut_from(moment)) for row in rows):
-        own = [replace(frame, phone_path=places[frame.pair_id]) for frame in stack.get(row.patch_id, ())]
+        own = [replace(frame, path=places[frame.pair_id]) for frame in stack.get(row.patch_id, ())]
         if row.status == "accepted":
             row, own = shelf.take(row, own)
         kept_rows.append(row)
@@ -278,24 +306,29 @@ def _packed_by(folder: Path) -> int | None:
         return None
 
 
-def _write_summary(out: Path, alignments: Sequence[Alignment], params: PatchesParams) -> None:
+def _write_summary(out: Path, alignments: Sequence[Alignment], params: PatchesParams, *, is_stacked: bool) -> None:
     """Write `selection.json`: what became of the pairs, what the filters removed, and the parameters."""
     looks = ["pair_id", "status", "reason", "proved_by", "x", "y", "size", "dslr_brightness", "dslr_contrast"]
     patches = read_frame(Patch.table_in(out), Patch, looks)
     frames = read_frame(Frame.table_in(out), Frame, ["pair_id", "phone_width", "phone_height"])
     told = summary(patches, frames, alignments, telling(params))
-    stacked = _stack_counts(StackFrame.table_in(out)) if params.frames == "all" else None
+    stacked = _stack_counts(StackFrame.table_in(out)) if is_stacked else None
     replace(told, shard_patches=params.shard_patches, stacks=stacked).write(Selection.file_in(out))
 
 
 def _stack_counts(table: Path) -> StackCounts:
-    frames = read_frame(table, StackFrame, ["status", "reason", "role"], where={"role": "frame"})
-    reasons = frames["reason"][frames["status"] != "accepted"].value_counts()
-    return StackCounts(
-        all=len(frames),
-        accepted=int((frames["status"] == "accepted").sum()),
-        reasons={str(reason): int(reasons[reason]) for reason in sorted(reasons.index)},
-    )
+    found = read_frame(table, StackFrame, ["status", "reason", "role", "reference"])
+    frames, of_targets = found[found["role"] == "frame"], found[found["role"] == "target"]
+    counts = {str(name): _verdicts(of) for name, of in of_targets.groupby("reference", observed=True)}
+    verdicts = _verdicts(frames)
+    accepted = verdicts.pop("accepted", 0)
+    return StackCounts(all=len(frames), accepted=accepted, reasons=verdicts, targets=counts or None)
+
+
+def _verdicts(frames: pd.DataFrame) -> dict[str, int]:
+    """Count the accepted frames, and the others by reason, in the order of these names."""
+    verdicts = frames["reason"].astype(str).where(frames["status"] != "accepted", "accepted").value_counts()
+    return {str(name): int(verdicts[name]) for name in sorted(verdicts.index)}
 
 
 def _at_home(row: RowT, alignment: Alignment) -> RowT:
@@ -320,5 +353,6 @@ def _key(moment: Moment, params: PatchesParams) -> str:
 
 UNSEEN = Patch.RETRIED
 """Reasons of pairs whose photos were not read, so that they have no frame."""
+_TOO_FEW = ("few_frames", "few_references")
 
 _CODE = code_digest(__name__)

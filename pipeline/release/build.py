@@ -336,7 +336,7 @@ class _Build:
         """Names of photos that contain a date."""
         pairs, stacks = self._contents.pairs, self._contents.stacks
         names = {*pairs["phone_photo"].to_pylist(), *pairs["dslr_photo"].to_pylist()}
-        return dated_names(sorted(names | set(() if stacks is None else stacks["phone_photo"].to_pylist())))
+        return dated_names(sorted(names | set(() if stacks is None else stacks["photo"].to_pylist())))
 
     def _data_file(self, name: str, sha256: str) -> DataFile:
         return DataFile(name, sha256, (self._root / name).stat().st_size)

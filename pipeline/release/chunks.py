@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -14,8 +15,9 @@ import pyarrow.parquet as pq
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.pipeline.release.columns import FRAME_FACTS
 
-_PLACE = ["phone", "split", "number", "file", "frames"]
-"""Columns that say in which file a patch is, and where, and how many frames it has."""
+_PLACE = ["phone", "split", "number", "file", "frames", "targets"]
+"""Columns that say in which file a patch is, and where, and which frames and further targets it has."""
+_TARGETS = re.compile(r"(?:[1-9]\d?(?:,[1-9]\d?)*)?")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Chunk:
     """The row group of the table of patches that holds its rows; that of the table of stacks has the same number."""
     frames: tuple[int, ...] = ()
     """The number of frames of each of its patches."""
+    targets: tuple[tuple[int, ...], ...] = ()
+    """The numbers of the further references that each of its patches has a target of."""
 
     @property
     def numbers(self) -> range:
@@ -49,19 +53,37 @@ class Images:
     phone: bytes
     dslr: bytes
     frames: tuple[bytes, ...] = ()
-    """Those of its frames other than the base, by frame number."""
+    """Those of its frames other than the base, then its further targets, each by number."""
     stack: tuple[Mapping[str, Any], ...] = ()
-    """The values of `FRAME_FACTS` of all its frames, by frame number; empty in a release without stacks."""
+    """The values of `FRAME_FACTS` of all its frames and further targets, in the order of the table of stacks; empty in
+    a release without stacks."""
 
     @property
     def further(self) -> list[Mapping[str, Any]]:
-        """Those of the frames other than the base, in the order of `frames`."""
+        """Those other than the base, in the order of `frames`."""
         return [frame for frame in self.stack if frame["role"] != "base"]
 
 
 def as_facts(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
     """Return the values of `FRAME_FACTS` of rows of the table of stacks, ready for JSON."""
     return tuple({name: row[name] for name in FRAME_FACTS} for row in rows)
+
+
+def numbers_of(targets: str) -> tuple[int, ...]:
+    """Return the numbers in a text of the column `targets`.
+
+    Raises
+    ------
+    ValueError
+        It is no such text, or its numbers are not in order.
+
+    """
+    if not isinstance(targets, str) or not _TARGETS.fullmatch(targets):
+        raise ValueError(f"{targets!r:.80} does not name further targets in order")
+    numbers = tuple(int(number) for number in targets.split(",") if number)
+    if list(numbers) != sorted(set(numbers)):
+        raise ValueError(f"{targets!r:.80} does not name further targets in order")
+    return numbers
 
 
 def by_patch(rows: pa.Table) -> dict[str, list[dict[str, Any]]]:
@@ -88,7 +110,11 @@ def chunks_of(table: Path) -> list[Chunk]:
             raise DpedtoolError(f"{table}: row group {group} mixes phones, splits or files.")
         if rows["number"] != list(range(first, first + len(phone))):
             raise DpedtoolError(f"{table}: the numbers of row group {group} are not consecutive.")
-        found.append(Chunk(phone[0], split[0], index, first, len(phone), group, tuple(rows["frames"])))
+        try:
+            targets = tuple(map(numbers_of, rows["targets"]))
+        except ValueError as error:
+            raise DpedtoolError(f"{table}: row group {group}: {error}.") from None
+        found.append(Chunk(phone[0], split[0], index, first, len(phone), group, tuple(rows["frames"]), targets))
     return found
 
 

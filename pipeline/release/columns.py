@@ -39,8 +39,8 @@ _OF_PATCH = (
 )
 """Columns of `dpedtool.dataset.schema.Patch` that a release takes over unchanged."""
 _OF_STACK = (
-    *("frame", "role", "x", "y", "frame_from_patch", "bend_px", "ncc", "residual_px", "residual_error_px", "proved_by"),
-    *("exposure_s", "f_number", "iso", "ev", "phone_sha256"),
+    *("frame", "role", "reference", "x", "y", "frame_from_patch", "bend_px"),
+    *("ncc", "residual_px", "residual_error_px", "proved_by", "exposure_s", "f_number", "iso", "ev", "sha256"),
 )
 """Columns of `dpedtool.dataset.schema.StackFrame` that a release takes over unchanged."""
 _OF_PHOTO = ("phone_sha256", "dslr_sha256", "near_duplicate_of", "evidence", "near_minutes", "near_keypoints")
@@ -48,7 +48,7 @@ _OF_FRAME = ("phone_width", "phone_height", "windows", "accepted")
 
 FACTS = ("pair_id", "scene_id", "x", "y", "ncc", "residual_px")
 """Columns that layouts with room for them store with the images, together with `patch_id`."""
-FRAME_FACTS = ("frame", "role", "x", "y", "frame_from_patch", "exposure_s", "f_number", "iso", "ev")
+FRAME_FACTS = ("frame", "role", "reference", "x", "y", "frame_from_patch", "exposure_s", "f_number", "iso", "ev")
 """Columns of the table of stacks that such layouts store with the images of a release that has stacks."""
 
 
@@ -79,6 +79,12 @@ PATCHES_SCHEMA = pa.schema(
         ),
         _field("file", pa.int64(), "number, from 0, of the tar shard or parquet file that it is in"),
         _field("frames", pa.int64(), "frames of its stack, the base frame included; 1: the patch has no others"),
+        _field(
+            "targets",
+            pa.string(),
+            "numbers of the further references that it has a target of, in order and joined by commas, as in "
+            "stacks.parquet; empty: it has no further targets",
+        ),
         *_taken(Patch, _OF_PATCH),
         _field("phone_photo", pa.string(), "name of the phone's photo, without its folder"),
         _field("dslr_photo", pa.string(), "name of the DSLR's photo, without its folder"),
@@ -139,13 +145,14 @@ STACKS_SCHEMA = pa.schema(
     [
         _field("patch_id", pa.string(), "the patch"),
         *_taken(StackFrame, _OF_STACK),
-        _field("phone_photo", pa.string(), "name of the frame's photo, without its folder"),
-        _field("image_sha256", pa.string(), "SHA-256, hex, of the frame's image file; the base has the patch's own"),
+        _field("photo", pa.string(), "name of the photo, without its folder"),
+        _field("image_sha256", pa.string(), "SHA-256, hex, of the image file; the base has the patch's own"),
     ],
     metadata={"dpedtool.table": "released_stacks"},
 )
-"""Schema of `stacks.parquet`: one row for each accepted frame of each patch, in the order of the patches, then by frame
-number, with row groups that match those of `patches.parquet`. Only releases with stacks have it."""
+"""Schema of `stacks.parquet`: one row for each accepted frame and further target of each patch, in the order of the
+patches, then frames before targets, each by number, with row groups that match those of `patches.parquet`. Only
+releases with stacks have it."""
 
 SCHEMAS: Mapping[str, pa.Schema] = {
     PATCHES: PATCHES_SCHEMA,
@@ -158,7 +165,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     PATCHES: ("patch_id",),
     PAIRS: ("pair_id",),
     SCENES: ("scene_id",),
-    STACKS: ("patch_id", "frame"),
+    STACKS: ("patch_id", "reference", "frame"),
 }
 """The columns that together identify the rows of each table."""
 

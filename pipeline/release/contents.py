@@ -23,6 +23,7 @@ from dpedtool.dataset.schema import Frame, Patch, Photo, Sample
 from dpedtool.dataset.shards import Extent, read_extent, suffix_of
 from dpedtool.dataset.sides import EXCLUDED, SPLITS
 from dpedtool.dataset.tables import holds, read_frame, read_rows
+from dpedtool.pipeline.release.chunks import numbers_of
 from dpedtool.pipeline.release.columns import CUT_SUMS, LOOSE_SUMS, PAIRS_SCHEMA, PATCHES_SCHEMA
 from dpedtool.pipeline.release.scenes import check_consent, scene_table
 from dpedtool.pipeline.release.stacks import STACKS_PLAN_SCHEMA, released_stacks
@@ -93,7 +94,8 @@ class Contents:
         if self.stacks is None:
             stacks_path.unlink(missing_ok=True)
             return
-        ends = np.concatenate([[0], np.cumsum(self.plan["frames"].to_numpy())])
+        further = [len(numbers_of(targets)) for targets in self.plan["targets"].to_pylist()]
+        ends = np.concatenate([[0], np.cumsum(self.plan["frames"].to_numpy() + further)])
         with (
             replacing(stacks_path) as temporary,
             pq.ParquetWriter(temporary, STACKS_PLAN_SCHEMA, compression="zstd") as file,
@@ -146,7 +148,11 @@ def gather(splits: Path, patches_a_file: int, *, thumbnails: bool) -> Contents:
     folders = {str(frame["phone"].iloc[0]): Path(str(frame["shard"].iloc[0])).parent for frame in frames}
     stacks = released_stacks(patches, {Path(shard).parent for shard in patches["shard"].unique()})
     if stacks is not None:
-        patches["frames"] = patches["patch_id"].map(stacks["patch_id"].to_pandas().value_counts())
+        own = stacks.select(["patch_id", "frame", "role"]).to_pandas()
+        is_target = own["role"] == "target"
+        patches["frames"] = patches["patch_id"].map(own["patch_id"][~is_target].value_counts())
+        numbers = own[is_target].astype({"frame": str}).groupby("patch_id")["frame"].agg(",".join)
+        patches["targets"] = patches["patch_id"].map(numbers).fillna("")
     plan = pa.Table.from_pandas(patches, PLAN_SCHEMA, preserve_index=False)
     used = set(plan["pair_id"].unique().to_pylist())
     photos = [photo for photo in photos if photo.pair_id in used]
@@ -210,8 +216,8 @@ def _patches(table: Path, phone: str, patches_a_file: int) -> pd.DataFrame:
     for side in ("phone", "dslr"):
         names = {path: as_place(path).name for path in frame[f"{side}_path"].unique()}
         frame[f"{side}_photo"] = frame[f"{side}_path"].map(names)
-    # Without stacks, a patch has one frame.
-    placed: pd.DataFrame = frame.assign(phone=phone, frames=1)[PLAN_SCHEMA.names]
+    # Without stacks, a patch has one frame and one target.
+    placed: pd.DataFrame = frame.assign(phone=phone, frames=1, targets="")[PLAN_SCHEMA.names]
     return placed
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.names import published
 from dpedtool.dataset.places import as_place
 from dpedtool.dataset.schema import StackFrame
 from dpedtool.dataset.tables import read_frame
@@ -22,11 +23,11 @@ STACKS_PLAN_SCHEMA = pa.schema(
 )
 """The table of stacks before the images are written, with the place of each image in the shards."""
 _IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-_WANTED = [name for name in STACKS_PLAN_SCHEMA.names if name != "phone_photo"]
+_WANTED = [name for name in STACKS_PLAN_SCHEMA.names if name != "photo"]
 
 
 def released_stacks(patches: pd.DataFrame, folders: Iterable[Path]) -> pa.Table | None:
-    """Return the accepted frames of all patches, with the columns of `STACKS_PLAN_SCHEMA`.
+    """Return the accepted frames and further targets of all patches, with the columns of `STACKS_PLAN_SCHEMA`.
 
     A patch of a phone whose patches were cut from one frame alone (patches.frames: base) has that frame.
 
@@ -40,7 +41,7 @@ def released_stacks(patches: pd.DataFrame, folders: Iterable[Path]) -> pa.Table 
     Returns
     -------
     pa.Table or None
-        Rows in the order of the patches, then by frame; None if no folder has stacks.
+        Rows in the order of the patches, then frames before targets, each by number; None if no folder has stacks.
 
     Raises
     ------
@@ -51,9 +52,10 @@ def released_stacks(patches: pd.DataFrame, folders: Iterable[Path]) -> pa.Table 
     tables = [table for folder in folders if (table := StackFrame.table_in(folder)).is_file()]
     if not tables:
         return None
-    found = [read_frame(table, StackFrame, [*_WANTED, "phone_path"], where={"status": "accepted"}) for table in tables]
+    found = [read_frame(table, StackFrame, [*_WANTED, "path"], where={"status": "accepted"}) for table in tables]
     frames = pd.concat([frame[frame["patch_id"].isin(patches["patch_id"])] for frame in found], ignore_index=True)
-    frames["phone_photo"] = [as_place(path).name for path in frames["phone_path"]]
+    frames["photo"] = [as_place(path).name for path in frames["path"]]
+    frames["reference"] = frames["reference"].map(published)
     without = {Path(shard).parent for shard in patches["shard"].unique()} - {table.parent for table in tables}
     alone = patches[[Path(shard).parent in without for shard in patches["shard"]]]
     frames = pd.concat([frames, _bases(alone)], ignore_index=True) if len(alone) else frames
@@ -61,18 +63,20 @@ def released_stacks(patches: pd.DataFrame, folders: Iterable[Path]) -> pa.Table 
         raise DpedtoolError(f"{tables[0]} has no base frame of the patch {min(lost)}: run `dpedtool patches` again.")
     order = {name: place for place, name in enumerate(patches["patch_id"])}
     frames["place"] = frames["patch_id"].map(order)
-    frames = frames.sort_values(["place", "frame"], ignore_index=True)
+    frames["is_target"] = frames["role"] == "target"
+    frames = frames.sort_values(["place", "is_target", "frame"], ignore_index=True)
     return pa.Table.from_pandas(frames[STACKS_PLAN_SCHEMA.names], STACKS_PLAN_SCHEMA, preserve_index=False)
 
 
 def _bases(patches: pd.DataFrame) -> pd.DataFrame:
     """Return the one frame that patches without a stack have."""
     same = {name: patches[name] for name in _WANTED if name in patches and name not in ("x", "y")}
+    same |= {"sha256": patches["phone_sha256"]}
     place = {"x": patches["phone_x"], "y": patches["phone_y"]}
     return pd.DataFrame(
         same
         | {name: values.round().astype("Int64") for name, values in place.items()}
-        | {"frame": 0, "role": "base", "bend_px": 0.0, "phone_photo": patches["phone_photo"]}
+        | {"frame": 0, "role": "base", "reference": "", "bend_px": 0.0, "photo": patches["phone_photo"]}
         | {"frame_from_patch": [_IDENTITY] * len(patches)}
         | {"offset": patches["phone_offset"], "bytes": patches["phone_bytes"]}
         | dict.fromkeys(("exposure_s", "f_number", "iso", "ev"), float("nan"))

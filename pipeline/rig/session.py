@@ -26,6 +26,8 @@ from dpedtool.pipeline.rig.truth import Truth
 WALL_PX = (1760, 1330)  # enough for the demo's DSLR
 WALL_M = 8.0
 DEEP_SCENE, LEAVES = 8, 40
+FURTHER = "dslr-wide"
+"""Folder of the further reference."""
 START = datetime(2024, 5, 4, 10, 12, 7)
 TRIGGER_S = {False: 0.3, True: 0.05}
 """The remote triggers the cameras within so many seconds of each other; with bursts or brackets, a cable does."""
@@ -36,6 +38,8 @@ README = """These photos are simulated: no camera took them.
 pipeline/rig rendered them from photographs that the scikit-image package ships, as two phones and a DSLR on one tripod
 would have seen them. truth.json holds the geometry of every pair. Do not train a network on them that you want to use.
 """
+PHONES = 2
+"""So many of the cameras are phones; they come first."""
 # Each purpose has its own random generator, so that results do not depend on the order in which things are drawn;
 # number 6 belongs to `frames`.
 MOUNT, TIMES, SCENE, SHOT, MISSING, DEPTH = range(6)
@@ -47,6 +51,28 @@ def demo_cameras(seed: int = 0) -> tuple[Camera, Camera, Camera]:
     return tuple(  # type: ignore[return-value]
         replace(camera, rotation=_crooked(_generator(seed, MOUNT, index))) for index, camera in enumerate(cameras)
     )
+
+
+def further_reference(seed: int = 0) -> Camera:
+    """Return dslr-wide, a second DSLR with another lens and a wider aperture; the seed draws how crookedly it sits."""
+    camera = replace(
+        _dslr(),
+        name=FURTHER,
+        focal_px=1010,
+        position_m=(0.02, -0.09, 0),
+        k1=-0.018,
+        look=replace(_dslr().look, blur_px=0.7, vignetting=0.3, colour=colour_matrix(0.95, (1.0, 0.97, 1.05))),
+        files=replace(
+            _dslr().files,
+            pattern="DSC{:05d}.jpg",
+            first_number=118,
+            clock_offset_s=-412,
+            model="simulated wide DSLR",
+            exposure_s=1 / 100,
+            f_number=2.8,
+        ),
+    )
+    return replace(camera, rotation=_crooked(_generator(seed, MOUNT, 3)))
 
 
 def demo_scene(params: DemoParams, index: int, cameras: tuple[Camera, ...]) -> Scene:
@@ -122,21 +148,23 @@ def _refuse_to_replace(out: Path) -> None:
 
 
 def _write_session(params: DemoParams, out: Path) -> None:
-    cameras = demo_cameras(params.seed)
+    cameras: tuple[Camera, ...] = demo_cameras(params.seed)
+    if params.references > 1:
+        cameras = *cameras, further_reference(params.seed)
     if takes_several(params):
-        cameras = tuple(  # type: ignore[assignment]
-            replace(camera, files=replace(camera.files, tells_exposure=True)) for camera in cameras
-        )
+        cameras = tuple(replace(camera, files=replace(camera.files, tells_exposure=True)) for camera in cameras)
     times = _shot_times(params)
     numbers = [_file_numbers(params, camera, index) for index, camera in enumerate(cameras)]
     for place in {out / session_of(params, index) for index in range(params.scenes)}:
         for camera in cameras:
             (place / camera.name).mkdir(parents=True)
-    truths: list[Truth] = []
+    pairs, targets = list[Truth](), list[Truth]()
     for index in track(range(params.scenes), "simulate", params.scenes):
         names = [numbered.get(index, []) for numbered in numbers]
-        truths += _write_scene(params, index, times[index], cameras, names, out)
-    document = {"note": "exact geometry of simulated photos", "pairs": [truth.to_json() for truth in truths]}
+        for truth in _write_scene(params, index, times[index], cameras, names, out):
+            (targets if truth.dslr.name == FURTHER else pairs).append(truth)
+    document = {"note": "exact geometry of simulated photos", "pairs": [truth.to_json() for truth in pairs]}
+    document |= {"targets": [truth.to_json() for truth in targets]} if targets else {}
     (out / "truth.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     (out / "README.txt").write_text(README, encoding="utf-8")
 
@@ -144,7 +172,10 @@ def _write_session(params: DemoParams, out: Path) -> None:
 def _write_scene(
     params: DemoParams, index: int, taken: datetime, cameras: tuple[Camera, ...], names: list[list[str]], out: Path
 ) -> list[Truth]:
-    """Write the photos of one scene under their names (none: the shot is missing) and return the pairs' truths."""
+    """Write the photos of one scene under their names (none: the shot is missing).
+
+    Returns the truth of each photo of a phone with that of each DSLR.
+    """
     scene, session = demo_scene(params, index, cameras), session_of(params, index)
     truths: list[Truth] = []
     for number, (camera, own_names) in enumerate(zip(cameras, names, strict=True)):
@@ -152,7 +183,7 @@ def _write_scene(
             continue
         rng = _generator(params.seed, SHOT, index, number)
         moment = taken + timedelta(seconds=float(rng.uniform(0, TRIGGER_S[takes_several(params)])))
-        if camera.name != "dslr":
+        if camera in cameras[:PHONES]:
             moment += CLOCK_SET * _day(params, index)
         for frame, name in zip(frames_of(params, index, camera), own_names, strict=True):
             seen = scene_of(scene, frame, params.seed, index)
@@ -162,8 +193,11 @@ def _write_scene(
             save_photo(
                 capture(seen, frame.camera, noise), frame.camera, path, moment + timedelta(seconds=frame.after_s)
             )
-            if camera.name != "dslr":
-                truths.append(_truth(frame, cameras[-1], seen, (name, names[-1][0]), index, session))
+            if camera in cameras[:PHONES]:
+                truths += [
+                    _truth(frame, dslr, seen, (name, of_dslr[0]), index, session)
+                    for dslr, of_dslr in zip(cameras[PHONES:], names[PHONES:], strict=True)
+                ]
     return truths
 
 
@@ -195,7 +229,7 @@ def _file_numbers(params: DemoParams, camera: Camera, index: int) -> dict[int, l
 
     Each session begins with the same number, as after the card was formatted.
     """
-    missing = _missing(params, camera, index)
+    missing = _missing(params, index)
     names, taken = {}, Counter[int]()
     for scene in range(params.scenes):
         if scene not in missing:
@@ -206,9 +240,9 @@ def _file_numbers(params: DemoParams, camera: Camera, index: int) -> dict[int, l
     return names
 
 
-def _missing(params: DemoParams, camera: Camera, index: int) -> set[int]:
-    """Draw the scenes that a phone missed: the share asked for, but never all, and never the DSLR."""
-    if camera.name == "dslr":
+def _missing(params: DemoParams, index: int) -> set[int]:
+    """Draw the scenes that a camera missed: the share of a phone that is asked for, but never all; none of a DSLR."""
+    if index >= PHONES:
         return set()
     count = round(params.missing * params.scenes)
     if params.missing > 0 and params.scenes >= 4:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,10 +72,11 @@ class Truth:
         return cls(**{**data, **cameras, "panels": tuple(_panel(panel) for panel in data["panels"])})
 
 
-def load_truth(path: Path) -> dict[tuple[str, str], Truth]:
+def load_truth(path: Path, part: Literal["pairs", "targets"] = "pairs") -> dict[tuple[str, str], Truth]:
     """Read truth.json of simulated captures: the truth of each pair by phone name and phone file name.
 
-    Where there are several sessions, the file name follows that of the session: day-1/IMG_0041.jpg.
+    Where there are several sessions, the file name follows that of the session: day-1/IMG_0041.jpg. The targets are the
+    same photos of the phones with those of the further reference.
 
     Raises
     ------
@@ -84,7 +85,7 @@ def load_truth(path: Path) -> dict[tuple[str, str], Truth]:
 
     """
     try:
-        pairs = [Truth.from_json(pair) for pair in json.loads(path.read_text(encoding="utf-8"))["pairs"]]
+        pairs = [Truth.from_json(pair) for pair in json.loads(path.read_text(encoding="utf-8"))[part]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DpedtoolError(
             f"{path} is not the truth.json of a simulated session ({error}): simulate it again."

@@ -41,7 +41,7 @@ class Session:
     """What was written, relative to the folder."""
 
 
-def find_captures(root: Path, reference: str | None) -> CapturesParams:
+def find_captures(root: Path, references: Sequence[str] = ()) -> CapturesParams:
     """Recognise the cameras of a folder of captures: each sub-folder that holds photos is one.
 
     If no sub-folder holds photos, but sub-folders of these do, it is a folder of sessions: each of the first kind is a
@@ -52,8 +52,9 @@ def find_captures(root: Path, reference: str | None) -> CapturesParams:
     ----------
     root
         The folder that holds one folder a camera, or one folder a session with these in it.
-    reference
-        The DSLR's folder; may be None where the folder's own name says so (dslr).
+    references
+        The DSLR's folder, and after it those of further references; may be empty where the DSLR's folder's own name
+        says so (dslr).
 
     Raises
     ------
@@ -64,6 +65,7 @@ def find_captures(root: Path, reference: str | None) -> CapturesParams:
     """
     if not root.is_dir():
         raise DpedtoolError(f"There is no folder {printable(root)}: name the folder that holds the cameras' folders.")
+    reference, further = (references[0], references[1:]) if references else (None, ())
     cameras, sessions = _cameras_in(root), _sessions_in(root)
     recursive = False
     if nested := _nested(root, reference or "dslr"):
@@ -89,9 +91,15 @@ def find_captures(root: Path, reference: str | None) -> CapturesParams:
             raise DpedtoolError(
                 f"{printable(root / session)} has no folder {reference} with photos: it holds {_listed(found)}."
             )
-    phones = tuple(name for name in cameras if name != reference)
+    if lost := [name for name in further if name not in cameras]:
+        raise DpedtoolError(
+            f"{printable(root)} has no folder {', '.join(lost)} with photos, which --reference names: it "
+            f"holds {_listed(cameras)}."
+        )
+    phones = tuple(name for name in cameras if name not in (reference, *further))
     if not phones:
-        raise DpedtoolError(f"{printable(root)} holds photos of {reference} alone: put a phone's photos beside it.")
+        dslrs = " and ".join((reference, *further))
+        raise DpedtoolError(f"{printable(root)} holds photos of {dslrs} alone: put a phone's photos beside it.")
     for name in (*cameras, *sessions):
         if not re.fullmatch(CAMERA_NAME, name):
             raise DpedtoolError(
@@ -99,7 +107,12 @@ def find_captures(root: Path, reference: str | None) -> CapturesParams:
                 "digits, dot, dash, underscore and blanks inside, and begin with a letter or a digit."
             )
     return CapturesParams(
-        root=str(root), reference=reference, phones=phones, sessions=tuple(sessions), recursive=recursive
+        root=str(root),
+        reference=reference,
+        references=tuple(further),
+        phones=phones,
+        sessions=tuple(sessions),
+        recursive=recursive,
     )
 
 
@@ -206,6 +219,7 @@ def _files(folder: Path, captures: CapturesParams, *, is_demo: bool) -> dict[str
     values = {
         "root": json.dumps(_root(folder, captures.root, is_demo=is_demo), ensure_ascii=False),
         "reference": captures.reference,
+        "references": captures.references,
         "phones": captures.phones,
         "sessions": captures.sessions,
         "recursive": captures.recursive,

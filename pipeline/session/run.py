@@ -110,7 +110,7 @@ def _check_captures(folder: Path, params: Params) -> None:
         return
     if not root.is_dir():
         raise DpedtoolError(f"There is no folder {printable(root)}, which captures.root in {PARAMS} names.")
-    _check_folders(root, captures.sessions or (captures.reference, *captures.phones))
+    _check_folders(root, captures.sessions or (captures.reference, *captures.references, *captures.phones))
     for session in captures.sessions:
         _check_folders(root / session, (captures.reference,))
 

@@ -2,8 +2,8 @@
 
 parquet/<phone>/<split>-NNNNN.parquet
 
-In a release with stacks, the column `frame_images` has the other frames of a patch, and `frames` the facts of all
-frames as a text in JSON.
+In a release with stacks, the column `frame_images` has the other frames of a patch, `target_images` its further
+targets, and `frames` the facts of all of them as a text in JSON.
 """
 
 from __future__ import annotations
@@ -27,20 +27,21 @@ ROWS_A_GROUP = 100
 """A small number, so that one patch can be read without reading a whole file."""
 _IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 _IMAGES = ("phone_image", "dslr_image")
-FRAME_IMAGES, FRAMES = "frame_images", "frames"
+FRAME_IMAGES, TARGET_IMAGES, FRAMES = "frame_images", "target_images", "frames"
 
 
 def _schema(*, has_stacks: bool) -> pa.Schema:
     facts = [PATCHES_SCHEMA.field(name).remove_metadata() for name in ("patch_id", *FACTS)]
     facts += [pa.field(FRAMES, pa.string(), nullable=False)] if has_stacks else []
     features: dict[str, Any] = {name: {"_type": "Image"} for name in _IMAGES}
-    features |= {FRAME_IMAGES: [{"_type": "Image"}]} if has_stacks else {}
+    lists = (FRAME_IMAGES, TARGET_IMAGES) if has_stacks else ()
+    features |= {name: [{"_type": "Image"}] for name in lists}
     features |= {
         fact.name: {"dtype": {"double": "float64"}.get(str(fact.type), str(fact.type)), "_type": "Value"}
         for fact in facts
     }
     images = [pa.field(name, _IMAGE) for name in _IMAGES]
-    images += [pa.field(FRAME_IMAGES, pa.list_(_IMAGE))] if has_stacks else []
+    images += [pa.field(name, pa.list_(_IMAGE)) for name in lists]
     return pa.schema([*images, *facts], metadata={"huggingface": json.dumps({"info": {"features": features}})})
 
 
@@ -72,13 +73,16 @@ class Embedded:
         schema = SCHEMA
         if any(image.stack for image in images):
             schema = STACKS_SCHEMA
-            columns.append(pa.array([_further(image) for image in images], pa.list_(_IMAGE)))
+            for is_target in (False, True):
+                further = [_further(image, is_target=is_target) for image in images]
+                columns.append(pa.array(further, pa.list_(_IMAGE)))
             facts = facts.append_column(FRAMES, pa.array([frames_text(image.stack) for image in images]))
         table = pa.Table.from_arrays([*columns, *facts.columns], schema=schema)
         # Image files are already compressed.
         zstd = dict.fromkeys(facts.column_names, "zstd")
         plain = {f"{name}.{part}": "none" for name in _IMAGES for part in ("bytes", "path")}
-        plain |= {f"{FRAME_IMAGES}.list.element.{part}": "none" for part in ("bytes", "path")}
+        lists = (FRAME_IMAGES, TARGET_IMAGES)
+        plain |= {f"{name}.list.element.{part}": "none" for name in lists for part in ("bytes", "path")}
         pq.write_table(table, path, row_group_size=ROWS_A_GROUP, compression=zstd | plain, use_dictionary=False)
 
     def read(self, chunk: Chunk, root: Path) -> Iterator[Images]:
@@ -86,11 +90,11 @@ class Embedded:
         name = self.files(chunk)[0]
         try:
             with pq.ParquetFile(root / name) as file:
-                others = [name for name in (FRAME_IMAGES,) if name in file.schema_arrow.names]
+                others = [name for name in (FRAME_IMAGES, TARGET_IMAGES) if name in file.schema_arrow.names]
                 for batch in file.iter_batches(ROWS_A_GROUP, columns=["patch_id", *_IMAGES, *others]):
                     for row in batch.to_pylist():
                         phone, dslr = (_content(row[image]) for image in _IMAGES)
-                        frames = tuple(_content(image) for image in row.get(FRAME_IMAGES) or ())
+                        frames = tuple(_content(image) for name in others for image in row[name] or ())
                         yield Images(row["patch_id"], phone, dslr, frames)
         except (pa.ArrowException, ValueError, KeyError) as error:
             raise DpedtoolError(f"{name} is damaged: {' '.join(str(error).split())}.") from None
@@ -100,10 +104,13 @@ def _stored(name: str, content: bytes) -> dict[str, Any]:
     return {"bytes": content, "path": f"{name}.{suffix_of(content)}"}
 
 
-def _further(image: Images) -> list[dict[str, Any]]:
-    """Return the frames of a patch other than the base."""
-    names = [f"{image.name}.{member_of(frame['frame'])}" for frame in image.further]
-    return [_stored(name, content) for name, content in zip(names, image.frames, strict=True)]
+def _further(image: Images, *, is_target: bool) -> list[dict[str, Any]]:
+    """Return the frames of a patch other than the base, or its further targets."""
+    return [
+        _stored(f"{image.name}.{member_of(frame)}", content)
+        for frame, content in zip(image.further, image.frames, strict=True)
+        if (frame["role"] == "target") == is_target
+    ]
 
 
 def _content(image: Mapping[str, Any] | None) -> bytes:

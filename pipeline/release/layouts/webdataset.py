@@ -2,8 +2,9 @@
 
     webdataset/<phone>/<split>-NNNNN.tar
 
-In a release with stacks, the other frames of a patch are `<patch_id>.frameNN.png` with their numbers, and the list
-`frames` in its `.json` has the facts of all frames.
+In a release with stacks, the other frames of a patch are `<patch_id>.frameNN.png` with their numbers, its further
+targets are `<patch_id>.dslrNN.png` with the numbers of the further references, and the list `frames` in its `.json` has
+the facts of all of them.
 
 The name of a patch has no dot, so WebDataset takes everything after the first dot as the key of a member.
 """
@@ -44,7 +45,7 @@ class WebDataset:
                 for side, content in (("dslr", image.dslr), ("phone", image.phone)):
                     shard.add(f"{image.name}.{side}.{suffix_of(content)}", content)
                 for frame, content in zip(image.further, image.frames, strict=True):
-                    shard.add(f"{image.name}.{member_of(frame['frame'])}.{suffix_of(content)}", content)
+                    shard.add(f"{image.name}.{member_of(frame)}.{suffix_of(content)}", content)
                 told = json.dumps(known_of(known, image.stack), sort_keys=True)
                 shard.add(f"{image.name}.json", told.encode())
 
@@ -59,9 +60,9 @@ class WebDataset:
             raise DpedtoolError(f"{self.files(chunk)[0]} is damaged: {error}.") from None
 
 
-def member_of(frame: int) -> str:
-    """Return what stands in the middle of the name of a frame's member."""
-    return f"frame{frame:02d}"
+def member_of(frame: Mapping[str, Any]) -> str:
+    """Return what stands in the middle of the name of the member of a frame or further target."""
+    return f"{'dslr' if frame['role'] == 'target' else 'frame'}{frame['frame']:02d}"
 
 
 def known_of(facts: Mapping[str, Any], stack: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -75,5 +76,5 @@ def _images(name: str, shard: tarfile.TarFile, members: Sequence[tarfile.TarInfo
         side = member.name.partition(".")[2].partition(".")[0]
         if member.isreg() and (file := shard.extractfile(member)):
             found[side] = file.read()
-    others = sorted((side for side in found if side.startswith("frame")), key=lambda side: (len(side), side))
+    others = sorted(found.keys() - {"phone", "dslr", "json"}, key=lambda side: (side[:1] != "f", len(side), side))
     return Images(name, found.get("phone", b""), found.get("dslr", b""), tuple(found[side] for side in others))

@@ -18,7 +18,7 @@ from dpedtool.pipeline.release.columns import FACTS, PATCHES
 from dpedtool.pipeline.release.layouts import embedded
 from dpedtool.pipeline.release.layouts.webdataset import known_of
 
-_MEMBER = re.compile(r"(.+?)\.(?:(?:phone|dslr|frame\d{2,4})\.(?:png|jpg)|json)")
+_MEMBER = re.compile(r"(.+?)\.(?:(?:phone|dslr|(?:frame|dslr)\d{2,4})\.(?:png|jpg)|json)")
 _MOST_FACTS = 2**26
 """Most bytes, unpacked, of the columns of a file other than the images."""
 _MOST_SHARED = 2**16
@@ -134,7 +134,7 @@ def _is_wide(column: pq.ColumnChunkMetaData, rows: int) -> bool:
     """Whether a column of one row group holds more values than a release has."""
     if column.path_in_schema.startswith("bends."):
         return bool(column.num_values > min(_MOST_NODES_A_ROW * rows, _MOST_NODES))
-    if column.path_in_schema.startswith(f"{embedded.FRAME_IMAGES}."):
+    if column.path_in_schema.startswith((f"{embedded.FRAME_IMAGES}.", f"{embedded.TARGET_IMAGES}.")):
         return bool(column.num_values > _MOST_FRAMES_A_ROW * rows)
     if column.path_in_schema.startswith("tags."):
         return bool(column.num_values > _MOST_TAGS_A_ROW * rows)

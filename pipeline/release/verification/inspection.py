@@ -147,7 +147,7 @@ class _Reader:
         self._frames = {
             name: [row["image_sha256"] for row in rows if row["role"] != "base"] for name, rows in stacks.items()
         }
-        """SHA-256 of the frames of each patch other than the base, by frame number."""
+        """SHA-256 of the frames of each patch other than the base, and of its further targets, in their order."""
         self._whole: dict[str, Means] = {}
         """Decoded images, by SHA-256."""
         self._seen: dict[tuple[int, str], Means] = {}
@@ -214,10 +214,11 @@ class _Reader:
         return good
 
     def _files_of(self, name: LayoutName, layout: Layout, files: list[str], place: int) -> list[str]:
-        """Return the files of a patch's images: the phone's, those of further frames, and the DSLR's as the last."""
+        """Return the files of a patch's images: the phone's, further frames and targets, and the DSLR's as the last."""
         if isinstance(layout, Burst):
             number = self._piece.chunk.first + place
-            return layout.files_of(self._piece.chunk, number, self._piece.chunk.frames[place])[:-1]
+            chunk = self._piece.chunk
+            return layout.files_of(chunk, number, chunk.frames[place], chunk.targets[place])[:-1]
         return [files[place], files[place + len(self._names)]] if name == "dped" else [files[0], files[0]]
 
     def _check_patch(self, layout: LayoutName, files: list[str], place: int, contents: Mapping[str, bytes]) -> bool:
@@ -244,7 +245,8 @@ class _Reader:
         wanted = [] if layout == "dped" else self._frames.get(name, [])
         if len(contents) != len(wanted):
             self._found.faults.append(
-                f"{files[0]}: patch {name}: it has {len(contents)} further frames, but {STACKS} names {len(wanted)}."
+                f"{files[0]}: patch {name}: it has {len(contents)} further frames and targets, but {STACKS} names "
+                f"{len(wanted)}."
             )
         for index, (content, sha256) in enumerate(zip(contents, wanted, strict=False), start=1):
             file = files[index] if layout == "burst" else files[0]
@@ -268,8 +270,8 @@ class _Reader:
     def _check_descriptions(self, layout: Burst) -> None:
         """Compare the descriptions of layout burst with the tables."""
         chunk, rows = self._piece.chunk, self._rows.select(["patch_id", *FACTS]).to_pylist()
-        for number, facts, frames in zip(chunk.numbers, rows, chunk.frames, strict=True):
-            name = layout.files_of(chunk, number, frames)[-1]
+        for number, facts, frames, targets in zip(chunk.numbers, rows, chunk.frames, chunk.targets, strict=True):
+            name = layout.files_of(chunk, number, frames, targets)[-1]
             content = content_of(self._at.folder / name) if name in self._piece.sums else b""
             if not content:
                 self._found.faults.append(f"{name}: it is missing.")

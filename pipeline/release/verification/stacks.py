@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dpedtool.pipeline.release.chunks import numbers_of
 from dpedtool.pipeline.release.columns import PATCHES, STACKS, STACKS_SCHEMA
 from dpedtool.pipeline.release.description import RELEASE
 from dpedtool.pipeline.release.verification.archives import fault_of_unpacking
@@ -77,8 +78,8 @@ def _faults_of_frames(folder: Path, statement: Statement | None, tables: Tables)
             yield f"it has {frames.num_row_groups} row groups, but {PATCHES} has {len(tables.chunks)}."
             return
         for chunk in tables.chunks:
-            of = frames.read_row_group(chunk.row_group, ["patch_id", "frame", "role", "image_sha256"])
-            names = patches.read_row_group(chunk.row_group, ["patch_id", "frames", "phone_image_sha256"])
+            of = frames.read_row_group(chunk.row_group, ["patch_id", "frame", "role", "reference", "image_sha256"])
+            names = patches.read_row_group(chunk.row_group, ["patch_id", "frames", "targets", "phone_image_sha256"])
             if fault := _fault_of_group(of, names):
                 yield f"row group {chunk.row_group}: {fault}"
                 return
@@ -87,10 +88,15 @@ def _faults_of_frames(folder: Path, statement: Statement | None, tables: Tables)
 def _fault_of_group(frames: pa.Table, patches: pa.Table) -> str:
     rows = iter(frames.to_pylist())
     for patch in patches.to_pylist():
-        name, count = patch["patch_id"], patch["frames"]
+        name, count, further = patch["patch_id"], patch["frames"], numbers_of(patch["targets"])
         own = [row for _, row in zip(range(count), rows, strict=False)]
         if len(own) != count or not count or any(row["patch_id"] != name for row in own):
             return f"its rows are not the {count} frames of the patch {name:.80}, as {PATCHES} says."
+        targets = [row for _, row in zip(range(len(further)), rows, strict=False)]
+        if any(row["patch_id"] != name or row["role"] != "target" or not row["reference"] for row in targets):
+            return f"its rows are not the further targets of the patch {name:.80}, as {PATCHES} says."
+        if tuple(row["frame"] for row in targets) != further:
+            return f"the numbers of the further targets of the patch {name:.80} are not those in {PATCHES}."
         numbers, bases = [row["frame"] for row in own], [row for row in own if row["role"] == "base"]
         if numbers != sorted(set(numbers)):
             return f"the frames of the patch {name:.80} are not in the order of their numbers, each once."

@@ -211,8 +211,8 @@ def _photos(phone: PhoneResults) -> Photos | None:
 def _lone_photos(rows: Iterable[Pair]) -> tuple[int, int]:
     """Count the photos without a mate: the phone's, and the DSLR's."""
     lone = [row for row in rows if row.status == "unpaired"]
-    # A DSLR photo whose name cannot be written has no path, but it has a scene.
-    of_dslr = sum(row.scene_id is not None and row.phone_path is None for row in lone)
+    # A DSLR photo whose name cannot be written has no path, but it has a scene or is of a further reference.
+    of_dslr = sum(row.phone_path is None and (row.scene_id is not None or bool(row.reference)) for row in lone)
     return len(lone) - of_dslr, of_dslr
 
 
@@ -228,12 +228,22 @@ def _cameras(run: RunResults, photos: Mapping[str, Photos | None]) -> list[Camer
     # The photos of all phones are paired with the same photos of the DSLR.
     known = [counts.dslr_photos for counts in photos.values() if counts]
     dslr = CameraPhotos(run.params.captures.reference, False, max(known, default=None), _sizes(run.phones, "dslr"))
-    return [dslr, *phones]
+    further = [
+        CameraPhotos(name, False, _photos_of(run.phones, name), _sizes(run.phones, "dslr", name))
+        for name in run.params.captures.references
+    ]
+    return [dslr, *further, *phones]
 
 
-def _sizes(phones: Iterable[PhoneResults], side: str = "phone") -> list[SizeCount]:
+def _photos_of(phones: Iterable[PhoneResults], reference: str) -> int | None:
+    """Return the number of photos of a further reference; None if stage pair has not run."""
+    known = [{row.dslr_path for row in phone.pairs if row.reference == reference} for phone in phones if phone.pairs]
+    return max(map(len, known), default=None)
+
+
+def _sizes(phones: Iterable[PhoneResults], side: str = "phone", reference: str = "") -> list[SizeCount]:
     """Return the sizes of the photos that align read. A DSLR photo counts once, even if several phones have a pair."""
-    rows = [row for phone in phones for row in phone.alignments or ()]
+    rows = [row for phone in phones for row in phone.alignments or () if row.reference == reference]
     sizes = {
         getattr(row, f"{side}_sha256"): (getattr(row, f"{side}_width"), getattr(row, f"{side}_height")) for row in rows
     }
@@ -253,7 +263,7 @@ def _clocks(phone: PhoneResults, first: datetime | None) -> dict[str, Clock | No
 
 def _clock(phone: PhoneResults, session: str, told: Synchronisation, first: datetime) -> Clock:
     # Further frames were taken at other times than the DSLR's photo.
-    rows = [row for row in phone.pairs or () if row.session == session and row.role != "frame"]
+    rows = [row for row in phone.pairs or () if row.session == session and row.role not in ("frame", "target")]
     by = Counter(row.matched_by for row in rows)
     timed = sorted((dslr, dslr - phone_time) for dslr, phone_time in _times(rows))
     return Clock(

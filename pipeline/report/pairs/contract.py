@@ -14,18 +14,23 @@ PairStatus = Literal["aligned", "rejected", "failed", "unpaired", "paired"]
 
 @dataclass(frozen=True)
 class FrameOfMoment:
-    """The place of a phone's photo among several that it took of one moment, and how it was exposed."""
+    """The place of a row among several of one moment, and how its photo was exposed.
+
+    A moment has several rows if the phone took several frames of it, or if further references have photos of it.
+    """
 
     of: str
     """pair_id of the frame that the list shows: the one that stands for the moment."""
     number: int
-    """From 0, in the order of time."""
+    """From 0: the frames in the order of time, then the further references."""
     is_base: bool
     exposure_s: float | None
     """Exposure time in s, from EXIF; None if it is not known."""
     iso: float | None
     ev: float | None
-    """Exposure against the base frame in stops; positive is brighter."""
+    """Exposure against the base frame in stops; positive is brighter. None for the photo of a further reference."""
+    reference: str = ""
+    """Name of the further reference whose photo is beside the base frame; empty: a frame of the phone."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ class PairRow:
     tags: tuple[str, ...] = ()
     """Tags of the scene from the table of scenes, each as key=value; the value of a tag that is a word is yes."""
     frame: FrameOfMoment | None = None
-    """None if the phone has only this photo of the moment."""
+    """None if the moment has only this row."""
 
 
 @dataclass(frozen=True)

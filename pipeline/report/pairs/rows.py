@@ -24,6 +24,8 @@ FEWEST_AMISS = 5
 
 FURTHER_FRAME = "A further frame of its moment, of a burst or a bracket."
 """What the report says of an aligned pair that does not stand for its moment."""
+TARGET = "The base frame of its moment with the photo of a further reference, which is a further target."
+"""What the report says of an aligned pair with the photo of a further reference."""
 STAND_IN = "It stands in for the base frame of its moment, which was not aligned."
 """What the report says of a further frame that stands for its moment."""
 
@@ -103,7 +105,7 @@ def _row(case: Case, figures: _Figures, scene: _Scene, seen: Shown | None) -> Pa
         cut = None  # patches are cut from another frame of this moment
     place = ""
     if frame and case.status == "aligned" and not frame.is_base:
-        place = FURTHER_FRAME if is_further else STAND_IN
+        place = TARGET if frame.reference else FURTHER_FRAME if is_further else STAND_IN
     before, after = figures.psnr.get(case.pair_id, (None, None))
     return PairRow(
         id=case.pair_id,
@@ -139,29 +141,34 @@ def _row(case: Case, figures: _Figures, scene: _Scene, seen: Shown | None) -> Pa
 
 
 def _frames(phone: PhoneResults) -> dict[str, FrameOfMoment]:
-    """Return the place of each photo in the moments of which the phone has several frames, by pair_id."""
-    aligned = {row.pair_id: moment.shown.pair_id for moment in phone.moments for row in moment.frames}
+    """Return the place of each row in the moments that have several, by pair_id."""
+    aligned = {
+        row.pair_id: moment.shown.pair_id for moment in phone.moments for row in (*moment.frames, *moment.targets)
+    }
     shots = {(shot.scene_id, shot.frame): shot for shot in phone.shots or () if shot.camera == phone.name}
+    of_references = {(shot.scene_id, shot.camera): shot for shot in phone.shots or () if shot.role == "target"}
     found = {}
     for frames in _of_several_frames(phone):
         base = next((row.pair_id for row in frames if row.role == "base"), frames[0].pair_id)
         # Before align has run, the base frame is the one to show.
         shown = next((aligned[row.pair_id] for row in frames if row.pair_id in aligned), base)
         for row in frames:
-            shot = shots.get((row.scene_id, row.frame))
+            name, number = row.reference, row.frame or 0
+            shot = of_references.get((row.scene_id, name)) if name else shots.get((row.scene_id, number))
             found[row.pair_id] = FrameOfMoment(
                 of=shown,
-                number=row.frame or 0,
+                number=len(frames) + number if name else number,
                 is_base=row.pair_id == base,
                 exposure_s=shot.exposure_s if shot else None,
                 iso=shot.iso if shot else None,
                 ev=_rounded(shot.ev) if shot else None,
+                reference=name,
             )
     return found
 
 
 def _of_several_frames(phone: PhoneResults) -> list[list[Pair | Alignment]]:
-    """Return the rows of each moment that has several frames: those of align, or of pair if align has not run."""
+    """Return the rows of each moment that has several: those of align, or of pair if align has not run."""
     rows: dict[str, Pair | Alignment] = {row.pair_id: row for row in phone.pairs or () if row.status == "paired"}
     rows |= {row.pair_id: row for row in phone.alignments or ()}
     moments: dict[str | None, list[Pair | Alignment]] = {}

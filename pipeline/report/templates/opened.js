@@ -116,9 +116,12 @@
 
   // The frames of the moment
 
-  /** "Frame 2 of 3"; empty if the phone took only this photo of the moment. */
+  /** "Frame 2 of 3", "Base reference" or "Reference sony"; empty if this is the only row of the moment. */
   function frameName(row) {
-    return row.frame ? `Frame ${framesOf(row).indexOf(row) + 1} of ${framesOf(row).length}` : "";
+    if (!row.frame) return "";
+    if (row.frame.reference) return `Reference ${row.frame.reference}`;
+    const frames = framesOf(row).filter((one) => !one.frame.reference);
+    return frames.length > 1 ? `Frame ${frames.indexOf(row) + 1} of ${frames.length}` : "Base reference";
   }
 
   /** A button for each frame; the pressed one is open. If one had the focus, the pressed one gets it. */

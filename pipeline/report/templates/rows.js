@@ -16,16 +16,16 @@
   const searched = new Map(rows.map((row) =>
     [row, [row.id, row.phone_file, row.dslr_file, row.scene, row.session].join("\n").toLowerCase()]));
 
-  // The frames of a moment share a line of the list
+  // The frames of a moment, and its photos of further references, share a line of the list
 
-  /** The id of the row that stands for the moment of a row: its own, unless the phone took several frames. */
+  /** The id of the row that stands for the moment of a row: its own, unless the moment has several rows. */
   const momentOf = (row) => (row.frame ? row.frame.of : row.id);
   const severalFrames = new Map(); // by the id of the row that stands for the moment
   for (const row of rows.filter((one) => one.frame)) {
     severalFrames.set(momentOf(row), [...(severalFrames.get(momentOf(row)) || []), row]);
   }
   for (const frames of severalFrames.values()) frames.sort((one, other) => one.frame.number - other.frame.number);
-  /** All frames of the moment of a row, in the order of time. */
+  /** All rows of the moment of a row: its frames in the order of time, then those of further references. */
   const framesOf = (row) => severalFrames.get(momentOf(row)) || [row];
   /** For each moment its frames, the one that stands for it first; the moments are in the order of the page. */
   const moments = rows.filter((row) => momentOf(row) === row.id).map((row) =>
@@ -62,20 +62,25 @@
 
   /**
    * Return what the frames of a moment are, and more about them, for which small screens have no room:
-   * "burst of 3" and ", 1 not aligned"; "3 frames" and ", \u22122 0 +2 EV". Both are empty for a single photo.
+   * "burst of 3" and ", 1 not aligned"; "3 frames" and ", \u22122 0 +2 EV"; "2 references". Both are empty for a
+   * single photo.
    */
   function framesWords(row) {
-    const frames = framesOf(row);
-    if (frames.length < 2) return ["", ""];
+    const all = framesOf(row);
+    if (all.length < 2) return ["", ""];
+    const frames = all.filter(({ frame }) => !frame.reference);
+    const references = all.length > frames.length ? `${all.length - frames.length + 1} references` : "";
+    const lost = all.filter((one) => one.status === "rejected" || one.status === "failed").length;
+    const losses = lost ? `, ${lost} not aligned` : "";
+    if (frames.length < 2) return [references, losses];
     const evs = frames.map(({ frame }) => frame.ev);
     const [least, most] = [Math.min(...evs), Math.max(...evs)];
     const areKnown = !evs.includes(null);
     const isBurst = areKnown && most - least < SAME_EV;
     const range = evs.length > MOST_EV ? `${stops(least)} to ${stops(most)}` : evs.map(stops).join(" ");
-    const lost = frames.filter((one) => one.status === "rejected" || one.status === "failed").length;
     return [
       isBurst ? `burst of ${frames.length}` : `${frames.length} frames`,
-      `${areKnown && !isBurst ? `, ${range} EV` : ""}${lost ? `, ${lost} not aligned` : ""}`,
+      `${areKnown && !isBurst ? `, ${range} EV` : ""}${references ? `, ${references}` : ""}${losses}`,
     ];
   }
 

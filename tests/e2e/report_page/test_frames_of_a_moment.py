@@ -174,6 +174,27 @@ def test_how_many_frames_a_moment_has_is_told_in_any_case(visit: Open, tmp_path:
     assert lines(page).locator(".frames").all_inner_texts() == ["2 frames", "7 frames, \u22121 to +1 EV"]
 
 
+def test_photos_of_further_references_follow_the_frames(visit: Open, tmp_path: Path) -> None:
+    rows = {row.id: dataclasses.replace(row, pictures=False) for row in of_four_moments()}
+    frame = rows["burst"].frame
+    assert frame
+    places = [
+        ("single", dataclasses.replace(frame, of="single", number=0, is_base=True)),
+        ("single--sony", dataclasses.replace(frame, of="single", number=3, is_base=False, ev=None, reference="sony")),
+        ("burst", frame),
+        ("burst-1", dataclasses.replace(frame, number=frame.number + 1, is_base=False)),
+        ("burst--sony", dataclasses.replace(frame, number=9, is_base=False, ev=None, reference="sony")),
+    ]
+    shown = [dataclasses.replace(rows["single"], id=name, frame=place) for name, place in places]
+    (tmp_path / "report.html").write_text(render_pairs(shown, has_pictures=False), encoding="utf-8")
+    page = visit(path=tmp_path / "report.html", fragment="#pair=single")
+    assert [label.split(",")[0] for label in frame_buttons(page)] == ["Base reference", "Reference sony"]
+    page.keyboard.press("n")
+    assert [label.split(",")[0] for label in frame_buttons(page)] == ["Frame 1 of 2", "Frame 2 of 2", "Reference sony"]
+    page.keyboard.press("Escape")
+    assert lines(page).locator(".frames").all_inner_texts() == ["2 references", "burst of 2, 2 references"]
+
+
 @pytest.mark.parametrize("size", [NARROW, WIDE])
 def test_frames_fit_on_every_screen(visit: Open, moments: Path, size: tuple[int, int]) -> None:
     page = visit(size, path=moments)

@@ -181,5 +181,24 @@ def test_the_results_of_align_count_moments_and_further_frames() -> None:
             "reasons": {"motion_blur": 1, "unreadable_photo": 1},
             "stand_ins": 1,
         },
+        "targets": {},
     }
     assert median_residual(bursts()) == 0.3
+
+
+def test_photos_of_further_references_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    targets = [
+        alignment("a--sony", 0.2, scene_id="a", role="target", frame=1, reference="sony"),
+        alignment("d--sony", reason="parallax", scene_id="d", role="target", frame=1, reference="sony"),
+    ]
+    rows = [alignment("a", 0.1, scene_id="a"), alignment("d", 0.5), *targets]
+    say_alignments(rows)
+    assert capsys.readouterr().out.splitlines() == [
+        "Aligned 2 of 2 pairs; median residual 0.30 px.",
+        "Aligned 1 of 2 photos of the further reference sony.",
+        "1 photo of a further reference is not aligned (1 parallax):",
+        "  d--sony: d--sony is rejected.",
+    ]
+    counted = moment_counts(rows)
+    assert (counted["rows"], counted["frames"]["all"]) == (2, 0)
+    assert counted["targets"] == {"sony": {"aligned": 1, "rejected": 1}}

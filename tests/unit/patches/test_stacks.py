@@ -77,7 +77,7 @@ def by_pair(rows: list[Alignment]) -> list[Moment]:
 
 
 def scene_of(row: StackFrame, truths: Mapping[str, Truth]) -> int:
-    return truths[row.phone_path.name].scene
+    return truths[row.path.name].scene
 
 
 def test_every_patch_has_a_row_for_each_frame_of_its_moment(out: Path) -> None:
@@ -98,7 +98,7 @@ def test_most_frames_of_a_burst_are_accepted_and_lie_in_their_true_place(out: Pa
         patch = patches[row.patch_id]
         middle = np.array([[29.5, 29.5]])
         seen = truths[patch.phone_path.name].dslr_from_phone(middle + np.array([patch.x, patch.y]))
-        true = truths[row.phone_path.name].phone_from_dslr(seen) - (row.x, row.y)
+        true = truths[row.path.name].phone_from_dslr(seen) - (row.x, row.y)
         found = transform_points(np.array(row.frame_from_patch).reshape(3, 3), middle)
         away.append(float(np.linalg.norm(found - true)))
         # Whole px: what is left is at most half a px across and down.
@@ -113,7 +113,7 @@ def test_the_images_are_px_of_the_photos(out: Path) -> None:
     patches = accepted(out)
     for row in [row for row in frames_in(out) if row.status == "accepted"][::17]:
         content = read_extent(row.shard, Extent(row.offset, row.bytes))
-        photo = load_photo(row.phone_path)
+        photo = load_photo(row.path)
         assert np.array_equal(decode_photo(content, Path("a.png")), photo[row.y : row.y + 60, row.x : row.x + 60])
         kind = "phone" if row.role == "base" else f"frame{row.frame:02d}"
         assert member_name(row.shard, Extent(row.offset, row.bytes)) == f"{row.patch_id}.{kind}.png"

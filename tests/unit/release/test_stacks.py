@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import webdataset
 from datasets import load_dataset
-from split_rig import SIZE_PX, frame, picture, selection, sha, write_patches, write_stacks
+from split_rig import REFERENCES, SIZE_PX, frame, picture, selection, sha, write_patches, write_stacks
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import read_json, write_json
@@ -25,6 +25,7 @@ from dpedtool.dataset.params import ReleaseParams, SplitParams
 from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.pipeline.release.build import build_release
 from dpedtool.pipeline.release.changes import compare
+from dpedtool.pipeline.release.chunks import numbers_of
 from dpedtool.pipeline.release.columns import PATCHES, STACKS, STACKS_SCHEMA
 from dpedtool.pipeline.release.verification.verify import verify
 from dpedtool.pipeline.split.stage import split
@@ -76,25 +77,45 @@ def frames_of(patch_id: str) -> list[int]:
     return [1, 2] if patch_id.endswith("0") else [0, 1, 2]
 
 
+def targets_of(patch_id: str) -> list[int]:
+    """The numbers of the further references with a target of a patch."""
+    if not patch_id.startswith("a-"):
+        return []
+    return [2] if patch_id.endswith("0") else [1, 2]
+
+
+def target_image(patch_id: str, number: int) -> bytes:
+    return image(f"{patch_id}/{REFERENCES[number - 1]}{number}")
+
+
 def test_the_release_is_right(released: Path) -> None:
     verdict = verify(released)
     assert verdict.faults == []
     assert f"{STACKS} describes the frames of all patches in the order of {PATCHES}." in verdict.said
     assert [line for line in verdict.said if line.startswith("Layout burst: 32 of 32 patches")]
-    assert read_json(released / "release.json")["stacks"] == 16 * 2 + 8 + 16
+    assert read_json(released / "release.json")["stacks"] == 16 * 2 + 8 + 16 + 16 + 8
 
 
 def test_the_table_of_stacks_has_every_accepted_frame(released: Path) -> None:
     patches, rows = (pq.read_table(released / name).to_pylist() for name in (PATCHES, STACKS))
-    assert [(row["patch_id"], row["frame"]) for row in rows] == [
-        (patch["patch_id"], number) for patch in patches for number in frames_of(patch["patch_id"])
+    assert [(row["patch_id"], row["reference"], row["frame"]) for row in rows] == [
+        (patch["patch_id"], *place)
+        for patch in patches
+        for place in (
+            *(("", number) for number in frames_of(patch["patch_id"])),
+            *((("sony_wide", "nikon")[number - 1], number) for number in targets_of(patch["patch_id"])),
+        )
     ]
     assert [patch["frames"] for patch in patches] == [len(frames_of(patch["patch_id"])) for patch in patches]
+    assert [patch["targets"] for patch in patches] == [
+        ",".join(map(str, targets_of(patch["patch_id"]))) for patch in patches
+    ]
     for row in rows:
         number = 1 if row["patch_id"].startswith("b-") else row["frame"]
-        assert row["image_sha256"] == hashlib.sha256(image(f"{row['patch_id']}/{number}")).hexdigest()
+        wanted = target_image(row["patch_id"], number) if row["reference"] else image(f"{row['patch_id']}/{number}")
+        assert row["image_sha256"] == hashlib.sha256(wanted).hexdigest()
     further = next(row for row in rows if row["role"] == "frame" and row["frame"] == 2)
-    assert (further["ev"], further["frame_from_patch"][2], further["phone_photo"][-6:]) == (1.0, 0.25, "_2.jpg")
+    assert (further["ev"], further["frame_from_patch"][2], further["photo"][-6:]) == (1.0, 0.25, "_2.jpg")
     assert pq.read_schema(released / STACKS).names == STACKS_SCHEMA.names
 
 
@@ -140,6 +161,12 @@ def test_a_loader_in_the_style_of_burstsr_reads_the_layout_burst(released: Path)
         assert [each["folder"] for each in facts["frames"]] == [f"a_{n:02d}" for n in range(len(frames_of(name)))]
         assert [each["frame"] for each in facts["frames"]] == [1, *(n for n in frames_of(name) if n != 1)]
         assert (facts["target"], facts["frames"][0]["ev"], facts["frames"][0]["exposure_s"]) == ("canon", 0.0, 0.01)
+        assert [(each["folder"], each["frame"], each["reference"]) for each in facts["further_targets"]] == [
+            (f"canon_{number:02d}", number, ("sony_wide", "nikon")[number - 1]) for number in targets_of(name)
+        ]
+        for number in targets_of(name):
+            file = train.root / train.burst_list[index] / f"canon_{number:02d}" / "im_rgb.png"
+            assert file.read_bytes() == target_image(name, number)
 
 
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
@@ -153,8 +180,10 @@ def test_webdataset_has_the_frames_and_their_facts(released: Path) -> None:
         assert sorted(key for key in sample if key.startswith("frame")) == [f"frame{n:02d}.png" for n in further]
         assert sample["phone.png"] == image(f"{name}/1")
         assert all(sample[f"frame{number:02d}.png"] == image(f"{name}/{number}") for number in further)
+        targets = {f"dslr{number:02d}.png": target_image(name, number) for number in targets_of(name)}
+        assert {key: sample[key] for key in sample if key.startswith("dslr0")} == targets
         facts = json.loads(sample["json"])
-        assert [each["frame"] for each in facts["frames"]] == frames_of(name)
+        assert [each["frame"] for each in facts["frames"]] == frames_of(name) + targets_of(name)
 
 
 def test_datasets_reads_the_frames_of_layout_parquet(released: Path, tmp_path: Path) -> None:
@@ -163,7 +192,11 @@ def test_datasets_reads_the_frames_of_layout_parquet(released: Path, tmp_path: P
     for row in rows:
         further = [number for number in frames_of(row["patch_id"]) if number != 1]
         assert [each.size for each in row["frame_images"]] == [(SIZE_PX, SIZE_PX)] * len(further)
-        assert [each["frame"] for each in json.loads(row["frames"])] == frames_of(row["patch_id"])
+        name = row["patch_id"]
+        assert [each["frame"] for each in json.loads(row["frames"])] == frames_of(name) + targets_of(name)
+        assert len(row["target_images"]) == len(targets_of(name))
+        stored = cv2.imdecode(np.frombuffer(target_image(name, targets_of(name)[0]), np.uint8), cv2.IMREAD_COLOR)
+        assert np.array_equal(np.asarray(row["target_images"][0])[..., ::-1], stored)
         wanted = cv2.imdecode(np.frombuffer(image(f"{row['patch_id']}/{further[0]}"), np.uint8), cv2.IMREAD_COLOR)
         assert np.array_equal(np.asarray(row["frame_images"][0])[..., ::-1], wanted)
 
@@ -229,6 +262,18 @@ def other_ev(rows: list[dict[str, Any]]) -> None:
     next(row for row in rows if row["role"] == "frame")["ev"] = 7.0
 
 
+def other_reference(rows: list[dict[str, Any]]) -> None:
+    next(row for row in rows if row["role"] == "target")["frame"] = 9
+
+
+def no_reference(rows: list[dict[str, Any]]) -> None:
+    next(row for row in rows if row["role"] == "target")["reference"] = ""
+
+
+def missing_target(folder: Path) -> None:
+    sorted((folder / "burst").rglob("canon_02/im_rgb.png"))[0].unlink()
+
+
 def damaged_frame(folder: Path) -> None:
     path = sorted((folder / "burst").rglob("a_01/im_rgb.png"))[0]
     path.write_bytes(path.read_bytes()[:-9])
@@ -257,11 +302,22 @@ def table_unsaid(folder: Path) -> None:
     write_json(folder / "release.json", read_json(folder / "release.json") | {"stacks": 0})
 
 
+@pytest.mark.parametrize("text", ["x", "2,1", "1,1", "1,", "0", "-1", "100", " 1", "1 "])
+def test_texts_that_name_no_targets_in_order_are_faults(text: str) -> None:
+    with pytest.raises(ValueError, match="does not name further targets in order"):
+        numbers_of(text)
+
+
+def test_the_numbers_of_targets() -> None:
+    assert [numbers_of(text) for text in ("", "3", "1,2,12")] == [(), (3,), (1, 2, 12)]
+
+
 @pytest.mark.parametrize(
     ("damage", "fault"),
     [
         (damaged_frame, "frame 1 cannot be decoded"),
         (missing_frame, "frame 1 is missing"),
+        (missing_target, "canon_02/im_rgb.png: it is missing"),
         (other_description, f"differs from {PATCHES} or {STACKS}"),
         (extra_frame, "not part of the release"),
         (no_table, f"{STACKS}: it is missing"),
@@ -269,12 +325,15 @@ def table_unsaid(folder: Path) -> None:
         (lambda folder: rewritten(folder, swap_first_two), "not in the order of their numbers"),
         (lambda folder: rewritten(folder, other_sum), f"does not have the SHA-256 that is in {STACKS}"),
         (lambda folder: rewritten(folder, other_role), "does not have one base frame"),
+        (lambda folder: rewritten(folder, other_reference), "the numbers of the further targets of the patch"),
+        (lambda folder: rewritten(folder, no_reference), "its rows are not the further targets of the patch"),
         (lambda folder: rewritten(folder, other_ev), "json differs from"),
         (lambda folder: rewritten(folder, other_ev), f"its column frames differs from {PATCHES}"),
     ],
     ids=[
-        *("damaged frame", "missing frame", "other description", "extra frame", "no table", "table unsaid"),
-        *("order", "sum", "role", "facts in tar", "facts in parquet"),
+        *("damaged frame", "missing frame", "missing target", "other description", "extra frame"),
+        *("no table", "table unsaid", "order", "sum", "role", "reference", "no reference"),
+        *("facts in tar", "facts in parquet"),
     ],
 )
 def test_damage_to_frames_is_named(damage: Callable[[Path], None], fault: str, tmp_path: Path, released: Path) -> None:

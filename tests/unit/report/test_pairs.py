@@ -296,6 +296,35 @@ def test_frames_know_their_moment_and_exposure(run: RunResults) -> None:
     assert found["b1"].frame == FrameOfMoment("b1", 1, is_base=False, exposure_s=None, iso=None, ev=None)
 
 
+def test_photos_of_further_references_belong_to_their_moment(run: RunResults) -> None:
+    rows = [
+        alignment("base", role="base", scene_id="s"),
+        alignment("base--sony", role="target", frame=1, reference="sony", scene_id="s"),
+        alignment("single", role="base", scene_id="t"),
+    ]
+    shots = [
+        CameraShot(camera=camera, session="", scene_id="s", role=role, frame=0, exposure_s=exposure_s, iso=100.0)
+        for camera, role, exposure_s in (("p", "base", 0.01), ("sony", "target", 0.5))
+    ]
+    pairs = [
+        pair(row.pair_id, scene_id=row.scene_id, role=row.role, frame=row.frame, reference=row.reference)
+        for row in rows
+    ]
+    write(run, "pairs/p", *pairs)
+    write(run, "pairs/p", *shots)
+    write(run, "aligned/p", *rows)
+    write(run, "patches/p", window("base", 0), window("single", 0))
+    found = by_id(run)
+    assert found["single"].frame is None
+    assert found["base"].frame == FrameOfMoment("base", 0, is_base=True, exposure_s=0.01, iso=100.0, ev=None)
+    assert found["base--sony"].frame == FrameOfMoment(
+        "base", 3, is_base=False, exposure_s=0.5, iso=100.0, ev=None, reference="sony"
+    )
+    assert (found["base--sony"].windows, found["base--sony"].detail[:44]) == (
+        None, "The base frame of its moment with the photo "
+    )  # fmt: skip
+
+
 def test_a_lone_photo_of_the_dslr_is_no_frame(run: RunResults) -> None:
     write(run, "pairs/p", pair("a", role="base", frame=0), pair("b", "unpaired", phone_path=None))
     assert [row.frame for row in by_id(run).values()] == [None, None]

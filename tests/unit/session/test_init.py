@@ -25,43 +25,45 @@ def captures(tmp_path: Path) -> Path:
 
 
 def test_a_folder_with_photos_is_a_camera(captures: Path) -> None:
-    assert find_captures(captures, "canon") == CapturesParams(
+    assert find_captures(captures, ("canon",)) == CapturesParams(
         root=str(captures), reference="canon", phones=("iphone", "pixel 7")
     )
 
 
 def test_a_dslr_is_known_by_its_name(captures: Path) -> None:
     (captures / "canon").rename(captures / "dslr")
-    assert find_captures(captures, None).reference == "dslr"
+    assert find_captures(captures).reference == "dslr"
 
 
 @pytest.mark.parametrize(
-    ("reference", "said"),
+    ("references", "said"),
     [
-        (None, "Name the DSLR's folder by --reference: .* holds canon, iphone, pixel 7."),
-        ("nikon", "has no folder nikon with photos: it holds canon, iphone, pixel 7."),
+        ((), "Name the DSLR's folder by --reference: .* holds canon, iphone, pixel 7."),
+        (("canon", "nikon"), "has no folder nikon with photos, which --reference names: it holds canon, iphone"),
+        (("canon", "iphone", "pixel 7"), "holds photos of canon and iphone and pixel 7 alone"),
+        (("nikon",), "has no folder nikon with photos: it holds canon, iphone, pixel 7."),
     ],
 )
-def test_what_is_missing_is_said(captures: Path, reference: str | None, said: str) -> None:
+def test_what_is_missing_is_said(captures: Path, references: tuple[str, ...], said: str) -> None:
     with pytest.raises(DpedtoolError, match=said):
-        find_captures(captures, reference)
+        find_captures(captures, references)
 
 
 def test_a_name_that_cannot_be_a_camera_s_is_said(captures: Path) -> None:
     (captures / "pixel 7").rename(captures / "pixel ü")
     with pytest.raises(DpedtoolError, match="The folder pixel ü has a name that cannot be a camera's"):
-        find_captures(captures, "canon")
+        find_captures(captures, ("canon",))
 
 
 def test_folders_that_are_none_are_said(tmp_path: Path) -> None:
     with pytest.raises(DpedtoolError, match="There is no folder"):
-        find_captures(tmp_path / "none", "canon")
+        find_captures(tmp_path / "none", ("canon",))
     with pytest.raises(DpedtoolError, match="has no sub-folder with photos"):
-        find_captures(tmp_path, "canon")
+        find_captures(tmp_path, ("canon",))
     (tmp_path / "canon").mkdir()
     (tmp_path / "canon" / "a.jpg").write_bytes(b"")
     with pytest.raises(DpedtoolError, match="holds photos of canon alone"):
-        find_captures(tmp_path, "canon")
+        find_captures(tmp_path, ("canon",))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,7 @@ def test_photos_in_sub_folders_of_a_camera_belong_to_it(
     for name in files:
         (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "photos" / name).write_bytes(b"")
-    found = find_captures(tmp_path / "photos", "canon")
+    found = find_captures(tmp_path / "photos", ("canon",))
     assert (found.phones, found.sessions, found.recursive) == (phones, sessions, True)
     set_up(tmp_path / "s", found, with_dvc=False, with_git=False)
     assert load_params(tmp_path / "s" / "params.yaml").captures.recursive
@@ -120,7 +122,7 @@ def test_names_that_yaml_takes_for_numbers_are_read_back(tmp_path: Path) -> None
 def test_photos_in_a_hidden_folder_are_no_camera(captures: Path) -> None:
     (captures / "pixel 7").rename(captures / ".thumbs")
     (captures / ".thumbs" / "1.jpg").write_bytes(b"")
-    assert find_captures(captures, "canon").phones == ("iphone",)
+    assert find_captures(captures, ("canon",)).phones == ("iphone",)
 
 
 @pytest.mark.parametrize("below", ["", "deep/session"])
@@ -191,7 +193,7 @@ def test_a_folder_of_sessions_is_recognised(tmp_path: Path) -> None:
     for name in ("day1/canon/a.jpg", "day1/pixel/a.jpg", "day2/canon/a.jpg", "day2/iphone/a.jpg", "notes/a.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    found = find_captures(tmp_path, "canon")
+    found = find_captures(tmp_path, ("canon",))
     assert found == CapturesParams(
         root=str(tmp_path), reference="canon", phones=("iphone", "pixel"), sessions=("day1", "day2")
     )
@@ -200,8 +202,8 @@ def test_a_folder_of_sessions_is_recognised(tmp_path: Path) -> None:
     (tmp_path / "day3" / "pixel").mkdir(parents=True)
     (tmp_path / "day3" / "pixel" / "a.jpg").write_bytes(b"")
     with pytest.raises(DpedtoolError, match="day3 has no folder canon with photos: it holds pixel"):
-        find_captures(tmp_path, "canon")
+        find_captures(tmp_path, ("canon",))
     (tmp_path / "canon").mkdir()
     (tmp_path / "canon" / "a.jpg").write_bytes(b"")
     with pytest.raises(DpedtoolError, match=r"cameras \(canon\) and folders of sessions \(day1, day2, day3\)"):
-        find_captures(tmp_path, "canon")
+        find_captures(tmp_path, ("canon",))
