@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.depth_truth import DenseTruth, measured_truth, rendered_truth
 from benchmarks.output import say
 from benchmarks.sets import PhotoSet, real_folder
-from dpedtool.dataset.params import DemoParams
+from dpedtool.dataset.demo_params import DemoParams
 from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.pipeline.rig import Camera, Scene, Truth, capture, demo_cameras, demo_scene
 from dpedtool.pipeline.rig.session import DEEP_SCENE

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import yaml
 
+from dpedtool.dataset.demo_params import DemoParams
 from dpedtool.dataset.errors import ParamsError
 from dpedtool.dataset.sections import CAMERA_NAME, PLUGIN, Section, param
 
@@ -617,44 +618,11 @@ def _is_day(text: str) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DemoParams(Section):
-    """The simulated captures that the demo runs on."""
-
-    scenes: int = param(14, "moments at which all cameras are triggered", at_least=1)
-    sessions: int = param(
-        1,
-        "days on which they were shot, in folders day-1, day-2 ... of their own, where file names begin again; 1: no "
-        "such folders",
-        at_least=1,
-        at_most=9,
-    )
-    seed: int = param(0, "another seed draws other scenes and other errors of the cameras", at_least=0)
-    missing: float = param(0.08, "share of a phone's shots that are missing", at_least=0, at_most=0.9)
-    parallax: bool = param(False, "boards stand in front of the wall in every second scene, so that it has depth")
-    depth: bool = param(True, "the ninth scene has much depth: a ramp, boards and a tangle of leaves")
-    moving_object: bool = param(True, "an object moves between the cameras' exposures in some scenes")
-    burst: int = param(
-        0,
-        "frames that phone-a takes from the hand, 0.2 s apart, in every fourth scene from the second on; 0 or 1: no "
-        "bursts; with bursts or brackets, EXIF has exposures and milliseconds",
-        at_least=0,
-        at_most=20,
-    )
-    references: int = param(
-        1, "2: a second DSLR with another lens and aperture, in the folder dslr-wide", at_least=1, at_most=2
-    )
-    bracket: bool = param(
-        False,
-        "phone-a takes three frames of -2, 0 and +2 EV, 0.4 s apart, in every fourth scene from the fourth on",
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
 class Params:
     """All sections of a params file."""
 
     captures: CapturesParams = CapturesParams()
-    demo: DemoParams = DemoParams()
+    demo: DemoParams = DemoParams()  # noqa: RUF009 - it is frozen
     pair: PairParams = PairParams()
     align: AlignParams = AlignParams()
     patches: PatchesParams = PatchesParams()

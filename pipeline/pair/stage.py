@@ -120,6 +120,8 @@ def _with_reference(
 ) -> Pairing:
     """Add the photos of a further reference to a pairing."""
     name = camera_name(folder)
+    # An offset that the user names is that of the base reference's clock.
+    params = replace(params, offset_s=None)
     try:
         other = _pair_two(phone_dir, folder, params, session, recursive=recursive, reference=name)
     except UnpairableError as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from dpedtool.dataset.params import DemoParams
+from dpedtool.dataset.demo_params import DemoParams
 from dpedtool.pipeline.rig.camera import Camera, Vector, rotation_matrix
 from dpedtool.pipeline.rig.scene import Layer, Scene
 

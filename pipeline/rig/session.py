@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dpedtool.dataset.demo_params import DemoParams
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.params import DemoParams
 from dpedtool.dataset.progress import track
 from dpedtool.pipeline.rig.camera import Camera, Files, Look, Vector, colour_matrix
 from dpedtool.pipeline.rig.camera_files import save_photo

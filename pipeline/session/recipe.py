@@ -31,7 +31,8 @@ MODULES: Mapping[str, tuple[str, ...]] = {
 CODE_FOLDER = ".dpedtool/code"
 """Below a session: one file a stage, in which DVC sees that the code of the stage has changed."""
 
-_WITHOUT_EFFECT = set(WITHOUT_EFFECT) - {"dpedtool.dataset.params", "dpedtool.dataset.sections"}
+_OF_PARAMETERS = {f"dpedtool.dataset.{name}" for name in ("params", "demo_params", "sections")}
+_WITHOUT_EFFECT = set(WITHOUT_EFFECT) - _OF_PARAMETERS
 _DATA_FOLDERS = ("presets", "templates")
 # DVC reads every file of the checkout that is called dvc.yaml, and these are not YAML yet.
 RECIPE, DEMO_RECIPE = "recipe.yaml.j2", "demo_recipe.yaml.j2"

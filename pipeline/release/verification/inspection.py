@@ -250,7 +250,7 @@ class _Reader:
             )
         for index, (content, sha256) in enumerate(zip(contents, wanted, strict=False), start=1):
             file = files[index] if layout == "burst" else files[0]
-            where = f"{file}: patch {name}: frame {index}"
+            where = f"{file}: patch {name}: {self._what(place, index)}"
             if not content or file not in self._piece.sums:
                 self._found.faults.append(f"{where} is missing.")
                 continue
@@ -260,6 +260,13 @@ class _Reader:
             if found != sha256:
                 self._found.faults.append(f"{where} does not have the SHA-256 that is in {STACKS}.")
         return len(self._found.faults) == faults
+
+    def _what(self, place: int, index: int) -> str:
+        """Return what the image is that stands at an index, from 1, after the base frame of a patch."""
+        frames, targets = self._piece.chunk.frames[place], self._piece.chunk.targets[place]
+        if index < frames or index - frames >= len(targets):
+            return f"frame {index}"
+        return f"further target {targets[index - frames]}"
 
     def _check_single(self, layout: LayoutName, file: str, content: bytes) -> None:
         """Compare a single file of layout burst with the listed one, and search it for private data."""

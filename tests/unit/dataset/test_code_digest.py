@@ -268,6 +268,7 @@ def fixed_params() -> str:
 
 REPLACED = {
     "dpedtool.dataset.code_digest": {"dpedtool.dataset.code_digest": "def code_digest(name): return name"},
+    "dpedtool.dataset.demo_params": {"dpedtool.dataset.params": fixed_params(), "dpedtool.dataset.demo_params": ""},
     "dpedtool.dataset.params": {"dpedtool.dataset.params": fixed_params()},
     "dpedtool.dataset.sections": {"dpedtool.dataset.params": fixed_params(), "dpedtool.dataset.sections": ""},
     "dpedtool.dataset.progress": {

@@ -174,12 +174,13 @@ def test_a_description_is_plain_data_in_the_order_of_the_fields() -> None:
     assert described == {
         "root": "demo/captures",
         "reference": "dslr",
+        "references": [],
         "phones": ["a", "b"],
         "sessions": [],
         "recursive": False,
         "scenes": None,
     }
-    assert list(described) == ["root", "reference", "phones", "sessions", "recursive", "scenes"]
+    assert list(described) == ["root", "reference", "references", "phones", "sessions", "recursive", "scenes"]
 
 
 def test_the_printed_params_load_as_what_was_printed(tmp_path: Path) -> None:

@@ -317,7 +317,7 @@ def test_the_numbers_of_targets() -> None:
     [
         (damaged_frame, "frame 1 cannot be decoded"),
         (missing_frame, "frame 1 is missing"),
-        (missing_target, "canon_02/im_rgb.png: it is missing"),
+        (missing_target, "further target 2 is missing"),
         (other_description, f"differs from {PATCHES} or {STACKS}"),
         (extra_frame, "not part of the release"),
         (no_table, f"{STACKS}: it is missing"),
