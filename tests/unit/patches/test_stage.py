@@ -63,8 +63,8 @@ def beside(folder: Path, name: str) -> Path:
     return folder.parent / f"{folder.name}-{name}"
 
 
-def refuse(moment: Moment, params: PatchesParams, parts: Path) -> list[Patch]:
-    raise AssertionError(f"{moment.standing.pair_id} is cut again, {params}, {parts}")
+def refuse(moment: Moment, params: PatchesParams, parts: Path, *, is_stacked: bool) -> list[Patch]:
+    raise AssertionError(f"{moment.standing.pair_id} is cut again, {params}, {parts}, {is_stacked}")
 
 
 def image_of(row: Patch, side: str) -> np.ndarray:
@@ -293,15 +293,15 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(
 ) -> None:
     other, done = beside(out, "interrupted"), []
 
-    def stop(moment: Moment, params: PatchesParams, parts: Path) -> list[Patch]:
+    def stop(moment: Moment, params: PatchesParams, parts: Path, *, is_stacked: bool) -> list[Patch]:
         if len(done) == 1:
             raise KeyboardInterrupt
         done.append(moment.standing.pair_id)
-        return cut_moment(moment, params, parts)
+        return cut_moment(moment, params, parts, is_stacked=is_stacked)
 
-    def note(moment: Moment, params: PatchesParams, parts: Path) -> list[Patch]:
+    def note(moment: Moment, params: PatchesParams, parts: Path, *, is_stacked: bool) -> list[Patch]:
         done.append(moment.standing.pair_id)
-        return cut_moment(moment, params, parts)
+        return cut_moment(moment, params, parts, is_stacked=is_stacked)
 
     monkeypatch.setattr(dpedtool.pipeline.patches.stage, "cut_moment", stop)
     with pytest.raises(KeyboardInterrupt):
