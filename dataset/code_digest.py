@@ -23,10 +23,13 @@ WITHOUT_EFFECT: Mapping[str, str] = {
     "dpedtool.dataset.demo_params": "it declares parameters, whose values are a part of each key",
     "dpedtool.dataset.params": "the parameters that a stage is given are a part of each key, value by value",
     "dpedtool.dataset.progress": "it shows how far the work is",
+    "dpedtool.dataset.publication": "it gives finished files their names, whatever they hold",
     "dpedtool.dataset.sections": "it reads and checks parameters, whose values are a part of each key",
+    "dpedtool.pipeline.cluster_facts": "it refuses machines that could give other rows",
     "dpedtool.pipeline.local_cluster": "it starts the processes in which the work is done",
     "dpedtool.pipeline.resume": "it keeps finished rows and hands out the others",
     "dpedtool.pipeline.runner": "it decides in which process the work is done",
+    "dpedtool.pipeline.waiting": "it says what is waited for",
 }
 """Modules that cannot change a row, and why. A test replaces each of them and compares the rows."""
 

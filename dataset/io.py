@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,20 @@ from dpedtool.dataset.places import Place, answering
 from dpedtool.dataset.regular_files import open_regular, read_regular_text
 
 _TEMPORARY = ".dpedtool-part"
+PUBLISHING = ".dpedtool-publishing.json"
+"""A list in a folder, which says what becomes of its temporary files: `dpedtool.dataset.publication` writes it."""
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path next to `path`; it replaces `path` when the block succeeds, and is removed otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".", suffix=_TEMPORARY, dir=path.parent)
-    os.close(handle)
+    # The name begins like that of the final file, so that what a kill leaves of one file can be found.
+    handle, name = tempfile.mkstemp(prefix=_beginning(path), suffix=_TEMPORARY, dir=path.parent)
+    # The lock says that the file is being written, until this process ends in whatever way. Where a file system has
+    # no locks, nothing but the protection from a run at the same time is lost.
+    with contextlib.suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     temporary = Path(name)
     try:
         yield temporary
@@ -37,6 +44,7 @@ def replacing(path: Path) -> Iterator[Path]:
             error.filename, error.filename2 = str(path), None
         raise
     finally:
+        os.close(handle)
         temporary.unlink(missing_ok=True)
 
 
@@ -66,8 +74,63 @@ def lock_folder(folder: Path) -> int:
 def remove_leftovers(folder: Path, *, below: bool = True) -> None:
     """Remove the temporary files that a killed process has left in a folder and, with `below`, in its sub-folders."""
     for pattern in (f".*{_TEMPORARY}", *([f"*/.*{_TEMPORARY}"] if below else [])):
-        for leftover in folder.glob(pattern):
-            leftover.unlink(missing_ok=True)
+        _remove_dead(folder.glob(pattern))
+
+
+def remove_leftovers_of(path: Path) -> None:
+    """Remove the temporary files that killed processes have left of one file, and none that is being written."""
+    _remove_dead(path.parent.glob(f"*{glob.escape(_beginning(path))}*{_TEMPORARY}"))
+
+
+def remove_abandoned(out: Path) -> None:
+    """Remove the temporary files that killed processes have left of results that are about to be written.
+
+    Files that are being written stay, and so do those in folders that another process has locked, or whose results a
+    killed process has begun to publish.
+
+    Parameters
+    ----------
+    out
+        A file, or a folder; it may be missing.
+
+    """
+    if not out.is_dir():
+        remove_leftovers_of(out)
+        return
+    for folder in {file.parent for pattern in ("", "*/") for file in out.glob(f"{pattern}.*{_TEMPORARY}")}:
+        try:
+            lock = lock_folder(folder)
+        except (DpedtoolError, OSError):
+            continue  # another run is at work there, or nothing can be written there, which the command will find out
+        try:
+            remove_leftovers(folder, below=False)
+        finally:
+            os.close(lock)
+
+
+def _beginning(path: Path) -> str:
+    # Names have at most 255 bytes, and a character at most four.
+    return f".{path.name[:50]}."
+
+
+def _remove_dead(files: Iterable[Path]) -> None:
+    for leftover in files:
+        with contextlib.suppress(FileNotFoundError):  # another process has just finished or removed it
+            if leftover.is_symlink() or not leftover.is_file() or (leftover.parent / PUBLISHING).exists():
+                continue
+            if not _is_being_written(leftover):
+                leftover.unlink()
+
+
+def _is_being_written(temporary: Path) -> bool:
+    handle = os.open(temporary, os.O_RDWR)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 def write_text(path: Path, text: str) -> None:

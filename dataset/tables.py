@@ -150,8 +150,7 @@ class KeyedTable(Generic[RowT]):
         if self._group is None or self._group[0] != group:
             with _readable(self._path):
                 table = self._file.read_row_group(group, self._names)
-            self._group = group, _as_declared(table, self._row_type, self._path)
-            _check_names(self._group[1], self._row_type, self._path)
+            self._group = group, _checked(table, self._row_type, self._path)
         return self._group[1]
 
 
@@ -232,8 +231,7 @@ def _read_table(path: Path, row_type: type[Row], only: Sequence[str] | None = No
     with _readable(path), _open_table(path, row_type, wanted) as file:
         there = [name for name in wanted if name in file.schema_arrow.names]
         table = file.read(columns=there)
-    table = _as_declared(table, row_type, path)
-    _check_names(table, row_type, path)
+    table = _checked(table, row_type, path)
     for spec in columns(row_type):
         if spec.name in wanted and spec.name not in there:
             table = table.append_column(spec.name, pa.array([spec.default] * table.num_rows, spec.arrow_type))
@@ -272,33 +270,35 @@ def _readable(path: Path) -> Iterator[None]:
         raise DpedtoolError(f"{path} is not a readable parquet file ({reason}): make it again.") from None
 
 
-def _as_declared(table: pa.Table, row_type: type[Row], path: Path) -> pa.Table:
-    """Return a table with the types of its columns as declared; another program may have written it with similar ones.
+def _checked(table: pa.Table, row_type: type[Row], path: Path) -> pa.Table:
+    """Return a table with the types that the row type declares, since other programs write others for equal values.
 
     Raises
     ------
     DpedtoolError
-        A column holds something else, or lacks values that every row has.
+        A value is missing, is of another kind, or is a name that would lead out of a folder.
 
     """
-    for spec in columns(row_type):
-        if spec.name not in table.column_names:
-            continue
-        column = table[spec.name]
-        if column.type != spec.arrow_type:
-            try:
-                column = column.cast(spec.arrow_type)
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-                raise DpedtoolError(
-                    f"{path} cannot be used: its column {spec.name} holds {column.type!s:.100}, not {spec.arrow_type}; "
-                    "make the table again."
-                ) from None
-            table = table.set_column(table.column_names.index(spec.name), spec.name, column)
+    for number, name in enumerate(table.column_names):
+        spec = next(spec for spec in columns(row_type) if spec.name == name)
+        column = table[name]
+        try:
+            column = column if column.type == spec.arrow_type else column.cast(spec.arrow_type)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            reason = " ".join(str(error).split())
+            raise DpedtoolError(_refusal(path, name, row_type, f"holds other values ({reason:.200})")) from None
         if column.null_count and not spec.nullable:
-            raise DpedtoolError(
-                f"{path} cannot be used: {column.null_count} of its rows have no {spec.name}; make the table again."
-            )
+            raise DpedtoolError(_refusal(path, name, row_type, f"is empty in {column.null_count} rows"))
+        table = table.set_column(number, table.schema.field(name).with_type(spec.arrow_type), column)
+    _check_names(table, row_type, path)
     return table
+
+
+def _refusal(path: Path, name: str, row_type: type[Row], what: str) -> str:
+    return (
+        f"{path} cannot be used, as after a change by another program: its column {name} {what}; run `dpedtool "
+        f"{row_type.MADE_BY}` again."
+    )
 
 
 def _check_names(table: pa.Table, row_type: type[Row], path: Path) -> None:

@@ -7,7 +7,6 @@ import errno
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -31,6 +30,7 @@ from dpedtool.pipeline.commands.split import split
 from dpedtool.pipeline.commands.train import train
 from dpedtool.pipeline.commands.weights import export, import_weights
 from dpedtool.pipeline.records import make_room
+from dpedtool.pipeline.signals import Stopped, stoppable
 
 COMMANDS = (
     init,
@@ -68,36 +68,19 @@ class _Commands(InOrder):
             # A request for help starts nothing.
             if (record := ctx.params["record"]) and not {*ctx.args} & {*ctx.help_option_names}:
                 make_room(record)
-            with _interrupts_heard(), _readers_may_leave():
+            with stoppable(), _readers_may_leave():
                 return super().invoke(ctx)
         except DpedtoolError as error:
             raise Failure(str(error), error.exit_code) from None
+        except Stopped as stop:
+            raise Failure(str(stop), stop.exit_code) from None
         except KeyboardInterrupt:
-            message = "Interrupted. What was finished is kept: run the same command to continue."
-            raise Failure(message, 130) from None
+            asked = Stopped(signal.SIGINT)
+            raise Failure(str(asked), asked.exit_code) from None
         except OSError as error:
-            if error.strerror is None:
+            if not str(error):
                 raise
             raise Failure(_in_words(error), 1) from None
-
-
-@contextlib.contextmanager
-def _interrupts_heard() -> Iterator[None]:
-    """Interrupt the program again if an interrupt came while Python was deleting an object, where it would be lost."""
-    report = sys.unraisablehook
-
-    def hear(lost: sys.UnraisableHookArgs) -> None:
-        if issubclass(lost.exc_type, KeyboardInterrupt):
-            # A moment later, when the object is gone.
-            threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT)).start()
-        else:
-            report(lost)
-
-    sys.unraisablehook = hear
-    try:
-        yield
-    finally:
-        sys.unraisablehook = report
 
 
 class _Outliving:
@@ -153,7 +136,8 @@ def _in_words(error: OSError) -> str:
         where = f"{error.filename}: the disk" if error.filename else "The disk"
         return f"{where} is full. {kept}: make room and run again."
     if not error.filename:
-        return f"{error.strerror}. {kept}: fix this and run again."
+        # Libraries give a sentence of their own in place of the system's.
+        return f"{error.strerror or str(error).removesuffix('.')}. {kept}: fix this and run again."
     return f"Cannot use {error.filename}: {error.strerror}. {kept}: fix this or choose another place."
 
 

@@ -7,8 +7,11 @@ alone. The pages that scheduler and workers would serve to browsers are not serv
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
+import os
+import signal
 from collections.abc import Mapping
 from typing import Any
 
@@ -70,3 +73,20 @@ def start(workers: int) -> SpecCluster:
         silence_logs=logging.CRITICAL,
         security=own_security(),
     )
+
+
+def kill(cluster: SpecCluster, address: str) -> None:
+    """Kill the process at an address, even one that was stopped; its nanny starts another one.
+
+    Parameters
+    ----------
+    cluster
+        As `start` returned it.
+    address
+        Address of one of its workers; one that is gone is no error.
+
+    """
+    for nanny in cluster.workers.values():
+        if nanny.worker_address == address and nanny.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(nanny.pid, signal.SIGKILL)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from dpedtool.dataset.io import replacing
+from dpedtool.dataset.io import remove_leftovers_of, replacing
 from dpedtool.dataset.sidecars.command_record import CommandRecord
 from dpedtool.pipeline.runner import cool_down, default_workers
 
@@ -45,6 +45,7 @@ def make_room(file: Path) -> None:
     """
     if _is_first():
         CommandRecord.check_replaceable(file, _WHAT)
+        remove_leftovers_of(file)
         with replacing(file) as trial:
             trial.write_text("{}", encoding="utf-8")
         file.unlink()

@@ -17,6 +17,7 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import lock_folder, remove_leftovers
 from dpedtool.dataset.places import Place
 from dpedtool.dataset.progress import track
+from dpedtool.dataset.publication import complete
 from dpedtool.dataset.rows import Row
 from dpedtool.dataset.tables import KeyedTable, read_rows, write_rows
 from dpedtool.pipeline.runner import Lost, run
@@ -39,6 +40,7 @@ class Finished(Generic[RowT]):
     def __enter__(self) -> Finished[RowT]:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = lock_folder(self.folder)
+        complete(self.folder)
         remove_leftovers(self.folder)
         self._table = _earlier_table(self._table_path, self._row_type)
         return self

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import logging
 import os
-import platform
 import queue
 import signal
 import sys
@@ -24,11 +22,12 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import cv2
-import numpy as np
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import unfinished
-from dpedtool.dataset.places import Place, answering, is_url
+from dpedtool.dataset.places import Place
+from dpedtool.pipeline.cluster_facts import check_scheduler, find_flaws, is_seen
+from dpedtool.pipeline.waiting import Patience, name_of, saying
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -45,6 +44,8 @@ _hiding = threading.Lock()
 _hidden: list[dict[str, Any]] = []
 """What was taken from the main module, and an entry for each cluster that needs it hidden."""
 
+LIMIT_S = 600.0
+"""How long another process may work on an item. A photo that takes a minute to decode is not given up."""
 _PATIENCE_S = 60.0
 """How long a cluster may be without workers."""
 _LOOK_S = 1.0
@@ -64,6 +65,8 @@ class Lost:
     reason: str
     """One of `LOST`."""
     detail: str
+    is_final: bool = False
+    """Whether another try would not help."""
 
 
 def default_workers() -> int:
@@ -82,8 +85,9 @@ def run(
 ) -> Iterator[tuple[Item, Result | Lost]]:
     """Yield each item with the result of `work`, as they finish.
 
-    If a worker dies, its items are tried again at the end, each alone on its worker. An item that then loses its
-    worker again is `Lost`.
+    If a worker dies or its memory runs out, its items are tried again at the end, and then each is alone on its
+    machine. An item that loses its worker again, or takes longer than `LIMIT_S` in another process, is `Lost`. What
+    takes more than half a minute is said on the error stream.
 
     Parameters
     ----------
@@ -194,7 +198,9 @@ def _run_here(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator
     threads = cv2.getNumThreads()
     try:
         for item in items:
-            yield item, _guarded(work, item)
+            with saying(functools.partial(name_of, item)):
+                result = _guarded(work, item)
+            yield item, result
     finally:
         cv2.setNumThreads(threads)
 
@@ -202,22 +208,23 @@ def _run_here(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator
 def _run_in_processes(
     work: Callable[[Item], Result], items: Sequence[Item], workers: int
 ) -> Iterator[tuple[Item, Result | Lost]]:
-    with _own_cluster(workers) as client:
-        yield from _Team(client, work, lambda _: {}).do(items)
+    with _own_cluster(workers) as (client, kill):
+        yield from _Team(client, work, lambda _: {}, kill).do(items)
 
 
 def _run_on_cluster(
     work: Callable[[Item], Result], items: Sequence[Item], address: str, folder: Path | None, files: Sequence[Place]
 ) -> Iterator[tuple[Item, Result | Lost]]:
     # A photo that is missing here too is reported with its pair.
-    files = [file for file in files if _is_seen(file)]
+    files = [file for file in files if is_seen(file)]
     with _client_of(address) as client, _token(folder) as token:
-        _check_scheduler(client)
-        yield from _Team(client, work, functools.partial(_flaws, client, work, (*token, *files))).do(items)
+        with saying(lambda: f"the scheduler at {address}"):
+            check_scheduler(client)
+        yield from _Team(client, work, functools.partial(find_flaws, client, work, (*token, *files))).do(items)
 
 
 class _GoneError(Exception):
-    """A worker has finished an item and died before the result could be fetched."""
+    """A worker has finished an item, and died or was stopped before the result could be fetched."""
 
 
 @dataclass
@@ -225,6 +232,13 @@ class _Worker(Generic[Item]):
     threads: int
     held: dict[Any, Item] = field(default_factory=dict)
     """The items under way there, by their future."""
+    since: dict[Any, Patience] = field(default_factory=dict)
+    """How long they have been under way."""
+
+    def take_back(self, future: Any) -> Item:
+        """Return an item, which is no longer under way."""
+        del self.since[future]
+        return self.held.pop(future)
 
 
 class _Team(Generic[Item, Result]):
@@ -242,6 +256,8 @@ class _Team(Generic[Item, Result]):
         The function that is called with each item.
     find_flaws
         Returns, by address, why workers cannot be used; usable workers are left out.
+    kill
+        Kills the worker at an address, which then starts again. Without it, a worker that does not answer is left out.
 
     """
 
@@ -250,15 +266,16 @@ class _Team(Generic[Item, Result]):
         client: Any,
         work: Callable[[Item], Result],
         find_flaws: Callable[[Sequence[str]], Mapping[str, str]],
+        kill: Callable[[str], None] | None = None,
     ) -> None:
-        self._client, self._work, self._find_flaws = client, work, find_flaws
+        self._client, self._work, self._find_flaws, self._kill = client, work, find_flaws, kill
         self._workers: dict[str, _Worker[Item]] = {}
         self._unfit: set[str] = set()
         self._gone: set[str] = set()
         self._alone = False
         self._waiting: deque[Item] = deque()
         self._news: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._manned = time.monotonic()
+        self._manned = self._looked = time.monotonic()
         self._call: Any = None
 
     def do(self, items: Sequence[Item]) -> Iterator[tuple[Item, Result | Lost]]:
@@ -268,11 +285,11 @@ class _Team(Generic[Item, Result]):
             self._welcome()
             suspects = []
             for item, result in self._each(items, alone=False):
-                if isinstance(result, Lost) and result.reason == "worker_lost":
+                if isinstance(result, Lost) and result.reason == "worker_lost" and not result.is_final:
                     suspects.append(item)
                 else:
                     yield item, result
-            # It is not known which of its items killed a worker, so each of them runs alone.
+            # It is not known which item took the memory that another one lacked, so each of them runs alone.
             yield from self._each(suspects, alone=True)
         finally:
             # Otherwise the scheduler would notify this client that it leaves, and log an error as nobody listens.
@@ -304,9 +321,17 @@ class _Team(Generic[Item, Result]):
         This also limits the memory that items take here and in the scheduler, however many there are.
         """
         for address, worker in self._workers.items():
-            while self._waiting and len(worker.held) < (1 if self._alone else worker.threads):
+            while self._waiting and (self._is_idle(address) if self._alone else len(worker.held) < worker.threads):
                 item = self._waiting.popleft()
-                worker.held[self._start(address, item)] = item
+                future = self._start(address, item)
+                worker.held[future], worker.since[future] = item, Patience()
+
+    def _is_idle(self, address: str) -> bool:
+        """Whether the machine of a worker has nothing under way; the workers of one machine share its memory."""
+        from distributed.comm.addressing import get_address_host
+
+        host = get_address_host(address)
+        return not any(worker.held for other, worker in self._workers.items() if get_address_host(other) == host)
 
     def _start(self, address: str, item: Item) -> Any:
         self._check_connection()
@@ -316,6 +341,8 @@ class _Team(Generic[Item, Result]):
 
     def _learn(self) -> list[tuple[Item, Result | Lost]]:
         """Wait for news, and return the items that ended."""
+        if given_up := self._watch():
+            return given_up
         try:
             news = self._news.get(timeout=_LOOK_S)
         except queue.Empty:
@@ -328,6 +355,36 @@ class _Team(Generic[Item, Result]):
         elif news.get("action") == "remove-worker":
             return self._dismiss(news["worker"], leave=bool(news.get("expected")))
         return []
+
+    def _watch(self) -> list[tuple[Item, Result | Lost]]:
+        """Say which items take long, and return those that take too long, which are given up."""
+        now, before = time.monotonic(), self._looked
+        if now - before < _LOOK_S:
+            return []
+        self._looked = now
+        given_up: list[tuple[Item, Result | Lost]] = []
+        for address, worker in list(self._workers.items()):
+            for future, patience in list(worker.since.items()):
+                # This process itself may have been stopped, and its workers with it.
+                patience.begun += max(now - before - 10 * _LOOK_S, 0)
+                patience.say(f"{name_of(worker.held[future])}, with the worker at {address},")
+            if late := [future for future, patience in worker.since.items() if patience.waited_s > LIMIT_S]:
+                given_up += [(worker.take_back(future), _too_slow()) for future in late]
+                given_up += self._give_up(address)
+        return given_up
+
+    def _give_up(self, address: str) -> list[tuple[Item, Result | Lost]]:
+        """Use a worker no longer, because nothing but its end would make it stop; return its items as lost."""
+        self._unfit.add(address)
+        worker = self._workers.pop(address)
+        self._manned = time.monotonic()
+        for future in worker.held:
+            future.release()
+        if self._kill:
+            self._kill(address)
+        else:
+            print(f"Not used any more: the worker at {address}, which does not answer.", file=sys.stderr)
+        return [(item, _killed()) for item in worker.held.values()]
 
     def _look(self) -> None:
         self._check_connection()
@@ -376,22 +433,24 @@ class _Team(Generic[Item, Result]):
         worker = self._workers.get(address)
         if worker is None or future not in worker.held:
             return []
-        item = worker.held.pop(future)
+        item = worker.take_back(future)
         # The worker gets its next item first, because the result takes some milliseconds to arrive.
         self._hand_out()
         try:
-            return [(item, self._fetch(address, future))]
+            return [(item, self._fetch(address, future, item))]
         except _GoneError:
             self._waiting.appendleft(item)
-            return []
+            # A worker that is still there was stopped before it could send the result.
+            return [] if address in self._gone else self._give_up(address)
         finally:
             # A result that stays referenced stays in the memory of its worker.
             future.release()
 
-    def _fetch(self, address: str, future: Any) -> Result | Lost:
+    def _fetch(self, address: str, future: Any, item: Item) -> Result | Lost:
         from distributed import CancelledError
         from distributed.scheduler import KilledWorker
 
+        patience = Patience()
         while True:
             try:
                 result: Result | Lost = future.result(timeout=_LOOK_S)
@@ -403,7 +462,8 @@ class _Team(Generic[Item, Result]):
             except TimeoutError:
                 if future.status == "error":
                     raise  # the work itself raised this
-                if address in self._gone:
+                patience.say(f"the result of {name_of(item)} from the worker at {address}")
+                if address in self._gone or patience.waited_s > LIMIT_S:
                     raise _GoneError from None
 
     def _check_connection(self) -> None:
@@ -413,7 +473,8 @@ class _Team(Generic[Item, Result]):
     @contextlib.contextmanager
     def _talk(self) -> Iterator[None]:
         try:
-            yield
+            with saying(lambda: f"the cluster at {_address(self._client)}"):
+                yield
         except OSError:
             raise self._lost() from None
 
@@ -426,6 +487,13 @@ class _Team(Generic[Item, Result]):
 
 def _killed() -> Lost:
     return Lost("worker_lost", f"The process that worked on it was killed twice, probably for lack of memory. {_MEND}")
+
+
+def _too_slow() -> Lost:
+    detail = (
+        f"It was given up after {LIMIT_S / 60:.0f} minutes: its files answer too slowly, or its process was stopped."
+    )
+    return Lost("worker_lost", detail, is_final=True)
 
 
 def _address(client: Any) -> str:
@@ -477,80 +545,13 @@ def _token(folder: Path | None) -> Iterator[tuple[Path, ...]]:
         token.unlink(missing_ok=True)
 
 
-def _check_scheduler(client: Any) -> None:
-    """Refuse a scheduler of other versions, because it reads what is sent to the workers."""
-    try:
-        flaw = _flaw(client.run_on_scheduler(_facts))
-    except (ImportError, AttributeError) as error:
-        flaw = _cannot_import(error)
-    if flaw:
-        raise DpedtoolError(f"The scheduler at {client.scheduler.address} {flaw}")
-
-
-def _flaws(client: Any, work: Callable[[Any], Any], files: Sequence[Place], addresses: Sequence[str]) -> dict[str, str]:
-    """Return, by address, why workers cannot be used."""
-    answers = client.run(_facts, files, work, workers=list(addresses), on_error="return")
-    flaws = {address: _flaw(answer) for address, answer in answers.items()}
-    return {address: flaw for address, flaw in flaws.items() if flaw}
-
-
-def _flaw(answer: dict[str, str] | Exception) -> str:
-    if isinstance(answer, OSError):
-        return ""  # the worker has just left, and an event will report that
-    if isinstance(answer, Exception):
-        return _cannot_import(answer)
-    for name, here in _facts().items():
-        if answer[name] != here:
-            return f"has {name} {answer[name]}, but here it is {here}: install the same there, or results could differ."
-    if unseen := answer.get("unseen"):
-        same = "packages and credentials must be the same" if is_url(unseen) else "folders must have the same paths"
-        return f"does not see the files in {unseen}: {same} there as here."
-    return ""
-
-
-def _cannot_import(error: Exception) -> str:
-    what = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"cannot import this version of dpedtool ({what}): install this checkout there."
-
-
-def _facts(files: Sequence[Place] = (), work: object = None) -> dict[str, str]:
-    """Return what a process must have in common with this one; if this runs there, `work` could be imported."""
-    from importlib.metadata import version
-
-    del work
-    facts = {
-        "dpedtool's code": _code(),
-        "Python": ".".join(platform.python_version_tuple()[:2]),
-        "distributed": version("distributed"),
-        "numpy": np.__version__,
-        "OpenCV": cv2.__version__,
-    }
-    unseen = [str(file.parent) for file in files if not _is_seen(file)]
-    return facts | {"unseen": unseen[0]} if unseen else facts
-
-
-@functools.cache
-def _code() -> str:
-    here = Path(__file__).parents[1]
-    sources = sorted(path for package in ("dataset", "pipeline") for path in (here / package).rglob("*.py"))
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:12]
-
-
-def _is_seen(file: Place) -> bool:
-    try:
-        with answering(file):
-            file.stat()
-    except (OSError, DpedtoolError):
-        return False
-    return True
-
-
 @contextlib.contextmanager
-def _own_cluster(workers: int) -> Iterator[Any]:
+def _own_cluster(workers: int) -> Iterator[tuple[Any, Callable[[str], None]]]:
+    """A client of processes here, and a function that kills one of them by its address; another one follows it."""
     import dask
     from distributed import Client
 
-    from dpedtool.pipeline.local_cluster import own_security, start
+    from dpedtool.pipeline.local_cluster import kill, own_security, start
 
     _silence()
     settings: dict[str, Any] = {"distributed.admin.low-level-log-length": 0}
@@ -560,12 +561,16 @@ def _own_cluster(workers: int) -> Iterator[Any]:
     with (
         _main_module_hidden(),
         dask.config.set(settings),
-        _deaf_to_interrupts() as hearing,
+        _deaf_to_interrupts() as (hearing, deafen),
         start(workers) as cluster,
         Client(cluster, security=own_security(), set_as_default=False) as client,
     ):
         hearing()
-        yield client
+        try:
+            yield client, functools.partial(kill, cluster)
+        finally:
+            # Another interrupt would leave processes that nobody waits for.
+            deafen()
 
 
 @contextlib.contextmanager
@@ -614,16 +619,29 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[Callable[[], object]]:
-    """Ignore Ctrl-C, also in processes that are started now; yields a function that restores it in this one."""
+def _deaf_to_interrupts() -> Iterator[tuple[Callable[[], object], Callable[[], object]]]:
+    """Ignore what a terminal sends to all processes, also in those that are started now.
+
+    Yields a function that hears it in this process, and one that ignores it again.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: None
+        yield (lambda: None), (lambda: None)
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
+
+    def hear() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def ignore() -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+
+    ignore()
     try:
-        yield lambda: signal.signal(signal.SIGINT, before)
+        yield hear, ignore
     finally:
-        signal.signal(signal.SIGINT, before)
+        hear()
 
 
 def _guarded(work: Callable[[Item], Result], item: Item) -> Result | Lost:

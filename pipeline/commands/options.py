@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import click
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
+from dpedtool.dataset.io import remove_abandoned
 from dpedtool.dataset.params import PairParams, Params
 from dpedtool.dataset.params_files import FLAGS, load_flags, load_params, nearest
 from dpedtool.dataset.places import Place, as_place, is_url
@@ -84,6 +85,8 @@ PHOTOS = _Photos()
 SIZE = _Size()
 
 
+_WRITTEN = ("out", "verdict")
+"""Options of commands that name what is written."""
 _META = "dpedtool.output"
 _RESULTS = "dpedtool.results"
 
@@ -113,6 +116,9 @@ class Command(click.Command):
         stdout, start = sys.stdout, time.monotonic()
         if verbose:
             click.echo(", ".join(f"{name} {version}" for name, version in versions().items()), err=True)
+        for name in _WRITTEN:
+            if isinstance(out := ctx.params.get(name), Path):
+                remove_abandoned(out)
         with recording(ctx.find_object(Path), _name(ctx)), _stdout(as_json, quiet and not self._prints):
             try:
                 return super().invoke(ctx)

@@ -43,8 +43,8 @@ def init(
 ) -> None:
     """Make a session: a folder with the parameters and the recipe for your own photos.
 
-    Writes params.yaml, dvc.yaml, .gitignore, README.md and LICENCE.txt to SESSION. Nothing is written to the folder of
-    the photos. `dpedtool run` in SESSION then makes the data set, the network and the report.
+    Writes params.yaml, dvc.yaml, .gitignore, .gitattributes, README.md and LICENCE.txt to SESSION. Nothing is written
+    to the folder of the photos. `dpedtool run` in SESSION then makes the data set, the network and the report.
     """
     if demo == bool(captures):
         raise click.UsageError("Name the photos by --captures DIR, or use --demo: one of the two.")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import Params, load_preset, preset_names
 from dpedtool.pipeline.commands.options import FILE, FOLDER, command, examples, give_results, out_option, params_options
 
@@ -47,11 +48,17 @@ def train(
     validation. After an interruption the same command continues where it stopped. On several GPUs: torchrun
     --standalone --nproc-per-node N -m dpedtool train ...
     """
+    from dpedtool.pipeline.split.verification import check_table
     from dpedtool.training.train.distributed import is_first
     from dpedtool.training.train.sources import from_folders, from_table
     from dpedtool.training.train.stage import train as train_model
 
     if samples and not (phone or dslr or names):
+        if faults := check_table(samples):
+            raise DpedtoolError(
+                f"{samples} is not fit for training. {faults[0]} `dpedtool split --verify {samples.parent}` names all "
+                "faults: fix the data, or split it again."
+            )
         source = from_table(samples)
     elif phone and dslr and not samples:
         source = from_folders(phone, dslr, names, params.train)

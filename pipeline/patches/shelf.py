@@ -1,4 +1,4 @@
-"""Fill the shards of a run with patches in the order of the table, under temporary names until all are complete.
+"""Fill the shards of a run with patches in the order of the table, beside the earlier ones until all are complete.
 
 A data set that grows keeps its shards: one that an earlier run has filled stays as it is while all of its patches are
 still wanted, and new patches go into new shards.
@@ -13,7 +13,7 @@ from collections.abc import Collection, Container, Sequence
 from pathlib import Path
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.io import unfinished
+from dpedtool.dataset.publication import Publication
 from dpedtool.dataset.schema import Patch, StackFrame
 from dpedtool.dataset.shards import Extent, ShardWriter, read_extent, suffix_of
 from dpedtool.dataset.tables import read_frame
@@ -22,14 +22,14 @@ SHARD_NAME = re.compile(r"patches-\d{5,}\.tar")
 
 
 class Shelf:
-    """The shards `folder/patches-NNNNN.tar` being filled. Use it in a `with` block.
-
-    Earlier shards stay until `publish`; without that call, the new ones are removed.
+    """The shards `folder/patches-NNNNN.tar` being filled. Use it in a `with` block, in that of the publication.
 
     Parameters
     ----------
     folder
         The folder of the shards.
+    publication
+        Lets the new shards replace the earlier ones.
     patches_a_shard
         Most patches in a shard.
     kept
@@ -37,14 +37,16 @@ class Shelf:
 
     """
 
-    def __init__(self, folder: Path, patches_a_shard: int, kept: Collection[Path] = ()) -> None:
-        self._folder = folder
+    def __init__(
+        self, folder: Path, publication: Publication, patches_a_shard: int, kept: Collection[Path] = ()
+    ) -> None:
+        self._folder, self._publication = folder, publication
         self._kept = {shard.name for shard in kept}
         free = (f"patches-{number:05d}.tar" for number in itertools.count())
         self._free = (folder / name for name in free if name not in self._kept)
         self._capacity = patches_a_shard
         self._held = 0
-        self._names: list[Path] = []
+        self._name: Path
         self._shard: ShardWriter | None = None
 
     def __enter__(self) -> Shelf:
@@ -52,8 +54,10 @@ class Shelf:
 
     def __exit__(self, *error: object) -> None:
         self._close()
-        for name in self._names:
-            unfinished(name).unlink(missing_ok=True)
+        # One of the user's own stays.
+        for old in self._folder.glob("patches-*.tar"):
+            if SHARD_NAME.fullmatch(old.name) and old.name not in self._kept:
+                self._publication.remove(old)
 
     def take(self, row: Patch, frames: Sequence[StackFrame] = ()) -> tuple[Patch, list[StackFrame]]:
         """Copy an accepted patch to the shard being filled, unless it lies in a kept one; return its final rows.
@@ -73,31 +77,17 @@ class Shelf:
         if self._shard is None or self._held == self._capacity:
             self._open_next()
         self._held += 1
-        shard, name = self._writer(), self._names[-1]
+        shard, name = self._writer(), self._name
         stored = store(row, phone, dslr, shard, name)
         kept = [
             store_frame(frame, content, stored, shard, name) for frame, content in zip(frames, further, strict=True)
         ]
         return stored, kept
 
-    def replaced(self) -> list[Path]:
-        """Return the earlier shards that `publish` removes or writes again; one of the user's own stays."""
-        found = sorted(self._folder.glob("patches-*.tar"))
-        return [old for old in found if SHARD_NAME.fullmatch(old.name) and old.name not in self._kept]
-
-    def publish(self) -> None:
-        """Replace the earlier shards by the new ones."""
-        self._close()
-        for old in self.replaced():
-            if old not in self._names:
-                old.unlink()
-        for name in self._names:
-            unfinished(name).replace(name)
-
     def _open_next(self) -> None:
         self._close()
-        self._names.append(next(self._free))
-        self._shard = ShardWriter(unfinished(self._names[-1]))
+        self._name = next(self._free)
+        self._shard = ShardWriter(self._publication.beside(self._name))
         self._held = 0
 
     def _writer(self) -> ShardWriter:

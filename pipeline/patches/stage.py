@@ -27,6 +27,7 @@ from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.dataset.photos.pixels import Image
 from dpedtool.dataset.photos.thumbnails import thumbnail
 from dpedtool.dataset.places import Place
+from dpedtool.dataset.publication import Publication
 from dpedtool.dataset.schema import Alignment, Frame, Patch, StackFrame
 from dpedtool.dataset.shards import ShardWriter
 from dpedtool.dataset.sidecars.selection import Selection, StackCounts
@@ -259,34 +260,26 @@ def _collect(
     """
     old = {key for key in items if not finished.is_part(key)}
     has_grown = _packed_by(table.parent) == params.shard_patches
-    shelf = Shelf(table.parent, params.shard_patches, still_wanted(table, old) if has_grown else ())
+    kept = still_wanted(table, old) if has_grown else ()
     frames = finished.aside(items, Frame)
     stacked = finished.kept_aside(StackFrame) if is_stacked else None
     stack_table = StackFrame.table_in(table.parent)
-    with (
-        TableWriter(stack_table, StackFrame) if stacked else nullcontext() as stack_writer,
-        TableWriter(table, Patch) as writer,
-        shelf,
-    ):
-        for key, moment in items.items():
-            found = (stacked.get(key) if stacked else None) or []
-            rows, kept = _shelved(finished.get(key), found, moment, shelf)
-            writer.write(rows)
-            if stack_writer:
-                stack_writer.write(kept)
-        # The old tables are removed first if they would name bytes that have moved until the new ones are there.
-        # Otherwise they stay, so that a run that is killed here loses nothing.
-        if shelf.replaced():
-            table.unlink(missing_ok=True)
-            stack_table.unlink(missing_ok=True)
-        shelf.publish()
-    if stacked is None:
-        stack_table.unlink(missing_ok=True)
-    write_rows(
-        Frame.table_in(table.parent),
-        Frame,
-        [_at_home(frames[key], _cut_from(items[key])) for key in items if key in frames],
-    )
+    with Publication(table.parent) as publication:
+        with (
+            TableWriter(publication.beside(stack_table), StackFrame) if stacked else nullcontext() as stack_writer,
+            TableWriter(publication.beside(table), Patch) as writer,
+            Shelf(table.parent, publication, params.shard_patches, kept) as shelf,
+        ):
+            for key, moment in items.items():
+                found = (stacked.get(key) if stacked else None) or []
+                rows, stack = _shelved(finished.get(key), found, moment, shelf)
+                writer.write(rows)
+                if stack_writer:
+                    stack_writer.write(stack)
+        at_home = [_at_home(frames[key], _cut_from(items[key])) for key in items if key in frames]
+        write_rows(publication.beside(Frame.table_in(table.parent)), Frame, at_home)
+        if stacked is None:
+            publication.remove(stack_table)
 
 
 def _shelved(

@@ -10,6 +10,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -20,6 +21,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from dpedtool.dataset.bounded_yaml import UNUSABLE, load_yaml
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import lock_folder
@@ -27,6 +30,7 @@ from dpedtool.dataset.params import Params
 from dpedtool.dataset.params_files import load_params
 from dpedtool.dataset.places import is_url, printable
 from dpedtool.dataset.regular_files import read_regular_text
+from dpedtool.pipeline.signals import Stopped
 
 PARAMS, RECIPE, REPORT = "params.yaml", "dvc.yaml", "results/report/report.html"
 LOGS = ".dpedtool/logs"
@@ -43,6 +47,8 @@ EXPLAINED: Mapping[str, str] = {
     "until it has ended, then run again. Only if none is, as after a crash, remove .dvc/tmp/lock and .dvc/tmp/rwlock.",
     r"you are not inside of a DVC repository": "This folder has no DVC yet: run `dvc init` here, or make a session by "
     "`dpedtool init`.",
+    r" is not a git repository": "This folder is no git repository, which DVC needs, as after an archive was "
+    "unpacked: run `git init` here, or clone the repository.",
     r"'[^']*dvc\.(?:yaml|lock)' (?:is invalid|validation failed)|YAML file structure is corrupted": "DVC cannot read "
     "its files: compare dvc.yaml and dvc.lock with the last commit (git diff), or remove dvc.lock, which costs a run "
     "of every stage.",
@@ -258,15 +264,26 @@ def _follow(
                         reader.take(line.rstrip("\r\n").rpartition("\r")[2])
                         line = ""
             except KeyboardInterrupt as caught:
-                # The terminal has interrupted the stage as well. It ends by itself and keeps what it has, if somebody
+                # A terminal has interrupted the stage as well. It ends by itself and keeps what it has, if somebody
                 # reads what it says.
                 interrupt, texts = caught, _read(reading, process)
+                if isinstance(caught, Stopped) and caught.number != signal.SIGINT:
+                    _interrupt(process.pid)
         if line:
             reader.take(line)
         if interrupt:
             process.wait()
             raise interrupt
         return process.wait()
+
+
+def _interrupt(process_id: int) -> None:
+    """Interrupt a process and all that it has started, as a terminal does; the others have not got this signal."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(process_id)
+        for each in [*process.children(recursive=True), process]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.send_signal(signal.SIGINT)
 
 
 @contextlib.contextmanager

@@ -17,9 +17,8 @@ from dpedtool.dataset.progress import track
 from dpedtool.dataset.schema import Photo, Sample
 from dpedtool.dataset.shards import Extent, read_extent
 from dpedtool.dataset.sidecars.verdict import Verdict
-from dpedtool.dataset.sides import SPLITS
 from dpedtool.dataset.tables import holds
-from dpedtool.pipeline.split.verification import check_extents, count_patches, read_samples, tables_of
+from dpedtool.pipeline.split.verification import check_extents, misfits, read_samples, tables_of
 
 
 def holds_samples(folder: Path) -> bool:
@@ -48,22 +47,13 @@ def verify_samples(folder: Path) -> Verdict:
         f"This split cannot be proven: there is no {Photo.table_in(folder)}, which imported data sets lack. Scenes, "
         "photos and times are unknown, so nobody can know whether a scene is on two sides."
     ]
-    faults = _misfits(samples)
+    faults = misfits(samples)
     missing, sentence = check_extents(samples)
     if faults or missing:
         return Verdict([*faults, *missing], said, is_proof=False, tables=tables)
     said += [sentence, f"Checked instead: {2 * len(samples)} image files were compared with each other by SHA-256."]
     said.append("Not checked: what the images show.")
     return Verdict(_on_two_sides(samples), said, is_proof=False, tables=tables)
-
-
-def _misfits(samples: pd.DataFrame) -> list[str]:
-    twice = samples["patch_id"][samples["patch_id"].duplicated()].unique()
-    sides = sorted(set(samples["split"]) - set(SPLITS))
-    return [f"{name} occurs more than once." for name in sorted(twice)] + [
-        f"{side} is not a side of a split, but the table puts {count_patches((samples['split'] == side).sum())} there."
-        for side in sides
-    ]
 
 
 def _on_two_sides(samples: pd.DataFrame) -> list[str]:

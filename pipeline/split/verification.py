@@ -85,10 +85,7 @@ def verify_split(folder: Path) -> Verdict:
     photos = [photo for photo in read_rows(Photo.table_in(folder), Photo) if photo.status == "present"]
     samples = read_samples(folder, {photo.phone for photo in photos})
     checks: list[Callable[[], tuple[list[str], str]]] = [
-        lambda: check_one_side("scene", ((photo.scene_id, photo) for photo in photos)),
-        lambda: check_one_side("DSLR frame, by SHA-256,", ((photo.dslr_sha256, photo) for photo in photos)),
-        lambda: check_one_side("phone photo, by SHA-256,", ((photo.phone_sha256, photo) for photo in photos)),
-        lambda: check_one_side("group of the table of scenes", _grouped(folder, photos)),
+        *_one_side_each(folder, photos),
         lambda: _near_duplicates(photos),
         lambda: _samples_follow(photos, samples),
         lambda: check_extents(samples),
@@ -101,6 +98,46 @@ def verify_split(folder: Path) -> Verdict:
         if not found:
             proven.append(counted)
     return Verdict(leaks, proven, is_proof=True, tables=tables)
+
+
+def check_table(table: Path) -> list[str]:
+    """Return what is wrong with one table of samples, found without looking at images, so that it takes seconds.
+
+    Parameters
+    ----------
+    table
+        The table. The tables of photos and scenes beside it are looked at, too, if they are there.
+
+    Returns
+    -------
+    list of str
+        A line for each fault that `dpedtool split --verify` would find as well.
+
+    Raises
+    ------
+    DpedtoolError
+        A table is missing or damaged.
+
+    """
+    samples, folder = read_frame(table, Sample), table.parent
+    faults = [*misfits(samples), *check_extents(samples)[0]]
+    if not Photo.table_in(folder).is_file():
+        return faults
+    photos = [photo for photo in read_rows(Photo.table_in(folder), Photo) if photo.status == "present"]
+    phones = set(samples["phone"])
+    for check in _one_side_each(folder, photos):
+        faults += check()[0]
+    return [*faults, *_samples_follow([photo for photo in photos if photo.phone in phones], samples)[0]]
+
+
+def _one_side_each(folder: Path, photos: Sequence[Photo]) -> list[Callable[[], tuple[list[str], str]]]:
+    """Return the checks that nothing that has a name is on two sides."""
+    return [
+        lambda: check_one_side("scene", ((photo.scene_id, photo) for photo in photos)),
+        lambda: check_one_side("DSLR frame, by SHA-256,", ((photo.dslr_sha256, photo) for photo in photos)),
+        lambda: check_one_side("phone photo, by SHA-256,", ((photo.phone_sha256, photo) for photo in photos)),
+        lambda: check_one_side("group of the table of scenes", _grouped(folder, photos)),
+    ]
 
 
 def read_samples(folder: Path, phones: Container[str]) -> pd.DataFrame:
@@ -252,6 +289,16 @@ def _samples_follow(photos: Iterable[Photo], samples: pd.DataFrame) -> tuple[lis
         f"Every patch is on its photo's side and occurs once: {len(samples)} patches of {samples['pair_id'].nunique()} "
         f"pairs{f' ({left_out} left out)' if left_out else ''}."
     )
+
+
+def misfits(samples: pd.DataFrame) -> list[str]:
+    """Return a line for each sample that occurs more than once, and for each side that no split has."""
+    twice = samples["patch_id"][samples["patch_id"].duplicated()].unique()
+    sides = sorted(set(samples["split"]) - set(SPLITS))
+    return [f"{name} occurs more than once." for name in sorted(twice)] + [
+        f"{side} is not a side of a split, but the table puts {count_patches((samples['split'] == side).sum())} there."
+        for side in sides
+    ]
 
 
 def count_patches(number: int) -> str:

@@ -83,6 +83,35 @@ def test_interrupted_patches_are_completed_by_the_next_run(
     assert content(out) == content(cut)
 
 
+@pytest.mark.parametrize(
+    ("by", "to", "words"),
+    [
+        (signal.SIGTERM, "the command", "Stopped by another program (signal TERM)."),
+        (signal.SIGHUP, "the group", "Stopped, because the terminal was closed (signal HUP)."),
+        (signal.SIGINT, "the group", "Interrupted."),
+    ],
+)
+def test_every_wish_to_stop_is_followed_once_and_answered_in_a_sentence(rig, command, tmp_path, by, to, words):
+    """The wish comes three times within a second, as of people who press Ctrl-C again."""
+    arguments = [*command, "align", rig.phone, rig.dslr, "-o", tmp_path / "out", "--workers", 2, "--no-images"]
+    with subprocess.Popen(
+        list(map(str, arguments)), stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not finished_items(tmp_path / "out"):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        for _ in range(3):
+            if process.poll() is None:
+                (os.killpg if to == "the group" else os.kill)(process.pid, by)
+                time.sleep(0.3)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + by
+    said = [line for line in err.splitlines() if " of " not in line]
+    assert said == [f"Error: {words} What was finished is kept: run the same command to continue."]
+
+
 def timeless(files: dict[str, bytes]) -> dict[str, bytes]:
     """All but how long the pairs took, which no two runs share."""
     return {name: content for name, content in files.items() if name != "timings.parquet"}

@@ -94,6 +94,37 @@ def test_a_user_s_own_modules_are_in_nobody_s_way(python: Path, work_folder: Pat
     assert "preset: " in run(python, work_folder, "-m", "dpedtool", "params", "-S", "train.preset=paper", **options)
 
 
+EVERY_MODULE = """
+import pkgutil, sys
+import dpedtool
+for found in pkgutil.walk_packages(dpedtool.__path__, "dpedtool."):
+    if found.name != "dpedtool.__main__":
+        __import__(found.name)
+from click.testing import CliRunner
+from dpedtool.pipeline.cli import COMMANDS, main
+for command in COMMANDS:
+    assert CliRunner().invoke(main, [command.name, "--help"]).exit_code == 0, command.name
+assert not {"dataset", "pipeline", "training"} & sys.modules.keys()
+phone, dslr = dpedtool.example_photos()
+print(len(COMMANDS), "commands,", dpedtool.align(phone, dslr))
+"""
+"""Imports all that commands import, asks every command, and aligns as a notebook does, from the folder's own path."""
+
+
+def test_no_command_module_or_notebook_imports_a_user_s_own(python: Path, work_folder: Path) -> None:
+    said = run(python, work_folder, "-c", EVERY_MODULE, PYTHONPATH=".")
+    assert re.search(r"^\d\d commands, ", said, re.MULTILINE)
+
+
+def test_torchrun_trains_where_a_user_has_modules_of_our_names(python: Path, work_folder: Path, make_samples) -> None:
+    table = make_samples(work_folder / "samples", {"train": 4})
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "dpedtool"]
+    small = {**SMALL["train"], "crop_px": 32, "device": "cpu"}
+    settings = [word for name, value in small.items() for word in ("-S", f"train.{name}={value}")]
+    said = run(python, work_folder, *torchrun, "train", table, "-o", "model", *settings, PYTHONPATH=".")
+    assert "Kept the weights after 4 of 4 iterations" in said
+
+
 # A session without a checkout
 
 SMALL = {

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import cv2
-import torch
 
 from dpedtool.dataset.errors import DpedtoolError, Rejection
 from dpedtool.dataset.io import lock_folder, remove_leftovers
@@ -28,6 +27,7 @@ from dpedtool.dataset.progress import Reach, showing
 from dpedtool.training.enhance.memory import in_gb
 from dpedtool.training.enhance.side_by_side import side_by_side
 from dpedtool.training.enhance.whole_photo import Settings, enhance_photo, plan
+from dpedtool.training.free_memory import what_ran_out
 from dpedtool.training.networks.generators import Generator
 
 COMPARISON = ".compare.jpg"
@@ -265,12 +265,11 @@ def _decoded(photo: PhotoFile) -> Image:
 
 def lack_of_memory(error: Exception) -> str:
     """Return what to do if numpy, OpenCV or torch ran out of memory; empty for other errors."""
-    if isinstance(error, torch.OutOfMemoryError) or "CUDA error: out of memory" in str(error):
-        return "the GPU ran out of memory: close other programs that use it, or choose --device cpu"
-    is_opencv = isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem
-    if is_opencv or isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+    if not (what := what_ran_out(error)):
+        return ""
+    if what == "memory":
         return "there was not enough memory: close other programs, or set a limit with --max-memory"
-    return ""
+    return "the GPU ran out of memory: close other programs that use it, or choose --device cpu"
 
 
 def _say(path: Place, text: str) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import torch
 
 from dpedtool.dataset.code_digest import code_digest
@@ -24,6 +25,7 @@ from dpedtool.dataset.progress import OUTPUT, track
 from dpedtool.dataset.regular_files import MOST_WEIGHTS_BYTES
 from dpedtool.dataset.sidecars.history import HISTORY, write_history
 from dpedtool.dataset.sidecars.model_info import BestValidation, TrainingInfo
+from dpedtool.training.free_memory import what_ran_out
 from dpedtool.training.networks.generators import Generator
 from dpedtool.training.precision import Computation
 from dpedtool.training.train import vgg
@@ -92,10 +94,10 @@ def train(source: Source, out: Path, params: TrainParams, *, board: Path | None 
     ------
     DpedtoolError
         A file is missing or damaged, the start is not the network that the parameters ask for, `params.device` is not
-        available, a loss or gradient is not finite, or another process writes to `out`.
+        available, a loss or gradient is not finite, memory does not suffice, or another process writes to `out`.
 
     """
-    with join(params) as (processes, device), _sole_writer(out, processes):
+    with join(params) as (processes, device), _sole_writer(out, processes), _enough_memory(params):
         if not len(source.training):
             return _keep_untrained(out, params, processes)
         run = _begin(source, params, Computation.of(params, device), processes)
@@ -293,6 +295,20 @@ def _sole_writer(out: Path, processes: Processes) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+@contextlib.contextmanager
+def _enough_memory(params: TrainParams) -> Iterator[None]:
+    """Say which parameters need less memory when it does not suffice."""
+    try:
+        yield
+    except (MemoryError, RuntimeError, cv2.error) as error:
+        if not (what := what_ran_out(error)):
+            raise
+        raise DpedtoolError(
+            f"There was not enough {what} for the training: set train.batch (now {params.batch}) or train.crop_px (now "
+            f"{params.crop_px}) to less, or close other programs."
+        ) from None
 
 
 def _recorded(best: Validation) -> BestValidation:

@@ -23,10 +23,11 @@ import pandas as pd
 
 from dpedtool.dataset.code_digest import code_digest
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.io import digest, replacing
+from dpedtool.dataset.io import digest, remove_leftovers_of, replacing
 from dpedtool.dataset.names import choose_held_out, identifier
 from dpedtool.dataset.params import Params, PatchesParams, SplitParams
 from dpedtool.dataset.progress import track
+from dpedtool.dataset.publication import Publication
 from dpedtool.dataset.rows import columns
 from dpedtool.dataset.schema import Frame, Patch, Photo, Sample
 from dpedtool.dataset.shards import ShardWriter
@@ -208,16 +209,20 @@ class _Import:
 
     def _collect(self, batches: Mapping[str, Batch], finished: Finished[Patch]) -> None:
         """Join the parts, in the order of the names, into shards and tables that replace the earlier ones."""
-        shelf = Shelf(self._table.parent, self._params.patches.shard_patches)
-        with TableWriter(self._table, Patch) as table, TableWriter(self._samples, Sample) as samples, shelf:
-            for key, batch in track(batches.items(), "shards", len(batches)):
-                rows = [shelf.take(row)[0] if row.status == "accepted" else row for row in finished.get(key)]
-                table.write(rows)
-                samples.write(self._sample(row, batch.split) for row in rows if row.status == "accepted")
-            # Until the new tables exist, the old ones would point to bytes that have moved.
-            for old in (self._table, self._samples):
-                old.unlink(missing_ok=True)
-            shelf.publish()
+        folder, size = self._table.parent, self._params.patches.shard_patches
+        # The samples are in another folder, which other imports may use at the same time.
+        remove_leftovers_of(self._samples)
+        with replacing(self._samples) as beside, Publication(folder) as publication:
+            with (
+                TableWriter(publication.beside(self._table), Patch) as table,
+                TableWriter(beside, Sample) as samples,
+                Shelf(folder, publication, size) as shelf,
+            ):
+                for key, batch in track(batches.items(), "shards", len(batches)):
+                    rows = [shelf.take(row)[0] if row.status == "accepted" else row for row in finished.get(key)]
+                    table.write(rows)
+                    samples.write(self._sample(row, batch.split) for row in rows if row.status == "accepted")
+            publication.hide(self._samples)
 
     def _sample(self, row: Patch, split: str) -> Sample:
         known = {spec.name: getattr(row, spec.name) for spec in columns(Sample) if spec.name != "split"}

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpedtool.dataset.errors import Rejection
-from dpedtool.dataset.io import parse_json, write_text
+from dpedtool.dataset.io import parse_json, replacing, write_text
 from dpedtool.dataset.photos.decoding import load_unchanged
 from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.dataset.photos.pixels import Image
@@ -60,7 +60,8 @@ class Album:
 
     def add(self, name: str, image: Image) -> Picture:
         """Write an image without resizing, as JPEG or PNG according to the name. The file has no metadata."""
-        (self.folder / name).write_bytes(encode_image(image, Path(name).suffix, QUALITY))
+        with replacing(self.folder / name) as temporary:
+            temporary.write_bytes(encode_image(image, Path(name).suffix, QUALITY))
         self.pictures += 1
         return Picture(name, width=image.shape[1], height=image.shape[0])
 

@@ -14,8 +14,9 @@ from click.testing import CliRunner, Result
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
 from dpedtool.dataset.progress import OUTPUT
+from dpedtool.dataset.shards import Extent, read_extent
 from dpedtool.pipeline.cli import COMMANDS, main
-from dpedtool.pipeline.commands.options import Command, give_results, params_options
+from dpedtool.pipeline.commands.options import Command, give_results, out_option, params_options
 
 
 @click.command(cls=Command, gives="the answer")
@@ -154,3 +155,28 @@ def test_every_command_that_gives_results_gives_them_as_json() -> None:
     without = {name for name, command in all_commands() if not any("--json" in param.opts for param in command.params)}
     # These print text for a file or a pipe, write what they were asked for, or are called by the recipe.
     assert without == {"params", "map", "simulate", "import-weights", "export", "init", "code-digests"}
+
+
+def test_a_command_removes_what_a_killed_one_left_of_its_results(tmp_path: Path) -> None:
+    @click.command(cls=Command)
+    @out_option
+    def write(out: Path) -> None:
+        click.echo([path.name for path in out.iterdir()])
+
+    (tmp_path / ".pairs.parquet.abc.dpedtool-part").touch()
+    assert CliRunner().invoke(write, ["-o", str(tmp_path)]).stdout == "[]\n"
+
+
+def test_an_error_of_a_file_in_words_of_our_own_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a shard that ends too early."""
+
+    @click.command(cls=Command)
+    def work() -> None:
+        read_extent(Path(__file__), Extent(10**9, 1))
+
+    monkeypatch.setitem(main.commands, "work", work)
+    done = run_main("work")
+    assert (done.exit_code, done.stderr) == (
+        1,
+        f"Error: {__file__} ends before byte 1000000001. What was finished is kept: fix this and run again.\n",
+    )

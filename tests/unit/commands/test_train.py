@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import csv
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from dpedtool.dataset.params import preset_names
 from dpedtool.dataset.photos.encoding import encode_image
+from dpedtool.dataset.schema import Sample
+from dpedtool.dataset.tables import read_rows, write_rows
 from dpedtool.pipeline.cli import main
+from dpedtool.training.train.loop import TrainingRun
 from dpedtool.training.weights.checkpoint import load_card
 
+EXTENTS = ("phone_offset", "phone_bytes", "dslr_offset", "dslr_bytes")
 SMALL = {"channels": 4, "blocks": 1, "iterations": 2, "validate_every": 1, "batch": 2, "crop_px": 32, "device": "cpu"}
 
 
@@ -64,4 +71,71 @@ def test_a_table_and_folders_exclude_each_other(words: list[str], tmp_path: Path
     done = train(*words, "-o", tmp_path / "out")
     assert done.exit_code == 2
     assert "Name either SAMPLES, or --phone and --dslr" in done.output
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "what"),
+    [
+        (MemoryError(), "memory"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB."), "GPU memory"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"), "GPU memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."), "memory"),
+    ],
+)
+def test_where_memory_does_not_suffice_the_parameters_that_need_less_are_named(
+    tmp_path: Path, make_samples, monkeypatch: pytest.MonkeyPatch, error: Exception, what: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(TrainingRun, "step", fail)
+    done = train(make_samples(tmp_path / "samples", {"train": 2}), "-o", tmp_path / "out")
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (
+        1,
+        f"Error: There was not enough {what} for the training: set train.batch (now 2) or train.crop_px (now 32) to "
+        "less, or close other programs.",
+    )
+
+
+def test_a_table_that_went_through_pandas_is_read_or_refused_in_a_sentence(tmp_path: Path, make_samples) -> None:
+    table = make_samples(tmp_path / "samples", {"train": 2, "validation": 1})
+    frame = pd.read_parquet(table)
+    # As pandas has columns of numbers with gaps, and texts by their categories.
+    frame.astype({"phone_offset": float, "dslr_bytes": "int32", "split": "category"}).to_parquet(table)
+    assert train(table, "-o", tmp_path / "out").exit_code == 0
+    for damage, words in (
+        ({"phone_offset": 0.5}, "column phone_offset"),
+        ({"dslr_bytes": None}, "column dslr_bytes"),
+        ({"pair_id": None}, "column pair_id"),
+    ):
+        frame.assign(**damage).to_parquet(table)
+        done = train(table, "-o", tmp_path / "out")
+        assert done.exit_code == 1
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr
+        assert isinstance(done.exception, SystemExit)
+
+
+def test_what_split_verify_refuses_is_not_trained_on(tmp_path: Path, make_samples) -> None:
+    table = make_samples(tmp_path / "samples", {"train": 2, "validation": 1})
+    rows = read_rows(table, Sample)
+    shard = rows[0].shard
+    twice, swapped = [*rows, rows[0]], [replace(rows[0], phone_offset=rows[1].phone_offset), *rows[1:]]
+    both = [*rows[:2], replace(rows[2], **{name: getattr(rows[0], name) for name in EXTENTS})]
+    for damaged in (twice, swapped, both, [replace(rows[0], split="other"), *rows[1:]]):
+        write_rows(table, Sample, damaged)
+        refused(table, tmp_path, r"`dpedtool split --verify .*` names all faults")
+    write_rows(table, Sample, rows)
+    shard.write_bytes(shard.read_bytes()[: rows[-1].dslr_offset])
+    refused(table, tmp_path, r"patches-00000\.tar is missing or ends before the patches that it should hold")
+
+
+def refused(table: Path, tmp_path: Path, words: str) -> None:
+    verified = CliRunner().invoke(main, ["split", "--verify", str(table.parent)])
+    assert verified.exit_code == 1
+    done = train(table, "-o", tmp_path / "out")
+    assert done.exit_code == 1
+    assert re.search(words, done.stderr)
+    assert isinstance(done.exception, SystemExit)
     assert not (tmp_path / "out").exists()

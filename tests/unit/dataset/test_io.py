@@ -15,7 +15,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.io import digest, file_sha256, read_json, relative_path, replacing, write_json, write_text
+from dpedtool.dataset.io import (
+    PUBLISHING,
+    digest,
+    file_sha256,
+    lock_folder,
+    read_json,
+    relative_path,
+    remove_abandoned,
+    remove_leftovers,
+    remove_leftovers_of,
+    replacing,
+    write_json,
+    write_text,
+)
 from dpedtool.dataset.schema import Alignment, Pair, Sample, Score
 from dpedtool.dataset.tables import TableWriter, read_frame, read_rows, write_rows
 
@@ -323,10 +336,10 @@ def test_a_table_that_another_program_wrote_is_read_or_refused_in_words(tmp_path
     pq.write_table(similar, path)
     assert read_rows(path, Sample)[0] == row
     others = {
-        "holds string, not int64": ["a", "b"],
-        "holds double, not int64": [0.5, 1.5],
-        "holds list<element: int64>, not int64": [[1], [2]],
-        "1 of its rows have no phone_offset": [1, None],
+        "column phone_offset holds other values .*parse string": ["a", "b"],
+        "column phone_offset holds other values .*0.5": [0.5, 1.5],
+        "column phone_offset holds other values .*list": [[1], [2]],
+        "column phone_offset is empty in 1 rows": [1, None],
     }
     for words, values in others.items():
         changed = table.set_column(table.column_names.index("phone_offset"), "phone_offset", pa.array(values))
@@ -342,3 +355,45 @@ def test_a_table_of_far_too_many_rows_is_not_read(tmp_path: Path) -> None:
     assert path.stat().st_size < 1e6
     with pytest.raises(DpedtoolError, match="has 20000001 rows, more than any table"):
         read_frame(path, Pair, ["pair_id"])
+
+
+def test_what_killed_processes_left_of_a_file_is_removed_and_what_is_being_written_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "some name[1].json"
+    with replacing(path) as temporary:
+        left = temporary.with_name(temporary.name.replace("json.", "json.left"))
+        other = temporary.with_name(temporary.name.replace("name", "other"))
+        for file in (left, other):
+            file.touch()
+        remove_leftovers_of(path)
+        assert sorted(tmp_path.iterdir()) == sorted([temporary, other])
+        remove_leftovers(tmp_path)
+        assert list(tmp_path.iterdir()) == [temporary]
+        temporary.write_text("{}")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_killed_processes_left_of_results_is_removed_where_nobody_is_at_work(tmp_path: Path) -> None:
+    folders = [tmp_path, tmp_path / "idle", tmp_path / "busy", tmp_path / "publishing"]
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+        (folder / ".t.parquet.abc.dpedtool-part").touch()
+    (tmp_path / ".release.dpedtool-part").mkdir()
+    (tmp_path / "publishing" / PUBLISHING).touch()
+    lock = lock_folder(tmp_path / "busy")
+    try:
+        remove_abandoned(tmp_path)
+    finally:
+        os.close(lock)
+    assert [any(path.is_file() for path in folder.glob(".*part")) for folder in folders] == [False, False, True, True]
+    remove_abandoned(tmp_path / "missing" / "file.onnx")
+
+
+def test_a_table_that_another_program_has_written_is_read_by_its_values(tmp_path: Path) -> None:
+    path = tmp_path / "scores.parquet"
+    write_rows(path, Score, [score("a"), score("b")])
+    rows = read_rows(path, Score)
+    pd.read_parquet(path).astype({"patch_id": "category", "psnr_after": "int8"}).to_parquet(path)
+    assert read_rows(path, Score) == rows
+    pd.read_parquet(path).assign(psnr_after=["x", "2"]).to_parquet(path)
+    with pytest.raises(DpedtoolError, match=r"^\S+scores\.parquet cannot be used, .* its column psnr_after holds"):
+        read_rows(path, Score)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import shutil
 import tarfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import webdataset
+from dying import dying_after
 
 import dpedtool.pipeline.patches.stage
 from dpedtool.dataset.io import digest
@@ -60,8 +63,8 @@ def beside(folder: Path, name: str) -> Path:
     return folder.parent / f"{folder.name}-{name}"
 
 
-def refuse(moment: Moment, params: PatchesParams, parts: Path) -> list[Patch]:
-    raise AssertionError(f"{moment.standing.pair_id} is cut again, {params}, {parts}")
+def refuse(moment: Moment, params: PatchesParams, parts: Path, *, is_stacked: bool) -> list[Patch]:
+    raise AssertionError(f"{moment.standing.pair_id} is cut again, {params}, {parts}, {is_stacked}")
 
 
 def image_of(row: Patch, side: str) -> np.ndarray:
@@ -290,15 +293,15 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(
 ) -> None:
     other, done = beside(out, "interrupted"), []
 
-    def stop(moment: Moment, params: PatchesParams, parts: Path) -> list[Patch]:
+    def stop(moment: Moment, params: PatchesParams, parts: Path, *, is_stacked: bool) -> list[Patch]:
         if len(done) == 1:
             raise KeyboardInterrupt
         done.append(moment.standing.pair_id)
-        return cut_moment(moment, params, parts)
+        return cut_moment(moment, params, parts, is_stacked=is_stacked)
 
-    def note(moment: Moment, params: PatchesParams, parts: Path) -> list[Patch]:
+    def note(moment: Moment, params: PatchesParams, parts: Path, *, is_stacked: bool) -> list[Patch]:
         done.append(moment.standing.pair_id)
-        return cut_moment(moment, params, parts)
+        return cut_moment(moment, params, parts, is_stacked=is_stacked)
 
     monkeypatch.setattr(dpedtool.pipeline.patches.stage, "cut_moment", stop)
     with pytest.raises(KeyboardInterrupt):
@@ -345,26 +348,26 @@ def test_fewer_pairs_leave_no_old_patches(out: Path, alignments: list[Alignment]
     assert files(other) == files(fresh)
 
 
-def test_a_kill_before_the_table_is_there_loses_no_earlier_shard(
+def test_a_kill_or_a_full_disk_while_results_are_published_loses_nothing(
     out: Path, alignments: list[Alignment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    grown, fresh = beside(out, "killed"), beside(out, "not-killed")
-    for folder in (grown, fresh):
-        cut_patches(alignments[1:], folder, PARAMS)
-    cut_patches(alignments, fresh, PARAMS)
-    real = Shelf.publish
-
-    def killed(shelf: Shelf) -> None:
-        real(shelf)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Shelf, "publish", killed)
-    with pytest.raises(KeyboardInterrupt):
-        cut_patches(alignments, grown, PARAMS)
-    monkeypatch.setattr(Shelf, "publish", real)
+    """All shards are filled from scratch, because one pair is no longer wanted and shards hold more."""
+    wanted, params = alignments[:2], replace(PARAMS, shard_patches=10)
     monkeypatch.setattr(dpedtool.pipeline.patches.stage, "cut_moment", refuse)
-    cut_patches(alignments, grown, PARAMS)
-    assert files(grown) == files(fresh)
+    fresh = beside(out, "published")
+    shutil.copytree(out, fresh)
+    cut_patches(wanted, fresh, params)
+    assert 1 < len(list(fresh.glob("*.tar"))) < len(list(out.glob("*.tar")))
+    for step in itertools.count():
+        killed = beside(out, f"killed-{step}")
+        shutil.copytree(out, killed)
+        with dying_after(step) as refused:
+            cut_patches(wanted, killed, params)
+        cut_patches(wanted, killed, params)
+        assert files(killed) == files(fresh), step
+        if not refused:
+            break
+    assert step > 10
 
 
 def test_one_frame_stands_for_each_moment(alignments: list[Alignment]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -22,7 +23,7 @@ from distributed import Client, LocalCluster
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.places import as_place
-from dpedtool.pipeline import runner
+from dpedtool.pipeline import cluster_facts, runner, waiting
 from dpedtool.pipeline.runner import Lost, default_workers, run, warm_up
 
 pytestmark = pytest.mark.slow
@@ -79,6 +80,25 @@ def run_out_of_memory(item: int) -> int:
     if item == 2:
         raise MemoryError
     return item
+
+
+def need_all_memory(item: int, folder: Path) -> int:
+    """Run out of memory at the first try, and note at the second one who else is at work."""
+    first, busy = folder / f"{item}-first", folder / f"{item}-busy"
+    if not first.exists():
+        first.touch()
+        raise MemoryError
+    busy.touch()
+    time.sleep(0.2)
+    others = len(list(folder.glob("*-busy"))) - 1
+    busy.unlink()
+    return others
+
+
+def freeze(item: int, victim: int) -> int:
+    if item == victim:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return item * item
 
 
 def fail(item: int) -> int:
@@ -156,6 +176,48 @@ def test_an_item_that_runs_out_of_memory_is_lost(run_by_two: Run) -> None:
     for results in (dict(run(run_out_of_memory, range(5), 1)), dict(run_by_two(run_out_of_memory, range(5)))):
         assert isinstance(results.pop(2), Lost)
         assert results == {item: item for item in (0, 1, 3, 4)}
+
+
+def test_items_that_ran_out_of_memory_are_tried_again_alone(run_by_two: Run, tmp_path: Path) -> None:
+    results = dict(run_by_two(partial(need_all_memory, folder=tmp_path), range(4)))
+    assert results == dict.fromkeys(range(4), 0)
+
+
+def test_a_frozen_process_is_named_and_given_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(waiting, "SAID_AFTER_S", 0.3)
+    monkeypatch.setattr(runner, "LIMIT_S", 3)
+    monkeypatch.setattr(runner, "_LOOK_S", 0.1)
+    results = dict(run(partial(freeze, victim=2), range(6), 2))
+    lost = results.pop(2)
+    assert results == {item: item * item for item in (0, 1, 3, 4, 5)}
+    assert isinstance(lost, Lost)
+    assert (lost.reason, lost.detail[:13]) == ("worker_lost", "It was given ")
+    said = capsys.readouterr().err
+    assert re.search(r"Waiting for .*a part of the work.* the worker at tls://127.0.0.1:\d+,? since \d+ s\.", said)
+
+
+def test_a_frozen_worker_of_a_cluster_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runner, "LIMIT_S", 3)
+    monkeypatch.setattr(runner, "_LOOK_S", 0.1)
+    with foreign_cluster(n_workers=2, threads_per_worker=1) as cluster:
+        results = dict(run(partial(freeze, victim=2), range(6), 1, scheduler=cluster.scheduler_address))
+        for nanny in cluster.workers.values():
+            os.kill(nanny.pid, signal.SIGCONT)
+    assert isinstance(results.pop(2), Lost)
+    assert results == {item: item * item for item in (0, 1, 3, 4, 5)}
+    assert "which does not answer" in capsys.readouterr().err
+
+
+def test_what_takes_long_in_this_process_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(waiting, "SAID_AFTER_S", 0.05)
+    assert len(list(run(wait_a_little, [1], 1))) == 1
+    assert "Waiting for a part of the work since 0 s." in capsys.readouterr().err
 
 
 def test_a_bug_costs_one_item_and_says_where_it_is(run_by_two: Run) -> None:
@@ -293,11 +355,11 @@ def test_workers_that_do_not_see_the_folder_are_told(cluster: LocalCluster, tmp_
 
 @pytest.mark.parametrize("fact", ["OpenCV", "dpedtool's code"])
 def test_workers_of_other_versions_are_told(cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch, fact: str) -> None:
-    real = runner._facts()
-    monkeypatch.setattr(runner, "_check_scheduler", lambda _: None)
-    flaw = runner._flaw({**real, fact: "0"})
+    real = cluster_facts._facts()
+    monkeypatch.setattr(runner, "check_scheduler", lambda _: None)
+    flaw = cluster_facts._flaw({**real, fact: "0"})
     assert flaw == f"has {fact} 0, but here it is {real[fact]}: install the same there, or results could differ."
-    monkeypatch.setattr(cv2 if fact == "OpenCV" else runner, *changed(fact))
+    monkeypatch.setattr(cv2 if fact == "OpenCV" else cluster_facts, *changed(fact))
     with pytest.raises(DpedtoolError, match=f"^The worker at tcp://.* has {fact} .*, but here it is other"):
         list(run(square, [2], 1, scheduler=cluster.scheduler_address))
 

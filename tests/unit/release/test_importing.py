@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import itertools
+import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from dying import dying_after
 from PIL import Image as PillowImage
 
 from dpedtool.dataset.errors import DpedtoolError
@@ -16,6 +19,7 @@ from dpedtool.dataset.params import Params, PatchesParams, SplitParams
 from dpedtool.dataset.photos.decoding import load_photo
 from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.dataset.schema import Patch, Sample
+from dpedtool.dataset.shards import Extent, member_name
 from dpedtool.dataset.tables import read_frame, read_rows
 from dpedtool.pipeline.release.importing import layout
 from dpedtool.pipeline.release.importing.layout import Imported, import_layout
@@ -223,6 +227,34 @@ def test_an_interrupted_import_leaves_no_table_and_goes_on(
     import_layout(phone, tmp_path / "out", Params())
     assert len(judged) == 8 + 10
     assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
+def test_a_kill_or_a_full_disk_while_results_are_published_loses_nothing(tmp_path: Path, make) -> None:
+    phone = tmp_path / "iphone"
+    make(phone / "training_data", 4)
+    first, second = (Params(patches=PatchesParams(shard_patches=count)) for count in (1, 3))
+    for name in ("before", "fresh"):
+        import_layout(phone, tmp_path / name, first)
+    import_layout(phone, tmp_path / "fresh", second)
+    for step in itertools.count(0, 3):
+        killed = tmp_path / f"killed-{step}"
+        shutil.copytree(tmp_path / "before", killed)
+        with dying_after(step) as refused:
+            import_layout(phone, killed, second)
+        if (killed / "splits" / "iphone.parquet").exists():
+            check_samples(killed)
+        import_layout(phone, killed, second)
+        assert files(killed) == files(tmp_path / "fresh"), step
+        if not refused:
+            break
+    assert step > 10
+
+
+def check_samples(out: Path) -> None:
+    """Samples that a killed import leaves name the patches that they say."""
+    for sample in read_rows(out / "splits" / "iphone.parquet", Sample):
+        extent = Extent(sample.phone_offset, sample.phone_bytes)
+        assert member_name(sample.shard, extent).startswith(f"{sample.patch_id}.phone.")
 
 
 def test_a_file_that_was_mended_since_is_read_again(phone: Path, tmp_path: Path, texture) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,6 +33,7 @@ from dpedtool.pipeline.patches.stage import cut_patches
 from dpedtool.pipeline.report.pairs import details, opened
 from dpedtool.pipeline.report.pairs.depth_picture import DepthPicture
 from dpedtool.pipeline.report.pairs.details import show_pairs
+from dpedtool.pipeline.report.pairs.opened import Album
 from dpedtool.pipeline.report.results import RunResults
 
 PARAMS = PatchesParams(size_px=60, stride_px=60)
@@ -580,3 +583,17 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(stage: Stage, out: Path)
 def test_without_any_result_there_is_nothing_to_show(tmp_path: Path, out: Path) -> None:
     assert show_pairs(RunResults(tmp_path, Params()), out) == {}
     assert details.Shown.table_in(out).is_file()
+
+
+def test_a_full_disk_leaves_no_picture_that_is_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Path.write_bytes
+
+    def fill(path: Path, content: bytes) -> int:
+        real(path, content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    with pytest.raises(OSError, match="No space left") as caught:
+        Album(tmp_path).add("phone.jpg", np.zeros((8, 8, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == []
+    assert caught.value.filename == str(tmp_path / "phone.jpg")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from dpedtool.dataset.params import CapturesParams
 from dpedtool.pipeline.session import run as module
 from dpedtool.pipeline.session.init import DEMO, set_up
 from dpedtool.pipeline.session.run import LOGS, Checked, _follow, _Reader, check_session, run
+from dpedtool.pipeline.signals import Stopped
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +98,7 @@ def test_stages_are_counted_whether_they_run_or_not(demo: Path) -> None:
     [
         ("ERROR: Unable to acquire lock. Most likely another DVC process is running", "Another DVC command"),
         ("ERROR: you are not inside of a DVC repository (checked up to mount point '/')", "has no DVC yet"),
+        ("ERROR: /some/folder is not a git repository", "run `git init` here, or clone"),
         ("ERROR: failed to reproduce 'pair@x': failed to run: dpedtool --record ..., exited with 1", "says above"),
         (
             "ERROR: failed to reproduce 'align@x': failed to run: dpedtool --record ..., exited with -9",
@@ -145,6 +148,21 @@ def test_what_is_said_after_an_interrupt_is_read_so_that_the_stage_can_end(demo:
     with pytest.raises(KeyboardInterrupt):
         _follow([sys.executable, "-c", program], demo, os.environ, reader, show)
     assert log.getvalue().endswith("last\n")
+
+
+def test_a_stage_whose_run_is_stopped_by_another_program_is_interrupted(demo: Path) -> None:
+    log = io.StringIO()
+    reader = _Reader(check_session(demo), print, log)
+
+    def show(piece: str) -> None:
+        if piece.startswith("first"):
+            raise Stopped(signal.SIGTERM)
+
+    inner = "import time; print('first', flush=True); time.sleep(60)"
+    program = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}])"
+    with pytest.raises(Stopped, match=r"^Stopped by another program \(signal TERM\)\. What was finished is kept: "):
+        _follow([sys.executable, "-c", program], demo, os.environ, reader, show)
+    assert "KeyboardInterrupt" in log.getvalue()
 
 
 def test_only_the_last_logs_are_kept(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
