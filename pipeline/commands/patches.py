@@ -42,7 +42,7 @@ def patches(aligned: Path, out: Path, workers: int, scheduler: str | None, param
     """
     if not scheduler:
         warm_up(workers, "dpedtool.pipeline.patches.stage")
-    from dpedtool.dataset.photo_folders import check_outside, photo_folders
+    from dpedtool.dataset.photo_folders import check_apart
     from dpedtool.dataset.tables import read_frame, read_rows
     from dpedtool.pipeline.commands.summary import check_lost, say_notes, say_patches
     from dpedtool.pipeline.patches.stage import cut_patches
@@ -50,7 +50,7 @@ def patches(aligned: Path, out: Path, workers: int, scheduler: str | None, param
     if scheduler:
         aligned, out = aligned.absolute(), out.absolute()
     alignments = read_rows(Alignment.table_in(aligned), Alignment)
-    check_outside(out, photo_folders(alignments))
+    check_apart(out, alignments)
     table = cut_patches(alignments, out, params.patches, workers=workers, scheduler=scheduler)
     say_patches(table)
     say_notes([row.note for row in alignments if row.note])

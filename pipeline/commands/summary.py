@@ -15,7 +15,7 @@ from dpedtool.dataset.schema import Alignment, Patch
 from dpedtool.dataset.sidecars.selection import Selection
 from dpedtool.dataset.sidecars.synchronisation import ClockFigures, TimeSteps
 from dpedtool.dataset.tables import read_frame
-from dpedtool.pipeline.moments import frame_counts, moments, standing
+from dpedtool.pipeline.moments import dslr_sampling, frame_counts, moments, standing
 from dpedtool.pipeline.pair.intake import PairedFolders
 from dpedtool.pipeline.runner import LOST
 
@@ -119,6 +119,7 @@ def say_alignments(rows: Sequence[Alignment]) -> None:
         low, high = f"{min(shakes):.1f}", f"{max(shakes):.1f}"
         by = low if low == high else f"{low} to {high}"
         click.echo(f"The camera moved by {by} px between base frames and further frames.")
+    _say_coarse(aligned, noun)
     _say_stand_ins([moment.base for moment in found if moment.has_stand_in])
     lost = [moment.base for moment in found if moment.standing is None]
     further_lost = [row for moment in found for row in moment.further if row.status != "aligned"]
@@ -127,6 +128,17 @@ def say_alignments(rows: Sequence[Alignment]) -> None:
         of_status = [row for row in further_lost if row.status == status]
         _say_failures(of_status, f"further frame {status}", f"further frames {status}")
     say_notes([row.note for row in rows if row.note])
+
+
+def _say_coarse(aligned: Sequence[Alignment], noun: str) -> None:
+    """Say in how many pairs the DSLR's photo shows less detail than the phone's."""
+    sampling, coarse = dslr_sampling(aligned)
+    if coarse:
+        click.echo(
+            f"In {coarse} of {len(aligned)} {_plural(len(aligned), noun)} the DSLR's photo is coarser than the "
+            f"phone's, so that its patches show no more detail (median {sampling:.2f} DSLR px for each phone px). Use "
+            "full-size photos of the DSLR or a longer lens. If the folders are swapped, name the phone's first."
+        )
 
 
 def _say_stand_ins(bases: Sequence[Alignment]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from dpedtool.dataset.schema import CameraShot
+from dpedtool.dataset.schema import CameraShot, Pair
 from dpedtool.pipeline.pair.exposures import ONE_EXPOSURE_S, CameraPhotos
 
 MOST_NAMED = 5
@@ -37,6 +37,19 @@ def notes_of_contradictory(camera: CameraPhotos) -> list[str]:
     return [
         f"{len(files)} {many(len(files), 'file has', 'files have')} the name of another photo and a capture time that "
         f"differs from its by more than {ONE_EXPOSURE_S:g} s, so that the two are different photos: {named(files)}."
+    ]
+
+
+def notes_of_equal(rows: Iterable[Pair]) -> list[str]:
+    """Say which pairs have the same file on both sides; no sentence if there are none."""
+    equal = [row for row in rows if row.status == "paired" and row.phone_sha256 and row.phone_sha256 == row.dslr_sha256]
+    if not equal:
+        return []
+    names = [f"{row.phone_path.name} and {row.dslr_path.name}" for row in equal if row.phone_path and row.dslr_path]
+    return [
+        f"{len(equal)} {many(len(equal), 'pair has', 'pairs have')} the same file on both sides, so that "
+        f"{many(len(equal), 'its', 'their')} patches teach nothing: {named(names)}. Put each camera's own photos into "
+        "its folder."
     ]
 
 

@@ -179,6 +179,12 @@ def _of_phone(name: str, counts: PairCounts, session: Session) -> Iterator[Sente
         yield Sentence("bad", f"Only {counts.aligned:,} {of} aligned: {why}.")
     elif counts.aligned < MOST_ALIGNED * counts.pairs:
         yield Sentence("warn", f"{counts.pairs - counts.aligned:,} {of} not aligned: {why}.")
+    if coarser := counts.with_coarser_dslr:
+        yield Sentence(
+            "warn",
+            f"In {coarser:,} of {counted(counts.aligned, f'aligned {_noun(counts)}')} of {name} the DSLR's photo is "
+            "coarser than the phone's, so that its patches show no more detail.",
+        )
     frames = counts.frames
     if frames.stand_ins:
         instead = _listed(_by_reason(session.stand_in_reasons, name))

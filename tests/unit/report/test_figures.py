@@ -131,6 +131,7 @@ def test_pairs_are_counted_by_status_and_reason(run: RunResults) -> None:
     assert session["pairs"] == session["pairs_by_phone"]["a"]
     none = {"all": 0, "aligned": 0, "rejected": 0, "failed": 0, "reasons": {}, "stand_ins": 0}
     counts = {"pairs": 3, "aligned": 2, "rejected": 1, "failed": 0, "with_masked_parts": 1, "frames": none}
+    counts |= {"dslr_px_per_phone_px": None, "with_coarser_dslr": 0}
     assert session["pairs"] == counts
     assert (session["frame_reasons"], session["stand_in_reasons"]) == ([], [])
     assert session["pair_reasons"][0]["meaning"].startswith("the photos show different scenes")
@@ -142,6 +143,7 @@ def test_moments_are_counted_and_further_frames_apart_from_them(tmp_path: Path) 
     session, own = found["session"], found["windows"]["yields"]["a"]
     frames = {"all": 3, "aligned": 2, "rejected": 1, "failed": 0, "reasons": {"motion_blur": 1}, "stand_ins": 1}
     counts = {"pairs": 3, "aligned": 2, "rejected": 1, "failed": 0, "with_masked_parts": 0, "frames": frames}
+    counts |= {"dslr_px_per_phone_px": None, "with_coarser_dslr": 0}
     assert session["pairs"] == session["pairs_by_phone"]["a"] == counts
     reasons = {name: session[f"{name}_reasons"] for name in ("pair", "frame", "stand_in")}
     assert {name: [(one["reason"], one["all"]) for one in some] for name, some in reasons.items()} == {
@@ -153,6 +155,18 @@ def test_moments_are_counted_and_further_frames_apart_from_them(tmp_path: Path) 
     left = found["distributions"]["pair_residual_px"]
     assert (left["of"], left["session"]["aligned"]["measured"]) == ("moments", 2)
     assert left["session"]["aligned"]["median"] == pytest.approx(0.2)
+
+
+def test_pairs_with_a_coarser_dslr_are_told(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    write_alignments(run, [alignment(f"s{index}", 0.1, scale=0.5 + index / 4) for index in range(4)])
+    found = figures(run)
+    pairs = found["session"]["pairs_by_phone"]["a"]
+    assert (pairs["dslr_px_per_phone_px"], pairs["with_coarser_dslr"]) == (0.875, 2)
+    assert (
+        "In 2 of 4 aligned pairs of a the DSLR's photo is coarser than the phone's, so that its patches show no more "
+        "detail." in [sentence["text"] for sentence in found["said"]]
+    )
 
 
 def test_sentences_tell_moments_and_further_frames_apart(tmp_path: Path) -> None:
