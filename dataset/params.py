@@ -55,7 +55,7 @@ class CapturesParams(Section):
     scenes: str | None = param(
         None,
         "table of the scenes: a CSV file on this machine; `pair` writes a template of it; the path is absolute or "
-        "relative to the params file; best kept in root, where DVC sees its changes; null: no table",
+        "relative to the params file; null: no table",
     )
 
     def __post_init__(self) -> None:
@@ -114,8 +114,7 @@ class PairParams(Section):
         "list of the pairs, which overrides names and clocks: a CSV file on this machine with the columns phone and "
         "dslr, which hold file names or stems, and with several sessions also session; several phone photos with one "
         "DSLR photo are frames of a moment; the path is absolute or "
-        "relative to the params file, and {phone} in it is replaced by the phone's folder; best kept in captures.root, "
-        "where DVC sees its changes; null: no list",
+        "relative to the params file, and {phone} in it is replaced by the phone's folder; null: no list",
     )
 
 

@@ -218,7 +218,7 @@ def _files(folder: Path, captures: CapturesParams, *, is_demo: bool) -> dict[str
         ".gitignore": render("gitignore", **values),
         "README.md": render("README.md", **values),
         LICENCE: render(LICENCE),
-        **session_recipe(is_demo=is_demo, licence_file=LICENCE),
+        **session_recipe(is_demo=is_demo),
     }
 
 

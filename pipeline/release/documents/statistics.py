@@ -172,7 +172,7 @@ def _sampling(patches: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
     known = patches[patches["dslr_from_patch"].notna()]
     if known.empty:
         return np.zeros(0)
-    homographies = np.stack(known["dslr_from_patch"].to_numpy()).astype(float).reshape(-1, 3, 3)
+    homographies = np.array(known["dslr_from_patch"].tolist(), np.float64).reshape(-1, 3, 3)
     middles = (known["size"].to_numpy(float) - 1) / 2
     weights = homographies[:, 2, :2].sum(1) * middles + homographies[:, 2, 2]
     found: np.ndarray[Any, np.dtype[np.float64]] = np.sqrt(np.abs(np.linalg.det(homographies) / weights**3))
