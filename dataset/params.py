@@ -26,6 +26,8 @@ Initialisation = Literal["pass-through", "released-code"]
 LossForm = Literal["mean", "paper", "released-code"]
 
 
+SMALLEST_CROP_PX = 32
+"""Of `train.crop_px`."""
 TABLES_OF_SPLIT = ("photos", "scenes")
 """Tables that stage split writes beside those of the phones, which are named after them."""
 
@@ -426,7 +428,7 @@ class TrainParams(Section):
         100,
         "side of the random crop of each patch that a step uses, in px; with DPED's loss_form, the colour loss grows "
         "with its square",
-        at_least=32,
+        at_least=SMALLEST_CROP_PX,
     )
     augment: bool = param(True, "flip and turn the patches at random")
     pool: int = param(0, "draw the batches from a pool of this many random patches; 0: from all patches", at_least=0)

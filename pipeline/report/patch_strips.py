@@ -174,6 +174,7 @@ def _picture(row: pd.Series[Any], side: str, alt: str) -> PagePicture:
         height, width = decode_image(content, shard).shape[:2]
     except (OSError, Rejection) as error:
         raise DpedtoolError(
-            f"Patch {row['patch_id']} cannot be read from {shard} ({error}): cut the patches again."
+            f"Patch {row['patch_id']} cannot be read from {shard} ({error}): remove this file, and run "
+            "`dpedtool patches` again."
         ) from None
     return PagePicture(data_uri(content), width, height, alt)

@@ -267,7 +267,10 @@ def _span(points: npt.NDArray[np.complex64]) -> float:
 def _decode(view: View) -> GreyPhoto:
     grey = cv2.imdecode(np.frombuffer(view.thumbnail, np.uint8), cv2.IMREAD_GRAYSCALE) if view.thumbnail else None
     if grey is None:
-        raise DpedtoolError(f"The thumbnail of {view.name} cannot be decoded: run `dpedtool patches` again.")
+        raise DpedtoolError(
+            f"The thumbnail of {view.name} cannot be decoded, so its table is damaged: make the table again "
+            "in an empty folder."
+        )
     return np.asarray(grey, np.uint8)
 
 

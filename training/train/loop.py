@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
-from dpedtool.dataset.params import TrainParams
+from dpedtool.dataset.params import SMALLEST_CROP_PX, TrainParams
 from dpedtool.dataset.sidecars.history import SCORE_COLUMNS
 from dpedtool.training.data import Batch, Pairs
 from dpedtool.training.inference import enhance_patches
@@ -335,10 +335,11 @@ class TrainingRun:
     def _check_sides(self, step: Step) -> None:
         sides = {batch.phone.shape[-1] for batch in (step.batch, step.second) if batch}
         if self.discriminator and sides != {self._side_px}:
+            every = sorted(sides | {self._side_px})
+            crop = f"set train.crop_px to {every[0]} or less, or " if every[0] >= SMALLEST_CROP_PX else ""
             raise DpedtoolError(
                 "The discriminator of the texture loss takes only one patch size, but there are patches of "
-                f"{', '.join(map(str, sorted(sides | {self._side_px})))} px: set train.crop_px to "
-                f"{min(sides | {self._side_px})} or less, or cut all patches to one size."
+                f"{', '.join(map(str, every))} px: {crop}cut all patches to one size."
             )
 
     def _kept(self) -> Generator:

@@ -36,7 +36,9 @@ from dpedtool.training.weights.checkpoint import LAST, UNFINISHED, load_card, lo
 HELD_OUT = "held_out.txt"
 STEPS_BEFORE, STEPS_MEASURED = 2, 3
 """Steps before the first measured one, and measured ones, for the estimate of the cost."""
-NO_PATCHES = "there are no training patches (more accepted patches, or other split shares, are needed)"
+NO_PATCHES = (
+    "there are no training patches (more accepted patches are needed, or other split shares together with split.redraw)"
+)
 
 
 @dataclass(frozen=True)
