@@ -158,8 +158,8 @@ class PatchPairs(Pairs):
         except FileNotFoundError:
             raise DpedtoolError(
                 f"There is no {shard}, which holds patches of {self._table}: the table names it relative to its own "
-                "folder, so if one of them was moved, move it back, or run `dpedtool split` again. If it was removed, run "
-                "`dpedtool patches` before."
+                "folder, so if one of them was moved, move it back, or run `dpedtool split` again. If it was removed, "
+                "run `dpedtool patches` before."
             ) from None
         except (OSError, Rejection) as error:
             raise DpedtoolError(

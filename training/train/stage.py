@@ -170,7 +170,8 @@ def _begin(source: Source, params: TrainParams, computation: Computation, proces
 def _restore(run: TrainingRun, out: Path, inputs: _Inputs) -> None:
     """Continue an interrupted run, or a finished one with fewer iterations, and print what happens."""
     unfinished, processes = out / UNFINISHED, run.processes
-    found = run.restore(unfinished, inputs.key)
+    # A finished run is restored if its model is missing or damaged.
+    found = run.restore(unfinished, inputs.key) or run.restore(out / LAST, inputs.key)
     goes_on = not found and run.go_on(out / LAST, inputs.lineage)
     if processes.of_first(run.iteration) != run.iteration:
         raise DpedtoolError(
@@ -283,8 +284,9 @@ def _finished(out: Path, key: str) -> Outcome | None:
         return None
     try:
         training = load_card(out).training
+        load_model(out)
     except DpedtoolError:
-        return None  # the card is damaged or has another version: this run writes it again
+        return None  # a file is damaged or has another version: this run writes it again
     if training is None or training.key != key:
         return None
     best = training.best_validation
@@ -313,7 +315,8 @@ def _finish(run: TrainingRun, source: Source, out: Path, inputs: _Inputs) -> Non
     (out / HELD_OUT).unlink(missing_ok=True)
     if source.held_out:
         write_text(out / HELD_OUT, "".join(f"{name}\n" for name in source.held_out))
-    (out / UNFINISHED).replace(out / LAST)
+    if (out / UNFINISHED).exists():
+        (out / UNFINISHED).replace(out / LAST)
 
 
 def _keep_untrained(out: Path, params: TrainParams, processes: Processes) -> Outcome:
