@@ -138,14 +138,15 @@ def _verify(folder: Path, file: Path | None) -> None:
     if file:
         Verdict.check_replaceable(file, "verdict")
         file.unlink(missing_ok=True)
-    if Photo.table_in(folder).is_file():
+    if is_ours := Photo.table_in(folder).is_file():
         verdict = verify_split(folder)
     else:
         verdict = verify_samples(folder) if holds_samples(folder) else verify_layout(folder)
     if file:
         verdict.seen_from(folder).write(file)
     give_results(verdict.as_json())
-    say_verdict(folder, verdict, MOST_FAULTS, "fix the data, or split it from scratch")
+    again = "split it again with split.redraw: true" if is_ours else "split it from scratch"
+    say_verdict(folder, verdict, MOST_FAULTS, f"fix the data, or {again}")
     click.echo(f"Nothing in {folder} leaks.")
 
 

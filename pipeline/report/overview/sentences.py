@@ -276,7 +276,12 @@ def _sides(sides: Sides | None) -> Iterator[Sentence]:
 def _leakage(sides: Sides) -> Sentence:
     proof = sides.proof
     if proof is None:
-        return Sentence("warn", "The split is not verified: run `dpedtool split --verify`.")
+        return Sentence(
+            "warn",
+            "warn",
+            "The split is not verified: run `dpedtool split --verify DIR --verdict DIR/verdict.json` with its folder as "
+            "DIR.",
+        )
     if proof.faults:
         faults = len(proof.faults)
         return Sentence("bad", f"The split leaks or is damaged: {counted(faults, 'fault')} {_were(faults)} found.")

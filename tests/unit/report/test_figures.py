@@ -39,6 +39,7 @@ from dpedtool.dataset.io import write_json
 from dpedtool.dataset.params import describe
 from dpedtool.dataset.params_files import load_params
 from dpedtool.dataset.schema import Patch, Sample
+from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.report.overview.distributions import bin_edges, distribution, round_step
 from dpedtool.pipeline.report.overview.figures import figures
@@ -329,7 +330,9 @@ def test_the_proof_is_told_as_it_was_found(run: RunResults, changes: dict[str, A
 
 
 def test_without_a_proof_that_is_said(run: RunResults) -> None:
-    assert any("run `dpedtool split --verify`" in sentence for sentence in said(run))
+    (advice,) = (sentence for sentence in said(run) if "The split is not verified" in sentence)
+    # Without this file, a verification would change nothing here.
+    assert f"--verify DIR --verdict DIR/{Verdict.FILE}` with its folder" in advice
     assert figures(run)["sides"]["proof"] is None
 
 
