@@ -278,9 +278,8 @@ def _leakage(sides: Sides) -> Sentence:
     if proof is None:
         return Sentence(
             "warn",
-            "warn",
-            "The split is not verified: run `dpedtool split --verify DIR --verdict DIR/verdict.json` with its folder as "
-            "DIR.",
+            "The split is not verified: run `dpedtool split --verify DIR --verdict DIR/verdict.json` on the split's "
+            "folder.",
         )
     if proof.faults:
         faults = len(proof.faults)

@@ -332,7 +332,7 @@ def test_the_proof_is_told_as_it_was_found(run: RunResults, changes: dict[str, A
 def test_without_a_proof_that_is_said(run: RunResults) -> None:
     (advice,) = (sentence for sentence in said(run) if "The split is not verified" in sentence)
     # Without this file, a verification would change nothing here.
-    assert f"--verify DIR --verdict DIR/{Verdict.FILE}` with its folder" in advice
+    assert f"--verify DIR --verdict DIR/{Verdict.FILE}` on the split's folder" in advice
     assert figures(run)["sides"]["proof"] is None
 
 

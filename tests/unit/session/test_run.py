@@ -132,7 +132,7 @@ def test_without_a_dvc_repository_the_error_says_what_to_do(demo: Path) -> None:
 def test_dvc_can_be_set_up_as_the_error_says(demo: Path, with_git: bool, words: str) -> None:
     if with_git:
         subprocess.run(["git", "init", "--quiet"], cwd=demo.parent, check=True)
-    with pytest.raises(DpedtoolError, match=f"`dvc init {words}`"):
+    with pytest.raises(DpedtoolError, match=r"`dvc init --no-scm` .*`dvc init --subdir`"):
         run(check_session(demo), (), print, lambda _: None, force=False)
     subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet", words], cwd=demo, check=True)
     said: list[str] = []
