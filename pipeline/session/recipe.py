@@ -99,7 +99,8 @@ def write_file_digests(folder: Path, params: Params) -> None:
     """Write one file for each stage of which parameters may name files: these files, each with its SHA-256."""
     for stage in MODULES:
         if stage in _WITH_FILES:
-            _write(folder / stage, _named_files(stage, params))
+            # DVC warns of empty files.
+            _write(folder / stage, ["# SHA-256 of the files that the parameters name", *_named_files(stage, params)])
 
 
 def _write(file: Path, lines: Sequence[str]) -> None:
