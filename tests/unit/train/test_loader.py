@@ -246,7 +246,7 @@ def test_an_error_in_a_thread_reaches_the_caller_as_its_sentence(tmp_path: Path,
     (tmp_path / "patches-00000.tar").unlink()
     with pytest.raises(
         DpedtoolError,
-        match=r"^There is no .*patches-00000\.tar, .*run `dpedtool split` again\. .*`dpedtool patches` before\.$",
+        match=r"^There is no .*patches-00000\.tar, .*split` again\. .*patches` before\.$",
     ):
         steps(broken, 0, 50, threads=3)
     assert not loader_threads()
