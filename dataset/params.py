@@ -27,6 +27,8 @@ Initialisation = Literal["pass-through", "released-code"]
 LossForm = Literal["mean", "paper", "released-code"]
 
 
+SMALLEST_CROP_PX = 32
+"""Of `train.crop_px`."""
 TABLES_OF_SPLIT = ("photos", "scenes")
 """Tables that stage split writes beside those of the phones, which are named after them."""
 COLUMNS_OF_LIST = ("phone", "dslr", "session")
@@ -69,7 +71,7 @@ class CapturesParams(Section):
     scenes: str | None = param(
         None,
         "table of the scenes: a CSV file on this machine; `pair` writes a template of it; the path is absolute or "
-        "relative to the params file; best kept in root, where DVC sees its changes; null: no table",
+        "relative to the params file; null: no table",
     )
 
     def __post_init__(self) -> None:
@@ -137,8 +139,7 @@ class PairParams(Section):
         "list of the pairs, which overrides names and clocks: a CSV file on this machine with the columns phone and "
         "dslr, which hold file names or stems, with several sessions also session, and a column named after each "
         "further reference; several phone photos with one DSLR photo are frames of a moment; the path is absolute or "
-        "relative to the params file, and {phone} in it is replaced by the phone's folder; best kept in captures.root, "
-        "where DVC sees its changes; null: no list",
+        "relative to the params file, and {phone} in it is replaced by the phone's folder; null: no list",
     )
 
 
@@ -455,7 +456,7 @@ class TrainParams(Section):
         100,
         "side of the random crop of each patch that a step uses, in px; with DPED's loss_form, the colour loss grows "
         "with its square",
-        at_least=32,
+        at_least=SMALLEST_CROP_PX,
     )
     augment: bool = param(True, "flip and turn the patches at random")
     pool: int = param(0, "draw the batches from a pool of this many random patches; 0: from all patches", at_least=0)

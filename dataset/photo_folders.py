@@ -37,6 +37,39 @@ def photo_folders(rows: Iterable[HasPhotos]) -> list[Place]:
     return sorted(several[0] ^ several[1], key=str)
 
 
+def check_apart(out: Path, rows: Iterable[HasPhotos]) -> None:
+    """Refuse a folder for results that is a camera's folder or lies in one, or that holds photos of a table itself.
+
+    Raises
+    ------
+    DpedtoolError
+        The message names both.
+
+    """
+    rows = list(rows)
+    check_outside(out, photo_folders(rows))
+    check_no_photos(out, (path for row in rows for path in (row.phone_path, row.dslr_path) if path))
+
+
+def check_no_photos(out: Path, photos: Iterable[Place]) -> None:
+    """Refuse a folder for results that holds one of these photos. A folder below that of a photo may be used.
+
+    Raises
+    ------
+    DpedtoolError
+        The message names the folder and a photo.
+
+    """
+    place = out.resolve()
+    first_of = {photo.parent: photo for photo in photos if isinstance(photo, Path)}
+    for folder, photo in first_of.items():
+        if folder.resolve() == place:
+            raise DpedtoolError(
+                f"The results would lie beside the photo {os.path.normpath(photo)}, where a later run would take them "
+                "for photos: choose another folder, such as a new one below it."
+            )
+
+
 def check_outside(out: Path, folders: Iterable[Place]) -> None:
     """Refuse a folder for results that is a camera's folder, or lies in one.
 

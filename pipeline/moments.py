@@ -9,8 +9,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from dpedtool.dataset.schema import Alignment
 from dpedtool.dataset.sidecars.selection import FrameCounts
+
+COARSER = 0.99
+"""Below this many px of the DSLR for each px of the phone, the DSLR is the coarser one: 1 less the error."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,24 @@ def moments(rows: Iterable[Alignment]) -> list[Moment]:
 def standing(rows: Iterable[Moment]) -> list[Alignment]:
     """Return the frames that stand for moments, without the moments that have none."""
     return [row.standing for row in rows if row.standing]
+
+
+def dslr_sampling(rows: Iterable[Alignment]) -> tuple[float | None, int]:
+    """Return how finely the DSLR samples what the phone sees: the median of the rows, and the number of coarse ones.
+
+    Parameters
+    ----------
+    rows
+        Aligned frames; those without a scale do not count.
+
+    Returns
+    -------
+    tuple of (float or None, int)
+        Median of the DSLR's px for each px of the phone, None without any, and the number of rows below `COARSER`.
+
+    """
+    scales = [row.scale for row in rows if row.scale is not None]
+    return (float(np.median(scales)) if scales else None), sum(scale < COARSER for scale in scales)
 
 
 def frame_counts(found: Sequence[Moment]) -> FrameCounts:

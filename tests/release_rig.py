@@ -256,6 +256,7 @@ def _figures_of_phone(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "rejected": {"low_ncc": count, "shifted": 1},
         "residual_px": {"measured": count, "not_measured": 0, "quantiles": quantiles, "histogram": bins},
         "ncc": dict.fromkeys(quantiles, 0.95),
+        "dslr_px_per_phone_px": dict.fromkeys(quantiles, 1.5),
         "selection": dict.fromkeys(("brightness", "texture", "place"), kept),
         "limits": {"mode": "strict", "size_px": 32, "min_ncc": 0.9, "max_residual_px": 0.5, "format": "png"},
         "splits": _extents(rows),

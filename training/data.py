@@ -159,11 +159,13 @@ class PatchPairs(Pairs):
         except FileNotFoundError:
             raise DpedtoolError(
                 f"There is no {shard}, which holds patches of {self._table}: the table names it relative to its own "
-                "folder, so if one of them was moved, move it back, or run `dpedtool split` again."
+                "folder, so if one of them was moved, move it back, or run `dpedtool split` again. If it was removed, "
+                "run `dpedtool patches` before."
             ) from None
         except (OSError, Rejection) as error:
             raise DpedtoolError(
-                f"Patch {self._names[index]} cannot be read from {shard} ({error}): cut the patches again."
+                f"Patch {self._names[index]} cannot be read from {shard} ({error}): remove this file, and run "
+                "`dpedtool patches` and `dpedtool split` again."
             ) from None
         return phone, dslr
 

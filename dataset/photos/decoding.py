@@ -90,6 +90,11 @@ class PhotoFile:
         return f"{self.path}: {'; '.join(notes)}." if notes else ""
 
     @property
+    def damage(self) -> str:
+        """What is wrong with its coded pixels, as a clause; empty if nothing is. It decodes like `note`."""
+        return self._stored.damage().note
+
+    @property
     def time(self) -> datetime | None:
         """EXIF capture time on the camera's own clock, without zone; None if there is no readable time."""
         return _read_taken(io.BytesIO(self.content), self.path).time

@@ -39,6 +39,8 @@ class TrainingInfo(JsonObject):
     """Number format of the computation, such as "float32"."""
     torch: str
     """Version of PyTorch."""
+    continued_from: list[int] | None = field(default=None, metadata=WHERE_KNOWN)
+    """The iterations that earlier trainings ended with, from which this one went on; None: it was a single training."""
 
 
 @dataclass(frozen=True)

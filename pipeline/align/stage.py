@@ -183,7 +183,8 @@ def align_files(
             to = _align(*files, params, known, lap)
         finally:
             # Behind the decoding, which finds damage.
-            known.note = " ".join(note for note in map(_note, files) if note)
+            notes = [_same_file(pair), *map(_note, files)]
+            known.note = " ".join(note for note in notes if note)
         row = _row(pair, params, status="aligned", **known.columns())
         if write:
             # If it fails, nothing of an alignment is left.
@@ -198,6 +199,13 @@ def align_files(
         row = _row(pair, params, status=status, reason=reason, detail=detail, **known.columns())
         return row, None
     return row, to
+
+
+def _same_file(pair: Pair) -> str:
+    """Return that the pair is no pair of photos; nothing if it is one."""
+    if not pair.phone_sha256 or pair.phone_sha256 != pair.dslr_sha256:
+        return ""
+    return f"{pair.phone_path} and {pair.dslr_path} are the same file, so that their patches teach nothing."
 
 
 def _note(file: PhotoFile) -> str:

@@ -118,14 +118,16 @@ def enhance(
         raise click.UsageError(f"--quality is for --format jpg: {format_} keeps every pixel.")
     if scratch and no_scratch:
         raise click.UsageError("--scratch and --no-scratch exclude each other: choose one.")
-    from dpedtool.dataset.photo_folders import check_outside
+    from dpedtool.dataset.photo_folders import check_no_photos, check_outside
     from dpedtool.training.enhance.stage import Output, enhance_photos
     from dpedtool.training.enhance.whole_photo import Settings
     from dpedtool.training.inference import choose_device
     from dpedtool.training.precision import choose_precision
     from dpedtool.training.weights.checkpoint import load_model
 
-    check_outside(out, (photo for photo in photos if is_dir(photo)))
+    folders = [photo for photo in photos if is_dir(photo)]
+    check_outside(out, folders)
+    check_no_photos(out, (photo for photo in photos if photo not in folders))
     chosen = choose_device(device)
     # Settings count what the process has, the model among it.
     model = load_model(weights).to(chosen)

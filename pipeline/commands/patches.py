@@ -44,7 +44,7 @@ def patches(aligned: Path, out: Path, allow_urls: bool, workers: int, scheduler:
     """
     if not scheduler:
         warm_up(workers, "dpedtool.pipeline.patches.stage")
-    from dpedtool.dataset.photo_folders import check_outside, photo_folders
+    from dpedtool.dataset.photo_folders import check_apart
     from dpedtool.dataset.tables import read_frame, read_rows
     from dpedtool.pipeline.commands.summary import check_lost, say_notes, say_patches
     from dpedtool.pipeline.patches.stage import cut_patches
@@ -53,7 +53,7 @@ def patches(aligned: Path, out: Path, allow_urls: bool, workers: int, scheduler:
         aligned, out = aligned.absolute(), out.absolute()
     check_urls(Alignment.table_in(aligned), Alignment, params, allowed=allow_urls)
     alignments = read_rows(Alignment.table_in(aligned), Alignment)
-    check_outside(out, photo_folders(alignments))
+    check_apart(out, alignments)
     table = cut_patches(alignments, out, params.patches, workers=workers, scheduler=scheduler)
     say_patches(table)
     say_notes([row.note for row in alignments if row.note])

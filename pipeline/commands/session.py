@@ -124,10 +124,11 @@ def doctor() -> None:
 
 
 @command(name="code-digests", hidden=True)
+@click.option("--files", is_flag=True, help="Write the files named in the parameters alone.")
 @out_option
 @params_options
-def code_digests(out: Path, params: Params) -> None:
+def code_digests(files: bool, out: Path, params: Params) -> None:
     """Write the code and the files named in the parameters that each stage depends on, for DVC to compare."""
-    from dpedtool.pipeline.session.recipe import write_code_digests
+    from dpedtool.pipeline.session.recipe import write_code_digests, write_file_digests
 
-    write_code_digests(out, params)
+    (write_file_digests if files else write_code_digests)(out, params)

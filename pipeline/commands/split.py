@@ -111,14 +111,19 @@ def _few(done: Split, params: SplitParams) -> list[str]:
     if not done.patches.to_numpy().sum():
         return []
     notes = []
+    share = "split.test_scenes" if params.test_scenes else "split.test"
+    redraw = " and set split.redraw, since scenes keep the sides of an earlier run" if done.keeps_sides else ""
     if lacking := [side for side, of_phones in counts.items() if not of_phones.sum()]:
+        none = f"There are no patches for {' and '.join(lacking)}"
         notes.append(
-            f"There are no patches for {' and '.join(lacking)}: whole groups of scenes are divided, and there are "
-            f"{done.groups}. Take at least {FEWEST_GROUPS} different scenes; 20 are enough to try."
+            f"{none}: scenes keep the sides of an earlier run. Add scenes, or draw all again with split.redraw: true."
+            if done.keeps_sides and done.groups >= FEWEST_GROUPS
+            else f"{none}: whole groups of scenes are divided, and there are {done.groups}. Take at least "
+            f"{FEWEST_GROUPS} different scenes; 20 are enough to try."
         )
     notes += [
         f"{phone} has {count} test {'patch' if count == 1 else 'patches'}, and scores of fewer than {FEWEST_TESTED} "
-        "say little: take more scenes, or raise split.test."
+        f"say little: take more scenes, or raise {share}{redraw}."
         for phone, count in (counts["test"].items() if "test" in counts else ())
         if 0 < count < FEWEST_TESTED
     ]
@@ -133,14 +138,15 @@ def _verify(folder: Path, file: Path | None) -> None:
     if file:
         Verdict.check_replaceable(file, "verdict")
         file.unlink(missing_ok=True)
-    if Photo.table_in(folder).is_file():
+    if is_ours := Photo.table_in(folder).is_file():
         verdict = verify_split(folder)
     else:
         verdict = verify_samples(folder) if holds_samples(folder) else verify_layout(folder)
     if file:
         verdict.seen_from(folder).write(file)
     give_results(verdict.as_json())
-    say_verdict(folder, verdict, MOST_FAULTS, "fix the data, or split it from scratch")
+    again = "split it again with split.redraw: true" if is_ours else "split it from scratch"
+    say_verdict(folder, verdict, MOST_FAULTS, f"fix the data, or {again}")
     click.echo(f"Nothing in {folder} leaks.")
 
 

@@ -15,7 +15,7 @@ from dpedtool.dataset.schema import Alignment, Patch
 from dpedtool.dataset.sidecars.selection import Selection
 from dpedtool.dataset.sidecars.synchronisation import ClockFigures, TimeSteps
 from dpedtool.dataset.tables import read_frame
-from dpedtool.pipeline.moments import frame_counts, moments, standing, target_counts
+from dpedtool.pipeline.moments import dslr_sampling, frame_counts, moments, standing, target_counts
 from dpedtool.pipeline.pair.intake import PairedFolders
 from dpedtool.pipeline.runner import LOST
 
@@ -124,6 +124,7 @@ def say_alignments(rows: Sequence[Alignment]) -> None:
         by = low if low == high else f"{low} to {high}"
         click.echo(f"The camera moved by {by} px between base frames and further frames.")
     _say_targets([row for moment in found for row in moment.targets])
+    _say_coarse(aligned, noun)
     _say_stand_ins([moment.base for moment in found if moment.has_stand_in])
     lost = [moment.base for moment in found if moment.standing is None]
     further_lost = [row for moment in found for row in moment.further if row.status != "aligned"]
@@ -147,6 +148,17 @@ def _say_targets(targets: Sequence[Alignment]) -> None:
         "photo of a further reference is not aligned",
         "photos of further references are not aligned",
     )
+
+
+def _say_coarse(aligned: Sequence[Alignment], noun: str) -> None:
+    """Say in how many pairs the DSLR's photo shows less detail than the phone's."""
+    sampling, coarse = dslr_sampling(aligned)
+    if coarse:
+        click.echo(
+            f"In {coarse} of {len(aligned)} {_plural(len(aligned), noun)} the DSLR's photo is coarser than the "
+            f"phone's, so that its patches show no more detail (median {sampling:.2f} DSLR px for each phone px). Use "
+            "full-size photos of the DSLR or a longer lens. If the folders are swapped, name the phone's first."
+        )
 
 
 def _say_stand_ins(bases: Sequence[Alignment]) -> None:

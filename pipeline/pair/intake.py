@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import CapturesParams, PairParams
-from dpedtool.dataset.photo_folders import check_outside, photo_folders
+from dpedtool.dataset.photo_folders import check_apart, check_outside
 from dpedtool.dataset.photos.left_out import LeftOut
 from dpedtool.dataset.photos.listing import NoPhotosError, search_folder
 from dpedtool.dataset.places import Place, answering, as_place, is_dir, is_file
@@ -215,7 +215,7 @@ def take_pairs(
     """
     if len(sources) == 1:
         rows = _written_pairs(sources[0])
-        check_outside(out, photo_folders(rows))
+        check_apart(out, rows)
         return rows
     phone, dslr = sources
     photos = [is_file(place) for place in (phone, dslr)]
@@ -224,6 +224,7 @@ def take_pairs(
     if any(is_dir(place) for place in (phone, dslr)):
         raise DpedtoolError(f"{phone} and {dslr} are a photo and a folder: name two photos or two folders.")
     pairing = pair_files(phone, dslr)
+    check_apart(out, pairing.rows)
     write_rows(Pair.table_in(out), Pair, pairing.rows)
     return pairing.rows
 

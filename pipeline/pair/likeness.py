@@ -42,7 +42,9 @@ class Pictures:
     """
 
     def __init__(self) -> None:
-        self._sketch = lru_cache(KEPT_SKETCHES)(_sketch)
+        self.damaged: dict[Place, str] = {}
+        """What is wrong with the photos that were decoded, as clauses."""
+        self._sketch = lru_cache(KEPT_SKETCHES)(self._sketched)
         self._known: dict[tuple[Place, Place], float | None] = {}
 
     def likeness(self, phone: Place, dslr: Place) -> float | None:
@@ -51,6 +53,18 @@ class Pictures:
             sketches = self._sketch(phone), self._sketch(dslr)
             self._known[phone, dslr] = None if None in sketches else _likeness(*sketches)  # type: ignore[arg-type]
         return self._known[phone, dslr]
+
+    def _sketched(self, path: Place) -> _Sketch | None:
+        """Return the keypoints of a photo; None if it cannot be read, which `align` reports."""
+        try:
+            photo = open_photo(path)
+            grey = _small_grey(photo)
+        except Rejection as rejection:
+            self.damaged[path] = rejection.detail
+            return None
+        if photo.damage:
+            self.damaged[path] = photo.damage
+        return _Sketch(detect_in_grey(grey, SKETCH), grey.shape[1], grey.shape[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,15 +79,6 @@ class _Sketch:
     def reduction(self) -> float:
         """Scale from the copy to the image on which the keypoints were found, at most 1."""
         return min(1.0, SKETCH.detect_side_px / max(self.width, self.height))
-
-
-def _sketch(path: Place) -> _Sketch | None:
-    """The keypoints of a photo; None if it cannot be read, which `align` reports."""
-    try:
-        grey = _small_grey(open_photo(path))
-    except Rejection:
-        return None
-    return _Sketch(detect_in_grey(grey, SKETCH), grey.shape[1], grey.shape[0])
 
 
 def _small_grey(photo: PhotoFile) -> GreyPhoto:

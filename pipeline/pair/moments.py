@@ -55,7 +55,7 @@ def with_frames(
         0 if matching.method == "csv" else most_s,
         lambda phone, dslr: pictures.likeness(phones[phone].path, dslrs[dslr].path),
     )
-    bases = _bases(found.frames(), matching, phones, dslrs, found.further)
+    bases = _bases(found.frames(), matching, phones, dslrs, found.further, pictures)
     mates = {phones[index].path: dslr for index, dslr in found.dslr_of.items()}
     frames_beside = [raw for raw in raws if raw.beside and raw.beside.path in mates]
     every = [*phones, *frames_beside]
@@ -95,6 +95,7 @@ def _bases(
     phones: Sequence[Shot],
     dslrs: Sequence[Shot],
     further: frozenset[int],
+    pictures: Pictures,
 ) -> dict[int, tuple[int, str]]:
     """Return the base frame of each moment, by the DSLR's photo, and why it is the base."""
     candidates = {}
@@ -109,7 +110,7 @@ def _bases(
         }
         candidates[dslr] = base_candidates(ordered, phones, namesake, away)
     rivals = [phones[index].path for near, _ in candidates.values() if len(near) > 1 for index in near]
-    sharpness = sharpness_of_all(rivals)
+    sharpness = sharpness_of_all(rivals, pictures.damaged)
     return {
         dslr: (max(near, key=lambda index: sharpness.get(phones[index].path, 0.0)), why)
         for dslr, (near, why) in candidates.items()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from dpedtool.dataset.schema import CameraShot
+from dpedtool.dataset.places import Place
+from dpedtool.dataset.schema import CameraShot, Pair
 from dpedtool.pipeline.pair.exposures import ONE_EXPOSURE_S, CameraPhotos
 
 MOST_NAMED = 5
@@ -37,6 +38,43 @@ def notes_of_contradictory(camera: CameraPhotos) -> list[str]:
     return [
         f"{len(files)} {many(len(files), 'file has', 'files have')} the name of another photo and a capture time that "
         f"differs from its by more than {ONE_EXPOSURE_S:g} s, so that the two are different photos: {named(files)}."
+    ]
+
+
+def notes_of_equal(rows: Iterable[Pair]) -> list[str]:
+    """Say which pairs have the same file on both sides; no sentence if there are none."""
+    equal = [row for row in rows if row.status == "paired" and row.phone_sha256 and row.phone_sha256 == row.dslr_sha256]
+    if not equal:
+        return []
+    names = [f"{row.phone_path.name} and {row.dslr_path.name}" for row in equal if row.phone_path and row.dslr_path]
+    return [
+        f"{len(equal)} {many(len(equal), 'pair has', 'pairs have')} the same file on both sides, so that "
+        f"{many(len(equal), 'its', 'their')} patches teach nothing: {named(names)}. Put each camera's own photos into "
+        "its folder."
+    ]
+
+
+def notes_of_damage(damaged: Mapping[Place, str], rows: Iterable[Pair]) -> list[str]:
+    """Say which of the photos that had to be decoded are damaged; no sentence if none is, or their rows say so.
+
+    Parameters
+    ----------
+    damaged
+        What is wrong with photos, as clauses.
+    rows
+        The pairs.
+
+    """
+    told = {path for row in rows if row.reason == "unreadable_photo" for path in (row.phone_path, row.dslr_path)}
+    found = {path: says for path, says in sorted(damaged.items(), key=lambda item: str(item[0])) if path not in told}
+    if not found:
+        return []
+    names = [f"{path.name}, {says.removeprefix(f'{path}: ').rstrip('.')}" for path, says in found.items()]
+    which = "; ".join(names[:MOST_NAMED]) + ("; and more" if len(names) > MOST_NAMED else "")
+    return [
+        f"{len(found)} {many(len(found), 'photo', 'photos')} that had to be compared {many(len(found), 'is', 'are')} "
+        f"damaged ({which}). If the camera still has {many(len(found), 'it', 'them')} without damage, copy "
+        f"{many(len(found), 'it', 'them')} again."
     ]
 
 

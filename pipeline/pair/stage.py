@@ -22,7 +22,7 @@ from dpedtool.pipeline.pair.clock_remedies import SAME_NAMES
 from dpedtool.pipeline.pair.exposures import index_by_stem, index_by_subpath, is_raw, read_folder
 from dpedtool.pipeline.pair.likeness import Pictures
 from dpedtool.pipeline.pair.moments import with_frames
-from dpedtool.pipeline.pair.notes import notes_of_contradictory
+from dpedtool.pipeline.pair.notes import notes_of_contradictory, notes_of_damage, notes_of_equal
 from dpedtool.pipeline.pair.order import in_order_named
 from dpedtool.pipeline.pair.pair_list import read_pair_list
 from dpedtool.pipeline.pair.references import shots_of_reference, targets_of
@@ -174,6 +174,8 @@ def _pair_two(
     shots = shots_of(rows, [*every, *dslrs], camera_name(dslr_dir), [(shot, sums.get(shot.path)) for shot in others])
     notes = [each.left_out.sentence for each in cameras if each.left_out.sentence]
     notes += [note for each in cameras for note in notes_of_contradictory(each)]
+    notes += notes_of_damage(pictures.damaged, rows)
+    notes += notes_of_equal(rows)
     notes += notes_of_small([(row.phone_path, row.dslr_path) for row in rows if row.status == "paired"])
     notes += notes_of_swapped(phone_dir, dslr_dir, phones, dslrs)
     if raws and missing:

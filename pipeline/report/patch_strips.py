@@ -177,6 +177,7 @@ def _picture(row: pd.Series[Any], folder: Path, side: str, alt: str) -> PagePict
     except (OSError, Rejection) as error:
         reason = (error.strerror if isinstance(error, OSError) else "") or error
         raise DpedtoolError(
-            f"Patch {row['patch_id']} cannot be read from {shard} ({reason}): cut the patches again."
+            f"Patch {row['patch_id']} cannot be read from {shard} ({reason}): remove this file, and run "
+            "`dpedtool patches` again."
         ) from None
     return PagePicture(data_uri(content), width, height, alt)

@@ -233,7 +233,7 @@ def _files(folder: Path, captures: CapturesParams, *, is_demo: bool) -> dict[str
         ".gitattributes": render("gitattributes"),
         "README.md": render("README.md", **values),
         LICENCE: render(LICENCE),
-        **session_recipe(is_demo=is_demo, licence_file=LICENCE),
+        **session_recipe(is_demo=is_demo),
     }
 
 

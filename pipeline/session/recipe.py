@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import jinja2
@@ -31,6 +31,11 @@ MODULES: Mapping[str, tuple[str, ...]] = {
 CODE_FOLDER = ".dpedtool/code"
 """Below a session: one file a stage, in which DVC sees that the code of the stage has changed."""
 
+FILES_FOLDER = ".dpedtool/files"
+"""Below the checkout: one file a stage, in which DVC sees that a file named in the parameters has changed."""
+
+_WITH_FILES = {"pair", "split", *(section for section, _ in (*FILES, *PLUGINS) if section != "captures")}
+"""The stages of which parameters may name files; the table of scenes is one of pair and split."""
 _OF_PARAMETERS = {f"dpedtool.dataset.{name}" for name in ("params", "demo_params", "sections")}
 _WITHOUT_EFFECT = set(WITHOUT_EFFECT) - _OF_PARAMETERS
 _DATA_FOLDERS = ("presets", "templates")
@@ -43,11 +48,14 @@ _TEMPLATES = Path(__file__).parent / "templates"
 def checkout_recipe() -> dict[str, str]:
     """Return the recipe of the checkout, by file name: its stages depend on the folders of the code that they import.
 
-    It can only be made in a checkout, whose folders it names.
+    A stage of its own writes down which files the parameters name, since DVC knows no key that may be missing. The
+    recipe can only be made in a checkout, whose folders it names.
     """
-    code = {stage: _folders(modules) for stage, modules in MODULES.items()}
+    named = {stage: [f"{FILES_FOLDER}/{stage}"] for stage in MODULES if stage in _WITH_FILES}
+    code = {stage: [*_folders(modules), *named.get(stage, ())] for stage, modules in MODULES.items()}
+    written = [path for paths in named.values() for path in paths]
     return {
-        "dvc.yaml": render(RECIPE, code=code, in_checkout=True, licence_file="demo/LICENCE.txt"),
+        "dvc.yaml": render(RECIPE, code=code, in_checkout=True, folder=FILES_FOLDER, written=written),
         "demo/dvc.yaml": render(DEMO_RECIPE, code=code),
     }
 
@@ -59,10 +67,11 @@ def write_checkout_recipe() -> None:
             temporary.write_text(text, encoding="utf-8")
 
 
-def session_recipe(*, is_demo: bool, licence_file: str) -> dict[str, str]:
+def session_recipe(*, is_demo: bool) -> dict[str, str]:
     """Return the recipe of a session, by file name: its stages depend on digests of the installed code."""
     code = {stage: [f"{CODE_FOLDER}/{stage}"] for stage in MODULES if is_demo or stage != "captures"}
-    recipe = render(RECIPE, code=code, in_checkout=False, code_folder=CODE_FOLDER, licence_file=licence_file)
+    written = [path for paths in code.values() for path in paths]
+    recipe = render(RECIPE, code=code, in_checkout=False, folder=CODE_FOLDER, written=written)
     return {"dvc.yaml": recipe} | ({"demo/dvc.yaml": render(DEMO_RECIPE, code=code)} if is_demo else {})
 
 
@@ -84,10 +93,23 @@ def write_code_digests(folder: Path, params: Params) -> None:
     parameters name.
     """
     for stage, modules in MODULES.items():
-        with replacing(folder / stage) as temporary:
-            temporary.write_text(
-                "".join(f"{line}\n" for line in [*_digests(modules), *_others(stage, params)]), encoding="utf-8"
-            )
+        _write(folder / stage, [*_digests(modules), *_packages(stage), *_named_files(stage, params)])
+
+
+def write_file_digests(folder: Path, params: Params) -> None:
+    """Write one file for each stage of which parameters may name files: these files, each with its SHA-256."""
+    for stage in MODULES:
+        if stage in _WITH_FILES:
+            # DVC warns of empty files.
+            _write(folder / stage, ["# SHA-256 of the files that the parameters name", *_named_files(stage, params)])
+
+
+def _write(file: Path, lines: Sequence[str]) -> None:
+    """Write lines, unless the file holds them already."""
+    text = "".join(f"{line}\n" for line in lines)
+    if not file.is_file() or file.read_text(encoding="utf-8") != text:
+        with replacing(file) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 def _digests(modules: tuple[str, ...]) -> list[str]:
@@ -99,17 +121,23 @@ def _digests(modules: tuple[str, ...]) -> list[str]:
     return sorted(lines, key=lambda line: line.partition("  ")[2])
 
 
-def _others(stage: str, params: Params) -> list[str]:
-    """What a stage depends on besides its code and what DVC watches by itself."""
+def _packages(stage: str) -> list[str]:
     packages = [name for name in ("opencv", "torch") if name == "opencv" or stage in ("train", "evaluate")]
-    lines = [f"{versions().get(name, 'none')}  {name}" for name in packages]
+    return [f"{versions().get(name, 'none')}  {name}" for name in packages]
+
+
+def _named_files(stage: str, params: Params) -> list[str]:
+    """The files, and the functions of the user's own, that the parameters of a stage name."""
+    lines = []
     for section, key in FILES:
         # DVC watches the captures by itself, and the stage that makes them must not depend on them.
         is_named = (section, key) == ("captures", "scenes") and stage in ("pair", "split")
         is_named |= section == stage and section != "captures"
         named = getattr(getattr(params, section), key) if is_named else None
         if named is not None and not is_url(named):
-            files = sorted(path for path in [Path(named), *Path(named).glob("*")] if path.is_file())
+            # A list of pairs may be one of each phone.
+            places = {Path(named.replace("{phone}", phone)) for phone in ("{phone}", *params.captures.phones)}
+            files = sorted(path for place in places for path in [place, *place.glob("*")] if path.is_file())
             lines += [f"{file_sha256(path)}  {section}.{key} {path.name}" for path in files]
     for section, key in PLUGINS:
         if section == stage and (own := getattr(getattr(params, section), key)) is not None:

@@ -45,13 +45,15 @@ _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 EXPLAINED: Mapping[str, str] = {
     r"Unable to acquire lock|is busy, it is being blocked": "Another DVC command is at work in this session: wait "
     "until it has ended, then run again. Only if none is, as after a crash, remove .dvc/tmp/lock and .dvc/tmp/rwlock.",
-    r"you are not inside of a DVC repository": "This folder has no DVC yet: run `dvc init` here, or make a session by "
-    "`dpedtool init`.",
+    r"you are not inside of a DVC repository": "This folder has no DVC yet: run `dvc init` here, or `dvc init "
+    "--no-scm` without git, or `dvc init --subdir` where the folder lies inside a git repository.",
     r" is not a git repository": "This folder is no git repository, which DVC needs, as after an archive was "
     "unpacked: run `git init` here, or clone the repository.",
-    r"'[^']*dvc\.(?:yaml|lock)' (?:is invalid|validation failed)|YAML file structure is corrupted": "DVC cannot read "
-    "its files: compare dvc.yaml and dvc.lock with the last commit (git diff), or remove dvc.lock, which costs a run "
-    "of every stage.",
+    r"dvc\.yaml' (?:is invalid|validation failed)": "DVC cannot read its files: restore dvc.yaml, for example by "
+    "`git checkout dvc.yaml`.",
+    r"dvc\.lock' (?:is invalid|validation failed)|YAML file structure is corrupted": "DVC cannot read its files: "
+    "restore dvc.yaml and dvc.lock, for example by `git checkout`, or remove dvc.lock, which costs a run of every "
+    "stage.",
     r"<<<<<<<|merge conflict": "dvc.lock holds a merge conflict: solve it, or remove dvc.lock, which costs a run of "
     "every stage.",
     r"No space left on device": "The disk is full. What was finished is kept: make room and run again.",

@@ -1,14 +1,13 @@
 """Draws the side of the split for each group of frames.
 
-A digest of the seed and of a group's earliest DSLR photo gives the group a place between 0 and 1, and the place
-decides on the side.
+A digest of the seed and of a group's earliest DSLR photo gives the group a place between 0 and 1. The groups with the
+lowest places are for the test, and the next ones for validation, until each has the number of scenes that is asked for.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from dpedtool.dataset.params import SplitParams
 from dpedtool.dataset.schema import Frame
@@ -22,10 +21,10 @@ def draw_sides(
 ) -> dict[str, str]:
     """Return the split of each group; groups that are recorded keep theirs.
 
-    The lowest places are for the test, the next for validation. If some groups are recorded, or there are strata, as
-    many new ones join each of the two as bring its share of all scenes nearest to what is wanted. If a split is left
-    empty although its share is above zero, the group nearest to it moves there, as long as one group is left for
-    training. Groups without a patch are not counted in this.
+    Test and validation each get the number of scenes that is asked for, as nearly as whole groups allow. Groups that
+    are recorded count, so that new ones fill up what is missing. If a split is left empty although its share is above
+    zero, the group with the lowest place moves there, as long as one group is left for training. Groups without a patch
+    are not counted in this: they fill up the shares of all scenes afterwards.
 
     Parameters
     ----------
@@ -41,108 +40,139 @@ def draw_sides(
 
     """
     places = {name: draw_place(members[0].dslr_sha256, params.seed) for name, members in groups.items()}
-    useful = [name for name, members in groups.items() if any(frame.accepted for frame in members)]
-    kept = [recorded[name] for name in useful if name in recorded]
-    left = sorted((name for name in useful if name not in recorded), key=lambda name: (places[name], name))
-    ends = _ends(groups, recorded, left, places, params)
+    ranked = sorted(groups, key=lambda name: (places[name], name))
+    sizes = {name: len({frame.scene_id for frame in members if frame.accepted}) for name, members in groups.items()}
+    useful = [name for name in ranked if sizes[name]]
+    of = {name: (strata or {}).get(groups[name][0].scene_id, "") for name in useful}
+    total = sum(sizes.values())
+    shares = {"test": params.test_scenes / max(total, 1) if params.test_scenes else params.test}
+    shares["validation"] = params.validation
+    kept = {recorded[name] for name in useful if name in recorded}
+    left = [name for name in useful if name not in recorded]
     spare = len(left) - (0 if "train" in kept else 1)
-    fewest = {
-        "test": int("test" not in kept and bool(params.test_scenes or params.test)),
-        "validation": int("validation" not in kept and params.validation > 0),
-    }
+    fewest = {split: int(split not in kept and share > 0) for split, share in shares.items()}
     drawn: dict[str, str] = {}
-    for split, end in ends.items():
-        if strata:
-            of = {name: strata.get(groups[name][0].scene_id, "") for name in useful}
-            left = _by_need(left, split, of, recorded, params.seed)
-        if kept or strata:
-            inside = _missing(groups, recorded, useful, left, split, params)
-        else:
-            inside = sum(places[name] < end for name in left)
+    for split, share in shares.items():
         most = spare - len(drawn)
         # If many test scenes are wanted, one scene is still left for validation.
         if split == "test" and most > fewest["test"]:
             most -= fewest["validation"]
-        count = max(0, min(max(inside, fewest[split]), most))
-        drawn |= dict.fromkeys(left[:count], split)
-        left = left[count:]
-    by_place = {name: next((split for split, end in ends.items() if places[name] < end), "train") for name in groups}
-    return {**by_place, **drawn, **dict.fromkeys(left, "train"), **recorded}
+        before = [name for name in useful if recorded.get(name) == split]
+        chosen = _share_of_strata(left, before, sizes, of, share, split, params.seed)
+        if len(chosen) < fewest[split]:
+            chosen = left[: fewest[split]]
+        drawn |= dict.fromkeys(chosen[: max(0, most)], split)
+        left = [name for name in left if name not in drawn]
+    sides = {**dict.fromkeys(groups, "train"), **drawn, **recorded}
+    return {**sides, **_idle_sides(groups, [name for name in ranked if not sizes[name]], sides, recorded, params)}
 
 
-def _by_need(
-    names: Sequence[str], split: str, strata: Mapping[str, str], recorded: Mapping[str, str], seed: int
+def _share_of_strata(
+    names: Sequence[str],
+    before: Collection[str],
+    sizes: Mapping[str, int],
+    strata: Mapping[str, str],
+    share: float,
+    split: str,
+    seed: int,
 ) -> list[str]:
-    """Order groups so that those of the stratum that has the smallest part of itself in the split come first.
+    """Choose groups such that each stratum, and all together, come near to a share of their scenes.
 
-    This is systematic sampling. The place at which each stratum begins is drawn, so that many strata of one group
-    together still get their share.
+    What one stratum gets too much or too little is made up for in the next, so that many strata of one scene together
+    still get their share. Strata with large groups come first, since small groups can make up for anything. The order
+    of the others is drawn.
 
     Parameters
     ----------
     names
-        The groups to order, by their places.
-    split
-        The split.
+        The groups to choose from, by their places.
+    before
+        The groups that are in the split already.
+    sizes
+        The scenes of each group.
     strata
-        The stratum of every group, including those that are not to be ordered.
-    recorded
-        The split of the groups that have one.
+        The stratum of every group, including those that are not to be chosen.
+    share
+        Share of the scenes that is wanted, 0 or more.
+    split
+        Name of the split.
     seed
-        Seed of the starts.
+        Seed of the order of the strata.
 
     """
-    sizes = Counter(strata.values())
-    taken = Counter(strata[name] for name, side in recorded.items() if side == split and name in strata)
-    needs: dict[str, float] = {}
+    members: dict[str, list[str]] = {stratum: [] for stratum in strata.values()}
+    wanted = dict.fromkeys(members, 0.0)
+    for name, stratum in strata.items():
+        wanted[stratum] += share * sizes[name]
+    for name in before:
+        wanted[strata[name]] -= sizes[name]
     for name in names:
-        stratum = strata[name]
-        needs[name] = (taken[stratum] + draw_place(f"{split}/{stratum}", seed)) / sizes[stratum]
-        taken[stratum] += 1
-    # Python's sort keeps the order of equal needs.
-    return sorted(names, key=lambda name: needs[name])
+        members[strata[name]].append(name)
+
+    def order(stratum: str) -> tuple[int, float]:
+        return -max((sizes[name] for name in members[stratum]), default=0), draw_place(f"{split}/{stratum}", seed)
+
+    chosen: list[str] = []
+    missing = 0.0
+    for stratum in sorted(members, key=order):
+        missing += wanted[stratum]
+        taken = nearest(members[stratum], sizes, missing)
+        missing -= sum(sizes[name] for name in taken)
+        chosen += taken
+    return chosen
 
 
-def _ends(
+def nearest(names: Sequence[str], sizes: Mapping[str, int], wanted: float) -> list[str]:
+    """Choose groups that together have as nearly as possible a number of scenes; the first ones go first.
+
+    A group is passed over only if no choice with it comes as near.
+
+    Parameters
+    ----------
+    names
+        The groups, the preferred ones first.
+    sizes
+        The scenes of each group, 1 or more.
+    wanted
+        Number of scenes.
+
+    """
+    if wanted <= 0:
+        return []
+    # More than twice the number is never nearer than none at all.
+    numbers = range(int(2 * wanted) + 1)
+    # Bit n of an entry says whether some of the groups behind a place have n scenes together.
+    behind = [1]
+    for name in reversed(names):
+        behind.append((behind[-1] | behind[-1] << sizes[name]) & ((1 << len(numbers)) - 1))
+    missing = min((number for number in numbers if behind[-1] >> number & 1), key=lambda number: abs(number - wanted))
+    chosen = []
+    for name, rest in zip(names, reversed(behind[:-1]), strict=True):
+        if sizes[name] <= missing and rest >> (missing - sizes[name]) & 1:
+            chosen.append(name)
+            missing -= sizes[name]
+    return chosen
+
+
+def _idle_sides(
     groups: Mapping[str, Sequence[Frame]],
+    idle: Sequence[str],
+    sides: Mapping[str, str],
     recorded: Mapping[str, str],
-    ranked: Sequence[str],
-    places: Mapping[str, float],
     params: SplitParams,
-) -> dict[str, float]:
-    """Return the place below which groups are for the test, and that below which others are for validation."""
-    end = params.test
-    if params.test_scenes:
-        total = sum(_scenes(groups[name]) for name, split in recorded.items() if split == "test")
-        totals = [total]
-        for name in ranked:
-            totals.append(totals[-1] + _scenes(groups[name]))
-        nearest = min(range(len(totals)), key=lambda count: abs(totals[count] - params.test_scenes))  # type: ignore[operator]
-        end = places[ranked[nearest]] if nearest < len(ranked) else 1.0
-    return {"test": end, "validation": end + params.validation}
+) -> dict[str, str]:
+    """Return the sides of groups without a patch, which bring the shares of all scenes near to what is asked for.
 
-
-def _missing(
-    groups: Mapping[str, Sequence[Frame]],
-    recorded: Mapping[str, str],
-    useful: Sequence[str],
-    new: Sequence[str],
-    split: str,
-    params: SplitParams,
-) -> int:
-    """Return how many of the new groups, in this order, bring a split nearest to its share of the scenes."""
-    share = params.test if split == "test" else params.validation
-    wanted = share * sum(_scenes(groups[name]) for name in useful)
-    if split == "test" and params.test_scenes:
-        wanted = params.test_scenes
-    totals = [sum(_scenes(groups[name]) for name in useful if recorded.get(name) == split)]
-    for name in new:
-        totals.append(totals[-1] + _scenes(groups[name]))
-    return min(range(len(totals)), key=lambda count: abs(totals[count] - wanted))
-
-
-def _scenes(members: Sequence[Frame]) -> int:
-    return len({frame.scene_id for frame in members if frame.accepted})
+    A number of test scenes is one of scenes with patches, so that these groups add none.
+    """
+    sizes = {name: len({frame.scene_id for frame in members}) for name, members in groups.items()}
+    left = [name for name in idle if name not in recorded]
+    found: dict[str, str] = {}
+    for split, share in {"test": 0.0 if params.test_scenes else params.test, "validation": params.validation}.items():
+        there = sum(sizes[name] for name, side in sides.items() if side == split)
+        found |= dict.fromkeys(nearest(left, sizes, share * sum(sizes.values()) - there), split)
+        left = [name for name in left if name not in found]
+    return found
 
 
 def draw_place(name: str, seed: int) -> float:

@@ -7,6 +7,8 @@ table of scenes may force a side, which overrides that of an earlier run.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +19,11 @@ from dpedtool.dataset.schema import Frame, Photo
 from dpedtool.dataset.sides import EXCLUDED
 from dpedtool.pipeline.split.drawing import draw_sides
 from dpedtool.pipeline.split.near_duplicates import Link
+
+SAME_GROUP = "in the table of scenes"
+"""How the evidence of a tie by a group ends."""
+_AGREE = re.compile(r"(\d+) keypoints agree")
+_APART = re.compile(r"(\d+) s apart")
 
 Order = tuple[bool, datetime, str, str, str]
 Shot = Frame | Photo
@@ -103,7 +110,7 @@ def place_frames(
 
     """
     wishes = wishes or Wishes()
-    ties = _Ties(links, wishes)
+    ties = _Ties(links, wishes, params)
     excluded: dict[str, str] = {}
     ordered = sorted(frames, key=order)
     # Recorded frames come first, so that a new frame never decides about an old one.
@@ -142,8 +149,8 @@ def _first_tie(frame: Frame, members: Sequence[Frame], ties: _Ties) -> Tie | Non
 class _Ties:
     """A forest of frames that are tied by what they have in common; each tree has at most one side."""
 
-    def __init__(self, links: Iterable[Link], wishes: Wishes) -> None:
-        self._wishes = wishes
+    def __init__(self, links: Iterable[Link], wishes: Wishes, params: SplitParams) -> None:
+        self._wishes, self._params = wishes, params
         self.sides: dict[str, str] = {}
         """The recorded side of a tree, by its root."""
         self._parents: dict[str, str] = {}
@@ -162,7 +169,7 @@ class _Ties:
         """Add a frame and its recorded side; return why it must be left out, or an empty text."""
         sides = self._sides(frame)
         if side is not None and (other := next((split for split in sides if split != side), None)):
-            raise _contradiction(frame, side, sides[other], other, self._wishes)
+            raise _contradiction(frame, side, sides[other], other, self._wishes, self._params)
         if len(sides) > 1:
             return _between(frame, sides)
         roots = sorted({self.root(tie.frame) for tie in self.of(frame)})
@@ -203,7 +210,7 @@ class _Ties:
         found += [Tie(other, "the same DSLR file") for other in self._holders.get(dslr, ())]
         found += [Tie(other, "the same phone file") for other in self._holders.get(phone, ())]
         for group in groups:
-            found += [Tie(other, f"the same {group} in the table of scenes") for other in self._holders.get(group, ())]
+            found += [Tie(other, f"the same {group} {SAME_GROUP}") for other in self._holders.get(group, ())]
         for view, evidence in self._views.get(frame.dslr_sha256, ()):
             found += [Tie(other, evidence) for other in self._holders.get(_dslr_key(view), ())]
         return [tie for tie in found if tie.frame is not frame]
@@ -233,20 +240,43 @@ def _between(frame: Shot, sides: Mapping[str, Tie]) -> str:
     return f"Scene {frame.scene_id} shows the same as {' and as '.join(parts)}."
 
 
-def _contradiction(frame: Shot, side: str, tie: Tie, other: str, wishes: Wishes) -> DpedtoolError:
+def _contradiction(frame: Shot, side: str, tie: Tie, other: str, wishes: Wishes, params: SplitParams) -> DpedtoolError:
     scenes = (frame.scene_id, side), (tie.frame.scene_id, other)
-    if any(scene in wishes.forced for scene, _ in scenes):
+    by_table = [scene in wishes.forced for scene, _ in scenes]
+    apart = _let_differ(tie.evidence, params)
+    ways = [apart] if apart else []
+    if any(by_table):
         one, two = (
-            f"{scene} ({on}, by {'the table of scenes' if scene in wishes.forced else 'an earlier run'})"
-            for scene, on in scenes
+            f"{scene} ({on}, by {'the table of scenes' if forced else 'an earlier run'})"
+            for (scene, on), forced in zip(scenes, by_table, strict=True)
         )
+        if not all(by_table):
+            ways.append("set split.redraw if earlier sides need not stay")
         return DpedtoolError(
-            f"Scenes {one} and {two} must be on one side ({tie.evidence}): give them one split "
-            "in captures.scenes, raise split.near_keypoints if they show different things, or set split.redraw if "
-            "earlier sides need not stay."
+            f"Scenes {one} and {two} must be on one side ({tie.evidence}): "
+            f"{', or '.join(['give them one split in captures.scenes', *ways])}."
         )
+    ways.append("set split.redraw to draw all scenes again, without --keep")
     return DpedtoolError(
         f"Scenes {frame.scene_id} ({side}) and {tie.frame.scene_id} ({other}) show the same ({tie.evidence}), but an "
-        "earlier run put them on two sides: take one of them out of the captures, raise split.near_keypoints if they "
-        "show different things, or remove the folder of the split to draw it from scratch."
+        f"earlier run put them on two sides: {', or '.join(['take one of them out of the captures', *ways])}."
     )
+
+
+def _let_differ(evidence: str, params: SplitParams) -> str:
+    """Return what makes two scenes with this tie different ones; empty if no parameter and no table does."""
+    if evidence.endswith(SAME_GROUP):
+        return "take one of them out of its group in captures.scenes"
+    agree, seconds = _AGREE.match(evidence), _APART.search(evidence)
+    if not agree:
+        return ""
+    limits = []
+    if (keypoints := int(agree[1])) >= params.near_keypoints:
+        limits.append(f"split.near_keypoints to {keypoints + 1}")
+    if seconds and int(seconds[1]) <= 60 * params.near_minutes:
+        # A second is spared, since the evidence rounds.
+        minutes = math.floor((int(seconds[1]) - 1) / 60 * 1000) / 1000
+        if minutes < 0:
+            return ""
+        limits.append(f"split.near_minutes to {minutes:g}")
+    return f"set {' and '.join(limits)} if they show different things" if limits else ""

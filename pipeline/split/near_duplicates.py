@@ -269,7 +269,10 @@ def _decode(view: View) -> GreyPhoto:
     is_usable = is_small(view.thumbnail)
     grey = cv2.imdecode(np.frombuffer(view.thumbnail, np.uint8), cv2.IMREAD_GRAYSCALE) if is_usable else None
     if grey is None:
-        raise DpedtoolError(f"The thumbnail of {view.name} cannot be decoded: run `dpedtool patches` again.")
+        raise DpedtoolError(
+            f"The thumbnail of {view.name} cannot be decoded, so its table is damaged: make the table again "
+            "in an empty folder."
+        )
     return np.asarray(grey, np.uint8)
 
 

@@ -22,7 +22,7 @@ from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.dataset.sides import EXCLUDED, SPLITS
 from dpedtool.dataset.tables import PathNames, holds, read_frame, read_rows, write_rows
 from dpedtool.pipeline.split.earlier_sides import read_sides
-from dpedtool.pipeline.split.groups import Place, Wishes, place_frames, time_of
+from dpedtool.pipeline.split.groups import SAME_GROUP, Place, Tie, Wishes, place_frames, time_of
 from dpedtool.pipeline.split.near_duplicates import Limits, View, find_links
 from dpedtool.pipeline.split.verification import TEST_PHOTOS
 
@@ -37,6 +37,8 @@ class Split:
     """Patches by phone (rows) and split (columns)."""
     scenes: Mapping[str, int]
     """Scenes by split, including `excluded`."""
+    keeps_sides: bool
+    """Whether scenes kept the sides of an earlier run, which other shares do not change."""
     groups: int
     """Number of groups of scenes that stay together, including groups of one scene."""
     notes: Sequence[str]
@@ -113,7 +115,11 @@ def split(
         name: {phone: sum(row.split == name for row in rows) for phone, rows in samples.items()} for name in SPLITS
     }
     return Split(
-        pd.DataFrame(counts), _scenes(places), len({place.group for place in places} - {""}), notes + _notes(places)
+        patches=pd.DataFrame(counts),
+        scenes=_scenes(places),
+        keeps_sides=bool(recorded),
+        groups=len({place.group for place in places} - {""}),
+        notes=notes + _notes(places, keeps_sides=bool(recorded)),
     )
 
 
@@ -339,7 +345,7 @@ def _scenes(places: Iterable[Place]) -> dict[str, int]:
     return {name: len(scenes) for name, scenes in found.items()}
 
 
-def _notes(places: Sequence[Place]) -> list[str]:
+def _notes(places: Sequence[Place], *, keeps_sides: bool) -> list[str]:
     scenes: dict[str, set[str]] = {}
     for place in places:
         scenes.setdefault(place.group, set()).add(place.frame.scene_id)
@@ -360,12 +366,28 @@ def _notes(places: Sequence[Place]) -> list[str]:
         notes.append(
             f"{len(scenes[largest])} of {total} scenes form one group, that of scene {largest}, and so on one side: "
             "if they show different things (near_duplicate_of and evidence in photos.parquet say what ties them), "
-            "lower split.near_minutes or raise split.near_keypoints."
+            f"{_ways_apart(place.tie for place in places if place.group == largest and place.tie)}."
         )
     tested = len({place.frame.scene_id for place in places if place.split == "test"})
     if total >= GIANT_SCENES and tested > GIANT_SHARE * total:
-        notes.append(f"{tested} of {total} scenes are for the test: lower split.test or split.test_scenes.")
+        also = ", and set split.redraw, since scenes keep the sides of an earlier run" if keeps_sides else ""
+        notes.append(f"{tested} of {total} scenes are for the test: lower split.test or split.test_scenes{also}.")
     return notes
+
+
+def _ways_apart(ties: Iterable[Tie]) -> str:
+    """Return what divides a group of scenes, depending on what ties them."""
+    evidence = {tie.evidence for tie in ties}
+    by_table = {said for said in evidence if said.endswith(SAME_GROUP)}
+    by_file = {said for said in evidence if said.startswith("the same")} - by_table
+    ways = []
+    if evidence - by_table - by_file:
+        ways.append("raise split.near_keypoints above the keypoints that agree and lower split.near_minutes")
+    if by_table:
+        ways.append("correct the groups in the table of scenes")
+    if by_file:
+        ways.append("take out copies of one photo that belong to several scenes")
+    return ", and ".join(ways)
 
 
 def _accepted(table: Path) -> pd.DataFrame:

@@ -71,6 +71,18 @@ def test_both_stages_and_the_table_name_the_damage(session) -> None:
     assert table.loc["003", "note"] == ""
 
 
+def test_pair_names_the_damage_where_it_compares_pictures(session, tmp_path, dpedtool) -> None:
+    folder, aligned, _ = session
+    ended = dpedtool("pair", folder / "phone", folder / "dslr", "-o", tmp_path / "pairs", "-S", "pair.by=pictures")
+    (note,) = (line for line in ended.said if "damaged" in line)
+    assert note.startswith("2 photos that had to be compared are damaged (")
+    for name, camera in (("001", "phone"), ("002", "dslr")):
+        row = damaged_row(aligned.out, folder / camera / f"{name}.jpg")
+        assert f"{name}.jpg, its JPEG data is damaged from row {row}" in note
+    by_name = dpedtool("pair", folder / "phone", folder / "dslr", "-o", tmp_path / "named")
+    assert "damaged" not in by_name.err
+
+
 def test_no_patch_lies_behind_the_damage_of_the_phones_photo(session) -> None:
     folder, aligned, _ = session
     row = damaged_row(aligned.out, folder / "phone" / "001.jpg")

@@ -271,11 +271,21 @@ def test_git_sees_no_data(done):
 
 
 def test_a_second_run_changes_nothing_and_says_so(done):
-    before = done.state()
-    said = done.dvc("repro").stdout
-    assert "Running stage" not in said
-    assert "up to date" in said
-    assert done.state() == before
+    before, lock = done.state(), (done.folder / "dvc.lock").read_bytes()
+    # This stage alone looks each time which files the parameters name, and writes nothing where they are the same.
+    assert done.repro() == ["files"]
+    # DVC writes its lock again.
+    assert {name: state for name, state in done.state().items() if name != "dvc.lock"} == {
+        name: state for name, state in before.items() if name != "dvc.lock"
+    }
+    assert (done.folder / "dvc.lock").read_bytes() == lock
+
+
+def test_another_text_of_the_licence_makes_the_release_again_and_nothing_else(done):
+    licence = done.folder / "demo" / "LICENCE.txt"
+    licence.write_text(f"{licence.read_text()}\nAnd one more line.\n")
+    assert set(done.repro()) == {"files", "release"}
+    assert (done.results / "release" / "LICENSE").read_text() == licence.read_text()
 
 
 def test_every_pair_has_its_times(done):
@@ -318,7 +328,7 @@ def test_an_experiment_trains_longer_and_runs_nothing_before(done):
     done.git("commit", "-qm", "results")
     said = done.dvc("exp", "run", "-S", "train.iterations=6").stdout
     ran = re.findall(r"Running stage '([^']+)'", said)
-    assert set(ran) == {f"{stage}@{phone}" for stage in ("train", "evaluate") for phone in PHONES} | {"report"}
+    assert set(ran) == {f"{stage}@{phone}" for stage in ("train", "evaluate") for phone in PHONES} | {"files", "report"}
     history = pd.read_csv(done.results / "models" / "phone-a" / "history.csv")
     assert history["iteration"].max() == 6
     shown = json.loads(done.dvc("exp", "show", "--json").stdout)

@@ -30,11 +30,11 @@ def out(patches: Path, dpedtool) -> Path:
 def test_the_command_counts_patches_and_scenes(patches: Path, dpedtool) -> None:
     ended = dpedtool("split", patches, "-o", patches.parent / "splits", "-S", "split.test_scenes=3")
     assert ended.out.splitlines() == [
-        "a: 10 train, 4 validation, 6 test patches.",
-        "b: 10 train, 4 validation, 6 test patches.",
-        "10 groups of scenes: 5 train, 2 validation, 3 test scenes.",
+        "a: 12 train, 2 validation, 6 test patches.",
+        "b: 12 train, 2 validation, 6 test patches.",
+        "10 groups of scenes: 6 train, 1 validation, 3 test scenes.",
     ]
-    few = "has 6 test patches, and scores of fewer than 30 say little: take more scenes, or raise split.test."
+    few = "has 6 test patches, and scores of fewer than 30 say little: take more scenes, or raise split.test_scenes."
     assert ended.said == [f"a {few}", f"b {few}"]
 
 

@@ -9,6 +9,10 @@ import cv2
 import pandas as pd
 import pytest
 
+from dpedtool.dataset.params import TrainParams
+from dpedtool.training.train.loop import first_network
+from dpedtool.training.weights.checkpoint import save_model
+
 
 def test_pipes_and_devices_are_rows_and_stop_nothing(rig, tmp_path, dpedtool):
     photos = rig.copy(tmp_path / "photos", ["001", "002"])
@@ -60,6 +64,43 @@ def test_two_photos_may_have_their_results_beside_them(rig, tmp_path, dpedtool):
         shutil.copy(photo, tmp_path / name)
     dpedtool("align", "phone.png", "dslr.png", "-o", "aligned", "--no-images", cwd=tmp_path)
     dpedtool("patches", "aligned", "-o", "cut", "--workers", 1, cwd=tmp_path)
+
+
+def test_two_photos_and_one_to_enhance_have_no_results_in_their_own_folder(rig, tmp_path, dpedtool, content):
+    for photo, name in zip(rig.photos("001"), ("phone.png", "dslr.png"), strict=True):
+        shutil.copy(photo, tmp_path / name)
+    (tmp_path / "dslr").mkdir()
+    shutil.move(tmp_path / "dslr.png", tmp_path / "dslr/dslr.png")
+    save_model(tmp_path / "model", first_network(TrainParams(channels=2, blocks=1)), {})
+    before = content(tmp_path)
+    for words in (
+        ("align", "phone.png", "dslr/dslr.png", "-o", "."),
+        ("align", "phone.png", "dslr/dslr.png", "-o", "dslr"),
+        ("enhance", "phone.png", "-o", ".", "--weights", "model"),
+    ):
+        assert "would lie beside the photo" in dpedtool(*words, code=1, cwd=tmp_path).sentence
+    assert content(tmp_path) == before
+    # The advice: a folder below.
+    dpedtool("align", "phone.png", "dslr/dslr.png", "-o", "new", cwd=tmp_path)
+    assert "beside the photo" in dpedtool("patches", "new", "-o", ".", code=1, cwd=tmp_path).sentence
+    dpedtool("enhance", "phone.png", "-o", "new", "--weights", "model", cwd=tmp_path)
+
+
+def test_pairs_that_make_no_sense_are_named(rig, tmp_path, dpedtool):
+    """The same file on both sides, and photos of the DSLR that are coarser than those of the phone."""
+    photos = rig.copy(tmp_path, ["001", "002", "003"])
+    shutil.copy(photos.photos("001")[0], photos.photos("001")[1])
+    for name in ("002", "003"):
+        image = cv2.imread(str(photos.photos(name)[1]))
+        cv2.imwrite(str(photos.photos(name)[1]), cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+    said = dpedtool("pair", photos.phone, photos.dslr, "-o", tmp_path / "pairs").said
+    assert any("1 pair has the same file on both sides" in line and "001.png" in line for line in said)
+    ended = dpedtool("align", tmp_path / "pairs", "-o", tmp_path / "out", "--workers", 1, "--no-images")
+    assert "are the same file" in ended.out
+    assert "In 2 of 3 pairs the DSLR's photo is coarser than the phone's" in ended.out
+    # The advice: the other order of the folders.
+    other = dpedtool("align", photos.dslr, photos.phone, "-o", tmp_path / "other", "--workers", 1, "--no-images")
+    assert "coarser" not in other.out
 
 
 def test_pictures_of_60_px_are_too_small_to_align_and_are_paired(rig, tmp_path, dpedtool):

@@ -69,7 +69,10 @@ class Evaluation:
         """Return what the network gains, and what colour alone would gain, under the protocol `image`."""
         before, after = self.before["image"], self.after["image"]
         if not after.pairs:
-            return "There are no test patches, so nothing was scored: set a larger split.test, or add more scenes."
+            return (
+                "There are no test patches, so nothing was scored: add more scenes, or set a larger split.test and "
+                "split.redraw, and run `dpedtool split` again."
+            )
         patches = "1 test patch" if after.pairs == 1 else f"{after.pairs} test patches"
         network = "" if self.trained else "The network is untrained. "
         return (

@@ -19,7 +19,7 @@ from cv2.typing import MatLike
 from torch import Tensor
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
-from dpedtool.dataset.params import TrainParams
+from dpedtool.dataset.params import SMALLEST_CROP_PX, TrainParams
 from dpedtool.dataset.photos.pixels import Image
 from dpedtool.training.data import Batch, Pairs
 from dpedtool.training.free_memory import free_memory
@@ -166,9 +166,10 @@ class Loader:
         sides = [phone.shape[-1] for phone, _ in crops]
         if len(set(sides)) > 1:
             smaller = self._names[draw.indices[int(np.argmin(sides))]]
+            crop = f"set train.crop_px to {min(sides)} or less, or " if min(sides) >= SMALLEST_CROP_PX else ""
             raise DpedtoolError(
-                f"{smaller} is smaller than the crop of {max(sides)} px that other images allow: set train.crop_px to "
-                f"{min(sides)} or less, or remove this image."
+                f"{smaller} is smaller than the crop of {max(sides)} px that other images allow: {crop}remove this "
+                "image."
             )
         phones, dslrs = (torch.from_numpy(np.stack(images)) for images in zip(*crops, strict=True))
         return Batch(phones, dslrs)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
-from dpedtool.dataset.params import TrainParams
+from dpedtool.dataset.params import SMALLEST_CROP_PX, TrainParams
 from dpedtool.dataset.sidecars.history import SCORE_COLUMNS
 from dpedtool.training.data import Batch, Pairs
 from dpedtool.training.inference import enhance_patches
@@ -139,6 +139,8 @@ class TrainingRun:
         self.history: list[dict[str, float]] = []
         self.best = Validation(0, math.nan, math.nan)
         self.best_weights: dict[str, Tensor] = {}
+        self.continued_from: list[int] = []
+        """The iterations that finished trainings ended with, from which this one went on."""
         self.loss = GeneratorLoss(params, vgg and computation.place(vgg), self.processes.count)
         self.generator = self._learner(first_network(params, start))
         self.discriminator = (
@@ -219,10 +221,23 @@ class TrainingRun:
         model.load_state_dict(self.best_weights)
         return model
 
-    def save(self, path: Path, key: str) -> None:
-        """Write everything needed to continue, completely or not at all; `key` identifies the run."""
+    def save(self, path: Path, key: str, lineage: str = "") -> None:
+        """Write everything needed to continue, completely or not at all.
+
+        Parameters
+        ----------
+        path
+            The file.
+        key
+            Identifies the run.
+        lineage
+            Identifies the run but for its number of iterations.
+
+        """
         notes = {
             "key": key,
+            "lineage": lineage,
+            "continued_from": json.dumps(self.continued_from),
             "iteration": str(self.iteration),
             "best": json.dumps(asdict(self.best)),
             "history": json.dumps(self.history),
@@ -241,6 +256,23 @@ class TrainingRun:
         notes = read_notes(path)
         if notes.get("key") != key:
             return False
+        self._take(path, notes)
+        return True
+
+    def go_on(self, path: Path, lineage: str) -> bool:
+        """Go on from the last state of a finished training that differs in nothing but fewer iterations.
+
+        If the file is missing, unreadable or from another training, return false and change nothing.
+        """
+        notes = read_notes(path)
+        if not lineage or notes.get("lineage") != lineage or int(notes["iteration"]) >= self.params.iterations:
+            return False
+        self._take(path, notes)
+        self.continued_from.append(self.iteration)
+        return True
+
+    def _take(self, path: Path, notes: Mapping[str, str]) -> None:
+        """Take over the state that `save` wrote."""
         parts: dict[str, dict[str, Tensor]] = defaultdict(dict)
         for name, value in load_tensors(path).items():
             part, _, rest = name.partition("/")
@@ -253,7 +285,7 @@ class TrainingRun:
         self.best = Validation(**json.loads(notes["best"]))
         self.history = json.loads(notes["history"])
         self.iteration = int(notes["iteration"])
-        return True
+        self.continued_from = json.loads(notes["continued_from"])
 
     def _step_generator(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the outputs, detached, and the figures of the step."""
@@ -303,10 +335,11 @@ class TrainingRun:
     def _check_sides(self, step: Step) -> None:
         sides = {batch.phone.shape[-1] for batch in (step.batch, step.second) if batch}
         if self.discriminator and sides != {self._side_px}:
+            every = sorted(sides | {self._side_px})
+            crop = f"set train.crop_px to {every[0]} or less, or " if every[0] >= SMALLEST_CROP_PX else ""
             raise DpedtoolError(
                 "The discriminator of the texture loss takes only one patch size, but there are patches of "
-                f"{', '.join(map(str, sorted(sides | {self._side_px})))} px: set train.crop_px to "
-                f"{min(sides | {self._side_px})} or less, or cut all patches to one size."
+                f"{', '.join(map(str, every))} px: {crop}cut all patches to one size."
             )
 
     def _kept(self) -> Generator:

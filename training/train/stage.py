@@ -34,12 +34,14 @@ from dpedtool.training.train.history import Log
 from dpedtool.training.train.loader import Loader, Step
 from dpedtool.training.train.loop import TrainingRun, Validation, architecture, first_network
 from dpedtool.training.train.sources import Source
-from dpedtool.training.weights.checkpoint import UNFINISHED, load_card, load_model, model_files, save_model
+from dpedtool.training.weights.checkpoint import LAST, UNFINISHED, load_card, load_model, model_files, save_model
 
 HELD_OUT = "held_out.txt"
 STEPS_BEFORE, STEPS_MEASURED = 2, 3
 """Steps before the first measured one, and measured ones, for the estimate of the cost."""
-NO_PATCHES = "there are no training patches (more accepted patches, or other split shares, are needed)"
+NO_PATCHES = (
+    "there are no training patches (more accepted patches are needed, or other split shares together with split.redraw)"
+)
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,13 @@ class Outcome:
 def train(source: Source, out: Path, params: TrainParams, *, board: Path | None = None) -> Outcome:
     """Train, and write the model, its card and `history.csv` to `out`.
 
-    A finished training is left as it is. A run depends on the parameters, the images, and the files of `start` and
-    `vgg`. An interrupted run continues from its last validation if none of these, the code or torch's version has
-    changed since. On the same device with the same number of torch's threads (`OMP_NUM_THREADS`), it gives the same
-    bits as a run without interruption; on another device, or with another number of threads or processes, it gives the
-    same values except for rounding. Without validation patches the last weights are kept. Without training patches the
+    A finished training is left as it is. If it is asked for more iterations and nothing else has changed, it goes on
+    from its last state. If anything else has changed, a new one replaces it, and what has changed is printed. A run
+    depends on the parameters, the images, and the files of `start` and `vgg`. An interrupted run continues from its
+    last validation if none of these, the code or torch's version has changed since. On the same device with the same
+    number of torch's threads (`OMP_NUM_THREADS`), it gives the same bits as a run without interruption; on another
+    device, or with another number of threads or processes, it gives the same values except for rounding.
+    Without validation patches the last weights are kept. Without training patches the
     untrained network is kept and its card says so, so that the runs of other phones can continue.
 
     If torchrun has started several processes, the first one writes.
@@ -105,9 +109,9 @@ def train(source: Source, out: Path, params: TrainParams, *, board: Path | None 
         done = processes.of_first(_finished(out, inputs.key) if processes.is_first else None)
         if done:
             return done
-        _restore(run, out / UNFINISHED, inputs.key)
+        _restore(run, out, inputs)
         with run.computation.repeatable():
-            _work(run, source, out, inputs.key, board)
+            _work(run, source, out, inputs, board)
         if processes.is_first:
             _finish(run, source, out, inputs)
         return processes.of_first(Outcome(params.iterations, run.best))
@@ -118,6 +122,8 @@ class _Inputs:
     """The inputs of a run in addition to its parameters, as SHA-256."""
 
     key: str
+    lineage: str
+    """The key without the number of iterations."""
     data: str
     start: str | None
     vgg: str | None
@@ -131,8 +137,10 @@ class _Inputs:
         )
         # Files are identified by their content. The device changes nothing except the precision that `auto` chooses.
         said = {name: value for name, value in describe(params).items() if name not in ("start", "vgg", "device")}
-        key = digest([{**said, "precision": computation.precision}, data, start, vgg_sha256, torch.__version__, _CODE])
-        return _Inputs(key, data, start, vgg_sha256)
+        said["precision"] = computation.precision
+        rest = [data, start, vgg_sha256, torch.__version__, _CODE]
+        lineage = digest([{name: value for name, value in said.items() if name != "iterations"}, *rest])
+        return _Inputs(digest([said, *rest]), lineage, data, start, vgg_sha256)
 
 
 def load_start(params: TrainParams) -> Generator | None:
@@ -164,23 +172,63 @@ def _begin(source: Source, params: TrainParams, computation: Computation, proces
     return TrainingRun(params, computation, patch_px, start=start, vgg=features, processes=processes)
 
 
-def _restore(run: TrainingRun, unfinished: Path, key: str) -> None:
-    """Continue an interrupted run if it is the same run; print what happens."""
-    found, processes = run.restore(unfinished, key), run.processes
+def _restore(run: TrainingRun, out: Path, inputs: _Inputs) -> None:
+    """Continue an interrupted run, or a finished one with fewer iterations, and print what happens."""
+    unfinished, processes = out / UNFINISHED, run.processes
+    # A finished run is restored if its model is missing or damaged.
+    found = run.restore(unfinished, inputs.key) or run.restore(out / LAST, inputs.key)
+    goes_on = not found and run.go_on(out / LAST, inputs.lineage)
     if processes.of_first(run.iteration) != run.iteration:
         raise DpedtoolError(
             f"Process {processes.rank} and the first process find different files in {unfinished.parent}: choose a "
             "folder that all machines share, or remove the files there."
         )
-    if processes.is_first and found:
+    if not processes.is_first:
+        return
+    if found:
         print(f"train: continuing after iteration {run.iteration}", file=sys.stderr)
-    elif processes.is_first and unfinished.exists():
+        return
+    if goes_on:
+        sizes = ""
+        if run.params.schedule == "cosine":
+            sizes = f"; the step sizes from here on are those of a training of {run.params.iterations} iterations"
+        print(f"train: going on after the {run.iteration} iterations of the finished training{sizes}", file=sys.stderr)
+        return
+    if unfinished.exists():
         print(
             "train: the unfinished run there has other settings, data or code, so this one starts over", file=sys.stderr
         )
+    if model_files(out)[0].is_file():
+        print(
+            f"train: the model in {out} {_difference(out, run.params, inputs)}, so this training starts over and "
+            "replaces it at its end; interrupt it to keep the model, and choose another folder",
+            file=sys.stderr,
+        )
 
 
-def _work(run: TrainingRun, source: Source, out: Path, key: str, board: Path | None) -> None:
+def _difference(out: Path, params: TrainParams, inputs: _Inputs) -> str:
+    """Return, as a predicate, why a model that is there is not a part of this training."""
+    try:
+        training = load_card(out).training
+    except DpedtoolError:
+        return "has a card that cannot be read"
+    if training is None:
+        return "was not made by a training"
+    told = describe(params)
+    files = {"start": training.start_sha256 == inputs.start, "vgg": training.vgg_sha256 == inputs.vgg}
+    # Files are known by their content, and the device decides on nothing.
+    changed = [
+        f"train.{name}={training.params.get(name)} (now {value})"
+        for name, value in told.items()
+        if name not in ("start", "vgg", "device") and training.params.get(name) != value
+    ]
+    changed += [f"another file for train.{name}" for name, is_same in files.items() if not is_same]
+    if training.data_sha256 != inputs.data:
+        changed.append("other patches")
+    return f"was trained with {', '.join(changed) or 'other code'}"
+
+
+def _work(run: TrainingRun, source: Source, out: Path, inputs: _Inputs, board: Path | None) -> None:
     """Take the remaining steps; validate, save and write the history now and then."""
     params, processes = run.params, run.processes
     log = Log(out, run.history, board) if processes.is_first else None
@@ -194,7 +242,7 @@ def _work(run: TrainingRun, source: Source, out: Path, key: str, board: Path | N
             if run.iteration % params.validate_every == 0 or run.iteration == params.iterations:
                 run.validate(source.validation)
                 if log:
-                    run.save(out / UNFINISHED, key)
+                    run.save(out / UNFINISHED, inputs.key, inputs.lineage)
                     log.write(run.history)
     if log:
         log.close()
@@ -241,8 +289,9 @@ def _finished(out: Path, key: str) -> Outcome | None:
         return None
     try:
         training = load_card(out).training
+        load_model(out)
     except DpedtoolError:
-        return None  # the card is damaged or has another version: this run writes it again
+        return None  # a file is damaged or has another version: this run writes it again
     if training is None or training.key != key:
         return None
     best = training.best_validation
@@ -264,13 +313,15 @@ def _finish(run: TrainingRun, source: Source, out: Path, inputs: _Inputs) -> Non
         best_validation=_recorded(run.best),
         precision=run.computation.precision,
         torch=torch.__version__,
+        continued_from=run.continued_from or None,
     )
     save_model(out, run.best_model(), {"trained": True, "training": training})
     # A list of another run must not be mistaken for this run's.
     (out / HELD_OUT).unlink(missing_ok=True)
     if source.held_out:
         write_text(out / HELD_OUT, "".join(f"{name}\n" for name in source.held_out))
-    (out / UNFINISHED).unlink()
+    if (out / UNFINISHED).exists():
+        (out / UNFINISHED).replace(out / LAST)
 
 
 def _keep_untrained(out: Path, params: TrainParams, processes: Processes) -> Outcome:
@@ -278,7 +329,8 @@ def _keep_untrained(out: Path, params: TrainParams, processes: Processes) -> Out
     if processes.is_first:
         write_history(out / HISTORY, [])
         save_model(out, first_network(params, load_start(params)), {"trained": False, "reason": NO_PATCHES})
-        (out / UNFINISHED).unlink(missing_ok=True)
+        for state in (UNFINISHED, LAST):
+            (out / state).unlink(missing_ok=True)
     return processes.of_first(Outcome(0, Validation(0, math.nan, math.nan), NO_PATCHES))
 
 

@@ -18,6 +18,8 @@ from dpedtool.dataset.sidecars.model_info import ModelInfo, Origin
 from dpedtool.training.networks.generators import Architecture, Generator, count_parameters
 
 WEIGHTS, UNFINISHED = "generator.safetensors", "unfinished.safetensors"
+LAST = "last.safetensors"
+"""The state after the last iteration, from which a training that is asked for more iterations goes on."""
 _NETWORK = "network"
 
 

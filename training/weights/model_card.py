@@ -292,6 +292,8 @@ def _data(training: TrainingInfo) -> Iterator[tuple[str, str]]:
     yield "training patches", str(training.patches)
     yield "validation patches", str(training.validation_patches)
     yield "weights of iteration", str(best.iteration)
+    if training.continued_from:
+        yield "went on after iterations", ", ".join(map(str, training.continued_from))
     if best.psnr_db is not None:
         yield "PSNR on validation patches", f"{best.psnr_db:.2f} dB"
     yield "SHA-256 of the data", text(training.data_sha256)

@@ -28,6 +28,7 @@ RESIDUAL_EDGES_PX = (*(round(0.1 * step, 1) for step in range(11)), 2.0, 4.0, 8.
 QUANTILES = {"5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "90 %": 0.9, "95 %": 0.95, "99 %": 0.99}
 
 _OF_PATCHES = ("pair_id", "status", "reason", "ncc", "residual_px")
+_OF_SAMPLING = ("pair_id", "size", "dslr_from_patch")
 _OF_PHOTOS = ("pair_id", "phone", "scene_id", "group", "status", "split", "reason", "accepted", "drawn_by")
 _LIMITS = ("near_minutes", "near_keypoints")
 
@@ -84,12 +85,13 @@ def _phone(phone: str, folder: Path, placed: pd.DataFrame) -> dict[str, Any]:
     frames; None if `selection.json` does not say; `photos`: number of photos by camera and size; `pairs`: those whose
     windows were examined; `windows`, `accepted`; `rejected`: windows, and pairs without windows, by reason; `released`:
     patches on a side of the split; `patches_a_pair`: accepted patches divided by all pairs; `residual_px` and `ncc` of
-    the released patches; `selection`: share kept by brightness, texture, noise and place; `limits`: parameters;
-    `splits`: the sides.
+    the released patches; `dslr_px_per_phone_px`: how finely the DSLR samples them; `selection`: share kept by
+    brightness, texture, noise and place; `limits`: parameters; `splits`: the sides.
     """
     mine = placed[placed["phone"] == phone]
     frames = read_frame(Frame.table_in(folder), Frame, ["pair_id", "phone_width", "phone_height", "windows"])
     windows = read_frame(Patch.table_in(folder), Patch, _OF_PATCHES)
+    homographies = read_frame(Patch.table_in(folder), Patch, _OF_SAMPLING, where={"status": "accepted"})
     chosen = Selection.read(Selection.file_in(folder))
     accepted = windows[windows["status"] == "accepted"]
     released = accepted[accepted["pair_id"].isin(mine["pair_id"])]
@@ -109,6 +111,7 @@ def _phone(phone: str, folder: Path, placed: pd.DataFrame) -> dict[str, Any]:
         "patches_a_pair": round(len(accepted) / pairs, 2) if pairs else None,
         "residual_px": _residuals(released["residual_px"].dropna().to_numpy(float), len(released)),
         "ncc": _quantiles(released["ncc"].dropna().to_numpy(float), 4),
+        "dslr_px_per_phone_px": _quantiles(_sampling(homographies[homographies["pair_id"].isin(mine["pair_id"])]), 3),
         "selection": plain(chosen.by),
         "limits": chosen.params,
         "splits": {split: _extent(mine[mine["split"] == split]) for split in SPLITS},
@@ -159,6 +162,21 @@ def _residuals(values: np.ndarray[Any, np.dtype[np.float64]], patches: int) -> d
         "quantiles": _quantiles(values, 3),
         "histogram": [{"from": low, "to": high, "patches": count} for (low, high), count in bins],
     }
+
+
+def _sampling(patches: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the DSLR's px for each px of the phone in the middle of each patch that has a transform.
+
+    It is the root of the determinant of the derivative of `dslr_from_patch`.
+    """
+    known = patches[patches["dslr_from_patch"].notna()]
+    if known.empty:
+        return np.zeros(0)
+    homographies = np.array(known["dslr_from_patch"].tolist(), np.float64).reshape(-1, 3, 3)
+    middles = (known["size"].to_numpy(float) - 1) / 2
+    weights = homographies[:, 2, :2].sum(1) * middles + homographies[:, 2, 2]
+    found: np.ndarray[Any, np.dtype[np.float64]] = np.sqrt(np.abs(np.linalg.det(homographies) / weights**3))
+    return found
 
 
 def _quantiles(values: np.ndarray[Any, np.dtype[np.float64]], digits: int) -> dict[str, float]:

@@ -11,7 +11,7 @@ from dpedtool.dataset.rows import Row
 from dpedtool.dataset.schema import Alignment, Pair
 from dpedtool.dataset.sidecars.selection import FrameCounts
 from dpedtool.dataset.sidecars.synchronisation import ClockFigures, Synchronisation, Ties, TimeSteps
-from dpedtool.pipeline.moments import Moment, frame_counts, standing
+from dpedtool.pipeline.moments import Moment, dslr_sampling, frame_counts, standing
 from dpedtool.pipeline.report.results import PhoneResults, RunResults
 
 
@@ -93,6 +93,10 @@ class PairCounts:
     failed: int
     with_masked_parts: int
     """Aligned ones in which parts are masked because of parallax or motion."""
+    dslr_px_per_phone_px: float | None
+    """Median of the aligned ones: how finely the DSLR samples what the phone sees. None if it is not known."""
+    with_coarser_dslr: int
+    """Aligned ones in which the DSLR's photo is coarser than the phone's."""
     frames: FrameCounts
     """The further frames of these moments."""
 
@@ -145,12 +149,15 @@ def session(run: RunResults) -> Session:
 def pair_counts(found: Sequence[Moment]) -> PairCounts:
     """Count moments by status, and their further frames."""
     statuses = Counter(moment.status for moment in found)
+    sampling, coarser = dslr_sampling(standing(found))
     return PairCounts(
         pairs=len(found),
         aligned=statuses["aligned"],
         rejected=statuses["rejected"],
         failed=statuses["failed"],
         with_masked_parts=sum(bool(row.masked) for row in standing(found)),
+        dslr_px_per_phone_px=sampling,
+        with_coarser_dslr=coarser,
         frames=frame_counts(found),
     )
 

@@ -179,6 +179,12 @@ def _of_phone(name: str, counts: PairCounts, session: Session) -> Iterator[Sente
         yield Sentence("bad", f"Only {counts.aligned:,} {of} aligned: {why}.")
     elif counts.aligned < MOST_ALIGNED * counts.pairs:
         yield Sentence("warn", f"{counts.pairs - counts.aligned:,} {of} not aligned: {why}.")
+    if coarser := counts.with_coarser_dslr:
+        yield Sentence(
+            "warn",
+            f"In {coarser:,} of {counted(counts.aligned, f'aligned {_noun(counts)}')} of {name} the DSLR's photo is "
+            "coarser than the phone's, so that its patches show no more detail.",
+        )
     frames = counts.frames
     if frames.stand_ins:
         instead = _listed(_by_reason(session.stand_in_reasons, name))
@@ -270,7 +276,11 @@ def _sides(sides: Sides | None) -> Iterator[Sentence]:
 def _leakage(sides: Sides) -> Sentence:
     proof = sides.proof
     if proof is None:
-        return Sentence("warn", "The split is not verified: run `dpedtool split --verify`.")
+        return Sentence(
+            "warn",
+            "The split is not verified: run `dpedtool split --verify DIR --verdict DIR/verdict.json` on the split's "
+            "folder.",
+        )
     if proof.faults:
         faults = len(proof.faults)
         return Sentence("bad", f"The split leaks or is damaged: {counted(faults, 'fault')} {_were(faults)} found.")

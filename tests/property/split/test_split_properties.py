@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from hypothesis import assume, given
@@ -11,7 +12,7 @@ from split_rig import frame, sha
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import SplitParams
 from dpedtool.dataset.schema import Frame
-from dpedtool.pipeline.split.groups import place_frames
+from dpedtool.pipeline.split.groups import Wishes, place_frames
 from dpedtool.pipeline.split.near_duplicates import Link
 
 NAMES = st.sampled_from("abcdefghijkl")
@@ -126,12 +127,21 @@ def test_any_record_is_followed_or_refused(frames, links, params, record) -> Non
     assert_holds(frames, links, of)
 
 
-@given(st.sets(st.text("abc019", min_size=1, max_size=5), min_size=1, max_size=30), st.integers(0, 9))
-def test_scenes_that_are_added_later_move_none_even_without_a_record(scenes, seed) -> None:
-    """As soon as no split has to borrow a scene, each scene keeps its side."""
-    params = SplitParams(test=0.3, validation=0.3, seed=seed)
-    many = [bare(f"many-{index}", "p") for index in range(60)]
-    many = [replace(one, dslr_sha256=sha(one.scene_id), phone_sha256=one.scene_id) for one in many]
-    more = [replace(bare(name, "p"), dslr_sha256=sha(name), phone_sha256=name) for name in sorted(scenes)]
-    before, after = sides(many, [], {}, params), sides(many + more, [], {}, params)
-    assert all(after[name] == side for name, side in before.items())
+@given(st.lists(st.integers(1, 4), min_size=4, max_size=14), st.integers(20, 60), st.sampled_from([0.1, 0.2, 0.3]))
+def test_a_first_draw_gives_the_number_that_is_asked_for(groups, singles, share) -> None:
+    """Off by one scene at most, with groups of several scenes and with strata, and so does what joins them later."""
+    names = [f"g{group}-{index}" for group, size in enumerate(groups) for index in range(size)]
+    names += [f"s{index}" for index in range(singles)]
+    frames = [replace(bare(name, "p"), dslr_sha256=sha(name), phone_sha256=name) for name in names]
+    strata = {name: "night" if name.startswith("g") or index % 3 else "day" for index, name in enumerate(names)}
+    wishes = Wishes(groups={name: name.partition("-")[0] for name in names if "-" in name}, strata=strata)
+    params = SplitParams(test=share, validation=0.1)
+    first = frames[::2]
+    before = {place.frame.pair_id: place.split for place in place_frames(first, [], {}, params, (), wishes)}
+    later = place_frames(frames, [], before, params, (), wishes)
+    assert {place.frame.pair_id: place.split for place in later if place.frame.pair_id in before} == before
+    alone = place_frames(frames, [], {}, params)
+    for places in (later, alone, place_frames(frames, [], {}, params, (), wishes)):
+        counts = Counter(place.split for place in places)
+        assert abs(counts["test"] - share * len(names)) <= 1
+        assert abs(counts["validation"] - 0.1 * len(names)) <= 1

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
+from dpedtool.dataset.places import Place
 from dpedtool.dataset.progress import OUTPUT
 from dpedtool.pipeline.pair import sharpness
 from dpedtool.pipeline.pair.sharpness import sharpness_of, sharpness_of_all
@@ -67,3 +68,15 @@ def test_the_number_of_threads_changes_nothing_and_progress_is_shown(
     assert found[0] == found[1] == found[2] == {path: sharpness_of(path) for path in paths}
     assert list(found[0]) == paths
     assert "compare sharpness: 5 of 5" in capsys.readouterr().err
+
+
+def test_damage_is_told(tmp_path: Path) -> None:
+    whole, spoilt, gone = (tmp_path / f"{name}.jpg" for name in ("whole", "spoilt", "gone"))
+    photo(whole)
+    content = whole.read_bytes()
+    middle = len(content) * 2 // 3
+    spoilt.write_bytes(content[:middle] + bytes(512) + content[middle + 512 :])
+    damaged: dict[Place, str] = {}
+    sharpness_of_all([whole, spoilt, gone], damaged)
+    assert sorted(path.name for path in damaged) == ["gone.jpg", "spoilt.jpg"]
+    assert "damaged from row" in damaged[spoilt]

@@ -11,7 +11,7 @@ from dpedtool.dataset.code_digest import file_of
 from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.pipeline.report.overview.process import SECTIONS
 from dpedtool.pipeline.report.results import STAGES as RUN_STAGES
-from dpedtool.pipeline.session.recipe import MODULES, checkout_recipe
+from dpedtool.pipeline.session.recipe import FILES_FOLDER, MODULES, checkout_recipe
 
 ROOT = Path(__file__).parents[3]
 RECORDS = "results/records"
@@ -29,9 +29,19 @@ def test_the_recipe_is_what_its_template_makes_of_the_imports() -> None:
 
 
 def test_every_stage_names_the_modules_that_its_commands_call() -> None:
-    assert set(MODULES) == set(stages())
+    assert set(MODULES) == set(stages()) - {"files"}
     for name, modules in MODULES.items():
         assert all(file_of(module).is_file() for module in modules), name
+
+
+def test_a_stage_of_which_parameters_name_files_depends_on_them() -> None:
+    """DVC cannot read the names itself, as keys may be missing or null; a stage writes the files' digests for it."""
+    found = stages()
+    assert found["files"]["always_changed"]
+    written = {path for out in found["files"]["outs"] for path in out}
+    depends = {name: path for name, stage in found.items() for path in stage.get("deps", ()) if path in written}
+    assert depends == {name: f"{FILES_FOLDER}/{name}" for name in ("pair", "align", "split", "train", "release")}
+    assert set(depends.values()) == written
 
 
 def test_a_change_of_the_split_trains_nothing_again() -> None:
@@ -73,7 +83,7 @@ def test_every_stage_that_the_report_tells_of_leaves_its_records() -> None:
 def test_the_report_alone_depends_on_records() -> None:
     """Whatever runs makes another record; what depended on it would run for nothing, and so would what it needs."""
     for name, stage in stages().items():
-        on_records = [dep for dep in stage["deps"] if Path(dep).is_relative_to(RECORDS) or dep == "results"]
+        on_records = [dep for dep in stage.get("deps", ()) if Path(dep).is_relative_to(RECORDS) or dep == "results"]
         assert on_records == ([RECORDS] if name == "report" else []), name
         # Else the report would come after it: captures would be made for photos of one's own, too.
         if name not in RUN_STAGES:

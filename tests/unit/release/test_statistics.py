@@ -19,6 +19,7 @@ from dpedtool.pipeline.release.description import Description
 from dpedtool.pipeline.release.documents.card import card
 from dpedtool.pipeline.release.documents.statistics import figures
 
+TWICE_AS_FINE = (0.0, -2.0, 300.0, 2.0, 0.0, 200.0, 0.0, 0.0, 1.0)
 SELECTION = {
     "windows": 10,
     "accepted": 6,
@@ -51,7 +52,9 @@ def tables(tmp_path: Path) -> Path:
     table = write_patches(tmp_path / "patches", "a", frames)
     residuals = iter([0.05, 0.07, 1.5, 0.0, 0.0, 0.0])
     rows = [
-        replace(row, residual_px=next(residuals), ncc=0.9) if row.status == "accepted" else row
+        replace(row, residual_px=next(residuals), ncc=0.9, dslr_from_patch=TWICE_AS_FINE)
+        if row.status == "accepted"
+        else row
         for row in read_rows(table, Patch)
     ]
     write_rows(table, Patch, rows)
@@ -80,6 +83,7 @@ def test_the_figures_are_those_counted_by_hand(tables: Path) -> None:
     assert phone["residual_px"]["quantiles"]["median"] == 0.07
     assert phone["residual_px"]["quantiles"]["largest"] == 1.5
     assert phone["ncc"]["5 %"] == 0.9
+    assert phone["dslr_px_per_phone_px"]["median"] == phone["dslr_px_per_phone_px"]["largest"] == 2
     assert phone["splits"]["train"] == {"scenes": 2, "groups": 1, "pairs": 2, "patches": 3}
     assert phone["splits"]["test"] == {"scenes": 0, "groups": 0, "pairs": 0, "patches": 0}
     assert (phone["selection"], phone["limits"]) == (SELECTION["by"], SELECTION["params"])
@@ -140,3 +144,4 @@ def test_the_card_shows_these_figures_and_the_tests_others_of_the_same_form(tabl
     text = card(Description(params=PARAMS, counts=counts, figures=found, files=[], encoded=0, photos=[]))
     assert "| a | 5 | 4 | 10 | 6 | 60.0 % | 1.2 |" in text.splitlines()
     assert "| a | 0.052 | 0.06 | 0.07 | 0.785 | 1.214 | 1.357 | 1.471 | 1.5 | 0 |" in text.splitlines()
+    assert "| a | 2.0 | 2.0 | 2.0 | 2.0 | 2.0 | 2.0 | 2.0 | 2.0 |" in text.splitlines()

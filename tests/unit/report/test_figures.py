@@ -39,6 +39,7 @@ from dpedtool.dataset.io import write_json
 from dpedtool.dataset.params import describe
 from dpedtool.dataset.params_files import load_params
 from dpedtool.dataset.schema import Patch, Sample
+from dpedtool.dataset.sidecars.verdict import Verdict
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.report.overview.distributions import bin_edges, distribution, round_step
 from dpedtool.pipeline.report.overview.figures import figures
@@ -131,6 +132,7 @@ def test_pairs_are_counted_by_status_and_reason(run: RunResults) -> None:
     assert session["pairs"] == session["pairs_by_phone"]["a"]
     none = {"all": 0, "aligned": 0, "rejected": 0, "failed": 0, "reasons": {}, "stand_ins": 0}
     counts = {"pairs": 3, "aligned": 2, "rejected": 1, "failed": 0, "with_masked_parts": 1, "frames": none}
+    counts |= {"dslr_px_per_phone_px": None, "with_coarser_dslr": 0}
     assert session["pairs"] == counts
     assert (session["frame_reasons"], session["stand_in_reasons"]) == ([], [])
     assert session["pair_reasons"][0]["meaning"].startswith("the photos show different scenes")
@@ -142,6 +144,7 @@ def test_moments_are_counted_and_further_frames_apart_from_them(tmp_path: Path) 
     session, own = found["session"], found["windows"]["yields"]["a"]
     frames = {"all": 3, "aligned": 2, "rejected": 1, "failed": 0, "reasons": {"motion_blur": 1}, "stand_ins": 1}
     counts = {"pairs": 3, "aligned": 2, "rejected": 1, "failed": 0, "with_masked_parts": 0, "frames": frames}
+    counts |= {"dslr_px_per_phone_px": None, "with_coarser_dslr": 0}
     assert session["pairs"] == session["pairs_by_phone"]["a"] == counts
     reasons = {name: session[f"{name}_reasons"] for name in ("pair", "frame", "stand_in")}
     assert {name: [(one["reason"], one["all"]) for one in some] for name, some in reasons.items()} == {
@@ -153,6 +156,18 @@ def test_moments_are_counted_and_further_frames_apart_from_them(tmp_path: Path) 
     left = found["distributions"]["pair_residual_px"]
     assert (left["of"], left["session"]["aligned"]["measured"]) == ("moments", 2)
     assert left["session"]["aligned"]["median"] == pytest.approx(0.2)
+
+
+def test_pairs_with_a_coarser_dslr_are_told(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    write_alignments(run, [alignment(f"s{index}", 0.1, scale=0.5 + index / 4) for index in range(4)])
+    found = figures(run)
+    pairs = found["session"]["pairs_by_phone"]["a"]
+    assert (pairs["dslr_px_per_phone_px"], pairs["with_coarser_dslr"]) == (0.875, 2)
+    assert (
+        "In 2 of 4 aligned pairs of a the DSLR's photo is coarser than the phone's, so that its patches show no more "
+        "detail." in [sentence["text"] for sentence in found["said"]]
+    )
 
 
 def test_sentences_tell_moments_and_further_frames_apart(tmp_path: Path) -> None:
@@ -315,7 +330,9 @@ def test_the_proof_is_told_as_it_was_found(run: RunResults, changes: dict[str, A
 
 
 def test_without_a_proof_that_is_said(run: RunResults) -> None:
-    assert any("run `dpedtool split --verify`" in sentence for sentence in said(run))
+    (advice,) = (sentence for sentence in said(run) if "The split is not verified" in sentence)
+    # Without this file, a verification would change nothing here.
+    assert f"--verify DIR --verdict DIR/{Verdict.FILE}` on the split's folder" in advice
     assert figures(run)["sides"]["proof"] is None
 
 

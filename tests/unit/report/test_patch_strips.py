@@ -162,7 +162,10 @@ def test_a_damaged_shard_names_itself(tmp_path: Path, content: bytes) -> None:
     run = cut(tmp_path, [{}])
     shard = tmp_path / "patches" / "a" / "patches-00000.tar"
     shard.write_bytes(content)
-    with pytest.raises(DpedtoolError, match=f"a-s-0 cannot be read from .*{shard.name}.*cut the patches again"):
+    with pytest.raises(
+        DpedtoolError,
+        match=f"a-s-0 cannot be read from .*{shard.name}.*remove this file",
+    ):
         patch_samples(run)
 
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
 from dpedtool.dataset import code_digest
-from dpedtool.dataset.params import AlignParams, CapturesParams, PairParams, Params
+from dpedtool.dataset.params import AlignParams, CapturesParams, PairParams, Params, ReleaseParams, TrainParams
 from dpedtool.pipeline.records import versions
 from dpedtool.pipeline.session import recipe
-from dpedtool.pipeline.session.recipe import CODE_FOLDER, MODULES, session_recipe, write_code_digests
+from dpedtool.pipeline.session.recipe import (
+    CODE_FOLDER,
+    MODULES,
+    session_recipe,
+    write_code_digests,
+    write_file_digests,
+)
 
 
 def digests(folder: Path, params: Params | None = None) -> dict[str, str]:
@@ -75,6 +82,39 @@ def test_a_file_that_the_parameters_name_counts_for_its_stage(tmp_path: Path) ->
     assert {stage for stage in MODULES if before[stage] != after[stage]} == {"pair"}
 
 
+def of_phones(pair: PairParams) -> Params:
+    return Params(captures=CapturesParams(phones=("a", "b")), pair=pair)
+
+
+NAMED = {
+    "pair": ("pairs-a.csv", lambda name: of_phones(PairParams(csv=f"{name.removesuffix('a.csv')}{{phone}}.csv"))),
+    "train": ("start.safetensors", lambda name: Params(train=TrainParams(start=name))),
+    "release": ("mine.txt", lambda name: Params(release=ReleaseParams(licence_file=name))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", NAMED)
+@pytest.mark.parametrize("write", [write_code_digests, write_file_digests])
+def test_every_file_that_parameters_name_counts_in_sessions_and_in_the_checkout(
+    tmp_path: Path, stage: str, write: Callable[[Path, Params], None]
+) -> None:
+    name, params_of = NAMED[stage]
+    params = params_of(str(tmp_path / name))
+
+    def written() -> dict[str, tuple[int, str]]:
+        (tmp_path / "out").mkdir(exist_ok=True)
+        write(tmp_path / "out", params)
+        return {path.name: (path.stat().st_mtime_ns, path.read_text()) for path in (tmp_path / "out").iterdir()}
+
+    (tmp_path / name).write_text("one")
+    before = written()
+    # What has not changed is not written again.
+    assert written() == before
+    (tmp_path / name).write_text("two")
+    after = written()
+    assert {name for name in before if before[name] != after[name]} == {stage}
+
+
 def test_a_function_of_the_user_s_own_counts_for_its_stage(tmp_path: Path) -> None:
     (tmp_path / "own_flow.py").write_text("def flow(a, b): return 1\n")
     params = Params(align=AlignParams(flow=f"{tmp_path}:own_flow:flow"))
@@ -130,7 +170,7 @@ def test_the_digest_of_a_stage_covers_what_its_command_imports(stage: str) -> No
 
 
 def test_every_stage_but_the_captures_depends_on_its_digest() -> None:
-    files = session_recipe(is_demo=True, licence_file="LICENCE.txt")
+    files = session_recipe(is_demo=True)
     stages = yaml.safe_load(files["dvc.yaml"])["stages"] | yaml.safe_load(files["demo/dvc.yaml"])["stages"]
     written = {path for out in stages.pop("code")["outs"] for path in out}
     assert set(stages) == set(MODULES)
@@ -140,6 +180,6 @@ def test_every_stage_but_the_captures_depends_on_its_digest() -> None:
 
 
 def test_a_session_of_one_s_own_has_no_demo() -> None:
-    files = session_recipe(is_demo=False, licence_file="LICENCE.txt")
+    files = session_recipe(is_demo=False)
     assert list(files) == ["dvc.yaml"]
     assert "demo" not in files["dvc.yaml"]

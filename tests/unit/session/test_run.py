@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -127,6 +129,21 @@ def test_lines_come_in_order_and_bars_leave_their_last_state(demo: Path) -> None
 def test_without_a_dvc_repository_the_error_says_what_to_do(demo: Path) -> None:
     with pytest.raises(DpedtoolError, match=r"has no DVC yet.* is in .*log"):
         run(check_session(demo), (), print, lambda _: None, force=False)
+
+
+@pytest.mark.parametrize(("with_git", "words"), [(False, "--no-scm"), (True, "--subdir")])
+def test_dvc_can_be_set_up_as_the_error_says(demo: Path, with_git: bool, words: str) -> None:
+    if with_git:
+        subprocess.run(["git", "init", "--quiet"], cwd=demo.parent, check=True)
+    with pytest.raises(DpedtoolError, match=r"`dvc init --no-scm` .*`dvc init --subdir`"):
+        run(check_session(demo), (), print, lambda _: None, force=False)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet", words], cwd=demo, check=True)
+    said: list[str] = []
+    # The photos are not made here: this stage is named, and it lacks what the one before it makes.
+    with contextlib.suppress(DpedtoolError):
+        run(check_session(demo), ("code",), said.append, said.append, force=False)
+    assert any("code" in line for line in said)
+    assert not any("not inside of a DVC repository" in line for line in said)
 
 
 def test_where_nothing_was_shown_the_error_has_the_last_lines(demo: Path) -> None:

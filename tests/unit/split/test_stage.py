@@ -257,7 +257,7 @@ def test_old_scenes_on_two_sides_that_show_the_same_are_an_error(tmp_path: Path)
     frames = [
         replace(frame(name), thumbnail=frame(SCENES[0]).thumbnail) for name in (trained.scene_id, tested.scene_id)
     ]
-    with pytest.raises(DpedtoolError, match=r"two sides.*remove the folder"):
+    with pytest.raises(DpedtoolError, match=r"two sides.*set split\.redraw"):
         split({"a": write_patches(tmp_path, "a", frames)}, out, PARAMS)
     assert photos(out) == rows
 

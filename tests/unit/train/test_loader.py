@@ -244,6 +244,9 @@ def test_no_thread_is_left_however_the_steps_end(pairs: PatchPairs) -> None:
 def test_an_error_in_a_thread_reaches_the_caller_as_its_sentence(tmp_path: Path, make_samples) -> None:
     broken = PatchPairs(make_samples(tmp_path, {"train": 3}), "train")
     (tmp_path / "patches-00000.tar").unlink()
-    with pytest.raises(DpedtoolError, match=r"^There is no .*patches-00000\.tar, .*run `dpedtool split` again\.$"):
+    with pytest.raises(
+        DpedtoolError,
+        match=r"^There is no .*patches-00000\.tar, .*split` again\. .*patches` before\.$",
+    ):
         steps(broken, 0, 50, threads=3)
     assert not loader_threads()

@@ -34,6 +34,7 @@ from dpedtool.training.train.loop import TrainingRun, Validation
 from dpedtool.training.train.sources import from_table
 from dpedtool.training.train.stage import NO_PATCHES, Outcome, estimate
 from dpedtool.training.weights.checkpoint import (
+    LAST,
     UNFINISHED,
     WEIGHTS,
     load_card,
@@ -73,7 +74,8 @@ def history(folder: Path) -> list[dict[str, float]]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    # The notes in the last state are in no fixed order.
+    return {path.name: b"" if path.name == LAST else path.read_bytes() for path in folder.iterdir()}
 
 
 def interrupt_at(patched: pytest.MonkeyPatch, steps: int) -> None:
@@ -91,7 +93,7 @@ def interrupt_at(patched: pytest.MonkeyPatch, steps: int) -> None:
 
 def test_a_run_writes_model_card_and_history(tmp_path: Path, table: Path) -> None:
     best = train(table, tmp_path, PARAMS).best
-    assert sorted(files(tmp_path)) == sorted([WEIGHTS, ModelInfo.FILE, HISTORY])
+    assert sorted(files(tmp_path)) == sorted([WEIGHTS, ModelInfo.FILE, HISTORY, LAST])
     rows = history(tmp_path)
     assert [row["iteration"] for row in rows] == [2, 4, 6]
     assert best.psnr_db == max(row["validation_psnr_db"] for row in rows)
@@ -160,6 +162,65 @@ def test_an_interrupted_run_ends_with_the_bytes_of_an_uninterrupted_one(
         interrupt_at(patched, 6 - steps // 2 * 2)
         train(table, tmp_path / "halted", params)
     assert files(tmp_path / "halted") == whole(params)
+
+
+@pytest.mark.parametrize("changes", [{**EVERYTHING}, {"schedule": "cosine"}])
+def test_a_finished_training_that_is_asked_for_more_iterations_goes_on(
+    tmp_path: Path,
+    table: Path,
+    whole: Callable[[TrainParams], dict[str, bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, Any],
+) -> None:
+    params = replace(PARAMS, **changes)
+    train(table, tmp_path, replace(params, iterations=4))
+    with monkeypatch.context() as patched:
+        # An interruption of what goes on changes nothing.
+        interrupt_at(patched, 3)
+        with pytest.raises(KeyboardInterrupt):
+            train(table, tmp_path, replace(params, iterations=8))
+    assert "going on after the 4 iterations of the finished training" in capsys.readouterr().err
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, 2)
+        train(table, tmp_path, replace(params, iterations=8))
+    assert load_card(tmp_path).training.continued_from == [4]
+    assert [row["iteration"] for row in history(tmp_path)] == [2, 4, 6, 8]
+    if params.schedule == "constant":
+        for name in (WEIGHTS, HISTORY):
+            assert files(tmp_path)[name] == whole(replace(params, iterations=8))[name]
+    assert train(table, tmp_path, replace(params, iterations=8)).is_old
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"learning_rate": 1e-3}, "was trained with train.learning_rate=0.002 (now 0.001), so"),
+        ({"iterations": 2}, "was trained with train.iterations=6 (now 2), so"),
+        ({"iterations": 8, "seed": 3}, "was trained with train.iterations=6 (now 8), train.seed=0 (now 3), so"),
+    ],
+)
+def test_a_finished_training_is_not_replaced_in_silence(
+    tmp_path: Path, table: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], said: str
+) -> None:
+    train(table, tmp_path / "out", PARAMS)
+    assert "replaces it" not in capsys.readouterr().err
+    train(table, tmp_path / "out", replace(PARAMS, **changes))
+    assert said in (err := capsys.readouterr().err)
+    assert "replaces it at its end" in err
+    train(table, tmp_path / "fresh", replace(PARAMS, **changes))
+    assert files(tmp_path / "out") == files(tmp_path / "fresh")
+
+
+def test_other_start_weights_and_patches_are_named_before_a_training_is_replaced(
+    tmp_path: Path, table: Path, make_samples, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(table, tmp_path / "start", replace(PARAMS, seed=1))
+    train(table, tmp_path / "out", PARAMS)
+    more = make_samples(tmp_path / "more", {"train": 6, "validation": 2})
+    capsys.readouterr()
+    train(more, tmp_path / "out", replace(PARAMS, start=str(tmp_path / "start")))
+    assert "was trained with another file for train.start, other patches, so" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["{", "{}", '{"training": {"key": 3}}'])
@@ -528,7 +589,7 @@ def test_two_runs_do_not_write_to_one_folder(tmp_path: Path, table: Path) -> Non
     os.close(lock)
     (tmp_path / ".x.dpedtool-part").write_bytes(b"of a killed run")
     train(table, tmp_path, PARAMS)
-    assert sorted(files(tmp_path)) == sorted([WEIGHTS, ModelInfo.FILE, HISTORY])
+    assert sorted(files(tmp_path)) == sorted([WEIGHTS, ModelInfo.FILE, HISTORY, LAST])
 
 
 def test_bfloat16_trains_weights_that_stay_float32(tmp_path: Path, table: Path) -> None:

@@ -117,6 +117,6 @@ def test_a_damaged_shard_is_refused_with_the_patch_and_a_remedy(tmp_path: Path, 
         shard.write_bytes(content[:1000])
     if damage == "overwritten":
         shard.write_bytes(bytes(len(content)))
-    with pytest.raises(DpedtoolError, match=r"test-1.*cut the patches again") as refused:
+    with pytest.raises(DpedtoolError, match=r"test-1.*remove this file, and run `dpedtool patches`") as refused:
         patches.read([1])
     assert "patches-00000.tar" in str(refused.value)
