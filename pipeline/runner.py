@@ -444,7 +444,7 @@ def _client_of(address: str) -> Iterator[Any]:
     with contextlib.ExitStack() as stack:
         try:
             # A client that fails for another reason than its connection stays half open. When it is garbage-collected,
-            # it may wait for the lock that the start of another client holds. Hence these two checks come first.
+            # it may wait for the lock that the start of another client holds. So these two checks come first.
             get_address_host_port(address)
             if address.startswith("tls://") and Security().get_connection_args("client")["ssl_context"] is None:
                 raise DpedtoolError(
