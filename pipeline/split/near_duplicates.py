@@ -9,10 +9,6 @@ ones, and neither do the order, the number of processors or a random state. Ther
 each other, so only those are matched whose keypoints fall into the same cells of a fixed hash. This also depends on
 the two photos alone.
 
-Any two photos have many cells in common, since some cells are common in all photos. How many follows from the mirror
-image: it has the same kinds of edges and corners, but shows no view of the photo. So each cell counts the keypoints of
-the photo less those of its mirror image, and photos of different views have a cosine of about 0.
-
 The limits come from the 150 photos of City100, which are 50 prints by three cameras: photos of the same print had at
 least 74 keypoints in agreement, photos of different prints at most 6. The limits of the hash come from 800 frames, cut
 from 68 photos, of which 2154 pairs have 12 keypoints in agreement. The hash finds 93 % of these pairs, and 98 % of
@@ -36,6 +32,7 @@ from threadpoolctl import threadpool_limits
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.photos.pixels import GreyPhoto
 from dpedtool.dataset.progress import track
+from dpedtool.pipeline.measure.cells import cosines, count_cells
 from dpedtool.pipeline.runner import default_workers
 
 Item = TypeVar("Item")
@@ -54,12 +51,8 @@ MIN_COVERAGE = 0.1
 SAME_LAYOUT, LIKE_LAYOUT = 0.98, 0.93
 """Correlation of light and dark that links frames with too few keypoints, and any frames within `Limits.minutes`."""
 FEW_KEYPOINTS = 40
-TABLES, BITS = 32, 9
-"""The hash: number of cells for each keypoint, and number of bits for each cell."""
 HASH_ALIKE, HASH_WORTH_A_LOOK = 0.024, 0.019
 """Cosine of two photos' cells from which they are matched: at any distance in time, and within `Limits.minutes`."""
-CELL_UNIT = 8
-"""The differences in the cells are kept in eighths, as a byte for each."""
 LAYOUT_SIDE = 24
 BLOCK = 768
 """Number of photos whose cells are compared with those of as many others at once, in about 150 MB."""
@@ -97,8 +90,7 @@ class Appearance:
     sift: npt.NDArray[np.uint8]
     """(N, 128) descriptors as SIFT gives them, since whole numbers take a quarter of the memory."""
     cells: npt.NDArray[np.int8]
-    """(TABLES << BITS,) square root of the number of keypoints in each cell of the hash, less that of the mirror image,
-    in units of 1 / CELL_UNIT."""
+    """The hash, as `count_cells` returns it."""
     layout: Floats
     """(LAYOUT_SIDE ** 2,) light and dark, of mean 0 and length 1, or shorter if there is almost no contrast."""
 
@@ -210,7 +202,7 @@ def look_at(view: View) -> Appearance:
     points = np.array([complex(*keypoint.pt) for keypoint in keypoints], np.complex64)
     angles = np.deg2rad([keypoint.angle for keypoint in keypoints])
     vectors = np.array([keypoint.size for keypoint in keypoints]) * np.exp(1j * angles)
-    cells = _cells(_root_sift(descriptors))
+    cells = count_cells(_root_sift(descriptors))
     return Appearance(grey.size, points, vectors.astype(np.complex64), descriptors, cells, _layout(grey))
 
 
@@ -277,7 +269,10 @@ def _candidates(
 ) -> Iterator[tuple[int, int, bool]]:
     """Yield two indices that are worth matching, the lower one first, and whether they are within the minutes."""
     (ones, others), (rows, columns) = ([looks[block] for block in blocks], blocks)
-    alike, layouts = _cosines(ones, others), _layouts(ones) @ _layouts(others).T
+    alike, layouts = (
+        cosines(*([look.cells for look in looks] for looks in (ones, others))),
+        _layouts(ones) @ _layouts(others).T,
+    )
     close = _are_close(views[rows], views[columns], limits.minutes)
     counts = [np.array([len(look.points) for look in block]) for block in (ones, others)]
     fewer = np.minimum.outer(*counts)
@@ -334,56 +329,9 @@ def _decode(view: View) -> GreyPhoto:
     return np.asarray(grey, np.uint8)
 
 
-def _planes() -> Floats:
-    """Return (TABLES * BITS, 128) of +1 and -1, as many of each, from raw bits of PCG64, which NumPy never changes."""
-    draws = np.random.PCG64(0).random_raw(TABLES * BITS * 128).reshape(TABLES * BITS, 128)
-    return np.where(np.argsort(draws, axis=1, kind="stable") < 64, 1, -1).astype(np.float32)
-
-
-_PLANES = _planes()
-
-
-def _mirrored() -> npt.NDArray[np.intp]:
-    """Return the place of each number of a SIFT descriptor in the descriptor of the mirror image, (128,).
-
-    The numbers are 4 rows, 4 columns and 8 directions, all relative to the keypoint's own direction.
-    """
-    places = np.arange(128).reshape(4, 4, 8)
-    return places[::-1][:, :, -np.arange(8) % 8].ravel()
-
-
-_BOTH_PLANES: Floats = np.vstack([_PLANES, _PLANES[:, _mirrored()]]).T.copy()
-"""(128, 2 * TABLES * BITS): planes for a photo, and those that do for its mirror image's descriptors what these do."""
-
-
 def _root_sift(sift: npt.NDArray[np.uint8]) -> Floats:
     sums = sift.sum(axis=1, keepdims=True, dtype=np.float32)
     return np.asarray(np.sqrt(sift / np.maximum(sums, 1e-9)), np.float32)
-
-
-def _cells(descriptors: Floats) -> npt.NDArray[np.int8]:
-    """Compare the keypoints in each cell with the mirror image's, see `Appearance.cells`.
-
-    Cells are sides of hyperplanes (Charikar 2002, doi:10.1145/509907.509965). All SIFT descriptors lie in one corner of
-    the sphere. Once the photo's mean is subtracted, they lie all around. By square roots, a repeating texture counts
-    less.
-    """
-    centred = descriptors - (descriptors.mean(axis=0) if len(descriptors) else 0)
-    sides = np.packbits((centred @ _BOTH_PLANES > 0).reshape(len(descriptors), 2 * TABLES, BITS), axis=2)
-    codes = (sides[..., 0].astype(np.intp) << BITS - 8) + (sides[..., 1] >> 16 - BITS)
-    codes += np.arange(2 * TABLES) << BITS
-    roots = np.sqrt(np.bincount(codes.ravel(), minlength=2 * TABLES << BITS)).reshape(2, -1)
-    return np.clip(np.rint((roots[0] - roots[1]) * CELL_UNIT), -127, 127).astype(np.int8)
-
-
-def _cosines(ones: Sequence[Appearance], others: Sequence[Appearance]) -> Floats:
-    """Return the cosines of the cells, (len(ones), len(others))."""
-    units = []
-    for looks in (ones, others):
-        cells = np.stack([look.cells for look in looks]).astype(np.float32)
-        cells /= np.maximum(np.linalg.norm(cells, axis=1, keepdims=True), 1e-9)
-        units.append(cells)
-    return np.asarray(units[0] @ units[1].T)
 
 
 def _layout(grey: GreyPhoto) -> Floats:
