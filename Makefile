@@ -15,6 +15,7 @@
 #   make bench-depth  patches of scenes with depth beside other ways, to benchmarks/depth.md; BENCH=--quick likewise
 #   make bench-noise  patches at night and of other exposures, to benchmarks/noise.md; BENCH=--quick likewise
 #   make bench-report  the report's list of 6000 pairs in Chromium, to benchmarks/report.md; BENCH=--quick likewise
+#   make bench-scale  every stage on sessions of 250 to 4000 pairs, to benchmarks/scale.md; BENCH=--quick likewise
 #   make wheel    the package as one file, into dist/
 #   make clean    remove .venv and the working copies of the results; DVC's cache and records stay
 #
@@ -58,7 +59,7 @@ ln -s ../../benchmarks . && cd dpedtool && \
 ln -s ../../../dpedtool/*.py ../../../dpedtool/api ../../../pipeline ../../../dataset ../../../training .
 endef
 
-.PHONY: repro test check lint format docs site bench-align bench-patches bench-train bench-enhance bench-release bench-depth bench-noise bench-report wheel clean
+.PHONY: repro test check lint format docs site bench-align bench-patches bench-train bench-enhance bench-release bench-depth bench-noise bench-report bench-scale wheel clean
 .DELETE_ON_ERROR:
 
 repro: $(VENV)/repro.stamp
@@ -118,6 +119,9 @@ bench-noise: $(VENV)/dev.stamp
 
 bench-report: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.report $(BENCH)
+
+bench-scale: $(VENV)/dev.stamp
+	@$(BIN)/python -m benchmarks.scale $(BENCH)
 
 # setuptools would take over what an earlier build has left in build/.
 wheel: $(VENV)/python.stamp

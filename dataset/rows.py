@@ -98,11 +98,17 @@ class ColumnSpec:
 
 def columns(row_type: type[Row]) -> tuple[ColumnSpec, ...]:
     """Return the columns of a row type in the order of the file."""
-    hints = typing.get_type_hints(row_type, include_extras=True)
-    return tuple(
-        _column_spec(declared, hints[declared.name])
-        for declared in dataclasses.fields(row_type)  # type: ignore[arg-type]
-    )
+    # Type hints take milliseconds, and the columns are asked for with every file of a pair.
+    if row_type not in _known:
+        hints = typing.get_type_hints(row_type, include_extras=True)
+        _known[row_type] = tuple(
+            _column_spec(declared, hints[declared.name])
+            for declared in dataclasses.fields(row_type)  # type: ignore[arg-type]
+        )
+    return _known[row_type]
+
+
+_known: dict[type[Row], tuple[ColumnSpec, ...]] = {}
 
 
 def arrow_schema(row_type: type[Row]) -> pa.Schema:

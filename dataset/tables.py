@@ -42,11 +42,10 @@ class TableWriter:
 
     def __init__(self, path: Path, row_type: type[Row]) -> None:
         self._path = path
-        self._columns = columns(row_type)
         self._row_type = row_type
         self._schema = arrow_schema(row_type)
         self._waiting: list[Row] = []
-        self._lists = [spec.name for spec in self._columns if pa.types.is_list(spec.arrow_type)]
+        self._lists = [spec.name for spec in columns(row_type) if pa.types.is_list(spec.arrow_type)]
         self._values = 0
         self._stack = contextlib.ExitStack()
         self._names = PathNames(path.parent)
@@ -74,10 +73,7 @@ class TableWriter:
             self._flush()
 
     def _flush(self) -> None:
-        arrays = [
-            pa.array(_to_file(list(map(attrgetter(spec.name), self._waiting)), spec, self._names), spec.arrow_type)
-            for spec in self._columns
-        ]
+        arrays = _arrays(self._waiting, self._row_type, self._names)
         self._file.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
         self._waiting.clear()
         self._values = 0
@@ -87,6 +83,42 @@ def write_rows(path: Path, row_type: type[Row], rows: Iterable[Row]) -> None:
     """Write a whole table, replacing an earlier one."""
     with TableWriter(path, row_type) as writer:
         writer.write(rows)
+
+
+def write_part(path: Path, row_type: type[Row], rows: Sequence[Row]) -> None:
+    """Write a few rows that only `read_part` of the same version reads, in a tenth of the time that parquet takes.
+
+    The file is of Arrow's own format. It appears whole, and replaces an earlier one.
+    """
+    for row in rows:
+        _check_words(row, row_type)
+    schema = _schema_of_parts(row_type)
+    batch = pa.record_batch(_arrays(rows, row_type, PathNames(path.parent)), schema)
+    options = pa.ipc.IpcWriteOptions(use_threads=False)
+    with (
+        replacing(path) as temporary,
+        pa.OSFile(str(temporary), "wb") as file,
+        pa.ipc.new_file(file, schema, options=options) as writer,
+    ):
+        writer.write_batch(batch)
+
+
+def read_part(path: Path, row_type: type[RowT]) -> list[RowT]:
+    """Read what `write_part` wrote.
+
+    Raises
+    ------
+    DpedtoolError
+        The file is damaged, or another version wrote it.
+
+    """
+    with _readable(path, "Arrow"):
+        content = pa.BufferReader(path.read_bytes())
+        table = pa.ipc.open_file(content, options=pa.ipc.IpcReadOptions(use_threads=False)).read_all()
+    if table.schema != _schema_of_parts(row_type):
+        raise DpedtoolError(f"{path} holds no rows of {row_type.TABLE} as this version writes them: remove it.")
+    _check_names(table, row_type, path)
+    return _as_rows(table, row_type, path.parent)
 
 
 def read_rows(path: Path, row_type: type[RowT]) -> list[RowT]:
@@ -261,13 +293,13 @@ def _open_table(path: Path, row_type: type[Row], wanted: Sequence[str]) -> pq.Pa
 
 
 @contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def _readable(path: Path, form: str = "parquet") -> Iterator[None]:
     """Turn Arrow's error on a damaged file into a sentence."""
     try:
         yield
     except (*DAMAGED_TABLE, OSError) as error:
         reason = (error.strerror if isinstance(error, OSError) else "") or " ".join(str(error).split())[:300]
-        raise DpedtoolError(f"{path} is not a readable parquet file ({reason}): make it again.") from None
+        raise DpedtoolError(f"{path} is not a readable {form} file ({reason}): make it again.") from None
 
 
 def _checked(table: pa.Table, row_type: type[Row], path: Path) -> pa.Table:
@@ -335,6 +367,22 @@ def _as_rows(table: pa.Table, row_type: type[RowT], folder: Path) -> list[RowT]:
     values = [_from_file(table[spec.name].to_pylist(), spec, folder) for spec in specs]
     names = [spec.name for spec in specs]
     return [row_type(**dict(zip(names, row, strict=True))) for row in zip(*values, strict=True)]
+
+
+def _arrays(rows: Sequence[Row], row_type: type[Row], names: PathNames) -> list[pa.Array]:
+    """Return the columns of rows."""
+    return [
+        pa.array(_to_file(list(map(attrgetter(spec.name), rows)), spec, names), spec.arrow_type)
+        for spec in columns(row_type)
+    ]
+
+
+def _schema_of_parts(row_type: type[Row]) -> pa.Schema:
+    """Return the schema without meanings and units, which would be most of a file of one row."""
+    return pa.schema(
+        [pa.field(spec.name, spec.arrow_type, nullable=spec.nullable) for spec in columns(row_type)],
+        metadata={"dpedtool.table": row_type.TABLE},
+    )
 
 
 def _to_file(values: list[Any], spec: ColumnSpec, names: PathNames) -> list[Any]:

@@ -19,7 +19,7 @@ from dpedtool.dataset.places import Place
 from dpedtool.dataset.progress import track
 from dpedtool.dataset.publication import complete
 from dpedtool.dataset.rows import Row
-from dpedtool.dataset.tables import KeyedTable, read_rows, write_rows
+from dpedtool.dataset.tables import KeyedTable, read_part, write_part
 from dpedtool.pipeline.runner import Lost, run
 
 Item = TypeVar("Item")
@@ -52,21 +52,21 @@ class Finished(Generic[RowT]):
         """Return the latest rows of an item; an empty list for an item that is unknown."""
         part = self._part(key)
         if part.exists():
-            return read_rows(part, self._row_type)
+            return read_part(part, self._row_type)
         return self._table.get(key) or [] if self._table else []
 
     def is_part(self, key: str) -> bool:
         """Whether the rows of an item are new or left by an interrupted run, and so not those of the earlier table."""
         return self._part(key).exists()
 
-    def is_done(self, key: str) -> bool:
-        """Whether an item needs no work: it has rows, and their reasons follow from its inputs."""
+    def is_done(self, key: str, usable: Callable[[list[RowT]], bool] = lambda _: True) -> bool:
+        """Whether an item needs no work: it has rows, they are usable, and their reasons follow from its inputs."""
         rows = self.get(key)
-        return bool(rows) and not any(_values(row)["reason"] in self._row_type.RETRIED for row in rows)
+        return bool(rows) and not any(_values(row)["reason"] in self._row_type.RETRIED for row in rows) and usable(rows)
 
     def save(self, key: str, rows: list[RowT]) -> None:
         """Keep the rows of an item until the table is complete."""
-        write_rows(self._part(key), self._row_type, rows)
+        write_part(self._part(key), self._row_type, rows)
 
     def aside(self, keys: Iterable[str], row_type: type[OtherT]) -> dict[str, OtherT]:
         """Return the rows that `save_aside` kept for these items, in this run or that of the earlier table."""
@@ -82,7 +82,7 @@ class Finished(Generic[RowT]):
         shutil.rmtree(self.parts, ignore_errors=True)
 
     def _part(self, key: str) -> Path:
-        return self.parts / f"{key}.parquet"
+        return self.parts / f"{key}.arrow"
 
 
 class Aside(Generic[OtherT]):
@@ -106,7 +106,7 @@ class Aside(Generic[OtherT]):
     def get(self, key: str) -> list[OtherT] | None:
         """Return the rows of an item; None for an item that is unknown, or that had none in the earlier table."""
         if (part := _aside(self._parts, key, self._row_type)).is_file():
-            return read_rows(part, self._row_type)
+            return read_part(part, self._row_type)
         return self._earlier.get(key) if self._earlier else None
 
 
@@ -117,7 +117,7 @@ def save_aside(parts: Path, key: str, row: Row) -> None:
 
 def save_all_aside(parts: Path, key: str, row_type: type[Row], rows: Sequence[Row]) -> None:
     """Keep the rows that an item has in another table than its own, as `save_aside` does; there may be none."""
-    write_rows(_aside(parts, key, row_type), row_type, rows)
+    write_part(_aside(parts, key, row_type), row_type, rows)
 
 
 def work_off(
@@ -154,7 +154,7 @@ def work_off(
         Name of the work in the progress line.
 
     """
-    pending = [(key, item) for key, item in items.items() if not (finished.is_done(key) and usable(finished.get(key)))]
+    pending = [(key, item) for key, item in items.items() if not finished.is_done(key, usable)]
     if len(pending) < len(items):
         print(f"{label}: {len(items) - len(pending)} of {len(items)} were done by an earlier run", file=sys.stderr)
     one_of_each_folder = {file.parent: file for file in reads}.values()
@@ -182,7 +182,7 @@ def _earlier_table(table: Path, row_type: type[RowT]) -> KeyedTable[RowT] | None
 
 
 def _aside(parts: Path, key: str, row_type: type[Row]) -> Path:
-    return parts / f"{key}.{row_type.TABLE}.parquet"
+    return parts / f"{key}.{row_type.TABLE}.arrow"
 
 
 def _values(row: Row) -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """Pairs by what the photos show, for folders without capture times and without common names.
 
-Every photo of the phone is compared with every photo of the DSLR. Two photos are a pair only if a homography explains
-twice as many keypoints as any two photos of different things had (`dpedtool.pipeline.pair.likeness`), and at least
-twice as many as with any other photo of either camera. All others stay without a mate, and are named if several
-photos show the same.
+Every photo of the phone is compared with every photo of the DSLR; of many photos, those that differ plainly are not.
+Two photos are a pair only if a homography explains twice as many keypoints as any two photos of different things had
+(`dpedtool.pipeline.pair.likeness`), and at least twice as many as with any other photo of either camera. All others
+stay without a mate, and are named if several photos show the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from dpedtool.dataset.progress import track
 from dpedtool.pipeline.pair.likeness import KEPT_SKETCHES, UNLIKE, Pictures
 from dpedtool.pipeline.pair.notes import many, named
 from dpedtool.pipeline.pair.shots import Shot
-from dpedtool.pipeline.pair.ties import CLEARLY
+from dpedtool.pipeline.pair.ties import CLEARLY, FEW_CANDIDATES
 
 PROVEN = 1.0
 """Least likeness of a pair: twice the inliers of photos that may show the same."""
@@ -84,11 +85,23 @@ def _table(phones: Sequence[Shot], dslrs: Sequence[Shot], pictures: Pictures) ->
         for row in range(0, len(phones), BLOCK)
         for column in range(0, len(dslrs), BLOCK)
     ]
-    cells = [(row, column) for rows, columns in blocks for row in rows for column in columns]
-    for row, column in track(cells, "compare pictures", len(cells)):
+    asked = [(row, column) for block in blocks for row, column in _worth_comparing(*block, phones, dslrs, pictures)]
+    for row, column in track(asked, "compare pictures", len(asked)):
         value = pictures.likeness(phones[row].path, dslrs[column].path)
         table[row, column] = UNLIKE if value is None else value
     return table
+
+
+def _worth_comparing(
+    rows: range, columns: range, phones: Sequence[Shot], dslrs: Sequence[Shot], pictures: Pictures
+) -> Iterator[tuple[int, int]]:
+    """Yield the photos of a block, by index, that are compared: all of a few, of more those that may be alike."""
+    if len(rows) * len(columns) <= FEW_CANDIDATES:
+        yield from itertools.product(rows, columns)
+        return
+    unlike = pictures.plainly_unlike([phones[row].path for row in rows], [dslrs[column].path for column in columns])
+    for row, column in np.argwhere(~unlike).tolist():
+        yield rows[row], columns[column]
 
 
 def _why(shot: Shot, names: Sequence[str], camera: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from dpedtool.dataset.params import PairParams
 from dpedtool.dataset.places import Place
@@ -95,7 +96,7 @@ class Clocks:
 
     def matching(self, why: str = "") -> Matching:
         """Return the pairs, with ties settled by the pictures; `why` goes into the note."""
-        settled = settle(*self._met(), self._likeness)
+        settled = settle(*self._met(), self._likeness, self._plainly_unlike)
         partners = {self.timed_phones[phone]: self.timed_dslrs[dslr] for phone, dslr in settled.partners.items()}
         how = {self.timed_phones[phone]: word for phone, word in settled.how.items()}
         note = f"paired by capture time{why}: {self._offset_in_words()}"
@@ -181,6 +182,12 @@ class Clocks:
     def _likeness(self, phone: int, dslr: int) -> float | None:
         return self.pictures.likeness(
             self.phones[self.timed_phones[phone]].path, self.dslrs[self.timed_dslrs[dslr]].path
+        )
+
+    def _plainly_unlike(self, phones: Sequence[int], dslrs: Sequence[int]) -> npt.NDArray[np.bool_]:
+        return self.pictures.plainly_unlike(
+            [self.phones[self.timed_phones[phone]].path for phone in phones],
+            [self.dslrs[self.timed_dslrs[dslr]].path for dslr in dslrs],
         )
 
     def _likenesses(self, matches: Indices, most: int = SAMPLE_PAIRS) -> list[float]:

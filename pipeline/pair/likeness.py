@@ -13,10 +13,12 @@ more. Therefore a likeness counts only by how much it is above others, or by the
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.params import AlignParams
@@ -24,6 +26,7 @@ from dpedtool.dataset.photos.decoding import PhotoFile, open_photo
 from dpedtool.dataset.photos.pixels import Factor, GreyPhoto
 from dpedtool.dataset.places import Place
 from dpedtool.pipeline.geometry.homographies import is_plausible
+from dpedtool.pipeline.measure.cells import Cells, cosines, count_cells
 from dpedtool.pipeline.measure.keypoint_homography import Keypoints, detect_in_grey, fit_homography, match
 
 UNLIKE = -1.0
@@ -31,7 +34,12 @@ UNLIKE = -1.0
 SKETCH = AlignParams(detect_side_px=480, features=500, ransac_px=4.0, min_inliers=16, min_inlier_share=0.05)
 TELLING_KEYPOINTS = 100
 """A photo with fewer keypoints, such as one of a clear sky or out of focus, may match nothing at all."""
-KEPT_SKETCHES = 256
+KEPT_SKETCHES = 2048
+"""As many as the largest group of shots of one time, in up to half a gigabyte."""
+CELLS_ALIKE = 0.03
+"""Cosine of two photos' hashes from which they may show the same; 1 in 1000 pairs of different views has it."""
+NEAREST = 2
+"""The photos with the greatest cosines may always show the same, since noise and blur make all cosines small."""
 FACTORS: tuple[Factor, ...] = (2, 4, 8)
 
 
@@ -54,6 +62,22 @@ class Pictures:
             self._known[phone, dslr] = None if None in sketches else _likeness(*sketches)  # type: ignore[arg-type]
         return self._known[phone, dslr]
 
+    def plainly_unlike(self, phones: Sequence[Place], dslrs: Sequence[Place]) -> npt.NDArray[np.bool_]:
+        """Return which photos show different things by their hash alone, (len(phones), len(dslrs)).
+
+        Each photo, even an unlike one, is left to be compared with the `NEAREST` of the other camera. So are photos
+        that show little. This takes far less time than to compare all photos of a session.
+        """
+        sketches = [[self._sketch(path) for path in paths] for paths in (phones, dslrs)]
+        telling = [[bool(one and len(one.keypoints.points) >= TELLING_KEYPOINTS) for one in of] for of in sketches]
+        blank = count_cells(np.empty((0, 128), np.float32))
+        alike = cosines(*([one.cells if one else blank for one in of] for of in sketches))
+        unlike: npt.NDArray[np.bool_] = np.logical_and.outer(*telling) & (alike < CELLS_ALIKE)
+        for axis in (0, 1):
+            nearest = np.argsort(-alike, axis=axis, kind="stable").take(range(min(NEAREST, alike.shape[axis])), axis)
+            np.put_along_axis(unlike, nearest, values=False, axis=axis)
+        return unlike
+
     def _sketched(self, path: Place) -> _Sketch | None:
         """Return the keypoints of a photo; None if it cannot be read, which `align` reports."""
         try:
@@ -64,7 +88,8 @@ class Pictures:
             return None
         if photo.damage:
             self.damaged[path] = photo.damage
-        return _Sketch(detect_in_grey(grey, SKETCH), grey.shape[1], grey.shape[0])
+        keypoints = detect_in_grey(grey, SKETCH)
+        return _Sketch(keypoints, count_cells(keypoints.descriptors), grey.shape[1], grey.shape[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +97,7 @@ class _Sketch:
     """Keypoints of one photo in px of a grey copy, and the size of that copy."""
 
     keypoints: Keypoints
+    cells: Cells
     width: int
     height: int
 

@@ -7,7 +7,7 @@ photographed again and again, the shots are paired in the order of time and, wit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,8 @@ from dpedtool.pipeline.pair.meeting import Indices, Seconds
 
 Likeness = Callable[[int, int], float | None]
 """Returns the likeness of a phone's shot and a DSLR's shot, given by their indices, as `Pictures.likeness` does."""
+PlainlyUnlike = Callable[[Sequence[int], Sequence[int]], npt.NDArray[np.bool_]]
+"""Returns which of some phone's shots and DSLR's shots differ plainly, as `Pictures.plainly_unlike` does."""
 Table = npt.NDArray[np.float64]
 Candidates = npt.NDArray[np.bool_]
 """(N, M): which of a group's shots may be partners; N of the phone, M of the DSLR."""
@@ -33,6 +35,8 @@ COMPANY = 0.5
 """Likeness that any partner adds: of two choices that look equally good, the one with more partners wins."""
 
 
+FEW_CANDIDATES = 1000
+"""Up to this many candidates of a group are all compared; of more, only those that do not differ plainly."""
 MOST_SHOTS = 2000
 """A larger group comes from a film rather than a burst; only the clocks decide on it."""
 
@@ -56,7 +60,12 @@ class _Group:
 
 
 def settle(
-    phone_s: Seconds, dslr_s: Seconds, matches: Indices, tolerance_s: float, likeness: Likeness | None
+    phone_s: Seconds,
+    dslr_s: Seconds,
+    matches: Indices,
+    tolerance_s: float,
+    likeness: Likeness | None,
+    plainly_unlike: PlainlyUnlike | None = None,
 ) -> Settled:
     """Choose a partner for every shot, by pictures or order if it has several candidates.
 
@@ -70,6 +79,9 @@ def settle(
         Largest difference between two shots that may be partners.
     likeness
         Called only for shots in doubt, group by group in the order of time. If it is None, the order alone decides.
+    plainly_unlike
+        Called for a group of more than `FEW_CANDIDATES` candidates, so that most of them need not be compared. If it is
+        None, all are.
 
     """
     settled = Settled({int(phone): int(dslr) for phone, dslr in matches}, {})
@@ -77,7 +89,7 @@ def settle(
     for group in track(groups, "compare pictures", len(groups)) if likeness and groups else groups:
         times = phone_s[group.phones], dslr_s[group.dslrs]
         is_candidate = np.abs(times[0][:, None] - times[1][None, :]) <= tolerance_s
-        chosen, pictured = _choose(*times, is_candidate, _likenesses(group, is_candidate, likeness))
+        chosen, pictured = _choose(*times, is_candidate, _likenesses(group, is_candidate, likeness, plainly_unlike))
         for row, phone in enumerate(group.phones.tolist()):
             settled.partners.pop(phone, None)
             if row in chosen:
@@ -91,12 +103,18 @@ def _is_in_doubt(group: _Group, partners: Partners) -> bool:
     return 2 < shots <= MOST_SHOTS and any(phone in partners for phone in group.phones.tolist())
 
 
-def _likenesses(group: _Group, is_candidate: Candidates, likeness: Likeness | None) -> Table:
+def _likenesses(
+    group: _Group, is_candidate: Candidates, likeness: Likeness | None, plainly_unlike: PlainlyUnlike | None
+) -> Table:
     """Likeness of each candidate, (N, M); NaN for others, and if photos show too little to compare."""
     table = np.full(is_candidate.shape, np.nan)
     if likeness is None:
         return table
-    for row, column in np.argwhere(is_candidate).tolist():
+    asked = is_candidate
+    if plainly_unlike and is_candidate.sum() > FEW_CANDIDATES:
+        unlike = is_candidate & plainly_unlike(group.phones.tolist(), group.dslrs.tolist())
+        table[unlike], asked = UNLIKE, is_candidate & ~unlike
+    for row, column in np.argwhere(asked).tolist():
         value = likeness(int(group.phones[row]), int(group.dslrs[column]))
         table[row, column] = np.nan if value is None else value
     return table

@@ -17,6 +17,7 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import PairParams
 from dpedtool.dataset.places import as_place
 from dpedtool.dataset.schema import Pair
+from dpedtool.pipeline.pair import likeness
 from dpedtool.pipeline.pair.likeness import UNLIKE, Pictures
 from dpedtool.pipeline.pair.stage import pair_folders
 from dpedtool.pipeline.rig import Camera, Files
@@ -122,6 +123,21 @@ def test_bursts_of_one_view_go_together_in_their_order(tmp_path: Path) -> None:
     rows = pairs(tmp_path)
     check_all(rows, len(moments), ((), ()))
     assert {row.matched_by for row in rows} == {"order"}
+
+
+@pytest.mark.parametrize("by", ["clock", "pictures"])
+def test_few_of_many_shots_of_one_time_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    """A camera without a clock gives all photos one time; comparing each two of a thousand would take hours."""
+    compared, real = [], likeness._likeness
+    monkeypatch.setattr(likeness, "_likeness", lambda *two: compared.append(two) or real(*two))
+    shots, missing = 40, ([3, 17], [8, 30])
+    names = np.random.default_rng(2).permutation(shots).tolist()
+    shoot(tmp_path, [0.0] * shots, range(shots), missing, names)
+    rows = pairs(tmp_path, by=by, offset_s=37.0 if by == "clock" else None)
+    check_all(rows, shots, [[names[shot] for shot in lost] for lost in missing])
+    how = {"clock": "picture", "pictures": "likeness"}[by]
+    assert {row.matched_by for row in rows if row.status == "paired"} == {how}
+    assert len(compared) < 8 * shots
 
 
 def test_photos_that_cannot_be_read_go_by_their_order(tmp_path: Path) -> None:

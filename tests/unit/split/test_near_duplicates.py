@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from photo_headers import jpeg_header, png_header
 from split_rig import jpeg, picture
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.pipeline.split import near_duplicates
 from dpedtool.pipeline.split.near_duplicates import Limits, View, agreement, find_links, look_at
 
 NOON = datetime(2024, 5, 1, 12)
@@ -134,6 +136,51 @@ def test_photos_on_one_side_are_not_compared_where_sides_are_given() -> None:
     views = [view(name, moved(picture(0), shift)) for name, shift in (("a", 0), ("b", 0.05), ("c", 0.1))]
     links = find_links(views, LIMITS, {"a": "train", "b": "train", "c": "test"})
     assert [(link.one, link.two) for link in links] == [("a", "c"), ("b", "c")]
+
+
+def striped(seed: int) -> np.ndarray:
+    """A facade: many corners that resemble each other, and all those of other facades."""
+    rng = np.random.default_rng(seed)
+    grey = np.full((170, 256), 150, np.uint8)
+    for x, y in np.mgrid[0:12, 0:8].reshape(2, -1).T.tolist():
+        left, top = 20 * x + int(rng.integers(3, 10)), 20 * y + int(rng.integers(3, 10))
+        size, shade = rng.integers(5, 12, 2).tolist(), int(rng.integers(20, 120))
+        grey[top : top + size[0], left : left + size[1]] = shade
+    return grey
+
+
+def test_few_photos_of_different_views_are_matched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Matching any two of a few thousand photos would take hours."""
+    matched = []
+    monkeypatch.setattr(near_duplicates, "agreement", lambda *two: matched.append(two) or agreement(*two))
+    views = [view(str(seed), striped(seed)) for seed in range(40)]
+    views += [view(f"{seed}+", moved(striped(seed), 0.1, 1)) for seed in range(5)]
+    links = find_links(views, LIMITS)
+    assert [(link.one, link.two) for link in links] == [(f"{seed}", f"{seed}+") for seed in range(5)]
+    assert len(matched) < 0.05 * 45 * 44 / 2
+
+
+def test_libraries_start_no_threads_beside_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads of BLAS that wait for each other's processors made the comparison five times as slow."""
+    threads: set[int] = set()
+
+    def look(*two: near_duplicates.Appearance) -> near_duplicates.Agreement:
+        threads.update(found["num_threads"] for found in threadpool_info() if found["user_api"] == "blas")
+        return agreement(*two)
+
+    monkeypatch.setattr(near_duplicates, "agreement", look)
+    with threadpool_limits(2, user_api="blas"):
+        assert linked(picture(0), picture(0))
+        after = {found["num_threads"] for found in threadpool_info() if found["user_api"] == "blas"}
+    assert (threads, after) == ({1}, {2})
+
+
+def test_blocks_hide_no_two_photos_from_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    views = [view(str(seed), moved(picture(seed // 3), seed % 3 / 10)) for seed in range(9)]
+    links = find_links(views, LIMITS)
+    monkeypatch.setattr(near_duplicates, "BLOCK", 2)
+    assert len(links) == 9
+    assert find_links(views, LIMITS) == links
 
 
 def test_a_thumbnail_that_is_no_picture_is_refused() -> None:
