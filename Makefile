@@ -28,7 +28,9 @@ TESTS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PINS := constraints.txt
-PYTEST = $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8 --dist=loadfile
+# Files in the order of their folders, so that the end-to-end tests, whose files take longest, come before the unit tests:
+# by default, files of few tests come last, however long they take, and one process works while the others wait.
+PYTEST = $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
 TORCH := $(shell grep '^torch==' $(PINS))
 
 # uv looks for local wheels under a name of its own.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from clean_environment import clean_environment
+from one_processor import one_processor
 
 # As small as the pages allow: four scenes, and a network that is trained for four steps.
 PARAMS = """\
@@ -36,7 +37,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, st
 
     def run(*words: str) -> None:
         command = ["dpedtool", *words, "--params", "params.yaml"]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        with one_processor():
+            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
     def stage(name: str, *words: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from markdown_blocks import Block, blocks_of, indented_code
+from one_processor import one_processor
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -84,9 +85,16 @@ def test_what_a_page_shows_runs(
 def run_commands(block: Block, folder: Path, environment: dict[str, str], last_folder: Path) -> Path:
     """Run a block as a reader would, and return the folder in which the next one goes on."""
     script = f"set -e -o pipefail\n{block.commands}\npwd >{shlex.quote(str(last_folder))}"
-    done = subprocess.run(
-        ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
+    with one_processor():
+        done = subprocess.run(
+            ["bash", "-c", script],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
     assert done.returncode == 0, (
         f"{block.place} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-3000:]}"
     )

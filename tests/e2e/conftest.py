@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from one_processor import one_processor
 
 from dpedtool.pipeline.rig import Camera, Truth, simulate_pair
 from dpedtool.pipeline.rig.collage import wall_of_prints
@@ -63,14 +64,15 @@ def dpedtool(command: list[str]) -> Run:
     """Run the command; whatever happens, a user sees neither a traceback nor a warning."""
 
     def run(*arguments: Any, code: int = 0, stdin: str = "", timeout: float = 120, **options: Any) -> Ended:
-        done = subprocess.run(
-            [*command, *map(str, arguments)],
-            input=stdin.encode(),
-            capture_output=True,
-            timeout=timeout,
-            check=False,
-            **options,
-        )
+        with one_processor():
+            done = subprocess.run(
+                [*command, *map(str, arguments)],
+                input=stdin.encode(),
+                capture_output=True,
+                timeout=timeout,
+                check=False,
+                **options,
+            )
         ended = Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
         assert "Traceback" not in ended.err, ended.err
         assert "Warning" not in ended.err, ended.err

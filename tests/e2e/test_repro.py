@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import yaml
 from clean_environment import clean_environment
+from one_processor import one_processor
 
 from dpedtool.dataset.photos.decoding import decode_photo
 from dpedtool.dataset.sidecars.verdict import Verdict
@@ -34,15 +35,16 @@ class Copy:
         self._environment = clean_environment(home)
 
     def run(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            words,
-            cwd=self.folder,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=400,
-            check=False,
-        )
+        with one_processor():
+            done = subprocess.run(
+                words,
+                cwd=self.folder,
+                env=self._environment,
+                capture_output=True,
+                text=True,
+                timeout=400,
+                check=False,
+            )
         assert done.returncode == code, done.stdout[-3000:] + done.stderr[-3000:]
         return done
 

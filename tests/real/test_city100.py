@@ -114,7 +114,7 @@ def test_most_of_the_phone_photo_is_used(aligned):
 def patches_of(alignments: list[Alignment], out: Path, mode: str = "strict") -> pd.DataFrame:
     """Cut the patches of these pairs with the command, and return their table."""
     write_rows(Alignment.table_in(out / "aligned"), Alignment, alignments)
-    dpedtool("patches", out / "aligned", "-o", out / "patches", "-S", f"patches.mode={mode}", "--workers", 2)
+    dpedtool("patches", out / "aligned", "-o", out / "patches", "-S", f"patches.mode={mode}", "--workers", 1)
     return pd.read_parquet(out / "patches" / "patches.parquet")
 
 

@@ -39,7 +39,7 @@ def done(*words: object) -> str:
 def splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     photos, home = real_folder("city100"), tmp_path_factory.mktemp("city100")
     done("align", photos / "iphonex", photos / "nikon_d5500", "-o", home / "aligned", "--no-images", "--workers", 2)
-    done("patches", home / "aligned", "-o", home / "patches" / "iphonex", "--workers", 2)
+    done("patches", home / "aligned", "-o", home / "patches" / "iphonex", "--workers", 1)
     done("split", home / "patches", "-o", home / "splits")
     return home / "splits"
 
@@ -49,7 +49,7 @@ def home(splits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the release in it."""
     folder = tmp_path_factory.mktemp("releases")
     options = [word for name, value in SAID.items() for word in ("-S", f"release.{name}={value}")]
-    done("release", "build", splits, "-o", folder / "release", *options, "--workers", 2)
+    done("release", "build", splits, "-o", folder / "release", *options, "--workers", 1)
     return folder
 
 

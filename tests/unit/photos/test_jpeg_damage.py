@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import struct
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from dpedtool.dataset.photos.decoding import PhotoFile
 HEIGHT, WIDTH = 480, 640
 
 
+@functools.cache
 def picture() -> np.ndarray:
     """Detail of several sizes and clear colours, (HEIGHT, WIDTH, 3) BGR."""
     rng = np.random.default_rng(8)

@@ -391,6 +391,7 @@ def test_a_file_that_is_no_truth_is_told_in_one_sentence(tmp_path: Path) -> None
         load_truth(tmp_path / "truth.json")
 
 
+@pytest.mark.usefixtures("small")
 def test_parallax_and_moving_objects_come_when_asked_for() -> None:
     cameras = demo_cameras()
     flat = [len(demo_scene(DemoParams(moving_object=False), index, cameras).layers) for index in range(2)]
@@ -402,6 +403,7 @@ def test_parallax_and_moving_objects_come_when_asked_for() -> None:
     assert set(moving[1].moved_m) == {"phone-a", "phone-b", "dslr"}
 
 
+@pytest.mark.usefixtures("small")
 def test_sessions_begin_their_file_names_and_clocks_again(tmp_path: Path) -> None:
     params = DemoParams(scenes=5, sessions=2, missing=0, depth=False, moving_object=False)
     simulate_session(params, tmp_path / "two")
