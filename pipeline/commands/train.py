@@ -57,7 +57,7 @@ def train(
         if faults := check_table(samples):
             raise DpedtoolError(
                 f"{samples} is not fit for training. {faults[0]} `dpedtool split --verify {samples.parent}` names all "
-                "faults: fix the data, or split it again."
+                "faults, and what helps."
             )
         source = from_table(samples)
     elif phone and dslr and not samples:

@@ -315,11 +315,14 @@ def check_extents(samples: pd.DataFrame) -> tuple[list[str], str]:
         ends = pd.concat([rows["phone_offset"] + rows["phone_bytes"], rows["dslr_offset"] + rows["dslr_bytes"]])
         if ends.max() > size:
             leaks.append(
-                f"{path} is missing or ends before the patches that it should hold: {size} of {ends.max()} bytes."
+                f"{path} is missing or ends before the patches that it should hold ({size} of {ends.max()} bytes): run "
+                "`dpedtool patches` and `dpedtool split` again."
             )
         elif count := sum(_is_another(path, row) for row in rows.itertuples()):
             leaks.append(
-                f"{path} does not hold {count} of {len(rows)} patches where the split says: they were cut again since."
+                f"{path} does not hold {count} of {len(rows)} patches where the split says: if they were cut again "
+                "since, run `dpedtool split` again; otherwise the file is damaged, so remove it and run `dpedtool "
+                "patches` and `dpedtool split` again."
             )
         for side in ("phone", "dslr"):
             sides = rows.groupby(f"{side}_offset")["split"].nunique()
