@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.io import replacing
+from dpedtool.dataset.io import parse_json, replacing
 from dpedtool.dataset.regular_files import MOST_WEIGHTS_BYTES, check_regular
 from dpedtool.dataset.sidecars.model_info import ModelInfo, Origin
 from dpedtool.training.networks.generators import Architecture, Generator, count_parameters
@@ -20,7 +20,7 @@ from dpedtool.training.networks.generators import Architecture, Generator, count
 WEIGHTS, UNFINISHED = "generator.safetensors", "unfinished.safetensors"
 LAST = "last.safetensors"
 """The state after the last iteration, from which a training that is asked for more iterations goes on."""
-_NETWORK = "network"
+_NETWORK, _NOTES = "network", "notes"
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], notes: dict[str, str] | None = None) -> None:
@@ -32,6 +32,9 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], notes: dict[str, str] |
         The disk is full or cannot be written; the file is unchanged.
 
     """
+    if notes and len(notes) > 1:
+        # Several would stand in the file in a random order.
+        notes = {_NOTES: json.dumps(notes, sort_keys=True)}
     with replacing(path) as temporary:
         try:
             save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, notes)
@@ -65,8 +68,10 @@ def read_notes(path: Path) -> dict[str, str]:
     try:
         check_regular(path, MOST_WEIGHTS_BYTES)
         with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}
-    except (OSError, SafetensorError):
+            notes: dict[str, str] = file.metadata() or {}
+        told = parse_json(notes[_NOTES]) if _NOTES in notes else notes
+        return {str(name): str(note) for name, note in told.items()} if isinstance(told, dict) else {}
+    except (OSError, SafetensorError, ValueError):
         return {}
 
 

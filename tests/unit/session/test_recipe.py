@@ -151,6 +151,7 @@ COMMANDS = {
 OTHER_WAYS = {
     "align": {"pipeline.pair.intake", "pipeline.align.overlay"},
     "split": {"pipeline.foreign.dped_layout", "pipeline.split.samples_alone"},
+    "train": {"pipeline.split.verification"},
     "evaluate": {"training.evaluate.comparison"},
     "release": {"pipeline.release.changes", "pipeline.release.importing.layout"},
 }

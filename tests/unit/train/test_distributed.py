@@ -24,7 +24,7 @@ from dpedtool.training.train import distributed
 from dpedtool.training.train.distributed import Processes
 from dpedtool.training.train.sources import from_table
 from dpedtool.training.train.stage import train
-from dpedtool.training.weights.checkpoint import UNFINISHED, WEIGHTS, load_tensors
+from dpedtool.training.weights.checkpoint import LAST, UNFINISHED, WEIGHTS, load_tensors
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -95,7 +95,7 @@ def test_two_processes_train_what_one_does_with_the_joint_batch(
     said = done.stdout.splitlines()
     assert len(said) == len(FORMS), done.stderr
     assert said[FORMS.index(form)] == outcome.sentence()
-    assert sorted(path.name for path in (folder / form).iterdir()) == sorted([WEIGHTS, ModelInfo.FILE, HISTORY])
+    assert sorted(path.name for path in (folder / form).iterdir()) == sorted([WEIGHTS, ModelInfo.FILE, HISTORY, LAST])
     one, two = (load_tensors(place / WEIGHTS) for place in (tmp_path, folder / form))
     # A norm subtracts its mean, so the gradient of these biases is only rounding, which Adam enlarges.
     without_effect = {"blocks.0.conv1.bias", "blocks.0.conv2.bias"}

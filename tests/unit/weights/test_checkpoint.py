@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.sidecars.model_info import ImportedWeights, ModelInfo
@@ -78,6 +79,23 @@ def test_tensors_and_notes_come_back(tmp_path: Path) -> None:
     assert loaded.keys() == tensors.keys()
     assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
     assert read_notes(tmp_path / "t.safetensors") == {"key": "k"}
+
+
+def test_several_notes_stand_in_one_order(tmp_path: Path) -> None:
+    """The library has an order of its own for each file that it writes."""
+    notes = {f"note{number}": str(number) for number in range(8)}
+    contents = set()
+    for order in (notes, dict(reversed(notes.items())), notes):
+        save_tensors(tmp_path / "a.safetensors", {"one": torch.ones(1)}, order)
+        assert read_notes(tmp_path / "a.safetensors") == notes
+        contents.add((tmp_path / "a.safetensors").read_bytes())
+    assert len(contents) == 1
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "3", "[" * 9999])
+def test_notes_that_are_none_are_empty(tmp_path: Path, text: str) -> None:
+    save_file({"one": torch.ones(1)}, tmp_path / "a.safetensors", {"notes": text})
+    assert read_notes(tmp_path / "a.safetensors") == {}
 
 
 def test_notes_of_what_is_no_checkpoint_are_empty(tmp_path: Path) -> None:
