@@ -93,7 +93,9 @@ def test_interrupted_patches_are_completed_by_the_next_run(
 )
 def test_every_wish_to_stop_is_followed_once_and_answered_in_a_sentence(rig, command, tmp_path, by, to, words):
     """The wish comes three times within a second, as of people who press Ctrl-C again."""
-    arguments = [*command, "align", rig.phone, rig.dslr, "-o", tmp_path / "out", "--workers", 2, "--no-images"]
+    # Under nohup, programs inherit that HUP is ignored.
+    heard = ["env", "--default-signal=INT,TERM,HUP", *command]
+    arguments = [*heard, "align", rig.phone, rig.dslr, "-o", tmp_path / "out", "--workers", 2, "--no-images"]
     with subprocess.Popen(
         list(map(str, arguments)), stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
