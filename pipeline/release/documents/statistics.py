@@ -84,9 +84,10 @@ def _phone(phone: str, folder: Path, placed: pd.DataFrame) -> dict[str, Any]:
     `alignment`: pairs, of one frame a moment, by status and reason, and where there are any `frames`: the further
     frames; None if `selection.json` does not say; `photos`: number of photos by camera and size; `pairs`: those whose
     windows were examined; `windows`, `accepted`; `rejected`: windows, and pairs without windows, by reason; `released`:
-    patches on a side of the split; `patches_a_pair`: accepted patches divided by all pairs; `residual_px` and `ncc` of
-    the released patches; `dslr_px_per_phone_px`: how finely the DSLR samples them; `selection`: share kept by
-    brightness, texture, noise and place; `limits`: parameters; `splits`: the sides.
+    patches on a side of the split; `targets`: where there are further references, for each how many of the accepted
+    patches have a target of it, of all that were looked for; `patches_a_pair`: accepted patches divided by all pairs;
+    `residual_px` and `ncc` of the released patches; `dslr_px_per_phone_px`: how finely the DSLR samples them;
+    `selection`: share kept by brightness, texture, noise and place; `limits`: parameters; `splits`: the sides.
     """
     mine = placed[placed["phone"] == phone]
     frames = read_frame(Frame.table_in(folder), Frame, ["pair_id", "phone_width", "phone_height", "windows"])
@@ -96,6 +97,7 @@ def _phone(phone: str, folder: Path, placed: pd.DataFrame) -> dict[str, Any]:
     accepted = windows[windows["status"] == "accepted"]
     released = accepted[accepted["pair_id"].isin(mine["pair_id"])]
     alignment = _alignment(chosen.pairs) if chosen.pairs else None
+    targets = (chosen.stacks.targets if chosen.stacks else None) or {}
     pairs = alignment["pairs"] if alignment else len(frames)
     return {
         "alignment": alignment,
@@ -108,6 +110,7 @@ def _phone(phone: str, folder: Path, placed: pd.DataFrame) -> dict[str, Any]:
         "accepted": len(accepted),
         "rejected": _counts(windows.loc[windows["status"] != "accepted", "reason"]),
         "released": len(released),
+        **({"targets": {published(name): _targets(verdicts) for name, verdicts in targets.items()}} if targets else {}),
         "patches_a_pair": round(len(accepted) / pairs, 2) if pairs else None,
         "residual_px": _residuals(released["residual_px"].dropna().to_numpy(float), len(released)),
         "ncc": _quantiles(released["ncc"].dropna().to_numpy(float), 4),
@@ -116,6 +119,10 @@ def _phone(phone: str, folder: Path, placed: pd.DataFrame) -> dict[str, Any]:
         "limits": chosen.params,
         "splits": {split: _extent(mine[mine["split"] == split]) for split in SPLITS},
     }
+
+
+def _targets(verdicts: Mapping[str, int]) -> dict[str, int]:
+    return {"all": sum(verdicts.values()), "accepted": verdicts.get("accepted", 0)}
 
 
 def _alignment(pairs: AlignedPairs) -> dict[str, Any]:

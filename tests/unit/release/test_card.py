@@ -93,6 +93,17 @@ def test_the_figures_stand_in_tables(release: Path) -> None:
     assert "Two photos count as such if 12 keypoints agree" in text
 
 
+def test_further_targets_are_told_by_reference(release: Path) -> None:
+    figures = describe_release(release).figures
+    figures["phones"]["iphone"]["targets"] = {"sony_wide": {"all": 12, "accepted": 9}}
+    lines = told(release, figures=figures).splitlines()
+    assert (
+        "Besides the DSLR's photo, 9 of 12 patches of iphone have a further target, by the further reference "
+        "sony\\_wide." in lines
+    )
+    assert "further target, by" not in told(release)
+
+
 def test_further_frames_are_told_apart_from_the_moments(release: Path) -> None:
     figures = describe_release(release).figures
     frames = {"all": 6, "aligned": 5, "rejected": 1, "failed": 0, "reasons": {"motion_blur": 1}, "stand_ins": 1}

@@ -104,6 +104,14 @@ def test_further_frames_are_counted_apart_from_the_moments(tables: Path) -> None
         assert found["alignment"].get("frames") == (frames if told else None)
 
 
+def test_further_targets_are_counted_by_reference(tables: Path) -> None:
+    targets = {"sony wide": {"accepted": 9, "hidden": 2, "masked": 1}, "nikon": {"masked": 4}}
+    stacks = {"all": 0, "accepted": 0, "reasons": {}, "targets": targets}
+    write_json(tables / "patches/a/selection.json", {**SELECTION, "stacks": stacks})
+    found = figures(tables / "splits", {"a": tables / "patches" / "a"})["phones"]["a"]
+    assert found["targets"] == {"sony_wide": {"all": 12, "accepted": 9}, "nikon": {"all": 4, "accepted": 0}}
+
+
 def test_alignments_may_be_unknown_and_the_figures_are_json(tables: Path) -> None:
     write_json(tables / "patches/a/selection.json", {key: SELECTION[key] for key in SELECTION if key != "pairs"})
     found = figures(tables / "splits", {"a": tables / "patches" / "a"})
