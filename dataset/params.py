@@ -77,7 +77,9 @@ class CapturesParams(Section):
     def __post_init__(self) -> None:
         super().__post_init__()
         names = [self.reference, *self.references, *self.phones]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
+        further = [name.casefold() for name in self.references]
+        equal = {name for name in names if names.count(name) > 1}
+        if twice := sorted(equal | {name for name in self.references if further.count(name.casefold()) > 1}):
             raise ParamsError(
                 f"reference, references and phones name {', '.join(twice)} twice; each camera has one folder."
             )
@@ -119,8 +121,8 @@ class PairParams(Section):
     )
     offset_s: float | None = param(
         None,
-        "by clock: seconds to add to the phone's clock to get the DSLR's, at the phone's first photo; the drift is "
-        "followed from there, and no other offset is searched for; null: the offset is found",
+        "by clock: seconds to add to the phone's clock to get the base DSLR's, at the phone's first photo; the drift "
+        "is followed from there, and no other offset is searched for; null: the offset is found",
     )
     min_share: float = param(
         0.5,

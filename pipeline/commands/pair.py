@@ -65,10 +65,11 @@ def pair(
         raise click.UsageError("--reference is for two folders: with --phone, captures.references names the folders.")
     captures = replace(params.captures, recursive=recursive or params.captures.recursive)
     table = scene_table(params) if params.captures.scenes else filled_in(out / TEMPLATE)
+    further = dict(enumerate(references, start=1))
     of_sessions = (
         camera_folders(captures, phone)
         if phone is not None
-        else [Folders(folders[0], folders[1], recursive=captures.recursive, references=references)]
+        else [Folders(folders[0], folders[1], recursive=captures.recursive, references=further)]
     )
     is_one_of_several = phone is not None and len(captures.phones) > 1
     found = pair_into(out, of_sessions, listed(params.pair, csv_file), may_be_empty=is_one_of_several)

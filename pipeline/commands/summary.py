@@ -39,7 +39,8 @@ def say_pairs(found: PairedFolders) -> None:
         moments = len({row.scene_id for row in found.rows if row.role == "frame"})
         of = f"{moments} {_plural(moments, 'moment')}"
         click.echo(f"{_frames(frames)} of {of}; shots.parquet names the base frames.")
-    for reference, targets in Counter(row.reference for row in found.rows if row.role == "target").items():
+    with_targets = [row for row in found.rows if row.role == "target" and row.status == "paired"]
+    for reference, targets in Counter(row.reference for row in with_targets).items():
         have = "has" if targets == 1 else "have"
         of = f"{targets} of {len(paired)} {_plural(len(paired), 'moment')}"
         click.echo(f"{of} {have} a photo of the further reference {reference}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,8 +52,8 @@ class Folders:
     """Its name; empty where there is only one."""
     recursive: bool = False
     """Whether photos in their sub-folders belong to the cameras."""
-    references: tuple[Place, ...] = ()
-    """The folders of further references."""
+    references: Mapping[int, Place] = field(default_factory=dict)
+    """The folders of further references by their numbers, from 1; a session may lack some."""
 
 
 def camera_folders(captures: CapturesParams, phone: str) -> list[Folders]:
@@ -71,7 +71,7 @@ def camera_folders(captures: CapturesParams, phone: str) -> list[Folders]:
     with answering(root):
         if not captures.sessions:
             _check_cameras(root, captures)
-            further = tuple(root / name for name in captures.references)
+            further = {number: root / name for number, name in enumerate(captures.references, start=1)}
             return [Folders(root / phone, root / captures.reference, "", captures.recursive, further)]
         return _of_sessions(root, captures, phone)
 
@@ -103,7 +103,7 @@ def pair_into(
     # The order in which the parameters name the sessions changes no table.
     folders = sorted(folders, key=lambda each: each.session)
     for each in folders:
-        check_outside(out, (each.phone, each.dslr, *each.references))
+        check_outside(out, (each.phone, each.dslr, *each.references.values()))
     folders, empty = _with_photos(folders) if may_be_empty else (folders, [])
     pairings = _paired(out, folders, params)
     rows = sorted((row for pairing in pairings for row in pairing.rows), key=lambda row: row.pair_id)
@@ -262,7 +262,8 @@ def _of_sessions(root: Place, captures: CapturesParams, phone: str) -> list[Fold
                 "leave the session out of captures.sessions."
             )
         if phone in cameras:
-            further = tuple(root / session / name for name in captures.references if name in cameras)
+            numbered = enumerate(captures.references, start=1)
+            further = {number: root / session / name for number, name in numbered if name in cameras}
             of_base = root / session / captures.reference
             folders.append(Folders(root / session / phone, of_base, session, captures.recursive, further))
         lacking -= cameras

@@ -66,6 +66,7 @@ def read_pair_list(
     # Several of the phone's photos may be frames of one moment.
     found = {cameras[0].find(*line): cameras[1].find(*line, again=True) for line in lines}
     if reference:
+        _check_moments(path, lines, cameras[1], _Camera(path, header, COLUMNS[1], (), {}))
         return found
     if session and not found:
         raise DpedtoolError(f"{path} lists no pairs of the session {session}: add lines for it, or leave it out.")
@@ -107,6 +108,19 @@ def notes_of_sessions(path: Path, phone: str, sessions: Sequence[str]) -> list[s
     ]
 
 
+def _check_moments(path: Path, lines: Sequence[tuple[int, Sequence[str]]], further: _Camera, base: _Camera) -> None:
+    """Refuse a photo of a further reference in lines of two moments, which photos of the base reference tell apart."""
+    first: dict[int, tuple[int, str]] = {}
+    for number, cells in lines:
+        name = further.name_in(cells)
+        photo, moment = further.find(number, cells, again=True), folded(base.name_in(cells))
+        if (known := first.setdefault(photo, (number, moment)))[1] != moment:
+            raise DpedtoolError(
+                f"Line {number} of {path} names {name}, and so does line {known[0]}, with another photo of the base "
+                "reference: correct one of the lines."
+            )
+
+
 def _place_of_session(path: Path, header: Sequence[str]) -> int:
     place = _places(path, header).get(SESSION)
     if place is None:
@@ -124,12 +138,12 @@ def _session(path: Path, line: tuple[int, Sequence[str]], place: int) -> str:
     return cells[place]
 
 
-def _places(path: Path, header: Sequence[str]) -> dict[str, int]:
-    """Return the place of each column that has a meaning, by its name in lower case."""
+def _places(path: Path, header: Sequence[str], column: str = "") -> dict[str, int]:
+    """Return the place of each column that has a meaning, by its name in lower case; `column` is one more of them."""
     places: dict[str, int] = {}
     for place, name in enumerate(header):
         plain = name.casefold()
-        if plain in places and plain in (*COLUMNS, SESSION):
+        if plain in places and plain in (*COLUMNS, SESSION, column):
             raise DpedtoolError(
                 f"{path} has the columns {header[places[plain]]!r} and {name!r}, which mean the same: remove one of "
                 "them."
@@ -144,7 +158,7 @@ class _Camera:
     def __init__(
         self, path: Path, header: Sequence[str], column: str, photos: Sequence[Place], beside: Mapping[Place, Place]
     ) -> None:
-        place = _places(path, header).get(column)
+        place = _places(path, header, column).get(column)
         if place is None:
             found = ", ".join(header) or "nothing"
             if column not in COLUMNS:
@@ -157,7 +171,7 @@ class _Camera:
                 f"a tab; it holds {found}."
             )
         self._path, self._place, self._column = path, place, column
-        self._folder = photos[0].parent
+        self._folder = photos[0].parent if photos else Path()
         while not all(self._folder in photo.parents for photo in photos):
             # Some are in sub-folders.
             self._folder = self._folder.parent
@@ -169,12 +183,16 @@ class _Camera:
 
     def is_named(self, cells: Sequence[str]) -> bool:
         """Whether a line names a photo in this column."""
-        return self._place < len(cells) and bool(cells[self._place])
+        return bool(self.name_in(cells))
+
+    def name_in(self, cells: Sequence[str]) -> str:
+        """Return what a line has in this column; nothing where it ends before."""
+        return cells[self._place] if self._place < len(cells) else ""
 
     def find(self, number: int, cells: Sequence[str], *, again: bool = False) -> int:
         """Return the index of the photo that a line names; `again`: earlier lines may name it too."""
         where = f"Line {number} of {self._path}"
-        name = cells[self._place] if self._place < len(cells) else ""
+        name = self.name_in(cells)
         if not name:
             raise DpedtoolError(f"{where} names no photo in the column {self._column}: fill it in, or remove the line.")
         index = self._index(name, where)

@@ -52,18 +52,19 @@ def targets_of(
     bases = {row.scene_id: row for row in rows if row.role == "base"}
     scenes = {row.phone_path: row.scene_id for row in rows if row.status == "paired"}
     mates = [row for row in others if row.status == "paired" and scenes.get(row.phone_path) in bases]
-    chosen: dict[str, Pair] = {}
+    chosen, taken = dict[str, Pair](), set[str | None]()
     # A photo that is paired with the base frame comes first, then one that is paired with a base frame of its own.
     for row in sorted(mates, key=lambda row: _rank(row, bases[scenes[row.phone_path]])):
         scene = scenes[row.phone_path]
-        if scene is not None and scene not in chosen and row.scene_id not in {one.scene_id for one in chosen.values()}:
+        if scene is not None and scene not in chosen and row.scene_id not in taken:
             chosen[scene] = row
+            taken.add(row.scene_id)
     of = {row.scene_id: scene for scene, row in chosen.items()}
-    of_reference = {row.scene_id: row for row in others if row.scene_id is not None}
-    targets = [
-        _target(row, bases[of[name]], reference, number) if name in of else _alone(row, rows, reference)
-        for name, row in of_reference.items()
-    ]
+    # A photo may be paired with several frames of the phone, of which some cannot be read.
+    ordered = sorted(others, key=lambda row: row.status == "paired")
+    lone = {row.scene_id: row for row in ordered if row.scene_id is not None and row.scene_id not in of}
+    targets = [_target(row, bases[scene], reference, number) for scene, row in chosen.items()]
+    targets += [_alone(row, rows, reference) for row in lone.values()]
     notes = []
     if lacking := [row.phone_path.name for scene, row in bases.items() if scene not in chosen and row.phone_path]:
         notes.append(
@@ -87,9 +88,10 @@ def shots_of_reference(shots: Sequence[CameraShot], camera: str, moments: Mappin
 
     """
     return [
-        replace(shot, scene_id=moments.get(shot.scene_id or ""), role=_role(shot, moments))
+        replace(shot, scene_id=moments.get(shot.scene_id or ""), role=role, frame=None if role == ALONE else shot.frame)
         for shot in shots
         if shot.camera == camera
+        for role in [_role(shot, moments)]
     ]
 
 

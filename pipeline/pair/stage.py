@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256
 from dpedtool.dataset.names import identifier, moment_identifier
-from dpedtool.dataset.params import PairParams
+from dpedtool.dataset.params import COLUMNS_OF_LIST, PairParams
 from dpedtool.dataset.photos.decoding import MOST_BYTES, how_taken
 from dpedtool.dataset.photos.formats.table import format_of_suffix
 from dpedtool.dataset.photos.left_out import LeftOut
+from dpedtool.dataset.photos.listing import NoPhotosError
 from dpedtool.dataset.places import Place, answering, as_place, printable
 from dpedtool.dataset.progress import track
 from dpedtool.dataset.schema import CameraShot, Pair
@@ -53,7 +55,7 @@ def pair_folders(
     session: str = "",
     *,
     recursive: bool = False,
-    references: Sequence[Place] = (),
+    references: Mapping[int, Place] = MappingProxyType({}),
 ) -> Pairing:
     """Pair the photos of two folders, by the user's list, by file name or by capture time.
 
@@ -68,7 +70,7 @@ def pair_folders(
     recursive
         Whether photos in sub-folders of the folders belong to the cameras.
     references
-        Folders of further references, whose photos are further targets of the moments.
+        Folders of further references by their numbers; their photos are further targets of the moments.
 
     Returns
     -------
@@ -83,9 +85,9 @@ def pair_folders(
         Neither names nor capture times, or whatever else was asked for, show which photos belong together.
 
     """
-    _check_folders(phone_dir, dslr_dir, references)
+    _check_folders(phone_dir, dslr_dir, list(references.values()))
     found = _pair_two(phone_dir, dslr_dir, params, session, recursive=recursive)
-    for number, folder in enumerate(references, start=1):
+    for number, folder in references.items():
         found = _with_reference(found, folder, number, phone_dir, params, session, recursive=recursive)
     return found
 
@@ -97,14 +99,21 @@ def _check_folders(phone_dir: Place, dslr_dir: Place, references: Sequence[Place
         raise DpedtoolError(
             f"{phone_dir} is given both as the phone's folder and as the DSLR's: name two different folders."
         )
-    cameras, places = {camera_name(phone_dir), camera_name(dslr_dir)}, {phone_dir.resolve(), dslr_dir.resolve()}
+    cameras = {camera_name(folder).casefold() for folder in (phone_dir, dslr_dir)}
+    places = {phone_dir.resolve(), dslr_dir.resolve()}
     for folder in references:
-        if folder.resolve() in places or camera_name(folder) in cameras:
+        name = camera_name(folder).casefold()
+        if name in COLUMNS_OF_LIST:
+            raise DpedtoolError(
+                f"The further reference {folder} is called like a column of lists of pairs: give the folder another "
+                "name."
+            )
+        if folder.resolve() in places or name in cameras:
             raise DpedtoolError(
                 f"The further reference {folder} is, or has the name of, the folder of another camera: give each "
                 "camera a folder with a name of its own."
             )
-        cameras.add(camera_name(folder))
+        cameras.add(name)
         places.add(folder.resolve())
 
 
@@ -124,10 +133,14 @@ def _with_reference(
     params = replace(params, offset_s=None)
     try:
         other = _pair_two(phone_dir, folder, params, session, recursive=recursive, reference=name)
+    except NoPhotosError as error:
+        if not session:
+            raise
+        return replace(found, notes=[*found.notes, f"{name}: {error} The session goes on without them."])
     except UnpairableError as error:
         raise DpedtoolError(
             f"{error.why}, or name its photos in a column {name} of a list of pairs (pair.csv), or leave {name} out of "
-            "captures.references."
+            "captures.references. (pair.offset_s is for the base reference alone.)"
         ) from None
     rows, moments, notes = targets_of(found.rows, other.rows, name, number)
     new = [note for note in other.notes if note not in found.notes]

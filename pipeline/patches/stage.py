@@ -83,7 +83,7 @@ def cut_patches(
             "There are photos of further references, but windows of the mode dped move away from their places: set "
             "patches.mode to strict, or leave captures.references empty."
         )
-    is_stacked = params.frames == "all" or has_targets
+    is_stacked = params.frames == "all" or has_targets or params.min_references > 1
     items = {_key(moment, params): moment for moment in sorted(found, key=lambda moment: _cut_from(moment).pair_id)}
     table = Patch.table_in(out)
     with Finished(table, Patch) as finished:
@@ -348,7 +348,9 @@ def _lost(moment: Moment, lost: Lost, params: PatchesParams) -> list[Patch]:
 
 
 def _key(moment: Moment, params: PatchesParams) -> str:
-    return digest([_CODE, cv2.__version__, telling(params), *(pair.key for pair in _wanted(moment, params))])
+    # The numbers of further references stand in the names of their images.
+    numbers = [(target.frame, target.reference) for target in moment.targets]
+    return digest([_CODE, cv2.__version__, telling(params), *(pair.key for pair in _wanted(moment, params)), *numbers])
 
 
 UNSEEN = Patch.RETRIED

@@ -506,10 +506,12 @@ def _check_out(out: Path, *, replace_old: bool) -> None:
 
 
 def _check_folders(gathered: Contents, params: ReleaseParams) -> None:
-    if "dped" in params.layouts and params.dslr_folder in gathered.folders:
-        raise DpedtoolError(
-            f"A phone is called {params.dslr_folder}, like the DSLR's folder in layout dped: set release.dslr_folder."
-        )
+    for layout in ("dped", "burst"):
+        if layout in params.layouts and params.dslr_folder in gathered.folders:
+            raise DpedtoolError(
+                f"A phone is called {params.dslr_folder}, like the DSLR's folder in layout {layout}: set "
+                "release.dslr_folder."
+            )
     for phone in gathered.folders:
         if not re.fullmatch(PUBLISHED_NAME, phone):
             raise DpedtoolError(

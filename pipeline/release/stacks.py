@@ -56,6 +56,13 @@ def released_stacks(patches: pd.DataFrame, folders: Iterable[Path]) -> pa.Table 
     frames = pd.concat([frame[frame["patch_id"].isin(patches["patch_id"])] for frame in found], ignore_index=True)
     frames["photo"] = [as_place(path).name for path in frames["path"]]
     frames["reference"] = frames["reference"].map(published)
+    targets = frames[frames["role"] == "target"]
+    names = targets.groupby("frame")["reference"].unique()
+    if mixed := [sorted(of) for of in names if len(of) > 1]:
+        raise DpedtoolError(
+            f"The further references {' and '.join(mixed[0])} have the same number in different patches: run `dpedtool "
+            "pair`, `align` and `patches` for all phones with the same captures.references."
+        )
     without = {Path(shard).parent for shard in patches["shard"].unique()} - {table.parent for table in tables}
     alone = patches[[Path(shard).parent in without for shard in patches["shard"]]]
     frames = pd.concat([frames, _bases(alone)], ignore_index=True) if len(alone) else frames

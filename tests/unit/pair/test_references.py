@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from dpedtool.dataset.schema import CameraShot, Pair
 from dpedtool.dataset.tables import read_rows
 from dpedtool.pipeline.cli import main
 from dpedtool.pipeline.pair.intake import PairedFolders, camera_folders, pair_into
+from dpedtool.pipeline.pair.references import targets_of
+from dpedtool.pipeline.pair.stage import pair_folders
 
 START = datetime(2024, 5, 4, 10, 0, 0)
 TIMES_S = (0, 11, 31, 38, 80, 95, 140, 151)
@@ -125,11 +128,69 @@ def test_a_burst_takes_its_target_from_any_of_its_frames(root: Path, tmp_path: P
     }
 
 
+def test_a_frame_that_cannot_be_read_costs_no_target(root: Path) -> None:
+    """The base frame has the mate itself, so that its row counts, and not that of another frame."""
+    photo(root / "pixel" / "PXL_4b.jpg", TIMES_S[4] + 2)
+    rows, others = (
+        pair_folders(root / "pixel", root / name, PairParams(by="clock")).rows for name in ("canon", "sony a7")
+    )
+    lost = [
+        replace(row, status="unpaired", reason="unreadable_photo", role=None) if row.pair_id.endswith("PXL_4b") else row
+        for row in others
+    ]
+    for given in (others, lost):
+        found, _, _ = targets_of(rows, given, "sony a7", 1)
+        (row,) = [row for row in found if row.role == "target" and row.scene_id == "IMG_4"]
+        assert (row.status, row.reason, row.detail, row.phone_path.name) == ("paired", "", "", "PXL_4.jpg")
+        assert row.matched_by == "clock"
+
+
+def test_a_session_that_lacks_the_first_reference_changes_no_number(root: Path, tmp_path: Path) -> None:
+    both = tmp_path / "both"
+    both.mkdir()
+    root.rename(both / "one")
+    for camera in ("pixel", "canon"):
+        for path in (both / "one" / camera).iterdir():
+            photo(both / "two" / camera / path.name, 86_400 + TIMES_S[int(path.stem[-1])])
+    for session, start in (("one", 0), ("two", 86_400)):
+        for index, seconds in enumerate(TIMES_S):
+            photo(both / session / "nikon" / f"N_{index}.jpg", start + seconds + 5)
+    captures = captured(both, sessions=("one", "two"), references=("sony a7", "nikon"))
+    found = paired(tmp_path / "out", captures)
+    numbers = {(row.session, row.reference, row.frame) for row in found.rows if row.role == "target"}
+    assert numbers == {("one", "sony a7", 1), ("one", "nikon", 2), ("two", "nikon", 2)}
+
+
+def test_an_empty_folder_in_a_session_is_a_note(root: Path, tmp_path: Path) -> None:
+    both = tmp_path / "both"
+    both.mkdir()
+    root.rename(both / "one")
+    for path in (both / "one" / "sony a7").iterdir():
+        path.unlink()
+    found = paired(tmp_path / "out", captured(both, sessions=("one",)))
+    assert [note for note in found.notes if "The session goes on without them." in note]
+    assert not targets(found.rows)
+
+
 def test_a_list_of_pairs_has_a_column_for_each(root: Path, tmp_path: Path) -> None:
     listed = tmp_path / "list.csv"
     listed.write_text("phone,dslr,Sony A7\nPXL_0,IMG_1,DSC_3\nPXL_1,IMG_0,\n")
     found = paired(tmp_path / "out", captured(root), PairParams(csv=str(listed)))
     assert targets(found.rows) == {"PXL_0.jpg": ("DSC_3.jpg", "sony a7", 1)}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("phone,dslr,sony a7\nPXL_0,IMG_1,DSC_3\nPXL_1,IMG_0,DSC_3\n", r"Line 3 of .* names DSC_3, and so does line 2"),
+        ("phone,dslr,sony a7,Sony A7\nPXL_0,IMG_1,DSC_3,DSC_1\n", "which mean the same: remove one"),
+    ],
+)
+def test_a_list_that_contradicts_itself_is_refused(root: Path, tmp_path: Path, text: str, said: str) -> None:
+    listed = tmp_path / "list.csv"
+    listed.write_text(text)
+    with pytest.raises(DpedtoolError, match=said):
+        paired(tmp_path / "out", captured(root), PairParams(csv=str(listed)))
 
 
 def test_a_list_without_the_column_is_refused_and_the_column_helps(root: Path, tmp_path: Path) -> None:
@@ -178,6 +239,7 @@ def test_a_folder_that_is_not_there_is_named(root: Path, tmp_path: Path) -> None
     [
         (("canon",), "name canon twice; each camera has one folder"),
         (("dslr",), "'dslr', but a column of lists of pairs has this name"),
+        (("Sony", "sony"), "name Sony, sony twice"),
         (tuple(f"d{number}" for number in range(10)), "names 10 folders; 9 are the most"),
     ],
 )
@@ -195,3 +257,6 @@ def test_the_command_takes_folders_too(root: Path, tmp_path: Path) -> None:
     assert len(targets(read_rows(Pair.table_in(tmp_path / "out"), Pair))) == 7
     again = CliRunner().invoke(main, ["pair", *folders, "--reference", folders[1], "-o", out])
     assert "is, or has the name of, the folder of another camera" in again.output
+    (root / "sony a7").rename(root / "session")
+    again = CliRunner().invoke(main, ["pair", *folders, "--reference", str(root / "session"), "-o", out])
+    assert "is called like a column of lists of pairs" in again.output

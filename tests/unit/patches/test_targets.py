@@ -47,7 +47,7 @@ def truths(captures: Path) -> Mapping[str, Truth]:
 def rows(captures: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Alignment]:
     """Two moments of one frame and two references each."""
     out = tmp_path_factory.mktemp("aligned")
-    folders = Folders(captures / "phone-a", captures / "dslr", references=(captures / WIDE,))
+    folders = Folders(captures / "phone-a", captures / "dslr", references={1: captures / WIDE})
     pairs = pair_into(out / "pairs", [folders], PairParams(by="order")).rows
     return align(pairs, out / "alignments", AlignParams(), images=False)
 
@@ -178,6 +178,23 @@ def test_workers_change_no_byte_and_a_second_run_cuts_nothing(
     cut_patches(rows, tmp_path, PARAMS)
     assert "2 of 2 were done by an earlier run" in capsys.readouterr().err
     assert files(tmp_path) == before
+
+
+def test_another_number_of_the_reference_gives_what_a_first_run_gives(rows: list[Alignment], tmp_path: Path) -> None:
+    one = moments(rows)[0]
+    out = tmp_path / "out"
+    cut_patches([one.base, *one.targets], out, PARAMS)
+    second = [replace(target, frame=2) for target in one.targets]
+    cut_patches([one.base, *second], out, PARAMS)
+    assert {row.frame for row in stack_in(out) if row.role == "target"} == {2}
+    shard = next(out.glob("*.tar")).read_bytes()
+    assert b".dslr02.png" in shard
+    assert b".dslr01.png" not in shard
+
+
+def test_without_further_references_no_patch_has_two(rows: list[Alignment], tmp_path: Path) -> None:
+    cut_patches([moments(rows)[0].base], tmp_path, replace(PARAMS, min_references=2))
+    assert not accepted(tmp_path)
 
 
 def test_windows_that_move_can_have_no_further_targets(rows: list[Alignment], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import random
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import read_json, write_json
 from dpedtool.dataset.params import ReleaseParams, SplitParams
 from dpedtool.dataset.photos.encoding import encode_image
+from dpedtool.dataset.schema import StackFrame
+from dpedtool.dataset.tables import read_rows, write_rows
 from dpedtool.pipeline.release.build import build_release
 from dpedtool.pipeline.release.changes import compare
 from dpedtool.pipeline.release.chunks import numbers_of
@@ -342,6 +345,27 @@ def test_damage_to_frames_is_named(damage: Callable[[Path], None], fault: str, t
     damage(folder)
     faults = verify(folder).faults
     assert [line for line in faults if fault in line], faults
+
+
+def test_two_references_of_one_number_are_refused(tmp_path: Path) -> None:
+    table = write_patches(tmp_path / "patches", "a", [frame(scene, "a") for scene in SCENES], images)
+    write_stacks(table, image)
+    selection().write(table.parent / "selection.json")
+    split({"a": table}, tmp_path / "splits", SplitParams(test=0, validation=0))
+    stacks = StackFrame.table_in(table.parent)
+    rows = read_rows(stacks, StackFrame)
+    changed = max(place for place, row in enumerate(rows) if row.reference == "nikon")
+    rows[changed] = replace(rows[changed], reference="canon")
+    write_rows(stacks, StackFrame, rows)
+    with pytest.raises(DpedtoolError, match="references canon and nikon have the same number in different patches"):
+        build_release(tmp_path / "splits", tmp_path / "release", PARAMS)
+
+
+@pytest.mark.parametrize("layout", ["dped", "burst"])
+def test_a_phone_called_like_the_dslrs_folder_is_refused(splits: Path, tmp_path: Path, layout: str) -> None:
+    params = replace(PARAMS, layouts=(layout,), dslr_folder="a")
+    with pytest.raises(DpedtoolError, match=rf"like the DSLR's folder in layout {layout}: set release\.dslr_folder"):
+        build_release(splits, tmp_path / "release", params)
 
 
 def test_a_patch_with_other_frames_has_changed(splits: Path, released: Path, tmp_path: Path) -> None:
