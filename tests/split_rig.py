@@ -120,7 +120,7 @@ def write_stacks(table: Path, image: Callable[[str], bytes], frames: int = 3) ->
                 is_base = number == 1 and not reference
                 row = StackFrame(
                     patch_id=patch.patch_id,
-                    pair_id=patch.pair_id if is_base else f"{patch.pair_id}-{reference}{number}",
+                    pair_id=patch.pair_id if is_base else f"{patch.pair_id}-{reference.replace(' ', '_')}{number}",
                     role="target" if reference else "base" if is_base else "frame",
                     frame=number,
                     reference=reference,
