@@ -146,8 +146,8 @@ def published(camera: str) -> str:
     return camera.replace(" ", "_")
 
 
-MOST_OF_MOMENT, MOST_OF_SESSION = 40, 16
-"""Most characters of a moment's name, and of the session's part of it."""
+MOST_OF_MOMENT, MOST_OF_SESSION, MOST_OF_CAMERA = 40, 16, 28
+"""Most characters of a moment's name, of the session's part of it, and of a camera's name in identifiers."""
 
 
 def moment_identifier(session: str, name: str) -> str:

@@ -34,6 +34,7 @@ TABLES_OF_SPLIT = ("photos", "scenes")
 COLUMNS_OF_LIST = ("phone", "dslr", "session")
 """Columns of a list of pairs, in which further references have columns named after them."""
 MOST_REFERENCES = 9
+"""Most further references."""
 
 
 @dataclass(frozen=True, kw_only=True)

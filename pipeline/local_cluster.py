@@ -83,7 +83,7 @@ def kill(cluster: SpecCluster, address: str) -> None:
     cluster
         As `start` returned it.
     address
-        Address of one of its workers; one that is gone is no error.
+        Address of one of its workers. Nothing happens if that worker has ended.
 
     """
     for nanny in cluster.workers.values():

@@ -70,8 +70,8 @@ class StackCounts(JsonObject):
     reasons: dict[str, int]
     """Rejected ones, by reasons of `dpedtool.dataset.schema.StackFrame`."""
     targets: dict[str, dict[str, int]] | None = field(default=None, metadata=WHERE_KNOWN)
-    """Further targets of these patches by reference: how many are `accepted`, and the others by the same reasons. None
-    if there are no further references."""
+    """Further targets of these patches, by reference: the number of `accepted` ones, and of the others by the same
+    reasons. None without further references."""
 
 
 @dataclass(frozen=True, kw_only=True)

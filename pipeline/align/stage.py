@@ -202,7 +202,7 @@ def align_files(
 
 
 def _same_file(pair: Pair) -> str:
-    """Return that the pair is no pair of photos; nothing if it is one."""
+    """Return a sentence if both photos of a pair are the same file, else an empty text."""
     if not pair.phone_sha256 or pair.phone_sha256 != pair.dslr_sha256:
         return ""
     return f"{pair.phone_path} and {pair.dslr_path} are the same file, so that their patches teach nothing."

@@ -75,7 +75,7 @@ def read_nodes(path: Place, sha256: str, rows: int, columns: int) -> Nodes:
         with open_regular(path) as file:
             content = file.read(most + 1)
     except OSError as error:
-        reason = error.strerror or "there is no such file"
+        reason = error.strerror or "the file does not exist"
         raise _changed(path, f"cannot be read ({reason})") from None
     if hashlib.sha256(content).hexdigest() != sha256:
         raise _changed(path, "is not the one that the alignment made")

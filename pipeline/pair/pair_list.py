@@ -10,12 +10,12 @@ from types import MappingProxyType
 from dpedtool.dataset.csv_lines import csv_lines
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.names import folded
+from dpedtool.dataset.params import COLUMNS_OF_LIST
 from dpedtool.dataset.photos.listing import subpath
 from dpedtool.dataset.places import Place
 from dpedtool.pipeline.pair.notes import many, named
 
-COLUMNS = ("phone", "dslr")
-SESSION = "session"
+COLUMNS, SESSION = COLUMNS_OF_LIST[:2], COLUMNS_OF_LIST[2]
 NAMED_BY = "pair.csv or --csv"
 
 
@@ -66,7 +66,7 @@ def read_pair_list(
     # Several of the phone's photos may be frames of one moment.
     found = {cameras[0].find(*line): cameras[1].find(*line, again=True) for line in lines}
     if reference:
-        _check_moments(path, lines, cameras[1], _Camera(path, header, COLUMNS[1], (), {}))
+        _check_moments(path, lines, cameras[1], _places(path, header).get(COLUMNS[1], len(header)))
         return found
     if session and not found:
         raise DpedtoolError(f"{path} lists no pairs of the session {session}: add lines for it, or leave it out.")
@@ -108,16 +108,18 @@ def notes_of_sessions(path: Path, phone: str, sessions: Sequence[str]) -> list[s
     ]
 
 
-def _check_moments(path: Path, lines: Sequence[tuple[int, Sequence[str]]], further: _Camera, base: _Camera) -> None:
-    """Refuse a photo of a further reference in lines of two moments, which photos of the base reference tell apart."""
+def _check_moments(path: Path, lines: Sequence[tuple[int, Sequence[str]]], further: _Camera, base: int) -> None:
+    """Refuse a photo of a further reference in lines of two moments.
+
+    The photos of the base reference, in the column at place `base`, tell moments apart.
+    """
     first: dict[int, tuple[int, str]] = {}
     for number, cells in lines:
-        name = further.name_in(cells)
-        photo, moment = further.find(number, cells, again=True), folded(base.name_in(cells))
+        photo, moment = further.find(number, cells, again=True), folded("".join(cells[base : base + 1]))
         if (known := first.setdefault(photo, (number, moment)))[1] != moment:
             raise DpedtoolError(
-                f"Line {number} of {path} names {name}, and so does line {known[0]}, with another photo of the base "
-                "reference: correct one of the lines."
+                f"Line {number} of {path} names {further.name_in(cells)}, and so does line {known[0]}, with another "
+                "photo of the base reference: correct one of the lines."
             )
 
 
@@ -171,7 +173,7 @@ class _Camera:
                 f"a tab; it holds {found}."
             )
         self._path, self._place, self._column = path, place, column
-        self._folder = photos[0].parent if photos else Path()
+        self._folder = photos[0].parent
         while not all(self._folder in photo.parents for photo in photos):
             # Some are in sub-folders.
             self._folder = self._folder.parent

@@ -10,14 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dpedtool.dataset.names import identifier
+from dpedtool.dataset.names import MOST_OF_CAMERA, identifier
 from dpedtool.dataset.schema import CameraShot, Pair
 from dpedtool.pipeline.pair.notes import many, named
 from dpedtool.pipeline.pair.shot_table import ALONE, REFERENCE, TARGET
-
-MOST_OF_REFERENCE = 28
-"""Most characters of a reference's name in identifiers, as of a phone's."""
-
 
 _OF_PAIRS = (
     *("role", "frame", "frames", "matched_by", "clock_offset_s", "clock_error_s"),
@@ -111,7 +107,7 @@ def _target(row: Pair, base: Pair, reference: str, number: int) -> Pair:
     detail = "" if is_same else "It is paired with another frame of this moment."
     return replace(
         row,
-        pair_id=f"{base.pair_id}--{identifier(reference, MOST_OF_REFERENCE)}",
+        pair_id=f"{base.pair_id}--{identifier(reference, MOST_OF_CAMERA)}",
         scene_id=base.scene_id,
         reference=reference,
         role=TARGET,
@@ -126,11 +122,11 @@ def _target(row: Pair, base: Pair, reference: str, number: int) -> Pair:
 
 def _alone(row: Pair, rows: Sequence[Pair], reference: str) -> Pair:
     """Return the row of a photo of a further reference that is no target of a moment."""
-    phone = identifier(rows[0].phone, MOST_OF_REFERENCE)
+    phone = identifier(rows[0].phone, MOST_OF_CAMERA)
     nothing: dict[str, Any] = dict.fromkeys(_OF_PAIRS)
     blank = replace(
         row,
-        pair_id=f"{phone}--missing--{identifier(reference, MOST_OF_REFERENCE)}--{row.scene_id}",
+        pair_id=f"{phone}--missing--{identifier(reference, MOST_OF_CAMERA)}--{row.scene_id}",
         scene_id=None,
         reference=reference,
         **nothing,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256
-from dpedtool.dataset.names import identifier, moment_identifier
+from dpedtool.dataset.names import MOST_OF_CAMERA, identifier, moment_identifier
 from dpedtool.dataset.params import COLUMNS_OF_LIST, PairParams
 from dpedtool.dataset.photos.decoding import MOST_BYTES, how_taken
 from dpedtool.dataset.photos.formats.table import format_of_suffix
@@ -131,8 +131,9 @@ def _with_reference(
     name = camera_name(folder)
     # An offset that the user names is that of the base reference's clock.
     params = replace(params, offset_s=None)
+    sums = {row.phone_path: row.phone_sha256 for row in found.rows if row.phone_path and row.phone_sha256}
     try:
-        other = _pair_two(phone_dir, folder, params, session, recursive=recursive, reference=name)
+        other = _pair_two(phone_dir, folder, params, session, recursive=recursive, reference=name, sums=sums)
     except NoPhotosError as error:
         if not session:
             raise
@@ -154,9 +155,19 @@ def _with_reference(
 
 
 def _pair_two(
-    phone_dir: Place, dslr_dir: Place, params: PairParams, session: str, *, recursive: bool, reference: str = ""
+    phone_dir: Place,
+    dslr_dir: Place,
+    params: PairParams,
+    session: str,
+    *,
+    recursive: bool,
+    reference: str = "",
+    sums: Mapping[Place, str] = MappingProxyType({}),
 ) -> Pairing:
-    """Pair the photos of the phone and of one reference; `reference` is the name of a further one."""
+    """Pair the photos of the phone and of one reference.
+
+    `reference` is the name of a further one, and `sums` are the SHA-256, hex, of photos that have been read already.
+    """
     cameras = [read_folder(folder, session, recursive=recursive) for folder in (phone_dir, dslr_dir)]
     phones, dslrs = ([shot for shot in each.photos if shot.is_usable] for each in cameras)
     for folder, usable in ((phone_dir, phones), (dslr_dir, dslrs)):
@@ -176,15 +187,16 @@ def _pair_two(
     missing = next((extra for shot in raws if (extra := format_of_suffix(shot.path).missing_extra)), "")
     no_frames = missing or not params.frames_s
     every, matching = with_frames(matching, phones, [] if no_frames else raws, dslrs, params.frames_s, pictures)
-    of = _Camera(camera, session)
+    of = _Camera(camera, session, sums)
     rows = _rows(of, every, dslrs, matching)
     rows += [_unusable_row(of, photo, is_phone=True) for photo in cameras[0].photos if not photo.is_usable]
     rows += [_unusable_row(of, photo, is_phone=False) for photo in cameras[1].photos if not photo.is_usable]
     rows.sort(key=lambda row: row.pair_id)
     frames = {shot.path for shot in every}
     others = [shot for each in cameras for shot in each.beside if shot.path not in frames]
-    sums = _sums([shot.path for shot in others])[0]
-    shots = shots_of(rows, [*every, *dslrs], camera_name(dslr_dir), [(shot, sums.get(shot.path)) for shot in others])
+    of_others = _sums([shot.path for shot in others])[0]
+    with_sums = [(shot, of_others.get(shot.path)) for shot in others]
+    shots = shots_of(rows, [*every, *dslrs], camera_name(dslr_dir), with_sums)
     notes = [each.left_out.sentence for each in cameras if each.left_out.sentence]
     notes += [note for each in cameras for note in notes_of_contradictory(each)]
     notes += notes_of_damage(pictures.damaged, rows)
@@ -320,6 +332,8 @@ class _Camera:
 
     name: str
     session: str = ""
+    sums: Mapping[Place, str] = field(default_factory=dict)
+    """SHA-256, hex, of photos that have been read already."""
 
 
 def _rows(camera: _Camera, phones: Sequence[Shot], dslrs: Sequence[Shot], matching: Matching) -> list[Pair]:
@@ -330,7 +344,7 @@ def _rows(camera: _Camera, phones: Sequence[Shot], dslrs: Sequence[Shot], matchi
 
 def _row(camera: _Camera, couple: Couple, matching: Matching) -> Pair:
     phone, dslr, place = couple.phone, couple.dslr, couple.place
-    sums, (reason, detail) = _sums([photo.path for photo in (phone, dslr) if photo])
+    sums, (reason, detail) = _sums([photo.path for photo in (phone, dslr) if photo], camera.sums)
     if not reason:
         reason, detail = _why_unpaired(couple, matching)
     if not reason and place:
@@ -359,13 +373,18 @@ def _row(camera: _Camera, couple: Couple, matching: Matching) -> Pair:
     )
 
 
-def _sums(paths: Sequence[Place]) -> tuple[dict[Place, str], tuple[str, str]]:
-    """Return the SHA-256 of readable files, and reason and detail of an unreadable one, empty if there is none."""
+def _sums(
+    paths: Sequence[Place], known: Mapping[Place, str] = MappingProxyType({})
+) -> tuple[dict[Place, str], tuple[str, str]]:
+    """Return the SHA-256 of readable files, and reason and detail of an unreadable one, empty if there is none.
+
+    Files in `known` are not read again.
+    """
     sums: dict[Place, str] = {}
     failure = ("", "")
     for path in paths:
         try:
-            sums[path] = file_sha256(path, MOST_BYTES)
+            sums[path] = known.get(path) or file_sha256(path, MOST_BYTES)
         except OSError as error:
             failure = ("unreadable_photo", f"{path} cannot be read: {error.strerror or error}.")
         except DpedtoolError as error:
@@ -387,7 +406,7 @@ def _unusable_row(camera: _Camera, photo: Shot, is_phone: bool) -> Pair:
 
 
 def _pair_id(camera: _Camera, phone: Shot | None, dslr: Shot | None) -> str:
-    return f"{identifier(camera.name, most=28)}--{_moment_name(phone, dslr)}"
+    return f"{identifier(camera.name, MOST_OF_CAMERA)}--{_moment_name(phone, dslr)}"
 
 
 def _moment_name(phone: Shot | None, dslr: Shot | None) -> str:

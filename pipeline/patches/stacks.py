@@ -77,10 +77,7 @@ def stacks(
     for frame in moment.others:
         taken = how_taken(frame.phone_path)
         blanks = [_blank(frame, patch.patch_id, taken, known, key) for patch in patches]
-        try:
-            yield from _cut_frame(frame, to, dslr, patches, blanks, params)
-        except Rejection as problem:
-            yield from (Cut(replace(row, reason=problem.reason, detail=problem.detail), None) for row in blanks)
+        yield from _or_rejected(_cut_frame(frame, to, dslr, patches, blanks, params), blanks)
 
 
 def targets(moment: Moment, phone: Image, patches: Sequence[Patch], params: PatchesParams, key: str) -> Iterator[Cut]:
@@ -101,13 +98,19 @@ def targets(moment: Moment, phone: Image, patches: Sequence[Patch], params: Patc
 
     """
     base = required(moment.standing)
+    known = how_taken(base.dslr_path) if moment.targets else Taken()
     for target in moment.targets:
-        taken, known = how_taken(target.dslr_path), how_taken(base.dslr_path)
+        taken = how_taken(target.dslr_path)
         blanks = [_blank(target, patch.patch_id, taken, known, key) for patch in patches]
-        try:
-            yield from _cut_target(target, base, phone, patches, blanks, params)
-        except Rejection as problem:
-            yield from (Cut(replace(row, reason=problem.reason, detail=problem.detail), None) for row in blanks)
+        yield from _or_rejected(_cut_target(target, base, phone, patches, blanks, params), blanks)
+
+
+def _or_rejected(cuts: Iterator[Cut], blanks: Sequence[StackFrame]) -> Iterator[Cut]:
+    """Yield the cuts of one photo; if it cannot be used at all, its blank rows with the reason."""
+    try:
+        yield from cuts
+    except Rejection as problem:
+        yield from (Cut(replace(row, reason=problem.reason, detail=problem.detail), None) for row in blanks)
 
 
 def place_in_stack(row: StackFrame) -> tuple[bool, int]:

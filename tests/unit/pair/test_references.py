@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
-from datetime import datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image as PillowImage
+from timed_photos import photo
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
+from dpedtool.dataset.io import file_sha256
 from dpedtool.dataset.params import CapturesParams, PairParams
 from dpedtool.dataset.schema import CameraShot, Pair
 from dpedtool.dataset.tables import read_rows
 from dpedtool.pipeline.cli import main
+from dpedtool.pipeline.pair import stage
 from dpedtool.pipeline.pair.intake import PairedFolders, camera_folders, pair_into
 from dpedtool.pipeline.pair.references import targets_of
 from dpedtool.pipeline.pair.stage import pair_folders
 
-START = datetime(2024, 5, 4, 10, 0, 0)
 TIMES_S = (0, 11, 31, 38, 80, 95, 140, 151)
-
-
-def photo(path: Path, seconds: float | None = None) -> None:
-    """A photo that differs from all others, with a capture time if `seconds` says one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    exif = PillowImage.Exif()
-    exif[270] = ascii(path)
-    if seconds is not None:
-        exif.get_ifd(0x8769)[36867] = (START + timedelta(seconds=seconds)).strftime("%Y:%m:%d %H:%M:%S")
-    content = io.BytesIO()
-    PillowImage.fromarray(np.zeros((120, 120, 3), np.uint8)).save(content, "JPEG", exif=exif)
-    path.write_bytes(content.getvalue())
 
 
 @pytest.fixture
@@ -47,6 +33,17 @@ def root(tmp_path: Path) -> Path:
             photo(tmp_path / "captures" / "sony a7" / f"DSC_{index}.jpg", seconds - 3600)
     photo(tmp_path / "captures" / "sony a7" / "DSC_8.jpg", 400 - 3600)
     return tmp_path / "captures"
+
+
+def two_sessions(root: Path, tmp_path: Path) -> Path:
+    """The captures as session one, and session two without the further reference."""
+    both = tmp_path / "both"
+    both.mkdir()
+    root.rename(both / "one")
+    for camera in ("pixel", "canon"):
+        for path in (both / "one" / camera).iterdir():
+            photo(both / "two" / camera / path.name, 86_400 + TIMES_S[int(path.stem[-1])])
+    return both
 
 
 def captured(root: Path, **changes: object) -> CapturesParams:
@@ -76,6 +73,14 @@ def test_each_moment_has_its_photo_of_the_further_reference(root: Path, tmp_path
         assert row.clock_offset_s == pytest.approx(-3600, abs=1)
     assert len({row.pair_id for row in found.rows}) == len(found.rows)
     assert "sony a7: 1 moment has no photo of sony a7: PXL_2.jpg." in found.notes
+
+
+def test_the_photos_of_the_phone_are_read_once(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    monkeypatch.setattr(stage, "file_sha256", lambda path, most: read.append(path) or file_sha256(path, most))
+    paired(tmp_path / "out", captured(root))
+    of_phone = [path.name for path in read if path.parent.name == "pixel"]
+    assert sorted(of_phone) == sorted({path.name for path in (root / "pixel").iterdir()})
 
 
 def test_photos_of_a_further_reference_change_nothing_else(root: Path, tmp_path: Path) -> None:
@@ -146,12 +151,7 @@ def test_a_frame_that_cannot_be_read_costs_no_target(root: Path) -> None:
 
 
 def test_a_session_that_lacks_the_first_reference_changes_no_number(root: Path, tmp_path: Path) -> None:
-    both = tmp_path / "both"
-    both.mkdir()
-    root.rename(both / "one")
-    for camera in ("pixel", "canon"):
-        for path in (both / "one" / camera).iterdir():
-            photo(both / "two" / camera / path.name, 86_400 + TIMES_S[int(path.stem[-1])])
+    both = two_sessions(root, tmp_path)
     for session, start in (("one", 0), ("two", 86_400)):
         for index, seconds in enumerate(TIMES_S):
             photo(both / session / "nikon" / f"N_{index}.jpg", start + seconds + 5)
@@ -215,12 +215,7 @@ def test_a_further_reference_that_cannot_be_paired_is_named_and_leaving_it_out_h
 
 
 def test_sessions_may_lack_it_but_not_all(root: Path, tmp_path: Path) -> None:
-    both = tmp_path / "both"
-    both.mkdir()
-    root.rename(both / "one")
-    for camera in ("pixel", "canon"):
-        for path in (both / "one" / camera).iterdir():
-            photo(both / "two" / camera / path.name, 86_400 + TIMES_S[int(path.stem[-1])])
+    both = two_sessions(root, tmp_path)
     captures = captured(both, sessions=("one", "two"))
     found = paired(tmp_path / "out", captures)
     assert {row.session for row in found.rows if row.role == "target"} == {"one"}
