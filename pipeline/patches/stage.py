@@ -348,9 +348,11 @@ def _lost(moment: Moment, lost: Lost, params: PatchesParams) -> list[Patch]:
 
 
 def _key(moment: Moment, params: PatchesParams) -> str:
-    # The numbers of further references stand in the names of their images.
+    # Names of pairs, and numbers of further references, stand in rows and in the names of images.
+    wanted = _wanted(moment, params)
+    names = [(pair.pair_id, pair.phone, pair.session, pair.scene_id) for pair in wanted]
     numbers = [(target.frame, target.reference) for target in moment.targets]
-    return digest([_CODE, cv2.__version__, telling(params), *(pair.key for pair in _wanted(moment, params)), *numbers])
+    return digest([_CODE, cv2.__version__, telling(params), *(pair.key for pair in wanted), *names, *numbers])
 
 
 UNSEEN = Patch.RETRIED
