@@ -1,4 +1,4 @@
-"""A session with bad files that is killed eleven times and runs out of disk: are its results those of an undisturbed one?
+"""A session with bad files is killed eleven times and runs out of disk: does it end as an undisturbed one does?
 
     python -m benchmarks.interrupted --scratch DIR         # make bench-interrupted: 4000 pairs
     python -m benchmarks.interrupted --quick               # a quick look with 40 pairs
