@@ -251,7 +251,7 @@ def _as_markdown(
     undisturbed = markdown(("stage", "CPU-s", "wall s", "memory"), costs)
     return (
         f"# A session that is killed and runs out of disk\n\n{versions()} {pairs} pairs, {bad} of them bad. "
-        f"{verdict}\n\nWhat was done to it:\n\n{done}\nThe undisturbed session:\n\n{undisturbed}\n"
+        f"{verdict}\n\nWhat was done to it:\n\n{done}\n\nThe undisturbed session:\n\n{undisturbed}\n"
     )
 
 
