@@ -46,7 +46,7 @@ class Harm:
     """What happens to a stage when a share of its work is done."""
 
     at: float
-    """Share of the pairs, or of the undisturbed time of stages that are not done pair by pair."""
+    """Share of the pairs, or of the files of stages that are not done pair by pair."""
     what: str
     """`all`, `main` or `worker` is killed, or the `disk` is full. A run goes on after the loss of a worker."""
 
@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for command, stage in zip(_of_session(photos, after), stages, strict=True):
             for harms in RUNS.get(command.name, ()):
                 if harms[-1].what != "disk" or options.fill:
-                    happened.append(_disturbed(command, harms, pairs, stage.wall_s))
+                    happened.append(_disturbed(command, harms, pairs, stage.files))
                     say(f"  {happened[-1]}")
             measured(command, pairs)
         different = _different(before, after)
@@ -137,18 +137,21 @@ def _spoil(folder: Path, pairs: int) -> int:
     return len(bad)
 
 
-def _disturbed(command: Command, harms: Sequence[Harm], pairs: int, wall_s: float) -> Happened:
-    """Run the command of a stage, do each harm at its time, and wait for the end of all its processes."""
-    parts, start = command.left / ".parts", time.monotonic()
+def _disturbed(command: Command, harms: Sequence[Harm], pairs: int, files: int) -> Happened:
+    """Run the command of a stage, do each harm at its time, and wait for the end of all its processes.
+
+    `files` is the number of files that the undisturbed stage has left.
+    """
+    parts, before = command.left / ".parts", _files(command.left.parent)
     by_pairs = command.name in ("align", "patches")
     with tempfile.TemporaryFile() as said, contextlib.ExitStack() as ballast:
         main = psutil.Popen(command.words, cwd=ROOT, stdout=said, stderr=said, start_new_session=True)
         for harm in harms:
-            while (_finished(parts) / pairs if by_pairs else (time.monotonic() - start) / wall_s) < harm.at:
+            while (_finished(parts) / pairs if by_pairs else (_files(command.left.parent) - before) / files) < harm.at:
                 if main.poll() is not None:
-                    sys.exit(f"{command.name} ended before it could be disturbed: {_last_line(said)}")
+                    return Happened(command.name, "ended before", files, int(main.returncode), _last_line(said))
                 time.sleep(0.02)
-            done = _finished(parts)
+            done = _finished(parts) if by_pairs else _files(command.left.parent) - before
             if harm.what == "disk":
                 ballast.enter_context(_full(command.left))
             else:
@@ -158,6 +161,11 @@ def _disturbed(command: Command, harms: Sequence[Harm], pairs: int, wall_s: floa
         _wait_for_group(main.pid)
         what = ", ".join(f"{harm.what} at {harm.at:.0%}" for harm in harms)
         return Happened(command.name, what, done, int(main.returncode), _last_line(said))
+
+
+def _files(folder: Path) -> int:
+    """Return the number of files below a folder, hidden ones too; files may come and go meanwhile."""
+    return sum(len(names) for _, _, names in os.walk(folder))
 
 
 def _finished(parts: Path) -> int:
