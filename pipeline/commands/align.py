@@ -15,11 +15,13 @@ from dpedtool.dataset.schema import Alignment, Pair
 from dpedtool.pipeline.commands.options import (
     FILE,
     PHOTOS,
+    check_memory,
     command,
     csv_option,
     examples,
     give_results,
     listed,
+    max_memory_option,
     out_option,
     outcomes,
     params_options,
@@ -43,6 +45,7 @@ from dpedtool.pipeline.runner import warm_up
 @click.option("--images/--no-images", default=True, help="Write the aligned images, or the table alone.")
 @urls_option
 @workers_option
+@max_memory_option
 @scheduler_option
 @params_options
 def align(
@@ -53,6 +56,7 @@ def align(
     images: bool,
     allow_urls: bool,
     workers: int,
+    max_memory: int | None,
     scheduler: str | None,
     params: Params,
 ) -> None:
@@ -66,6 +70,7 @@ def align(
         raise click.UsageError("--csv says which photos of two folders belong together: name the two folders.")
     if len(sources) > 2:
         raise click.UsageError("Name two photos, two folders, or one folder that `dpedtool pair` wrote.")
+    check_memory(max_memory, scheduler)
     if not scheduler and is_dir(sources[0]):
         warm_up(workers, "dpedtool.pipeline.align.stage")
     from dpedtool.pipeline.align.overlay import remove_overlays, write_overlay
@@ -85,7 +90,9 @@ def align(
         pairs = taken.rows
     else:
         pairs = taken
-    rows = align_pairs(pairs, out, params.align, images=images, workers=workers, scheduler=scheduler)
+    rows = align_pairs(
+        pairs, out, params.align, images=images, workers=workers, scheduler=scheduler, max_memory=max_memory
+    )
     # They are of an earlier alignment.
     remove_overlays(out / OVERLAY)
     say_alignments(rows)
