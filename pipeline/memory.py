@@ -149,7 +149,8 @@ class Memory(Generic[Item]):
             total += WORKER + need.size
             found = count if total <= self.limit else found
         if found < most:
-            print(f"{label}: {found} of {most} processes fit into {in_gb(self.limit, math.floor)}", file=sys.stderr)
+            there = in_gb(self.limit, math.floor)
+            print(f"{label}: {there} of memory are enough for {found} of {most} processes.", file=sys.stderr)
         if found == 1:
             # The items are worked on in this process, and the one that others would be forked from takes memory too.
             cool_down()
@@ -188,4 +189,4 @@ def read_header(place: Place) -> Photo:
 def _main() -> int:
     """Return the memory of the main process without an item, in bytes."""
     held = int(psutil.Process().memory_info().rss) + SPARE
-    return max(MAIN, math.ceil(held / STEP) * STEP)
+    return MAIN if held <= MAIN else math.ceil(held / STEP) * STEP
