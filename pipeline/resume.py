@@ -21,6 +21,7 @@ from dpedtool.dataset.progress import track
 from dpedtool.dataset.publication import complete
 from dpedtool.dataset.rows import Row
 from dpedtool.dataset.tables import KeyedTable, read_part, write_part
+from dpedtool.pipeline.memory import Memory
 from dpedtool.pipeline.runner import Lost, run
 
 Item = TypeVar("Item")
@@ -142,6 +143,7 @@ def work_off(
     reads: Iterable[Place] = (),
     workers: int,
     scheduler: str | None = None,
+    memory: Memory[Item] | None = None,
     label: str,
 ) -> None:
     """Do the work of all items that are not finished, and save the rows of each as it ends.
@@ -162,13 +164,22 @@ def work_off(
         The files that the work reads; a cluster's workers must see one file of each folder.
     workers, scheduler
         Number of processes here, or the address of a cluster's scheduler, as `dpedtool.pipeline.runner.run` takes them.
+    memory
+        What all processes here may take, so that fewer of them may work; None: there is no limit.
     label
         Name of the work in the progress line.
+
+    Raises
+    ------
+    DpedtoolError
+        The memory does not suffice for an item that is not finished.
 
     """
     pending = [(key, item) for key, item in items.items() if not finished.is_done(key, usable)]
     if len(pending) < len(items):
         print(f"{label}: {len(items) - len(pending)} of {len(items)} were done by an earlier run", file=sys.stderr)
+    if memory and not scheduler:
+        workers = memory.workers([item for _, item in pending], workers, label)
     one_of_each_folder = {file.parent: file for file in reads}.values()
     results = run(_Keyed(work), pending, workers, scheduler=scheduler, folder=finished.folder, files=one_of_each_folder)
     for (key, item), rows in track(results, label, len(pending)):

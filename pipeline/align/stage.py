@@ -64,6 +64,7 @@ from dpedtool.pipeline.measure.keypoint_homography import Registration, register
 from dpedtool.pipeline.measure.noise import PairNoise, sensor_noise
 from dpedtool.pipeline.measure.residuals import Flags, Residual, Search, search
 from dpedtool.pipeline.measure.small_photos import why_too_small
+from dpedtool.pipeline.memory import ALIGN, ALIGN_WITHOUT_DEPTH, Need, memory_of, pair_need
 from dpedtool.pipeline.resume import Finished, save_aside, work_off
 from dpedtool.pipeline.runner import Lost
 
@@ -87,6 +88,7 @@ def align(
     workers: int = 1,
     scheduler: str | None = None,
     reuse: Path | None = None,
+    max_memory: int | None = None,
 ) -> list[Alignment]:
     """Align all pairs, and write the tables `out/alignments.parquet` and `out/timings.parquet`.
 
@@ -94,7 +96,8 @@ def align(
     `out/{phone,dslr}/<pair_id>.png`. The two images of a pair have the same size and agree pixel for pixel; the phone's
     pixels are those of its photo, the DSLR's are resampled once. A pair that fails has a row with the reason. What an
     earlier run finished is kept, under whatever names the same photos had then. With `reuse`, so is what stands in the
-    tables of other runs, `reuse/*/alignments.parquet`; their aligned images are not looked at.
+    tables of other runs, `reuse/*/alignments.parquet`; their aligned images are not looked at. With `max_memory`, in
+    bytes, only so many processes work as fit into it.
 
     Returns
     -------
@@ -104,7 +107,7 @@ def align(
     Raises
     ------
     DpedtoolError
-        Another run is writing to `out`, or the images would be written among the photos.
+        Another run is writing to `out`, the images would be written among the photos, or a pair needs more memory.
 
     """
     check_own_methods(params)
@@ -134,6 +137,7 @@ def align(
             reads=[required(path) for pair in whole for path in (pair.phone_path, pair.dslr_path)],
             workers=workers,
             scheduler=scheduler,
+            memory=memory_of(max_memory, partial(_need, params=params)),
             label="align",
         )
         rows: list[Alignment] = []
@@ -152,6 +156,11 @@ def align(
         remove_nodes_of_others(rows, out)
         remove_images_of_others(rows, out)
     return rows
+
+
+def _need(pair: Pair, params: AlignParams) -> Need:
+    """Return the memory that a pair takes."""
+    return pair_need(ALIGN if params.local else ALIGN_WITHOUT_DEPTH, pair.pair_id, pair.phone_path, pair.dslr_path)
 
 
 def align_pair(pair: Pair, params: AlignParams, out: Path, images: bool, parts: Path) -> list[Alignment]:

@@ -16,11 +16,13 @@ from dpedtool.pipeline.commands.options import (
     FILE,
     FOLDER,
     PHOTOS,
+    check_memory,
     command,
     csv_option,
     examples,
     give_results,
     listed,
+    max_memory_option,
     out_option,
     outcomes,
     params_options,
@@ -50,6 +52,7 @@ from dpedtool.pipeline.runner import warm_up
 )
 @urls_option
 @workers_option
+@max_memory_option
 @scheduler_option
 @params_options
 def align(
@@ -61,6 +64,7 @@ def align(
     reuse: Path | None,
     allow_urls: bool,
     workers: int,
+    max_memory: int | None,
     scheduler: str | None,
     params: Params,
 ) -> None:
@@ -76,6 +80,7 @@ def align(
         raise click.UsageError("Name two photos, two folders, or one folder that `dpedtool pair` wrote.")
     if reuse and images:
         raise click.UsageError("--reuse takes over tables, and no images: add --no-images.")
+    check_memory(max_memory, scheduler)
     if not scheduler and is_dir(sources[0]):
         warm_up(workers, "dpedtool.pipeline.align.stage")
     from dpedtool.pipeline.align.overlay import remove_overlays, write_overlay
@@ -95,7 +100,16 @@ def align(
         pairs = taken.rows
     else:
         pairs = taken
-    rows = align_pairs(pairs, out, params.align, images=images, workers=workers, scheduler=scheduler, reuse=reuse)
+    rows = align_pairs(
+        pairs,
+        out,
+        params.align,
+        images=images,
+        workers=workers,
+        scheduler=scheduler,
+        reuse=reuse,
+        max_memory=max_memory,
+    )
     # They are of an earlier alignment.
     remove_overlays(out / OVERLAY)
     say_alignments(rows)
