@@ -185,6 +185,8 @@ def test_blocks_hide_no_two_photos_from_each_other(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(near_duplicates, "BLOCK", 2)
     assert len(links) == 9
     assert find_links(views, LIMITS) == links
+    sides = {str(seed): ("test", "train", "validation")[seed % 3] for seed in range(9)}
+    assert find_links(views, LIMITS, sides) == links
 
 
 def test_photos_on_one_side_are_not_even_compared_by_their_hash(monkeypatch: pytest.MonkeyPatch) -> None:
