@@ -301,6 +301,7 @@ REPLACED: Mapping[str, Mapping[str, str]] = {
     "dpedtool.pipeline.runner": {
         "dpedtool.pipeline.runner": """
             class Lost: ...
+            def cool_down(): raise NotImplementedError
             def run(work, items, workers, **_):
                 for item in items:
                     yield item, work(item)
@@ -309,7 +310,7 @@ REPLACED: Mapping[str, Mapping[str, str]] = {
     "dpedtool.pipeline.resume": {
         "dpedtool.pipeline.resume": """
             class Finished:
-                def __init__(self, table, row_type):
+                def __init__(self, table, row_type, others=()):
                     table.parent.mkdir(parents=True)
                     self.parts, self.rows, self.beside = table.parent / ".parts", {}, BESIDE
                 def __enter__(self): return self
