@@ -254,28 +254,34 @@ def _mask(found: Search, shape: tuple[int, int]) -> Mask:
 
 def _cells_with(found: Search, wrong: Flags, shape: tuple[int, int]) -> Mask:
     rows, columns = (-(-side // found.step) for side in shape)
-    votes = np.zeros((2, rows, columns), np.int64)
-    for (x, y), is_wrong in zip(found.places.tolist(), wrong.tolist(), strict=True):
-        votes[(int(is_wrong), *_cells(x, y, found.step))] += 1
-    return np.asarray((votes[1] > 0) & (votes[1] >= votes[0]))
+    votes = np.zeros((2, rows + 1, columns + 1), np.int64)
+    verdicts = wrong.astype(np.int64)
+    top, bottom, left, right = _cells(found)
+    # A rectangle of ones is the running sum of its four corners.
+    for y, x, sign in ((top, left, 1), (top, right, -1), (bottom, left, -1), (bottom, right, 1)):
+        np.add.at(votes, (verdicts, y, x), sign)
+    right_ones, wrong_ones = votes.cumsum(axis=1).cumsum(axis=2)[:, :-1, :-1]
+    return np.asarray((wrong_ones > 0) & (wrong_ones >= right_ones))
 
 
 def _masked(found: Search, mask: Mask) -> npt.NDArray[np.bool_]:
     """Which windows (N,) lie mostly on masked cells."""
-    return np.array([mask[_cells(x, y, found.step)].mean() > 0.5 for x, y in found.places.tolist()], bool)
+    top, bottom, left, right = _cells(found)
+    sums = np.pad(mask.astype(np.int64).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    masked = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
+    return np.asarray(2 * masked > (bottom - top) * (right - left))
 
 
-def _cells(x: int, y: int, step: int) -> tuple[slice, slice]:
-    """The cells that a window at (x, y) covers by at least half of their sides."""
-    return _span(y, step), _span(x, step)
+def _cells(found: Search) -> tuple[npt.NDArray[np.int64], ...]:
+    """Return the cells that windows cover by at least half of their sides: rows from and to, columns from and to."""
+    x, y = found.places.reshape(-1, 2).T.astype(np.int64)
+    return *_span(y, found.step), *_span(x, found.step)
 
 
-def _span(start: int, step: int) -> slice:
+def _span(start: npt.NDArray[np.int64], step: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     first, end = ((place + step // 2) // step for place in (start, start + WINDOW))
-    if first == end:
-        first = (start + WINDOW // 2) // step
-        end = first + 1
-    return slice(first, end)
+    first = np.where(first == end, (start + WINDOW // 2) // step, first)
+    return first, np.maximum(end, first + 1)
 
 
 def _refused(why: str, registration: Registration, motion: Motion | None) -> Rejection:

@@ -278,11 +278,14 @@ def _held_out(
     fold = tiles[:, 0] % 3 + 3 * (tiles[:, 1] % 3)
     distances = np.full((len(columns), len(shifts)), np.nan)
     left = np.zeros((len(columns), len(shifts), 2))
+    whole, whole_moments = windows.normal(max(columns))
     for held in range(FOLDS):
         out = fold == held
-        apart = np.flatnonzero(~_touched(shifts, out))
-        if out.any() and len(apart) >= FEWEST_WINDOWS:
-            normal, moments = windows.normal(max(columns), apart)
+        touched = np.flatnonzero(_touched(shifts, out))
+        if out.any() and len(shifts) - len(touched) >= FEWEST_WINDOWS:
+            # Few windows are left out, so that it is cheaper to take them off than to add up the others.
+            theirs, their_moments = windows.normal(max(columns), touched)
+            normal, moments = whole - theirs, whole_moments - their_moments
             for at, count in enumerate(columns):
                 rest = windows.left(windows.solved(normal[:count, :count], moments[:count]))
                 distances[at, out] = np.minimum(windows.precisions.squared(*rest.T), CUT)[out]
