@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.params import Params, load_preset, preset_names
+from dpedtool.dataset.params import Params
+from dpedtool.dataset.train_params import load_preset, preset_names
 from dpedtool.pipeline.commands.options import FILE, FOLDER, command, examples, give_results, out_option, params_options
 
 

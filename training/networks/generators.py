@@ -13,14 +13,14 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from dpedtool.dataset.params import Network, Norm
+from dpedtool.dataset.train_params import Norm
 from dpedtool.training.networks import layer_kinds as kinds
 from dpedtool.training.networks.layer_kinds import Layer
 from dpedtool.training.networks.network_description import LARGEST, NetworkDescription
 from dpedtool.training.networks.resnet import ResNet
 from dpedtool.training.networks.srcnn import SRCNN
 
-NETWORKS: Mapping[Network, type[NetworkDescription]] = {"resnet": ResNet, "srcnn": SRCNN}
+NETWORKS: Mapping[str, type[NetworkDescription]] = {"resnet": ResNet, "srcnn": SRCNN}
 """Every known network.
 
 A new network needs a file with its description, a line here, and its name in `dpedtool.dataset.params.Network`;
@@ -42,7 +42,7 @@ class Architecture:
 
     """
 
-    network: Network = "resnet"
+    network: str = "resnet"
     channels: int = 64
     """resnet: feature maps of every hidden layer; 64 in DPED."""
     blocks: int = 4

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from dpedtool.dataset.params import Initialisation
+from dpedtool.dataset.train_params import Initialisation
 from dpedtool.training.networks.generators import Generator
 from dpedtool.training.networks.layer_kinds import Convolution, Normalisation, ResidualBlock
 

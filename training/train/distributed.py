@@ -21,7 +21,7 @@ from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined
 from torch.nn.parallel import DistributedDataParallel
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
-from dpedtool.dataset.params import TrainParams
+from dpedtool.dataset.train_params import TrainParams
 from dpedtool.training.inference import choose_device
 
 Value = TypeVar("Value")

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
-from dpedtool.dataset.params import SMALLEST_CROP_PX, TrainParams
 from dpedtool.dataset.sidecars.history import SCORE_COLUMNS
+from dpedtool.dataset.train_params import SMALLEST_CROP_PX, TrainParams
 from dpedtool.training.data import Batch, Pairs
 from dpedtool.training.inference import enhance_patches
 from dpedtool.training.metrics import score
@@ -373,7 +373,7 @@ def _first_discriminator(params: TrainParams, side_px: int) -> Discriminator:
     try:
         network = Discriminator(side_px, params.loss_form, params.norm)
     except ValueError as error:
-        raise ParamsError(f"train.texture_weight is above 0, but: {error}") from None
+        raise ParamsError(f"train.losses has the texture loss, but: {error}") from None
     initialise(network, _random(params.seed, stream=1), params.initialisation)
     return network
 

@@ -20,12 +20,13 @@ import torch
 from dpedtool.dataset.code_digest import code_digest
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
 from dpedtool.dataset.io import digest, file_sha256, lock_folder, remove_leftovers, write_text
-from dpedtool.dataset.params import TrainParams, describe
+from dpedtool.dataset.lack_of_memory import what_ran_out
+from dpedtool.dataset.params import describe
 from dpedtool.dataset.progress import OUTPUT, track
 from dpedtool.dataset.regular_files import MOST_WEIGHTS_BYTES
 from dpedtool.dataset.sidecars.history import HISTORY, write_history
 from dpedtool.dataset.sidecars.model_info import BestValidation, TrainingInfo
-from dpedtool.training.free_memory import what_ran_out
+from dpedtool.dataset.train_params import TrainParams
 from dpedtool.training.networks.generators import Generator
 from dpedtool.training.precision import Computation
 from dpedtool.training.train import vgg
@@ -133,7 +134,9 @@ class _Inputs:
         data = source.digest()
         start = file_sha256(model_files(Path(params.start))[0], MOST_WEIGHTS_BYTES) if params.start else None
         vgg_sha256 = (
-            file_sha256(Path(params.vgg), MOST_WEIGHTS_BYTES) if params.vgg and params.content_weight > 0 else None
+            file_sha256(Path(params.vgg), MOST_WEIGHTS_BYTES)
+            if params.vgg and params.weight_of("content") > 0
+            else None
         )
         # Files are identified by their content. The device changes nothing except the precision that `auto` chooses.
         said = {name: value for name, value in describe(params).items() if name not in ("start", "vgg", "device")}
@@ -167,7 +170,7 @@ def load_start(params: TrainParams) -> Generator | None:
 
 def _begin(source: Source, params: TrainParams, computation: Computation, processes: Processes) -> TrainingRun:
     start = load_start(params)
-    features = vgg.load_vgg(params.vgg) if params.content_weight > 0 else None
+    features = vgg.load_vgg(params.vgg) if params.weight_of("content") > 0 else None
     patch_px = min(source.training.images(0)[0].shape[:2])
     return TrainingRun(params, computation, patch_px, start=start, vgg=features, processes=processes)
 

@@ -18,7 +18,7 @@ import yaml
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.licence import front_matter
 from dpedtool.dataset.markdown import Table, facts, plain, table, text
-from dpedtool.dataset.params import TrainParams, describe, load_preset, preset_names
+from dpedtool.dataset.params import describe
 from dpedtool.dataset.sidecars.metrics import (
     NOT_SCORED,
     FolderMetrics,
@@ -28,6 +28,7 @@ from dpedtool.dataset.sidecars.metrics import (
     read_metrics,
 )
 from dpedtool.dataset.sidecars.model_info import ModelInfo, TrainingInfo
+from dpedtool.dataset.train_params import TrainParams, load_preset, preset_names
 from dpedtool.training.networks.generators import Architecture
 from dpedtool.training.networks.layer_kinds import NORM_EPS, reach
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from dpedtool.dataset.params import preset_names
 from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.dataset.schema import Sample
 from dpedtool.dataset.tables import read_rows, write_rows
+from dpedtool.dataset.train_params import preset_names
 from dpedtool.pipeline.cli import main
 from dpedtool.training.train.loop import TrainingRun
 from dpedtool.training.weights.checkpoint import load_card

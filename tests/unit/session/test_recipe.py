@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from dpedtool.dataset import code_digest
-from dpedtool.dataset.params import AlignParams, CapturesParams, PairParams, Params, ReleaseParams, TrainParams
+from dpedtool.dataset.params import AlignParams, CapturesParams, PairParams, Params, ReleaseParams
+from dpedtool.dataset.train_params import TrainParams
 from dpedtool.pipeline.records import versions
 from dpedtool.pipeline.session import recipe
 from dpedtool.pipeline.session.recipe import (

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 import torch
+from loss_terms import with_usual
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
-from dpedtool.dataset.params import TrainParams
 from dpedtool.dataset.sidecars.history import HISTORY
 from dpedtool.dataset.sidecars.model_info import ModelInfo
+from dpedtool.dataset.train_params import TrainParams
 from dpedtool.training.networks.generators import Architecture
 from dpedtool.training.train import distributed
 from dpedtool.training.train.distributed import Processes
@@ -38,7 +39,7 @@ SMALL = {
     "batch": 4,
     "crop_px": 32,
     "validate_every": 1,
-    "texture_weight": 0.1,
+    "losses": with_usual(texture=0.1),
     "ema": 0.9,
     "clip_norm": 1.0,
     "precision": "float32",
