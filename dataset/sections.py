@@ -19,8 +19,10 @@ CAMERA_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._ -]*[A-Za-z0-9._-])?"
 """Folders of cameras and sessions; blanks may stand inside."""
 PUBLISHED_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 """Cameras in releases, where blanks become '_'."""
-PLUGIN = r"(.+:)?[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
-"""A function: `package.module:function`; the folder of its module may stand before it."""
+CLASS = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
+"""A function or class: `package.module:function`."""
+PLUGIN = rf"(.+:)?{CLASS}"
+"""The same; the folder of its module may stand before it."""
 PATTERNS = {
     CAMERA_NAME: "cannot be a camera name; use letters, digits, '.', '_', '-' and blanks inside, because these names "
     "become file names",

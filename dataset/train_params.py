@@ -160,6 +160,11 @@ class TrainParams(Section):
         """Whether the generator is a network of the user's own."""
         return ":" in self.network
 
+    @property
+    def own_network(self) -> str | None:
+        """The network of the user's own, `package.module:Class`; None: the generator is one of dpedtool's."""
+        return self.network if self.has_own_network else None
+
     def weight_of(self, loss: str) -> float:
         """Return the weight of a loss of `LOSSES`; 0 if it is no term."""
         return sum(term.weight for term in self.losses if term.loss == loss)

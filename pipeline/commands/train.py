@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -10,7 +11,16 @@ import click
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import Params
 from dpedtool.dataset.train_params import load_preset, preset_names
-from dpedtool.pipeline.commands.options import FILE, FOLDER, command, examples, give_results, out_option, params_options
+from dpedtool.pipeline.commands.options import (
+    FILE,
+    FOLDER,
+    command,
+    examples,
+    give_results,
+    network_option,
+    out_option,
+    params_options,
+)
 
 
 def _presets() -> str:
@@ -32,6 +42,7 @@ def _presets() -> str:
 @click.option("--dslr", type=FILE, help="Folder of the DSLR's patches, named as the phone's: 1.jpg in both are a pair.")
 @click.option("--names", type=FILE, help="Text file of the pairs to take from the two folders, one name a line.")
 @click.option("--tensorboard", type=FOLDER, metavar="DIR", help="Write the history for TensorBoard to DIR as well.")
+@network_option
 @out_option
 @params_options
 def train(
@@ -40,6 +51,7 @@ def train(
     dslr: Path | None,
     names: Path | None,
     tensorboard: Path | None,
+    network: str | None,
     out: Path,
     params: Params,
 ) -> None:
@@ -54,6 +66,7 @@ def train(
     from dpedtool.training.train.sources import from_folders, from_table
     from dpedtool.training.train.stage import train as train_model
 
+    settings = replace(params.train, network=network) if network else params.train
     if samples and not (phone or dslr or names):
         if faults := check_table(samples):
             raise DpedtoolError(
@@ -62,10 +75,10 @@ def train(
             )
         source = from_table(samples)
     elif phone and dslr and not samples:
-        source = from_folders(phone, dslr, names, params.train)
+        source = from_folders(phone, dslr, names, settings)
     else:
         raise click.UsageError("Name either SAMPLES, or --phone and --dslr; --names is optional with these two.")
-    outcome = train_model(source, out, params.train, board=tensorboard)
+    outcome = train_model(source, out, settings, board=tensorboard)
     if is_first():
         click.echo(outcome.sentence())
         give_results({"model": str(out), "said": outcome.sentence()})
