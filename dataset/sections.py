@@ -39,7 +39,7 @@ class Named:
     """The group of the entry points by which packages offer theirs. Such a name is replaced by what it stands for."""
     names: tuple[str, ...] = ()
     """What dpedtool has."""
-    what: str = "function"
+    form: str = "package.module:function"
 
     def checked(self, value: str, key: str) -> str:
         """Return the name, or the `package.module:function` that it stands for.
@@ -53,9 +53,7 @@ class Named:
         found = value if value in self.names or re.fullmatch(PLUGIN, value) else offered(self.group).get(value, "")
         if not found:
             known = [*self.names, *sorted(offered(self.group))]
-            raise ParamsError(
-                f"{key} must be one of {', '.join([*known, f'package.module:{self.what}'])}, not {value!r}."
-            )
+            raise ParamsError(f"{key} must be one of {', '.join([*known, self.form])}, not {value!r}.")
         if found != value and not re.fullmatch(PLUGIN, found):
             raise ParamsError(
                 f"{key}: the package that offers {value!r} in {self.group} says {found!r}, which {PATTERNS[PLUGIN]}."

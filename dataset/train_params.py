@@ -35,7 +35,7 @@ LOSSES: Mapping[str, str] = {
 }
 """The losses that dpedtool has, and what they are."""
 _LOSS = Named("dpedtool.losses", tuple(LOSSES))
-_NETWORK = Named("dpedtool.networks", typing.get_args(Network), "class")
+_NETWORK = Named("dpedtool.networks", typing.get_args(Network), "package.module:Class")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -132,11 +132,14 @@ class Architecture:
             if own is None or fields["network"] != str(PluginName.parse(own)) or not isinstance(fields["args"], dict):
                 raise ValueError("its class is not named by the user")
             return Architecture(own, args=fields["args"])
-        if not isinstance(fields, Mapping) or set(fields) != set(known.as_json()) or fields["network"] not in NETWORKS:
+        if not isinstance(fields, Mapping) or set(fields) != set(known.as_json()):
             raise ValueError(f"a network must have the fields {', '.join(known.as_json())}")
         sizes = fields["channels"], fields["blocks"]
         if not all(type(size) is int and 0 <= size <= LARGEST for size in sizes) or sizes[0] < 1:
             raise ValueError(f"channels and blocks must be whole numbers up to {LARGEST}, not {sizes}")
+        if fields["network"] not in tuple(NETWORKS):
+            # A class of somebody's own, too.
+            raise ValueError(f"{fields['network']!r} is not one of {', '.join(NETWORKS)}")
         return Architecture(**fields)
 
     def as_json(self) -> dict[str, Any]:

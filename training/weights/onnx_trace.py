@@ -60,7 +60,8 @@ def traced(model: OwnGenerator, *, clip: bool) -> ModelProto:
             torch.onnx.export(
                 _Whole(model, clip).eval(),
                 (phone,),
-                content,  # type: ignore[arg-type] - this exporter writes to streams
+                # This exporter writes to streams too.
+                content,  # type: ignore[arg-type]
                 dynamo=False,
                 opset_version=TRACED_OPSET,
                 input_names=[INPUT],

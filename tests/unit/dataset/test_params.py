@@ -99,7 +99,7 @@ def test_overrides_that_are_right_only_together_may_stand_in_any_order(last: str
         ("losses: [{loss: pixel}, {loss: pixel}]", "losses has two terms called pixel"),
         ("losses: [{loss: psnr}, {loss: 'own:psnr'}]", "losses has two terms called psnr"),
         ("losses: []", "losses has no term with a weight above 0"),
-        ("network: vit", "network must be one of resnet, srcnn, package.module:class, not 'vit'"),
+        ("network: vit", "network must be one of resnet, srcnn, package.module:Class, not 'vit'"),
         ("network_args: {width: 3}", "network_args are for a network of your own, and network is resnet"),
         ("{network: 'own:Net', network_args: {day: 2020-01-02}}", "network_args must hold numbers, texts"),
         ("{network: 'own:Net', network_args: {width: .nan}}", "network_args must hold numbers, texts"),

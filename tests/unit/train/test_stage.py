@@ -521,8 +521,7 @@ def test_batch_norm_is_validated_with_its_running_statistics_and_trained_with_th
 
 def test_the_history_has_all_that_a_run_measures(tmp_path: Path, table: Path) -> None:
     weights = {"psnr": 1.0, "ms_ssim": 1.0, "colour": 0.5, "texture": 0.1, "tv": 0.5}
-    terms = {f"{name}_weight": weight for name, weight in weights.items()}
-    params = replace(PARAMS, **terms, learning_rate=1e-3, schedule="constant")
+    params = replace(PARAMS, losses=with_usual(**weights), learning_rate=1e-3, schedule="constant")
     train(table, tmp_path, params)
     row = history(tmp_path)[0]
     assert list(row) == [
