@@ -325,6 +325,18 @@ workers_option = click.option(
     show_default="processors",
     help=f"Number of processes. Each takes up to {WORKER_MEMORY}. The results are the same for any number.",
 )
+MAX_MEMORY = "DPEDTOOL_MAX_MEMORY"
+"""The environment variable that stands for --max-memory on every command that has it, as in `dvc repro`."""
+_max_memory_option = functools.partial(
+    click.option, "--max-memory", type=SIZE, envvar=MAX_MEMORY, show_envvar=True, metavar="SIZE"
+)
+max_memory_option = _max_memory_option(
+    help="Largest memory of all processes here together, such as 3GB or 800MB; fewer than --workers start if more do "
+    "not fit. If not even one pair fits, the command ends and says how much it needs. By default, no limit.",
+)
+run_memory_option = _max_memory_option(
+    help="As --max-memory of the stages, for those that have it; for example 3GB or 800MB. It runs no stage again.",
+)
 _address_option = click.option(
     "--scheduler",
     metavar="ADDRESS",
@@ -350,6 +362,15 @@ _tls_option = click.option(
     help="Folder with ca.pem, cert.pem and key.pem, for a scheduler at tls://host:8786 that asks for them. Anybody "
     "who reaches a scheduler without TLS can run code as its user.",
 )
+
+
+def check_memory(max_memory: int | None, scheduler: str | None) -> None:
+    """Refuse a limit for the processes of this machine where those of a cluster do the work."""
+    if max_memory is not None and scheduler:
+        raise click.UsageError(
+            "--max-memory is for the processes of this machine, not for those of a cluster: leave it out, and limit "
+            "the workers of the cluster with `dask worker --memory-limit`."
+        )
 
 
 def scheduler_option(wrapped: Decorated) -> Decorated:

@@ -61,14 +61,15 @@ def train(
     validation. After an interruption the same command continues where it stopped. On several GPUs: torchrun
     --standalone --nproc-per-node N -m dpedtool train ...
     """
-    from dpedtool.pipeline.split.verification import check_table
+    from dpedtool.pipeline.split.before_training import check_before_training
     from dpedtool.training.train.distributed import is_first
     from dpedtool.training.train.sources import from_folders, from_table
     from dpedtool.training.train.stage import train as train_model
 
     settings = replace(params.train, network=network) if network else params.train
     if samples and not (phone or dslr or names):
-        if faults := check_table(samples):
+        # What takes minutes is for one process: torchrun ends the others if it fails.
+        if faults := check_before_training(samples, also_images=is_first()):
             raise DpedtoolError(
                 f"{samples} is not fit for training. {faults[0]} `dpedtool split --verify {samples.parent}` names all "
                 "faults, and what helps."

@@ -25,7 +25,7 @@ from dpedtool.dataset.photos.pixels import Image
 from dpedtool.dataset.photos.writing import Format, check_size, write_photo
 from dpedtool.dataset.places import Place, answering
 from dpedtool.dataset.progress import Reach, showing
-from dpedtool.training.enhance.memory import in_gb
+from dpedtool.dataset.sizes import in_gb
 from dpedtool.training.enhance.side_by_side import side_by_side
 from dpedtool.training.enhance.whole_photo import Settings, enhance_photo, plan
 from dpedtool.training.networks.generators import Generator
