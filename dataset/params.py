@@ -18,7 +18,7 @@ import yaml
 
 from dpedtool.dataset.demo_params import DemoParams
 from dpedtool.dataset.errors import ParamsError
-from dpedtool.dataset.sections import CAMERA_NAME, PLUGIN, Section, param
+from dpedtool.dataset.sections import CAMERA_NAME, METRIC, METRIC_NAMES, PLUGIN, Section, param
 
 _PRESETS = Path(__file__).parent / "presets"
 Network = Literal["resnet", "srcnn"]
@@ -537,6 +537,12 @@ class EvaluateParams(Section):
         at_least=0,
     )
     device: Literal["auto", "cpu", "cuda"] = param("auto", "where to compute; auto: a GPU if there is one")
+    metrics: tuple[str, ...] = param(
+        METRIC_NAMES,
+        f"scores beside PSNR, MS-SSIM and SSIM: {', '.join(METRIC_NAMES)}, or functions of your own, "
+        "package.module:function, which take outputs and targets (N, 3, H, W) in 0..1 and return N values",
+        pattern=METRIC,
+    )
 
 
 LayoutName = Literal["dped", "webdataset", "parquet", "burst"]

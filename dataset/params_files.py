@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import json
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,7 +36,7 @@ FILES = (
     ("release", "licence_file"),
 )
 """Parameters that name files, relative to the params file: section and key."""
-PLUGINS = (("align", "matcher"), ("align", "flow"))
+PLUGINS = (("align", "matcher"), ("align", "flow"), ("evaluate", "metrics"))
 """Parameters that name functions of the user's own, whose modules are looked for beside the params file first."""
 
 
@@ -70,10 +71,9 @@ def load_params(path: Path | None, overrides: tuple[str, ...] = ()) -> Params:
         rebuilt = _build(_kind(params, section), sections[section], "--set", f"{section}.")
         params = dataclasses.replace(params, **{section: rebuilt})
     for section, key in PLUGINS:
-        of_stage = getattr(params, section)
-        if (name := getattr(of_stage, key)) is not None:
-            placed_name = located(name, path.parent if path else Path())
-            params = dataclasses.replace(params, **{section: dataclasses.replace(of_stage, **{key: placed_name})})
+        of_stage, folder = getattr(params, section), path.parent if path else Path()
+        named = with_functions(getattr(of_stage, key), functools.partial(located, folder=folder))
+        params = dataclasses.replace(params, **{section: dataclasses.replace(of_stage, **{key: named})})
     return params
 
 
@@ -136,10 +136,26 @@ def as_yaml(params: Params) -> str:
         summary = (type(section).__doc__ or "").partition("\n")[0]
         lines += ["", f"# {summary}", f"{declared.name}:"]
         own = {key: getattr(section, key) for place, key in PLUGINS if place == declared.name}
-        own = {key: name and str(PluginName.parse(name)) for key, name in own.items()}
+        own = {key: with_functions(value, lambda name: str(PluginName.parse(name))) for key, value in own.items()}
         for key, value in (describe(section) | own).items():
             lines += [f"  # {section.meaning(key)}", f"  {key}: {json.dumps(value)}"]
     return "\n".join(lines) + "\n"
+
+
+def with_functions(value: Any, change: Callable[[str], str]) -> Any:
+    """Return a parameter in `PLUGINS` with every function that it names changed.
+
+    It is one function, or None, or a list in which other names may stand too: they have no colon, and stay as they are.
+    """
+    if isinstance(value, list | tuple):
+        return [with_functions(item, change) for item in value]
+    return change(value) if value is not None and ":" in value else value
+
+
+def functions_in(value: Any) -> list[str]:
+    """Return the functions that a parameter in `PLUGINS` names."""
+    names = value if isinstance(value, list | tuple) else [value]
+    return [name for name in names if name is not None and ":" in name]
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -19,7 +19,11 @@ PUBLISHED_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 """Cameras in releases, where blanks become '_'."""
 PLUGIN = r"(.+:)?[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 """A function: `package.module:function`; the folder of its module may stand before it."""
+METRIC_NAMES = ("sharpness", "psnr_shifted", "ciede2000", "vif", "gmsd", "haarpsi", "fsim")
+"""The scores beside PSNR, MS-SSIM and SSIM that dpedtool itself has."""
+METRIC = "|".join((*METRIC_NAMES, PLUGIN))
 PATTERNS = {
+    METRIC: f"is neither {', '.join(METRIC_NAMES)} nor a function; write one of these, or package.module:function",
     CAMERA_NAME: "cannot be a camera name; use letters, digits, '.', '_', '-' and blanks inside, because these names "
     "become file names",
     PLUGIN: "does not name a function; write package.module:function",

@@ -10,7 +10,7 @@ import jinja2
 from dpedtool.dataset.code_digest import FOLDER, WITHOUT_EFFECT, closure, file_of, syntax_digest
 from dpedtool.dataset.io import file_sha256, replacing
 from dpedtool.dataset.params import Params
-from dpedtool.dataset.params_files import FILES, PLUGINS
+from dpedtool.dataset.params_files import FILES, PLUGINS, functions_in
 from dpedtool.dataset.places import is_url
 from dpedtool.dataset.plugins import PluginName
 from dpedtool.pipeline.records import versions
@@ -140,8 +140,9 @@ def _named_files(stage: str, params: Params) -> list[str]:
             files = sorted(path for place in places for path in [place, *place.glob("*")] if path.is_file())
             lines += [f"{file_sha256(path)}  {section}.{key} {path.name}" for path in files]
     for section, key in PLUGINS:
-        if section == stage and (own := getattr(getattr(params, section), key)) is not None:
-            lines.append(f"{PluginName.parse(own).digest()}  {section}.{key}")
+        if section == stage:
+            names = functions_in(getattr(getattr(params, section), key))
+            lines += [f"{PluginName.parse(name).digest()}  {section}.{key}" for name in names]
     return lines
 
 

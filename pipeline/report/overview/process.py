@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dpedtool.dataset.params import STRICT, Params, describe
-from dpedtool.dataset.params_files import FILES, PLUGINS
+from dpedtool.dataset.params_files import FILES, PLUGINS, with_functions
 from dpedtool.dataset.places import as_place, is_url
 from dpedtool.dataset.plugins import PluginName
 from dpedtool.dataset.schema import Timing
@@ -165,8 +165,9 @@ def _published(run: RunResults) -> dict[str, dict[str, Any]]:
         if section in sections and (file := sections[section][key]) is not None:
             sections[section][key] = _file_name(file, run.params_folder)
     for section, key in PLUGINS:
-        if (name := sections[section][key]) is not None:
-            sections[section][key] = str(PluginName.parse(name))
+        if section in sections:
+            named = sections[section][key]
+            sections[section][key] = with_functions(named, lambda name: str(PluginName.parse(name)))
     return sections
 
 

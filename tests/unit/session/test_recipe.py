@@ -152,7 +152,7 @@ OTHER_WAYS = {
     "align": {"pipeline.pair.intake", "pipeline.align.overlay"},
     "split": {"pipeline.foreign.dped_layout", "pipeline.split.samples_alone"},
     "train": {"pipeline.split.verification"},
-    "evaluate": {"training.evaluate.comparison"},
+    "evaluate": {"training.evaluate.comparison", "pipeline.records"},
     "release": {"pipeline.release.changes", "pipeline.release.importing.layout"},
 }
 
