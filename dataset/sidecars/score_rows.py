@@ -23,6 +23,12 @@ VERSIONS: Mapping[str, str] = {
     "after": "network",
 }
 """What is scored, as a metrics.json calls it, and the head of its column."""
+GAIN_OF_NETWORK = "network - phone (95 % of resampled scenes)"
+"""The head of the column of gains."""
+COLOUR_MATCH = (
+    "Colour match: one affine map of the colours of each image, fitted to the DSLR's, so that only what colour cannot "
+    "explain counts. ↑ and ↓: higher or lower is better; → 1: the nearer to 1."
+)
 _NAMED: Mapping[str, tuple[str, int]] = {
     "sharpness": ("Sharpness", 2),
     "psnr_shifted": ("PSNR, best of ±1 px, dB", 2),
@@ -31,6 +37,7 @@ _NAMED: Mapping[str, tuple[str, int]] = {
     "gmsd": ("GMSD", 4),
     "haarpsi": ("HaarPSI", 4),
     "fsim": ("FSIMc", 4),
+    "lpips": ("LPIPS", 4),
 }
 _BASIC = (("psnr", "_db", "PSNR", ", dB", 2), ("ms_ssim", "", "MS-SSIM", "", 4), ("ssim", "", "SSIM", "", 4))
 _ARROWS: Mapping[Better, str] = {"higher": "↑", "lower": "↓", "one": "→ 1"}
@@ -99,8 +106,6 @@ def score_rows(scores: Metrics | FolderMetrics) -> list[ScoreRow]:
         title, decimals = titled(name)
         values = {version: getattr(of, version) for version in versions}
         rows.append(ScoreRow(name, title, decimals, of.better, values, gains.get(name, {})))
-    lpips = {version: getattr(scores.image, version).lpips for version in versions}
-    rows.append(ScoreRow("lpips", "LPIPS", 4, "lower", lpips))
     return [row for row in rows if any(value is not None for value in row.values.values())]
 
 
@@ -112,7 +117,7 @@ def table_lines(scores: Metrics | FolderMetrics) -> list[str]:
     cells = [["", *(VERSIONS[version] for version in versions)]]
     cells += [[row.head, *(row.shown(version) for version in versions)] for row in rows]
     if any(row.gains for row in rows):
-        cells[0].append(f"network - phone (95 % of resampled {'scenes' if scores.scenes > 1 else 'pairs'})")
+        cells[0].append(GAIN_OF_NETWORK)
         for line, row in zip(cells[1:], rows, strict=True):
             line.append(row.gain())
     return [said_pairs(scores), *aligned(cells)]

@@ -82,11 +82,14 @@ class Comparison:
     """(height, width) in px of every pair."""
     sheet: Sheet[FolderVariant]
     """All scores of every pair."""
-    lpips: Mapping[FolderVariant, Tensor]
-    """LPIPS of the clipped images, (N,), by version; empty if it was not asked for."""
     network: NetworkSize | None = None
     ms_per_megapixel: float | None = None
     """What the network took here for a million px, wall-clock time; None without one."""
+
+    @property
+    def lpips(self) -> dict[FolderVariant, Tensor]:
+        """LPIPS of the clipped images, (N,), by version; empty if it was not asked for."""
+        return {name: of["lpips"] for name, of in self.sheet.named.items() if "lpips" in of}
 
     @property
     def measures(self) -> Mapping[FolderVariant, Mapping[Protocol, Measures]]:
@@ -176,7 +179,6 @@ class Comparison:
             columns[f"ms_ssim_{name}_matched"] = image.ms_ssim().tolist()
             columns[f"ssim_{name}_matched"] = image.ssim.tolist()
             columns.update({f"{metric}_{name}": of.tolist() for metric, of in self.sheet.named[name].items()})
-        columns.update({f"lpips_{name}": values.tolist() for name, values in self.lpips.items()})
         return pd.DataFrame(columns)
 
     def write(self, out: Path) -> None:
@@ -231,22 +233,19 @@ class _Record:
     def __init__(
         self, count: int, variants: list[FolderVariant], lpips: Lpips | None, metrics: Sequence[Metric]
     ) -> None:
-        self._distance = lpips
-        self.sheet = Sheet(count, variants, metrics)
-        self.lpips = {name: torch.full((count,), torch.nan) for name in variants if lpips}
+        distance = [Metric("lpips", lpips, "lower", SMALLEST_PX)] if lpips else []
+        self._has_distance = bool(distance)
+        self.sheet = Sheet(count, variants, [*metrics, *distance])
         self.sizes: list[tuple[int, int]] = []
 
     def add(self, images: Mapping[FolderVariant, Tensor], dslr: Tensor) -> None:
         """Measure the next pairs: all versions of the phone's images and the DSLR's images, each (N, 3, H, W)."""
         start, (count, _, height, width) = len(self.sizes), dslr.shape
-        if self._distance and min(height, width) < SMALLEST_PX:
+        if self._has_distance and min(height, width) < SMALLEST_PX:
             raise DpedtoolError(
                 f"LPIPS needs images of {SMALLEST_PX} px or more, not {width}x{height}: leave out --lpips."
             )
         self.sheet.put(start, images, dslr)
-        for name, outputs in images.items():
-            if self._distance:
-                self.lpips[name][start : start + count] = self._distance(outputs.clamp(0, 1), dslr)
         self.sizes += [(height, width)] * count
 
 
@@ -312,7 +311,6 @@ def compare_network(
         pairs.names(),
         sizes=record.sizes,
         sheet=record.sheet,
-        lpips=record.lpips,
         network=network_size(model) if model else None,
         ms_per_megapixel=rivals.stopwatch.ms_per_megapixel(),
     )

@@ -57,13 +57,13 @@ class Metric:
 
 
 def sharpness(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return the energy of the Laplacian of the grey output over that of the target: (N,); 1: equally sharp.
+    """Return the Laplacian (root mean square) of the grey output over that of the target: (N,); 1: equally sharp.
 
     Blur brings it below 1, and noise or sharpening above. Images below 3 px have none, and 1 is returned.
     """
     check_pair(outputs, targets)
     ours, theirs = (_laplacian_energy(images) for images in (outputs, targets))
-    return (ours + _SMALLEST_ENERGY) / (theirs + _SMALLEST_ENERGY)
+    return ((ours + _SMALLEST_ENERGY) / (theirs + _SMALLEST_ENERGY)).sqrt()
 
 
 def shifted_psnr(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -73,8 +73,8 @@ def test_sharpness_is_below_1_for_blur_and_above_for_noise() -> None:
     found = sharpness(images, target.expand(4, -1, -1, -1)).tolist()
     assert found[0] == pytest.approx(1)
     assert found[1] < 0.5
-    assert found[2] > 1.2
-    assert found[3] == pytest.approx(0.25)
+    assert found[2] > 1.1
+    assert found[3] == pytest.approx(0.5)
 
 
 def test_a_shift_of_a_pixel_costs_nothing() -> None:
