@@ -11,6 +11,7 @@ import yaml
 
 from dpedtool.dataset import code_digest
 from dpedtool.dataset.params import AlignParams, CapturesParams, PairParams, Params, ReleaseParams, TrainParams
+from dpedtool.dataset.params_files import as_yaml, load_params
 from dpedtool.pipeline.records import versions
 from dpedtool.pipeline.session import recipe
 from dpedtool.pipeline.session.recipe import (
@@ -122,6 +123,18 @@ def test_a_function_of_the_user_s_own_counts_for_its_stage(tmp_path: Path) -> No
     (tmp_path / "own_flow.py").write_text("def flow(a, b): return 2\n")
     after = digests(tmp_path / "after", params)
     assert {stage for stage in MODULES if before[stage] != after[stage]} == {"align"}
+
+
+def test_a_function_in_a_list_counts_for_its_stage(tmp_path: Path) -> None:
+    (tmp_path / "own_metric.py").write_text("def metric(a, b): return 1\n")
+    (tmp_path / "params.yaml").write_text("evaluate: {metrics: [gmsd, own_metric:metric]}\n")
+    params = load_params(tmp_path / "params.yaml")
+    assert params.evaluate.metrics == ("gmsd", f"{tmp_path}:own_metric:metric")
+    assert '["gmsd", "own_metric:metric"]' in as_yaml(params)
+    before = digests(tmp_path / "before", params)
+    (tmp_path / "own_metric.py").write_text("def metric(a, b): return 2\n")
+    after = digests(tmp_path / "after", params)
+    assert {stage for stage in MODULES if before[stage] != after[stage]} == {"evaluate"}
 
 
 def test_the_captures_do_not_depend_on_what_they_make(tmp_path: Path) -> None:
