@@ -23,7 +23,7 @@ VERSIONS: Mapping[str, str] = {
     "after": "network",
 }
 """What is scored, as a metrics.json calls it, and the head of its column."""
-GAIN_OF_NETWORK = "network - phone (95 % of resampled scenes)"
+GAIN_OF_NETWORK = "network - phone (interval of 95 %)"
 """The head of the column of gains."""
 COLOUR_MATCH = (
     "Colour match: one affine map of the colours of each image, fitted to the DSLR's, so that only what colour cannot "
@@ -102,7 +102,9 @@ def score_rows(scores: Metrics | FolderMetrics) -> list[ScoreRow]:
         )
         for name, title, decimals, place in _basic()
     ]
-    for name, of in scores.metrics.items():
+    # In the order of the default, since a file has its keys sorted; functions of the user's own come last.
+    order = {name: place for place, name in enumerate(_NAMED)}
+    for name, of in sorted(scores.metrics.items(), key=lambda item: order.get(item[0], len(order))):
         title, decimals = titled(name)
         values = {version: getattr(of, version) for version in versions}
         rows.append(ScoreRow(name, title, decimals, of.better, values, gains.get(name, {})))

@@ -56,6 +56,9 @@ def evaluate(samples: Path | None, out: Path | None, allow_urls: bool, params: P
     With --phone and --dslr, two folders of images with equal names are scored: PSNR, MS-SSIM and SSIM under the
     protocols image and batch are printed, and --out writes OUT/metrics.json and OUT/scores.csv. The colour transform
     needs --names there, since it must not have seen the pairs that are scored.
+
+    A second table has more scores, over the same pairs for all versions, and how sure the network's gain is:
+    evaluate.metrics chooses them. `dpedtool compare` sets several networks side by side.
     """
     if samples is None:
         _evaluate_folders(out, params, **options)

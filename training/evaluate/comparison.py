@@ -127,7 +127,7 @@ class Comparison:
             metrics=self.sheet.named_scores(),
             # It is not known which images are of one scene, so each pair counts as one.
             differences=self.sheet.differences("after", self.names) if self.network else {},
-            scenes=len(self.names),
+            scenes=self.sheet.count(self.names),
             network=self.network,
         )
 

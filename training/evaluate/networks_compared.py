@@ -139,10 +139,11 @@ class NetworksCompared:
         return "\n\n".join(tables) + "\n"
 
     def _said_intervals(self) -> str:
-        scenes = self.networks[0].pairs["scene"].nunique()
+        pairs = self.networks[0].pairs
+        scenes = pairs.loc[pairs["constant"] == 0, "scene"].nunique()
         return (
-            f"Differences, with the interval of 95 % over resampled scenes ({scenes} of them; where the scenes are not "
-            "known, each pair counts as one):"
+            f"Differences, with their intervals of 95 % over {scenes} resampled scenes (a pair counts as a scene where "
+            "its scene is not known):"
         )
 
     def _costs(self) -> Iterator[tuple[str, ...]]:

@@ -126,6 +126,10 @@ class Sheet(Generic[VariantT]):
                     found.setdefault(other, {})[name] = of
         return found
 
+    def count(self, scenes: Sequence[str]) -> int:
+        """Return how many scenes the pairs that are compared are of, from the scene of every pair."""
+        return len({scene for scene, left_out in zip(scenes, self.constant.tolist(), strict=True) if not left_out})
+
     def _columns(self, variant: VariantT) -> Iterator[tuple[str, Tensor, bool]]:
         """Yield the scores of single pairs: name, values (N,), and whether a set has their median."""
         for kind, measures in (("", self.measures), ("_matched", self.matched)):

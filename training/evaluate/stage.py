@@ -108,7 +108,7 @@ class Evaluation:
             by_tag=self.by_tag,
             metrics=self.sheet.named_scores(),
             differences=self.sheet.differences("after", self.scenes),
-            scenes=len(set(self.scenes)),
+            scenes=self.sheet.count(self.scenes),
             network=self.network,
         )
 

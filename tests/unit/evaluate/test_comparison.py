@@ -318,7 +318,7 @@ def test_the_command_prints_a_table(folder: Path, weights: Path) -> None:
     ]
     assert float(lines[5].split()[2]) == pytest.approx(found["image"]["psnr_after_db"], abs=1e-4)
     assert lines[9] == "Over the same 53 pairs for all; every target has details:"
-    assert lines[10].split("  ")[-1] == "network - phone (95 % of resampled scenes)"
+    assert lines[10].split("  ")[-1] == "network - phone (interval of 95 %)"
     assert lines[11].startswith("PSNR, dB ↑ ")
     assert lines[-1].startswith("network: 2559 parameters, 2520 multiply-adds a px, ")
     assert [line.split()[1] for line in run(*folders(folder)).stdout.splitlines()[3:5]] == ["phone", "phone"]

@@ -132,4 +132,4 @@ def test_patches_are_judged_scene_by_scene(tmp_path: Path, models: Path, make_sa
     means = [json.loads((tmp_path / name / "metrics.json").read_text())["metrics"] for name in ("net0", "net1")]
     for name in METRICS:
         assert found[name].difference == pytest.approx(means[1][name]["after"] - means[0][name]["after"])
-    assert "(2 of them;" in compared.as_text()
+    assert "over 2 resampled scenes" in compared.as_text()

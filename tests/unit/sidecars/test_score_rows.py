@@ -30,7 +30,7 @@ def test_a_row_has_the_score_of_every_version_that_there_is() -> None:
 def test_the_table_says_what_it_is_over() -> None:
     lines = table_lines(METRICS)
     assert lines[0] == "Over the same 198 pairs for all; 2 pairs with constant targets are left out:"
-    assert lines[1].split("  ")[-1] == "network - phone (95 % of resampled scenes)"
+    assert lines[1].split("  ")[-1] == "network - phone (interval of 95 %)"
     assert lines[2].split() == ["PSNR,", "dB", "↑", "20.00", "21.50", "+1.50", "(+1.00", "to", "+2.00)"]
     assert len({line.rindex("21.50") + 5 for line in lines[2:3]} | {lines[1].index("network") + 7}) == 1
 

@@ -174,7 +174,7 @@ def test_scores_stand_in_a_table_of_both_protocols() -> None:
 def test_scores_over_the_same_pairs_stand_in_a_table_of_their_own() -> None:
     text = card(scores=compared_metrics()).as_markdown()
     assert "Over the same 198 pairs for all; 2 pairs with constant targets are left out:" in text
-    assert "|  | phone | network | network - phone (95 % of resampled scenes) |" in text
+    assert "|  | phone | network | network - phone (interval of 95 %) |" in text
     assert "| PSNR, dB ↑ | 20.00 | 21.50 | +1.50 (+1.00 to +2.00) |" in text
     assert "| own:worst ↓ | 0.2500 | none |  |" in text
     assert "A px of the output takes 399744 multiplications, each with an addition." in text
