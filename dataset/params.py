@@ -543,6 +543,11 @@ class EvaluateParams(Section):
         "package.module:function, which take outputs and targets (N, 3, H, W) in 0..1 and return N values",
         pattern=METRIC,
     )
+    lpips: str | None = param(
+        None,
+        "folder with the weights of LPIPS, alexnet-owt-7be5be79.pth and alex.pth, absolute or relative to the params "
+        "file; null: LPIPS is not scored",
+    )
 
 
 LayoutName = Literal["dped", "webdataset", "parquet", "burst"]

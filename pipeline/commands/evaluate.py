@@ -43,7 +43,7 @@ from dpedtool.pipeline.records import memory_bytes
     "--lpips",
     type=FOLDER,
     help="With --phone and --dslr: add LPIPS, from the folder that holds torchvision's alexnet-owt-7be5be79.pth and "
-    "alex.pth of the package lpips.",
+    "alex.pth of the package lpips. With SAMPLES, evaluate.lpips names it.",
 )
 @click.option("-o", "--out", type=FOLDER, help="Folder for the results; made if missing.")
 @urls_option

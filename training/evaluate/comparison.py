@@ -272,7 +272,7 @@ def compare(
     names
         The pairs that are scored, in this order, which the protocol `batch` depends on; None: all.
     lpips
-        Folder of the weights of LPIPS, as `load_lpips` needs it; None: LPIPS is not computed.
+        Folder of the weights of LPIPS, as `load_lpips` needs it; None: that of the parameters, if they name one.
 
     Raises
     ------
@@ -282,7 +282,8 @@ def compare(
 
     """
     model = load_model(weights).to(choose_device(params.device)) if weights else None
-    return compare_network(phone, dslr, model, _weights(weights, model), names, lpips, params.metrics)
+    distance = lpips or (Path(params.lpips) if params.lpips else None)
+    return compare_network(phone, dslr, model, _weights(weights, model), names, distance, params.metrics)
 
 
 def compare_network(

@@ -30,6 +30,7 @@ from dpedtool.training.evaluate.examples import (
     show_patches,
     write_examples,
 )
+from dpedtool.training.evaluate.lpips import lpips_metric
 from dpedtool.training.evaluate.named_metrics import Metric, metrics_of
 from dpedtool.training.evaluate.network_cost import network_size
 from dpedtool.training.evaluate.scoring import Sheet, shortfall
@@ -172,10 +173,10 @@ def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams) ->
     Raises
     ------
     DpedtoolError
-        A file is missing or damaged, or `params.device` is not available.
+        A file is missing or damaged, a metric cannot be loaded, or `params.device` is not available.
 
     """
-    metrics = metrics_of(params.metrics)
+    metrics = metrics_of(params.metrics) + ([lpips_metric(Path(params.lpips))] if params.lpips else [])
     patches = PatchPairs(table, "test")
     model = load_model(model_dir).to(choose_device(params.device))
     rivals = _Rivals(model, PatchPairs(table, "train"), patches)
