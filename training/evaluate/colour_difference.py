@@ -17,6 +17,8 @@ from dpedtool.training.metrics import check_pair
 _XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
 _WHITE = (0.95047, 1.0, 1.08883)
 _25_TO_7 = 25.0**7
+_PX_AT_ONCE = 500_000
+"""A px takes some thirty numbers on the way, so this bounds the memory."""
 
 
 def ciede2000(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -34,7 +36,11 @@ def ciede2000(outputs: Tensor, targets: Tensor) -> Tensor:
 
     """
     check_pair(outputs, targets)
-    return lab_difference(*(_as_lab(images.detach().float()) for images in (outputs, targets))).mean(dim=(1, 2))
+    px = outputs[0, 0].numel()
+    rows = max(1, _PX_AT_ONCE * outputs.shape[2] // (px * len(outputs)))
+    parts = zip(*(torch.split(images.detach(), rows, dim=2) for images in (outputs, targets)), strict=True)
+    sums = [lab_difference(*(_as_lab(images.float()) for images in part)).sum(dim=(1, 2)) for part in parts]
+    return torch.stack(sums).sum(dim=0) / px
 
 
 def lab_difference(ours: Tensor, theirs: Tensor) -> Tensor:

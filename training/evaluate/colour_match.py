@@ -41,7 +41,8 @@ def match_colours(outputs: Tensor, targets: Tensor) -> Tensor:
     ours, theirs = (images.detach().double().flatten(2) for images in (outputs, targets))
     mean = theirs.mean(dim=2, keepdim=True)
     ours = ours - ours.mean(dim=2, keepdim=True)
+    # The targets need no such step: what is constant in them has no product with these.
     # The inverse leaves out what is constant up to rounding, such as the differences of the channels of a grey image.
     inverse = torch.linalg.pinv(ours @ ours.mT, rtol=SMALLEST_SHARE, hermitian=True)
-    matched: Tensor = (theirs - mean) @ ours.mT @ inverse @ ours + mean
+    matched: Tensor = torch.baddbmm(mean, theirs @ ours.mT @ inverse, ours)
     return matched.reshape(outputs.shape)

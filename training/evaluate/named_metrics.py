@@ -73,9 +73,11 @@ def shifted_psnr(outputs: Tensor, targets: Tensor) -> Tensor:
     """
     check_pair(outputs, targets)
     height, width = outputs.shape[2:]
-    inside = targets[..., 1:-1, 1:-1].double()
+    inside = targets[..., 1:-1, 1:-1]
     errors = [
-        (outputs[..., row : row + height - 2, column : column + width - 2].double() - inside).square().mean((1, 2, 3))
+        (outputs[..., row : row + height - 2, column : column + width - 2] - inside)
+        .square()
+        .mean((1, 2, 3), dtype=torch.float64)
         for row in range(3)
         for column in range(3)
     ]

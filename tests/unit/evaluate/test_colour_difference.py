@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+import dpedtool.training.evaluate.colour_difference
 from dpedtool.training.evaluate.colour_difference import ciede2000, lab_difference
 
 PUBLISHED = """
@@ -51,6 +52,13 @@ def test_the_published_differences_are_found_in_both_orders() -> None:
     assert len(rows) == 34
     for ours, theirs in ((rows[:, :3], rows[:, 3:6]), (rows[:, 3:6], rows[:, :3])):
         torch.testing.assert_close(lab_difference(ours, theirs), rows[:, 6], atol=5e-5, rtol=0)
+
+
+def test_large_images_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs, targets = torch.rand(2, 2, 3, 9, 5, generator=torch.Generator().manual_seed(0)).unbind()
+    whole = ciede2000(outputs, targets)
+    monkeypatch.setattr(dpedtool.training.evaluate.colour_difference, "_PX_AT_ONCE", 21)
+    torch.testing.assert_close(ciede2000(outputs, targets), whole)
 
 
 def test_images_are_taken_as_srgb_and_averaged() -> None:
