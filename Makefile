@@ -15,6 +15,8 @@
 #   make bench-depth  patches of scenes with depth beside other ways, to benchmarks/depth.md; BENCH=--quick likewise
 #   make bench-noise  patches at night and of other exposures, to benchmarks/noise.md; BENCH=--quick likewise
 #   make bench-report  the report's list of 6000 pairs in Chromium, to benchmarks/report.md; BENCH=--quick likewise
+#   make bench-interrupted  a session of 4000 pairs that is killed and runs out of disk, to benchmarks/interrupted.md;
+#                     BENCH="--scratch DIR --fill" fills the disk of DIR as well
 #   make bench-scale  every stage on sessions of 250 to 4000 pairs, to benchmarks/scale.md; BENCH=--quick likewise
 #   make wheel    the package as one file, into dist/
 #   make clean    remove .venv and the working copies of the results; DVC's cache and records stay
@@ -61,7 +63,7 @@ ln -s ../../benchmarks . && cd dpedtool && \
 ln -s ../../../dpedtool/*.py ../../../dpedtool/api ../../../pipeline ../../../dataset ../../../training .
 endef
 
-.PHONY: repro test check lint format docs site bench-align bench-patches bench-train bench-enhance bench-release bench-depth bench-noise bench-report bench-scale wheel clean
+.PHONY: repro test check lint format docs site bench-align bench-patches bench-train bench-enhance bench-release bench-depth bench-noise bench-report bench-scale bench-interrupted wheel clean
 .DELETE_ON_ERROR:
 
 repro: $(VENV)/repro.stamp
@@ -118,6 +120,9 @@ bench-depth: $(VENV)/dev.stamp
 
 bench-noise: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.noise $(BENCH)
+
+bench-interrupted: $(VENV)/dev.stamp
+	@$(BIN)/python -m benchmarks.interrupted $(BENCH)
 
 bench-report: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.report $(BENCH)

@@ -41,6 +41,16 @@ SECONDS_APART = 37
 
 
 @dataclass(frozen=True)
+class Command:
+    """The command of a stage."""
+
+    name: str
+    words: list[str | Path]
+    left: Path
+    """The folder of what it makes."""
+
+
+@dataclass(frozen=True)
 class Stage:
     """One stage on one session."""
 
@@ -52,6 +62,8 @@ class Stage:
     """Peak memory of the largest process."""
     files: int
     """Number of files that the stage left."""
+    main_cpu_s: float = 0.0
+    """What the main process took, which hands out the work of others."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -62,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
             say(f"making {pairs} pairs of photos")
             write_session(Path(folder), pairs)
-            rows += _stages(Path(folder), pairs)
+            rows += [measured(command, pairs) for command in commands(Path(folder), Path(folder))]
     leave(options.out, "scale", as_markdown(rows), [dataclasses.asdict(row) for row in rows])
 
 
@@ -97,32 +109,42 @@ def _seen(scene: Image, camera: Camera, number: int) -> Image:
     return np.asarray(np.clip(small + rng.normal(0, 2, small.shape), 0, 255), np.uint8)
 
 
-def _stages(folder: Path, pairs: int) -> list[Stage]:
-    """Run every stage that grows with the number of pairs, one after the other."""
+def commands(photos: Path, out: Path) -> list[Command]:
+    """Return the commands of every stage that grows with the number of pairs, in their order.
+
+    Parameters
+    ----------
+    photos
+        A folder that `write_session` has filled.
+    out
+        Where the folders `results`, `release` and `report` go.
+
+    """
     program: list[str | Path] = [sys.executable, "-m", "dpedtool"]
     said = ["-S", "release.name=bench", "-S", "release.licence=CC0-1.0"]
-    results, release = folder / "results", folder / "release"
-    pairs_out, aligned, cut, splits = (results / name for name in ("pairs", "aligned", "patches", "splits"))
-    commands: list[tuple[str, list[str | Path], Path]] = [
-        ("pair", ["pair", folder / "phone", folder / "dslr", "-o", pairs_out], pairs_out),
-        ("align", ["align", pairs_out, "-o", aligned, "--no-images"], aligned),
-        ("patches", ["patches", aligned, "-o", cut / "phone"], cut),
+    results, release, report = out / "results", out / "release", out / "report"
+    pairs, aligned, cut, splits = (results / name for name in ("pairs", "aligned", "patches", "splits"))
+    stages: list[tuple[str, list[str | Path], Path]] = [
+        ("pair", ["pair", photos / "phone", photos / "dslr", "-o", pairs], pairs),
+        ("align", ["align", pairs, "-o", aligned, "--no-images"], aligned),
+        ("patches", ["patches", aligned, "-o", cut / "phone"], cut / "phone"),
         ("split", ["split", cut, "-o", splits], splits),
         ("split --verify", ["split", "--verify", splits], splits),
         ("release build", ["release", "build", splits, "-o", release, *said], release),
         ("release verify", ["release", "verify", release], release),
-        ("report", ["report", results, "-o", folder / "report"], folder / "report"),
+        ("report", ["report", results, "-o", report], report),
     ]
-    return [_measured(name, pairs, [*program, *words], left) for name, words, left in commands]
+    return [Command(name, [*program, *words], left) for name, words, left in stages]
 
 
-def _measured(name: str, pairs: int, command: list[str | Path], left: Path) -> Stage:
-    say(f"{pairs} pairs: {name}")
-    usage: Usage = watch(command)
+def measured(command: Command, pairs: int) -> Stage:
+    """Run a command on a session of so many pairs, and return what it took; exit with its output if it fails."""
+    say(f"{pairs} pairs: {command.name}")
+    usage: Usage = watch(command.words)
     if usage.code:
-        sys.exit(f"{name} failed:\n{usage.said}")
-    files = sum(path.is_file() for path in left.rglob("*"))
-    return Stage(name, pairs, usage.cpu_s, usage.wall_s, usage.peak_bytes, files)
+        sys.exit(f"{command.name} failed:\n{usage.said}")
+    files = sum(path.is_file() for path in command.left.rglob("*"))
+    return Stage(command.name, pairs, usage.cpu_s, usage.wall_s, usage.peak_bytes, files, usage.main_cpu_s)
 
 
 def as_markdown(rows: Sequence[Stage]) -> str:
@@ -132,12 +154,13 @@ def as_markdown(rows: Sequence[Stage]) -> str:
 
 
 _MEANING = """\
-The commands are run as a user runs them, with as many processes as processors, once each. `memory` is the peak of the
-largest process. `growth` is the exponent by which CPU-seconds have grown since the session before: 1 is linear, 2
-quadratic, and less than 1 is due to the start, which takes equally long in all sessions.
+The commands are run as a user runs them, with as many processes as processors, once each. `of it main` is what the
+main process took, its start included, while others did the work. `memory` is the peak of the largest process. `growth`
+is the exponent by which CPU-seconds have grown since the session before: 1 is linear, 2 quadratic, and less than 1 is
+due to the start, which takes equally long in all sessions.
 
 """
-_COLUMNS = ("stage", "pairs", "wall s", "CPU-s", "CPU-ms a pair", "growth", "memory", "files a pair")
+_COLUMNS = ("stage", "pairs", "wall s", "CPU-s", "CPU-ms a pair", "of it main", "growth", "memory", "files a pair")
 
 
 def growth(row: Stage, rows: Iterable[Stage]) -> float | None:
@@ -153,6 +176,7 @@ def _cells(row: Stage, rows: Sequence[Stage]) -> list[str]:
     exponent = growth(row, rows)
     return [
         *(row.name, str(row.pairs), f"{row.wall_s:.0f}", f"{row.cpu_s:.1f}", f"{1000 * row.cpu_s / row.pairs:.1f}"),
+        f"{1000 * row.main_cpu_s / row.pairs:.1f}",
         *("" if exponent is None else f"{exponent:.2f}", f"{row.peak_bytes / 1e9:.2f} GB"),
         f"{row.files / row.pairs:.2f}",
     ]

@@ -33,6 +33,8 @@ class Usage:
     """Peak memory of the largest single process."""
     said: str
     """Its output on both streams."""
+    main_cpu_s: float = 0.0
+    """What its main process used; known of commands that start processes themselves."""
 
 
 def measure(command: list[str | Path], *, one_processor: bool = True) -> Usage:
@@ -73,7 +75,8 @@ def watch(command: list[str | Path]) -> Usage:
             time.sleep(0.2)
         wall_s = time.perf_counter() - start
         said.seek(0)
-        return Usage(main.returncode, sum(cpu.values()), wall_s, peak, said.read().decode("utf-8", "replace"))
+        words = said.read().decode("utf-8", "replace")
+        return Usage(main.returncode, sum(cpu.values()), wall_s, peak, words, cpu.get(main.pid, 0.0))
 
 
 def _below(process: psutil.Process) -> list[psutil.Process]:

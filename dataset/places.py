@@ -88,8 +88,13 @@ def in_words(error: Exception) -> str:
 
 
 def printable(place: Place) -> str:
-    r"""Return a place as text that can be written anywhere, with bytes that are not UTF-8 as \xNN."""
-    return os.fsencode(str(place)).decode("utf-8", "backslashreplace")
+    r"""Return a place as one line that can be written anywhere.
+
+    Bytes that are not UTF-8 become \xNN, and the ends of lines \n and \r, as a name with one could pretend to be a line
+    that the program has printed.
+    """
+    text = os.fsencode(str(place)).decode("utf-8", "backslashreplace")
+    return text.replace("\n", r"\n").replace("\r", r"\r")
 
 
 def is_file(place: Place) -> bool:

@@ -26,6 +26,8 @@ MOST_TABLE_BYTES = 2**34
 """Most bytes of a table; one of the windows of 22,000 pairs has some hundreds of millions."""
 MOST_ROWS = 20_000_000
 """Most rows of a table; 22,000 pairs have some two million windows. Equal rows take almost no bytes in a file."""
+MOST_SHARED_BYTES = 2**33
+"""Most bytes of the values of a column in one row group, which has 50,000 rows as `TableWriter` makes them."""
 DAMAGED_TABLE = (pa.ArrowException, ValueError, LookupError, OverflowError, MemoryError)
 """What Arrow raises, beside OSError, for files that are damaged, or made to do harm."""
 
@@ -289,7 +291,39 @@ def _open_table(path: Path, row_type: type[Row], wanted: Sequence[str]) -> pq.Pa
             f"{path} is not a table of {row_type.TABLE} as this version writes it "
             f"(it lacks {', '.join(missing)}): run `dpedtool {row_type.MADE_BY}` again."
         )
+    with _readable(path):
+        grown = next((name for name in wanted if _unpacks_too_far(path, file, name)), None)
+    if grown:
+        raise DpedtoolError(
+            f"{path} cannot be used: its column {grown} unpacks to far more than any table has; run `dpedtool "
+            f"{row_type.MADE_BY}` again."
+        )
     return file
+
+
+def _unpacks_too_far(path: Path, file: pq.ParquetFile, name: str) -> bool:
+    """Whether a column stores a large value once for many rows, so that it takes far more memory than its file.
+
+    The metadata bound the values; where that does not suffice, the values that are stored once are read.
+    """
+    at = {file.schema.column(index).path: index for index in range(len(file.schema))}.get(name)
+    if at is None or file.schema.column(at).physical_type != "BYTE_ARRAY":
+        return False
+    for group in range(file.num_row_groups):
+        chunk = file.metadata.row_group(group).column(at)
+        if not chunk.has_dictionary_page or chunk.num_values * chunk.total_uncompressed_size <= MOST_SHARED_BYTES:
+            continue
+        with pq.ParquetFile(path.absolute(), read_dictionary=[name]) as shared:
+            parts = shared.read_row_group(group, [name])[name].chunks
+        if sum(_unpacked_bytes(part) for part in parts) > MOST_SHARED_BYTES:
+            return True
+    return False
+
+
+def _unpacked_bytes(part: pa.DictionaryArray) -> int:
+    """Return the bytes that values take that are stored once each."""
+    lengths = pc.binary_length(part.dictionary).cast(pa.int64())
+    return int(pc.sum(pc.take(lengths, part.indices)).as_py() or 0)
 
 
 @contextlib.contextmanager

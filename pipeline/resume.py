@@ -6,6 +6,7 @@ and the parts that an interrupted run left are taken over if their key is still 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -20,6 +21,7 @@ from dpedtool.dataset.progress import track
 from dpedtool.dataset.publication import complete
 from dpedtool.dataset.rows import Row
 from dpedtool.dataset.tables import KeyedTable, read_part, write_part
+from dpedtool.pipeline.memory import Memory
 from dpedtool.pipeline.runner import Lost, run
 
 Item = TypeVar("Item")
@@ -28,21 +30,32 @@ OtherT = TypeVar("OtherT", bound=Row)
 
 
 class Finished(Generic[RowT]):
-    """Rows by key: those of the table at `table`, and those of parts in its folder. Use it in a `with` block.
+    """Rows by key: those of the table at `table`, those of parts in its folder, and those of other tables.
 
-    Inside the block no other process can do the same work in the same folder.
+    Use it in a `with` block. Inside the block no other process can do the same work in the same folder.
+
+    Parameters
+    ----------
+    table
+        The table that the run writes.
+    row_type
+        The type of its rows.
+    others
+        Tables of other runs, whose rows are taken over as well.
+
     """
 
-    def __init__(self, table: Path, row_type: type[RowT]) -> None:
+    def __init__(self, table: Path, row_type: type[RowT], others: Sequence[Path] = ()) -> None:
         self.folder, self._table_path, self._row_type = table.parent, table, row_type
         self.parts = table.parent / ".parts"
+        self._others = [other for other in others if other.parent.resolve() != table.parent.resolve()]
 
     def __enter__(self) -> Finished[RowT]:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = lock_folder(self.folder)
         complete(self.folder)
         remove_leftovers(self.folder)
-        self._table = _earlier_table(self._table_path, self._row_type)
+        self._tables = _earlier_tables([self._table_path, *self._others], self._row_type)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -53,7 +66,7 @@ class Finished(Generic[RowT]):
         part = self._part(key)
         if part.exists():
             return read_part(part, self._row_type)
-        return self._table.get(key) or [] if self._table else []
+        return _found(self._tables, key) or []
 
     def is_part(self, key: str) -> bool:
         """Whether the rows of an item are new or left by an interrupted run, and so not those of the earlier table."""
@@ -75,7 +88,7 @@ class Finished(Generic[RowT]):
 
     def kept_aside(self, row_type: type[OtherT]) -> Aside[OtherT]:
         """Return the rows that items have in another table of the folder, read when they are asked for."""
-        return Aside(self.folder, self.parts, row_type)
+        return Aside([self.folder, *(other.parent for other in self._others)], self.parts, row_type)
 
     def clear(self) -> None:
         """Remove the parts: the table holds them now."""
@@ -86,12 +99,12 @@ class Finished(Generic[RowT]):
 
 
 class Aside(Generic[OtherT]):
-    """Rows by key that items have in another table than their own: of parts, and of the table of an earlier run.
+    """Rows by key that items have in another table than their own: of parts, and of the tables of earlier runs.
 
     Parameters
     ----------
-    folder
-        Folder of the tables.
+    folders
+        Folders of the tables.
     parts
         Where `save_aside` and `save_all_aside` kept the rows of this run.
     row_type
@@ -99,15 +112,15 @@ class Aside(Generic[OtherT]):
 
     """
 
-    def __init__(self, folder: Path, parts: Path, row_type: type[OtherT]) -> None:
+    def __init__(self, folders: Sequence[Path], parts: Path, row_type: type[OtherT]) -> None:
         self._parts, self._row_type = parts, row_type
-        self._earlier = _earlier_table(row_type.table_in(folder), row_type)
+        self._earlier = _earlier_tables([row_type.table_in(folder) for folder in folders], row_type)
 
     def get(self, key: str) -> list[OtherT] | None:
         """Return the rows of an item; None for an item that is unknown, or that had none in the earlier table."""
         if (part := _aside(self._parts, key, self._row_type)).is_file():
             return read_part(part, self._row_type)
-        return self._earlier.get(key) if self._earlier else None
+        return _found(self._earlier, key)
 
 
 def save_aside(parts: Path, key: str, row: Row) -> None:
@@ -130,6 +143,7 @@ def work_off(
     reads: Iterable[Place] = (),
     workers: int,
     scheduler: str | None = None,
+    memory: Memory[Item] | None = None,
     label: str,
 ) -> None:
     """Do the work of all items that are not finished, and save the rows of each as it ends.
@@ -150,13 +164,22 @@ def work_off(
         The files that the work reads; a cluster's workers must see one file of each folder.
     workers, scheduler
         Number of processes here, or the address of a cluster's scheduler, as `dpedtool.pipeline.runner.run` takes them.
+    memory
+        What all processes here may take, so that fewer of them may work; None: there is no limit.
     label
         Name of the work in the progress line.
+
+    Raises
+    ------
+    DpedtoolError
+        The memory does not suffice for an item that is not finished.
 
     """
     pending = [(key, item) for key, item in items.items() if not finished.is_done(key, usable)]
     if len(pending) < len(items):
         print(f"{label}: {len(items) - len(pending)} of {len(items)} were done by an earlier run", file=sys.stderr)
+    if memory and not scheduler:
+        workers = memory.workers([item for _, item in pending], workers, label)
     one_of_each_folder = {file.parent: file for file in reads}.values()
     results = run(_Keyed(work), pending, workers, scheduler=scheduler, folder=finished.folder, files=one_of_each_folder)
     for (key, item), rows in track(results, label, len(pending)):
@@ -173,12 +196,18 @@ class _Keyed(Generic[Item, RowT]):
         return self._work(keyed[1])
 
 
-def _earlier_table(table: Path, row_type: type[RowT]) -> KeyedTable[RowT] | None:
-    """The table of an earlier run; None for one of another version or a damaged one, which is made again."""
-    try:
-        return KeyedTable(table, row_type)
-    except DpedtoolError:
-        return None
+def _earlier_tables(tables: Iterable[Path], row_type: type[RowT]) -> list[KeyedTable[RowT]]:
+    """The tables of earlier runs, without damaged ones and those of another version, which are made again."""
+    found = list[KeyedTable[RowT]]()
+    for table in tables:
+        with contextlib.suppress(DpedtoolError):
+            found.append(KeyedTable(table, row_type))
+    return found
+
+
+def _found(tables: Iterable[KeyedTable[RowT]], key: str) -> list[RowT] | None:
+    """The rows of a key in the first table that has it; None if no table has it."""
+    return next((rows for table in tables if (rows := table.get(key)) is not None), None)
 
 
 def _aside(parts: Path, key: str, row_type: type[Row]) -> Path:

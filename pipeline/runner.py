@@ -32,10 +32,12 @@ from dpedtool.pipeline.waiting import Patience, name_of, saying
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-WORKER_MEMORY = "0.7 GB at 12 and 22 megapixels, and 0.9 GB for scenes with depth"
+WORKER_MEMORY = "0.7 GB at 12 and 22 megapixels, and 1.2 GB for scenes with depth"
 """The most memory that one worker takes for two photos of these sizes; measured."""
 
-_MEND = f"A worker takes up to {WORKER_MEMORY}: use fewer --workers, or fewer threads on a cluster."
+_MEND = (
+    f"A worker takes up to {WORKER_MEMORY}: set --max-memory, or use fewer --workers, or fewer threads on a cluster."
+)
 
 LOST = frozenset({"worker_lost", "internal_error"})
 """Reasons of items that could not be finished."""

@@ -23,7 +23,7 @@ class Pair(Row):
         "no_capture_time": "the photo carries no EXIF capture time",
         "not_in_csv": "the user's list of pairs does not name the photo",
         "unreadable_photo": "the photo's file cannot be read",
-        "unusable_name": "the photo's name is not valid Unicode",
+        "unusable_name": "the photo's name is not one line of valid Unicode",
         "ambiguous_picture": "several photos show the same and none clearly more, or one shows too little of it",
         "between_moments": "the phone took the photo between two moments, and neither is clearly nearer",
         "no_moment": "the photo of a further reference belongs to no moment of the base reference, or to one that has "

@@ -99,7 +99,7 @@ class Scores:
         return as_html(self._title, self._facts(), None)
 
 
-def load_model(path: PathLike, *, device: Device = "auto") -> Model:
+def load_model(path: PathLike, *, device: Device = "auto", network: str | None = None) -> Model:
     """Load a trained network.
 
     Parameters
@@ -109,6 +109,9 @@ def load_model(path: PathLike, *, device: Device = "auto") -> Model:
         published weights.
     device
         Where to compute; auto: a GPU if there is one.
+    network
+        The class of a network of your own, as `package.module:Class`, which is looked for where Python looks. No code
+        is imported because a file of weights names it; None: the network is one of dpedtool's.
 
     Returns
     -------
@@ -136,7 +139,7 @@ def load_model(path: PathLike, *, device: Device = "auto") -> Model:
 
     """
     place = folder_of(path)
-    return Model(place, load_generator(place).to(choose_device(device)))
+    return Model(place, load_generator(place, network).to(choose_device(device)))
 
 
 def enhance(model: Model, photo: PhotoLike) -> RgbImage:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,14 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dpedtool.dataset.code_digest import code_digest
-from dpedtool.dataset.errors import DpedtoolError, Rejection
+from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.io import digest
 from dpedtool.dataset.params import AlignParams, describe
 from dpedtool.dataset.photos.decoding import PhotoFile, open_unchanged
-from dpedtool.dataset.photos.encoding import image_key, save_image
+from dpedtool.dataset.photos.encoding import save_image
 from dpedtool.dataset.photos.pixels import Factor
 from dpedtool.dataset.photos.stored import ReducedGrey
-from dpedtool.dataset.places import Place
 from dpedtool.dataset.plugins import PluginName, digest_in_use
 from dpedtool.dataset.schema import Alignment, Pair, Timing
 from dpedtool.dataset.tables import write_rows
@@ -30,6 +29,16 @@ from dpedtool.pipeline.align.following import Followed, follow
 from dpedtool.pipeline.align.masking import grown, moved_cells
 from dpedtool.pipeline.align.own_methods import check_own_methods, own_flow, own_matcher
 from dpedtool.pipeline.align.refinement import COARSE_SIDE, GREY_LEVELS, Refined, WarpedPair, refine
+from dpedtool.pipeline.align.results import (
+    NODES,
+    check_image_folders,
+    image_files,
+    is_at_hand,
+    named_today,
+    nodes_file,
+    remove_images_of_others,
+    remove_nodes_of_others,
+)
 from dpedtool.pipeline.align.shake import with_shake
 from dpedtool.pipeline.align.verdict import (
     PairVerdict,
@@ -44,7 +53,7 @@ from dpedtool.pipeline.align.verdict import (
 )
 from dpedtool.pipeline.geometry.aligned import crop_box, crops, cut, mask_columns, required, transform_columns
 from dpedtool.pipeline.geometry.homographies import Box, Homography, Points, local_scale
-from dpedtool.pipeline.geometry.node_files import columns_of, read_nodes, write_nodes
+from dpedtool.pipeline.geometry.node_files import columns_of, write_nodes
 from dpedtool.pipeline.geometry.transform import NODE_PX, Transform
 from dpedtool.pipeline.geometry.warping import Usable, common_box, scale_at
 from dpedtool.pipeline.measure.certainty import misplaced, shift_errors
@@ -55,6 +64,7 @@ from dpedtool.pipeline.measure.keypoint_homography import Registration, register
 from dpedtool.pipeline.measure.noise import PairNoise, sensor_noise
 from dpedtool.pipeline.measure.residuals import Flags, Residual, Search, search
 from dpedtool.pipeline.measure.small_photos import why_too_small
+from dpedtool.pipeline.memory import ALIGN, ALIGN_WITHOUT_DEPTH, Need, memory_of, pair_need
 from dpedtool.pipeline.resume import Finished, save_aside, work_off
 from dpedtool.pipeline.runner import Lost
 
@@ -67,10 +77,6 @@ Size = tuple[int, int]
 FACTORS: tuple[Factor, ...] = (1, 2, 4, 8)
 COARSEST = 1.12
 """The DSLR's grey may be a little coarser than the phone's: both are smoothed before anything is measured."""
-OVERLAY = "overlay"
-"""Folder next to those of the aligned images."""
-NODES = "nodes"
-"""Folder of the files of nodes."""
 
 
 def align(
@@ -81,13 +87,17 @@ def align(
     images: bool = True,
     workers: int = 1,
     scheduler: str | None = None,
+    reuse: Path | None = None,
+    max_memory: int | None = None,
 ) -> list[Alignment]:
     """Align all pairs, and write the tables `out/alignments.parquet` and `out/timings.parquet`.
 
     The nodes of pairs with the model local become `out/nodes/<pair_id>.npy`. With `images`, the aligned images become
     `out/{phone,dslr}/<pair_id>.png`. The two images of a pair have the same size and agree pixel for pixel; the phone's
     pixels are those of its photo, the DSLR's are resampled once. A pair that fails has a row with the reason. What an
-    earlier run finished is kept.
+    earlier run finished is kept, under whatever names the same photos had then. With `reuse`, so is what stands in the
+    tables of other runs, `reuse/*/alignments.parquet`; their aligned images are not looked at. With `max_memory`, in
+    bytes, only so many processes work as fit into it.
 
     Returns
     -------
@@ -97,16 +107,25 @@ def align(
     Raises
     ------
     DpedtoolError
-        Another run is writing to `out`, or the images would be written among the photos.
+        Another run is writing to `out`, the images would be written among the photos, or a pair needs more memory.
 
     """
     check_own_methods(params)
     whole = sorted((pair for pair in pairs if pair.status == "paired"), key=lambda pair: pair.pair_id)
-    items = {_key(pair, params): pair for pair in whole}
+    keyed = [(_key(pair, params), pair) for pair in whole]
+    items: dict[str, Pair] = {}
+    for key, pair in keyed:
+        # Pairs of the same two photos share their work.
+        items.setdefault(key, pair)
     if images:
-        _check_image_folders(whole, out)
-    table = Alignment.table_in(out)
-    with Finished(table, Alignment) as finished:
+        check_image_folders(whole, out)
+    table, today = Alignment.table_in(out), {pair.pair_id for pair in whole}
+    others = sorted(reuse.glob(f"*/{table.name}")) if reuse else ()
+
+    def usable(row: Alignment, pair: Pair) -> bool:
+        return is_at_hand(row, pair, out, images=images, today=today)
+
+    with Finished(table, Alignment, others) as finished:
         # The folder is a result, even if no pair has nodes.
         (out / NODES).mkdir(exist_ok=True)
         work_off(
@@ -114,34 +133,47 @@ def align(
             partial(align_pair, params=params, out=out, images=images, parts=finished.parts),
             partial(_lost, params=params),
             finished,
-            usable=lambda rows: _has_nodes(rows) and (not images or _has_images(out, rows)),
+            usable=lambda rows: usable(rows[0], items[rows[0].key]),
             reads=[required(path) for pair in whole for path in (pair.phone_path, pair.dslr_path)],
             workers=workers,
             scheduler=scheduler,
+            memory=memory_of(max_memory, partial(_need, params=params)),
             label="align",
         )
-        rows = with_shake([_at_home(row, pair, out) for key, pair in items.items() for row in finished.get(key)])
+        rows: list[Alignment] = []
+        for key, pair in keyed:
+            row = finished.get(key)[0]
+            if pair is not items[key]:
+                usable(row, pair)
+            rows.append(named_today(row, pair, out))
+        rows = with_shake(rows)
         write_rows(table, Alignment, rows)
         # Pairs that were lost have no times.
         times = finished.aside(items, Timing)
-        write_rows(Timing.table_in(out), Timing, [times[row.key] for row in rows if row.key in times])
+        told = [dataclasses.replace(times[row.key], pair_id=row.pair_id) for row in rows if row.key in times]
+        write_rows(Timing.table_in(out), Timing, told)
         finished.clear()
-        _remove_nodes_of_others(rows, out)
-        _remove_images_of_others(rows, out)
+        remove_nodes_of_others(rows, out)
+        remove_images_of_others(rows, out)
     return rows
+
+
+def _need(pair: Pair, params: AlignParams) -> Need:
+    """Return the memory that a pair takes."""
+    return pair_need(ALIGN if params.local else ALIGN_WITHOUT_DEPTH, pair.pair_id, pair.phone_path, pair.dslr_path)
 
 
 def align_pair(pair: Pair, params: AlignParams, out: Path, images: bool, parts: Path) -> list[Alignment]:
     """Align one pair and return its only row. Nodes and images are written below `out`, the times into `parts`."""
-    watch, nodes_file = _Watch(), _nodes_file(out, pair)
+    watch, nodes = _Watch(), nodes_file(out, pair.pair_id)
 
     def write(files: Files, row: Alignment, to: Transform) -> None:
         if to.nodes:
-            write_nodes(nodes_file, to.nodes)
+            write_nodes(nodes, to.nodes)
         if images:
             _write_images(files, row, to, out)
 
-    row, _ = align_files(pair, partial(open_pair, pair), params, write, nodes_file=nodes_file, lap=watch.lap)
+    row, _ = align_files(pair, partial(open_pair, pair), params, write, nodes_file=nodes, lap=watch.lap)
     watch.lap("images_s")
     save_aside(parts, row.key, Timing(pair_id=row.pair_id, key=row.key, **watch.laps))
     return [row]
@@ -494,7 +526,7 @@ def _from_node_to_node(box: Box) -> Box | None:
 
 
 def _write_images(files: Files, row: Alignment, to: Transform, out: Path) -> None:
-    for file, image in zip(image_files(out, row), crops(files, to, crop_box(row)), strict=True):
+    for file, image in zip(image_files(out, row.pair_id), crops(files, to, crop_box(row)), strict=True):
         save_image(file, image, key=row.key)
 
 
@@ -521,91 +553,13 @@ def _lost(pair: Pair, lost: Lost, params: AlignParams) -> list[Alignment]:
 
 
 def _key(pair: Pair, params: AlignParams) -> str:
-    names = [pair.pair_id, pair.phone, pair.scene_id]
-    return digest([_CODE, cv2.__version__, _telling(params), names, pair.phone_sha256, pair.dslr_sha256])
+    return digest([_CODE, cv2.__version__, _telling(params), pair.phone_sha256, pair.dslr_sha256])
 
 
 def _telling(params: AlignParams) -> dict[str, Any]:
     """Return the parameters with the content of the user's own functions in place of their names."""
     own = {name: value for name in ("matcher", "flow") if (value := getattr(params, name)) is not None}
     return describe(params) | {name: digest_in_use(PluginName.parse(value)) for name, value in own.items()}
-
-
-def _at_home(row: Alignment, pair: Pair, out: Path) -> Alignment:
-    """Return the row with today's paths and place in the moment: photos may have moved or been added since."""
-    return dataclasses.replace(
-        row,
-        session=pair.session,
-        reference=pair.reference,
-        role=pair.role or "base",
-        frame=pair.frame or 0,
-        phone_path=required(pair.phone_path),
-        dslr_path=required(pair.dslr_path),
-        nodes_path=_nodes_file(out, pair) if row.nodes_sha256 else None,
-    )
-
-
-def _has_nodes(rows: Sequence[Alignment]) -> bool:
-    """Whether the files of nodes of these rows are there, unchanged."""
-    try:
-        for row in rows:
-            if row.nodes_sha256:
-                shape = required(row.nodes_rows), required(row.nodes_columns)
-                read_nodes(required(row.nodes_path), row.nodes_sha256, *shape)
-    except Rejection:
-        return False
-    return True
-
-
-def _has_images(out: Path, rows: Sequence[Alignment]) -> bool:
-    """Whether the images on disk belong to the rows: a run in between may have written none, or others."""
-    made = [row for row in rows if row.status == "aligned"]
-    return all(image_key(file) == row.key for row in made for file in image_files(out, row))
-
-
-def _check_image_folders(pairs: Iterable[Pair], out: Path) -> None:
-    """Refuse to write aligned images, or their overlay, among the photos that they are made from."""
-    ours = {(out / name).resolve() for name in ("phone", "dslr", OVERLAY)}
-    folders: Mapping[Place, None] = dict.fromkeys(
-        required(path).parent for pair in pairs for path in (pair.phone_path, pair.dslr_path)
-    )
-    for folder in folders:
-        if folder.resolve() in ours:
-            raise DpedtoolError(
-                f"The aligned images would be written among the photos of {folder}: choose another folder for them."
-            )
-
-
-def _remove_images_of_others(rows: Iterable[Alignment], out: Path) -> None:
-    """Remove our images that have no row: those of pairs that are gone, that fail now or that have changed."""
-    keys = {row.pair_id: row.key for row in rows if row.status == "aligned"}
-    for side in ("phone", "dslr"):
-        for file in (out / side).glob("*.png"):
-            key = image_key(file)
-            if key and key != keys.get(file.stem):
-                file.unlink()
-
-
-def _remove_nodes_of_others(rows: Iterable[Alignment], out: Path) -> None:
-    """Remove the files of nodes that no row names: those of pairs that are gone, that fail now or need none."""
-    meant = {row.pair_id for row in rows if row.nodes_sha256}
-    for file in (out / NODES).glob("*.npy"):
-        if file.stem not in meant:
-            file.unlink()
-
-
-def _nodes_file(out: Path, pair: Pair) -> Path:
-    return out / NODES / f"{pair.pair_id}.npy"
-
-
-def image_files(out: Path, row: Alignment) -> tuple[Path, Path]:
-    """Return the paths of the phone's and the DSLR's aligned image."""
-    return out / "phone" / f"{row.pair_id}.png", out / "dslr" / f"{row.pair_id}.png"
-
-
-def overlay_file(out: Path, row: Alignment) -> Path:
-    """Return the path of the picture of both images that `dpedtool.pipeline.align.overlay.write_overlay` can write."""
-    return out / OVERLAY / f"{row.pair_id}.jpg"
 
 
 _CODE = code_digest(__name__)

@@ -14,12 +14,15 @@ from dpedtool.dataset.places import Place, is_dir, is_file, printable
 from dpedtool.dataset.schema import Alignment, Pair
 from dpedtool.pipeline.commands.options import (
     FILE,
+    FOLDER,
     PHOTOS,
+    check_memory,
     command,
     csv_option,
     examples,
     give_results,
     listed,
+    max_memory_option,
     out_option,
     outcomes,
     params_options,
@@ -41,8 +44,15 @@ from dpedtool.pipeline.runner import warm_up
 @recursive_option
 @out_option
 @click.option("--images/--no-images", default=True, help="Write the aligned images, or the table alone.")
+@click.option(
+    "--reuse",
+    type=FOLDER,
+    metavar="DIR",
+    help="Take over what DIR/*/alignments.parquet say about the same photos, whatever their names; with --no-images.",
+)
 @urls_option
 @workers_option
+@max_memory_option
 @scheduler_option
 @params_options
 def align(
@@ -51,8 +61,10 @@ def align(
     recursive: bool,
     out: Path,
     images: bool,
+    reuse: Path | None,
     allow_urls: bool,
     workers: int,
+    max_memory: int | None,
     scheduler: str | None,
     params: Params,
 ) -> None:
@@ -66,10 +78,13 @@ def align(
         raise click.UsageError("--csv says which photos of two folders belong together: name the two folders.")
     if len(sources) > 2:
         raise click.UsageError("Name two photos, two folders, or one folder that `dpedtool pair` wrote.")
+    if reuse and images:
+        raise click.UsageError("--reuse takes over tables, and no images: add --no-images.")
+    check_memory(max_memory, scheduler)
     if not scheduler and is_dir(sources[0]):
         warm_up(workers, "dpedtool.pipeline.align.stage")
     from dpedtool.pipeline.align.overlay import remove_overlays, write_overlay
-    from dpedtool.pipeline.align.stage import OVERLAY, image_files, overlay_file
+    from dpedtool.pipeline.align.results import OVERLAY, image_files, overlay_file
     from dpedtool.pipeline.align.stage import align as align_pairs
     from dpedtool.pipeline.commands.summary import check_lost, median_residual, moment_counts, say_alignments, say_pairs
     from dpedtool.pipeline.pair.intake import PairedFolders, take_pairs
@@ -85,7 +100,16 @@ def align(
         pairs = taken.rows
     else:
         pairs = taken
-    rows = align_pairs(pairs, out, params.align, images=images, workers=workers, scheduler=scheduler)
+    rows = align_pairs(
+        pairs,
+        out,
+        params.align,
+        images=images,
+        workers=workers,
+        scheduler=scheduler,
+        reuse=reuse,
+        max_memory=max_memory,
+    )
     # They are of an earlier alignment.
     remove_overlays(out / OVERLAY)
     say_alignments(rows)
@@ -96,7 +120,7 @@ def align(
         raise DpedtoolError(f"No pair could be aligned; {Alignment.table_in(out)} holds the figures.")
     if images and len(sources) == 2 and is_file(sources[0]):
         (row,) = rows
-        write_overlay(overlay := overlay_file(out, row), image_files(out, row))
+        write_overlay(overlay := overlay_file(out, row.pair_id), image_files(out, row.pair_id))
         click.echo(
             f"Look at {printable(overlay)}: squares of the phone's photo and of the DSLR's in turn; edges that break "
             "at a border are misaligned."

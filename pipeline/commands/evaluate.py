@@ -10,7 +10,15 @@ import click
 from dpedtool.dataset.params import Params
 from dpedtool.dataset.schema import Frame
 from dpedtool.dataset.sidecars.metrics import Metrics, NetworkCost
-from dpedtool.pipeline.commands.options import FILE, FOLDER, command, examples, give_results, params_options
+from dpedtool.pipeline.commands.options import (
+    FILE,
+    FOLDER,
+    command,
+    examples,
+    give_results,
+    network_option,
+    params_options,
+)
 from dpedtool.pipeline.commands.urls import check_urls, urls_option
 from dpedtool.pipeline.records import memory_bytes
 
@@ -47,8 +55,11 @@ from dpedtool.pipeline.records import memory_bytes
 )
 @click.option("-o", "--out", type=FOLDER, help="Folder for the results; made if missing.")
 @urls_option
+@network_option
 @params_options
-def evaluate(samples: Path | None, out: Path | None, allow_urls: bool, params: Params, **options: Any) -> None:
+def evaluate(
+    samples: Path | None, out: Path | None, allow_urls: bool, network: str | None, params: Params, **options: Any
+) -> None:
     """Score a network, and for comparison the untouched phone images and a colour transform alone.
 
     With SAMPLES, a table of `dpedtool split`, the test patches are scored, and OUT/metrics.json and more are written.
@@ -60,8 +71,9 @@ def evaluate(samples: Path | None, out: Path | None, allow_urls: bool, params: P
     A second table has more scores, over the same pairs for all versions, and how sure the network's gain is:
     evaluate.metrics chooses them. `dpedtool compare` sets several networks side by side.
     """
+    own = network or params.train.own_network
     if samples is None:
-        _evaluate_folders(out, params, **options)
+        _evaluate_folders(out, params, own, **options)
         return
     model = options.pop("model")
     if any(options.values()):
@@ -73,7 +85,7 @@ def evaluate(samples: Path | None, out: Path | None, allow_urls: bool, params: P
 
     for folder in PatchPairs(samples, "test").folders():
         check_urls(Frame.table_in(folder), Frame, params, allowed=allow_urls)
-    scores = evaluate_model(samples, model, out, params.evaluate)
+    scores = evaluate_model(samples, model, out, params.evaluate, own)
     for line in (scores.sentence(), *scores.tag_lines(), *scores.table_lines()):
         click.echo(line)
     give_results(Metrics.read(Metrics.file_in(out)).as_json())
@@ -82,6 +94,7 @@ def evaluate(samples: Path | None, out: Path | None, allow_urls: bool, params: P
 def _evaluate_folders(
     out: Path | None,
     params: Params,
+    own: str | None,
     *,
     phone: Path | None,
     dslr: Path | None,
@@ -97,7 +110,7 @@ def _evaluate_folders(
     from dpedtool.training.evaluate.comparison import compare
     from dpedtool.training.inference import choose_device
 
-    comparison = compare(phone, dslr, model, params.evaluate, read_names(names) if names else None, lpips)
+    comparison = compare(phone, dslr, model, params.evaluate, read_names(names) if names else None, lpips, own)
     if out:
         comparison.write(out)
         if comparison.ms_per_megapixel is not None:

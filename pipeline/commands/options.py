@@ -22,6 +22,7 @@ from dpedtool.dataset.io import remove_abandoned
 from dpedtool.dataset.params import PairParams, Params
 from dpedtool.dataset.params_files import FLAGS, load_flags, load_params, nearest
 from dpedtool.dataset.places import Place, as_place, is_url
+from dpedtool.dataset.plugins import located
 from dpedtool.dataset.progress import OUTPUT
 from dpedtool.dataset.rows import Row, columns
 from dpedtool.dataset.scene_table import SceneTable, read_scene_table
@@ -169,6 +170,7 @@ command = functools.partial(click.command, cls=Command)
 """As `click.command`, for a `Command`."""
 
 
+PARAMS_FILE = "dpedtool.params_file"
 PARAMS_FOLDER = "dpedtool.params_folder"
 """Where a command finds the folder of its params file, in the `meta` of its context."""
 
@@ -176,6 +178,7 @@ PARAMS_FOLDER = "dpedtool.params_folder"
 def _take_file(ctx: click.Context, _: click.Parameter, file: Path | None) -> Path | None:
     """Let the section `flags` of a params file replace the defaults of the command's options."""
     ctx.meta[PARAMS_FOLDER] = file.parent if file else None
+    ctx.meta[PARAMS_FILE] = file
     if file:
         ctx.default_map = _flags(file, ctx)
     return file
@@ -243,6 +246,36 @@ def params_options(decorated: Decorated) -> Decorated:
     return file(overrides(decorated))
 
 
+def network_option(decorated: Decorated) -> Decorated:
+    """Add --network, and pass on as `network` the network of the user's own that the option names, or None.
+
+    Its module is looked for beside the params file, or in the current folder if there is none.
+    """
+
+    def named(ctx: click.Context, _: click.Parameter, name: str | None) -> str | None:
+        if name is None:
+            return None
+        found = replace(Params().train, network=name).own_network
+        if found is None:
+            raise click.BadParameter(f"{name} is a network of dpedtool, which no option needs to name.")
+        return located(found, ctx.meta.get(PARAMS_FOLDER) or Path())
+
+    option = click.option(
+        "--network",
+        metavar="package.module:Class",
+        callback=named,
+        help="The class of a network of your own, or what an installed package calls it. Code is imported only if you "
+        "name it here or by train.network in the params file, whatever a file of weights says.",
+    )
+    return option(decorated)
+
+
+def network_of_file() -> str | None:
+    """Return the network of the user's own that the params file of the command names by train.network, or None."""
+    file: Path | None = click.get_current_context().meta.get(PARAMS_FILE)
+    return load_params(file).train.own_network if file else None
+
+
 def examples(*lines: str) -> str:
     """Show commands as one types them, for an epilog; click leaves a paragraph behind a backspace as it is."""
     return "\n".join(["\b", "Examples:" if len(lines) > 1 else "Example:", *(f"  {line}" for line in lines), "", ""])
@@ -292,6 +325,18 @@ workers_option = click.option(
     show_default="processors",
     help=f"Number of processes. Each takes up to {WORKER_MEMORY}. The results are the same for any number.",
 )
+MAX_MEMORY = "DPEDTOOL_MAX_MEMORY"
+"""The environment variable that stands for --max-memory on every command that has it, as in `dvc repro`."""
+_max_memory_option = functools.partial(
+    click.option, "--max-memory", type=SIZE, envvar=MAX_MEMORY, show_envvar=True, metavar="SIZE"
+)
+max_memory_option = _max_memory_option(
+    help="Largest memory of all processes here together, such as 3GB or 800MB; fewer than --workers start if more do "
+    "not fit. If not even one pair fits, the command ends and says how much it needs. By default, no limit.",
+)
+run_memory_option = _max_memory_option(
+    help="As --max-memory of the stages, for those that have it; for example 3GB or 800MB. It runs no stage again.",
+)
 _address_option = click.option(
     "--scheduler",
     metavar="ADDRESS",
@@ -317,6 +362,15 @@ _tls_option = click.option(
     help="Folder with ca.pem, cert.pem and key.pem, for a scheduler at tls://host:8786 that asks for them. Anybody "
     "who reaches a scheduler without TLS can run code as its user.",
 )
+
+
+def check_memory(max_memory: int | None, scheduler: str | None) -> None:
+    """Refuse a limit for the processes of this machine where those of a cluster do the work."""
+    if max_memory is not None and scheduler:
+        raise click.UsageError(
+            "--max-memory is for the processes of this machine, not for those of a cluster: leave it out, and limit "
+            "the workers of the cluster with `dask worker --memory-limit`."
+        )
 
 
 def scheduler_option(wrapped: Decorated) -> Decorated:

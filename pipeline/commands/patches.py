@@ -11,9 +11,11 @@ from dpedtool.dataset.schema import Alignment, Patch
 from dpedtool.dataset.sidecars.selection import Selection
 from dpedtool.pipeline.commands.options import (
     FILE,
+    check_memory,
     command,
     examples,
     give_results,
+    max_memory_option,
     out_option,
     outcomes,
     params_options,
@@ -32,9 +34,18 @@ from dpedtool.pipeline.runner import warm_up
 @out_option
 @urls_option
 @workers_option
+@max_memory_option
 @scheduler_option
 @params_options
-def patches(aligned: Path, out: Path, allow_urls: bool, workers: int, scheduler: str | None, params: Params) -> None:
+def patches(
+    aligned: Path,
+    out: Path,
+    allow_urls: bool,
+    workers: int,
+    max_memory: int | None,
+    scheduler: str | None,
+    params: Params,
+) -> None:
     """Cut patches from aligned pairs. Writes OUT/patches.parquet and OUT/patches-NNNNN.tar.
 
     ALIGNED is what `dpedtool align` wrote. The parameters' section `patches` has mode and limits. Mode strict (the
@@ -42,6 +53,7 @@ def patches(aligned: Path, out: Path, allow_urls: bool, workers: int, scheduler:
     phone's window move and turn to where it correlates best. OUT/frames.parquet has the pairs. OUT/selection.json has
     the share of windows that was kept, by brightness, texture, noise and place in the frame.
     """
+    check_memory(max_memory, scheduler)
     if not scheduler:
         warm_up(workers, "dpedtool.pipeline.patches.stage")
     from dpedtool.dataset.photo_folders import check_apart
@@ -54,7 +66,7 @@ def patches(aligned: Path, out: Path, allow_urls: bool, workers: int, scheduler:
     check_urls(Alignment.table_in(aligned), Alignment, params, allowed=allow_urls)
     alignments = read_rows(Alignment.table_in(aligned), Alignment)
     check_apart(out, alignments)
-    table = cut_patches(alignments, out, params.patches, workers=workers, scheduler=scheduler)
+    table = cut_patches(alignments, out, params.patches, workers=workers, scheduler=scheduler, max_memory=max_memory)
     say_patches(table)
     say_notes([row.note for row in alignments if row.note])
     give_results({"table": str(table), **Selection.read(Selection.file_in(out)).as_json()})

@@ -14,8 +14,10 @@ from dpedtool.pipeline.commands.options import (
     FILE,
     FOLDER,
     InOrder,
+    check_memory,
     examples,
     give_results,
+    max_memory_option,
     out_option,
     params_options,
     scheduler_option,
@@ -50,6 +52,7 @@ def release() -> None:
 )
 @urls_option
 @workers_option
+@max_memory_option
 @scheduler_option
 @params_options
 def build_release(
@@ -59,6 +62,7 @@ def build_release(
     previous: Path | None,
     allow_urls: bool,
     workers: int,
+    max_memory: int | None,
     scheduler: str | None,
     params: Params,
 ) -> None:
@@ -69,6 +73,7 @@ def build_release(
     photos and no path of this machine: every file is searched for them, and a finding ends the build. An interrupted
     build continues where it stopped.
     """
+    check_memory(max_memory, scheduler)
     warm_up(workers, "dpedtool.pipeline.release.build")
     from dpedtool.pipeline.release.build import build_release as build
 
@@ -76,7 +81,14 @@ def build_release(
         splits, out = splits.absolute(), out.absolute()
     check_urls(Photo.table_in(splits), Photo, params, allowed=allow_urls)
     built = build(
-        splits, out, params.release, replace_old=replace, previous=previous, workers=workers, scheduler=scheduler
+        splits,
+        out,
+        params.release,
+        replace_old=replace,
+        previous=previous,
+        workers=workers,
+        scheduler=scheduler,
+        max_memory=max_memory,
     )
     for phone, counts in built.counts.items():
         click.echo(f"{phone}: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + " patches.")

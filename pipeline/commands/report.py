@@ -12,9 +12,11 @@ from dpedtool.dataset.schema import Alignment, Pair
 from dpedtool.pipeline.commands.options import (
     FILE,
     PARAMS_FOLDER,
+    check_memory,
     command,
     examples,
     give_results,
+    max_memory_option,
     out_option,
     params_options,
     scheduler_option,
@@ -38,6 +40,7 @@ from dpedtool.pipeline.runner import warm_up
 )
 @urls_option
 @workers_option
+@max_memory_option
 @scheduler_option
 @params_options
 def report(
@@ -47,6 +50,7 @@ def report(
     single_file: bool,
     allow_urls: bool,
     workers: int,
+    max_memory: int | None,
     scheduler: str | None,
     params: Params,
 ) -> None:
@@ -58,6 +62,7 @@ def report(
     """
     if single_file and not pictures:
         raise click.UsageError("--single-file puts the pictures into the page, --no-pictures makes none: choose one.")
+    check_memory(max_memory, scheduler)
     if pictures:
         warm_up(workers, "dpedtool.pipeline.report.pairs.details")
     from dpedtool.pipeline.commands.summary import check_lost
@@ -78,6 +83,7 @@ def report(
         single_file=single_file,
         workers=workers,
         scheduler=scheduler,
+        max_memory=max_memory,
         params_folder=click.get_current_context().meta[PARAMS_FOLDER],
     )
     if gone := sum(reason in {"unreadable_photo", "photo_changed"} for reason in written.reasons):

@@ -13,7 +13,16 @@ from dpedtool.dataset.params import Params
 from dpedtool.dataset.places import printable
 from dpedtool.dataset.printing import as_it_is
 from dpedtool.dataset.progress import OUTPUT
-from dpedtool.pipeline.commands.options import FOLDER, command, examples, give_results, out_option, params_options
+from dpedtool.pipeline.commands.options import (
+    FOLDER,
+    MAX_MEMORY,
+    command,
+    examples,
+    give_results,
+    out_option,
+    params_options,
+    run_memory_option,
+)
 
 
 @command(
@@ -69,7 +78,8 @@ def init(
 @click.argument("stages", nargs=-1, metavar="[STAGE]...")
 @click.option("--force", is_flag=True, help="Run stages even where nothing has changed.")
 @click.option("--check", is_flag=True, help="Check parameters and folders, and run nothing.")
-def run(stages: tuple[str, ...], force: bool, check: bool) -> None:
+@run_memory_option
+def run(stages: tuple[str, ...], force: bool, check: bool, max_memory: int | None) -> None:
     """Run the session in this folder: every stage whose photos, parameters or code have changed.
 
     Checks the parameters and folders first, then calls `dvc repro`, which does the same without these checks. STAGE
@@ -89,6 +99,7 @@ def run(stages: tuple[str, ...], force: bool, check: bool) -> None:
         show=lambda text: click.echo(text, file=as_it_is(sys.stdout), nl=False),
         force=force,
         is_shown=not OUTPUT.quiet,
+        variables={} if max_memory is None else {MAX_MEMORY: f"{max_memory}B"},
     )
     give_results({"stages": ran, "log": str(log), "report": str(Path(REPORT).resolve())})
     click.echo(f"{len(ran)} {'stage' if len(ran) == 1 else 'stages'} ran. Log: {printable(log)}.")

@@ -73,7 +73,7 @@ def find_pairs(folder: Path, dslr: str = "canon", split: str | None = None) -> F
     DpedtoolError
         The folder is missing or holds no pairs; it is not clear which folder is the phone's; `split` is missing for
         plain folders, or is given for a layout that says it itself; a link leads out of the folder; two images have
-        the same name except for the suffix; a name is not valid UTF-8.
+        the same name except for the suffix; a name is not one line of valid UTF-8.
 
     """
     if not folder.is_dir():
@@ -159,7 +159,7 @@ class _Inside:
 
     def _named(self, path: Path) -> Path:
         if printable(path) != str(path):
-            raise DpedtoolError(f"The name of {printable(path)} is not valid UTF-8: rename it.")
+            raise DpedtoolError(f"The name of {printable(path)} is not one line of valid UTF-8: rename it.")
         return self._checked(path) if path.is_symlink() else path
 
     def _checked(self, path: Path) -> Path:

@@ -9,8 +9,6 @@ the photo less those of its mirror image, and photos of different views have a c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
@@ -19,6 +17,8 @@ Cells = npt.NDArray[np.int8]
 
 TABLES, BITS = 32, 9
 """The hash: number of cells for each keypoint, and number of bits for each cell."""
+CELLS = TABLES << BITS
+"""Number of all cells."""
 CELL_UNIT = 8
 """The differences in the cells are kept in eighths, as a byte for each."""
 
@@ -34,7 +34,7 @@ def count_cells(descriptors: Floats) -> Cells:
     Returns
     -------
     ndarray
-        (TABLES << BITS,) square root of the number of keypoints in each cell, less that of the mirror image, in units
+        (CELLS,) square root of the number of keypoints in each cell, less that of the mirror image, in units
         of 1 / CELL_UNIT.
 
     Notes
@@ -51,14 +51,17 @@ def count_cells(descriptors: Floats) -> Cells:
     return np.asarray(np.clip(np.rint((roots[0] - roots[1]) * CELL_UNIT), -127, 127), np.int8)
 
 
-def cosines(ones: Sequence[Cells], others: Sequence[Cells]) -> Floats:
-    """Return the cosines of hashes that `count_cells` made, (len(ones), len(others)); there must be some of each."""
-    units = []
-    for hashes in (ones, others):
-        cells = np.stack(hashes).astype(np.float32)
-        cells /= np.maximum(np.linalg.norm(cells, axis=1, keepdims=True), 1e-9)
-        units.append(cells)
-    return np.asarray(units[0] @ units[1].T)
+def cosines(ones: Cells, others: Cells) -> Floats:
+    """Return the cosines of hashes that `count_cells` made: (N, M) of (N, CELLS) and (M, CELLS).
+
+    Whole numbers are multiplied, so that a cosine depends neither on the other hashes nor on the library beneath.
+    """
+    counts = [cells.astype(np.float32) for cells in (ones, others)]
+    lengths = [np.maximum(np.sqrt(np.einsum("ij,ij->i", cells, cells)), 1) for cells in counts]
+    products = counts[0] @ counts[1].T
+    products /= lengths[0][:, None]
+    products /= lengths[1]
+    return np.asarray(products, np.float32)
 
 
 def _planes() -> Floats:

@@ -9,6 +9,7 @@ would grow wild elsewhere.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -88,7 +89,27 @@ def posterior(shifts: Shifts, size: tuple[int, int]) -> Posterior:
     """Return what at least `FEWEST_WINDOWS` windows, which share no px, say; parameters as for `fit`."""
     windows = _weighted(shifts, shifts.shifts, size)
     columns = _columns(MODELS[-1])
-    return Posterior(size, windows.solve(columns, np.ones(len(shifts), bool)), windows.covariance(columns))
+    return Posterior(size, windows.solve(columns), windows.covariance(columns))
+
+
+@dataclass(frozen=True, eq=False)
+class _Precisions:
+    """The inverse covariances of N windows: of x, of x with y, and of y, (N,) each."""
+
+    xx: Vector
+    xy: Vector
+    yy: Vector
+
+    @classmethod
+    def of(cls, own: Matrix, scatter: float) -> _Precisions:
+        """Invert the windows' own covariances (N, 2, 2), after adding the common scatter."""
+        xx, xy, yy = own[:, 0, 0] + scatter**2, own[:, 0, 1], own[:, 1, 1] + scatter**2
+        determinant = xx * yy - xy * xy
+        return cls(yy / determinant, -xy / determinant, xx / determinant)
+
+    def squared(self, x: Vector, y: Vector) -> Vector:
+        """Squared distances (N,) in units of the covariances."""
+        return self.xx * x * x + 2 * self.xy * x * y + self.yy * y * y
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,38 +117,51 @@ class _Weighted:
     """The windows and their weights, for least squares."""
 
     basis: Matrix
-    """(N, 2, K)"""
+    """(2, N, K): what each column of a model adds to the displacements along x and along y."""
     wanted: Points
-    roots: Matrix
-    """(N, 2, 2): square roots of the inverse covariances."""
+    """(N, 2)"""
+    precisions: _Precisions
     trust: Vector
     """(N,): 0..1"""
-    penalty: Vector
+    penalty: Matrix
     """(K, K)"""
 
-    def solve(self, columns: int, chosen: npt.NDArray[np.bool_]) -> Vector:
-        """The coefficients (columns,) that fit the chosen windows."""
-        rows, normal = self._normal(columns, chosen)
-        share = np.sqrt(self.trust[chosen])[:, None]
-        values = ((self.roots[chosen] @ self.wanted[chosen][..., None])[..., 0] * share).ravel()
-        return np.asarray(np.linalg.solve(normal, rows.T @ values), np.float64)
+    def solve(self, columns: int) -> Vector:
+        """The coefficients (columns,) that fit all windows."""
+        return self.solved(*self.normal(columns))
+
+    def solved(self, normal: Matrix, moments: Vector) -> Vector:
+        """The coefficients of the normal equations of any windows, with the penalty."""
+        return np.asarray(np.linalg.solve(self._penalised(normal), moments), np.float64)
+
+    def normal(self, columns: int, chosen: npt.NDArray[np.int64] | None = None) -> tuple[Matrix, Vector]:
+        """The normal equations (columns, columns) and (columns,) of all windows, or of those with these indices.
+
+        Those of a model are the beginning of those of a richer one.
+        """
+        x, y = self.basis[..., :columns] if chosen is None else self.basis[:, chosen, :columns]
+        weights = (self.trust * values for values in (self.precisions.xx, self.precisions.xy, self.precisions.yy))
+        xx, xy, yy = (values if chosen is None else values[chosen] for values in weights)
+        from_x, from_y = xx[:, None] * x + xy[:, None] * y, xy[:, None] * x + yy[:, None] * y
+        wanted = self.wanted if chosen is None else self.wanted[chosen]
+        return x.T @ from_x + y.T @ from_y, from_x.T @ wanted[:, 0] + from_y.T @ wanted[:, 1]
 
     def covariance(self, columns: int) -> Matrix:
         """The covariance (columns, columns) of the coefficients that fit all windows."""
-        _, normal = self._normal(columns, np.ones(len(self.trust), bool))
-        return np.asarray(np.linalg.inv(normal), np.float64)
+        return np.asarray(np.linalg.inv(self._penalised(self.normal(columns)[0])), np.float64)
 
-    def _normal(self, columns: int, chosen: npt.NDArray[np.bool_]) -> tuple[Matrix, Matrix]:
-        share = np.sqrt(self.trust[chosen])[:, None, None]
-        rows = ((self.roots[chosen] @ self.basis[chosen, :, :columns]) * share).reshape(-1, columns)
-        normal = rows.T @ rows + self.penalty[:columns, :columns]
-        normal += 1e-9 * np.trace(normal) / columns * np.eye(columns)
-        return rows, normal
+    def _penalised(self, normal: Matrix) -> Matrix:
+        columns = len(normal)
+        whole = normal + self.penalty[:columns, :columns]
+        return np.asarray(whole + 1e-9 * np.trace(whole) / columns * np.eye(columns), np.float64)
+
+    def left(self, coefficients: Vector) -> Points:
+        """What a model leaves of the displacements, (N, 2)."""
+        return self.wanted - (self.basis[..., : len(coefficients)] @ coefficients).T
 
     def distances(self, coefficients: Vector) -> Vector:
         """Squared distances (N,) of the windows from a model, in units of their covariances."""
-        left = self.wanted - self.basis[..., : len(coefficients)] @ coefficients
-        return np.asarray(((self.roots @ left[..., None]) ** 2).sum(axis=(1, 2)))
+        return self.precisions.squared(*self.left(coefficients).T)
 
 
 def fit(shifts: Shifts, wanted: Points, size: tuple[int, int], richest: Model = "quintic") -> Fit | None:
@@ -148,15 +182,14 @@ def fit(shifts: Shifts, wanted: Points, size: tuple[int, int], richest: Model = 
     if len(shifts) < FEWEST_WINDOWS:
         return None
     windows = _weighted(shifts, wanted, size)
-    everything = np.ones(len(shifts), bool)
     models = [
         model
         for model in _within(richest, shifts.centres, size)
         if model == "homography" or _is_held(windows, _columns(model), size)
     ]
-    held_out = {model: _held_out(windows, _columns(model), shifts, size) for model in models}
+    held_out = dict(zip(models, _held_out(windows, [_columns(model) for model in models], shifts, size), strict=True))
     model = _simplest({name: distances for name, (distances, _) in held_out.items()})
-    coefficients = windows.solve(_columns(model), everything)
+    coefficients = windows.solve(_columns(model))
     return Fit(
         homography=_as_homography(coefficients[:_HOMOGRAPHY], size),
         field=_as_field(coefficients[_HOMOGRAPHY:], size) if model != "homography" else None,
@@ -214,48 +247,55 @@ def _weighted(shifts: Shifts, wanted: Points, size: tuple[int, int]) -> _Weighte
     The models are fitted one after the other, the stiffest first, each starting from the weights of the one before. If
     a bend came first, it would follow an object that moved or that is nearer than the rest.
     """
-    basis, penalty = _basis(relative(shifts.centres, size)), _penalty(size)
+    basis, penalty = np.moveaxis(_basis(relative(shifts.centres, size)), 1, 0).copy(), _penalty(size)
     own = np.asarray(np.linalg.inv(shifts.information + 1e-6 * np.eye(2)), np.float64)
-    scatter, trust = 2 * LEAST_SCATTER_PX, np.ones(len(shifts))
-    everything = np.ones(len(shifts), bool)
+    scatter = 2 * LEAST_SCATTER_PX
+    windows = _Weighted(basis, wanted, _Precisions.of(own, scatter), np.ones(len(shifts)), penalty)
     for model in MODELS:
         most = MOST_SCATTER_PX if model == MODELS[-1] else np.inf
         for _ in range(ROUNDS):
-            windows = _Weighted(basis, wanted, _roots(own, scatter), trust, penalty)
-            coefficients = windows.solve(_columns(model), everything)
+            coefficients = windows.solve(_columns(model))
+            left = windows.left(coefficients).T
             # The median of a chi-squared of two degrees of freedom is 1.386.
-            excess = np.sqrt(np.median(windows.distances(coefficients)) / 1.386)
+            excess = np.sqrt(np.median(windows.precisions.squared(*left)) / 1.386)
             scatter = float(np.clip(scatter * excess, LEAST_SCATTER_PX, most))
-            windows = _Weighted(basis, wanted, _roots(own, scatter), trust, penalty)
-            trust = np.clip(1 - windows.distances(coefficients) / CUT, 0, None) ** 2
-    return _Weighted(basis, wanted, windows.roots, trust, penalty)
+            precisions = _Precisions.of(own, scatter)
+            trust = np.clip(1 - precisions.squared(*left) / CUT, 0, None) ** 2
+            windows = _Weighted(basis, wanted, precisions, trust, penalty)
+    return windows
 
 
-def _roots(own: Matrix, scatter: float) -> Matrix:
-    """Return the square roots of the inverse covariances, after adding the common scatter."""
-    values, vectors = np.linalg.eigh(own + scatter**2 * np.eye(2))
-    return np.asarray(vectors.swapaxes(1, 2) / np.sqrt(values)[:, :, None])
+def _held_out(
+    windows: _Weighted, columns: Sequence[int], shifts: Shifts, size: tuple[int, int]
+) -> list[tuple[Vector, float | None]]:
+    """Measure how far windows are from models, of so many columns each, that were fitted without them.
 
-
-def _held_out(windows: _Weighted, columns: int, shifts: Shifts, size: tuple[int, int]) -> tuple[Vector, float | None]:
-    """Measure how far windows are from models that were fitted without them.
-
-    Return the mean squared distance in each tile of the photo, NaN where none was measured, and the root mean square in
-    px over all windows but the outliers.
+    Return for each model the mean squared distance in each tile of the photo, NaN where none was measured, and the root
+    mean square in px over all windows but the outliers.
     """
     most = np.array(size) / (TILE * shifts.side)
     tiles = _tiles(shifts.centres, size, np.clip(most, 2, TILES).astype(np.int64))
     fold = tiles[:, 0] % 3 + 3 * (tiles[:, 1] % 3)
-    distances, left = np.full(len(shifts), np.nan), np.zeros((len(shifts), 2))
+    distances = np.full((len(columns), len(shifts)), np.nan)
+    left = np.zeros((len(columns), len(shifts), 2))
     for held in range(FOLDS):
         out = fold == held
-        apart = ~_touched(shifts, out)
-        if out.any() and apart.sum() >= FEWEST_WINDOWS:
-            coefficients = windows.solve(columns, apart)
-            distances[out] = np.minimum(windows.distances(coefficients), CUT)[out]
-            left[out] = (windows.wanted - windows.basis[..., :columns] @ coefficients)[out]
+        apart = np.flatnonzero(~_touched(shifts, out))
+        if out.any() and len(apart) >= FEWEST_WINDOWS:
+            normal, moments = windows.normal(max(columns), apart)
+            for at, count in enumerate(columns):
+                rest = windows.left(windows.solved(normal[:count, :count], moments[:count]))
+                distances[at, out] = np.minimum(windows.precisions.squared(*rest.T), CUT)[out]
+                left[at, out] = rest[out]
     number = tiles[:, 0] + TILES * tiles[:, 1]
-    told = (windows.trust > 0) & np.isfinite(distances)
+    return [_by_tile(number, *of, windows.trust) for of in zip(distances, left, strict=True)]
+
+
+def _by_tile(
+    number: npt.NDArray[np.int64], distances: Vector, left: Points, trust: Vector
+) -> tuple[Vector, float | None]:
+    """Return what `_held_out` returns of one model."""
+    told = (trust > 0) & np.isfinite(distances)
     counts = np.bincount(number[told], minlength=TILES**2)
     sums = np.bincount(number[told], distances[told], minlength=TILES**2)
     px = float(np.sqrt((left[told] ** 2).sum(axis=1).mean())) if told.any() else None

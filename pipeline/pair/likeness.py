@@ -71,7 +71,7 @@ class Pictures:
         sketches = [[self._sketch(path) for path in paths] for paths in (phones, dslrs)]
         telling = [[bool(one and len(one.keypoints.points) >= TELLING_KEYPOINTS) for one in of] for of in sketches]
         blank = count_cells(np.empty((0, 128), np.float32))
-        alike = cosines(*([one.cells if one else blank for one in of] for of in sketches))
+        alike = cosines(*(np.stack([one.cells if one else blank for one in of]) for of in sketches))
         unlike: npt.NDArray[np.bool_] = np.logical_and.outer(*telling) & (alike < CELLS_ALIKE)
         for axis in (0, 1):
             nearest = np.argsort(-alike, axis=axis, kind="stable").take(range(min(NEAREST, alike.shape[axis])), axis)

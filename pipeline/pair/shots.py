@@ -48,8 +48,8 @@ class Shot:
 
     @property
     def is_usable(self) -> bool:
-        """Whether tables can hold the photo's path: text in them is Unicode."""
-        return is_unicode(self.path)
+        """Whether tables and messages can hold the photo's path: it is one line of Unicode."""
+        return is_one_line(self.path)
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,6 @@ class Couple:
     """Whether the phone's photo lies between two moments."""
 
 
-def is_unicode(path: Place) -> bool:
-    """Whether a name is valid UTF-8, which names from old archives may not be."""
+def is_one_line(path: Place) -> bool:
+    """Whether a name is one line of valid UTF-8, which names from old archives may not be."""
     return printable(path) == str(path)

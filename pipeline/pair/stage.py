@@ -29,7 +29,7 @@ from dpedtool.pipeline.pair.order import in_order_named
 from dpedtool.pipeline.pair.pair_list import read_pair_list
 from dpedtool.pipeline.pair.references import shots_of_reference, targets_of
 from dpedtool.pipeline.pair.shot_table import shots_of
-from dpedtool.pipeline.pair.shots import Couple, Matching, Shot, is_unicode
+from dpedtool.pipeline.pair.shots import Couple, Matching, Shot, is_one_line
 from dpedtool.pipeline.pair.small import notes_of_small
 from dpedtool.pipeline.pair.swapped import notes_of_swapped
 
@@ -172,7 +172,7 @@ def _pair_two(
     phones, dslrs = ([shot for shot in each.photos if shot.is_usable] for each in cameras)
     for folder, usable in ((phone_dir, phones), (dslr_dir, dslrs)):
         if not usable:
-            raise DpedtoolError(f"No photo in {folder} has a name that is valid UTF-8: rename them.")
+            raise DpedtoolError(f"No photo in {folder} has a name that is one line of valid UTF-8: rename them.")
     camera, pictures = camera_name(phone_dir), Pictures()
     if params.csv is None:
         matching = _match(phones, dslrs, params, pictures, f"The photos of {phone_dir} and {dslr_dir} cannot be paired")
@@ -252,8 +252,8 @@ def pair_files(phone: Place, dslr: Place) -> Pairing:
 
 def _check_name(path: Place) -> None:
     for known_as in (path.absolute(), path.resolve()):
-        if not is_unicode(known_as):
-            raise DpedtoolError(f"The name of {printable(known_as)} is not valid UTF-8: rename it.")
+        if not is_one_line(known_as):
+            raise DpedtoolError(f"The name of {printable(known_as)} is not one line of valid UTF-8: rename it.")
 
 
 def _match(
@@ -401,7 +401,7 @@ def _unusable_row(camera: _Camera, photo: Shot, is_phone: bool) -> Pair:
         scene_id=None if is_phone else photo.name,
         status="unpaired",
         reason="unusable_name",
-        detail=f"{printable(photo.path)}: the name is not valid UTF-8; rename the photo.",
+        detail=f"{printable(photo.path)}: the name is not one line of valid UTF-8; rename the photo.",
     )
 
 

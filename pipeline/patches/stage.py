@@ -35,6 +35,7 @@ from dpedtool.dataset.tables import TableWriter, read_frame, write_rows
 from dpedtool.pipeline.geometry.aligned import crop_box, required, transform
 from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.geometry.warping import warp_dslr
+from dpedtool.pipeline.memory import PATCHES, Need, memory_of, pair_need
 from dpedtool.pipeline.moments import Moment, moments
 from dpedtool.pipeline.patches.judging import blank_row, judge_windows, small_crop, telling
 from dpedtool.pipeline.patches.selection_figures import summary
@@ -53,6 +54,7 @@ def cut_patches(
     *,
     workers: int = 1,
     scheduler: str | None = None,
+    max_memory: int | None = None,
 ) -> Path:
     """Cut the patches of all aligned moments into `out/patches-NNNNN.tar`, and write their tables.
 
@@ -63,7 +65,8 @@ def cut_patches(
     and place.
     The photos in the table of alignments are read again, so that the DSLR's pixels are resampled only once.
     Tables and shards are the same bytes for any number of workers. What an earlier run finished is kept: shards whose
-    patches are all wanted still stay as they are, and new patches go into new shards.
+    patches are all wanted still stay as they are, and new patches go into new shards. With `max_memory`, in bytes, only
+    so many processes work as fit into it.
 
     Returns
     -------
@@ -73,7 +76,8 @@ def cut_patches(
     Raises
     ------
     DpedtoolError
-        Another run is writing to `out`, or windows would move away from the places of further targets.
+        Another run is writing to `out`, windows would move away from the places of further targets, or a pair needs
+        more memory.
 
     """
     found = [moment for moment in moments(alignments) if moment.standing]
@@ -98,6 +102,7 @@ def cut_patches(
             reads=[path for moment in items.values() for path in _paths(moment, params)],
             workers=workers,
             scheduler=scheduler,
+            memory=memory_of(max_memory, partial(_need, params=params)),
             label="patches",
         )
         _collect(items, finished, table, params, is_stacked=is_stacked)
@@ -118,6 +123,12 @@ def _wanted(moment: Moment, params: PatchesParams) -> list[Alignment]:
 
 def _paths(moment: Moment, params: PatchesParams) -> list[Place]:
     return [path for pair in _wanted(moment, params) for path in (pair.phone_path, pair.dslr_path)]
+
+
+def _need(moment: Moment, params: PatchesParams) -> Need:
+    """Return the memory that a moment takes."""
+    base, (phone, dslr, *others) = _cut_from(moment), _paths(moment, params)
+    return pair_need(PATCHES, base.pair_id, phone, dslr, dict.fromkeys(others))
 
 
 def cut_moment(moment: Moment, params: PatchesParams, parts: Path, *, is_stacked: bool) -> list[Patch]:
@@ -348,9 +359,11 @@ def _lost(moment: Moment, lost: Lost, params: PatchesParams) -> list[Patch]:
 
 
 def _key(moment: Moment, params: PatchesParams) -> str:
-    # The numbers of further references stand in the names of their images.
+    # Names of pairs, and numbers of further references, stand in rows and in the names of images.
+    wanted = _wanted(moment, params)
+    names = [(pair.pair_id, pair.phone, pair.session, pair.scene_id) for pair in wanted]
     numbers = [(target.frame, target.reference) for target in moment.targets]
-    return digest([_CODE, cv2.__version__, telling(params), *(pair.key for pair in _wanted(moment, params)), *numbers])
+    return digest([_CODE, cv2.__version__, telling(params), *(pair.key for pair in wanted), *names, *numbers])
 
 
 UNSEEN = Patch.RETRIED

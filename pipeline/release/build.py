@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 import cv2
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dpedtool.dataset.code_digest import code_digest
@@ -44,6 +45,7 @@ from dpedtool.dataset.photos.pixels import Image
 from dpedtool.dataset.progress import track
 from dpedtool.dataset.sections import PUBLISHED_NAME
 from dpedtool.dataset.shards import Extent, read_extent
+from dpedtool.pipeline.memory import ITEM, Need, memory_of
 from dpedtool.pipeline.release.changes import compare
 from dpedtool.pipeline.release.chunks import Chunk, Images, as_facts, by_patch, chunks_of, read_rows_of
 from dpedtool.pipeline.release.columns import (
@@ -83,13 +85,23 @@ from dpedtool.pipeline.release.privacy.private_texts import Secret
 from dpedtool.pipeline.release.privacy.scan import own_secrets, scan_file
 from dpedtool.pipeline.release.room import check_room, loose_files_notes
 from dpedtool.pipeline.release.scenes import described, licences_note, other_licences
-from dpedtool.pipeline.release.whole_photos import Wanted, WholePhoto, cameras, choose, left_out, write_photo
+from dpedtool.pipeline.release.whole_photos import (
+    Wanted,
+    WholePhoto,
+    cameras,
+    choose,
+    left_out,
+    photo_need,
+    write_photo,
+)
 from dpedtool.pipeline.runner import Lost, run
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 FILES_AT_ONCE = 500
+COPIES = 5
+"""How often images are in the memory while a chunk is written: read, in a table, in a file, and encoded again."""
 _WORK, _PLAN, _STACKS_PLAN, _KEY = ".work", "plan.parquet", "stacks.parquet", "key.json"
 
 
@@ -115,6 +127,7 @@ def build_release(
     previous: Path | None = None,
     workers: int = 1,
     scheduler: str | None = None,
+    max_memory: int | None = None,
 ) -> Built:
     """Write the data set that a split describes to the folder `out`.
 
@@ -135,12 +148,15 @@ def build_release(
         that is replaced, if it has the same name and another version.
     workers, scheduler
         As for `dpedtool.pipeline.runner.run`.
+    max_memory
+        Most memory that all processes here may take, in bytes: fewer of them may work then. None: there is no limit.
 
     Raises
     ------
     DpedtoolError
         A name or the licence is missing, one table contradicts another, the people in a scene do not agree, `previous`
-        is not an earlier release of this data set, the disk is too small, or a file contains private data.
+        is not an earlier release of this data set, the disk or `max_memory` is too small, or a file contains private
+        data.
 
     """
     params = _checked(params)
@@ -153,7 +169,7 @@ def build_release(
     _check_folders(gathered, params)
     root.mkdir(parents=True, exist_ok=True)
     with _locked(root), _naming(root):
-        run_all = partial(run, workers=workers, scheduler=scheduler, folder=root)
+        run_all = partial(_run, workers=workers, scheduler=scheduler, max_memory=max_memory, folder=root)
         built = _Build(root, gathered, params, earlier, run_all).make(splits)
         _publish(root, out)
     return dataclasses.replace(built, notes=[*built.notes, *notes])
@@ -249,16 +265,29 @@ class _Build:
         """Write all chunks; return how many patches layout dped has encoded again."""
         waiting = [chunk for chunk in self._chunks if not self._record(chunk).is_file()]
         work = partial(write_chunk, plan=self._plan, root=self._root, params=self._params)
-        for chunk, written in self._done(work, waiting, "release"):
+        for chunk, written in self._done(work, waiting, self._need_of, "release"):
             write_json(self._record(chunk), written)
         return sum(read_json(self._record(chunk))["encoded"] for chunk in self._chunks)
 
     def _record(self, chunk: Chunk) -> Path:
         return self._work / f"{chunk.row_group:06d}.json"
 
+    def _need_of(self, chunk: Chunk) -> Need:
+        """Return the memory that writing a chunk takes: its images, and copies of them in the files of the layouts."""
+        rows = read_rows_of(self._plan, chunk, ["phone_bytes", "dslr_bytes"])
+        held = sum(pc.sum(rows[name]).as_py() or 0 for name in rows.column_names)
+        if self._contents.stacks is not None:
+            held += pc.sum(read_rows_of(self._stacks_plan, chunk, ["bytes"])["bytes"]).as_py() or 0
+        return Need(f"A file of {chunk.count} patches of {chunk.phone}", ITEM + COPIES * held)
+
+    def _need_to_prove(self, names: Sequence[str]) -> Need:
+        """Return the memory that it takes to read files, one after the other."""
+        size, name = max(((self._root / name).stat().st_size, name) for name in names)
+        return Need(f"The file {name} of the release", ITEM + 2 * size)
+
     def _write_photos(self, wanted: Sequence[Wanted]) -> list[WholePhoto]:
         work = partial(write_photo, root=self._root, jpeg_quality=self._params.jpeg_quality)
-        found = dict(self._done(work, wanted, "full-size photos"))
+        found = dict(self._done(work, wanted, photo_need, "full-size photos"))
         return [found[photo] for photo in wanted]
 
     def _write_tables(self) -> None:
@@ -301,7 +330,7 @@ class _Build:
         work = partial(prove_files, root=self._root, secrets=own_secrets(self._places(), self._stated()))
         sums: dict[str, str] = {}
         findings: list[str] = []
-        for _, (found, told) in self._done(work, _batches(names), "sums and privacy"):
+        for _, (found, told) in self._done(work, _batches(names), self._need_to_prove, "sums and privacy"):
             sums |= found
             findings += told
         if findings:
@@ -358,12 +387,31 @@ class _Build:
         taken = read_rows_of(self._plan, first).slice(0, self._params.examples)
         return [(_decoded(image.phone, image), _decoded(image.dslr, image)) for image in _read(taken)]
 
-    def _done(self, work: Callable[[Item], Result], items: Sequence[Item], label: str) -> Iterator[tuple[Item, Result]]:
+    def _done(
+        self, work: Callable[[Item], Result], items: Sequence[Item], need: Callable[[Item], Need], label: str
+    ) -> Iterator[tuple[Item, Result]]:
         """Process all items, and end the build if one is lost."""
-        for item, result in track(self._run(work, items), label, len(items)):
+        for item, result in track(self._run(work, items, need, label), label, len(items)):
             if isinstance(result, Lost):
                 raise DpedtoolError(f"{result.detail} Finished files are kept: run the same command again.")
             yield item, result
+
+
+def _run(
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    need: Callable[[Item], Need],
+    label: str,
+    *,
+    workers: int,
+    scheduler: str | None,
+    max_memory: int | None,
+    folder: Path,
+) -> Iterator[tuple[Item, Result | Lost]]:
+    """Work on all items, with as many processes here as fit into the memory."""
+    memory = None if scheduler else memory_of(max_memory, need)
+    fitting = memory.workers(items, workers, label) if memory else workers
+    return run(work, items, fitting, scheduler=scheduler, folder=folder)
 
 
 def write_chunk(chunk: Chunk, plan: Path, root: Path, params: ReleaseParams) -> dict[str, Any]:

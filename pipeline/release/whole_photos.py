@@ -15,6 +15,7 @@ from dpedtool.dataset.photos.decoding import open_photo, open_unchanged
 from dpedtool.dataset.photos.kept_metadata import kept_metadata
 from dpedtool.dataset.places import Place
 from dpedtool.dataset.schema import Photo
+from dpedtool.pipeline.memory import WHOLE_PHOTO, Need, read_header
 from dpedtool.pipeline.release.layouts.dped import full_size_folder
 from dpedtool.pipeline.release.privacy.scan import scan
 from dpedtool.pipeline.release.privacy.stripping import strip_photo, told
@@ -89,6 +90,11 @@ def write_photo(wanted: Wanted, root: Path, jpeg_quality: int) -> WholePhoto:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(stripped.content)
     return WholePhoto(wanted.phone, wanted.pair_id, name, stripped.lossless, stripped.note)
+
+
+def photo_need(wanted: Wanted) -> Need:
+    """Return the memory that `write_photo` takes."""
+    return Need(f"The full-size photo of {wanted.pair_id}", WHOLE_PHOTO.of(read_header(wanted.path)))
 
 
 def left_out(photos: Sequence[WholePhoto]) -> list[str]:

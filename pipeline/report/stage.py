@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import write_json, write_text
 from dpedtool.dataset.params import Params
 from dpedtool.dataset.places import printable
+from dpedtool.dataset.schema import Shown
 from dpedtool.pipeline.report.before_after import network_examples
 from dpedtool.pipeline.report.overview.charted import overview_content, run_content
 from dpedtool.pipeline.report.overview.figures import figures
@@ -44,6 +46,7 @@ def write_report(
     single_file: bool = False,
     workers: int = 1,
     scheduler: str | None = None,
+    max_memory: int | None = None,
     params_folder: Path | None = None,
 ) -> Report:
     """Write `out/report.html`, `out/report.json` and, next to them, the pictures that the page loads.
@@ -64,6 +67,8 @@ def write_report(
         Whether all pictures are put into the page instead of the folder next to it.
     workers, scheduler
         As for `dpedtool.pipeline.runner.run`.
+    max_memory
+        Most memory that all processes here may take, in bytes: fewer of them may work then. None: there is no limit.
     params_folder
         Folder of the params file; paths in it are relative to this. None if there is no params file.
 
@@ -78,7 +83,9 @@ def write_report(
     run = RunResults(results, params, params_folder)
     told = figures(run)
     folder = out / FILES / "pairs"
-    shown = show_pairs(run, folder, workers=workers, scheduler=scheduler) if pictures else {}
+    shown: Mapping[str, Shown] = {}
+    if pictures:
+        shown = show_pairs(run, folder, workers=workers, scheduler=scheduler, max_memory=max_memory)
     rows = [asdict(row) for row in pair_rows(run, shown)]
     context = {
         "title": _title(params, run),

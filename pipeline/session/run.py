@@ -174,6 +174,7 @@ def run(
     *,
     force: bool,
     is_shown: bool = True,
+    variables: Mapping[str, str] | None = None,
 ) -> tuple[list[str], Path]:
     """Let DVC run the stages that have to run.
 
@@ -191,6 +192,8 @@ def run(
         Run stages even where nothing has changed.
     is_shown
         Whether the user sees what `show` is given. Otherwise an error has the last lines.
+    variables
+        Environment variables that the stages see, beside those of this process.
 
     Returns
     -------
@@ -206,7 +209,7 @@ def run(
     log = _new_log(session.folder)
     lock = _locked(log.parent)
     try:
-        return _run(session, stages, say, show, log, force=force, is_shown=is_shown)
+        return _run(session, stages, say, show, log, force=force, is_shown=is_shown, variables=variables or {})
     finally:
         os.close(lock)
 
@@ -229,12 +232,13 @@ def _run(
     *,
     force: bool,
     is_shown: bool,
+    variables: Mapping[str, str],
 ) -> tuple[list[str], Path]:
     command = [sys.executable, "-m", "dvc", "repro", *(["--force"] if force else []), *stages]
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     with log.open("w", encoding="utf-8") as file:
         reader = _Reader(session, say, file)
-        code = _follow(command, session.folder, {**os.environ, "PATH": programs}, reader, show)
+        code = _follow(command, session.folder, {**os.environ, "PATH": programs, **variables}, reader, show)
     if code:
         words = next(iter(dict.fromkeys(reader.failures)), "DVC says above what went wrong.")
         words = words if is_shown else "\n".join([*reader.last, words])

@@ -35,10 +35,13 @@ from dpedtool.dataset.photos.thumbnails import is_small
 from dpedtool.dataset.progress import track
 from dpedtool.pipeline.measure.cells import cosines, count_cells
 from dpedtool.pipeline.runner import default_workers
+from dpedtool.pipeline.split.appearances import LAYOUT_SIDE, Appearance, Appearances, root_sift
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Floats = npt.NDArray[np.float32]
+Numbers = npt.NDArray[np.intp]
+Times = npt.NDArray[np.datetime64]
 
 FEATURES = 256
 RATIO = 0.85
@@ -54,9 +57,8 @@ SAME_LAYOUT, LIKE_LAYOUT = 0.98, 0.93
 FEW_KEYPOINTS = 40
 HASH_ALIKE, HASH_WORTH_A_LOOK = 0.024, 0.019
 """Cosine of two photos' cells from which they are matched: at any distance in time, and within `Limits.minutes`."""
-LAYOUT_SIDE = 24
-BLOCK = 768
-"""Number of photos whose cells are compared with those of as many others at once, in about 150 MB."""
+BLOCK = 512
+"""Number of photos whose cells are compared with those of as many others at once, in 70 MB for each processor."""
 
 
 @dataclass(frozen=True)
@@ -76,29 +78,6 @@ class Link:
     two: str
     evidence: str
     """The reason, as a clause with figures."""
-
-
-@dataclass(frozen=True, eq=False)
-class Appearance:
-    """How a thumbnail looks."""
-
-    area: float
-    """px^2."""
-    points: npt.NDArray[np.complex64]
-    """(N,) keypoints x + iy, in px of the thumbnail."""
-    vectors: npt.NDArray[np.complex64]
-    """(N,) their orientations, as vectors whose length is the keypoint's size."""
-    sift: npt.NDArray[np.uint8]
-    """(N, 128) descriptors as SIFT gives them, since whole numbers take a quarter of the memory."""
-    cells: npt.NDArray[np.int8]
-    """The hash, as `count_cells` returns it."""
-    layout: Floats
-    """(LAYOUT_SIDE ** 2,) light and dark, of mean 0 and length 1, or shorter if there is almost no contrast."""
-
-    @property
-    def descriptors(self) -> Floats:
-        """(N, 128) RootSIFT, of length 1."""
-        return _root_sift(self.sift)
 
 
 @dataclass(frozen=True)
@@ -141,24 +120,28 @@ def find_links(views: Sequence[View], limits: Limits, sides: Mapping[str, str] |
 
     """
     ordered = sorted(views, key=lambda view: view.name)
-    looks = _in_threads(look_at, ordered, "Looked at")
-    compare = functools.partial(_links_of_blocks, ordered, looks, limits, sides)
-    found = _in_threads(compare, _pairs_of_blocks(len(ordered)), "Compared")
+    on = np.array([sides[view.name] for view in ordered], np.str_) if sides is not None else None
+    with Appearances(len(ordered)) as looks:
+        _in_threads(lambda number: looks.put(number, look_at(ordered[number])), range(len(ordered)), "Looked at")
+        times = np.array([view.time for view in ordered], "datetime64[us]")
+        compare = functools.partial(_links_of_blocks, ordered, looks, times, limits)
+        found = _in_threads(compare, _pairs_of_blocks(len(ordered), on), "Compared")
     return sorted((link for links in found for link in links), key=lambda link: (link.one, link.two))
 
 
 def _links_of_blocks(
-    views: Sequence[View],
-    looks: Sequence[Appearance],
-    limits: Limits,
-    sides: Mapping[str, str] | None,
-    blocks: tuple[slice, slice],
+    views: Sequence[View], looks: Appearances, times: Times, limits: Limits, blocks: tuple[Numbers, Numbers]
 ) -> list[Link]:
-    """Return the links between the photos of two blocks."""
+    """Return the links between the photos of two blocks, or among those of one block that is given twice."""
     found = []
-    for i, j, close in _candidates(views, looks, limits, sides, blocks):
-        if evidence := _evidence(looks[i], looks[j], _needed(limits, close=close), close=close):
-            found.append(Link(views[i].name, views[j].name, evidence + _apart(views[i], views[j])))
+    for number, others in _candidates(looks, times, limits, blocks):
+        look = looks[number]
+        for other, close in others:
+            # The affine is fitted from the first name to the second, whatever the order of the blocks is.
+            i, j = min(number, other), max(number, other)
+            one, two = (look, looks[other]) if number == i else (looks[other], look)
+            if evidence := _evidence(one, two, _needed(limits, close=close), close=close):
+                found.append(Link(views[i].name, views[j].name, evidence + _apart(views[i], views[j])))
     return found
 
 
@@ -203,15 +186,18 @@ def look_at(view: View) -> Appearance:
     points = np.array([complex(*keypoint.pt) for keypoint in keypoints], np.complex64)
     angles = np.deg2rad([keypoint.angle for keypoint in keypoints])
     vectors = np.array([keypoint.size for keypoint in keypoints]) * np.exp(1j * angles)
-    cells = count_cells(_root_sift(descriptors))
+    cells = count_cells(root_sift(descriptors))
     return Appearance(grey.size, points, vectors.astype(np.complex64), descriptors, cells, _layout(grey))
 
 
-def agreement(one: Appearance, two: Appearance) -> Agreement:
-    """Return how far the keypoints of two photos agree on one affine between them."""
+def agreement(one: Appearance, two: Appearance, fewest: int = WEAK) -> Agreement:
+    """Return how far the keypoints of two photos agree on one affine between them.
+
+    If fewer than `fewest` keypoints match, which is almost always so in photos of different views, nothing is fitted.
+    """
     first, second = _matches(one, two)
     p, q = one.points[first], two.points[second]
-    if len(p) < WEAK:
+    if len(p) < max(fewest, WEAK):
         return NONE
     # Each match implies a similarity by size and orientation of its keypoints. All are tried, so nothing is random.
     factors = two.vectors[second] / one.vectors[first]
@@ -235,7 +221,7 @@ def agreement(one: Appearance, two: Appearance) -> Agreement:
 
 def _evidence(one: Appearance, two: Appearance, keypoints: int, *, close: bool) -> str:
     """Return why two photos show the same view; empty if they do not."""
-    found = agreement(one, two)
+    found = agreement(one, two, keypoints)
     if found.keypoints >= keypoints and found.coverage >= MIN_COVERAGE:
         return f"{found.keypoints} keypoints agree over {found.coverage:.0%} of the frame"
     correlation = float(one.layout @ two.layout)
@@ -255,48 +241,52 @@ def seconds_apart(one: datetime | None, two: datetime | None) -> float | None:
     return None if one is None or two is None else abs((one - two).total_seconds())
 
 
-def _pairs_of_blocks(count: int) -> list[tuple[slice, slice]]:
-    """Return all pairs of blocks of photos, each block with itself too; the first block is never behind the second."""
-    blocks = [slice(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
-    return [(one, other) for number, one in enumerate(blocks) for other in blocks[number:]]
+def _pairs_of_blocks(count: int, sides: npt.NDArray[np.str_] | None) -> list[tuple[Numbers, Numbers]]:
+    """Return pairs of blocks of photos, by number, so that any two photos that are to be compared are in one of them.
+
+    Each block is on one side, if there are sides, and only blocks on two sides are compared: a third of the work.
+    """
+    alone = [np.arange(count)] if sides is None else [np.flatnonzero(sides == side) for side in np.unique(sides)]
+    blocks = [
+        (side, photos[start : start + BLOCK])
+        for side, photos in enumerate(alone)
+        for start in range(0, len(photos), BLOCK)
+    ]
+    return [
+        (one, other)
+        for number, (side, one) in enumerate(blocks)
+        for its_side, other in blocks[number:]
+        if sides is None or side != its_side
+    ]
 
 
 def _candidates(
-    views: Sequence[View],
-    looks: Sequence[Appearance],
-    limits: Limits,
-    sides: Mapping[str, str] | None,
-    blocks: tuple[slice, slice],
-) -> Iterator[tuple[int, int, bool]]:
-    """Yield two indices that are worth matching, the lower one first, and whether they are within the minutes."""
-    (ones, others), (rows, columns) = ([looks[block] for block in blocks], blocks)
-    alike, layouts = (
-        cosines(*([look.cells for look in looks] for looks in (ones, others))),
-        _layouts(ones) @ _layouts(others).T,
-    )
-    close = _are_close(views[rows], views[columns], limits.minutes)
-    counts = [np.array([len(look.points) for look in block]) for block in (ones, others)]
-    fewer = np.minimum.outer(*counts)
+    looks: Appearances, times: Times, limits: Limits, blocks: tuple[Numbers, Numbers]
+) -> Iterator[tuple[int, list[tuple[int, bool]]]]:
+    """Yield a photo of the first block, by number, and the photos of the second one that are worth matching with it.
+
+    With each of these comes whether the two are within the minutes.
+    """
+    ones, others = blocks
+    alike = cosines(looks.cells[ones], looks.cells[others])
+    layouts = looks.layouts[ones] @ looks.layouts[others].T
+    # Comparisons with NaT are false, so that no photo without a time is close to another.
+    apart = np.abs(np.subtract.outer(times[ones], times[others]))
+    close = apart <= np.timedelta64(round(limits.minutes * 60e6), "us")
+    fewer = np.minimum.outer(looks.keypoints[ones], looks.keypoints[others])
     worth = np.where(close, alike >= HASH_WORTH_A_LOOK, alike >= HASH_ALIKE)
     # Photos with fewer keypoints cannot have so many in agreement.
     worth &= fewer >= np.where(close, _needed(limits, close=True), _needed(limits, close=False))
     worth |= close & (layouts >= LIKE_LAYOUT)
     worth |= (fewer < FEW_KEYPOINTS) & (layouts >= SAME_LAYOUT)
-    if sides is not None:
-        worth &= np.not_equal.outer(*(np.array([sides[view.name] for view in views[block]]) for block in blocks))
-    for i, j in np.argwhere(worth).tolist():
-        if rows.start + i < columns.start + j:
-            yield rows.start + i, columns.start + j, bool(close[i, j])
+    if ones is others:
+        worth = np.triu(worth, 1)
+    for row in np.flatnonzero(worth.any(axis=1)):
+        columns = np.flatnonzero(worth[row])
+        yield int(ones[row]), list(zip(others[columns].tolist(), close[row, columns].tolist(), strict=True))
 
 
-def _are_close(ones: Sequence[View], others: Sequence[View], minutes: float) -> npt.NDArray[np.bool_]:
-    """Whether photos were taken within some minutes, (len(ones), len(others)); no photo without a time was."""
-    times = [np.array([view.time for view in block], "datetime64[us]") for block in (ones, others)]
-    # Comparisons with NaT are false.
-    return np.asarray(np.abs(np.subtract.outer(*times)) <= np.timedelta64(round(minutes * 60e6), "us"))
-
-
-def _matches(one: Appearance, two: Appearance) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def _matches(one: Appearance, two: Appearance) -> tuple[Numbers, Numbers]:
     """Indices, in both photos, of keypoints that are each other's nearest and clearly nearer than the next one."""
     if min(len(one.points), len(two.points)) < WEAK:
         return np.zeros(0, np.intp), np.zeros(0, np.intp)
@@ -304,10 +294,13 @@ def _matches(one: Appearance, two: Appearance) -> tuple[npt.NDArray[np.intp], np
     rows = np.arange(len(products))
     nearest = products.argmax(axis=1)
     best = products[rows, nearest]
-    mutual = products.argmax(axis=0)[nearest] == rows
     products[rows, nearest] = -1
     # Squared distances of unit vectors: |a-b|^2 = 2 - 2 a.b.
-    good = np.flatnonzero(mutual & (1 - best < RATIO**2 * (1 - products.max(axis=1))))
+    clear = np.flatnonzero(1 - best < RATIO**2 * (1 - products.max(axis=1)))
+    products[rows, nearest] = best
+    # Few are clear, so that it takes less time to ask the others' opinion last.
+    mutual = products[:, nearest[clear]].argmax(axis=0) == clear
+    good = clear[mutual]
     return good, nearest[good]
 
 
@@ -334,17 +327,8 @@ def _decode(view: View) -> GreyPhoto:
     return np.asarray(grey, np.uint8)
 
 
-def _root_sift(sift: npt.NDArray[np.uint8]) -> Floats:
-    sums = sift.sum(axis=1, keepdims=True, dtype=np.float32)
-    return np.asarray(np.sqrt(sift / np.maximum(sums, 1e-9)), np.float32)
-
-
 def _layout(grey: GreyPhoto) -> Floats:
     small = cv2.resize(grey.astype(np.float32), (LAYOUT_SIDE, LAYOUT_SIDE), interpolation=cv2.INTER_AREA).ravel()
     small = small - small.mean()
     # Variation of less than half a grey level is noise, and must not resemble anything.
     return np.asarray(small / max(float(np.linalg.norm(small)), LAYOUT_SIDE / 2), np.float32)
-
-
-def _layouts(looks: Sequence[Appearance]) -> Floats:
-    return np.stack([look.layout for look in looks])

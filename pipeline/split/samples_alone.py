@@ -53,11 +53,11 @@ def verify_samples(folder: Path) -> Verdict:
         return Verdict([*faults, *missing], said, is_proof=False, tables=tables)
     said += [sentence, f"Checked instead: {2 * len(samples)} image files were compared with each other by SHA-256."]
     said.append("Not checked: what the images show.")
-    return Verdict(_on_two_sides(samples), said, is_proof=False, tables=tables)
+    return Verdict(images_on_two_sides(samples), said, is_proof=False, tables=tables)
 
 
-def _on_two_sides(samples: pd.DataFrame) -> list[str]:
-    """Name every image file that equals an earlier one on another side."""
+def images_on_two_sides(samples: pd.DataFrame) -> list[str]:
+    """Return a line for each image file of samples that equals an earlier one on another side; all files are read."""
     first: dict[bytes, tuple[str, str]] = {}
     faults = []
     rows: Iterator[Any] = samples.itertuples()

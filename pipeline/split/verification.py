@@ -82,11 +82,11 @@ def verify_split(folder: Path) -> Verdict:
 
     """
     tables = tables_of(folder)
-    photos = [photo for photo in read_rows(Photo.table_in(folder), Photo) if photo.status == "present"]
+    photos = present_photos(folder)
     samples = read_samples(folder, {photo.phone for photo in photos})
     checks: list[Callable[[], tuple[list[str], str]]] = [
         *_one_side_each(folder, photos),
-        lambda: _near_duplicates(photos),
+        lambda: check_near_duplicates(photos),
         lambda: _samples_follow(photos, samples),
         lambda: check_extents(samples),
         lambda: _listed(folder, photos),
@@ -102,6 +102,8 @@ def verify_split(folder: Path) -> Verdict:
 
 def check_table(table: Path) -> list[str]:
     """Return what is wrong with one table of samples, found without looking at images, so that it takes seconds.
+
+    `check_before_training` looks at images as well.
 
     Parameters
     ----------
@@ -123,11 +125,23 @@ def check_table(table: Path) -> list[str]:
     faults = [*misfits(samples), *check_extents(samples)[0]]
     if not Photo.table_in(folder).is_file():
         return faults
-    photos = [photo for photo in read_rows(Photo.table_in(folder), Photo) if photo.status == "present"]
+    photos = present_photos(folder)
     phones = set(samples["phone"])
     for check in _one_side_each(folder, photos):
         faults += check()[0]
     return [*faults, *_samples_follow([photo for photo in photos if photo.phone in phones], samples)[0]]
+
+
+def present_photos(folder: Path) -> list[Photo]:
+    """Return the photos of a split without those that are remembered from earlier runs only.
+
+    Raises
+    ------
+    DpedtoolError
+        The table of photos is missing or damaged.
+
+    """
+    return [photo for photo in read_rows(Photo.table_in(folder), Photo) if photo.status == "present"]
 
 
 def _one_side_each(folder: Path, photos: Sequence[Photo]) -> list[Callable[[], tuple[list[str], str]]]:
@@ -245,7 +259,20 @@ def check_views(kept: Mapping[str, Sided], views: Sequence[View], limits: Limits
     )
 
 
-def _near_duplicates(photos: Iterable[Photo]) -> tuple[list[str], str]:
+def check_near_duplicates(photos: Iterable[Photo]) -> tuple[list[str], str]:
+    """Check that no two near-duplicate views among photos are on two sides, by the limits of their split.
+
+    Returns
+    -------
+    leaks, said
+        As `check_views` gives them.
+
+    Raises
+    ------
+    DpedtoolError
+        A thumbnail cannot be decoded.
+
+    """
     kept = {photo.dslr_sha256: photo for photo in photos if photo.split != EXCLUDED}
     limits = Limits(
         max((photo.near_minutes for photo in kept.values()), default=0.0),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from dpedtool.dataset.errors import Rejection
+from dpedtool.dataset.sizes import in_gb
 from dpedtool.training.free_memory import free_memory
 
 PROCESS = 430 * 10**6
@@ -120,11 +120,6 @@ class Need:
     @property
     def _photo(self) -> str:
         return f"{self.size[0]}x{self.size[1]} px"
-
-
-def in_gb(count: int, rounded: Callable[[float], int] = math.ceil) -> str:
-    """Return bytes as GB of 10^9 bytes, rounded up by default so that this much suffices."""
-    return f"{rounded(count / 10**7) / 100:.2f} GB"
 
 
 def process_memory() -> int:

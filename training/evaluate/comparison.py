@@ -256,6 +256,7 @@ def compare(
     params: EvaluateParams,
     names: list[str] | None = None,
     lpips: Path | None = None,
+    own: str | None = None,
 ) -> Comparison:
     """Score the phone's images against the DSLR's; with weights, score the enhanced images too.
 
@@ -273,6 +274,8 @@ def compare(
         The pairs that are scored, in this order, which the protocol `batch` depends on; None: all.
     lpips
         Folder of the weights of LPIPS, as `load_lpips` needs it; None: that of the parameters, if they name one.
+    own
+        The network of the user's own that the user names, as in `load_model`.
 
     Raises
     ------
@@ -281,7 +284,7 @@ def compare(
         twice or belongs to no pair, or `params.device` is not available.
 
     """
-    model = load_model(weights).to(choose_device(params.device)) if weights else None
+    model = load_model(weights, own).to(choose_device(params.device)) if weights else None
     distance = lpips or (Path(params.lpips) if params.lpips else None)
     return compare_network(phone, dslr, model, _weights(weights, model), names, distance, params.metrics)
 

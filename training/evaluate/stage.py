@@ -161,14 +161,14 @@ class _Rivals:
         return {**made, "after": enhance_patches(self._model, phone, clip=False)}
 
 
-def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams) -> Evaluation:
+def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams, own: str | None = None) -> Evaluation:
     """Score a model on the test samples of `table`, and a colour transform fitted to its training samples.
 
     The function writes `out/scores.parquet`, one row per patch; `out/metrics.json`, the means under both protocols, and
     by the tags that `scenes.parquet` next to the table has; `out/before_after.png`, some patches as phone, network and
     DSLR; and `out/examples/` with `out/examples.json`, the same and more patches as separate files (see
     `dpedtool.training.evaluate.examples`). Without test patches the table and the list of examples are empty, the means
-    are null and the picture is blank.
+    are null and the picture is blank. `own` is the network of the user's own that the user names, as in `load_model`.
 
     Raises
     ------
@@ -178,7 +178,7 @@ def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams) ->
     """
     metrics = metrics_of(params.metrics) + ([lpips_metric(Path(params.lpips))] if params.lpips else [])
     patches = PatchPairs(table, "test")
-    model = load_model(model_dir).to(choose_device(params.device))
+    model = load_model(model_dir, own).to(choose_device(params.device))
     rivals = _Rivals(model, PatchPairs(table, "train"), patches)
     sheet = _measure(rivals, patches, metrics)
     each = {variant: of["image"] for variant, of in sheet.measures.items()}

@@ -16,6 +16,7 @@ from dpedtool.dataset.places import Place
 from dpedtool.dataset.regular_files import check_inside
 from dpedtool.dataset.schema import Shown
 from dpedtool.dataset.tables import write_rows
+from dpedtool.pipeline.memory import REPORT, Need, memory_of, pair_need
 from dpedtool.pipeline.report.pairs.cases import NO_WINDOWS, Case, Windows, cases_of, windows_of
 from dpedtool.pipeline.report.pairs.contract import PairDetails
 from dpedtool.pipeline.report.pairs.opened import has_grid, key_of, nothing_of, open_pair, write_details
@@ -29,7 +30,14 @@ _OURS = re.compile(r"(thumbnail|phone|dslr|depth)\.jpg|spot-\d+-(phone|dslr)\.pn
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def show_pairs(run: RunResults, folder: Path, *, workers: int = 1, scheduler: str | None = None) -> dict[str, Shown]:
+def show_pairs(
+    run: RunResults,
+    folder: Path,
+    *,
+    workers: int = 1,
+    scheduler: str | None = None,
+    max_memory: int | None = None,
+) -> dict[str, Shown]:
     """Write `folder/<pair_id>/` for every pair and lone photo of all phones, and the table `folder/shown.parquet`.
 
     Each folder has thumbnail.jpg, details.js, which calls `dpedtool.details` with a `PairDetails`, and the pictures
@@ -45,6 +53,8 @@ def show_pairs(run: RunResults, folder: Path, *, workers: int = 1, scheduler: st
         The folder; it must not be used for anything else.
     workers, scheduler
         As for `dpedtool.pipeline.runner.run`.
+    max_memory
+        Most memory that all processes here may take, in bytes: fewer of them may work then. None: there is no limit.
 
     Returns
     -------
@@ -54,7 +64,8 @@ def show_pairs(run: RunResults, folder: Path, *, workers: int = 1, scheduler: st
     Raises
     ------
     DpedtoolError
-        Another run is writing to `folder`, a table cannot be read, or a pair's name cannot be the name of a folder.
+        Another run is writing to `folder`, a table cannot be read, a pair's name cannot be the name of a folder, or a
+        pair needs more memory.
 
     """
     items = {_key(item): item for phone in run.phones for item in _items(phone)}
@@ -70,6 +81,7 @@ def show_pairs(run: RunResults, folder: Path, *, workers: int = 1, scheduler: st
             reads=[path for case, _ in items.values() for path in _read_by(case)],
             workers=workers,
             scheduler=scheduler,
+            memory=memory_of(max_memory, _need),
             label="pictures of pairs",
         )
         rows = [row for key in items for row in finished.get(key)]
@@ -77,6 +89,12 @@ def show_pairs(run: RunResults, folder: Path, *, workers: int = 1, scheduler: st
         finished.clear()
         _remove_others(folder, {row.pair_id for row in rows})
     return {row.pair_id: row for row in rows}
+
+
+def _need(item: Item) -> Need:
+    """Return the memory that a pair takes."""
+    case, _ = item
+    return pair_need(REPORT, case.pair_id, case.phone_path, case.dslr_path)
 
 
 def show_pair(item: Item, folder: Path) -> list[Shown]:

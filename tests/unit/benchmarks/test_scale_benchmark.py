@@ -24,8 +24,8 @@ def test_the_exponent_is_that_of_the_power_by_which_the_cost_grows() -> None:
 
 def test_the_table_gives_the_cost_of_a_pair() -> None:
     text = as_markdown([stage(250, 2.5), stage(1000, 2.5 * math.sqrt(4))])
-    assert "| split | 250 | 5 | 2.5 | 10.0 |  | 1.00 GB | 3.00 |" in text
-    assert "| split | 1000 | 10 | 5.0 | 5.0 | 0.50 | 1.00 GB | 3.00 |" in text
+    assert "| split | 250 | 5 | 2.5 | 10.0 | 0.0 |  | 1.00 GB | 3.00 |" in text
+    assert "| split | 1000 | 10 | 5.0 | 5.0 | 0.0 | 0.50 | 1.00 GB | 3.00 |" in text
 
 
 def test_its_photos_are_paired_and_aligned(tmp_path: Path) -> None:

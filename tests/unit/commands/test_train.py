@@ -11,12 +11,15 @@ import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from split_rig import frame, write_patches
 
-from dpedtool.dataset.params import preset_names
+from dpedtool.dataset.params import SplitParams
 from dpedtool.dataset.photos.encoding import encode_image
-from dpedtool.dataset.schema import Sample
+from dpedtool.dataset.schema import Photo, Sample
 from dpedtool.dataset.tables import read_rows, write_rows
+from dpedtool.dataset.train_params import preset_names
 from dpedtool.pipeline.cli import main
+from dpedtool.pipeline.split.stage import split
 from dpedtool.training.train.loop import TrainingRun
 from dpedtool.training.weights.checkpoint import load_card
 
@@ -129,6 +132,27 @@ def test_what_split_verify_refuses_is_not_trained_on(tmp_path: Path, make_sample
     write_rows(table, Sample, rows)
     shard.write_bytes(shard.read_bytes()[: rows[-1].dslr_offset])
     refused(table, tmp_path, r"patches-00000\.tar is missing or ends before the patches that it should hold")
+
+
+@pytest.fixture
+def splits(tmp_path: Path) -> Path:
+    """A split that holds, of patches whose bytes are all equal."""
+    frames = [frame(name) for name in ("s0", "s1", "s2")]
+    split({"a": write_patches(tmp_path, "a", frames)}, tmp_path / "splits", SplitParams(test=0.3, validation=0.3))
+    return tmp_path / "splits"
+
+
+def test_near_duplicates_on_two_sides_are_not_trained_on(tmp_path: Path, splits: Path) -> None:
+    rows = read_rows(Photo.table_in(splits), Photo)
+    write_rows(Photo.table_in(splits), Photo, [replace(row, thumbnail=rows[0].thumbnail) for row in rows])
+    refused(splits / "a.parquet", tmp_path, r"show the same view: \d+ keypoints agree")
+
+
+def test_an_image_on_two_sides_is_not_trained_on(tmp_path: Path, splits: Path) -> None:
+    for path in splits.iterdir():
+        if path.stem != "a":
+            path.unlink()
+    refused(splits / "a.parquet", tmp_path, r"a-s\d-0 in \w+ and a-s\d-0 in \w+ hold the same image file")
 
 
 def refused(table: Path, tmp_path: Path, words: str) -> None:

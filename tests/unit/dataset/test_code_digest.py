@@ -272,6 +272,7 @@ REPLACED: Mapping[str, Mapping[str, str]] = {
     "parameters, progress, names of files and clusters": {
         "dpedtool.dataset.params": fixed_params(),
         "dpedtool.dataset.demo_params": "",
+        "dpedtool.dataset.train_params": "",
         "dpedtool.dataset.sections": "",
         "dpedtool.dataset.progress": "def track(items, label, total): return iter(items)",
         "dpedtool.dataset.printing": "as_it_is = printing_visibly = None",
@@ -283,6 +284,7 @@ REPLACED: Mapping[str, Mapping[str, str]] = {
                 def remove(self, path): pass
             def complete(folder): pass
             """,
+        "dpedtool.dataset.sizes": "in_gb = None",
         "dpedtool.pipeline.cluster_facts": "check_scheduler = find_flaws = is_seen = None",
         "dpedtool.pipeline.waiting": """
             from contextlib import nullcontext
@@ -291,6 +293,11 @@ REPLACED: Mapping[str, Mapping[str, str]] = {
             def saying(what): return nullcontext()
             """,
         "dpedtool.pipeline.local_cluster": "start = own_security = kill = None",
+        "dpedtool.pipeline.memory": """
+            Memory = Need = pair_need = None
+            ALIGN = ALIGN_WITHOUT_DEPTH = PATCHES = None
+            def memory_of(limit, need): return None
+            """,
     },
     "dpedtool.pipeline.runner": {
         "dpedtool.pipeline.runner": """

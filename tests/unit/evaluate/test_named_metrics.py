@@ -125,5 +125,5 @@ def test_an_unknown_direction_or_name_is_refused(folder: Path) -> None:
         metrics_of(named(folder, "own_metrics_of_a_user:odd"))
     with pytest.raises(ParamsError, match="has no function none"):
         metrics_of(named(folder, "own_metrics_of_a_user:none"))
-    with pytest.raises(ParamsError, match=r"metrics: 'sharp' is neither sharpness, .* nor a function"):
+    with pytest.raises(ParamsError, match=r"must be one of sharpness, .*, package\.module:function, not 'sharp'"):
         named(folder, "sharp")

@@ -123,4 +123,4 @@ def test_links_inside_the_folder_are_followed(iphone: Path) -> None:
 
 def test_a_name_that_no_table_can_hold_is_refused(iphone: Path) -> None:
     os.close(os.open(os.fsencode(iphone / "training_data" / "iphone") + b"/\xff.jpg", os.O_CREAT))
-    assert refusal(iphone).endswith("is not valid UTF-8: rename it.")
+    assert refusal(iphone).endswith("is not one line of valid UTF-8: rename it.")

@@ -265,14 +265,22 @@ def test_a_name_that_is_not_utf8_is_a_row_without_a_path(tmp_path: Path) -> None
     assert len(read_rows(tmp_path / "out" / "pairs.parquet", Pair)) == 3
 
 
+def test_a_name_with_the_end_of_a_line_is_a_row_and_cannot_pretend_to_be_a_message(tmp_path: Path) -> None:
+    for name in ("phone/a.jpg", "phone/b\nError: all is lost.jpg", "dslr/a.jpg"):
+        photo(tmp_path / name)
+    rows = pair_folders(tmp_path / "phone", tmp_path / "dslr", PairParams()).rows
+    assert [row.reason for row in rows] == ["", "unusable_name"]
+    assert r"b\nError: all is lost.jpg" in rows[1].detail
+
+
 def test_folders_whose_names_are_not_utf8_are_refused(tmp_path: Path) -> None:
     phone, dslr = photo(tmp_path / "caf\udce9/phone/a.jpg"), photo(tmp_path / "dslr/a.jpg")
-    with pytest.raises(DpedtoolError, match=r"caf\\xe9.* is not valid UTF-8: rename"):
+    with pytest.raises(DpedtoolError, match=r"caf\\xe9.* is not one line of valid UTF-8: rename"):
         pair_folders(phone.parent, dslr.parent, PairParams())
-    with pytest.raises(DpedtoolError, match=r"caf\\xe9.* is not valid UTF-8: rename"):
+    with pytest.raises(DpedtoolError, match=r"caf\\xe9.* is not one line of valid UTF-8: rename"):
         pair_files(dslr, phone)
     photo(tmp_path / "phone/\udce9.jpg")
-    with pytest.raises(DpedtoolError, match=r"No photo in .*phone has a name that is valid UTF-8"):
+    with pytest.raises(DpedtoolError, match=r"No photo in .*phone has a name that is one line of valid UTF-8"):
         pair_folders(tmp_path / "phone", dslr.parent, PairParams())
 
 

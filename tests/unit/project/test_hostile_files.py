@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from dpedtool.dataset.csv_lines import csv_lines
@@ -17,6 +20,7 @@ from dpedtool.dataset.params import ReleaseParams
 from dpedtool.dataset.params_files import load_params
 from dpedtool.dataset.photos.decoding import Taken, how_taken, open_photo
 from dpedtool.dataset.photos.encoding import image_key
+from dpedtool.dataset.rows import arrow_schema
 from dpedtool.dataset.schema import Pair
 from dpedtool.dataset.shards import Extent, member_name, read_extent
 from dpedtool.dataset.tables import holds, read_frame, read_rows
@@ -160,3 +164,32 @@ def test_links_to_files_are_followed(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{}")
     (tmp_path / "b.json").symlink_to("a.json")
     assert read_json(tmp_path / "b.json") == {}
+
+
+def table_of_one_shared_text(path: Path, size: int) -> None:
+    """Write a table of pairs with 50,000 rows, whose details are one text that is stored once."""
+    schema, rows = arrow_schema(Pair), 50_000
+    blank = Pair(pair_id="p--a", phone="p", scene_id="a", status="unpaired", reason="no_dslr_photo")
+    values = {
+        field.name: pa.array([getattr(blank, field.name)] * rows, field.type)
+        for field in schema
+        if field.name != "detail"
+    }
+    values["detail"] = pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), ["x" * size])
+    table = pa.table([values[name] for name in schema.names], names=schema.names)
+    # Without Arrow's own schema, the file says that the column is plain text.
+    pq.write_table(table, path, store_schema=False)
+
+
+@pytest.mark.parametrize("read", [read_rows, read_frame])
+def test_a_text_that_is_stored_once_for_many_rows_is_not_unpacked(tmp_path: Path, read: Callable[..., Any]) -> None:
+    """Fifty thousand times a megabyte would be 50 GB, from a file of some kilobytes."""
+    table_of_one_shared_text(path := tmp_path / "pairs.parquet", 2**20)
+    assert path.stat().st_size < 1_000_000
+    with pytest.raises(DpedtoolError, match="its column detail unpacks to far more than any table has"):
+        read(path, Pair)
+
+
+def test_a_short_text_of_many_rows_is_read(tmp_path: Path) -> None:
+    table_of_one_shared_text(path := tmp_path / "pairs.parquet", 1000)
+    assert read_frame(path, Pair)["detail"].str.len().eq(1000).all()

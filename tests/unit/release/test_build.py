@@ -29,10 +29,11 @@ from dpedtool.dataset.photos.decoding import decode_image, decode_photo
 from dpedtool.dataset.schema import Photo
 from dpedtool.dataset.sidecars.selection import AlignedPairs, PhotoSize
 from dpedtool.dataset.tables import read_rows
+from dpedtool.pipeline import memory
 from dpedtool.pipeline.release import build, room
 from dpedtool.pipeline.release.build import build_release
 from dpedtool.pipeline.release.columns import PATCHES, SCHEMAS, STACKS, meanings
-from dpedtool.pipeline.release.whole_photos import WholePhoto, left_out
+from dpedtool.pipeline.release.whole_photos import WholePhoto, choose, left_out, photo_need
 from dpedtool.pipeline.split.stage import split
 
 PARAMS = ReleaseParams(
@@ -102,6 +103,27 @@ def interrupt(
         patch.setattr(build._Build, "_write_documents", how)
         with pytest.raises(KeyboardInterrupt):
             build_release(splits, out, params)
+
+
+def test_a_limit_of_the_memory_changes_no_byte_and_refuses_what_does_not_fit(
+    splits: Path, released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_main", lambda: memory.MAIN)
+    with pytest.raises(DpedtoolError, match=r"A file of \d+ patches of \S+ needs at least 0\.3\d GB of memory, but"):
+        build_release(splits, tmp_path / "release", PARAMS, workers=2, max_memory=10**6)
+    build_release(splits, tmp_path / "release", PARAMS, workers=2, max_memory=400 * 10**6)
+    assert sums(tmp_path / "release") == sums(released)
+
+
+def test_full_size_photos_need_memory_by_their_size(splits: Path) -> None:
+    photos = read_rows(Photo.table_in(splits), Photo)
+    wanted = choose(photos, PARAMS)
+    assert wanted
+    for one in wanted:
+        need = photo_need(one)
+        assert need.what == f"The full-size photo of {one.pair_id}"
+        height, width = cv2.imread(str(one.path)).shape[:2]
+        assert need.size == memory.ITEM + memory.WHOLE_PHOTO.phone * height * width
 
 
 def sums(folder: Path) -> str:

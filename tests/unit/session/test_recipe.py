@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from dpedtool.dataset import code_digest
-from dpedtool.dataset.params import AlignParams, CapturesParams, PairParams, Params, ReleaseParams, TrainParams
+from dpedtool.dataset.params import AlignParams, CapturesParams, PairParams, Params, ReleaseParams
 from dpedtool.dataset.params_files import as_yaml, load_params
+from dpedtool.dataset.train_params import LossTerm, TrainParams
 from dpedtool.pipeline.records import versions
 from dpedtool.pipeline.session import recipe
 from dpedtool.pipeline.session.recipe import (
@@ -123,6 +124,24 @@ def test_a_function_of_the_user_s_own_counts_for_its_stage(tmp_path: Path) -> No
     (tmp_path / "own_flow.py").write_text("def flow(a, b): return 2\n")
     after = digests(tmp_path / "after", params)
     assert {stage for stage in MODULES if before[stage] != after[stage]} == {"align"}
+
+
+@pytest.mark.parametrize(
+    ("train", "stages"),
+    [
+        (lambda name: TrainParams(network=f"{name}:Net"), {"train", "evaluate"}),
+        (lambda name: TrainParams(losses=(LossTerm(loss=f"{name}:loss"),)), {"train", "evaluate"}),
+    ],
+)
+def test_a_network_and_a_loss_count_for_what_uses_the_weights(
+    tmp_path: Path, train: Callable[[str], TrainParams], stages: set[str]
+) -> None:
+    (tmp_path / "own_code.py").write_text("one = 1\n")
+    params = Params(train=train(f"{tmp_path}:own_code"))
+    before = digests(tmp_path / "before", params)
+    (tmp_path / "own_code.py").write_text("one = 2\n")
+    after = digests(tmp_path / "after", params)
+    assert {stage for stage in MODULES if before[stage] != after[stage]} == stages
 
 
 def test_a_function_in_a_list_counts_for_its_stage(tmp_path: Path) -> None:

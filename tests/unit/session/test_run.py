@@ -8,12 +8,16 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.params import CapturesParams
+from dpedtool.pipeline.cli import main
+from dpedtool.pipeline.commands.options import MAX_MEMORY
 from dpedtool.pipeline.session import run as module
 from dpedtool.pipeline.session.init import DEMO, set_up
 from dpedtool.pipeline.session.run import LOGS, Checked, _follow, _Reader, check_session, run
@@ -144,6 +148,21 @@ def test_dvc_can_be_set_up_as_the_error_says(demo: Path, with_git: bool, words: 
         run(check_session(demo), ("code",), said.append, said.append, force=False)
     assert any("code" in line for line in said)
     assert not any("not inside of a DVC repository" in line for line in said)
+
+
+def test_the_stages_see_the_limit_of_the_memory(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str | None] = []
+
+    def follow(_: object, __: object, environment: Mapping[str, str], *___: object) -> int:
+        seen.append(environment.get(MAX_MEMORY))
+        return 0
+
+    monkeypatch.setattr(module, "_follow", follow)
+    monkeypatch.chdir(demo)
+    for words in (["run"], ["run", "--max-memory", "2.5GiB"]):
+        done = CliRunner().invoke(main, words)
+        assert done.exit_code == 0, done.output
+    assert seen == [None, "2684354560B"]
 
 
 def test_where_nothing_was_shown_the_error_has_the_last_lines(demo: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 from datetime import datetime, timedelta
 
 import cv2
@@ -12,7 +15,8 @@ from split_rig import jpeg, picture
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.pipeline.split import near_duplicates
+from dpedtool.pipeline.measure.cells import cosines
+from dpedtool.pipeline.split import appearances, near_duplicates
 from dpedtool.pipeline.split.near_duplicates import Limits, View, agreement, find_links, look_at
 
 NOON = datetime(2024, 5, 1, 12)
@@ -181,6 +185,40 @@ def test_blocks_hide_no_two_photos_from_each_other(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(near_duplicates, "BLOCK", 2)
     assert len(links) == 9
     assert find_links(views, LIMITS) == links
+    sides = {str(seed): ("test", "train", "validation")[seed % 3] for seed in range(9)}
+    assert find_links(views, LIMITS, sides) == links
+
+
+def test_photos_on_one_side_are_not_even_compared_by_their_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+
+    def count(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+        compared.append((len(ones), len(others)))
+        return cosines(ones, others)
+
+    monkeypatch.setattr(near_duplicates, "cosines", count)
+    views = [view(str(seed), picture(seed)) for seed in range(6)]
+    sides = ("train", "train", "train", "test", "train", "validation")
+    find_links(views, LIMITS, {str(seed): side for seed, side in enumerate(sides)})
+    assert sorted(compared) == [(1, 1), (1, 4), (4, 1)]
+
+
+def test_keypoints_in_a_file_give_the_same_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    views = [view(str(seed), moved(picture(seed // 2), seed % 2 / 10), seed) for seed in range(6)]
+    links = find_links(views, LIMITS)
+    monkeypatch.setattr(appearances, "MOST_BYTES_IN_MEMORY", 1)
+    assert len(links) == 3
+    assert find_links(views, LIMITS) == links
+
+
+def test_a_full_disk_is_told_with_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.BytesIO):
+        def write(self, _: object) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(appearances.tempfile, "SpooledTemporaryFile", lambda _: Full())
+    with pytest.raises(DpedtoolError, match=r"\(No space left on device\): make room there, or .* TMPDIR\."):
+        find_links([view("a", picture(0))], LIMITS)
 
 
 def test_a_thumbnail_that_is_no_picture_is_refused() -> None:

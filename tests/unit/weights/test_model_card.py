@@ -15,7 +15,7 @@ import yaml
 from score_rig import compared_metrics
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.params import TrainParams, describe
+from dpedtool.dataset.params import describe
 from dpedtool.dataset.sidecars.metrics import (
     NOT_SCORED,
     FittedPairs,
@@ -34,6 +34,7 @@ from dpedtool.dataset.sidecars.model_info import (
     SourceFile,
     TrainingInfo,
 )
+from dpedtool.dataset.train_params import TrainParams
 from dpedtool.training.networks.generators import Architecture
 from dpedtool.training.weights.checkpoint import load_model, save_model
 from dpedtool.training.weights.model_card import ModelCard, read_scores
