@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 from dpedtool.dataset.demo_params import DemoParams
 from dpedtool.dataset.errors import ParamsError
 from dpedtool.dataset.plugins import PluginName
-from dpedtool.dataset.sections import CAMERA_NAME, PLUGIN, Section, names_functions, param
+from dpedtool.dataset.sections import CAMERA_NAME, METRIC_NAMES, PLUGIN, Named, Section, names_functions, param
 from dpedtool.dataset.train_params import TrainParams
 
 SectionT = TypeVar("SectionT", bound=Section)
@@ -434,6 +434,18 @@ class EvaluateParams(Section):
         at_least=0,
     )
     device: Literal["auto", "cpu", "cuda"] = param("auto", "where to compute; auto: a GPU if there is one")
+    metrics: tuple[str, ...] = param(
+        METRIC_NAMES,
+        f"scores beside PSNR, MS-SSIM and SSIM: {', '.join(METRIC_NAMES)}, or functions of your own, "
+        "package.module:function, which take outputs and targets (N, 3, H, W) in 0..1 and return N values; or the name "
+        "of a function that an installed package offers",
+        named=Named("dpedtool.metrics", METRIC_NAMES),
+    )
+    lpips: str | None = param(
+        None,
+        "folder with the weights of LPIPS, alexnet-owt-7be5be79.pth and alex.pth, absolute or relative to the params "
+        "file; null: LPIPS is not scored",
+    )
 
 
 LayoutName = Literal["dped", "webdataset", "parquet", "burst"]

@@ -32,6 +32,7 @@ FILES = (
     ("pair", "csv"),
     ("train", "start"),
     ("train", "vgg"),
+    ("evaluate", "lpips"),
     ("release", "licence_file"),
 )
 """Parameters that name files, relative to the params file: section and key."""

@@ -23,6 +23,8 @@ CLASS = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 """A function or class: `package.module:function`."""
 PLUGIN = rf"(.+:)?{CLASS}"
 """The same; the folder of its module may stand before it."""
+METRIC_NAMES = ("sharpness", "psnr_shifted", "ciede2000", "vif", "gmsd", "haarpsi", "fsim")
+"""The scores beside PSNR, MS-SSIM and SSIM that dpedtool itself has."""
 PATTERNS = {
     CAMERA_NAME: "cannot be a camera name; use letters, digits, '.', '_', '-' and blanks inside, because these names "
     "become file names",

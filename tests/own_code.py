@@ -1,4 +1,4 @@
-"""A user's folder with a network and losses of its own, beside files that are called like the project's packages."""
+"""A user's folder: a network, losses and a metric of its own, beside files called like the project's packages."""
 
 from __future__ import annotations
 
@@ -150,6 +150,14 @@ def detached(output, target):
 def failing(output, target):
     return output.nothing
 '''
+METRICS = '''
+def brightness(outputs, targets):
+    """How much brighter or darker an output is."""
+    return (outputs.mean(dim=(1, 2, 3)) - targets.mean(dim=(1, 2, 3))).abs()
+
+
+brightness.better = "lower"
+'''
 PARTS = """
 from torch import nn
 
@@ -162,7 +170,7 @@ BAD = "raise RuntimeError('nobody asked for this')\n"
 
 def write_folder(folder: Path) -> Path:
     """Write the modules into a folder, and return it."""
-    for name, text in {"own_net": NETWORKS, "own_loss": LOSSES, "own_parts": PARTS}.items():
+    for name, text in {"own_net": NETWORKS, "own_loss": LOSSES, "own_metric": METRICS, "own_parts": PARTS}.items():
         (folder / f"{name}.py").write_text(text, encoding="utf-8")
     for name in ("dataset", "training", "pipeline"):
         (folder / f"{name}.py").write_text(BAD, encoding="utf-8")

@@ -118,7 +118,7 @@ def test_a_folder_of_photos_that_has_moved_is_named_with_the_remedy(rig, tmp_pat
 def session(rig, tmp_path_factory, dpedtool) -> Path:
     """A session of a phone whose folder has blanks in its name, and of one that has no photos.
 
-    Its folder has a network and a loss of its own, beside modules that are called like the project's packages.
+    Its folder has a network, a loss and a metric of its own, beside modules called like the project's packages.
     """
     pytest.importorskip("dvc", reason="DVC is not installed: install the extra `repro`")
     folder = tmp_path_factory.mktemp("session")
@@ -135,6 +135,7 @@ def session(rig, tmp_path_factory, dpedtool) -> Path:
     params["train"] |= {"network": "own_net:UNet", "network_args": {"width": 5}}
     params["train"]["losses"] = [{"loss": "own_loss:edges", "weight": 0.5}, {"loss": "psnr", "weight": 1}]
     params["release"]["layouts"] = ["webdataset"]
+    params["evaluate"]["metrics"] = ["own_metric:brightness", "gmsd"]
     write_folder(folder / "s")
     file.write_text(yaml.safe_dump(params))
     return folder / "s"
@@ -158,6 +159,7 @@ def test_code_of_one_s_own_is_trained_and_trained_again_after_a_change(session, 
     for phone, columns in (("my phone", "train_edges,train_psnr"), ("empty", "iteration")):
         card = json.loads((session / f"results/models/{phone}/model.json").read_text())
         assert card["network"] == {"network": "own_net:UNet", "args": {"width": 5}}
+        assert "own_metric:brightness" in (session / f"results/evaluations/{phone}/metrics.json").read_text()
         assert columns in (session / f"results/models/{phone}/history.csv").read_text()
     digests = ("code-digests", "--params", "params.yaml", "-o", ".dpedtool/code")
     dpedtool(*digests, cwd=session)

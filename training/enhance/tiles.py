@@ -7,6 +7,7 @@ those with statistics of the whole image, get larger photos in tiles that overla
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,13 +20,16 @@ from dpedtool.training.networks.generators import OwnGenerator
 
 TILE_PX = 512
 """Side of the part of the photo for which a tile is computed."""
-GRID_PX = 64
-"""Tiles begin at multiples of this, since networks with strides or windows treat places differently."""
+GRIDS_PX = (8, 64)
+"""Tiles begin at multiples of one of these, the first that gives the same: networks with strides or windows treat
+places differently. The finer it is, the less tiles have beyond what the network sees."""
 FADE_PX = 128
 """How wide tiles overlap if they cannot give the same as the whole photo."""
 SIDES_PX = (128, 256)
 """Sides of the images on which it is measured how far a network sees; the larger one only where the smaller does not
 suffice."""
+NEAR_BORDER_PX = 16
+"""What is seen from as near as this to the border of such an image may be seen from farther away."""
 SAME = 1e-5
 """Differences below this count as rounding; a grey level is 4e-3."""
 SAME_IN_TILES = 1e-4
@@ -69,12 +73,14 @@ class Seen:
 
     reach: int | None
     """Distance in px; None: farther than could be measured, or it depends on the place in the image."""
+    grid: int = GRIDS_PX[-1]
+    """Tiles must begin at multiples of this, px."""
 
     def tiling(self, tile: int = TILE_PX) -> Tiling:
         """Return the tiles for such a network."""
         if self.reach is None:
             return Tiling(tile, FADE_PX, is_exact=False)
-        margin = -(-self.reach // GRID_PX) * GRID_PX
+        margin = -(-self.reach // self.grid) * self.grid
         return Tiling(tile + 2 * margin, 2 * margin, is_exact=True)
 
 
@@ -93,8 +99,8 @@ def tiling_of(model: OwnGenerator) -> Tiling:
         if seen.reach is None:
             print(
                 f"The network {model.architecture.name} was not found to see only its surroundings of at most "
-                f"{SIDES_PX[-1] // 2} px. Photos above {TILE_PX} px are enhanced in tiles that fade into each other, "
-                "which may differ in brightness and colour.",
+                f"{SIDES_PX[-1] // 2 - NEAR_BORDER_PX} px. Photos above {TILE_PX} px are enhanced in tiles that fade "
+                "into each other, which may differ in brightness and colour.",
                 file=sys.stderr,
                 flush=True,
             )
@@ -107,13 +113,16 @@ def measure(model: OwnGenerator) -> Seen:
     far = next((far for side in SIDES_PX if (far := _reach(model, side)) is not None), None)
     if far is None:
         return Seen(None)
-    seen = Seen(max(far, 1))
     image = _noise(*CHECKED_SIZE)
     rows, size = image.permute(1, 2, 0), (image.shape[2], image.shape[1])
-    bands = in_tiles(model, seen.tiling(CHECKED_TILE_PX), size, lambda start, stop: rows[start:stop])
-    tiled = torch.cat([made for _, made, _ in bands])
-    difference = tiled - _run(model, image).permute(1, 2, 0)
-    return seen if float(difference.abs().max()) <= SAME_IN_TILES else Seen(None)
+    whole = _run(model, image).permute(1, 2, 0)
+    for grid in GRIDS_PX:
+        seen = Seen(max(far, 1), grid)
+        bands = in_tiles(model, seen.tiling(CHECKED_TILE_PX), size, lambda start, stop: rows[start:stop])
+        tiled = torch.cat([made for _, made, _ in bands])
+        if float((tiled - whole).abs().max()) <= SAME_IN_TILES:
+            return seen
+    return Seen(None)
 
 
 def _reach(model: OwnGenerator, side: int) -> int | None:
@@ -126,18 +135,16 @@ def _reach(model: OwnGenerator, side: int) -> int | None:
     if float((before - _run(model, image)).abs().max()) > SAME:
         return None
     farthest = 0
-    for turns in range(4):
-        turned = torch.rot90(image, turns, (1, 2))
-        usual = _run(model, turned)
-        for other in (torch.ones(3, side, half), 0.2 * _noise(side, half)):
-            changed = turned.clone()
-            changed[..., half:] = other
-            difference = (_run(model, changed) - usual).abs().amax(dim=(0, 1))[:half]
-            seen = (difference > SAME).nonzero()[:, 0]
-            if len(seen):
-                farthest = max(farthest, half - int(seen.min()))
-    # Near the border, what is seen could not be told from what is seen everywhere.
-    return farthest if farthest <= half - GRID_PX // 4 else None
+    for axis, is_first in itertools.product((1, 2), (True, False)):
+        for other in (torch.ones(3, side, side), 0.2 * _noise(side, side)):
+            changed = image.clone()
+            changed.narrow(axis, 0 if is_first else half, half).copy_(other.narrow(axis, 0, half))
+            difference = (_run(model, changed) - before).abs().amax(dim=(0, 3 - axis))
+            # From the border between the halves into the one that has not changed.
+            kept = difference[half:] if is_first else difference[:half].flip(0)
+            seen = (kept > SAME).nonzero()[:, 0]
+            farthest = max([farthest, *(seen[-1:] + 1).tolist()])
+    return farthest if farthest <= half - NEAR_BORDER_PX else None
 
 
 def in_tiles(

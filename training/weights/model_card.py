@@ -28,6 +28,14 @@ from dpedtool.dataset.sidecars.metrics import (
     read_metrics,
 )
 from dpedtool.dataset.sidecars.model_info import ModelInfo, TrainingInfo
+from dpedtool.dataset.sidecars.score_rows import (
+    COLOUR_MATCH,
+    GAIN_OF_NETWORK,
+    VERSIONS,
+    said_pairs,
+    score_rows,
+    versions_in,
+)
 from dpedtool.dataset.train_params import TrainParams, load_preset, preset_names
 from dpedtool.training.networks.generators import Architecture
 from dpedtool.training.networks.layer_kinds import NORM_EPS, reach
@@ -255,6 +263,16 @@ class ModelCard:
             "`image`: images are clipped, each image has one value, and the values are averaged. `batch`: one value "
             "over 50 unclipped images, as in DPED's tables. The two are not comparable."
         )
+        if compared := score_rows(self.scores):
+            versions = versions_in(self.scores)
+            yield said_pairs(self.scores)
+            gains = any(row.gains for row in compared)
+            head = ["", *(VERSIONS[version] for version in versions), *([f"{GAIN_OF_NETWORK}"] if gains else [])]
+            cells = [[text(row.head), *map(row.shown, versions), *([row.gain()] if gains else [])] for row in compared]
+            yield table([head, *cells])
+            yield COLOUR_MATCH
+        if size := self.scores.network:
+            yield f"A px of the output takes {size.multiply_adds_per_px:.0f} multiplications, each with an addition."
 
     def _licence(self) -> Iterator[str]:
         if self.licence:

@@ -17,6 +17,33 @@ from dpedtool.training.enhance.whole_photo import Settings, enhance_image, enhan
 from dpedtool.training.networks.generators import Architecture, OwnGenerator
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+WINDOWS = """
+import torch
+from torch import nn
+
+class Windows(nn.Module):
+    def __init__(self, window):
+        super().__init__()
+        self.window, self.gain = window, nn.Parameter(torch.ones(()))
+
+    def forward(self, phone):
+        height, width = phone.shape[2:]
+        padded = nn.functional.pad(phone, (0, -width % self.window, 0, -height % self.window), mode="replicate")
+        means = nn.functional.avg_pool2d(padded, self.window).repeat_interleave(self.window, 2)
+        return self.gain * phone + means.repeat_interleave(self.window, 3)[..., :height, :width]
+
+
+class Moved(nn.Module):
+    def __init__(self, rows, columns):
+        super().__init__()
+        self.rows, self.columns, self.gain = rows, columns, nn.Parameter(torch.ones(()))
+
+    def forward(self, phone):
+        height, width = phone.shape[2:]
+        row, column = torch.arange(height) + self.rows, torch.arange(width) + self.columns
+        inside = ((row >= 0) & (row < height))[:, None] & ((column >= 0) & (column < width))
+        return self.gain * phone[:, :, row.clamp(0, height - 1)][..., column.clamp(0, width - 1)] * inside
+"""
 EXACT = Settings(torch.device("cpu"), "float32")
 
 
@@ -56,6 +83,13 @@ def test_how_far_a_network_sees_is_measured(folder: Path) -> None:
     assert measure(built(folder, "Tied")).reach == 2
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(40, 0), (-40, 0), (0, 40), (0, -40)])
+def test_it_may_see_to_one_side_alone(folder: Path, rows: int, columns: int) -> None:
+    (folder / "own_windows.py").write_text(WINDOWS)
+    args = {"rows": rows, "columns": columns}
+    assert measure(Architecture(f"{folder}:own_windows:Moved", args=args).build().eval()).reach == 40
+
+
 @pytest.mark.parametrize("name", ["Global", "Placed", "Far"])
 def test_what_depends_on_more_than_the_px_around_is_found(folder: Path, name: str) -> None:
     assert measure(built(folder, name)).reach is None
@@ -71,9 +105,17 @@ def test_what_differs_from_run_to_run_is_found(folder: Path) -> None:
 def test_exact_tiles_give_what_the_whole_photo_gives(folder: Path, height: int, width: int) -> None:
     model, image = built(folder, "UNet"), noise(3, height, width)
     tiling = measure(model).tiling(64)
-    assert tiling == Tiling(192, 128, is_exact=True)
+    assert tiling == Tiling(64 + 2 * 8, 2 * 8, is_exact=True)
     with torch.inference_mode():
         torch.testing.assert_close(tiled(model, tiling, image), model(image[None])[0], rtol=0, atol=1e-6)
+
+
+def test_networks_with_windows_get_tiles_on_a_coarser_grid(folder: Path) -> None:
+    (folder / "own_windows.py").write_text(WINDOWS)
+    for window, grid in ((8, 8), (32, 64), (7, None)):
+        model = Architecture(f"{folder}:own_windows:Windows", args={"window": window}).build().eval()
+        seen = measure(model)
+        assert (seen.grid if seen.reach is not None else None) == grid, window
 
 
 def test_tiles_of_too_few_surroundings_do_not(folder: Path) -> None:
