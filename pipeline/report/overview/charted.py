@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dpedtool.dataset.params import Params
-from dpedtool.pipeline.report.overview.charts import Chart, colour, curves, histogram, offsets
+from dpedtool.pipeline.report.overview.charts import Chart, colour, curves, exposures, histogram, offsets
 from dpedtool.pipeline.report.overview.published_scores import ARXIV, SOURCE
 from dpedtool.pipeline.report.overview.training import CURVES
 
@@ -46,6 +46,7 @@ class Charts:
     offsets: list[Chart]
     pair_residual_px: list[Chart]
     pair_residual_p95_px: list[Chart]
+    exposures: list[Chart]
     window_residual_px: list[Chart]
     window_ncc: list[Chart]
     curves: list[Chart]
@@ -116,6 +117,9 @@ def _charts(figures: Mapping[str, Any]) -> Charts:
         ],
         pair_residual_px=_histograms(told["pair_residual_px"], ["aligned"], "median residual"),
         pair_residual_p95_px=_histograms(told["pair_residual_p95_px"], ["aligned"], "95th percentile of the residual"),
+        exposures=[
+            exposures(name, of, colour(figures["phones"].index(of["phone"]))) for name, of in figures["colours"].items()
+        ],
         window_residual_px=_histograms(told["window_residual_px"], ["accepted", "shifted"], "residual"),
         window_ncc=_histograms(told["window_ncc"], ["accepted", "rejected"], "NCC"),
         curves=[
