@@ -338,6 +338,12 @@ class PatchesParams(Section):
         "largest difference in colour, beyond what one smooth colour transform of the pair explains, in grey levels",
         above=0,
     )
+    max_exposure_difference: float | None = param(
+        None,
+        "largest distance of a pair's exposure difference, DSLR against phone, from the median of its phone and "
+        "session, in stops; pairs farther away give no patches; null: no limit",
+        above=0,
+    )
     max_flatness: float = param(1.0, "largest share of the window without detail; 1: no limit", at_least=0, at_most=1)
     min_sharpness: float = param(0.0, "smallest sharpness of the DSLR's window, in 1/px^2; 0: no limit", at_least=0)
     format: Literal["png", "jpg"] = param("png", "file format of the patches; png is lossless")

@@ -8,7 +8,7 @@ from typing import Any
 
 from dpedtool.dataset.io import write_json
 from dpedtool.dataset.params import CapturesParams, Params
-from dpedtool.dataset.schema import Alignment, Pair, Patch, Photo, Sample, Scene, Timing
+from dpedtool.dataset.schema import Alignment, Frame, Pair, Patch, Photo, Sample, Scene, Timing
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.report.page import environment
 from dpedtool.pipeline.report.results import RunResults
@@ -305,3 +305,29 @@ def run_with_bursts(root: Path) -> RunResults:
 def render_part(template: str, **context: Any) -> str:
     """Fill one template in the same way as the page."""
     return environment().get_template(template).render(context)
+
+
+def frame(name: str, exposure: float | None = None, phone: str = "a", **changes: Any) -> Frame:
+    """A pair that patches were cut from, whose exposure differs from the session's median as much as from 0."""
+    facts: dict[str, Any] = {
+        "pair_id": f"{phone}--{name}",
+        "phone": phone,
+        "scene_id": name,
+        "phone_path": Path(f"/photos/{phone}/{name}.jpg"),
+        "dslr_path": Path(f"/photos/dslr/{name}.jpg"),
+        "phone_sha256": f"{phone}/{name}",
+        "dslr_sha256": f"dslr/{name}",
+        "phone_width": 2000,
+        "phone_height": 1000,
+        "thumbnail": b"",
+        "windows": 10,
+        "accepted": 5,
+        "key": f"{phone}/{name}",
+    }
+    if exposure is not None:
+        facts |= {"exposure_difference": exposure, "exposure_from_median": exposure, "red_gain": 0.25, "blue_gain": 0.5}
+    return Frame(**facts | changes)
+
+
+def write_frames(run: RunResults, rows: Sequence[Frame], phone: str = "a") -> None:
+    write_rows(Frame.table_in(run.results / "patches" / phone), Frame, rows)

@@ -37,6 +37,8 @@ class Patch(Row):
         "clipped": "too much of a window is burnt out or black",
         "unsharp": "the DSLR's window is blurred, or more blurred than the phone's",
         "colour": "the colours differ: damage that no decoder noticed, or light that only one photo has",
+        "exposure_outlier": "the exposures of the pair's photos differ by more or less than is usual in their session, "
+        "beyond patches.max_exposure_difference",
         "small_crop": "the common crop is smaller than a window",
         "few_frames": "fewer frames of the moment show the place than patches.min_frames asks for",
         "few_references": "fewer references show the place than patches.min_references asks for",
@@ -252,7 +254,12 @@ class Patch(Row):
 
 @dataclass(frozen=True, kw_only=True)
 class Frame(Row):
-    """One aligned pair that patches were cut from: its photos, and a thumbnail of the scene."""
+    """One aligned pair that patches were cut from: its photos, how their colours relate, and a thumbnail of the scene.
+
+    Colours are measured by the light of cells of the common crop, without masked, burnt out and black ones; their
+    columns are empty where fewer than 60 cells are left. The session's median is that of the pairs of the same phone
+    and session, and is not known for fewer than three.
+    """
 
     TABLE: ClassVar[str] = "frames"
     MADE_BY: ClassVar[str] = "patches"
@@ -272,6 +279,37 @@ class Frame(Row):
     thumbnail: bytes = column("small grey copy of the upright DSLR photo, a JPEG file")
     windows: int = column("candidate windows of the pair")
     accepted: int = column("those of them that became patches")
+    exposure_difference: float | None = column(
+        "exposure of the DSLR's photo against the phone's: median ratio of their luminance; positive: the DSLR's is "
+        "brighter",
+        "stops",
+        default=None,
+    )
+    exposure_from_median: float | None = column(
+        "that difference less the session's median; positive: the DSLR's is brighter than usual; empty where the "
+        "median is not known",
+        "stops",
+        default=None,
+    )
+    red_gain: float | None = column(
+        "white balance of the DSLR's photo against the phone's: median ratio of red to green there over that here; "
+        "positive: the DSLR's is redder",
+        "stops",
+        default=None,
+    )
+    red_from_median: float | None = column("that gain less the session's median, likewise", "stops", default=None)
+    blue_gain: float | None = column("the same for blue to green", "stops", default=None)
+    blue_from_median: float | None = column("that gain less the session's median, likewise", "stops", default=None)
+    colour_transform: tuple[float, ...] | None = column(
+        "affine transform from the phone's colours (sRGB, 0..255) to the DSLR's, by a robust fit: for R, G and B the "
+        "factors of R, G and B, and an offset",
+        default=None,
+    )
+    colour_residual: float | None = column(
+        "what that transform leaves: root mean square over the channels, median over the cells",
+        "grey levels",
+        default=None,
+    )
     key: str = column("digest of the inputs, parameters and code that made this row, as in the table of patches")
 
 

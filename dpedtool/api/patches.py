@@ -89,7 +89,7 @@ def patches(alignment: Alignment, *, params: Mapping[str, Any] | PatchesParams |
     """Cut an aligned pair into windows, and keep those that show the same in both photos.
 
     The windows and their measures are those of `dpedtool patches`. The images are not encoded; those that the command
-    stores as PNG are the same.
+    stores as PNG are the same. One pair has no session, so `max_exposure_difference` has no effect here.
 
     Parameters
     ----------

@@ -71,17 +71,14 @@ class ColourAgreement:
         rows, columns = phone.shape[0] // cell, phone.shape[1] // cell
         if rows * columns < FEWEST_CELLS:
             return None
-        own, others = (_cells(image, cell) for image in (phone, dslr))
-        images = phone, dslr
-        burnt = np.any([_has(image, cell, lambda levels: levels >= BURNT) for image in images], axis=0)
-        black = np.any([_has(image, cell, lambda levels: levels <= BLACK) for image in images], axis=0)
+        own, others = (cell_means(image, cell) for image in (phone, dslr))
+        burnt, black = burnt_and_black((phone, dslr), cell)
         known = ~(burnt | black)
         if known.sum() < FEWEST_CELLS:
             return None
-        places = np.argwhere(known) / (np.array(known.shape) - 1) * 2 - 1
         terms = _terms(own)
-        weights = _fitted([of[known] for of in terms], others[known].astype(np.float64), places)
-        return ColourAgreement(_applied(terms, weights).astype(np.float32), others, burnt, cell)
+        weights = fitted([of[known] for of in terms], others[known].astype(np.float64), places_of(known), PENALTIES)
+        return ColourAgreement(applied(terms, weights).astype(np.float32), others, burnt, cell)
 
     def differences(self, corners: Corners, side: int) -> Values:
         """Return by how much windows differ in colour: (N,), in grey levels; NaN where all is burnt out.
@@ -115,10 +112,23 @@ def _difference(expected: Cells, found: Cells) -> float:
     return float(sum(worst[-count:]) / count)
 
 
-def _cells(image: Image, cell: int) -> Cells:
+def cell_means(image: Image, cell: int) -> Cells:
+    """Return the means of the whole cells of an image (H, W, 3), uint8: (rows, columns, 3), 0..255."""
     rows, columns = image.shape[0] // cell, image.shape[1] // cell
     whole = image[: rows * cell, : columns * cell]
     return np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def burnt_and_black(images: Sequence[Image], cell: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Return the cells (rows, columns) that have burnt out parts in any of the images (H, W, 3), and black ones."""
+    burnt = np.any([_has(image, cell, lambda levels: levels >= BURNT) for image in images], axis=0)
+    black = np.any([_has(image, cell, lambda levels: levels <= BLACK) for image in images], axis=0)
+    return burnt, black
+
+
+def places_of(known: npt.NDArray[np.bool_]) -> Terms:
+    """Return the places of the true cells of (rows, columns): (N, 2), y before x, -1..1 from rim to rim."""
+    return np.asarray(np.argwhere(known) / (np.array(known.shape) - 1) * 2 - 1, np.float64)
 
 
 def _has(
@@ -128,7 +138,7 @@ def _has(
 
     Single px at night are black or white by their noise alone.
     """
-    parts = _cells(image, max(1, cell // PARTS))
+    parts = cell_means(image, max(1, cell // PARTS))
     rows, columns = image.shape[0] // cell, image.shape[1] // cell
     whole = np.asarray(is_so(parts).any(axis=2), np.uint8)
     count = max(1, cell // max(1, cell // PARTS))
@@ -155,22 +165,23 @@ def _terms(cells: Cells) -> list[Terms]:
     return found
 
 
-def _applied(terms: Sequence[Terms], weights: Sequence[Terms]) -> Terms:
-    """Return the expected colours, (..., 3), of terms (..., 9) for each channel."""
+def applied(terms: Sequence[Terms], weights: Sequence[Terms]) -> Terms:
+    """Return the expected colours, (..., 3), of terms (..., M) for each channel."""
     return np.stack([of @ weight for of, weight in zip(terms, weights, strict=True)], axis=-1)
 
 
-def _fitted(terms: Sequence[Terms], targets: Terms, places: Terms) -> list[Terms]:
-    """Return the weights (9,) for each channel that take terms (N, 9) to targets (N, 3) in most of the cells.
+def fitted(terms: Sequence[Terms], targets: Terms, places: Terms, penalties: Sequence[float]) -> list[Terms]:
+    """Return the weights (M,) for each channel that take terms (N, M) to targets (N, 3) in most of the cells.
 
     A part with false colours may be a half of the photo. So the fit begins with all cells and, in turn, with each side
-    of the photo, and the weights that explain the most cells win.
+    of the photo, and the weights that explain the most cells win. `places` are those of `places_of`, and `penalties`,
+    (M,), are on the weights, a cell.
     """
     step = -(-len(targets) // MOST_FITTED)
     terms, targets, (y, x) = [of[::step] for of in terms], targets[::step], places[::step].T
     parts = (np.ones_like(x, bool), y < 0, y > 0, x < 0, x > 0)
-    found = [_refined(terms, targets, part) for part in parts if part.sum() >= FEWEST_CELLS]
-    return min(found, key=lambda weights: _unexplained(_applied(terms, weights) - targets))
+    found = [_refined(terms, targets, part, penalties) for part in parts if part.sum() >= FEWEST_CELLS]
+    return min(found, key=lambda weights: _unexplained(applied(terms, weights) - targets))
 
 
 def _unexplained(away: Terms) -> float:
@@ -179,20 +190,24 @@ def _unexplained(away: Terms) -> float:
     return float(np.mean(squares / (squares + USUAL**2)))
 
 
-def _refined(terms: Sequence[Terms], targets: Terms, part: npt.NDArray[np.bool_]) -> list[Terms]:
+def _refined(
+    terms: Sequence[Terms], targets: Terms, part: npt.NDArray[np.bool_], penalties: Sequence[float]
+) -> list[Terms]:
     """Return the weights that a fit which begins with the cells of a part (N,) ends with."""
     trust = part.astype(np.float64)
     weights: list[Terms] = []
     for _ in range(STEPS):
-        weights = [_solved(of, targets[:, index], trust) for index, of in enumerate(terms)]
-        away = np.linalg.norm(_applied(terms, weights) - targets, axis=1)
+        weights = [_solved(of, targets[:, index], trust, penalties) for index, of in enumerate(terms)]
+        away = np.linalg.norm(applied(terms, weights) - targets, axis=1)
         spread = max(LEAST_SPREAD, 1.5 * float(np.median(away[part])))
         trust = 1 / (1 + (away / spread) ** 2) ** 2
     return weights
 
 
-def _solved(terms: Terms, targets: npt.NDArray[np.float64], trust: npt.NDArray[np.float64]) -> Terms:
-    """Return the weights (9,) that take terms (N, 9) to targets (N,), as far as each is trusted, 0..1."""
+def _solved(
+    terms: Terms, targets: npt.NDArray[np.float64], trust: npt.NDArray[np.float64], penalties: Sequence[float]
+) -> Terms:
+    """Return the weights (M,) that take terms (N, M) to targets (N,), as far as each is trusted, 0..1."""
     weighted = terms * trust[:, None]
-    crossed = weighted.T @ terms + np.diag(PENALTIES) * float(trust.sum())
+    crossed = weighted.T @ terms + np.diag(penalties) * float(trust.sum())
     return np.asarray(np.linalg.solve(crossed, weighted.T @ targets))

@@ -169,6 +169,13 @@ def telling(params: PatchesParams) -> dict[str, Any]:
     return own
 
 
+def telling_of_windows(params: PatchesParams) -> dict[str, Any]:
+    """Return the parameters that change what a pair's windows say by themselves, without its session."""
+    own = telling(params)
+    own.pop("max_exposure_difference")
+    return own
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Window:
     """A candidate: where it lies, as columns of `Patch` of these names, and what was measured on it."""

@@ -7,9 +7,10 @@ where it correlates best, as DPED (Ignatov et al. 2017, arXiv 1704.02470, sectio
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -28,17 +29,27 @@ from dpedtool.dataset.photos.pixels import Image
 from dpedtool.dataset.photos.thumbnails import thumbnail
 from dpedtool.dataset.places import Place
 from dpedtool.dataset.publication import Publication
+from dpedtool.dataset.scene_table import MOST_NAMED
 from dpedtool.dataset.schema import Alignment, Frame, Patch, StackFrame
 from dpedtool.dataset.shards import ShardWriter
 from dpedtool.dataset.sidecars.selection import Selection, StackCounts
 from dpedtool.dataset.tables import TableWriter, read_frame, write_rows
-from dpedtool.pipeline.geometry.aligned import crop_box, required, transform
+from dpedtool.pipeline.geometry.aligned import crop_box, cut, mask, required, transform
 from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.geometry.warping import warp_dslr
+from dpedtool.pipeline.measure.colour_relation import ColourRelation, colour_relation
 from dpedtool.pipeline.memory import PATCHES, Need, memory_of, pair_need
 from dpedtool.pipeline.moments import Moment, moments
-from dpedtool.pipeline.patches.judging import blank_row, judge_windows, small_crop, telling
+from dpedtool.pipeline.patches.judging import (
+    blank_row,
+    judge_windows,
+    params_sha256,
+    small_crop,
+    telling,
+    telling_of_windows,
+)
 from dpedtool.pipeline.patches.selection_figures import summary
+from dpedtool.pipeline.patches.session_colours import OUTLIER, outliers, with_distances, without_outliers
 from dpedtool.pipeline.patches.shelf import Shelf, is_frame_stored, is_stored, still_wanted, store, store_frame
 from dpedtool.pipeline.patches.stacks import enough_frames, place_in_stack, stacks, targets
 from dpedtool.pipeline.resume import Aside, Finished, save_all_aside, save_aside, work_off
@@ -62,7 +73,10 @@ def cut_patches(
     pair. With `params.frames` all, or with photos of further references, `out/stacks.parquet` has a row for every frame
     and further target of every patch. `out/selection.json`
     says how many pairs were not aligned and why, and what share of the windows was kept by brightness, texture, noise
-    and place.
+    and place. `out/frames.parquet` says how the colours of each pair relate, and how far that is from the median of
+    its phone and session. With `params.max_exposure_difference`, the pairs that are too far away give no patches. This
+    is decided for all pairs together in each run, so that a session that grows may gain or lose pairs; standard error
+    names these.
     The photos in the table of alignments are read again, so that the DSLR's pixels are resampled only once.
     Tables and shards are the same bytes for any number of workers. What an earlier run finished is kept: shards whose
     patches are all wanted still stay as they are, and new patches go into new shards. With `max_memory`, in bytes, only
@@ -93,19 +107,23 @@ def cut_patches(
     with Finished(table, Patch) as finished:
         known = set(finished.aside(items, Frame))
         frames = finished.kept_aside(StackFrame) if is_stacked else None
-        work_off(
-            items,
-            partial(cut_moment, params=params, parts=finished.parts, is_stacked=is_stacked),
-            partial(_lost, params=params),
-            finished,
-            usable=lambda rows: _is_usable(rows, known, frames),
+        work = partial(
+            work_off,
+            work=partial(cut_moment, params=params, parts=finished.parts, is_stacked=is_stacked),
+            when_lost=partial(_lost, params=params),
+            finished=finished,
             reads=[path for moment in items.values() for path in _paths(moment, params)],
             workers=workers,
             scheduler=scheduler,
             memory=memory_of(max_memory, partial(_need, params=params)),
             label="patches",
         )
-        _collect(items, finished, table, params, is_stacked=is_stacked)
+        work(items, usable=lambda rows: _is_usable(rows, known, frames))
+        colours = with_distances(_frames_at_home(items, finished))
+        far = outliers(colours, params.max_exposure_difference)
+        if back := _no_outliers_any_more(items, finished, table, far):
+            work(back, usable=lambda _: False)
+        _collect(items, finished, table, params, far, is_stacked=is_stacked)
         _write_summary(out, alignments, params, is_stacked=is_stacked)
         finished.clear()
     return table
@@ -151,8 +169,50 @@ def cut_moment(moment: Moment, params: PatchesParams, parts: Path, *, is_stacked
             rows, frames = _with_enough_frames(rows, frames, params)
     if is_stacked:
         save_all_aside(parts, key, StackFrame, frames)
-    save_aside(parts, key, _frame(base, files, thumbnail(photos[1]), rows, key))
+    colours = _colours(base, photos[0], crop)
+    save_aside(parts, key, _frame(base, files, thumbnail(photos[1]), rows, colours, key))
     return rows or [_failed(moment, params, small_crop(base, params))]
+
+
+def _frames_at_home(items: Mapping[str, Moment], finished: Finished[Patch]) -> list[Frame]:
+    """Return the frames of all items that have one, in their order."""
+    frames = finished.aside(items, Frame)
+    return [_at_home(frames[key], _cut_from(moment)) for key, moment in items.items() if key in frames]
+
+
+def _no_outliers_any_more(
+    items: Mapping[str, Moment], finished: Finished[Patch], table: Path, far: Container[str]
+) -> dict[str, Moment]:
+    """Return the items without images that are no longer outliers of their session; say whose verdict has changed."""
+    kept = {key: moment for key, moment in items.items() if not finished.is_part(key)}
+    before = _outliers_before(table)
+    back = {key: moment for key, moment in kept.items() if key in before and key not in far}
+    gone = [
+        _cut_from(moment).pair_id
+        for key, moment in kept.items()
+        if key in far and key not in before and any(row.status == "accepted" for row in finished.get(key))
+    ]
+    _say_whose(gone, "lose their patches, as their exposure is now too far from the median of their session")
+    names = [_cut_from(moment).pair_id for moment in back.values()]
+    _say_whose(names, "are cut again, as their exposure is no longer too far from the median of their session")
+    return back
+
+
+def _say_whose(pairs: Sequence[str], what: str) -> None:
+    """Say on standard error what happens to pairs that an earlier run has judged otherwise, if there are any."""
+    if pairs:
+        more = f" and {len(pairs) - MOST_NAMED} more" if len(pairs) > MOST_NAMED else ""
+        named = f"{', '.join(pairs[:MOST_NAMED])}{more}"
+        print(f"patches: of the pairs of the earlier run, these {what}: {named}", file=sys.stderr)
+
+
+def _outliers_before(table: Path) -> set[str]:
+    """Return the keys of pairs whose patches an earlier table leaves out as outliers of their session."""
+    try:
+        rows = read_frame(table, Patch, ["key"], where={"reason": OUTLIER})
+    except DpedtoolError:
+        return set()
+    return set(rows["key"].tolist())
 
 
 def _open(alignment: Alignment) -> tuple[PhotoFile, PhotoFile]:
@@ -200,10 +260,10 @@ def _cut_stacks(
     if params.frames == "base":
         moment = replace(moment, base=_cut_from(moment), further=())
     cuts = stacks(moment, to, photos[1], accepted, params, part.key)
-    for cut in itertools.chain(cuts, targets(moment, photos[0], accepted, params, part.key)):
-        content = b"" if cut.image is None else _encoded(cut.image, params)
-        name = cut.row.patch_id
-        found[name].append(store_frame(cut.row, content, patches[name], part.shard, part.path))
+    for window in itertools.chain(cuts, targets(moment, photos[0], accepted, params, part.key)):
+        content = b"" if window.image is None else _encoded(window.image, params)
+        name = window.row.patch_id
+        found[name].append(store_frame(window.row, content, patches[name], part.shard, part.path))
     return [frame for frames in found.values() for frame in sorted(frames, key=place_in_stack)]
 
 
@@ -214,8 +274,12 @@ def _with_enough_frames(
     stack = _by_patch(frames)
     judged = [enough_frames(row, stack[row.patch_id], params) if row.status == "accepted" else row for row in rows]
     kept = {row.patch_id for row in judged if row.status == "accepted"}
-    nowhere = partial(replace, shard=None, offset=None, bytes=None)
-    return judged, [frame if frame.patch_id in kept else nowhere(frame) for frame in frames]
+    return judged, [frame if frame.patch_id in kept else _nowhere(frame) for frame in frames]
+
+
+def _nowhere(frame: StackFrame) -> StackFrame:
+    """Return the frame of a rejected patch, which names no image."""
+    return replace(frame, shard=None, offset=None, bytes=None)
 
 
 def _by_patch(frames: Sequence[StackFrame]) -> dict[str, list[StackFrame]]:
@@ -227,8 +291,19 @@ def _encoded(image: Image, params: PatchesParams) -> bytes:
     return encode_image(image, f".{params.format}", params.jpeg_quality)
 
 
+def _colours(alignment: Alignment, phone: Image, crop: Image) -> ColourRelation | None:
+    """Return how the colours of the phone's photo and the DSLR's crop relate, without masked parts."""
+    masked = (mask(alignment), alignment.mask_cell_px) if alignment.masked else (None, None)
+    return colour_relation(cut(phone, crop_box(alignment)), crop, *masked)
+
+
 def _frame(
-    alignment: Alignment, files: tuple[PhotoFile, PhotoFile], small: bytes, rows: Sequence[Patch], key: str
+    alignment: Alignment,
+    files: tuple[PhotoFile, PhotoFile],
+    small: bytes,
+    rows: Sequence[Patch],
+    colours: ColourRelation | None,
+    key: str,
 ) -> Frame:
     phone_time, dslr_time = (time.isoformat() if time else None for time in (file.time for file in files))
     return Frame(
@@ -247,6 +322,7 @@ def _frame(
         thumbnail=small,
         windows=len(rows),
         accepted=sum(row.status == "accepted" for row in rows),
+        **(asdict(colours) if colours else {}),
         key=key,
     )
 
@@ -256,23 +332,29 @@ def _is_usable(rows: Sequence[Patch], frames: Container[str], stacked: Aside[Sta
     stored = all(is_stored(row) for row in rows if row.status == "accepted")
     if not stored or not (rows[0].key in frames or rows[0].reason in UNSEEN):
         return False
-    if stacked is None or not any(row.status == "accepted" or row.reason in _TOO_FEW for row in rows):
+    if stacked is None or not any(row.status == "accepted" or row.reason in _STACKED for row in rows):
         return True
     found = stacked.get(rows[0].key)
     return found is not None and all(is_frame_stored(row) and row.reason not in StackFrame.RETRIED for row in found)
 
 
 def _collect(
-    items: Mapping[str, Moment], finished: Finished[Patch], table: Path, params: PatchesParams, *, is_stacked: bool
+    items: Mapping[str, Moment],
+    finished: Finished[Patch],
+    table: Path,
+    params: PatchesParams,
+    far: Mapping[str, Rejection],
+    *,
+    is_stacked: bool,
 ) -> None:
     """Join the parts, in the order of the items, into shards and tables that replace the earlier ones.
 
-    Shards whose patches are all wanted as they are stay.
+    Shards whose patches are all wanted as they are stay. `far` says, by key, which items are outliers of their session.
     """
-    old = {key for key in items if not finished.is_part(key)}
+    old = {key for key in items if key not in far and not finished.is_part(key)}
     has_grown = _packed_by(table.parent) == params.shard_patches
     kept = still_wanted(table, old) if has_grown else ()
-    frames = finished.aside(items, Frame)
+    sha256 = params_sha256(params)
     stacked = finished.kept_aside(StackFrame) if is_stacked else None
     stack_table = StackFrame.table_in(table.parent)
     with Publication(table.parent) as publication:
@@ -283,12 +365,20 @@ def _collect(
         ):
             for key, moment in items.items():
                 found = (stacked.get(key) if stacked else None) or []
-                rows, stack = _shelved(finished.get(key), found, moment, shelf)
+                # An earlier run may have had another limit of the exposure.
+                own = [
+                    row if row.params_sha256 == sha256 else replace(row, params_sha256=sha256)
+                    for row in finished.get(key)
+                ]
+                rows, stack = _shelved(without_outliers(own, far.get(key)), found, moment, shelf)
                 writer.write(rows)
                 if stack_writer:
                     stack_writer.write(stack)
-        at_home = [_at_home(frames[key], _cut_from(items[key])) for key in items if key in frames]
-        write_rows(publication.beside(Frame.table_in(table.parent)), Frame, at_home)
+        frames = [
+            replace(frame, accepted=0) if frame.key in far else frame
+            for frame in with_distances(_frames_at_home(items, finished))
+        ]
+        write_rows(publication.beside(Frame.table_in(table.parent)), Frame, frames)
         if stacked is None:
             publication.remove(stack_table)
 
@@ -304,6 +394,8 @@ def _shelved(
         own = [replace(frame, path=places[frame.pair_id]) for frame in stack.get(row.patch_id, ())]
         if row.status == "accepted":
             row, own = shelf.take(row, own)
+        elif row.reason == OUTLIER:
+            own = [_nowhere(frame) for frame in own]
         kept_rows.append(row)
         kept_frames += own
     return kept_rows, kept_frames
@@ -359,15 +451,19 @@ def _lost(moment: Moment, lost: Lost, params: PatchesParams) -> list[Patch]:
 
 
 def _key(moment: Moment, params: PatchesParams) -> str:
+    # Whether a pair is an outlier follows from its whole session, and is decided again in each run.
     # Names of pairs, and numbers of further references, stand in rows and in the names of images.
     wanted = _wanted(moment, params)
     names = [(pair.pair_id, pair.phone, pair.session, pair.scene_id) for pair in wanted]
     numbers = [(target.frame, target.reference) for target in moment.targets]
-    return digest([_CODE, cv2.__version__, telling(params), *(pair.key for pair in wanted), *names, *numbers])
+    return digest(
+        [_CODE, cv2.__version__, telling_of_windows(params), *(pair.key for pair in wanted), *names, *numbers]
+    )
 
 
 UNSEEN = Patch.RETRIED
 """Reasons of pairs whose photos were not read, so that they have no frame."""
-_TOO_FEW = ("few_frames", "few_references")
+_STACKED = ("few_frames", "few_references", OUTLIER)
+"""Reasons of rejected patches whose frames are in the table of stacks."""
 
 _CODE = code_digest(__name__)

@@ -44,7 +44,11 @@ _OF_STACK = (
 )
 """Columns of `dpedtool.dataset.schema.StackFrame` that a release takes over unchanged."""
 _OF_PHOTO = ("phone_sha256", "dslr_sha256", "near_duplicate_of", "evidence", "near_minutes", "near_keypoints")
-_OF_FRAME = ("phone_width", "phone_height", "windows", "accepted")
+_OF_FRAME = (
+    *("phone_width", "phone_height", "windows", "accepted"),
+    *("exposure_difference", "exposure_from_median", "red_gain", "red_from_median", "blue_gain", "blue_from_median"),
+    *("colour_transform", "colour_residual"),
+)
 
 FACTS = ("pair_id", "scene_id", "x", "y", "ncc", "residual_px")
 """Columns that layouts with room for them store with the images, together with `patch_id`."""

@@ -13,7 +13,7 @@ import pandas as pd
 from dpedtool.dataset.params import Params
 from dpedtool.dataset.rows import Row
 from dpedtool.dataset.scene_table import TEMPLATE, SceneEntry, read_scene_table
-from dpedtool.dataset.schema import Alignment, CameraShot, Pair, Patch, Photo, Sample, Scene, Score, Timing
+from dpedtool.dataset.schema import Alignment, CameraShot, Frame, Pair, Patch, Photo, Sample, Scene, Score, Timing
 from dpedtool.dataset.sidecars.command_record import CommandRecord
 from dpedtool.dataset.sidecars.examples import Examples
 from dpedtool.dataset.sidecars.history import HISTORY
@@ -152,6 +152,10 @@ class PhoneResults:
         a hundred megabytes more.
         """
         return _frame(self.patch_table, Patch, only)
+
+    def frames(self, only: Sequence[str]) -> pd.DataFrame | None:
+        """Return these columns of the pairs that patches were cut from; None for imported patches."""
+        return _frame(Frame.table_in(self.folder(PATCHES)), Frame, only)
 
     def windows(self, only: Sequence[str]) -> pd.DataFrame | None:
         """Return these columns of the windows only, without the rows that say why a pair has no windows.

@@ -8,7 +8,7 @@ from typing import Any
 
 from dpedtool.dataset.params import Params
 from dpedtool.dataset.sidecars.score_rows import COLOUR_MATCH, GAIN_OF_NETWORK
-from dpedtool.pipeline.report.overview.charts import Chart, colour, curves, histogram, offsets
+from dpedtool.pipeline.report.overview.charts import Chart, colour, curves, exposures, histogram, offsets
 from dpedtool.pipeline.report.overview.published_scores import ARXIV, SOURCE
 from dpedtool.pipeline.report.overview.training import CURVES
 
@@ -47,6 +47,7 @@ class Charts:
     offsets: list[Chart]
     pair_residual_px: list[Chart]
     pair_residual_p95_px: list[Chart]
+    exposures: list[Chart]
     window_residual_px: list[Chart]
     window_ncc: list[Chart]
     curves: list[Chart]
@@ -119,6 +120,9 @@ def _charts(figures: Mapping[str, Any]) -> Charts:
         ],
         pair_residual_px=_histograms(told["pair_residual_px"], ["aligned"], "median residual"),
         pair_residual_p95_px=_histograms(told["pair_residual_p95_px"], ["aligned"], "95th percentile of the residual"),
+        exposures=[
+            exposures(name, of, colour(figures["phones"].index(of["phone"]))) for name, of in figures["colours"].items()
+        ],
         window_residual_px=_histograms(told["window_residual_px"], ["accepted", "shifted"], "residual"),
         window_ncc=_histograms(told["window_ncc"], ["accepted", "rejected"], "NCC"),
         curves=[

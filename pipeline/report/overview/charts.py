@@ -24,6 +24,8 @@ SERIES = 6
 """Number of colours: --series-1, --series-2 and so on."""
 POINT_PX = 1.5
 """Only one of several points closer together than this is drawn, as thousands of pairs would slow down the page."""
+MOST_NAMED = 5
+"""Most pairs that a note names."""
 
 Point = tuple[float, float]
 
@@ -277,20 +279,74 @@ def offsets(phone: str, clock: Mapping[str, Any], series: int) -> Chart:
     x = _spanning(hours, LEFT, RIGHT)
     beyond = [value - base for value in offset]
     y = _spanning(beyond, BOTTOM, TOP, margin=0.1, least=2.0)
-    unit, factor = ("h", 1.0) if x.high - x.low > 2 else ("min", 60.0)
-    x_shown = Scale(x.low * factor, x.high * factor, LEFT, RIGHT)
     return Chart(
         phone,
         f"DSLR clock minus that of {phone}, pair by pair: from {min(offset):,.1f} to {max(offset):,.1f} s, "
         f"{counted(len(offset), 'pair')}.",
-        Axis(f"time since the first pair, {unit}", ticks(x_shown)),
+        _hours(x),
         Axis(f"DSLR minus phone, s{f', beyond {base:+,}' if base else ''}", ticks(y)),
         [
-            Layer(
-                phone, series, points=_thinned([(x(hour), y(value)) for hour, value in zip(hours, beyond, strict=True)])
-            )
+            Layer(phone, series, points=_placed(list(zip(hours, beyond, strict=True)), x, y)),
         ],
     )
+
+
+def _hours(x: Scale) -> Axis:
+    """Return the axis of a time in hours; a short one is shown in minutes."""
+    unit, factor = ("h", 1.0) if x.high - x.low > 2 else ("min", 60.0)
+    return Axis(f"time since the first pair, {unit}", ticks(Scale(x.low * factor, x.high * factor, LEFT, RIGHT)))
+
+
+def exposures(name: str, told: Mapping[str, Any], series: int) -> Chart:
+    """Return the exposure difference of each pair over the session, with its median, the limits, and what is beyond.
+
+    Parameters
+    ----------
+    name
+        Phone, and session where there are several.
+    told
+        A `session_colours.SessionColours`, as plain data.
+    series
+        Colour of the points.
+
+    """
+    stops, hours = told["pair_exposure_stops"], told["pair_hours"]
+    median, most = told["exposure"]["median_stops"], told["far_stops"]
+    x = _spanning(hours or range(1, len(stops) + 1), LEFT, RIGHT)
+    x_axis = _hours(x) if hours else Axis("number of the pair, by name", ticks(x, whole=True))
+    limits = (median - most, median + most)
+    y = _spanning([*stops, *limits], BOTTOM, TOP, margin=0.06)
+    points = list(zip(hours or range(1, len(stops) + 1), stops, strict=True))
+    # Of one or two pairs none is unusual.
+    reach = most if told["far"] else math.inf
+    far = [point for point in points if abs(point[1] - median) > reach]
+    near = [point for point in points if abs(point[1] - median) <= reach]
+    shown = [_polyline([(x.low, value), (x.high, value)], x, y) for value in (median, *limits)]
+    named = ", ".join(f"{pair['pair_id']} by {pair['from_median_stops']:+.2f}" for pair in told["far"][:MOST_NAMED])
+    more = f" and {len(told['far']) - MOST_NAMED} more" if len(told["far"]) > MOST_NAMED else ""
+    unmeasured = f"Not measured: {counted(told['unmeasured'], 'pair')}." if told["unmeasured"] else ""
+    limited = f"{most:g} stops from it" + ("" if told["limit_stops"] is None else ", the limit")
+    return Chart(
+        name,
+        f"Exposure of the DSLR's photos against those of {name}, pair by pair: from {min(stops):+.2f} to "
+        f"{max(stops):+.2f} stops, median {median:+.2f}, {counted(len(stops), 'pair')}.",
+        x_axis,
+        Axis("DSLR against phone, stops", ticks(y)),
+        [
+            Layer("pairs, and their median as a line", series, lines=shown[:1], points=_placed(near, x, y)),
+            Layer(f"{limited}, and pairs beyond", _other(series), lines=shown[1:], points=_placed(far, x, y)),
+        ],
+        note=" ".join(filter(None, [f"Far from the median: {named}{more}." if named else "", unmeasured])),
+    )
+
+
+def _placed(points: Sequence[Point], x: Scale, y: Scale) -> list[Point]:
+    return _thinned([(x(across), y(up)) for across, up in points])
+
+
+def _other(series: int) -> int:
+    """Return a colour that differs from that of a series."""
+    return colour(series)
 
 
 def colour(index: int) -> int:

@@ -17,6 +17,7 @@ from dpedtool.pipeline.report.overview.parts import Parts, parts
 from dpedtool.pipeline.report.overview.photos_and_pairs import Session, session
 from dpedtool.pipeline.report.overview.process import Process, process
 from dpedtool.pipeline.report.overview.sentences import Found, Sentence, sentences
+from dpedtool.pipeline.report.overview.session_colours import SessionColours, session_colours
 from dpedtool.pipeline.report.overview.sides import Sides, sides
 from dpedtool.pipeline.report.overview.training import Network, network
 from dpedtool.pipeline.report.results import RunResults
@@ -42,6 +43,8 @@ class Figures:
     windows: Windows
     parts: Parts
     distributions: Distributions
+    colours: dict[str, SessionColours]
+    """By phone, or where there are several sessions by phone and session; only where colours were measured."""
     sides: Sides | None
     """The split; None if it has not run."""
     network: Network
@@ -61,6 +64,7 @@ def figures(run: RunResults) -> dict[str, Any]:
         "session": session(run),
         "windows": windows(run),
         "distributions": distributions(run),
+        "colours": session_colours(run),
         "sides": sides(run),
         "network": network(run),
         "process": process(run),

@@ -10,9 +10,10 @@ from dpedtool.pipeline.report.overview.distributions import Distributions
 from dpedtool.pipeline.report.overview.kept_windows import WindowCounts, Windows
 from dpedtool.pipeline.report.overview.photos_and_pairs import Clock, PairCounts, Reason, Session
 from dpedtool.pipeline.report.overview.process import Difference, Process
+from dpedtool.pipeline.report.overview.session_colours import SessionColours
 from dpedtool.pipeline.report.overview.sides import Sides
 from dpedtool.pipeline.report.overview.training import Network
-from dpedtool.pipeline.report.overview.words import SPACE, counted, number, plainly, share, value
+from dpedtool.pipeline.report.overview.words import SPACE, counted, number, plainly, share, signed, value
 from dpedtool.pipeline.report.results import STAGES, RunResults
 
 Tone = Literal["bad", "warn", "good", "plain"]
@@ -44,6 +45,7 @@ class Found:
     session: Session
     windows: Windows
     distributions: Distributions
+    colours: dict[str, SessionColours]
     sides: Sides | None
     network: Network
     process: Process
@@ -62,6 +64,7 @@ def sentences(found: Found) -> list[Sentence]:
         *_clocks(found.session),
         *_pairs(found),
         *_windows(found),
+        *_colours(found.colours),
         *_sides(found.sides),
         *_scores(found),
     ]
@@ -261,6 +264,24 @@ def _kept(name: str, counts: WindowCounts, windows: Windows) -> Iterator[Sentenc
         yield Sentence("warn", f"Only {kept} of {name}'s windows became patches. Most frequent reasons: {why}.")
 
 
+def _colours(colours: dict[str, SessionColours]) -> Iterator[Sentence]:
+    for name, of in colours.items():
+        if not of.far:
+            continue
+        shown = [f"{pair.pair_id} ({signed(pair.from_median_stops, 2, 'stops')})" for pair in of.far[:NAMED]]
+        more = [f"{len(of.far) - NAMED} more"] if len(of.far) > NAMED else []
+        count = f"{len(of.far):,} of {counted(of.pairs, 'pair')} of {name}"
+        far = f"more than {of.far_stops:g} stops from the session's median exposure: {_listed([*shown, *more])}"
+        if of.limit_stops is None:
+            yield Sentence(
+                "warn",
+                f"{count} {'is' if len(of.far) == 1 else 'are'} {far}. No network can learn what a camera's automatic "
+                "exposure did in single photos; `patches.max_exposure_difference` leaves such pairs out.",
+            )
+        else:
+            yield Sentence("plain", f"{count} {_gave(len(of.far))} no patches, being {far}.")
+
+
 def _sides(sides: Sides | None) -> Iterator[Sentence]:
     if sides is None:
         return
@@ -325,6 +346,10 @@ def _by_reason(reasons: list[Reason], phone: str) -> list[str]:
 
 def _were(count: int) -> str:
     return "was" if count == 1 else "were"
+
+
+def _gave(count: int) -> str:
+    return "gives" if count == 1 else "give"
 
 
 def _do(count: int) -> str:
