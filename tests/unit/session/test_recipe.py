@@ -183,7 +183,7 @@ COMMANDS = {
 OTHER_WAYS = {
     "align": {"pipeline.pair.intake", "pipeline.align.overlay"},
     "split": {"pipeline.foreign.dped_layout", "pipeline.split.samples_alone"},
-    "train": {"pipeline.split.verification"},
+    "train": {"pipeline.split.before_training"},
     "evaluate": {"training.evaluate.comparison", "pipeline.records"},
     "release": {"pipeline.release.changes", "pipeline.release.importing.layout"},
 }
