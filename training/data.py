@@ -41,7 +41,10 @@ class Batch:
 
 
 class Pairs(Protocol):
-    """Pairs of a phone's and a DSLR's image of equal size, in a fixed order."""
+    """Pairs of a phone's and a DSLR's image of equal size, or the DSLR's `target_scale` times as large; in order."""
+
+    target_scale: int = 1
+    """Px of the DSLR's images for each px of the phone's, along a side."""
 
     def __len__(self) -> int: ...
 
@@ -107,12 +110,20 @@ class PatchPairs(Pairs):
     Raises
     ------
     DpedtoolError
-        The table is missing or is not a table of samples.
+        The table is missing or is not a table of samples, or the scales of its targets differ.
 
     """
 
     def __init__(self, table: Path, split: str) -> None:
-        frame = read_frame(table, Sample, ["patch_id", "pair_id", "shard", *_EXTENTS], where={"split": split})
+        wanted = ["patch_id", "pair_id", "target_scale", "shard", *_EXTENTS]
+        frame = read_frame(table, Sample, wanted, where={"split": split})
+        scales = sorted(frame["target_scale"].unique().tolist())
+        if len(scales) > 1:
+            raise DpedtoolError(
+                f"{table}: the DSLR's images are {' or '.join(map(str, scales))} times as large as the phone's, but "
+                "patches used together must have one scale: cut all of them with the same patches.target_scale."
+            )
+        self.target_scale = int(scales[0]) if scales else 1
         self._names = pa.array(frame["patch_id"], pa.string())
         self._photos = pa.array(frame["pair_id"], pa.string()).dictionary_encode()
         shards, places = pd.factorize(frame["shard"])
@@ -236,6 +247,23 @@ class FolderPairs(Pairs):
                 "pair must have the same size: align and cut them, or remove them."
             )
         return phone, dslr
+
+
+def check_scale(pairs: Pairs) -> None:
+    """Refuse pairs whose targets are larger than what the networks give, which is as large as the phone's image.
+
+    Raises
+    ------
+    DpedtoolError
+        They are.
+
+    """
+    if pairs.target_scale > 1:
+        raise DpedtoolError(
+            f"The DSLR's images of these patches are {pairs.target_scale} times as large as the phone's, but the "
+            "networks of dpedtool keep the size of an image: cut the patches with patches.target_scale 1, or train a "
+            "network of your own on a release of them."
+        )
 
 
 def read_names(file: Path) -> list[str]:

@@ -37,7 +37,7 @@ from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.geometry.warping import warp_dslr
 from dpedtool.pipeline.memory import PATCHES, Need, memory_of, pair_need
 from dpedtool.pipeline.moments import Moment, moments
-from dpedtool.pipeline.patches.judging import blank_row, judge_windows, small_crop, telling
+from dpedtool.pipeline.patches.judging import blank_row, finer_target, judge_windows, small_crop, telling, too_coarse
 from dpedtool.pipeline.patches.selection_figures import summary
 from dpedtool.pipeline.patches.shelf import Shelf, is_frame_stored, is_stored, still_wanted, store, store_frame
 from dpedtool.pipeline.patches.stacks import enough_frames, place_in_stack, stacks, targets
@@ -140,19 +140,21 @@ def cut_moment(moment: Moment, params: PatchesParams, parts: Path, *, is_stacked
     try:
         files, to = _open(base), transform(base)
         photos = tuple(file.colour() for file in files)
-        crop = warp_dslr(photos[1], to, crop_box(base))
     except Rejection as problem:
         return [_failed(moment, params, problem)]
+    refusal = too_coarse(to, crop_box(base), params)
+    rows: list[Patch] = []
     frames: list[StackFrame] = []
     with replacing(part := parts / f"{key}.tar") as temporary, ShardWriter(temporary) as shard:
-        rows = list(_cut_windows(base, to, (photos[0], crop), params, _Part(shard, part, key)))
+        if not refusal:
+            rows = list(_cut_windows(base, to, (photos[0], photos[1]), params, _Part(shard, part, key)))
         if is_stacked:
             frames = _cut_stacks(moment, to, (photos[0], photos[1]), rows, params, _Part(shard, part, key))
             rows, frames = _with_enough_frames(rows, frames, params)
     if is_stacked:
         save_all_aside(parts, key, StackFrame, frames)
     save_aside(parts, key, _frame(base, files, thumbnail(photos[1]), rows, key))
-    return rows or [_failed(moment, params, small_crop(base, params))]
+    return rows or [_failed(moment, params, refusal or small_crop(base, params))]
 
 
 def _open(alignment: Alignment) -> tuple[PhotoFile, PhotoFile]:
@@ -171,13 +173,17 @@ class _Part:
 
 
 def _cut_windows(
-    alignment: Alignment, to: Transform, images: tuple[Image, Image], params: PatchesParams, part: _Part
+    alignment: Alignment, to: Transform, photos: tuple[Image, Image], params: PatchesParams, part: _Part
 ) -> Iterator[Patch]:
     """Yield the rows of all windows; the images of the accepted ones go into the tar file."""
-    for row, windows in judge_windows(alignment, to, *images, params, key=part.key):
+    phone, dslr = photos
+    box = crop_box(alignment)
+    target = finer_target(dslr, to, box, params)
+    windows_of = judge_windows(alignment, to, phone, warp_dslr(dslr, to, box), params, key=part.key, target=target)
+    for row, windows in windows_of:
         if windows:
-            phone, dslr = (_encoded(image, params) for image in windows)
-            yield store(row, phone, dslr, part.shard, part.path)
+            phone_file, dslr_file = (_encoded(image, params) for image in windows)
+            yield store(row, phone_file, dslr_file, part.shard, part.path)
         else:
             yield row
 

@@ -18,7 +18,7 @@ from dpedtool.dataset.progress import track
 from dpedtool.dataset.schema import Score
 from dpedtool.dataset.sidecars.metrics import Metrics, PatchScores, TagScores
 from dpedtool.dataset.tables import write_rows
-from dpedtool.training.data import PatchPairs
+from dpedtool.training.data import PatchPairs, check_scale
 from dpedtool.training.evaluate.by_tag import say_tags, score_tags
 from dpedtool.training.evaluate.colour_transform import fit, fit_each_photo
 from dpedtool.training.evaluate.examples import (
@@ -138,10 +138,12 @@ def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams) ->
     Raises
     ------
     DpedtoolError
-        A file is missing or damaged, or `params.device` is not available.
+        A file is missing or damaged, the targets are larger than the phone's patches, or `params.device` is not
+        available.
 
     """
     patches = PatchPairs(table, "test")
+    check_scale(patches)
     model = load_model(model_dir).to(choose_device(params.device))
     rivals = _Rivals(model, PatchPairs(table, "train"), patches)
     measures = _measure(rivals, patches)

@@ -25,6 +25,7 @@ from dpedtool.dataset.progress import OUTPUT, track
 from dpedtool.dataset.regular_files import MOST_WEIGHTS_BYTES
 from dpedtool.dataset.sidecars.history import HISTORY, write_history
 from dpedtool.dataset.sidecars.model_info import BestValidation, TrainingInfo
+from dpedtool.training.data import check_scale
 from dpedtool.training.free_memory import what_ran_out
 from dpedtool.training.networks.generators import Generator
 from dpedtool.training.precision import Computation
@@ -97,10 +98,13 @@ def train(source: Source, out: Path, params: TrainParams, *, board: Path | None 
     Raises
     ------
     DpedtoolError
-        A file is missing or damaged, the start is not the network that the parameters ask for, `params.device` is not
-        available, a loss or gradient is not finite, memory does not suffice, or another process writes to `out`.
+        A file is missing or damaged, the targets are larger than the phone's patches, the start is not the network
+        that the parameters ask for, `params.device` is not available, a loss or gradient is not finite, memory does not
+        suffice, or another process writes to `out`.
 
     """
+    for pairs in (source.training, source.validation):
+        check_scale(pairs)
     with join(params) as (processes, device), _sole_writer(out, processes), _enough_memory(params):
         if not len(source.training):
             return _keep_untrained(out, params, processes)
