@@ -15,8 +15,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dpedtool.dataset.params import TrainParams
 from dpedtool.dataset.photos.pixels import Image
+from dpedtool.dataset.train_params import TrainParams
 from dpedtool.training.data import Pairs
 from dpedtool.training.precision import Computation
 from dpedtool.training.train.loader import Loader, Step

@@ -27,6 +27,7 @@ WITHOUT_EFFECT: Mapping[str, str] = {
     "dpedtool.dataset.publication": "it gives finished files their names, whatever they hold",
     "dpedtool.dataset.sections": "it reads and checks parameters, whose values are a part of each key",
     "dpedtool.dataset.sizes": "it writes sizes of memory for messages",
+    "dpedtool.dataset.train_params": "the parameters of a training are a part of each key, value by value",
     "dpedtool.pipeline.cluster_facts": "it refuses machines that could give other rows",
     "dpedtool.pipeline.local_cluster": "it starts the processes in which the work is done",
     "dpedtool.pipeline.memory": "it decides how many processes do the work",

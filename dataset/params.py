@@ -7,28 +7,19 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
-from typing import Any, Literal
-
-import yaml
+from typing import Any, Literal, TypeVar
 
 from dpedtool.dataset.demo_params import DemoParams
 from dpedtool.dataset.errors import ParamsError
-from dpedtool.dataset.sections import CAMERA_NAME, PLUGIN, Section, param
+from dpedtool.dataset.plugins import PluginName
+from dpedtool.dataset.sections import CAMERA_NAME, METRIC_NAMES, PLUGIN, Named, Section, names_functions, param
+from dpedtool.dataset.train_params import TrainParams
 
-_PRESETS = Path(__file__).parent / "presets"
-Network = Literal["resnet", "srcnn"]
-Norm = Literal["instance", "batch"]
-Initialisation = Literal["pass-through", "released-code"]
-LossForm = Literal["mean", "paper", "released-code"]
+SectionT = TypeVar("SectionT", bound=Section)
 
-
-SMALLEST_CROP_PX = 32
-"""Of `train.crop_px`."""
 TABLES_OF_SPLIT = ("photos", "scenes")
 """Tables that stage split writes beside those of the phones, which are named after them."""
 COLUMNS_OF_LIST = ("phone", "dslr", "session")
@@ -222,7 +213,7 @@ STRICT: Mapping[str, Any] = {
 """Limits of the mode `strict`; `dped` has only min_ncc, like DPED."""
 MOST_TURNS = 90
 TargetScale = Literal[1, 2, 4]
-TARGET_SCALES: tuple[int, ...] = typing.get_args(TargetScale)
+TARGET_SCALES: tuple[int, ...] = get_args(TargetScale)
 """Px of the DSLR's image of a patch for each phone px, along a side."""
 
 
@@ -437,100 +428,6 @@ class SplitParams(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainParams(Section):
-    """The network, its losses and the optimiser; the defaults are those of the preset `fidelity`."""
-
-    preset: Literal["fidelity", "paper", "released-code"] = param(
-        "fidelity",
-        "source of the values that are not given: fidelity, made for PSNR and MS-SSIM; paper: DPED as the paper "
-        "describes it; released-code: DPED as its released code computes it (docs/presets.md)",
-    )
-    network: Network = param("resnet", "the generator: DPED's residual network, or SRCNN")
-    channels: int = param(64, "resnet: feature maps", at_least=1)
-    blocks: int = param(4, "resnet: residual blocks", at_least=0)
-    norm: Norm = param(
-        "instance", "resnet: normalisation over one image, or over the batch; the discriminator uses the same"
-    )
-    initialisation: Initialisation = param(
-        "pass-through",
-        "first weights: pass-through: the photo comes out nearly unchanged; released-code: small random ones, as in "
-        "DPED's released code",
-    )
-    start: str | None = param(
-        None,
-        "weights to continue from, instead of the initialisation: a .safetensors file, which dpedtool import-weights "
-        "writes, or a model's folder; null: none",
-    )
-    iterations: int = param(2000, "optimiser steps", at_least=1)
-    batch: int = param(16, "patches per step; with DPED's loss_form, the texture loss grows with it", at_least=1)
-    crop_px: int = param(
-        100,
-        "side of the random crop of each patch that a step uses, in px; with DPED's loss_form, the colour loss grows "
-        "with its square",
-        at_least=SMALLEST_CROP_PX,
-    )
-    augment: bool = param(True, "flip and turn the patches at random")
-    pool: int = param(0, "draw the batches from a pool of this many random patches; 0: from all patches", at_least=0)
-    pool_iterations: int = param(1000, "optimiser steps until another pool is drawn", at_least=1)
-    learning_rate: float = param(1e-3, "peak step size of Adam", above=0, at_most=1)
-    schedule: Literal["cosine", "constant"] = param(
-        "cosine", "step size: cosine: a linear warm-up, then half a cosine down to zero; constant: always the same"
-    )
-    clip_norm: float = param(
-        0.0, "largest norm of the generator's gradient, which is scaled down to it; 0: no limit", at_least=0
-    )
-    ema: float = param(0.99, "share of the running mean of the weights kept at each step; 0: no mean", at_least=0)
-    loss_form: LossForm = param(
-        "mean",
-        "definition of the colour, texture and TV losses and of the discriminator: mean: means, whose balance does not "
-        "depend on batch and crop_px; paper and released-code: as in DPED, where colour is summed over the patch and "
-        "texture over the batch, so that the weights only suit a crop_px of 100 and a batch of 50",
-    )
-    pixel_weight: float = param(0.0, "weight of the mean absolute difference", at_least=0)
-    psnr_weight: float = param(1.0, "weight of 1 - PSNR / 40 dB, patch by patch", at_least=0)
-    ms_ssim_weight: float = param(1.0, "weight of 1 - SSIM at several scales", at_least=0)
-    content_weight: float = param(0.0, "weight of the content loss, which needs vgg", at_least=0)
-    colour_weight: float = param(0.0, "weight of the colour loss on blurred patches", at_least=0)
-    texture_weight: float = param(0.0, "weight of the adversarial texture loss; 0: no discriminator", at_least=0)
-    tv_weight: float = param(0.0, "weight of total variation", at_least=0)
-    vgg: str | None = param(
-        None,
-        "file with the weights of VGG-19 for the content loss: imagenet-vgg-verydeep-19.mat, or torchvision's "
-        "vgg19-dcbb9e9d.pth; null: none",
-    )
-    held_out: float = param(
-        0.1,
-        "training on two folders: share of the pairs that are kept for validation and listed in held_out.txt",
-        at_least=0,
-        at_most=0.9,
-    )
-    precision: Literal["auto", "float32", "bfloat16"] = param(
-        "auto", "number format of the convolutions; auto: bfloat16 where the device computes it faster"
-    )
-    compile: bool = param(
-        False, "compile the networks with torch.compile: it takes minutes at the start, and is then faster on GPUs"
-    )
-    validate_every: int = param(100, "steps between two validations and checkpoints", at_least=1)
-    seed: int = param(0, "seed of the first weights, the batches and the crops", at_least=0)
-    device: Literal["auto", "cpu", "cuda"] = param("auto", "where to compute; auto: a GPU if there is one")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        weights = [name for name in self.__dataclass_fields__ if name.endswith("_weight")]
-        if not any(getattr(self, name) for name in weights):
-            raise ParamsError(f"{', '.join(weights)} are all 0, which leaves nothing to train for: set one above 0.")
-        if self.ema >= 1:
-            raise ParamsError(f"ema must be below 1, not {self.ema:g}.")
-
-    @classmethod
-    def completed(cls, given: Mapping[Any, Any]) -> dict[Any, Any]:
-        """Return the given values, completed by those of the preset that they name."""
-        preset = given.get("preset", cls.preset)
-        # An unknown preset is refused when the field is checked.
-        return {**load_preset(preset).values, **given} if preset in preset_names() else dict(given)
-
-
-@dataclass(frozen=True, kw_only=True)
 class EvaluateParams(Section):
     """Scores on the test patches."""
 
@@ -545,6 +442,18 @@ class EvaluateParams(Section):
         at_least=0,
     )
     device: Literal["auto", "cpu", "cuda"] = param("auto", "where to compute; auto: a GPU if there is one")
+    metrics: tuple[str, ...] = param(
+        METRIC_NAMES,
+        f"scores beside PSNR, MS-SSIM and SSIM: {', '.join(METRIC_NAMES)}, or functions of your own, "
+        "package.module:function, which take outputs and targets (N, 3, H, W) in 0..1 and return N values; or the name "
+        "of a function that an installed package offers",
+        named=Named("dpedtool.metrics", METRIC_NAMES),
+    )
+    lpips: str | None = param(
+        None,
+        "folder with the weights of LPIPS, alexnet-owt-7be5be79.pth and alex.pth, absolute or relative to the params "
+        "file; null: LPIPS is not scored",
+    )
 
 
 LayoutName = Literal["dped", "webdataset", "parquet", "burst"]
@@ -639,44 +548,56 @@ class Params:
     align: AlignParams = AlignParams()
     patches: PatchesParams = PatchesParams()
     split: SplitParams = SplitParams()
-    train: TrainParams = TrainParams()
+    train: TrainParams = TrainParams()  # noqa: RUF009 - it is frozen
     evaluate: EvaluateParams = EvaluateParams()
     release: ReleaseParams = ReleaseParams()
 
 
-@dataclass(frozen=True)
-class Preset:
-    """A named set of training parameters."""
-
-    source: str
-    """Where the values come from."""
-    expected: str
-    """What training with them gives, and on which data."""
-    values: Mapping[str, Any]
-    """Fields of `TrainParams`; those left out keep their default."""
-
-
-def preset_names() -> list[str]:
-    """Return the names of all presets."""
-    return list(typing.get_args(typing.get_type_hints(TrainParams)["preset"]))
-
-
-def load_preset(name: str) -> Preset:
-    """Read one preset.
-
-    Parameters
-    ----------
-    name
-        One of `preset_names`.
-
-    """
-    document = yaml.safe_load((_PRESETS / f"{name}.yaml").read_text(encoding="utf-8"))
-    return Preset(document["source"], document["expected"], document["train"])
-
-
 def describe(section: Section) -> dict[str, Any]:
-    """Return the section as plain JSON-ready data, in the order of its fields."""
+    """Return the section as plain JSON-ready data, in the order of its fields.
+
+    Functions of the user's own are named without the folder of their module, which differs from machine to machine.
+    """
+    told = with_functions(section, lambda text: str(PluginName.parse(text)))
     return {
         key: list(value) if isinstance(value, tuple) else value
-        for key, value in dataclasses.asdict(section).items()  # type: ignore[call-overload]
+        for key, value in dataclasses.asdict(told).items()  # type: ignore[call-overload]
     }
+
+
+def functions_of(section: Section) -> list[tuple[str, str]]:
+    """Return the functions and classes of the user's own that a section names, each with its key, as they stand."""
+    return [(key, name) for key, value in _function_values(section).items() for name in _named_in(value)]
+
+
+def with_functions(section: SectionT, change: Callable[[str], str]) -> SectionT:
+    """Return a section whose functions and classes of the user's own have changed names."""
+    values = _function_values(section)
+    changed = {key: _changed(value, change) for key, value in values.items()}
+    return section if changed == values else dataclasses.replace(section, **changed)  # type: ignore[type-var]
+
+
+def _function_values(section: Section) -> dict[str, Any]:
+    """Return the values of the fields that may name functions."""
+    declared = dataclasses.fields(section)  # type: ignore[arg-type]
+    return {each.name: getattr(section, each.name) for each in declared if names_functions(each)}
+
+
+def _named_in(value: Any) -> Iterator[str]:
+    """Yield the names of functions in a value of a field: a text, a list, or a list of sections."""
+    if isinstance(value, tuple):
+        yield from (name for item in value for name in _named_in(item))
+    elif isinstance(value, Section):
+        yield from (name for _, name in functions_of(value))
+    elif isinstance(value, str) and ":" in value:
+        # What dpedtool has itself is named without a colon.
+        yield value
+
+
+def _changed(value: Any, change: Callable[[str], str]) -> Any:
+    """Change the names of functions in a value of a field."""
+    if isinstance(value, tuple):
+        return tuple(_changed(item, change) for item in value)
+    if isinstance(value, Section):
+        return with_functions(value, change)
+    return change(value) if isinstance(value, str) and ":" in value else value

@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 
 from dpedtool.dataset.bounded_yaml import UNUSABLE, load_yaml, reason
 from dpedtool.dataset.errors import ParamsError
-from dpedtool.dataset.params import Params, describe
+from dpedtool.dataset.params import Params, describe, with_functions
 from dpedtool.dataset.places import as_place
-from dpedtool.dataset.plugins import PluginName, located
+from dpedtool.dataset.plugins import located
 from dpedtool.dataset.regular_files import read_regular_text
-from dpedtool.dataset.sections import Section
+from dpedtool.dataset.sections import Section, names_functions
 
 SectionT = TypeVar("SectionT", bound=Section)
 
@@ -32,11 +32,17 @@ FILES = (
     ("pair", "csv"),
     ("train", "start"),
     ("train", "vgg"),
+    ("evaluate", "lpips"),
     ("release", "licence_file"),
 )
 """Parameters that name files, relative to the params file: section and key."""
-PLUGINS = (("align", "matcher"), ("align", "flow"))
-"""Parameters that name functions of the user's own, whose modules are looked for beside the params file first."""
+PLUGINS = tuple(
+    (section.name, declared.name)
+    for section in dataclasses.fields(Params)
+    for declared in dataclasses.fields(section.default)  # type: ignore[arg-type]
+    if names_functions(declared)
+)
+"""Parameters that may name functions of the user's own, whose modules are looked for beside the params file first."""
 
 
 def load_params(path: Path | None, overrides: tuple[str, ...] = ()) -> Params:
@@ -69,11 +75,10 @@ def load_params(path: Path | None, overrides: tuple[str, ...] = ()) -> Params:
     for section in dict.fromkeys([_add_override(params, sections, override) for override in overrides]):
         rebuilt = _build(_kind(params, section), sections[section], "--set", f"{section}.")
         params = dataclasses.replace(params, **{section: rebuilt})
-    for section, key in PLUGINS:
-        of_stage = getattr(params, section)
-        if (name := getattr(of_stage, key)) is not None:
-            placed_name = located(name, path.parent if path else Path())
-            params = dataclasses.replace(params, **{section: dataclasses.replace(of_stage, **{key: placed_name})})
+    folder = path.parent if path else Path()
+    for section in dict.fromkeys(section for section, _ in PLUGINS):
+        placed_section = with_functions(getattr(params, section), lambda text: located(text, folder))
+        params = dataclasses.replace(params, **{section: placed_section})
     return params
 
 
@@ -135,9 +140,7 @@ def as_yaml(params: Params) -> str:
         section: Section = getattr(params, declared.name)
         summary = (type(section).__doc__ or "").partition("\n")[0]
         lines += ["", f"# {summary}", f"{declared.name}:"]
-        own = {key: getattr(section, key) for place, key in PLUGINS if place == declared.name}
-        own = {key: name and str(PluginName.parse(name)) for key, name in own.items()}
-        for key, value in (describe(section) | own).items():
+        for key, value in describe(section).items():
             lines += [f"  # {section.meaning(key)}", f"  {key}: {json.dumps(value)}"]
     return "\n".join(lines) + "\n"
 
@@ -165,6 +168,8 @@ def _build(kind: type[Any], values: Mapping[Any, Any], where: str, prefix: str =
     built = {}
     for key, value in values.items():
         if key not in fields:
+            if issubclass(kind, Section) and (words := kind.replaced(str(key), values)):
+                raise ParamsError(f"{where}: {prefix}{words}")
             raise ParamsError(f"{where}: unknown key '{prefix}{key!s:.100}'{nearest(str(key), fields, prefix)}")
         if dataclasses.is_dataclass(hints[key]):
             if not isinstance(value, Mapping | None):

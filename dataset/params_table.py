@@ -6,9 +6,10 @@ import dataclasses
 import json
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from dpedtool.dataset.params import Params
+from dpedtool.dataset.params import Params, describe
 from dpedtool.dataset.sections import CAMERA_NAME, Section
 
 _HEAD = """\
@@ -42,8 +43,7 @@ def _section(name: str, section: Any) -> list[str]:
 
 
 def _row(declared: dataclasses.Field[Any], hint: Any, section: Section) -> str:
-    default = getattr(section, declared.name)
-    shown = json.dumps(list(default) if isinstance(default, tuple) else default)
+    shown = json.dumps(describe(section)[declared.name])
     cells = (f"`{declared.name}`", _type(hint), _range(declared), f"`{shown}`", declared.metadata["meaning"])
     return f"| {' | '.join(cells)} |"
 
@@ -56,6 +56,10 @@ def _type(hint: Any) -> str:
         return ", ".join(f"`{choice}`" for choice in inner)
     if origin is tuple:
         return f"list of {_type(inner[0])}"
+    if origin is Mapping:
+        return "values by name"
+    if issubclass(hint, Section):
+        return f"`{{{', '.join(declared.name for declared in dataclasses.fields(hint))}}}`"
     return _TYPES[hint]
 
 

@@ -1,4 +1,4 @@
-"""Functions of the user's own, named in the parameters as `package.module:function`.
+"""Functions and classes of the user's own, named in the parameters as `package.module:function`.
 
 A module is looked for beside the params file first, then where Python looks (PYTHONPATH, installed packages). Only what
 the parameters name is imported: never what a table, a model or any other file of results names.
@@ -12,8 +12,9 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ class PluginName:
     def __str__(self) -> str:
         return f"{self.module}:{self.function}"
 
-    def load(self) -> Callable[..., Any]:
-        """Import the module, and return the function.
+    def load(self, what: str = "function") -> Callable[..., Any]:
+        """Import the module, and return the function, or what else it is called in messages.
 
         Raises
         ------
@@ -52,7 +53,7 @@ class PluginName:
         module = self._imported()
         found = getattr(module, self.function, None)
         if not callable(found):
-            raise ParamsError(f"{self}: the module {self.module} has no function {self.function}.")
+            raise ParamsError(f"{self}: the module {self.module} has no {what} {self.function}.")
         return found  # type: ignore[no-any-return]
 
     def digest(self) -> str:
@@ -115,6 +116,16 @@ class PluginName:
 def digest_in_use(name: PluginName) -> str:
     """Return the digest of a function as this process uses it: as its files were when it was first asked for."""
     return name.digest()
+
+
+@functools.cache
+def offered(group: str) -> Mapping[str, str]:
+    """Return what installed packages offer in a group of entry points: names, and `package.module:function` for each.
+
+    Nothing is imported. Of two packages that offer the same name, the first in the order of their values counts.
+    """
+    found = sorted((point.name, point.value) for point in entry_points(group=group))
+    return dict(reversed(found))
 
 
 def located(text: str, folder: Path) -> str:

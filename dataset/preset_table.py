@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dpedtool.dataset.params import TrainParams, describe, load_preset, preset_names
+from dpedtool.dataset.params import describe
+from dpedtool.dataset.train_params import TrainParams, load_preset, preset_names
 
 _OURS = "°"
 
@@ -84,7 +85,7 @@ _DIFFERENCES: dict[str, tuple[tuple[str, str, str], ...]] = {
 _SUMS = """\
 In `paper` and `released-code`, the content and TV losses are means, but the colour loss is a sum over the patch and the
 texture loss is a sum over the batch. Their weights suit batches of 50 patches of 100 px. To keep the balance with
-another `crop_px`, multiply `colour_weight` by (100 / crop_px)²; with another `batch`, multiply `texture_weight` by
+another `crop_px`, multiply the weight of colour by (100 / crop_px)²; with another `batch`, multiply that of texture by
 50 / batch. With several processes, `batch` is the total of all. In `fidelity`, whose `loss_form` is `mean`, neither
 size changes the balance. Its colour loss has the released code's kernel, its texture loss is the mean of -log D, and
 its discriminator is the released code's.
@@ -151,6 +152,8 @@ def _differences() -> list[str]:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(f"{term['loss']} {term['weight']:g}" for term in value)
     return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
 
 

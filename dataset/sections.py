@@ -3,28 +3,64 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import re
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dpedtool.dataset.errors import ParamsError
+from dpedtool.dataset.plugins import offered
 
 CAMERA_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._ -]*[A-Za-z0-9._-])?"
 """Folders of cameras and sessions; blanks may stand inside."""
 PUBLISHED_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 """Cameras in releases, where blanks become '_'."""
-PLUGIN = r"(.+:)?[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
-"""A function: `package.module:function`; the folder of its module may stand before it."""
+CLASS = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
+"""A function or class: `package.module:function`."""
+PLUGIN = rf"(.+:)?{CLASS}"
+"""The same; the folder of its module may stand before it."""
+METRIC_NAMES = ("sharpness", "psnr_shifted", "ciede2000", "vif", "gmsd", "haarpsi", "fsim")
+"""The scores beside PSNR, MS-SSIM and SSIM that dpedtool itself has."""
 PATTERNS = {
     CAMERA_NAME: "cannot be a camera name; use letters, digits, '.', '_', '-' and blanks inside, because these names "
     "become file names",
     PLUGIN: "does not name a function; write package.module:function",
 }
 """The patterns that values may have to match, and what is wrong with a value that does not."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a value may name: something of dpedtool, of an installed package, or a function or class of the user's."""
+
+    group: str
+    """The group of the entry points by which packages offer theirs. Such a name is replaced by what it stands for."""
+    names: tuple[str, ...] = ()
+    """What dpedtool has."""
+    form: str = "package.module:function"
+
+    def checked(self, value: str, key: str) -> str:
+        """Return the name, or the `package.module:function` that it stands for.
+
+        Raises
+        ------
+        ParamsError
+            Nothing has this name.
+
+        """
+        found = value if value in self.names or re.fullmatch(PLUGIN, value) else offered(self.group).get(value, "")
+        if not found:
+            known = [*self.names, *sorted(offered(self.group))]
+            raise ParamsError(f"{key} must be one of {', '.join([*known, self.form])}, not {value!r}.")
+        if found != value and not re.fullmatch(PLUGIN, found):
+            raise ParamsError(
+                f"{key}: the package that offers {value!r} in {self.group} says {found!r}, which {PATTERNS[PLUGIN]}."
+            )
+        return found
 
 
 def param(
@@ -35,10 +71,18 @@ def param(
     above: float | None = None,
     at_most: float | None = None,
     pattern: str | None = None,
+    named: Named | None = None,
 ) -> Any:
     """Declare a field: its default, what it means (with the unit), and the range it must lie in."""
-    limits = {"at_least": at_least, "above": above, "at_most": at_most, "pattern": pattern}
+    limits = {"at_least": at_least, "above": above, "at_most": at_most, "pattern": pattern, "named": named}
+    if isinstance(default, dict):
+        return field(default_factory=dict, metadata={"meaning": meaning, **limits}, hash=False)
     return field(default=default, metadata={"meaning": meaning, **limits})
+
+
+def names_functions(declared: dataclasses.Field[Any]) -> bool:
+    """Whether a field may name functions or classes of the user's own."""
+    return declared.metadata["named"] is not None or declared.metadata["pattern"] == PLUGIN
 
 
 class Section:
@@ -54,6 +98,12 @@ class Section:
     def completed(cls, given: Mapping[Any, Any]) -> dict[Any, Any]:
         """Return the values to build a section from; a section may add values that follow from those given."""
         return dict(given)
+
+    @classmethod
+    def replaced(cls, key: str, given: Mapping[Any, Any]) -> str:
+        """Return, as a clause, what to write in place of a key that earlier versions had; empty for other keys."""
+        del key, given
+        return ""
 
     def meaning(self, name: str) -> str:
         """Return what a field means and, where there is a choice, what it may be."""
@@ -72,9 +122,18 @@ def _checked(value: Any, hint: Any, declared: dataclasses.Field[Any]) -> Any:
     value = _typed(value, hint, declared.name)
     if value is None:
         return None
-    for item in value if isinstance(value, tuple) else (value,):
+    for item in _items(value):
         _check_range(item, declared)
-    return value
+    named = declared.metadata["named"]
+    if named is None:
+        return value
+    # A term of a list is a section, which has checked its own names.
+    checked = [named.checked(item, declared.name) if isinstance(item, str) else item for item in _items(value)]
+    return tuple(checked) if isinstance(value, tuple) else checked[0]
+
+
+def _items(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _typed(value: Any, hint: Any, name: str) -> Any:
@@ -93,6 +152,10 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
             hint = f": write [{value}]" if isinstance(value, str) else ""
             raise ParamsError(f"{name} must be a list, not {value!r}{hint}.")
         return tuple(_typed(item, typing.get_args(hint)[0], f"{name}: each item") for item in value)
+    if isinstance(hint, type) and issubclass(hint, Section):
+        return value if isinstance(value, hint) else _section(value, hint, name)
+    if origin is Mapping:
+        return _plain(value, name)
     if hint is float and type(value) is int:
         return _number(value, name)
     if hint is float and isinstance(value, str):
@@ -103,6 +166,30 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
         words = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}
         raise ParamsError(f"{name} must be {words.get(shown, shown)}, not {value!r}.")
     return value
+
+
+def _section(value: Any, kind: type[Section], name: str) -> Section:
+    """Build one item of a list that holds sections."""
+    keys = [declared.name for declared in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    form = f"{{{', '.join(f'{key}: ...' for key in keys)}}}"
+    if not isinstance(value, Mapping) or not set(value) <= set(keys) or keys[0] not in value:
+        raise ParamsError(f"{name} must be {form}, not {value!r:.100}.")
+    try:
+        return kind(**value)
+    except ParamsError as error:
+        raise ParamsError(f"{name}: {error}") from None
+
+
+def _plain(value: Any, name: str) -> Any:
+    """Return values by name, which JSON can hold, as a copy."""
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ParamsError(f"{name} must hold values by name, as in {{width: 32}}, not {value!r:.100}.")
+    try:
+        return json.loads(json.dumps(dict(value), allow_nan=False))
+    except (TypeError, ValueError, RecursionError):
+        raise ParamsError(
+            f"{name} must hold numbers, texts, true, false, null, and lists and mappings of them."
+        ) from None
 
 
 def _number(value: int, name: str) -> float:

@@ -16,6 +16,7 @@ import click
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.printing import printing_visibly
 from dpedtool.pipeline.commands.align import align, map_points
+from dpedtool.pipeline.commands.compare import compare
 from dpedtool.pipeline.commands.enhance import enhance
 from dpedtool.pipeline.commands.evaluate import evaluate
 from dpedtool.pipeline.commands.options import Failure, InOrder, Local
@@ -46,6 +47,7 @@ COMMANDS = (
     train,
     import_weights,
     evaluate,
+    compare,
     enhance,
     release,
     export,

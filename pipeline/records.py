@@ -83,7 +83,7 @@ def recording(file: Path | None, command: str) -> Iterator[None]:
         command=command,
         wall_s=round(_age_s(), 2),
         cpu_s=round(_cpu_s(), 2),
-        memory_mb=round(_memory_bytes() / 1e6),
+        memory_mb=round(memory_bytes() / 1e6),
         processors=default_workers(),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=versions(),
@@ -116,7 +116,7 @@ def _cpu_s() -> float:
     return sum(used.ru_utime + used.ru_stime for used in _used())
 
 
-def _memory_bytes() -> int:
+def memory_bytes() -> int:
     """Return the peak of the largest process."""
     own, children = (used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) for used in _used())
     status = Path("/proc/self/status")

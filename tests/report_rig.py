@@ -189,7 +189,7 @@ def scores(pairs: int = 2, by_tag: dict[str, Any] | None = None, **changes: Any)
     """metrics.json, in which every figure is different."""
     found: dict[str, Any] = {}
     for base, protocol in ((20.0, "batch"), (21.0, "image")):
-        found[protocol] = {"pairs": pairs}
+        found[protocol] = {"pairs": pairs, "constant_targets": 0}
         for place, version in enumerate(("before", "colour", "oracle", "after")):
             found[protocol] |= {
                 f"psnr_{version}_db": base + place + 0.123456789,
@@ -198,7 +198,7 @@ def scores(pairs: int = 2, by_tag: dict[str, Any] | None = None, **changes: Any)
                 f"infinite_psnr_{version}": 0,
             }
         found[protocol] |= changes
-    return found | {"by_tag": by_tag or {}}
+    return found | {"by_tag": by_tag or {}, "metrics": {}, "differences": {}, "scenes": 0}
 
 
 def record(**changes: Any) -> dict[str, Any]:

@@ -1,12 +1,10 @@
-"""How much memory is free, on the machine and in the container that this process may run in; and what ran out."""
+"""How much memory is free, on the machine and in the container that this process may run in."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import psutil
-import torch
 
 _GROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUP = Path("/proc/self/cgroup")
@@ -19,15 +17,6 @@ def free_memory() -> int:
     such as a container's limit (Linux, cgroup v2). Cached files of a group count as free.
     """
     return min([int(psutil.virtual_memory().available), *_left_in_groups()])
-
-
-def what_ran_out(error: Exception) -> str:
-    """Return `GPU memory` or `memory` if numpy, OpenCV or torch had not enough of it; empty for other errors."""
-    said = str(error)
-    if isinstance(error, torch.OutOfMemoryError) or "CUDA error: out of memory" in said or "_ALLOC_FAILED" in said:
-        return "GPU memory"
-    is_opencv = isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem
-    return "memory" if is_opencv or isinstance(error, MemoryError) or "can't allocate memory" in said else ""
 
 
 def _left_in_groups() -> list[int]:

@@ -17,6 +17,8 @@ class Score(Row):
     MADE_BY: ClassVar[str] = "evaluate"
 
     patch_id: Identifier = column("the patch")
+    scene_id: Identifier = column("its scene: differences of networks are judged scene by scene")
+    constant_target: int = column("1 if the DSLR's patch is of one colour, and left out by means that compare; else 0")
     psnr_before: float = column("PSNR of the untouched phone patch; infinite when equal", "dB")
     psnr_colour: float | None = column(
         "PSNR after one quadratic colour transform, fitted to the training patches; null without such patches", "dB"
@@ -33,6 +35,27 @@ class Score(Row):
     ssim_colour: float | None = column("SSIM after the colour transform of the training patches", "-1..1")
     ssim_oracle: float = column("SSIM after the colour transform of the same photos", "-1..1")
     ssim_after: float = column("SSIM of the network's output, clipped to 0..1", "-1..1")
+    psnr_matched_before: float = column(
+        "PSNR of the phone patch after one affine map of its colours, fitted to it", "dB"
+    )
+    psnr_matched_colour: float | None = column("the same of the colour transform of the training patches", "dB")
+    psnr_matched_oracle: float = column("the same of the colour transform of the same photos", "dB")
+    psnr_matched_after: float = column("the same of the network's output", "dB")
+    ms_ssim_matched_before: float = column("MS-SSIM of the phone patch after such a map", "0..1")
+    ms_ssim_matched_colour: float | None = column("the same of the colour transform of the training patches", "0..1")
+    ms_ssim_matched_oracle: float = column("the same of the colour transform of the same photos", "0..1")
+    ms_ssim_matched_after: float = column("the same of the network's output", "0..1")
+    ssim_matched_before: float = column("SSIM of the phone patch after such a map", "-1..1")
+    ssim_matched_colour: float | None = column("the same of the colour transform of the training patches", "-1..1")
+    ssim_matched_oracle: float = column("the same of the colour transform of the same photos", "-1..1")
+    ssim_matched_after: float = column("the same of the network's output", "-1..1")
+    metrics: tuple[str, ...] = column("the names of `evaluate.metrics`, for the lists that follow")
+    metrics_before: tuple[float, ...] = column(
+        "their values of the phone patch; NaN where a metric has none, as for small patches"
+    )
+    metrics_colour: tuple[float, ...] = column("the same of the colour transform of the training patches; may be empty")
+    metrics_oracle: tuple[float, ...] = column("the same of the colour transform of the same photos")
+    metrics_after: tuple[float, ...] = column("the same of the network's output, clipped to 0..1")
 
 
 @dataclass(frozen=True, kw_only=True)

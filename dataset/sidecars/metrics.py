@@ -1,18 +1,23 @@
 """metrics.json: mean scores of a network and of what it is compared with, by protocol, as `dvc metrics` shows them.
 
-The protocol `image` has one value for each pair, `batch` one for every 50 pairs, as in DPED's tables.
+The protocol `image` has one value for each pair, `batch` one for every 50 pairs, as in DPED's tables. Scores whose
+names contain `varied` or `matched`, the named metrics, the differences and the scores by tag leave out the pairs whose
+target is constant, and PSNR counts at most 58.92 dB in them. So they are over the same pairs for every network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import read_json
 from dpedtool.dataset.sidecars.json_objects import WHERE_KNOWN, JsonObject, Sidecar
+
+Better = Literal["higher", "lower", "one"]
+"""Which values of a score are better; "one": those near 1."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,14 @@ class VersionScores(JsonObject):
     """Pairs, or batches, without any difference, left out of `psnr_db`."""
     lpips: float | None = field(default=None, metadata=WHERE_KNOWN)
     """None if it was not asked for."""
+    psnr_varied_db: float | None = field(default=None, metadata=WHERE_KNOWN)
+    """PSNR, MS-SSIM and SSIM over the pairs whose target is not constant."""
+    ms_ssim_varied: float | None = field(default=None, metadata=WHERE_KNOWN)
+    ssim_varied: float | None = field(default=None, metadata=WHERE_KNOWN)
+    psnr_matched_db: float | None = field(default=None, metadata=WHERE_KNOWN)
+    """The same after one affine map of the colours of each pair, fitted to its target."""
+    ms_ssim_matched: float | None = field(default=None, metadata=WHERE_KNOWN)
+    ssim_matched: float | None = field(default=None, metadata=WHERE_KNOWN)
 
 
 NOT_SCORED = VersionScores(None, None, None, None)
@@ -38,6 +51,12 @@ _KEYS = {
     "ssim": "ssim_{}",
     "infinite_psnr": "infinite_psnr_{}",
     "lpips": "lpips_{}",
+    "psnr_varied_db": "psnr_{}_varied_db",
+    "ms_ssim_varied": "ms_ssim_{}_varied",
+    "ssim_varied": "ssim_{}_varied",
+    "psnr_matched_db": "psnr_{}_matched_db",
+    "ms_ssim_matched": "ms_ssim_{}_matched",
+    "ssim_matched": "ssim_{}_matched",
 }
 
 
@@ -47,6 +66,8 @@ class ProtocolScores(JsonObject):
 
     pairs: int
     """How many were scored."""
+    constant_targets: int = 0
+    """How many of them have a constant target."""
     before: VersionScores
     """Of the untouched phone images."""
     colour: VersionScores
@@ -58,7 +79,7 @@ class ProtocolScores(JsonObject):
         """Return all scores, ready for JSON: the pairs, the versions one after the other, the reason, LPIPS."""
         nested = super().as_json()
         versions = {name: nested.pop(name) for name in _VERSIONS if name in nested}
-        pairs = {"pairs": nested.pop("pairs")}
+        pairs = {name: nested.pop(name) for name in ("pairs", "constant_targets")}
         lpips = {_KEYS["lpips"].format(name): of.pop("lpips") for name, of in versions.items() if "lpips" in of}
         flat = {_KEYS[score].format(name): value for name, of in versions.items() for score, value in of.items()}
         return pairs | flat | nested | lpips
@@ -92,13 +113,61 @@ class FolderScores(ProtocolScores):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MetricScores(JsonObject):
+    """What a named metric gives for each version; None if a pair has no value, or if there is no such version."""
+
+    better: Better
+    before: float | None = None
+    colour: float | None = field(default=None, metadata=WHERE_KNOWN)
+    oracle: float | None = field(default=None, metadata=WHERE_KNOWN)
+    after: float | None = field(default=None, metadata=WHERE_KNOWN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference(JsonObject):
+    """How much larger a score of one version is than that of another, over the same pairs."""
+
+    difference: float
+    low: float | None
+    """2.5th percentile of the difference over resampled scenes; None with a single scene."""
+    high: float | None
+    """97.5th percentile."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSize(JsonObject):
+    """What a network costs on any machine."""
+
+    parameters: int
+    multiply_adds_per_px: float
+    """Multiplications with an addition each, for one px of the output."""
+
+
+@dataclass(frozen=True)
+class NetworkCost(Sidecar):
+    """What the network took on the machine that scored it; it differs from run to run."""
+
+    FILE: ClassVar[str] = "cost.json"
+
+    ms_per_megapixel: float
+    """Wall-clock time for a million px of the output."""
+    memory_gb: float
+    """The most memory that the whole process took."""
+    device: str
+    """The kind of device: cpu or cuda."""
+    threads: int
+    """Processors of this machine that torch used."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TagScores(JsonObject):
     """Scores of the test patches whose scenes have one tag, under the protocol `image`."""
 
     patches: int
+    """Without those whose target is constant."""
     scenes: int
     psnr_db_before: float | None
-    """Mean of the finite values of the untouched phone patches; None if no value is finite."""
+    """Mean of the untouched phone patches, which count at most 58.92 dB each."""
     psnr_db_after: float | None
     """The same of the network."""
     ms_ssim_before: float
@@ -116,6 +185,13 @@ class Metrics(Sidecar):
     batch: PatchScores
     by_tag: dict[str, TagScores] = field(default_factory=dict)
     """By "key=value" as in `Scene.tags`, and by "session=NAME" where there are several sessions."""
+    metrics: dict[str, MetricScores] = field(default_factory=dict)
+    """By name, as in `evaluate.metrics`, of the images clipped to 0..1."""
+    differences: dict[str, dict[str, Difference]] = field(default_factory=dict)
+    """How much the network exceeds another version: by the version, then by the score, of protocol `image`."""
+    scenes: int = 0
+    """How many scenes the compared pairs are of."""
+    network: NetworkSize | None = field(default=None, metadata=WHERE_KNOWN)
 
 
 @dataclass(frozen=True)
@@ -153,6 +229,13 @@ class FolderMetrics(Sidecar):
     colour_transform: FittedPairs
     image: FolderScores
     batch: FolderScores
+    metrics: dict[str, MetricScores] = field(default_factory=dict)
+    """By name, as in `evaluate.metrics`, of the images clipped to 0..1."""
+    differences: dict[str, dict[str, Difference]] = field(default_factory=dict)
+    """How much the network exceeds another version: by the version, then by the score, of protocol `image`."""
+    scenes: int = 0
+    """How many scenes the compared pairs are of."""
+    network: NetworkSize | None = field(default=None, metadata=WHERE_KNOWN)
 
 
 def read_metrics(path: Path) -> Metrics | FolderMetrics:
@@ -165,7 +248,8 @@ def read_metrics(path: Path) -> Metrics | FolderMetrics:
 
     """
     data = read_json(path)
-    kind = FolderMetrics if {spec.name for spec in fields(FolderMetrics)} <= data.keys() else Metrics
+    of_folders = {spec.name for spec in fields(FolderMetrics) if spec.default is MISSING is spec.default_factory}
+    kind = FolderMetrics if of_folders <= data.keys() else Metrics
     try:
         return kind.from_json(data)
     except ValueError:

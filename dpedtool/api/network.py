@@ -73,7 +73,9 @@ class Scores:
     table
         One row a pair of images: `name`, and for `before`, the phone's own image, and `after`, the network's,
         `psnr_before_db` in dB, infinite for equal images, `ms_ssim_before`, 0..1, and `ssim_before`, -1..1, each 1 for
-        equal images, and the same with `after`. The output of the network is clipped to 0..1 and not rounded.
+        equal images, and the same with `after`. The output of the network is clipped to 0..1 and not rounded. Further
+        columns have these scores after a match of the colours, such as `psnr_before_matched_db`, and more scores, such
+        as `sharpness_before`; `constant_target` is 1 where the DSLR's image is of one colour.
     means
         One row a protocol and version (phone, network): `psnr_db`, `ms_ssim` and `ssim`. Protocol image takes the mean
         of the table; protocol batch is computed as in DPED's released code, on 50 images at a time.
@@ -97,7 +99,7 @@ class Scores:
         return as_html(self._title, self._facts(), None)
 
 
-def load_model(path: PathLike, *, device: Device = "auto") -> Model:
+def load_model(path: PathLike, *, device: Device = "auto", network: str | None = None) -> Model:
     """Load a trained network.
 
     Parameters
@@ -107,6 +109,9 @@ def load_model(path: PathLike, *, device: Device = "auto") -> Model:
         published weights.
     device
         Where to compute; auto: a GPU if there is one.
+    network
+        The class of a network of your own, as `package.module:Class`, which is looked for where Python looks. No code
+        is imported because a file of weights names it; None: the network is one of dpedtool's.
 
     Returns
     -------
@@ -134,7 +139,7 @@ def load_model(path: PathLike, *, device: Device = "auto") -> Model:
 
     """
     place = folder_of(path)
-    return Model(place, load_generator(place).to(choose_device(device)))
+    return Model(place, load_generator(place, network).to(choose_device(device)))
 
 
 def enhance(model: Model, photo: PhotoLike) -> RgbImage:

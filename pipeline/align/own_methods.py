@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dpedtool.dataset.errors import ParamsError, Rejection
+from dpedtool.dataset.own_code import raised
 from dpedtool.dataset.params import AlignParams
 from dpedtool.dataset.photos.pixels import GreyPhoto
 from dpedtool.dataset.plugins import PluginName
@@ -92,10 +91,7 @@ def _guarded(parameter: str, name: str) -> Callable[..., Any]:
         try:
             return function(*images)
         except (Exception, SystemExit) as error:
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            said = " ".join(f"{type(error).__name__}: {error}".split())
-            where = f"{Path(last.filename).name}, line {last.lineno}"
-            raise _failed(parameter, f"({plugin}) raised {said} ({where})") from error
+            raise _failed(parameter, f"({plugin}) {raised(error)}") from error
 
     return call
 

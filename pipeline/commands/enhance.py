@@ -19,6 +19,8 @@ from dpedtool.pipeline.commands.options import (
     examples,
     flags_option,
     give_results,
+    network_of_file,
+    network_option,
     out_option,
 )
 
@@ -89,6 +91,7 @@ _GO_ON = "run the same command with --existing skip to continue"
     help="Folder for a temporary file for data that does not fit in memory; by default the folder of the results.",
 )
 @click.option("--no-scratch", is_flag=True, help="Write no such file: refuse photos that do not fit in memory.")
+@network_option
 @flags_option
 def enhance(
     photos: tuple[Place, ...],
@@ -105,6 +108,7 @@ def enhance(
     max_memory: int | None,
     scratch: Path | None,
     no_scratch: bool,
+    network: str | None,
 ) -> None:
     """Enhance whole photos. Writes OUT/<stem>.png.
 
@@ -130,7 +134,7 @@ def enhance(
     check_no_photos(out, (photo for photo in photos if photo not in folders))
     chosen = choose_device(device)
     # Settings count what the process has, the model among it.
-    model = load_model(weights).to(chosen)
+    model = load_model(weights, network or network_of_file()).to(chosen)
     room = None if no_scratch else scratch or out
     settings = Settings(chosen, choose_precision(precision, chosen), max_memory, room)
     output = Output(

@@ -22,6 +22,7 @@ from dpedtool.dataset.io import remove_abandoned
 from dpedtool.dataset.params import PairParams, Params
 from dpedtool.dataset.params_files import FLAGS, load_flags, load_params, nearest
 from dpedtool.dataset.places import Place, as_place, is_url
+from dpedtool.dataset.plugins import located
 from dpedtool.dataset.progress import OUTPUT
 from dpedtool.dataset.rows import Row, columns
 from dpedtool.dataset.scene_table import SceneTable, read_scene_table
@@ -169,6 +170,7 @@ command = functools.partial(click.command, cls=Command)
 """As `click.command`, for a `Command`."""
 
 
+PARAMS_FILE = "dpedtool.params_file"
 PARAMS_FOLDER = "dpedtool.params_folder"
 """Where a command finds the folder of its params file, in the `meta` of its context."""
 
@@ -176,6 +178,7 @@ PARAMS_FOLDER = "dpedtool.params_folder"
 def _take_file(ctx: click.Context, _: click.Parameter, file: Path | None) -> Path | None:
     """Let the section `flags` of a params file replace the defaults of the command's options."""
     ctx.meta[PARAMS_FOLDER] = file.parent if file else None
+    ctx.meta[PARAMS_FILE] = file
     if file:
         ctx.default_map = _flags(file, ctx)
     return file
@@ -241,6 +244,36 @@ def params_options(decorated: Decorated) -> Decorated:
     )
     file = _params_file(help="YAML file with the parameters, such as params.yaml.")
     return file(overrides(decorated))
+
+
+def network_option(decorated: Decorated) -> Decorated:
+    """Add --network, and pass on as `network` the network of the user's own that the option names, or None.
+
+    Its module is looked for beside the params file, or in the current folder if there is none.
+    """
+
+    def named(ctx: click.Context, _: click.Parameter, name: str | None) -> str | None:
+        if name is None:
+            return None
+        found = replace(Params().train, network=name).own_network
+        if found is None:
+            raise click.BadParameter(f"{name} is a network of dpedtool, which no option needs to name.")
+        return located(found, ctx.meta.get(PARAMS_FOLDER) or Path())
+
+    option = click.option(
+        "--network",
+        metavar="package.module:Class",
+        callback=named,
+        help="The class of a network of your own, or what an installed package calls it. Code is imported only if you "
+        "name it here or by train.network in the params file, whatever a file of weights says.",
+    )
+    return option(decorated)
+
+
+def network_of_file() -> str | None:
+    """Return the network of the user's own that the params file of the command names by train.network, or None."""
+    file: Path | None = click.get_current_context().meta.get(PARAMS_FILE)
+    return load_params(file).train.own_network if file else None
 
 
 def examples(*lines: str) -> str:

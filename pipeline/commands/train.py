@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.params import Params, load_preset, preset_names
-from dpedtool.pipeline.commands.options import FILE, FOLDER, command, examples, give_results, out_option, params_options
+from dpedtool.dataset.params import Params
+from dpedtool.dataset.train_params import load_preset, preset_names
+from dpedtool.pipeline.commands.options import (
+    FILE,
+    FOLDER,
+    command,
+    examples,
+    give_results,
+    network_option,
+    out_option,
+    params_options,
+)
 
 
 def _presets() -> str:
@@ -31,6 +42,7 @@ def _presets() -> str:
 @click.option("--dslr", type=FILE, help="Folder of the DSLR's patches, named as the phone's: 1.jpg in both are a pair.")
 @click.option("--names", type=FILE, help="Text file of the pairs to take from the two folders, one name a line.")
 @click.option("--tensorboard", type=FOLDER, metavar="DIR", help="Write the history for TensorBoard to DIR as well.")
+@network_option
 @out_option
 @params_options
 def train(
@@ -39,6 +51,7 @@ def train(
     dslr: Path | None,
     names: Path | None,
     tensorboard: Path | None,
+    network: str | None,
     out: Path,
     params: Params,
 ) -> None:
@@ -53,6 +66,7 @@ def train(
     from dpedtool.training.train.sources import from_folders, from_table
     from dpedtool.training.train.stage import train as train_model
 
+    settings = replace(params.train, network=network) if network else params.train
     if samples and not (phone or dslr or names):
         # What takes minutes is for one process: torchrun ends the others if it fails.
         if faults := check_before_training(samples, also_images=is_first()):
@@ -62,10 +76,10 @@ def train(
             )
         source = from_table(samples)
     elif phone and dslr and not samples:
-        source = from_folders(phone, dslr, names, params.train)
+        source = from_folders(phone, dslr, names, settings)
     else:
         raise click.UsageError("Name either SAMPLES, or --phone and --dslr; --names is optional with these two.")
-    outcome = train_model(source, out, params.train, board=tensorboard)
+    outcome = train_model(source, out, settings, board=tensorboard)
     if is_first():
         click.echo(outcome.sentence())
         give_results({"model": str(out), "said": outcome.sentence()})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dpedtool.pipeline.commands.options import FILE, command, examples, flags_option
+from dpedtool.pipeline.commands.options import FILE, command, examples, flags_option, network_of_file, network_option
 
 
 @command(name="import-weights", epilog=examples("dpedtool import-weights iphone_orig -o iphone_orig.safetensors"))
@@ -35,8 +35,17 @@ def import_weights(checkpoint: Path, out: Path) -> None:
 @click.option("--clip/--no-clip", default=True, help="Cut the output to 0..1, or leave it as the network gives it.")
 @click.option("--scores", type=FILE, metavar="FILE", help="metrics.json of `dpedtool evaluate`, for the card.")
 @click.option("--licence", metavar="SPDX-ID", help="Licence of the weights, such as CC-BY-NC-4.0, for the card.")
+@network_option
 @flags_option
-def export(model: Path, out: Path, file_format: str, clip: bool, scores: Path | None, licence: str | None) -> None:
+def export(
+    model: Path,
+    out: Path,
+    file_format: str,
+    clip: bool,
+    scores: Path | None,
+    licence: str | None,
+    network: str | None,
+) -> None:
     """Write a network for apps. Writes FILE.onnx, checked against PyTorch in onnxruntime, and its card FILE.md.
 
     MODEL is a folder that `dpedtool train` wrote, or a file of weights. Input and output of FILE.onnx are float32
@@ -46,4 +55,6 @@ def export(model: Path, out: Path, file_format: str, clip: bool, scores: Path | 
     del file_format
     from dpedtool.training.weights.onnx_export import export as export_model
 
-    click.echo(export_model(model, out, clip=clip, scores=scores, licence=licence).sentence())
+    click.echo(
+        export_model(model, out, clip=clip, scores=scores, licence=licence, own=network or network_of_file()).sentence()
+    )

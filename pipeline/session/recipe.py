@@ -9,7 +9,7 @@ import jinja2
 
 from dpedtool.dataset.code_digest import FOLDER, WITHOUT_EFFECT, closure, file_of, syntax_digest
 from dpedtool.dataset.io import file_sha256, replacing
-from dpedtool.dataset.params import Params
+from dpedtool.dataset.params import Params, functions_of
 from dpedtool.dataset.params_files import FILES, PLUGINS
 from dpedtool.dataset.places import is_url
 from dpedtool.dataset.plugins import PluginName
@@ -34,7 +34,9 @@ CODE_FOLDER = ".dpedtool/code"
 FILES_FOLDER = ".dpedtool/files"
 """Below the checkout: one file a stage, in which DVC sees that a file named in the parameters has changed."""
 
-_WITH_FILES = {"pair", "split", *(section for section, _ in (*FILES, *PLUGINS) if section != "captures")}
+_SECTIONS_WITH_CODE = {section: (section,) for section, _ in PLUGINS} | {"evaluate": ("train", "evaluate")}
+"""By stage, the sections that name functions of the user's own that it calls: evaluate runs the network of train."""
+_WITH_FILES = {"pair", "split", *_SECTIONS_WITH_CODE, *(section for section, _ in FILES if section != "captures")}
 """The stages of which parameters may name files; the table of scenes is one of pair and split."""
 _OF_PARAMETERS = {f"dpedtool.dataset.{name}" for name in ("params", "demo_params", "sections")}
 _WITHOUT_EFFECT = set(WITHOUT_EFFECT) - _OF_PARAMETERS
@@ -139,9 +141,10 @@ def _named_files(stage: str, params: Params) -> list[str]:
             places = {Path(named.replace("{phone}", phone)) for phone in ("{phone}", *params.captures.phones)}
             files = sorted(path for place in places for path in [place, *place.glob("*")] if path.is_file())
             lines += [f"{file_sha256(path)}  {section}.{key} {path.name}" for path in files]
-    for section, key in PLUGINS:
-        if section == stage and (own := getattr(getattr(params, section), key)) is not None:
-            lines.append(f"{PluginName.parse(own).digest()}  {section}.{key}")
+    for section in _SECTIONS_WITH_CODE.get(stage, ()):
+        lines += [
+            f"{PluginName.parse(own).digest()}  {section}.{key}" for key, own in functions_of(getattr(params, section))
+        ]
     return lines
 
 

@@ -34,6 +34,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, st
     """The session: captures/, params.yaml, results/, and dped/ in the layout of DPED. A page runs in a copy."""
     folder = tmp_path_factory.mktemp("session")
     (folder / "params.yaml").write_text(PARAMS, encoding="utf-8")
+    for name in ("dataset", "training"):
+        # Modules of users that are called like the project's packages are not in the way.
+        (folder / f"{name}.py").write_text("raise RuntimeError('nobody asked for this')\n", encoding="utf-8")
 
     def run(*words: str) -> None:
         command = ["dpedtool", *words, "--params", "params.yaml"]

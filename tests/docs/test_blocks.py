@@ -77,6 +77,8 @@ def test_what_a_page_shows_runs(
             (folder / block.saved_as).write_text(block.text, encoding="utf-8")
         elif block.language == "python":
             monkeypatch.chdir(folder)
+            # As in an interpreter that is started there.
+            monkeypatch.syspath_prepend("")
             exec(compile(block.text, block.place, "exec"), names)  # noqa: S102 - our own pages
         else:
             folder = run_commands(block, folder, environment, tmp_path / "last_folder")

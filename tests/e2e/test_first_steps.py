@@ -6,11 +6,14 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from own_code import write_folder
 
 from dpedtool.dataset.io import lock_folder
 from dpedtool.dataset.params import Params
@@ -113,7 +116,10 @@ def test_a_folder_of_photos_that_has_moved_is_named_with_the_remedy(rig, tmp_pat
 
 @pytest.fixture(scope="module")
 def session(rig, tmp_path_factory, dpedtool) -> Path:
-    """A session of a phone whose folder has blanks in its name, and of one that has no photos."""
+    """A session of a phone whose folder has blanks in its name, and of one that has no photos.
+
+    Its folder has a network, a loss and a metric of its own, beside modules called like the project's packages.
+    """
     pytest.importorskip("dvc", reason="DVC is not installed: install the extra `repro`")
     folder = tmp_path_factory.mktemp("session")
     shutil.copytree(rig.phone, folder / "captures/my phone")
@@ -126,7 +132,11 @@ def session(rig, tmp_path_factory, dpedtool) -> Path:
     params["captures"]["phones"].append("empty")
     params["split"] |= {"test": 0.34, "validation": 0.2}
     params["train"] |= {"channels": 4, "blocks": 1, "iterations": 2, "batch": 2, "crop_px": 64, "validate_every": 1}
+    params["train"] |= {"network": "own_net:UNet", "network_args": {"width": 5}}
+    params["train"]["losses"] = [{"loss": "own_loss:edges", "weight": 0.5}, {"loss": "psnr", "weight": 1}]
     params["release"]["layouts"] = ["webdataset"]
+    params["evaluate"]["metrics"] = ["own_metric:brightness", "gmsd"]
+    write_folder(folder / "s")
     file.write_text(yaml.safe_dump(params))
     return folder / "s"
 
@@ -141,6 +151,30 @@ def test_one_phone_without_photos_stops_no_other_and_names_may_have_blanks(sessi
     assert not list((session / "results/release").rglob("*my phone*"))
     ended = dpedtool("pair", session.parent / "captures/empty", session.parent / "captures/canon", "-o", "p", code=1)
     assert "holds no photos" in ended.sentence
+
+
+def test_code_of_one_s_own_is_trained_and_trained_again_after_a_change(session, dpedtool):
+    if not (session / "results/report/report.html").is_file():
+        dpedtool("run", cwd=session, timeout=500)
+    for phone, columns in (("my phone", "train_edges,train_psnr"), ("empty", "iteration")):
+        card = json.loads((session / f"results/models/{phone}/model.json").read_text())
+        assert card["network"] == {"network": "own_net:UNet", "args": {"width": 5}}
+        assert "own_metric:brightness" in (session / f"results/evaluations/{phone}/metrics.json").read_text()
+        assert columns in (session / f"results/models/{phone}/history.csv").read_text()
+    digests = ("code-digests", "--params", "params.yaml", "-o", ".dpedtool/code")
+    dpedtool(*digests, cwd=session)
+    assert changed_stages(session) == set()
+    with (session / "own_parts.py").open("a") as file:
+        file.write("# another line\n")
+    dpedtool(*digests, cwd=session)
+    assert changed_stages(session) - {"code"} == {"train", "evaluate"}
+
+
+def changed_stages(session: Path) -> set[str]:
+    """The stages that DVC would run since something that they depend on has changed."""
+    words = [sys.executable, "-m", "dvc", "status", "--json"]
+    told = subprocess.run(words, cwd=session, capture_output=True, text=True, check=True).stdout
+    return {name.partition("@")[0] for name, what in json.loads(told).items() if what != ["always changed"]}
 
 
 def test_two_runs_at_once_are_told_in_our_words(session, dpedtool):

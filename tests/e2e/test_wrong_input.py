@@ -9,7 +9,7 @@ import cv2
 import pandas as pd
 import pytest
 
-from dpedtool.dataset.params import TrainParams
+from dpedtool.dataset.train_params import TrainParams
 from dpedtool.training.train.loop import first_network
 from dpedtool.training.weights.checkpoint import save_model
 

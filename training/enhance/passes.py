@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from dpedtool.training.enhance.feature_map import FeatureMap, Plus, Store
-from dpedtool.training.networks.generators import Generator
+from dpedtool.training.networks.generators import LayeredGenerator
 from dpedtool.training.networks.layer_kinds import Layer, Normalisation, ResidualBlock, leaves
 from dpedtool.training.networks.streams import Chain, Dtypes, EachRow, Statistics, Stream
 
@@ -69,7 +69,7 @@ class Pass:
     chain: Chain
 
 
-def passes(model: Generator, dtypes: Dtypes, maps: Sequence[FeatureMap]) -> Iterator[Pass]:
+def passes(model: LayeredGenerator, dtypes: Dtypes, maps: Sequence[FeatureMap]) -> Iterator[Pass]:
     """Yield the passes in order. Finish each pass before asking for the next one, which needs its statistics.
 
     Each pass but the last ends before a norm; the next pass reads its result and begins with that norm.
@@ -153,7 +153,7 @@ def _parts(layers: Sequence[Layer]) -> list[_Part]:
 
 
 def _streams(
-    part: _Part, norm: Normalisation | None, model: Generator, dtypes: Dtypes, maps: Sequence[FeatureMap]
+    part: _Part, norm: Normalisation | None, model: LayeredGenerator, dtypes: Dtypes, maps: Sequence[FeatureMap]
 ) -> Iterator[Stream]:
     """Yield the streams of a part's steps, without its own first norm; `norm` is the one the next part begins with."""
     for step, behind in zip(part.steps, [*part.steps[1:], norm], strict=False):

@@ -16,6 +16,7 @@ import cv2
 
 from dpedtool.dataset.errors import DpedtoolError, Rejection
 from dpedtool.dataset.io import lock_folder, remove_leftovers
+from dpedtool.dataset.lack_of_memory import what_ran_out
 from dpedtool.dataset.photos.decoder_messages import collected
 from dpedtool.dataset.photos.decoding import PhotoFile, open_photo
 from dpedtool.dataset.photos.kept_metadata import Metadata, kept_metadata
@@ -27,7 +28,6 @@ from dpedtool.dataset.progress import Reach, showing
 from dpedtool.dataset.sizes import in_gb
 from dpedtool.training.enhance.side_by_side import side_by_side
 from dpedtool.training.enhance.whole_photo import Settings, enhance_photo, plan
-from dpedtool.training.free_memory import what_ran_out
 from dpedtool.training.networks.generators import Generator
 
 COMPARISON = ".compare.jpg"

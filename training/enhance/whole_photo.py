@@ -1,4 +1,7 @@
-"""Enhancing a whole photo in stripes of rows; the result equals that of the photo in one piece."""
+"""Enhancing a whole photo in stripes of rows; the result equals that of the photo in one piece.
+
+Networks of the user's own run in tiles, see `dpedtool.training.enhance.tiles`.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,10 @@ from dpedtool.training.enhance.passes import (
     map_channels,
     passes,
 )
-from dpedtool.training.networks.generators import Architecture, Generator
+from dpedtool.training.enhance.tiles import TILE_PX, Tiling, in_tiles, largest_tile, tiling_of
+from dpedtool.training.networks.generators import Architecture, Generator, LayeredGenerator, OwnGenerator
 from dpedtool.training.networks.layer_kinds import widest
+from dpedtool.training.networks.own_network import OwnNetwork
 from dpedtool.training.networks.streams import Dtypes
 from dpedtool.training.precision import Computation, has_bfloat16
 
@@ -168,6 +173,11 @@ def _run(
 ) -> None:
     """Run all passes; the last one gives the result, and the others fill the feature maps."""
     planned = planned or plan(model.architecture, ends.size, settings)
+    if isinstance(model, OwnGenerator):
+        _run_tiles(model, ends, settings, tell)
+        return
+    if not isinstance(model, LayeredGenerator):
+        raise TypeError(f"{type(model).__name__} is no kind of generator")
     dtypes, count = _dtypes(settings), count_passes(model.layers)
     repeatable = Computation(settings.device, dtypes.convolutions).repeatable()
     with torch.inference_mode(), repeatable, _scratch(planned, settings) as scratch:
@@ -178,6 +188,18 @@ def _run(
                     ends.write(start, made)
                 if tell:
                     tell((number + share) / count)
+
+
+def _run_tiles(model: OwnGenerator, ends: _Ends, settings: Settings, tell: Callable[[float], None] | None) -> None:
+    """Run a network of the user's own in float32, since nothing is known of its rounding."""
+    width, height = ends.size
+    with torch.inference_mode(), Computation(settings.device, torch.float32).repeatable():
+        # A photo as large as a tile is computed in one piece.
+        tiling = tiling_of(model) if max(width, height) > TILE_PX else Tiling(TILE_PX, 1, is_exact=True)
+        for start, made, share in in_tiles(model, tiling, ends.size, ends.read):
+            ends.write(start, made)
+            if tell:
+                tell(share)
 
 
 def _rows(each: Pass, ends: _Ends, device: torch.device) -> Iterator[tuple[int, Tensor, float]]:
@@ -198,7 +220,7 @@ def _rows(each: Pass, ends: _Ends, device: torch.device) -> Iterator[tuple[int, 
 
 
 def _maps(
-    model: Generator,
+    model: LayeredGenerator,
     size: tuple[int, int],
     dtype: torch.dtype,
     planned: Plan,
@@ -223,7 +245,13 @@ def _dtypes(settings: Settings) -> Dtypes:
 
 
 def _need(architecture: Architecture, size: tuple[int, int], settings: Settings) -> Need:
-    width, _ = size
+    width, height = size
+    description = architecture.description
+    if isinstance(description, OwnNetwork):
+        side = largest_tile()
+        tile = min(width, side) * min(height, side)
+        # The kernels' own memory was never seen to be more than that of the tensors.
+        return Need(size, map_row=0, stripes=2 * tile * description.measured().bytes_px + 24 * side * width)
     value, layers = _dtypes(settings).maps.itemsize, architecture.layers
     rows = max(1, STRIPE_PX // width) + count_kept_rows(layers)
     return Need(

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-import torch
+from torch import Tensor
 
 from dpedtool.dataset.schema import Sample, Scene
 from dpedtool.dataset.sidecars.metrics import TagScores
@@ -14,11 +14,12 @@ from dpedtool.dataset.tables import read_frame, read_rows
 from dpedtool.training.metrics import Measures, recorded
 
 
-def score_tags(table: Path, before: Measures, after: Measures) -> dict[str, TagScores]:
+def score_tags(table: Path, before: Measures, after: Measures, constant: Tensor) -> dict[str, TagScores]:
     """Return the scores of the test patches of each tag, by "key=value"; and of each session, by "session=NAME".
 
     Tags are those of `scenes.parquet` in the folder of the table; without this file there are none. Sessions are only
-    told apart where there are several. A tag that no test patch has is left out.
+    told apart where there are several. A tag that no test patch has is left out, and so are patches with a constant
+    target.
 
     Parameters
     ----------
@@ -26,6 +27,8 @@ def score_tags(table: Path, before: Measures, after: Measures) -> dict[str, TagS
         The table of samples.
     before, after
         The measures of its test patches in their order, under the protocol `image`: of the phone, and of the network.
+    constant
+        Which of them have a constant target, bool (N,).
 
     Raises
     ------
@@ -39,11 +42,12 @@ def score_tags(table: Path, before: Measures, after: Measures) -> dict[str, TagS
     tags = _tags_of_scenes(read_rows(path, Scene))
     scenes = read_frame(table, Sample, ["scene_id"], where={"split": "test"})["scene_id"].tolist()
     patches: dict[str, list[int]] = defaultdict(list)
-    for index, scene in enumerate(scenes):
+    varied = (index for index, is_constant in enumerate(constant.tolist()) if not is_constant)
+    for index, scene in ((index, scenes[index]) for index in varied):
         for tag in tags.get(scene, ()):
             patches[tag].append(index)
     return {
-        tag: _scores(_some(before, indices), _some(after, indices), len({scenes[index] for index in indices}))
+        tag: _scores(before.some(indices), after.some(indices), len({scenes[index] for index in indices}))
         for tag, indices in sorted(patches.items())
     }
 
@@ -64,13 +68,8 @@ def _tags_of_scenes(scenes: Iterable[Scene]) -> dict[str, list[str]]:
     return {row.scene_id: [*([f"session={row.session}"] if several else []), *row.tags] for row in rows}
 
 
-def _some(measures: Measures, indices: list[int]) -> Measures:
-    chosen = torch.tensor(indices)
-    return Measures(measures.squared_error[chosen], measures.ssim_terms[:, chosen], measures.ssim[chosen])
-
-
 def _scores(before: Measures, after: Measures, scenes: int) -> TagScores:
-    own = before.scores("image"), after.scores("image")
+    own = before.scores("image", limited=True), after.scores("image", limited=True)
     psnr = [recorded(scores).psnr_db for scores in own]
     return TagScores(
         patches=len(before),
@@ -83,7 +82,7 @@ def _scores(before: Measures, after: Measures, scenes: int) -> TagScores:
 
 
 def _decibels(psnr_db: float | None) -> str:
-    """Return a PSNR as the overall sentence shows it; where there is none, all patches are equal."""
+    """Return a PSNR as the overall sentence shows it; an older file has none where all patches were equal."""
     return "inf" if psnr_db is None else f"{psnr_db:.2f}"
 
 

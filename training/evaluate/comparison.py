@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,14 +15,26 @@ from dpedtool.dataset.errors import DpedtoolError, Rejection
 from dpedtool.dataset.io import file_sha256, write_text
 from dpedtool.dataset.params import EvaluateParams
 from dpedtool.dataset.progress import track
-from dpedtool.dataset.sidecars.metrics import FittedPairs, FolderMetrics, FolderScores, ScoredWeights
+from dpedtool.dataset.sections import METRIC_NAMES
+from dpedtool.dataset.sidecars.metrics import (
+    NOT_SCORED,
+    FittedPairs,
+    FolderMetrics,
+    FolderScores,
+    NetworkSize,
+    ScoredWeights,
+    VersionScores,
+)
+from dpedtool.dataset.sidecars.score_rows import table_lines
 from dpedtool.training.data import Batch, FolderPairs, Pairs
 from dpedtool.training.enhance.whole_photo import Settings, enhance_image
 from dpedtool.training.evaluate.colour_transform import MOST_FITTED, ColourTransform, fit
 from dpedtool.training.evaluate.lpips import SMALLEST_PX, Lpips, load_lpips
+from dpedtool.training.evaluate.named_metrics import Metric, metrics_of
+from dpedtool.training.evaluate.network_cost import Stopwatch, network_size
 from dpedtool.training.evaluate.scoring import Sheet, shortfall
 from dpedtool.training.inference import choose_device, enhance_patches
-from dpedtool.training.metrics import BATCH_PAIRS, PROTOCOLS, Measures, Protocol, Scores, measure_protocols, recorded
+from dpedtool.training.metrics import BATCH_PAIRS, PROTOCOLS, Measures, Protocol, Scores
 from dpedtool.training.networks.generators import Generator
 from dpedtool.training.weights.checkpoint import load_model, model_files
 
@@ -68,9 +80,21 @@ class Comparison:
     names: list[str]
     sizes: list[tuple[int, int]]
     """(height, width) in px of every pair."""
-    measures: Mapping[FolderVariant, Mapping[Protocol, Measures]]
-    lpips: Mapping[FolderVariant, Tensor]
-    """LPIPS of the clipped images, (N,), by version; empty if it was not asked for."""
+    sheet: Sheet[FolderVariant]
+    """All scores of every pair."""
+    network: NetworkSize | None = None
+    ms_per_megapixel: float | None = None
+    """What the network took here for a million px, wall-clock time; None without one."""
+
+    @property
+    def lpips(self) -> dict[FolderVariant, Tensor]:
+        """LPIPS of the clipped images, (N,), by version; empty if it was not asked for."""
+        return {name: of["lpips"] for name, of in self.sheet.named.items() if "lpips" in of}
+
+    @property
+    def measures(self) -> Mapping[FolderVariant, Mapping[Protocol, Measures]]:
+        """The measures of every pair by version and protocol."""
+        return self.sheet.measures
 
     def scores(self, protocol: Protocol) -> dict[FolderVariant, Scores | None]:
         """Return the mean scores by version; None if a version is missing or the protocol does not apply."""
@@ -100,13 +124,25 @@ class Comparison:
             colour_transform=FittedPairs(self.yardstick.pairs, self.yardstick.reason or None),
             image=self._recorded("image", {name: float(values.mean()) for name, values in self.lpips.items()}),
             batch=self._recorded("batch", {}),
+            metrics=self.sheet.named_scores(),
+            # It is not known which images are of one scene, so each pair counts as one.
+            differences=self.sheet.differences("after", self.names) if self.network else {},
+            scenes=self.sheet.count(self.names),
+            network=self.network,
         )
 
     def _recorded(self, protocol: Protocol, lpips: Mapping[FolderVariant, float]) -> FolderScores:
-        variants = {
-            name: replace(recorded(scores), lpips=lpips.get(name)) for name, scores in self.scores(protocol).items()
-        }
-        return FolderScores(pairs=len(self.names), reason=self.reason(protocol) or None, **variants)
+        variants = {name: replace(self._version(name, protocol), lpips=lpips.get(name)) for name in FOLDER_VARIANTS}
+        return FolderScores(
+            pairs=len(self.names),
+            constant_targets=int(self.sheet.constant.sum()),
+            reason=self.reason(protocol) or None,
+            **variants,
+        )
+
+    def _version(self, name: FolderVariant, protocol: Protocol) -> VersionScores:
+        scored = name in self.measures and not self.reason(protocol)
+        return self.sheet.scores(name, protocol) if scored else NOT_SCORED
 
     def as_text(self) -> str:
         """Return the figures as a text table, one line per protocol and version, then notes on the result."""
@@ -120,6 +156,12 @@ class Comparison:
                 _line(protocol, _CALLED[name], scores) for name, scores in self.scores(protocol).items() if scores
             ]
         lines += [f"LPIPS, {_CALLED[name]}: {float(values.mean()):.4f}" for name, values in self.lpips.items()]
+        lines += ["", *table_lines(self.metrics())]
+        if self.network:
+            lines.append(
+                f"network: {self.network.parameters} parameters, {self.network.multiply_adds_per_px:.0f} "
+                f"multiply-adds a px, {self.ms_per_megapixel:.0f} ms a megapixel here"
+            )
         return "\n".join([*lines, *filter(None, [*map(self.reason, PROTOCOLS), self._shortfall()])])
 
     def table(self) -> pd.DataFrame:
@@ -130,7 +172,13 @@ class Comparison:
             columns[f"psnr_{name}_db"] = image.psnr_db().tolist()
             columns[f"ms_ssim_{name}"] = image.ms_ssim().tolist()
             columns[f"ssim_{name}"] = image.ssim.tolist()
-        columns.update({f"lpips_{name}": values.tolist() for name, values in self.lpips.items()})
+        columns["constant_target"] = self.sheet.constant.int().tolist()
+        for name, measures in self.sheet.matched.items():
+            image = measures["image"]
+            columns[f"psnr_{name}_matched_db"] = image.psnr_db().tolist()
+            columns[f"ms_ssim_{name}_matched"] = image.ms_ssim().tolist()
+            columns[f"ssim_{name}_matched"] = image.ssim.tolist()
+            columns.update({f"{metric}_{name}": of.tolist() for metric, of in self.sheet.named[name].items()})
         return pd.DataFrame(columns)
 
     def write(self, out: Path) -> None:
@@ -139,9 +187,8 @@ class Comparison:
         self.metrics().write(FolderMetrics.file_in(out))
 
     def _shortfall(self) -> str:
-        scores = self.scores("image")
-        network, colour = scores["after"], scores["colour"]
-        return shortfall(network, colour, "the other pairs") if network and colour else ""
+        network, colour = self._version("after", "image"), self._version("colour", "image")
+        return shortfall(network, colour, "the other pairs")
 
 
 @dataclass(frozen=True)
@@ -150,6 +197,7 @@ class _FolderRivals:
 
     colour: ColourTransform | None
     model: Generator | None
+    stopwatch: Stopwatch
 
     @property
     def names(self) -> list[FolderVariant]:
@@ -163,7 +211,8 @@ class _FolderRivals:
         if self.colour:
             made["colour"] = self.colour.apply(phone)
         if self.model:
-            made["after"] = _enhanced(self.model, phone)
+            model = self.model
+            made["after"] = self.stopwatch.timed(lambda: _enhanced(model, phone))
         return made
 
 
@@ -181,23 +230,22 @@ def _enhanced(model: Generator, phone: Tensor) -> Tensor:
 class _Record:
     """The size and the measures of every pair, in the order of the pairs."""
 
-    def __init__(self, count: int, variants: list[FolderVariant], lpips: Lpips | None) -> None:
-        self._distance = lpips
-        self.sheet = Sheet(count, variants)
-        self.lpips = {name: torch.full((count,), torch.nan) for name in variants if lpips}
+    def __init__(
+        self, count: int, variants: list[FolderVariant], lpips: Lpips | None, metrics: Sequence[Metric]
+    ) -> None:
+        distance = [Metric("lpips", lpips, "lower", SMALLEST_PX)] if lpips else []
+        self._has_distance = bool(distance)
+        self.sheet = Sheet(count, variants, [*metrics, *distance])
         self.sizes: list[tuple[int, int]] = []
 
     def add(self, images: Mapping[FolderVariant, Tensor], dslr: Tensor) -> None:
         """Measure the next pairs: all versions of the phone's images and the DSLR's images, each (N, 3, H, W)."""
         start, (count, _, height, width) = len(self.sizes), dslr.shape
-        if self._distance and min(height, width) < SMALLEST_PX:
+        if self._has_distance and min(height, width) < SMALLEST_PX:
             raise DpedtoolError(
                 f"LPIPS needs images of {SMALLEST_PX} px or more, not {width}x{height}: leave out --lpips."
             )
-        for name, outputs in images.items():
-            self.sheet.put(name, start, measure_protocols(outputs, dslr))
-            if self._distance:
-                self.lpips[name][start : start + count] = self._distance(outputs.clamp(0, 1), dslr)
+        self.sheet.put(start, images, dslr)
         self.sizes += [(height, width)] * count
 
 
@@ -208,6 +256,7 @@ def compare(
     params: EvaluateParams,
     names: list[str] | None = None,
     lpips: Path | None = None,
+    own: str | None = None,
 ) -> Comparison:
     """Score the phone's images against the DSLR's; with weights, score the enhanced images too.
 
@@ -220,11 +269,13 @@ def compare(
     weights
         A file of weights or a model's folder; None: only the phone's images are scored.
     params
-        Where to compute.
+        Where to compute, and the metrics.
     names
         The pairs that are scored, in this order, which the protocol `batch` depends on; None: all.
     lpips
-        Folder of the weights of LPIPS, as `load_lpips` needs it; None: LPIPS is not computed.
+        Folder of the weights of LPIPS, as `load_lpips` needs it; None: that of the parameters, if they name one.
+    own
+        The network of the user's own that the user names, as in `load_model`.
 
     Raises
     ------
@@ -233,8 +284,9 @@ def compare(
         twice or belongs to no pair, or `params.device` is not available.
 
     """
-    model = load_model(weights).to(choose_device(params.device)) if weights else None
-    return compare_network(phone, dslr, model, _weights(weights, model), names, lpips)
+    model = load_model(weights, own).to(choose_device(params.device)) if weights else None
+    distance = lpips or (Path(params.lpips) if params.lpips else None)
+    return compare_network(phone, dslr, model, _weights(weights, model), names, distance, params.metrics)
 
 
 def compare_network(
@@ -244,13 +296,15 @@ def compare_network(
     weights: ScoredWeights | None = None,
     names: list[str] | None = None,
     lpips: Path | None = None,
+    metrics: Sequence[str] = METRIC_NAMES,
 ) -> Comparison:
     """Do the same as `compare` with a network that is loaded; `weights` says which file it is from, if any."""
+    named = metrics_of(metrics)
     pairs = FolderPairs(phone, dslr, names)
     distance = load_lpips(lpips) if lpips else None
     yardstick = _fit_to_others(phone, dslr, pairs)
-    rivals = _FolderRivals(yardstick.transform, model)
-    record = _Record(len(pairs), rivals.names, distance)
+    rivals = _FolderRivals(yardstick.transform, model, Stopwatch())
+    record = _Record(len(pairs), rivals.names, distance, named)
     for batch in _batches(pairs):
         record.add(rivals.variants(batch.phone), batch.dslr)
     return Comparison(
@@ -260,8 +314,9 @@ def compare_network(
         yardstick,
         pairs.names(),
         sizes=record.sizes,
-        measures=record.sheet.measures,
-        lpips=record.lpips,
+        sheet=record.sheet,
+        network=network_size(model) if model else None,
+        ms_per_megapixel=rivals.stopwatch.ms_per_megapixel(),
     )
 
 

@@ -18,6 +18,7 @@ from torch.nn import functional
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256
 from dpedtool.dataset.regular_files import MOST_WEIGHTS_BYTES
+from dpedtool.training.evaluate.named_metrics import Metric
 from dpedtool.training.metrics import check_pair
 from dpedtool.training.weights.state_dicts import read_tensors
 
@@ -108,6 +109,11 @@ def load_lpips(folder: Path, known: Mapping[str, str] = KNOWN_SHA256) -> Lpips:
     _fill(folder / ALEXNET, wanted)
     _fill(folder / HEADS, {f"lin{number}.model.1.weight": values for number, values in enumerate(lpips.heads)})
     return lpips
+
+
+def lpips_metric(folder: Path) -> Metric:
+    """Return LPIPS as a metric among others; `load_lpips` says what the folder holds, and what it raises."""
+    return Metric("lpips", load_lpips(folder), "lower", SMALLEST_PX)
 
 
 def _check(path: Path, sha256: str) -> None:

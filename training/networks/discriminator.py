@@ -12,7 +12,7 @@ import math
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dpedtool.dataset.params import LossForm, Norm
+from dpedtool.dataset.train_params import LossForm, Norm
 from dpedtool.training.networks.layer_kinds import normalisation
 
 LEAK = 0.2

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import nn
 
-from dpedtool.dataset.params import Initialisation
-from dpedtool.training.networks.generators import Generator
+from dpedtool.dataset.train_params import Initialisation
+from dpedtool.training.networks.generators import LayeredGenerator
 from dpedtool.training.networks.layer_kinds import Convolution, Normalisation, ResidualBlock
 
 # Initial scale of the norm that ends a residual block, if the picture is passed through.
@@ -43,7 +43,7 @@ def initialise(module: nn.Module, generator: torch.Generator, scheme: Initialisa
     for norm in module.modules():
         if isinstance(norm, nn.InstanceNorm2d | nn.BatchNorm2d):
             norm.reset_parameters()
-    if scheme == "pass-through" and isinstance(module, Generator) and module.architecture.description.passes_colours:
+    if scheme == "pass-through" and isinstance(module, LayeredGenerator) and module.description.passes_colours:
         _pass_through(module)
 
 
@@ -61,7 +61,7 @@ def _fan_in_normal(layer: nn.Conv2d | nn.Linear, generator: torch.Generator, gai
 
 
 @torch.no_grad()
-def _pass_through(network: Generator) -> None:
+def _pass_through(network: LayeredGenerator) -> None:
     """Let the first three feature maps carry red, green and blue from end to end."""
     *hidden, tail = (layer.module(network) for layer in network.layers if isinstance(layer, Convolution))
     for conv in hidden:

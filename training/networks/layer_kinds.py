@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dpedtool.dataset.params import Norm
+from dpedtool.dataset.train_params import Norm
 from dpedtool.training.networks import streams
 from dpedtool.training.networks.streams import Dtypes, Stream
 

@@ -41,7 +41,7 @@ class NetworkDescription(ABC):
 
     @abstractmethod
     def layers(self) -> tuple[Layer, ...]:
-        """Return the layers from (N, 3, H, W), RGB, 0..1, to the 3 channels before `Generator.squash`."""
+        """Return the layers from (N, 3, H, W), RGB, 0..1, to the 3 channels before `LayeredGenerator.squash`."""
 
     @property
     def passes_colours(self) -> bool:

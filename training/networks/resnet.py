@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dpedtool.dataset.params import Norm
+from dpedtool.dataset.train_params import Norm
 from dpedtool.training.networks.layer_kinds import Convolution, Layer, Normalisation, ResidualBlock
 from dpedtool.training.networks.network_description import LARGEST, NetworkDescription, Published
 

@@ -21,7 +21,7 @@ from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined
 from torch.nn.parallel import DistributedDataParallel
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
-from dpedtool.dataset.params import TrainParams
+from dpedtool.dataset.train_params import TrainParams
 from dpedtool.training.inference import choose_device
 
 Value = TypeVar("Value")
@@ -40,6 +40,8 @@ class Processes:
 
     rank: int = 0
     count: int = 1
+    device_type: str = "cpu"
+    """Of the device that each of them has: cpu or cuda."""
 
     @property
     def is_first(self) -> bool:
@@ -70,14 +72,36 @@ class Processes:
         dist.broadcast_object_list(values, src=0)
         return values[0]
 
-    def joined(self, network: nn.Module, device: torch.device) -> nn.Module:
-        """Return the network ready to call; its gradients are averaged over all processes."""
+    def joined(self, network: nn.Module, device: torch.device, *, leaves_unused: bool = False) -> nn.Module:
+        """Return the network ready to call; its gradients are averaged over all processes.
+
+        Parameters
+        ----------
+        network, device
+            The network, and where it is.
+        leaves_unused
+            Whether some of its weights have no effect; each step then looks which ones.
+
+        """
         if self.count == 1:
             return network
-        return DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
+        devices = [device] if device.type == "cuda" else None
+        return DistributedDataParallel(network, device_ids=devices, find_unused_parameters=leaves_unused)
 
     def with_joint_norms(self, network: Network) -> Network:
-        """Make a network's batch norms take their statistics over the parts of all processes; return the network."""
+        """Make a network's batch norms take their statistics over the parts of all processes; return the network.
+
+        Raises
+        ------
+        ParamsError
+            A network of the user's own has batch norms, and there are no GPUs.
+
+        """
+        if self.count > 1 and self.device_type != "cuda" and _has_batch_norm(network):
+            raise ParamsError(
+                "The network has batch norms, and several processes can share their statistics only on GPUs: train in "
+                "one process, or take another norm."
+            )
         if self.count > 1:
             # This replaces the norms within; it returns a new module only if the module itself is a norm.
             nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
@@ -114,7 +138,7 @@ def join(params: TrainParams) -> Iterator[tuple[Processes, torch.device]]:
     dist.init_process_group(backend, store=PrefixStore("group", store), rank=rank, world_size=count)
     _GROUPS.append(dist.group.WORLD)
     try:
-        yield Processes(rank, count), device
+        yield Processes(rank, count, device.type), device
     except Exception as error:
         if store.add("failed", 1) > 1:
             raise DpedtoolError(
@@ -154,6 +178,10 @@ def _check(params: TrainParams, device: torch.device) -> None:
             "train.norm is batch, and several processes can share its statistics only on GPUs: train in one process, "
             "or set train.norm=instance."
         )
+
+
+def _has_batch_norm(network: nn.Module) -> bool:
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
 
 
 def _open_store(rank: int, count: int) -> TCPStore:

@@ -19,8 +19,8 @@ from cv2.typing import MatLike
 from torch import Tensor
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
-from dpedtool.dataset.params import SMALLEST_CROP_PX, TrainParams
 from dpedtool.dataset.photos.pixels import Image
+from dpedtool.dataset.train_params import SMALLEST_CROP_PX, TrainParams
 from dpedtool.training.data import Batch, Pairs
 from dpedtool.training.free_memory import free_memory
 

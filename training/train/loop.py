@@ -1,15 +1,16 @@
 """A training in progress: everything that changes from step to step, one step, a validation, saving and restoring.
 
-A step depends only on its iteration: the loader draws by it, and no random number is drawn here after the initial
-weights. So a restored run continues with the same bits.
+A step depends only on its iteration: the loader draws by it, and so do the random numbers of torch that code of the
+user's own may take, such as dropout. So a restored run continues with the same bits.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -19,13 +20,14 @@ import torch
 from torch import Tensor, nn
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
-from dpedtool.dataset.params import SMALLEST_CROP_PX, TrainParams
+from dpedtool.dataset.params import functions_of
 from dpedtool.dataset.sidecars.history import SCORE_COLUMNS
+from dpedtool.dataset.train_params import SMALLEST_CROP_PX, TrainParams
 from dpedtool.training.data import Batch, Pairs
 from dpedtool.training.inference import enhance_patches
 from dpedtool.training.metrics import score
 from dpedtool.training.networks.discriminator import Discriminator
-from dpedtool.training.networks.generators import Architecture, Generator
+from dpedtool.training.networks.generators import Architecture, Generator, OwnGenerator
 from dpedtool.training.networks.initialisation import initialise
 from dpedtool.training.precision import Computation
 from dpedtool.training.train.distributed import Processes
@@ -45,6 +47,8 @@ MOST_VALIDATED = 64
 """Greatest number of patches in a validation, spread evenly over the split: enough to rank weights, and still fast."""
 STEPS_AT_A_LOOK = 50
 """Steps whose figures are read together on a GPU, since reading them interrupts it."""
+_OWN_DRAWS = 4
+"""Random stream of a run for code of the user's own; the loader has 2 and 3, the initial weights have 0 and 1."""
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -76,7 +80,8 @@ class Learner(Generic[Network]):
         self.network = computation.place(processes.with_joint_norms(network))
         self.alone = computation.compile(self.network)
         """The network for calls without learning; they do not involve the other processes."""
-        self.together = processes.joined(self.alone, computation.device)
+        unused = _leaves_unused(network, processes)
+        self.together = processes.joined(self.alone, computation.device, leaves_unused=unused)
         """The network for calls from which it learns."""
         self.optimizer = torch.optim.Adam(self.network.parameters())
 
@@ -170,10 +175,11 @@ class TrainingRun:
         for learner in self._learners().values():
             learner.set_rate(learning_rate(step.iteration, self.params))
         batch = self.computation.batch(step.batch)
-        outputs, figures = self._step_generator(batch)
-        if self.discriminator:
-            shown, from_dslr = self._shown(step, batch, outputs)
-            figures |= self._step_discriminator(self.discriminator, shown, from_dslr)
+        with self._own_draws(step.iteration):
+            outputs, figures = self._step_generator(batch)
+            if self.discriminator:
+                shown, from_dslr = self._shown(step, batch, outputs)
+                figures |= self._step_discriminator(self.discriminator, shown, from_dslr)
         self.iteration = step.iteration + 1
         if self.mean:
             self.mean.update(self.generator.network, self.iteration)
@@ -287,6 +293,17 @@ class TrainingRun:
         self.iteration = int(notes["iteration"])
         self.continued_from = json.loads(notes["continued_from"])
 
+    @contextlib.contextmanager
+    def _own_draws(self, iteration: int) -> Iterator[None]:
+        """Let torch's random numbers depend on the iteration and process alone, for code of the user's own."""
+        if not functions_of(self.params):
+            yield
+            return
+        device = self.computation.device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(_seed(self.params.seed, _OWN_DRAWS, iteration, self.processes.rank))
+            yield
+
     def _step_generator(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the outputs, detached, and the figures of the step."""
         with self.computation.autocast():
@@ -356,15 +373,22 @@ class TrainingRun:
 
 def architecture(params: TrainParams) -> Architecture:
     """Return the generator that the parameters ask for."""
+    if params.has_own_network:
+        return Architecture(params.network, args=params.network_args)
     return Architecture(params.network, params.channels, params.blocks, params.norm)
 
 
+def _leaves_unused(network: nn.Module, processes: Processes) -> bool:
+    """Return whether weights of a network of the user's own have no effect; several processes must know that."""
+    return processes.count > 1 and isinstance(network, OwnGenerator) and network.leaves_unused()
+
+
 def first_network(params: TrainParams, start: Generator | None = None) -> Generator:
-    """Return the generator with its initial weights."""
-    network = architecture(params).build()
+    """Return the generator with its initial weights; a network of the user's own draws them itself."""
+    network = architecture(params).build(_seed(params.seed, 0))
     if start:
         network.load_state_dict(start.state_dict())
-    else:
+    elif not params.has_own_network:
         initialise(network, _random(params.seed, stream=0), params.initialisation)
     return network
 
@@ -373,7 +397,7 @@ def _first_discriminator(params: TrainParams, side_px: int) -> Discriminator:
     try:
         network = Discriminator(side_px, params.loss_form, params.norm)
     except ValueError as error:
-        raise ParamsError(f"train.texture_weight is above 0, but: {error}") from None
+        raise ParamsError(f"train.losses has the texture loss, but: {error}") from None
     initialise(network, _random(params.seed, stream=1), params.initialisation)
     return network
 
@@ -388,4 +412,8 @@ def _judged(discriminator: Learner[Discriminator], outputs: Tensor) -> Tensor:
 
 def _random(seed: int, stream: int) -> torch.Generator:
     """Return a separate random generator for each network of a run."""
-    return torch.Generator().manual_seed(int(np.random.SeedSequence([seed, stream]).generate_state(1)[0]))
+    return torch.Generator().manual_seed(_seed(seed, stream))
+
+
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])

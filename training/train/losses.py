@@ -26,7 +26,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dpedtool.dataset.params import LossForm, TrainParams
+from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.own_code import called
+from dpedtool.dataset.plugins import PluginName
+from dpedtool.dataset.train_params import LOSSES, LossForm, TrainParams
 from dpedtool.training.metrics import SCALE_WEIGHTS, WINDOW_TAPS, check_pair, combine_scales, ssim_terms
 
 # The place of each answer in the discriminator's logits, if there are two.
@@ -41,6 +44,10 @@ SMALLEST_SSIM_TERM = 1e-3
 SMALLEST_SQUARED_ERROR = 1e-4
 # The released code clips probabilities at this before the logarithm; a smaller probability gives no gradient.
 SMALLEST_PROBABILITY = 1e-10
+
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""From outputs and targets to a scalar."""
 
 
 def pixel_loss(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -274,39 +281,71 @@ def dslr_odds(logits: Tensor) -> Tensor:
     return logits[:, 0] if logits.shape[1] == 1 else logits[:, FROM_DSLR] - logits[:, FROM_GENERATOR]
 
 
+def own_loss(name: str) -> Loss:
+    """Return a loss of the user's own, which checks what the function returns.
+
+    Parameters
+    ----------
+    name
+        `package.module:function`, as it stands in the parameters. The function takes outputs and targets, (N, 3, H, W),
+        RGB, nominally 0..1, float32, and returns a scalar that depends on the outputs.
+
+    Raises
+    ------
+    ParamsError
+        There is no such function, or its module cannot be imported.
+
+    """
+    plugin = PluginName.parse(name)
+    function = plugin.load()
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        found = called(f"The loss {plugin}", function, outputs, targets)
+        if not isinstance(found, Tensor) or found.ndim or not found.is_floating_point():
+            what = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+            if isinstance(found, Tensor) and not found.ndim:
+                what = f"a scalar of {str(found.dtype).removeprefix('torch.')}"
+            raise DpedtoolError(
+                f"The loss {plugin} returned {what}: let it return one number as a tensor, as mean() does."
+            )
+        if outputs.requires_grad and not found.requires_grad:
+            raise DpedtoolError(
+                f"The loss {plugin} does not depend on the output, so the network cannot learn from it: compute it "
+                "with torch from its first argument, without detach() and no_grad()."
+            )
+        return found.float()
+
+    return loss
+
+
 class GeneratorLoss:
     """The weighted sum of the losses; terms of weight 0 are not computed.
 
     Parameters
     ----------
     params
-        The fields ``loss_form`` and ``*_weight`` are used.
+        The fields ``loss_form`` and ``losses`` are used.
     vgg
         The network that makes features of (N, 3, H, W) RGB 0..1 for the content loss, from
-        `dpedtool.training.train.vgg.load_vgg`. It is needed if ``content_weight`` is above 0.
+        `dpedtool.training.train.vgg.load_vgg`. It is needed if the content loss is a term.
     processes
         Number of processes that share the batch in equal parts. Averaged over the processes, the total, each term and
         the gradients equal those of the joint batch.
 
     Raises
     ------
+    ParamsError
+        A function of the user's own cannot be loaded.
     ValueError
         There is a content loss without `vgg`.
 
     """
 
     def __init__(self, params: TrainParams, vgg: nn.Module | None = None, processes: int = 1) -> None:
-        weights = {
-            "pixel": params.pixel_weight,
-            "psnr": params.psnr_weight,
-            "ms_ssim": params.ms_ssim_weight,
-            "content": params.content_weight,
-            "colour": params.colour_weight,
-            "texture": params.texture_weight,
-            "tv": params.tv_weight,
-        }
+        terms = [term for term in params.losses if term.weight > 0]
         self.form, self.vgg, self.processes = params.loss_form, vgg, processes
-        self.weights = {name: weight for name, weight in weights.items() if weight > 0}
+        self.weights = {term.name: term.weight for term in terms}
+        self._own = {term.name: own_loss(term.loss) for term in terms if term.loss not in LOSSES}
         if "content" in self.weights and vgg is None:
             raise ValueError("The content loss needs a network that makes features.")
 
@@ -373,7 +412,7 @@ class GeneratorLoss:
             functions["content"] = partial(content_loss, *features)
         if logits is not None:
             functions["texture"] = partial(texture_loss, logits, self.form, self.processes)
-        return functions
+        return functions | {name: partial(function, outputs, targets) for name, function in self._own.items()}
 
 
 def _reduced(values: Tensor, form: LossForm, processes: int) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from dpedtool.dataset.params import TrainParams
+from dpedtool.dataset.train_params import TrainParams
 
 WARM_UP_SHARE = 0.05
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dpedtool.dataset.io import digest
 from dpedtool.dataset.names import choose_held_out
-from dpedtool.dataset.params import TrainParams
+from dpedtool.dataset.train_params import TrainParams
 from dpedtool.training.data import FolderPairs, Pairs, PatchPairs, read_names
 
 

@@ -20,13 +20,15 @@ import torch
 from dpedtool.dataset.code_digest import code_digest
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
 from dpedtool.dataset.io import digest, file_sha256, lock_folder, remove_leftovers, write_text
-from dpedtool.dataset.params import TrainParams, describe
+from dpedtool.dataset.lack_of_memory import what_ran_out
+from dpedtool.dataset.params import describe, functions_of
+from dpedtool.dataset.plugins import PluginName, digest_in_use
 from dpedtool.dataset.progress import OUTPUT, track
 from dpedtool.dataset.regular_files import MOST_WEIGHTS_BYTES
 from dpedtool.dataset.sidecars.history import HISTORY, write_history
 from dpedtool.dataset.sidecars.model_info import BestValidation, TrainingInfo
+from dpedtool.dataset.train_params import TrainParams
 from dpedtool.training.data import check_scale
-from dpedtool.training.free_memory import what_ran_out
 from dpedtool.training.networks.generators import Generator
 from dpedtool.training.precision import Computation
 from dpedtool.training.train import vgg
@@ -110,7 +112,7 @@ def train(source: Source, out: Path, params: TrainParams, *, board: Path | None 
             return _keep_untrained(out, params, processes)
         run = _begin(source, params, Computation.of(params, device), processes)
         inputs = _Inputs.read(params, source, run.computation)
-        done = processes.of_first(_finished(out, inputs.key) if processes.is_first else None)
+        done = processes.of_first(_finished(out, inputs.key, params.own_network) if processes.is_first else None)
         if done:
             return done
         _restore(run, out, inputs)
@@ -137,12 +139,15 @@ class _Inputs:
         data = source.digest()
         start = file_sha256(model_files(Path(params.start))[0], MOST_WEIGHTS_BYTES) if params.start else None
         vgg_sha256 = (
-            file_sha256(Path(params.vgg), MOST_WEIGHTS_BYTES) if params.vgg and params.content_weight > 0 else None
+            file_sha256(Path(params.vgg), MOST_WEIGHTS_BYTES)
+            if params.vgg and params.weight_of("content") > 0
+            else None
         )
         # Files are identified by their content. The device changes nothing except the precision that `auto` chooses.
         said = {name: value for name, value in describe(params).items() if name not in ("start", "vgg", "device")}
         said["precision"] = computation.precision
-        rest = [data, start, vgg_sha256, torch.__version__, _CODE]
+        own = [digest_in_use(PluginName.parse(name)) for _, name in functions_of(params)]
+        rest = [data, start, vgg_sha256, torch.__version__, _CODE, *own]
         lineage = digest([{name: value for name, value in said.items() if name != "iterations"}, *rest])
         return _Inputs(digest([said, *rest]), lineage, data, start, vgg_sha256)
 
@@ -160,18 +165,19 @@ def load_start(params: TrainParams) -> Generator | None:
     """
     if params.start is None:
         return None
-    start = load_model(Path(params.start))
+    start = load_model(Path(params.start), params.own_network)
     found, wanted = start.architecture, architecture(params)
     if found.settings() != wanted.settings():
-        differ = {name: value for name, value in found.settings().items() if value != wanted.as_json()[name]}
-        settings = " and ".join(f"train.{name}={value}" for name, value in differ.items())
+        named = {"args": "network_args"}
+        differ = {name: value for name, value in found.settings().items() if value != wanted.as_json().get(name)}
+        settings = " and ".join(f"train.{named.get(name, name)}={value}" for name, value in differ.items())
         raise ParamsError(f"{params.start} is a {found.name}, but train.* asks for a {wanted.name}: set {settings}.")
     return start
 
 
 def _begin(source: Source, params: TrainParams, computation: Computation, processes: Processes) -> TrainingRun:
     start = load_start(params)
-    features = vgg.load_vgg(params.vgg) if params.content_weight > 0 else None
+    features = vgg.load_vgg(params.vgg) if params.weight_of("content") > 0 else None
     patch_px = min(source.training.images(0)[0].shape[:2])
     return TrainingRun(params, computation, patch_px, start=start, vgg=features, processes=processes)
 
@@ -286,14 +292,14 @@ def _score(run: TrainingRun) -> str:
     return "" if math.isnan(psnr_db) else f"validation {psnr_db:.2f} dB PSNR"
 
 
-def _finished(out: Path, key: str) -> Outcome | None:
+def _finished(out: Path, key: str, own: str | None) -> Outcome | None:
     """Return the outcome of the same run if its model exists; None otherwise."""
     weights, card = model_files(out)
     if not (weights.is_file() and card.is_file() and (out / HISTORY).is_file()) or (out / UNFINISHED).exists():
         return None
     try:
         training = load_card(out).training
-        load_model(out)
+        load_model(out, own)
     except DpedtoolError:
         return None  # a file is damaged or has another version: this run writes it again
     if training is None or training.key != key:

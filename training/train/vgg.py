@@ -5,7 +5,7 @@ each convolution, and pools that round up, so that the side of a 100 px patch be
 
 Two files of weights are known. DPED uses Oxford's, which the MatConvNet project distributes: their input is 0..255 less
 a mean. torchvision's were trained again from scratch, and their input is normalised by the mean and standard deviation
-of ImageNet. Their features have another scale, so the same `content_weight` has another effect than in DPED.
+of ImageNet. Their features have another scale, so the same weight of the content loss has another effect than in DPED.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _SOURCES = {
     ".mat": "imagenet-vgg-verydeep-19.mat from the MatConvNet project's page of pretrained models (Oxford's VGG group)",
     ".pth": "vgg19-dcbb9e9d.pth from torchvision's model zoo",
 }
-_WAYS_OUT = f"get {_SOURCES['.mat']} or {_SOURCES['.pth']} and set train.vgg to it, or set train.content_weight to 0"
+_WAYS_OUT = f"get {_SOURCES['.mat']} or {_SOURCES['.pth']} and set train.vgg to it, or take content out of train.losses"
 
 
 class Vgg19(nn.Module):

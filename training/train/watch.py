@@ -125,5 +125,5 @@ def _collapse(share: float) -> str:
     why = "the generator can learn nothing from it" if share > SURE else "it has learned nothing"
     return (
         f"The discriminator has collapsed: it judged {share:.1%} of the patches of the last {COLLAPSE_STEPS} steps "
-        f"correctly, so {why}. Try another train.texture_weight or train.learning_rate."
+        f"correctly, so {why}. Try another weight of texture in train.losses, or another train.learning_rate."
     )

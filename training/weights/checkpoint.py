@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from torch import Tensor
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import parse_json, replacing
+from dpedtool.dataset.plugins import PluginName
 from dpedtool.dataset.regular_files import MOST_WEIGHTS_BYTES, check_regular
+from dpedtool.dataset.sections import CLASS
 from dpedtool.dataset.sidecars.model_info import ModelInfo, Origin
 from dpedtool.training.networks.generators import Architecture, Generator, count_parameters
 
@@ -37,12 +40,24 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], notes: dict[str, str] |
         notes = {_NOTES: json.dumps(notes, sort_keys=True)}
     with replacing(path) as temporary:
         try:
-            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, notes)
+            save_file(_alone(tensors), temporary, notes)
         except SafetensorError as error:
             raise DpedtoolError(
                 f"{path} could not be written ({error}) and is unchanged: free disk space and run the same command "
                 "again."
             ) from None
+
+
+def _alone(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors on the processor, none of which shares its memory with another, as tied weights do."""
+    found: dict[str, Tensor] = {}
+    memory: set[int] = set()
+    for name, tensor in tensors.items():
+        there = tensor.detach().cpu().contiguous()
+        place = there.untyped_storage().data_ptr()
+        found[name] = there.clone() if place in memory else there
+        memory.add(place)
+    return found
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -102,18 +117,22 @@ def save_model(path: Path, model: Generator, origin: Origin) -> None:
     info.write(card)
 
 
-def load_model(path: Path) -> Generator:
+def load_model(path: Path, own: str | None = None) -> Generator:
     """Build the generator that `save_model` wrote, ready to evaluate.
 
     Parameters
     ----------
     path
         The folder or the file that it was written to; for any other path the error says what to name.
+    own
+        The network of the user's own that the user names, `package.module:Class`; the folder of its module may stand
+        before it. Nothing that the file names is imported unless it is this class.
 
     Raises
     ------
     DpedtoolError
-        A file is missing or damaged, does not belong to a generator, or holds NaN or infinite weights.
+        A file is missing or damaged, does not belong to a generator, holds NaN or infinite weights, or belongs to a
+        network of the user's own that is not named.
 
     """
     weights, _ = model_files(path)
@@ -124,8 +143,9 @@ def load_model(path: Path) -> Generator:
         raise DpedtoolError(
             f"{weights} does not say which network its weights belong to: choose a file that dpedtool wrote."
         )
+    _check_named(weights, network, own)
     try:
-        architecture = Architecture.from_json(json.loads(network))
+        architecture = Architecture.from_json(json.loads(network), own)
         _check_shapes(tensors, architecture)
     except (TypeError, ValueError, RecursionError) as error:
         raise DpedtoolError(f"The weights in {weights} do not fit their network ({error}): train again.") from None
@@ -136,6 +156,23 @@ def load_model(path: Path) -> Generator:
             f"{weights} holds NaN or infinite weights: choose weights from before the training diverged."
         )
     return model.eval()
+
+
+def _check_named(weights: Path, network: str, own: str | None) -> None:
+    """Refuse weights of a network of somebody's own that the user has not named."""
+    try:
+        said = json.loads(network)
+        name = said["network"] if set(said) == {"network", "args"} else ""
+    except (TypeError, ValueError, KeyError, RecursionError):
+        return  # what is wrong with it is said where it is read
+    wanted = str(PluginName.parse(own)) if own else ""
+    if not isinstance(name, str) or not re.fullmatch(CLASS, name) or name == wanted:
+        return
+    other = f", and not of {wanted}, which you named" if wanted else ""
+    raise DpedtoolError(
+        f"{weights} holds weights of the network {name}{other}. No code is imported because a file names it: if you "
+        f"trust this code, name it by --network {name}, or by train.network in the params file."
+    )
 
 
 _WHAT_TO_NAME = (

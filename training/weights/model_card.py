@@ -18,7 +18,7 @@ import yaml
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.licence import front_matter
 from dpedtool.dataset.markdown import Table, facts, plain, table, text
-from dpedtool.dataset.params import TrainParams, describe, load_preset, preset_names
+from dpedtool.dataset.params import describe
 from dpedtool.dataset.sidecars.metrics import (
     NOT_SCORED,
     FolderMetrics,
@@ -28,8 +28,18 @@ from dpedtool.dataset.sidecars.metrics import (
     read_metrics,
 )
 from dpedtool.dataset.sidecars.model_info import ModelInfo, TrainingInfo
+from dpedtool.dataset.sidecars.score_rows import (
+    COLOUR_MATCH,
+    GAIN_OF_NETWORK,
+    VERSIONS,
+    said_pairs,
+    score_rows,
+    versions_in,
+)
+from dpedtool.dataset.train_params import TrainParams, load_preset, preset_names
 from dpedtool.training.networks.generators import Architecture
 from dpedtool.training.networks.layer_kinds import NORM_EPS, reach
+from dpedtool.training.networks.own_network import OwnNetwork
 
 INPUT, OUTPUT = "phone", "enhanced"
 """What the tensors in the file are called."""
@@ -96,9 +106,8 @@ class ModelCard:
         """Return the card, YAML head and Markdown."""
         parts = [
             f"# {text(Path(self.file).stem)}",
-            "This network makes phone photos look as if a better camera had taken them. It is a generator of DPED "
-            "([Ignatov et al., ICCV 2017](https://arxiv.org/abs/1704.02470)), exported by dpedtool "
-            f"{text(version('dpedtool'))}.",
+            "This network makes phone photos look as if a better camera had taken them. It is "
+            f"{self._kind()}, exported by dpedtool {text(version('dpedtool'))}.",
             "## Use",
             self._code(),
             "\n".join(f"- {line}" for line in self._use()),
@@ -112,6 +121,11 @@ class ModelCard:
             " ".join(self._licence()),
         ]
         return f"---\n{self._head()}---\n\n" + "\n\n".join(parts) + "\n"
+
+    def _kind(self) -> str:
+        if self.architecture.is_own:
+            return f"a network of its author's own, the class `{self.architecture.name}`"
+        return "a generator of DPED ([Ignatov et al., ICCV 2017](https://arxiv.org/abs/1704.02470))"
 
     def _head(self) -> str:
         """Return the YAML head, which the hubs read."""
@@ -137,7 +151,7 @@ class ModelCard:
         )
 
     def _use(self) -> Iterator[str]:
-        yield f"Input `{INPUT}`: float32, (batch, 3, height, width), RGB, 0..1, sRGB, upright. Any height and width."
+        yield f"Input `{INPUT}`: float32, (batch, 3, height, width), RGB, 0..1, sRGB, upright. {self._sizes()}"
         yield f"Output `{OUTPUT}`: float32, of the same shape, RGB, {self._range()}."
         yield self._tiles()
         yield (
@@ -154,8 +168,16 @@ class ModelCard:
                 "published dped_resnet_8_32 at 3 megapixels, by 4e-5, which is a hundredth of a grey level."
             )
 
+    def _sizes(self) -> str:
+        description = self.architecture.description
+        if isinstance(description, OwnNetwork) and (multiple := description.measured().multiple) > 1:
+            return f"Height and width from {multiple} px on; what is missing to a multiple of it is reflected within."
+        return "Any height and width."
+
     def _range(self) -> str:
-        return "clipped to 0..1" if self.clipped else "within -0.08..1.08: clip it to 0..1 for a picture"
+        if self.clipped:
+            return "clipped to 0..1"
+        return f"{'not clipped' if self.architecture.is_own else 'within -0.08..1.08'}: clip it to 0..1 for a picture"
 
     def _memory_mb(self) -> int:
         return math.ceil(self.architecture.description.onnx_megabytes / 10) * 10
@@ -166,6 +188,11 @@ class ModelCard:
         return chosen or any(layer.waits for layer in self.architecture.layers)
 
     def _tiles(self) -> str:
+        if self.architecture.is_own:
+            return (
+                "Give it the whole photo at once, unless you know how far the network sees: tiles that are run "
+                "separately may leave seams. `dpedtool enhance` measures that, and runs the network in tiles."
+            )
         if self._is_instance_norm():
             return (
                 "Give it the whole photo at once: instance norm takes its mean and variance over the whole photo, so "
@@ -181,6 +208,7 @@ class ModelCard:
     def _network(self) -> Table:
         settings = self.architecture.settings()
         chosen = [(name, said.format(settings[key])) for key, (name, said) in _SETTINGS.items() if key in settings]
+        chosen += [(f"argument {text(key)}", text(str(value))) for key, value in self.architecture.args.items()]
         rows = [("architecture", self.architecture.name), ("parameters", str(self.parameters)), *chosen]
         return [*rows, ("SHA-256 of the weights", self.sha256)]
 
@@ -235,6 +263,16 @@ class ModelCard:
             "`image`: images are clipped, each image has one value, and the values are averaged. `batch`: one value "
             "over 50 unclipped images, as in DPED's tables. The two are not comparable."
         )
+        if compared := score_rows(self.scores):
+            versions = versions_in(self.scores)
+            yield said_pairs(self.scores)
+            gains = any(row.gains for row in compared)
+            head = ["", *(VERSIONS[version] for version in versions), *([f"{GAIN_OF_NETWORK}"] if gains else [])]
+            cells = [[text(row.head), *map(row.shown, versions), *([row.gain()] if gains else [])] for row in compared]
+            yield table([head, *cells])
+            yield COLOUR_MATCH
+        if size := self.scores.network:
+            yield f"A px of the output takes {size.multiply_adds_per_px:.0f} multiplications, each with an addition."
 
     def _licence(self) -> Iterator[str]:
         if self.licence:

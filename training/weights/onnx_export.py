@@ -1,7 +1,8 @@
 """Generators as ONNX files for apps: any height and width, checked in onnxruntime before the file gets its name.
 
 The graph is written operator by operator, from the layers of the network. `torch.onnx.export` makes the same operators,
-but needs two more packages, names the axes s19 and s55, and keeps the paths of this machine in its nodes.
+but needs two more packages, names the axes s19 and s55, and keeps the paths of this machine in its nodes. Networks of
+the user's own, whose layers are not known, are traced, see `dpedtool.training.weights.onnx_trace`.
 """
 
 from __future__ import annotations
@@ -22,10 +23,18 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256, replacing, write_text
 from dpedtool.dataset.licence import check_licence
 from dpedtool.dataset.sidecars.model_info import ModelInfo
-from dpedtool.training.networks.generators import OUTPUT_CENTRE, OUTPUT_SCALE, Generator, count_parameters
+from dpedtool.training.networks.generators import (
+    OUTPUT_CENTRE,
+    OUTPUT_SCALE,
+    Generator,
+    LayeredGenerator,
+    OwnGenerator,
+    count_parameters,
+)
 from dpedtool.training.networks.layer_kinds import nodes
 from dpedtool.training.weights.checkpoint import load_model, model_files
 from dpedtool.training.weights.model_card import INPUT, OUTPUT, ModelCard, is_card, read_scores
+from dpedtool.training.weights.onnx_trace import TRACED_OPSET, traced
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -55,19 +64,26 @@ class Exported:
     card: Path
     network: str
     parameters: int
+    opset: int
     difference: float
     """The largest difference between onnxruntime and PyTorch, on the scale 0..1."""
 
     def sentence(self) -> str:
         """Return in one line what was written and how exact it is."""
         return (
-            f"{self.onnx}: {self.network}, {self.parameters} parameters, opset {OPSET}; onnxruntime is within "
+            f"{self.onnx}: {self.network}, {self.parameters} parameters, opset {self.opset}; onnxruntime is within "
             f"{self.difference:.1e} of PyTorch. The card is {self.card}."
         )
 
 
 def export(
-    model: Path, out: Path, *, clip: bool = True, scores: Path | None = None, licence: str | None = None
+    model: Path,
+    out: Path,
+    *,
+    clip: bool = True,
+    scores: Path | None = None,
+    licence: str | None = None,
+    own: str | None = None,
 ) -> Exported:
     """Write a model as `out`, a file X.onnx, and its card X.md; existing files are replaced.
 
@@ -86,6 +102,8 @@ def export(
         A `metrics.json` of `dpedtool evaluate`, for the card; None: the card says that no scores are given.
     licence
         SPDX identifier of the weights' licence, for the card; None: the card says that no licence is stated.
+    own
+        The network of the user's own that the user names, as in `load_model`.
 
     Raises
     ------
@@ -104,7 +122,7 @@ def export(
             f"{about} is not a model card, and the card of {out.name} would replace it: give the ONNX file another "
             "name, or choose another folder."
         )
-    generator = load_model(model)
+    generator = load_model(model, own)
     weights, described = model_files(model)
     sha256 = file_sha256(weights)
     card = ModelCard(
@@ -116,13 +134,13 @@ def export(
         scores=read_scores(scores, sha256) if scores else None,
         licence=check_licence(licence) if licence else None,
         clipped=clip,
-        opset=OPSET,
+        opset=TRACED_OPSET if isinstance(generator, OwnGenerator) else OPSET,
         difference=math.nan,
     )
     content = as_onnx(generator, card.notes(), clip=clip).SerializeToString(deterministic=True)
     difference = _write_checked(out, content, generator, clip)
     write_text(about, replace(card, difference=difference).as_markdown())
-    return Exported(out, about, card.architecture.name, card.parameters, difference)
+    return Exported(out, about, card.architecture.name, card.parameters, card.opset, difference)
 
 
 def as_onnx(model: Generator, notes: Mapping[str, str], *, clip: bool) -> ModelProto:
@@ -140,11 +158,24 @@ def as_onnx(model: Generator, notes: Mapping[str, str], *, clip: bool) -> ModelP
     Raises
     ------
     DpedtoolError
-        The weights are larger than an ONNX file can be.
+        The weights are larger than an ONNX file can be, or a network of the user's own cannot be traced.
 
     """
-    from onnx import TensorProto, checker, helper
+    from onnx import checker, helper
 
+    made = traced(model, clip=clip) if isinstance(model, OwnGenerator) else _written(model, clip)
+    made.producer_name, made.producer_version = "dpedtool", version("dpedtool")
+    helper.set_model_props(made, dict(notes))
+    checker.check_model(made, full_check=True)
+    return made
+
+
+def _written(model: Generator, clip: bool) -> ModelProto:
+    """Write the graph from the layers of a network."""
+    from onnx import TensorProto, helper
+
+    if not isinstance(model, LayeredGenerator):
+        raise TypeError(f"{type(model).__name__} has no layers that are known")
     weights = {name: values.cpu().numpy() for name, values in model.state_dict().items()}
     if sum(values.nbytes for values in weights.values()) > MOST_BYTES:
         raise DpedtoolError(
@@ -152,7 +183,7 @@ def as_onnx(model: Generator, notes: Mapping[str, str], *, clip: bool) -> ModelP
         )
     graph = _Graph(weights)
     graph.write(model, clip)
-    made = helper.make_model(
+    return helper.make_model(
         helper.make_graph(
             graph.nodes,
             model.architecture.name,
@@ -162,12 +193,7 @@ def as_onnx(model: Generator, notes: Mapping[str, str], *, clip: bool) -> ModelP
         ),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
-        producer_name="dpedtool",
-        producer_version=version("dpedtool"),
     )
-    helper.set_model_props(made, dict(notes))
-    checker.check_model(made, full_check=True)
-    return made
 
 
 class _Graph:
@@ -178,7 +204,7 @@ class _Graph:
         self.nodes: list[NodeProto] = []
         self._used: dict[str, Array] = {}
 
-    def write(self, model: Generator, clip: bool) -> None:
+    def write(self, model: LayeredGenerator, clip: bool) -> None:
         """Add all nodes of a generator; `_difference` checks that they compute the same as its forward."""
         squashed = self.node("Tanh", nodes(model.layers, self, INPUT))
         scaled = self.node("Mul", squashed, self._constant("output_scale", OUTPUT_SCALE))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dpedtool.dataset.params import Params
+from dpedtool.dataset.sidecars.score_rows import COLOUR_MATCH, GAIN_OF_NETWORK
 from dpedtool.pipeline.report.overview.charts import Chart, colour, curves, histogram, offsets
 from dpedtool.pipeline.report.overview.published_scores import ARXIV, SOURCE
 from dpedtool.pipeline.report.overview.training import CURVES
@@ -65,6 +66,8 @@ def overview_content(figures: Mapping[str, Any]) -> dict[str, Any]:
         "charts": _charts(figures),
         "colours": {phone: colour(index) for index, phone in enumerate(figures["phones"])},
         "scored": SCORED,
+        "gain_of_network": GAIN_OF_NETWORK,
+        "colour_match": COLOUR_MATCH,
         "bins": BIN_NAMES,
         "source": {"title": SOURCE, "arxiv": ARXIV},
     }

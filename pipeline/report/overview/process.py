@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from dpedtool.dataset.params import STRICT, Params, describe
-from dpedtool.dataset.params_files import FILES, PLUGINS
+from dpedtool.dataset.params_files import FILES
 from dpedtool.dataset.places import as_place, is_url
-from dpedtool.dataset.plugins import PluginName
 from dpedtool.dataset.schema import Timing
 from dpedtool.dataset.sidecars.command_record import CommandRecord
 from dpedtool.pipeline.report.results import STAGES, PhoneResults, RunResults
@@ -164,9 +163,6 @@ def _published(run: RunResults) -> dict[str, dict[str, Any]]:
     for section, key in FILES:
         if section in sections and (file := sections[section][key]) is not None:
             sections[section][key] = _file_name(file, run.params_folder)
-    for section, key in PLUGINS:
-        if (name := sections[section][key]) is not None:
-            sections[section][key] = str(PluginName.parse(name))
     return sections
 
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dpedtool.dataset.sidecars.history import HISTORY, SCORE_COLUMNS, read_history
+from dpedtool.dataset.sidecars.metrics import Metrics
 from dpedtool.dataset.sidecars.model_info import ModelInfo
+from dpedtool.dataset.sidecars.score_rows import said_pairs, score_rows
 from dpedtool.pipeline.report.overview.published_scores import SCORES, PublishedScore
 from dpedtool.pipeline.report.overview.words import counted
 from dpedtool.pipeline.report.overview.written import as_written, finite
@@ -31,6 +33,26 @@ class Training:
 
 
 @dataclass(frozen=True)
+class ScoreLine:
+    """One score of all versions, as text with its decimals."""
+
+    head: str
+    values: dict[str, str]
+    """By version: before, colour, oracle, after."""
+    gain: str
+    """How much the network exceeds the phone, with the interval; empty where it is not known."""
+
+
+@dataclass(frozen=True)
+class SamePairs:
+    """Scores of the versions over the same patches."""
+
+    said: str
+    """Which patches these are."""
+    lines: list[ScoreLine]
+
+
+@dataclass(frozen=True)
 class Network:
     """Training and scores by phone; None if the stage has not run."""
 
@@ -40,6 +62,8 @@ class Network:
     (the untouched phone patch), colour (a colour transform fitted to the training patches), oracle (one fitted to the
     same photo) and after (the network), each null if NaN or infinite; `pairs` (test patches); and how many had an
     infinite PSNR."""
+    same_pairs: dict[str, SamePairs | None]
+    """The same scores and more over the same patches for all versions, ready to show; None if there are none."""
     published_scores: list[PublishedScore]
     """Published scores. They are from other photos, so they cannot be compared directly."""
 
@@ -56,8 +80,17 @@ def network(run: RunResults) -> Network:
     return Network(
         training={phone.name: _training(phone) for phone in run.phones},
         scores={phone.name: phone.metrics.as_json() if phone.metrics else None for phone in run.phones},
+        same_pairs={phone.name: _same_pairs(phone.metrics) for phone in run.phones},
         published_scores=list(SCORES),
     )
+
+
+def _same_pairs(scores: Metrics | None) -> SamePairs | None:
+    rows = score_rows(scores) if scores and scores.image.pairs else []
+    if not scores or not rows:
+        return None
+    lines = [ScoreLine(row.head, {version: row.shown(version) for version in row.values}, row.gain()) for row in rows]
+    return SamePairs(said_pairs(scores), lines)
 
 
 def _training(phone: PhoneResults) -> Training | None:

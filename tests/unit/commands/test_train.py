@@ -13,10 +13,11 @@ import torch
 from click.testing import CliRunner, Result
 from split_rig import frame, write_patches
 
-from dpedtool.dataset.params import SplitParams, preset_names
+from dpedtool.dataset.params import SplitParams
 from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.dataset.schema import Photo, Sample
 from dpedtool.dataset.tables import read_rows, write_rows
+from dpedtool.dataset.train_params import preset_names
 from dpedtool.pipeline.cli import main
 from dpedtool.pipeline.split.stage import split
 from dpedtool.training.train.loop import TrainingRun

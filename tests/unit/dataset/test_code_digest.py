@@ -272,6 +272,7 @@ REPLACED: Mapping[str, Mapping[str, str]] = {
     "parameters, progress, names of files and clusters": {
         "dpedtool.dataset.params": fixed_params(),
         "dpedtool.dataset.demo_params": "",
+        "dpedtool.dataset.train_params": "",
         "dpedtool.dataset.sections": "",
         "dpedtool.dataset.progress": "def track(items, label, total): return iter(items)",
         "dpedtool.dataset.printing": "as_it_is = printing_visibly = None",

@@ -10,17 +10,9 @@ import pytest
 import yaml
 
 from dpedtool.dataset.errors import ParamsError
-from dpedtool.dataset.params import (
-    AlignParams,
-    CapturesParams,
-    Params,
-    SplitParams,
-    TrainParams,
-    describe,
-    load_preset,
-    preset_names,
-)
+from dpedtool.dataset.params import AlignParams, CapturesParams, Params, SplitParams, describe
 from dpedtool.dataset.params_files import as_yaml, load_params
+from dpedtool.dataset.train_params import TrainParams, load_preset, preset_names
 
 
 def write(folder: Path, text: str) -> Path:
@@ -60,10 +52,11 @@ def test_a_file_changes_only_what_it_names(tmp_path: Path) -> None:
 
 
 def test_a_whole_number_is_taken_for_a_float_and_an_exponent_without_a_point_too(tmp_path: Path) -> None:
-    params = load_params(write(tmp_path, "train:\n  learning_rate: 5e-4\n  tv_weight: 2\n"))
+    params = load_params(write(tmp_path, "train:\n  learning_rate: 5e-4\n  losses: [{loss: tv, weight: 2}]\n"))
     assert params.train.learning_rate == 0.0005
-    assert params.train.tv_weight == 2.0
-    assert isinstance(params.train.tv_weight, float)
+    (term,) = params.train.losses
+    assert (term.loss, term.weight) == ("tv", 2.0)
+    assert isinstance(term.weight, float)
 
 
 def test_a_parameter_that_may_be_left_open_is_null_or_a_number() -> None:
@@ -84,12 +77,58 @@ def test_overrides_win_over_the_file_and_the_last_one_over_the_others(tmp_path: 
     assert params.captures.phones == ("x", "y")
 
 
-@pytest.mark.parametrize("last", ["psnr", "ms_ssim", "pixel"])
+@pytest.mark.parametrize("last", ["places", "place_px"])
 def test_overrides_that_are_right_only_together_may_stand_in_any_order(last: str) -> None:
-    values = {"psnr": 0, "ms_ssim": 0, "pixel": 2}
+    values = {"places": "shared", "place_px": 90}
     names = sorted(values, key=lambda name: name == last)
-    train = load_params(None, tuple(f"train.{name}_weight={values[name]}" for name in names)).train
-    assert (train.psnr_weight, train.ms_ssim_weight, train.pixel_weight) == (0, 0, 2)
+    patches = load_params(None, tuple(f"patches.{name}={values[name]}" for name in names)).patches
+    assert (patches.places, patches.place_px) == ("shared", 90)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "losses: [{loss: pixle, weight: 1}]",
+            "losses: each item: loss must be one of pixel, .*",
+        ),
+        ("losses: [pixel]", "losses: each item must be {loss: ..., weight: ...}, not 'pixel'"),
+        ("losses: [{weight: 1}]", "losses: each item must be {loss: ..., weight: ...}"),
+        ("losses: [{loss: pixel, wait: 1}]", "losses: each item must be {loss: ..., weight: ...}"),
+        ("losses: [{loss: pixel, weight: -1}]", "losses: each item: weight must be at least 0"),
+        ("losses: [{loss: pixel}, {loss: pixel}]", "losses has two terms called pixel"),
+        ("losses: [{loss: psnr}, {loss: 'own:psnr'}]", "losses has two terms called psnr"),
+        ("losses: []", "losses has no term with a weight above 0"),
+        ("network: vit", "network must be one of resnet, srcnn, package.module:Class, not 'vit'"),
+        ("network_args: {width: 3}", "network_args are for a network of your own, and network is resnet"),
+        ("{network: 'own:Net', network_args: {day: 2020-01-02}}", "network_args must hold numbers, texts"),
+        ("{network: 'own:Net', network_args: {width: .nan}}", "network_args must hold numbers, texts"),
+        ("{network: 'own:Net', network_args: [1]}", "network_args must hold values by name"),
+    ],
+)
+def test_a_mistake_in_losses_and_networks_is_one_sentence(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ParamsError, match=re.escape(words).replace(r"\.\*", ".*")):
+        load_params(write(tmp_path, f"train: {text}" if text.startswith("{") else f"train: {{{text}}}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "losses"),
+    [
+        ("tv_weight: 2", "{loss: psnr, weight: 1.0}, {loss: ms_ssim, weight: 1.0}, {loss: tv, weight: 2}"),
+        (
+            "preset: paper, content_weight: 0, texture_weight: 0",
+            "{loss: colour, weight: 0.1}, {loss: tv, weight: 400.0}",
+        ),
+    ],
+)
+def test_a_weight_of_an_earlier_version_is_refused_with_the_list_to_write(
+    tmp_path: Path, text: str, losses: str
+) -> None:
+    with pytest.raises(ParamsError, match=r"_weight' is now a part of 'losses': write losses: \[") as refused:
+        load_params(write(tmp_path, f"train: {{{text}}}"))
+    assert str(refused.value).endswith(f"write losses: [{losses}]")
+    given = text.split(",")[0] if "preset" in text else "preset: fidelity"
+    load_params(write(tmp_path, f"train: {{{given}, losses: [{losses}]}}"))
 
 
 @pytest.mark.parametrize(
@@ -203,9 +242,9 @@ def test_a_preset_gives_what_is_not_given(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("train: {preset: paper, batch: 8}\n", encoding="utf-8")
     train = load_params(path).train
-    assert (train.batch, train.norm, train.colour_weight) == (8, "batch", 0.1)
+    assert (train.batch, train.norm, train.weight_of("colour")) == (8, "batch", 0.1)
     released = load_params(path, ("train.preset=released-code",)).train
-    assert (released.batch, released.norm, released.colour_weight) == (8, "instance", 0.5)
+    assert (released.batch, released.norm, released.weight_of("colour")) == (8, "instance", 0.5)
 
 
 def test_the_defaults_are_the_preset_fidelity() -> None:
@@ -217,8 +256,8 @@ def test_every_preset_says_where_it_comes_from_and_builds(name: str) -> None:
     preset = load_preset(name)
     assert preset.source
     assert preset.expected
-    train = TrainParams(**TrainParams.completed({"preset": name}))
-    assert all(getattr(train, key) == value for key, value in preset.values.items())
+    train = describe(TrainParams(**TrainParams.completed({"preset": name})))
+    assert all(train[key] == value for key, value in preset.values.items())
 
 
 def test_a_preset_that_does_not_exist_is_refused() -> None:

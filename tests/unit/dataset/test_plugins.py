@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dpedtool.dataset.errors import ParamsError
+from dpedtool.dataset.params import describe, functions_of
 from dpedtool.dataset.params_files import as_yaml, load_params
 from dpedtool.dataset.plugins import PluginName, digest_in_use, located
 
@@ -66,6 +67,24 @@ def test_the_params_file_and_overrides_name_them(folder: Path, monkeypatch: pyte
     assert load_params(None, ("align.flow=own_flow:flow",)).align.flow == f"{folder}:own_flow:flow"
     # An override is the last word, and null takes a function back.
     assert load_params(folder / "params.yaml", ("align.flow=null",)).align.flow is None
+
+
+def test_networks_and_losses_are_found_there_too(folder: Path) -> None:
+    losses = "[{loss: own_flow:flow, weight: 2}, {loss: pixel}, {loss: other:loss}]"
+    (folder / "params.yaml").write_text(f"train: {{network: own_sizes:Net, losses: {losses}}}\n")
+    params = load_params(folder / "params.yaml")
+    assert functions_of(params.train) == [
+        ("network", f"{folder}:own_sizes:Net"),
+        ("losses", f"{folder}:own_flow:flow"),
+        ("losses", "other:loss"),
+    ]
+    told = describe(params.train)
+    assert told["network"] == "own_sizes:Net"
+    assert [term["loss"] for term in told["losses"]] == ["own_flow:flow", "pixel", "other:loss"]
+    # What is printed is read again, and names no folder.
+    (folder / "printed.yaml").write_text(as_yaml(params))
+    assert load_params(folder / "printed.yaml").train == params.train
+    assert f"{folder}:" not in as_yaml(params)
 
 
 def test_a_folder_may_have_any_name(folder: Path) -> None:

@@ -20,9 +20,12 @@ from dpedtool.dataset.tables import read_rows, write_rows
 from dpedtool.pipeline.cli import main
 from dpedtool.training.evaluate.by_tag import say_tags, score_tags
 from dpedtool.training.evaluate.stage import evaluate
-from dpedtool.training.metrics import SCALE_WEIGHTS, Measures
+from dpedtool.training.metrics import MOST_PSNR_DB, SCALE_WEIGHTS, Measures
 from dpedtool.training.networks.generators import Architecture
 from dpedtool.training.weights.checkpoint import save_model
+
+NONE = torch.zeros(4, dtype=torch.bool)
+"""No target is constant."""
 
 
 def write_scenes(folder: Path, **scenes: tuple[str, tuple[str, ...]]) -> None:
@@ -57,7 +60,7 @@ def test_a_tag_has_the_means_of_its_patches(table: Path) -> None:
     )
     before = measures([20, 22, 30, 25], [0.5, 0.7, 0.9, 0.8])
     after = measures([21, 25, 32, math.inf], [0.6, 0.8, 1.0, 1.0])
-    found = score_tags(table, before, after)
+    found = score_tags(table, before, after, NONE)
     assert list(found) == ["light=dim", "light=sun", "night=yes"]
     dim, sun, night = found.values()
     assert (dim.patches, dim.scenes) == (3, 2)
@@ -67,27 +70,31 @@ def test_a_tag_has_the_means_of_its_patches(table: Path) -> None:
     assert dim.ms_ssim_before == pytest.approx((0.5 + 0.7 + 0.9) / 3)
     assert dim.ms_ssim_after == pytest.approx((0.6 + 0.8 + 1.0) / 3)
     assert night.psnr_db_before == pytest.approx(21)
-    assert (sun.psnr_db_before, sun.psnr_db_after) == (pytest.approx(25), None)
+    assert (sun.psnr_db_before, sun.psnr_db_after) == (pytest.approx(25), pytest.approx(MOST_PSNR_DB))
     assert say_tags(found) == [
         "light=dim: 3 patches of 2 scenes, PSNR 24.00 to 26.00 dB, MS-SSIM 0.7000 to 0.8000.",
-        "light=sun: 1 patch of 1 scene, PSNR 25.00 to inf dB, MS-SSIM 0.8000 to 1.0000.",
+        "light=sun: 1 patch of 1 scene, PSNR 25.00 to 58.92 dB, MS-SSIM 0.8000 to 1.0000.",
         "night=yes: 2 patches of 1 scene, PSNR 21.00 to 23.00 dB, MS-SSIM 0.6000 to 0.7000.",
     ]
 
 
-def test_equal_patches_are_left_out_of_the_mean_of_the_others(table: Path) -> None:
-    write_scenes(table.parent, a=("", ("night=yes",)))
-    found = score_tags(table, measures([20, math.inf, 1, 1], [0.5] * 4), measures([21] * 4, [0.5] * 4))
-    assert found["night=yes"].psnr_db_before == pytest.approx(20)
+def test_both_means_are_over_the_same_patches(table: Path) -> None:
+    """A patch that equals its target counts on both sides, and one with a constant target on neither."""
+    write_scenes(table.parent, a=("", ("night=yes",)), c=("", ("sky=white",)))
+    before, after = measures([20, math.inf, 1, 62], [0.5] * 4), measures([21] * 4, [0.5] * 4)
+    found = score_tags(table, before, after, torch.tensor([False, False, False, True]))
+    assert list(found) == ["night=yes"]
+    assert found["night=yes"].psnr_db_before == pytest.approx((20 + MOST_PSNR_DB) / 2)
+    assert found["night=yes"].psnr_db_after == pytest.approx(21)
     assert found["night=yes"].patches == 2
 
 
 def test_sessions_are_told_apart_where_there_are_several(table: Path) -> None:
     scores = measures([20, 22, 30, 25], [0.5] * 4)
     write_scenes(table.parent, a=("may", ()), b=("may", ()), c=("may", ()), t=("may", ()))
-    assert score_tags(table, scores, scores) == {}
+    assert score_tags(table, scores, scores, NONE) == {}
     write_scenes(table.parent, a=("may", ()), b=("june", ("night=yes",)), c=("june", ()), t=("july", ()))
-    found = score_tags(table, scores, scores)
+    found = score_tags(table, scores, scores, NONE)
     assert {name: (of.patches, of.scenes) for name, of in found.items()} == {
         "night=yes": (1, 1),
         "session=june": (2, 2),
@@ -98,16 +105,16 @@ def test_sessions_are_told_apart_where_there_are_several(table: Path) -> None:
 
 def test_without_a_table_of_scenes_there_are_no_tags(table: Path) -> None:
     scores = measures([20] * 4, [0.5] * 4)
-    assert score_tags(table, scores, scores) == {}
+    assert score_tags(table, scores, scores, NONE) == {}
     write_scenes(table.parent, other=("", ("night=yes",)))
-    assert score_tags(table, scores, scores) == {}
+    assert score_tags(table, scores, scores, NONE) == {}
 
 
 def test_a_damaged_table_of_scenes_is_named(table: Path) -> None:
     scores = measures([20] * 4, [0.5] * 4)
     Scene.table_in(table.parent).write_text("no table")
     with pytest.raises(DpedtoolError, match=r"scenes\.parquet is not a readable parquet file"):
-        score_tags(table, scores, scores)
+        score_tags(table, scores, scores, NONE)
 
 
 def test_the_command_prints_a_line_a_tag_and_writes_the_scores(table: Path, tmp_path: Path) -> None:
@@ -119,7 +126,7 @@ def test_the_command_prints_a_line_a_tag_and_writes_the_scores(table: Path, tmp_
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
     assert lines[0].startswith("The network is untrained. 4 test patches") or lines[0].startswith("4 test patches")
-    assert [line.partition(",")[0] for line in lines[1:]] == [
+    assert [line.partition(",")[0] for line in lines[1:3]] == [
         "light=sun: 1 patch of 1 scene",
         "night=yes: 2 patches of 1 scene",
     ]

@@ -24,6 +24,7 @@ from dpedtool.training.enhance import memory
 from dpedtool.training.evaluate.colour_transform import fit
 from dpedtool.training.evaluate.comparison import Comparison, compare
 from dpedtool.training.evaluate.lpips import Lpips
+from dpedtool.training.evaluate.scoring import Sheet
 from dpedtool.training.metrics import PROTOCOLS, Scores, psnr_each, score
 from dpedtool.training.networks.generators import Architecture
 from dpedtool.training.networks.initialisation import initialise
@@ -109,13 +110,13 @@ def test_how_many_run_together_changes_nothing(folder: Path, weights: Path, monk
 
 def test_never_more_than_a_few_px_are_in_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dpedtool.training.evaluate.comparison, "PX_AT_ONCE", 10 * SIDE**2)
-    real, counts = dpedtool.training.evaluate.comparison.measure_protocols, []
+    real, counts = Sheet.put, []
 
-    def counting(outputs: torch.Tensor, targets: torch.Tensor) -> Any:
-        counts.append(len(outputs))
-        return real(outputs, targets)
+    def counting(sheet: Sheet, start: int, images: Any, targets: torch.Tensor) -> None:
+        counts.append(len(targets))
+        real(sheet, start, images, targets)
 
-    monkeypatch.setattr(dpedtool.training.evaluate.comparison, "measure_protocols", counting)
+    monkeypatch.setattr(Sheet, "put", counting)
     compared(folder, None)
     assert counts == [10, 10, 10, 10, 10, 3]
 
@@ -172,7 +173,9 @@ def test_where_sizes_differ_within_a_batch_that_protocol_has_a_reason(
     assert found["image"]["psnr_after_db"] is not None
     assert "reason" not in found["image"]
     assert found["batch"]["reason"].endswith("but 3.png is 20x24 px and 2.png is 24x20 px.")
-    figures = {name: value for name, value in found["batch"].items() if name not in ("pairs", "reason")}
+    figures = {
+        name: value for name, value in found["batch"].items() if name not in ("pairs", "constant_targets", "reason")
+    }
     assert len(figures) == 12
     assert set(figures.values()) == {None}
     assert found["batch"]["reason"] in comparison.as_text()
@@ -310,11 +313,15 @@ def test_the_command_prints_a_table(folder: Path, weights: Path) -> None:
     assert lines[0] == f"53 pairs of {folder / 'phone'} and {folder / 'dslr'}"
     assert found["weights"]["sha256"] in lines[1]
     assert lines[2].startswith("colour: not scored, since every pair is scored")
-    assert [line.split()[:2] for line in lines[4:]] == [
+    assert [line.split()[:2] for line in lines[4:8]] == [
         [protocol, scored] for protocol in ("image", "batch") for scored in ("phone", "network")
     ]
     assert float(lines[5].split()[2]) == pytest.approx(found["image"]["psnr_after_db"], abs=1e-4)
-    assert [line.split()[1] for line in run(*folders(folder)).stdout.splitlines()[3:]] == ["phone", "phone"]
+    assert lines[9] == "Over the same 53 pairs for all; every target has details:"
+    assert lines[10].split("  ")[-1] == "network - phone (interval of 95 %)"
+    assert lines[11].startswith("PSNR, dB ↑ ")
+    assert lines[-1].startswith("network: 2559 parameters, 2520 multiply-adds a px, ")
+    assert [line.split()[1] for line in run(*folders(folder)).stdout.splitlines()[3:5]] == ["phone", "phone"]
 
 
 def test_files_are_written_where_they_are_asked_for(tmp_path: Path, folder: Path, weights: Path) -> None:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+import dpedtool.training.evaluate.lpips
 from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.params_files import load_params
+from dpedtool.dataset.sidecars.metrics import Metrics
+from dpedtool.training.data import PatchPairs
 from dpedtool.training.evaluate.lpips import ALEXNET, HEADS, SMALLEST_PX, Lpips, load_lpips
+from dpedtool.training.evaluate.stage import evaluate
+from dpedtool.training.networks.generators import Architecture
+from dpedtool.training.weights.checkpoint import save_model
 
 EXPECTED = [0.16128185, 0.069272816]
 UNCHECKED = {ALEXNET: "", HEADS: ""}
@@ -43,6 +51,23 @@ def test_distances_are_those_of_the_authors_package(tmp_path: Path) -> None:
     targets, outputs = images()
     distances = load_lpips(write_weights(tmp_path), UNCHECKED)(outputs, targets)
     assert distances.tolist() == pytest.approx(EXPECTED, rel=1e-4)
+
+
+def test_the_parameters_add_it_to_the_scores_of_patches(
+    tmp_path: Path, make_samples: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lpips = load_lpips(write_weights(tmp_path), UNCHECKED)
+    monkeypatch.setattr(dpedtool.training.evaluate.lpips, "load_lpips", lambda _: lpips)
+    table = make_samples(tmp_path / "samples", {"test": 2})
+    save_model(tmp_path / "model", Architecture(channels=2, blocks=0).build(), {})
+    (tmp_path / "params.yaml").write_text("evaluate: {lpips: ., metrics: [gmsd], photos: 0, device: cpu}\n")
+    params = load_params(tmp_path / "params.yaml").evaluate
+    assert params.lpips == str(tmp_path)
+    evaluate(table, tmp_path / "model", tmp_path / "out", params)
+    batch = PatchPairs(table, "test").read(range(2))
+    found = Metrics.read(tmp_path / "out" / "metrics.json").metrics
+    assert list(found) == ["gmsd", "lpips"]
+    assert found["lpips"].before == pytest.approx(float(lpips(batch.phone, batch.dslr).mean()))
 
 
 def test_equal_images_are_at_no_distance_and_order_does_not_matter(tmp_path: Path) -> None:

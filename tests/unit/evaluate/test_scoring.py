@@ -24,7 +24,7 @@ def test_a_sheet_has_what_the_whole_would_give_and_takes_no_more_room() -> None:
     assert sheet.measures["before"]["image"].squared_error.isnan().all()
     for name, (outputs, targets) in whole.items():
         for start, stop in ((3, 5), (0, 3)):
-            sheet.put(name, start, measure_protocols(outputs[start:stop], targets[start:stop]))
+            sheet.put(start, {name: outputs[start:stop]}, targets[start:stop])
     for name, pair in whole.items():
         for protocol, expected in measure_protocols(*pair).items():
             found = sheet.measures[name][protocol]

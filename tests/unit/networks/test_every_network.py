@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
-from dpedtool.dataset.params import EvaluateParams, Network, Norm, TrainParams
+from dpedtool.dataset.params import EvaluateParams
+from dpedtool.dataset.train_params import Network, Norm, TrainParams
 from dpedtool.training.enhance import whole_photo
 from dpedtool.training.enhance.memory import Plan
 from dpedtool.training.enhance.whole_photo import Settings, enhance_image, plan

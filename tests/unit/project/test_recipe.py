@@ -40,7 +40,9 @@ def test_a_stage_of_which_parameters_name_files_depends_on_them() -> None:
     assert found["files"]["always_changed"]
     written = {path for out in found["files"]["outs"] for path in out}
     depends = {name: path for name, stage in found.items() for path in stage.get("deps", ()) if path in written}
-    assert depends == {name: f"{FILES_FOLDER}/{name}" for name in ("pair", "align", "split", "train", "release")}
+    assert depends == {
+        name: f"{FILES_FOLDER}/{name}" for name in ("pair", "align", "split", "train", "evaluate", "release")
+    }
     assert set(depends.values()) == written
 
 

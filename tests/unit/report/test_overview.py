@@ -31,6 +31,7 @@ from report_rig import (
     write_pairs,
     write_windows,
 )
+from score_rig import compared_metrics
 
 from dpedtool.dataset.io import write_json
 from dpedtool.dataset.schema import Patch, Sample
@@ -170,6 +171,21 @@ def test_times_versions_and_parameters_are_there(run: RunResults) -> None:
     assert "<small>in align.a</small>" in text
     assert "smallest zero-mean NCC of the two grey windows" in text
     assert '<th scope="row" class="set"><code>phones</code></th><td class="set"><code>[&#34;a&#34;]</code>' in text
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_scores_over_the_same_patches_stand_below_with_their_intervals(run: RunResults, trained: bool) -> None:
+    write_network(run, card(trained=trained, reason="nothing is there"), compared_metrics().as_json())
+    text = rendered(run)
+    assert "Over the same 198 pairs for all; 2 pairs with constant targets are left out:" in text
+    cells = read(text).cells
+    start = cells.index("PSNR, dB ↑")
+    of_network = ["21.50", "+1.50 (+1.00 to +2.00)"] if trained else ["not trained", ""]
+    assert cells[start + 1 : start + 6] == ["20.00", "none", "none", *of_network]
+
+
+def test_scores_of_an_older_file_have_no_such_table(run: RunResults) -> None:
+    assert "What the scores mean" not in rendered(run)
 
 
 def test_infinite_psnr_is_a_word(run: RunResults) -> None:

@@ -77,7 +77,8 @@ def sample(pair_id: str, number: int) -> Sample:
 
 def score(patch_id: str, before: float, after: float) -> Score:
     known = {"patch_id": patch_id, "psnr_before": before, "psnr_after": after}
-    return Score(**{spec.name: known.get(spec.name, 0.5) for spec in columns(Score)})
+    blanks = {float: 0.5, int: 0, str: "one"}
+    return Score(**{spec.name: known.get(spec.name, blanks.get(spec.kind, ())) for spec in columns(Score)})
 
 
 def photo(pair_id: str, split: str, status: str = "present") -> Photo:

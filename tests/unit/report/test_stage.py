@@ -14,17 +14,10 @@ from report_rig import imported
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
 from dpedtool.dataset.io import write_json
-from dpedtool.dataset.params import (
-    AlignParams,
-    CapturesParams,
-    EvaluateParams,
-    Params,
-    PatchesParams,
-    SplitParams,
-    TrainParams,
-)
+from dpedtool.dataset.params import AlignParams, CapturesParams, EvaluateParams, Params, PatchesParams, SplitParams
 from dpedtool.dataset.schema import Alignment, Pair, Patch, Sample, Scene
 from dpedtool.dataset.tables import read_rows, write_rows
+from dpedtool.dataset.train_params import TrainParams
 from dpedtool.pipeline.align.stage import align
 from dpedtool.pipeline.patches.stage import cut_patches
 from dpedtool.pipeline.report.pairs import inline_pairs as embedding

@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from dpedtool.dataset import code_digest
-from dpedtool.dataset.params import AlignParams, CapturesParams, PairParams, Params, ReleaseParams, TrainParams
+from dpedtool.dataset.params import AlignParams, CapturesParams, PairParams, Params, ReleaseParams
+from dpedtool.dataset.params_files import as_yaml, load_params
+from dpedtool.dataset.train_params import LossTerm, TrainParams
 from dpedtool.pipeline.records import versions
 from dpedtool.pipeline.session import recipe
 from dpedtool.pipeline.session.recipe import (
@@ -124,6 +126,36 @@ def test_a_function_of_the_user_s_own_counts_for_its_stage(tmp_path: Path) -> No
     assert {stage for stage in MODULES if before[stage] != after[stage]} == {"align"}
 
 
+@pytest.mark.parametrize(
+    ("train", "stages"),
+    [
+        (lambda name: TrainParams(network=f"{name}:Net"), {"train", "evaluate"}),
+        (lambda name: TrainParams(losses=(LossTerm(loss=f"{name}:loss"),)), {"train", "evaluate"}),
+    ],
+)
+def test_a_network_and_a_loss_count_for_what_uses_the_weights(
+    tmp_path: Path, train: Callable[[str], TrainParams], stages: set[str]
+) -> None:
+    (tmp_path / "own_code.py").write_text("one = 1\n")
+    params = Params(train=train(f"{tmp_path}:own_code"))
+    before = digests(tmp_path / "before", params)
+    (tmp_path / "own_code.py").write_text("one = 2\n")
+    after = digests(tmp_path / "after", params)
+    assert {stage for stage in MODULES if before[stage] != after[stage]} == stages
+
+
+def test_a_function_in_a_list_counts_for_its_stage(tmp_path: Path) -> None:
+    (tmp_path / "own_metric.py").write_text("def metric(a, b): return 1\n")
+    (tmp_path / "params.yaml").write_text("evaluate: {metrics: [gmsd, own_metric:metric]}\n")
+    params = load_params(tmp_path / "params.yaml")
+    assert params.evaluate.metrics == ("gmsd", f"{tmp_path}:own_metric:metric")
+    assert '["gmsd", "own_metric:metric"]' in as_yaml(params)
+    before = digests(tmp_path / "before", params)
+    (tmp_path / "own_metric.py").write_text("def metric(a, b): return 2\n")
+    after = digests(tmp_path / "after", params)
+    assert {stage for stage in MODULES if before[stage] != after[stage]} == {"evaluate"}
+
+
 def test_the_captures_do_not_depend_on_what_they_make(tmp_path: Path) -> None:
     params = Params(captures=CapturesParams(root=str(tmp_path / "captures")))
     before = digests(tmp_path / "before", params)
@@ -152,7 +184,7 @@ OTHER_WAYS = {
     "align": {"pipeline.pair.intake", "pipeline.align.overlay"},
     "split": {"pipeline.foreign.dped_layout", "pipeline.split.samples_alone"},
     "train": {"pipeline.split.verification"},
-    "evaluate": {"training.evaluate.comparison"},
+    "evaluate": {"training.evaluate.comparison", "pipeline.records"},
     "release": {"pipeline.release.changes", "pipeline.release.importing.layout"},
 }
 

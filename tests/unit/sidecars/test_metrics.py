@@ -23,6 +23,7 @@ BEFORE, AFTER = VersionScores(20.5, 0.9, 0.8, 1), VersionScores(None, 1.0, 1.0, 
 PATCHES = PatchScores(pairs=7, before=BEFORE, colour=NOT_SCORED, oracle=NOT_SCORED, after=AFTER)
 FLAT = {
     "pairs": 7,
+    "constant_targets": 0,
     "psnr_before_db": 20.5,
     "ms_ssim_before": 0.9,
     "ssim_before": 0.8,
@@ -62,7 +63,7 @@ def test_scores_are_flat_in_the_file() -> None:
 
 def test_lpips_and_the_reason_are_there_where_known_and_come_last() -> None:
     image = folder_metrics(after=VersionScores(20.0, 0.9, 0.8, 0, lpips=0.25)).as_json()["image"]
-    assert list(image)[:2] == ["pairs", "psnr_before_db"]
+    assert list(image)[:3] == ["pairs", "constant_targets", "psnr_before_db"]
     assert list(image)[-1] == "lpips_after"
     assert "reason" not in image
     assert not any("oracle" in key for key in image)

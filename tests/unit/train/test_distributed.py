@@ -8,17 +8,20 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 import torch
+from loss_terms import with_usual
+from own_code import forgotten_modules, write_folder
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
-from dpedtool.dataset.params import TrainParams
 from dpedtool.dataset.sidecars.history import HISTORY
 from dpedtool.dataset.sidecars.model_info import ModelInfo
+from dpedtool.dataset.train_params import LossTerm, TrainParams
 from dpedtool.training.networks.generators import Architecture
 from dpedtool.training.train import distributed
 from dpedtool.training.train.distributed import Processes
@@ -38,7 +41,7 @@ SMALL = {
     "batch": 4,
     "crop_px": 32,
     "validate_every": 1,
-    "texture_weight": 0.1,
+    "losses": with_usual(texture=0.1),
     "ema": 0.9,
     "clip_norm": 1.0,
     "precision": "float32",
@@ -53,12 +56,19 @@ def table(tmp_path_factory: pytest.TempPathFactory, make_samples) -> Path:
 
 def words(table: Path, out: Path, params: Mapping[str, Any]) -> list[str]:
     """The command's."""
-    settings = [word for name, value in params.items() for word in ("-S", f"train.{name}={value}")]
+    given = {**params, "losses": json.dumps([asdict(term) for term in params["losses"]])}
+    settings = [word for name, value in given.items() for word in ("-S", f"train.{name}={value}")]
     return ["train", str(table), "-o", str(out), *settings]
 
 
 def of_form(loss_form: str) -> dict[str, Any]:
     return {**SMALL, "loss_form": loss_form}
+
+
+def of_own(folder: Path) -> dict[str, Any]:
+    """A network and a loss of the user's own; part of the network has no effect, which each process must expect."""
+    losses = (LossTerm(loss=f"{folder}:own_loss:edges"), *with_usual())
+    return {**SMALL, "network": f"{folder}:own_net:Tied", "losses": losses}
 
 
 IN_TURN = """
@@ -77,6 +87,7 @@ def two_processes(tmp_path_factory: pytest.TempPathFactory, table: Path) -> tupl
     folder = tmp_path_factory.mktemp("two")
     (folder / "in_turn.py").write_text(IN_TURN)
     runs = [words(table, folder / form, of_form(form)) for form in FORMS]
+    runs.append(words(table, folder / "own", of_own(write_folder(folder))))
     runs.append(words(table, folder / "failed", {**SMALL, "batch": 3}))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     start = [*torchrun, str(folder / "in_turn.py"), json.dumps(runs)]
@@ -93,7 +104,7 @@ def test_two_processes_train_what_one_does_with_the_joint_batch(
     outcome = train(from_table(table), tmp_path, TrainParams(**of_form(form)))
     # Only one of them prints.
     said = done.stdout.splitlines()
-    assert len(said) == len(FORMS), done.stderr
+    assert len(said) == len(FORMS) + 1, done.stderr
     assert said[FORMS.index(form)] == outcome.sentence()
     assert sorted(path.name for path in (folder / form).iterdir()) == sorted([WEIGHTS, ModelInfo.FILE, HISTORY, LAST])
     one, two = (load_tensors(place / WEIGHTS) for place in (tmp_path, folder / form))
@@ -109,6 +120,18 @@ def test_two_processes_train_what_one_does_with_the_joint_batch(
         assert [float(value) for value in line.split(",")] == pytest.approx(
             [float(value) for value in other.split(",")], rel=1e-3, abs=1e-5
         )
+
+
+def test_two_processes_train_a_network_of_one_s_own(
+    tmp_path: Path, table: Path, two_processes: tuple[Path, CompletedProcess[str]]
+) -> None:
+    folder, done = two_processes
+    with forgotten_modules():
+        train(from_table(table), tmp_path, TrainParams(**of_own(folder)))
+    assert (folder / "own" / WEIGHTS).is_file(), done.stderr
+    one, two = (load_tensors(place / WEIGHTS) for place in (tmp_path, folder / "own"))
+    for name, weights in one.items():
+        torch.testing.assert_close(two[name], weights, rtol=1e-3, atol=5e-5)
 
 
 def test_a_process_that_fails_ends_all_with_its_message(two_processes: tuple[Path, CompletedProcess[str]]) -> None:
@@ -167,9 +190,17 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
 def test_batch_norms_of_several_processes_are_joint() -> None:
     network = Architecture(channels=4, blocks=1, norm="batch").build()
     names = list(network.state_dict())
-    joint = Processes(0, 2).with_joint_norms(network)
+    joint = Processes(0, 2, "cuda").with_joint_norms(network)
     assert [type(norm).__name__ for name, norm in joint.named_modules() if "norm" in name] == ["SyncBatchNorm"] * 2
     assert list(joint.state_dict()) == names
+
+
+def test_batch_norms_of_a_network_of_one_s_own_are_refused_too(tmp_path: Path) -> None:
+    with forgotten_modules():
+        network = Architecture(f"{write_folder(tmp_path)}:own_net:NormedByBatch").build()
+    with pytest.raises(ParamsError, match=r"has batch norms, and several processes .* in one process, or take"):
+        Processes(0, 2).with_joint_norms(network)
+    assert Processes(0, 1).with_joint_norms(network) is network
 
 
 def test_one_process_alone_shares_nothing() -> None:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
-from dpedtool.dataset.params import TrainParams
+from dpedtool.dataset.train_params import TrainParams
 from dpedtool.training.data import Batch, PatchPairs
 from dpedtool.training.train.loader import Loader, Step
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from loss_terms import with_usual
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
-from dpedtool.dataset.params import TrainParams
+from dpedtool.dataset.train_params import TrainParams
 from dpedtool.training.data import Batch, PatchPairs
 from dpedtool.training.precision import Computation
 from dpedtool.training.train.loader import Loader, Step
@@ -23,7 +24,7 @@ PARAMS = TrainParams(
     iterations=6,
     batch=2,
     crop_px=32,
-    texture_weight=0.1,
+    losses=with_usual(texture=0.1),
     ema=0.9,
     precision="float32",
     device="cpu",
@@ -123,7 +124,7 @@ def test_the_discriminator_of_the_released_code_sees_one_image_of_each_patch_of_
 
 
 def test_patches_too_small_for_the_discriminator_are_refused() -> None:
-    with pytest.raises(ParamsError, match=r"train\.texture_weight is above 0, but: .* needs patches of 17 px or more"):
+    with pytest.raises(ParamsError, match=r"train\.losses has the texture loss, but: .* needs patches of 17 px"):
         TrainingRun(PARAMS, ON_CPU, 16)
 
 
@@ -149,6 +150,6 @@ def test_patches_that_the_discriminator_is_not_made_for_are_refused(
 
 
 def test_a_run_without_texture_loss_has_no_discriminator_and_no_second_batch() -> None:
-    run = TrainingRun(replace(PARAMS, texture_weight=0.0, loss_form="released-code"), ON_CPU, 40)
+    run = TrainingRun(replace(PARAMS, losses=with_usual(), loss_form="released-code"), ON_CPU, 40)
     assert run.discriminator is None
     assert not run.needs_second_batch

@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from loss_terms import only, with_usual
 
 from dpedtool.dataset.errors import ParamsError
-from dpedtool.dataset.params import LossForm, TrainParams
+from dpedtool.dataset.train_params import LossForm, TrainParams
 from dpedtool.training.train.losses import (
     GeneratorLoss,
     blur_matrix,
@@ -23,7 +24,6 @@ from dpedtool.training.train.losses import (
     tv_loss,
 )
 
-NO_WEIGHTS = {f"{name}_weight": 0.0 for name in ("pixel", "psnr", "ms_ssim", "content", "colour", "texture", "tv")}
 FORMS: tuple[LossForm, ...] = ("mean", "paper", "released-code")
 
 
@@ -289,7 +289,7 @@ def test_logits_of_another_shape_are_refused():
 
 def test_the_generator_loss_is_the_weighted_sum_of_its_terms():
     weights = {"pixel": 1.0, "psnr": 0.5, "ms_ssim": 0.2, "colour": 0.5, "texture": 0.3, "tv": 2.0}
-    params = TrainParams(**{f"{name}_weight": weight for name, weight in weights.items()})
+    params = TrainParams(losses=only(**weights))
     outputs, targets, logits = photos(), photos(seed=1), torch.tensor([[1.0, 0.0], [0.0, 2.0]])
     total, terms = GeneratorLoss(params)(outputs, targets, logits)
     expected = {
@@ -303,12 +303,12 @@ def test_the_generator_loss_is_the_weighted_sum_of_its_terms():
     assert {name: value.item() for name, value in terms.items()} == pytest.approx(
         {name: value.item() for name, value in expected.items()}
     )
-    weighted = sum(getattr(params, f"{name}_weight") * value.item() for name, value in expected.items())
+    weighted = sum(params.weight_of(name) * value.item() for name, value in expected.items())
     assert total.item() == pytest.approx(weighted)
 
 
 def test_terms_without_weight_are_skipped():
-    loss = GeneratorLoss(TrainParams(**{**NO_WEIGHTS, "pixel_weight": 2.0}))
+    loss = GeneratorLoss(TrainParams(losses=only(pixel=2.0, tv=0.0)))
     total, terms = loss(photos(), photos(seed=1))
     assert list(terms) == ["pixel"]
     assert total.item() == pytest.approx(2 * terms["pixel"].item())
@@ -316,12 +316,12 @@ def test_terms_without_weight_are_skipped():
 
 
 def test_parameters_without_any_weight_are_refused_before_anything_is_trained():
-    with pytest.raises(ParamsError, match=r"^pixel_weight, .*tv_weight are all 0"):
-        TrainParams(**NO_WEIGHTS)
+    with pytest.raises(ParamsError, match=r"^losses has no term with a weight above 0"):
+        TrainParams(losses=only(pixel=0.0, tv=0.0))
 
 
 def test_the_texture_loss_without_logits_is_refused():
-    loss = GeneratorLoss(TrainParams(texture_weight=1.0))
+    loss = GeneratorLoss(TrainParams(losses=with_usual(texture=1.0)))
     assert loss.needs_discriminator
     with pytest.raises(ValueError, match="logits"):
         loss(photos(), photos())
@@ -393,7 +393,7 @@ def test_of_another_patch_size_only_the_colour_loss_takes_the_area(name):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_parts_of_two_processes_average_to_the_joint_batch(form):
-    params = TrainParams(loss_form=form, content_weight=0.5, texture_weight=0.3, tv_weight=2.0)
+    params = TrainParams(loss_form=form, losses=with_usual(content=0.5, texture=0.3, tv=2.0))
     outputs, targets, logits = photos(4).requires_grad_(), photos(4, seed=1), logits_of([0.2, 0.6, 0.5, 0.9])
     logits.requires_grad_()
     joint, terms = GeneratorLoss(params, Features())(outputs, targets, logits)
@@ -416,7 +416,7 @@ def test_the_discriminators_parts_average_to_the_joint_batch(form):
 
 
 def test_the_content_loss_needs_features_and_gives_the_targets_no_gradient():
-    params = TrainParams(**{**NO_WEIGHTS, "content_weight": 1.0})
+    params = TrainParams(losses=only(content=1.0))
     with pytest.raises(ValueError, match="features"):
         GeneratorLoss(params)
     outputs, targets = photos().requires_grad_(), photos(seed=1).requires_grad_()

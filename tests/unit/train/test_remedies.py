@@ -10,10 +10,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from loss_terms import with_usual
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.params import TrainParams
 from dpedtool.dataset.params_files import load_params
+from dpedtool.dataset.train_params import TrainParams
 from dpedtool.training.train.loader import Loader
 from dpedtool.training.train.sources import from_folders
 from dpedtool.training.train.stage import Outcome, train
@@ -47,7 +48,7 @@ def followed(said: str) -> TrainParams:
 
 @pytest.mark.parametrize("texture", [0.0, 0.1])
 def test_a_smaller_crop_helps_where_images_differ_in_size(tmp_path: Path, texture: float) -> None:
-    params = replace(PARAMS, crop_px=100, batch=16, texture_weight=texture)
+    params = replace(PARAMS, crop_px=100, batch=16, losses=with_usual(texture=texture))
     folders = images(tmp_path, 64, 48, 64, 48)
     with pytest.raises(DpedtoolError, match=r"set train\.crop_px to 48 or less") as refused:
         trained(folders, tmp_path / "out", params)
@@ -84,11 +85,10 @@ def test_a_batch_that_processes_can_share_helps(tmp_path: Path) -> None:
 
 
 def test_without_weights_of_vgg_the_loss_can_be_left_out(tmp_path: Path) -> None:
-    folders, params = images(tmp_path, 40, 40), replace(PARAMS, content_weight=1.0)
-    with pytest.raises(DpedtoolError, match=r"set train\.content_weight to 0") as refused:
+    folders, params = images(tmp_path, 40, 40), replace(PARAMS, losses=with_usual(content=1.0))
+    with pytest.raises(DpedtoolError, match=r"take content out of train\.losses"):
         trained(folders, tmp_path / "out", params)
-    assert followed(str(refused.value).replace("train.vgg to it, or set ", "")).content_weight == 0
-    trained(folders, tmp_path / "out", replace(params, content_weight=0))
+    trained(folders, tmp_path / "out", replace(params, losses=with_usual()))
 
 
 @pytest.mark.parametrize("state_is_there", [True, False])

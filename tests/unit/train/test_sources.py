@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.params import TrainParams
 from dpedtool.dataset.photos.encoding import encode_image
+from dpedtool.dataset.train_params import TrainParams
 from dpedtool.training.train.sources import Source, from_folders, from_table
 from dpedtool.training.train.stage import HELD_OUT, train
 

@@ -14,16 +14,17 @@ from typing import Any, Literal
 
 import pytest
 import torch
+from loss_terms import with_usual
 
 import dpedtool.training.precision
 import dpedtool.training.train.loop
 import dpedtool.training.train.stage
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
 from dpedtool.dataset.io import file_sha256, lock_folder
-from dpedtool.dataset.params import TrainParams
 from dpedtool.dataset.params_files import load_params
 from dpedtool.dataset.sidecars.history import HISTORY
 from dpedtool.dataset.sidecars.model_info import BestValidation, ModelInfo
+from dpedtool.dataset.train_params import TrainParams
 from dpedtool.training.data import Batch, PatchPairs
 from dpedtool.training.inference import choose_device, enhance_patches
 from dpedtool.training.metrics import psnr_each
@@ -134,7 +135,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, table: Path) -> Callable[[Tr
     return made
 
 
-EVERYTHING = {"texture_weight": 0.1, "ema": 0.9, "clip_norm": 0.5, "schedule": "constant"}
+EVERYTHING = {"losses": with_usual(texture=0.1), "ema": 0.9, "clip_norm": 0.5, "schedule": "constant"}
 RELEASED = {**EVERYTHING, "loss_form": "released-code", "norm": "batch", "precision": "bfloat16"}
 
 
@@ -272,14 +273,14 @@ def test_a_damaged_unfinished_run_is_begun_anew(tmp_path: Path, table: Path) -> 
 
 
 def test_the_texture_loss_is_among_the_losses(tmp_path: Path, table: Path) -> None:
-    train(table, tmp_path, replace(PARAMS, texture_weight=0.1, iterations=2))
+    train(table, tmp_path, replace(PARAMS, losses=with_usual(texture=0.1), iterations=2))
     (row,) = history(tmp_path)
     assert row["train_texture"] > 0
     assert math.isfinite(row["train_loss"])
 
 
 def test_the_texture_loss_works_with_patches_smaller_than_the_crop(tmp_path: Path, table: Path) -> None:
-    train(table, tmp_path, replace(PARAMS, texture_weight=0.1, iterations=1, crop_px=100))
+    train(table, tmp_path, replace(PARAMS, losses=with_usual(texture=0.1), iterations=1, crop_px=100))
     assert (tmp_path / WEIGHTS).exists()
 
 
@@ -410,7 +411,7 @@ def test_the_device_is_a_gpu_where_there_is_one(
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ([f"train.{name}_weight=0" for name in ("psnr", "ms_ssim")], "--set: train.pixel_weight, .* all 0"),
+        (["train.losses=[{loss: psnr, weight: 0}]"], "--set: train.losses has no term with a weight above 0"),
         (["split.test=0.9", "split.validation=0.2"], "--set: split.test and validation together"),
     ],
 )
@@ -520,8 +521,7 @@ def test_batch_norm_is_validated_with_its_running_statistics_and_trained_with_th
 
 def test_the_history_has_all_that_a_run_measures(tmp_path: Path, table: Path) -> None:
     weights = {"psnr": 1.0, "ms_ssim": 1.0, "colour": 0.5, "texture": 0.1, "tv": 0.5}
-    terms = {f"{name}_weight": weight for name, weight in weights.items()}
-    params = replace(PARAMS, **terms, learning_rate=1e-3, schedule="constant")
+    params = replace(PARAMS, losses=with_usual(**weights), learning_rate=1e-3, schedule="constant")
     train(table, tmp_path, params)
     row = history(tmp_path)[0]
     assert list(row) == [
@@ -593,7 +593,7 @@ def test_two_runs_do_not_write_to_one_folder(tmp_path: Path, table: Path) -> Non
 
 
 def test_bfloat16_trains_weights_that_stay_float32(tmp_path: Path, table: Path) -> None:
-    params = replace(PARAMS, texture_weight=0.1, iterations=2)
+    params = replace(PARAMS, losses=with_usual(texture=0.1), iterations=2)
     for name, precision in (("half", "bfloat16"), ("whole", "float32")):
         train(table, tmp_path / name, replace(params, precision=precision))
     half, whole = (load_tensors(tmp_path / name / WEIGHTS) for name in ("half", "whole"))
@@ -605,7 +605,7 @@ def test_bfloat16_trains_weights_that_stay_float32(tmp_path: Path, table: Path) 
 
 def test_the_content_loss_asks_for_its_weights(tmp_path: Path, table: Path) -> None:
     with pytest.raises(DpedtoolError, match=r"train\.vgg"):
-        train(table, tmp_path, replace(PARAMS, content_weight=1.0))
+        train(table, tmp_path, replace(PARAMS, losses=with_usual(content=1.0)))
 
 
 def test_the_content_loss_is_among_the_losses(tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -615,7 +615,7 @@ def test_the_content_loss_is_among_the_losses(tmp_path: Path, table: Path, monke
 
     monkeypatch.setattr(dpedtool.training.train.stage.vgg, "load_vgg", lambda _: Grey())
     (tmp_path / "vgg").write_bytes(b"weights")
-    train(table, tmp_path / "out", replace(PARAMS, content_weight=1.0, vgg=str(tmp_path / "vgg")))
+    train(table, tmp_path / "out", replace(PARAMS, losses=with_usual(content=1.0), vgg=str(tmp_path / "vgg")))
     assert history(tmp_path / "out")[0]["train_content"] > 0
     assert load_card(tmp_path / "out").training.vgg_sha256 == file_sha256(tmp_path / "vgg")
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import dpedtool.training.precision
-from dpedtool.dataset.params import TrainParams
+from dpedtool.dataset.train_params import TrainParams
 from dpedtool.training.precision import Computation, has_bfloat16
 
 CPU = torch.device("cpu")

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from score_rig import compared_metrics
 
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.params import TrainParams, describe
+from dpedtool.dataset.params import describe
 from dpedtool.dataset.sidecars.metrics import (
     NOT_SCORED,
     FittedPairs,
@@ -33,6 +34,7 @@ from dpedtool.dataset.sidecars.model_info import (
     SourceFile,
     TrainingInfo,
 )
+from dpedtool.dataset.train_params import TrainParams
 from dpedtool.training.networks.generators import Architecture
 from dpedtool.training.weights.checkpoint import load_model, save_model
 from dpedtool.training.weights.model_card import ModelCard, read_scores
@@ -168,6 +170,16 @@ def test_scores_stand_in_a_table_of_both_protocols() -> None:
         "| batch | 3 | untouched phone image | 15.00 dB | 0.8200 | 0.7000 |",
     ]
     assert "Not given." in card().as_markdown()
+
+
+def test_scores_over_the_same_pairs_stand_in_a_table_of_their_own() -> None:
+    text = card(scores=compared_metrics()).as_markdown()
+    assert "Over the same 198 pairs for all; 2 pairs with constant targets are left out:" in text
+    assert "|  | phone | network | network - phone (interval of 95 %) |" in text
+    assert "| PSNR, dB ↑ | 20.00 | 21.50 | +1.50 (+1.00 to +2.00) |" in text
+    assert "| own:worst ↓ | 0.2500 | none |  |" in text
+    assert "A px of the output takes 399744 multiplications, each with an addition." in text
+    assert "Over the same" not in card(scores=OF_PATCHES).as_markdown()
 
 
 @pytest.mark.parametrize(

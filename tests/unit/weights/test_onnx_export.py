@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.pipeline.cli import main
-from dpedtool.training.networks.generators import Architecture, Generator
+from dpedtool.training.networks.generators import Architecture, Generator, LayeredGenerator
 from dpedtool.training.weights import onnx_export
 from dpedtool.training.weights.checkpoint import save_model
 from dpedtool.training.weights.onnx_export import OPSET, TOLERANCE, as_onnx, export
@@ -145,7 +145,7 @@ def test_a_file_that_computes_something_else_is_not_left(
     def other(_: Generator, phone: torch.Tensor) -> torch.Tensor:
         return torch.zeros_like(phone) + wrong
 
-    monkeypatch.setattr(Generator, "forward", other)
+    monkeypatch.setattr(LayeredGenerator, "forward", other)
     with pytest.raises(DpedtoolError, match=r"values of onnxruntime differ from PyTorch's"):
         export(model, tmp_path / "out" / "net.onnx")
     assert list((tmp_path / "out").iterdir()) == []
