@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -249,21 +250,78 @@ class FolderPairs(Pairs):
         return phone, dslr
 
 
-def check_scale(pairs: Pairs) -> None:
-    """Refuse pairs whose targets are larger than what the networks give, which is as large as the phone's image.
+class EnlargedPairs(Pairs):
+    """Pairs whose phone's images are enlarged to the size of the DSLR's, by bicubic interpolation.
+
+    Parameters
+    ----------
+    pairs
+        Pairs of any `target_scale`.
+
+    """
+
+    def __init__(self, pairs: Pairs) -> None:
+        self._pairs = pairs
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def names(self) -> list[str]:
+        """As of the pairs."""
+        return self._pairs.names()
+
+    def photos(self) -> list[str]:
+        """As of the pairs."""
+        return self._pairs.photos()
+
+    def digest(self) -> str:
+        """As of the pairs."""
+        return self._pairs.digest()
+
+    def images(self, index: int) -> tuple[Image, Image]:
+        """As of the pairs, the phone's enlarged."""
+        phone, dslr = self._pairs.images(index)
+        return enlarged(phone, self._pairs.target_scale), dslr
+
+
+def enlarged(image: Image, scale: int) -> Image:
+    """Return an image (H, W, 3), uint8, enlarged by bicubic interpolation, (scale H, scale W, 3).
+
+    Its px divide those of the image, as those of a target do.
+    """
+    if scale == 1:
+        return image
+    return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def check_scale(pairs: Pairs, scale: int, network: str) -> None:
+    """Refuse pairs whose targets are not as large as what a network makes of the phone's images.
+
+    Parameters
+    ----------
+    pairs
+        The pairs.
+    scale
+        How many times as large as an image the network's output is.
+    network
+        The network's name.
 
     Raises
     ------
     DpedtoolError
-        They are.
+        The sizes differ.
 
     """
-    if pairs.target_scale > 1:
+    if len(pairs) and pairs.target_scale != scale:
         raise DpedtoolError(
-            f"The DSLR's images of these patches are {pairs.target_scale} times as large as the phone's, but the "
-            "networks of dpedtool keep the size of an image: cut the patches with patches.target_scale 1, or train a "
-            "network of your own on a release of them."
+            f"The DSLR's images of these pairs are {_times(pairs.target_scale)} the phone's, but what the network "
+            f"{network} makes is {_times(scale)} its input: cut the patches with patches.target_scale {scale}, or "
+            "choose another network."
         )
+
+
+def _times(scale: int) -> str:
+    return "as large as" if scale == 1 else f"{scale} times as large as"
 
 
 def read_names(file: Path) -> list[str]:

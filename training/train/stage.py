@@ -100,13 +100,11 @@ def train(source: Source, out: Path, params: TrainParams, *, board: Path | None 
     Raises
     ------
     DpedtoolError
-        A file is missing or damaged, the targets are larger than the phone's patches, the start is not the network
-        that the parameters ask for, `params.device` is not available, a loss or gradient is not finite, memory does not
-        suffice, or another process writes to `out`.
+        A file is missing or damaged, the targets are not as large as what the network makes, the start is not the
+        network that the parameters ask for, `params.device` is not available, a loss or gradient is not finite, memory
+        does not suffice, or another process writes to `out`.
 
     """
-    for pairs in (source.training, source.validation):
-        check_scale(pairs)
     with join(params) as (processes, device), _sole_writer(out, processes), _enough_memory(params):
         if not len(source.training):
             return _keep_untrained(out, params, processes)
@@ -176,6 +174,9 @@ def load_start(params: TrainParams) -> Generator | None:
 
 
 def _begin(source: Source, params: TrainParams, computation: Computation, processes: Processes) -> TrainingRun:
+    asked = architecture(params)
+    for pairs in (source.training, source.validation):
+        check_scale(pairs, asked.scale, asked.name)
     start = load_start(params)
     features = vgg.load_vgg(params.vgg) if params.weight_of("content") > 0 else None
     patch_px = min(source.training.images(0)[0].shape[:2])
