@@ -88,7 +88,7 @@ def test_a_network_that_enlarges_learns_from_larger_targets_and_is_scored_on_the
     difference = np.mean((enlarged.astype(float) - dslr) ** 2)
     assert scores[0].psnr_before == pytest.approx(10 * np.log10(255**2 / difference), abs=0.01)
     assert found.after["image"].pairs == 2
-    with pytest.raises(DpedtoolError, match=r"2 times as large .* UNet makes is as large as its input"):
+    with pytest.raises(DpedtoolError, match=r"2 times as large .*:UNet makes is as large as its input"):
         train(table, folder / "other", params_of(folder, "UNet"))
 
 
