@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from dpedtool.dataset.demo_params import DemoParams
 from dpedtool.dataset.errors import ParamsError
@@ -212,6 +212,9 @@ STRICT: Mapping[str, Any] = {
 }
 """Limits of the mode `strict`; `dped` has only min_ncc, like DPED."""
 MOST_TURNS = 90
+TargetScale = Literal[1, 2, 4]
+TARGET_SCALES: tuple[int, ...] = get_args(TargetScale)
+"""Px of the DSLR's image of a patch for each phone px, along a side."""
 
 
 def _limit(name: str, meaning: str, **limits: Any) -> Any:
@@ -231,6 +234,11 @@ class PatchesParams(Section):
     )
     size_px: int = param(100, "side of a patch, in phone px", at_least=8)
     stride_px: int = param(100, "step of the window, in phone px; equal to size_px: no overlap", at_least=1)
+    target_scale: TargetScale = param(
+        1,
+        "px of the DSLR's image of a patch for each phone px, along a side: 1: both images have the phone's grid; 2, "
+        "4: the DSLR's image is twice or four times as large and keeps more of its detail, for networks that enlarge",
+    )
     places: Literal["own", "shared"] = param(
         "own",
         "own: each phone's windows lie on a grid of its own photo; shared: the places are chosen on the DSLR's photo, "

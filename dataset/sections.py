@@ -111,7 +111,7 @@ class Section:
         hint = typing.get_type_hints(type(self))[name]
         words = [str(declared.metadata["meaning"])]
         if typing.get_origin(hint) is Literal:
-            words.append(f"one of {', '.join(typing.get_args(hint))}")
+            words.append(f"one of {', '.join(map(str, typing.get_args(hint)))}")
         limits = {"at_least": "at least", "above": "above", "at_most": "at most"}
         given = {limit: declared.metadata[key] for key, limit in limits.items() if declared.metadata[key] is not None}
         return "; ".join(words + [f"{limit} {value:g}" for limit, value in given.items()])
@@ -142,8 +142,10 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
         # `float | None` is a parameter that may be left open.
         return None if value is None else _typed(value, typing.get_args(hint)[0], name)
     if origin is Literal:
-        if value not in typing.get_args(hint):
-            raise ParamsError(f"{name} must be one of {', '.join(typing.get_args(hint))}, not {value!r}.")
+        choices = typing.get_args(hint)
+        # Python counts true and 1.0 as equal to 1.
+        if not any(type(value) is type(choice) and value == choice for choice in choices):
+            raise ParamsError(f"{name} must be one of {', '.join(map(str, choices))}, not {value!r}.")
         return value
     if origin is tuple:
         if not isinstance(value, list | tuple):

@@ -16,7 +16,8 @@ from typing import IO
 from dpedtool.dataset.regular_files import check_regular, open_regular
 
 MOST_BYTES_A_MEMBER = 2**28
-"""Most bytes of an image or a description in a shard; a patch of 2048 px takes at most 13 MB as PNG."""
+"""Most bytes of an image or a description in a shard; a patch of 2048 px takes at most 13 MB as PNG, and its
+target of four times the side 200 MB."""
 
 
 _HEADERS = frozenset(

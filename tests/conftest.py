@@ -168,7 +168,7 @@ def make_samples() -> MakeSamples:
     The DSLR's patch is a picture, the phone's the same, darker and flatter.
     """
 
-    def make(folder: Path, counts: Mapping[str, int], size_px: int = 40) -> Path:
+    def make(folder: Path, counts: Mapping[str, int], size_px: int = 40, target_scale: int = 1) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         shard_path = folder / "patches-00000.tar"
         rows = []
@@ -176,8 +176,9 @@ def make_samples() -> MakeSamples:
             for split, count in counts.items():
                 for index in range(count):
                     name = f"{split}-{index}"
-                    dslr = draw_texture(size_px, size_px, seed=len(rows))
-                    phone = (0.7 * dslr + 20).astype(np.uint8)
+                    dslr = draw_texture(target_scale * size_px, target_scale * size_px, seed=len(rows))
+                    reduced = cv2.resize(dslr, (size_px, size_px), interpolation=cv2.INTER_AREA)
+                    phone = (0.7 * reduced + 20).astype(np.uint8)
                     places = [
                         shard.add(f"{name}.{side}.png", encode_image(image, ".png"))
                         for side, image in (("phone", phone), ("dslr", dslr))
@@ -189,6 +190,7 @@ def make_samples() -> MakeSamples:
                             phone="phone",
                             scene_id=name,
                             split=split,
+                            target_scale=target_scale,
                             shard=shard_path,
                             phone_offset=places[0].offset,
                             phone_bytes=places[0].length,

@@ -66,9 +66,30 @@ class Tied(nn.Module):
         return phone + self.gain * self.other(self.one(phone))
 
 
-class Double(UNet):
+class Triple(UNet):
     def forward(self, phone):
-        return nn.functional.interpolate(super().forward(phone), scale_factor=2)
+        return nn.functional.interpolate(super().forward(phone), scale_factor=3)
+
+
+class Enlarging(UNet):
+    """Gives images that are some times as large."""
+
+    def __init__(self, times=2):
+        super().__init__()
+        self.finer = nn.Conv2d(3, 3 * times**2, 3, padding=1)
+        self.times = times
+
+    def forward(self, phone):
+        large = nn.functional.interpolate(super().forward(phone), scale_factor=self.times)
+        return large + nn.functional.pixel_shuffle(self.finer(phone), self.times)
+
+
+class Moody(UNet):
+    """Enlarges large images alone."""
+
+    def forward(self, phone):
+        large = nn.functional.interpolate(super().forward(phone), scale_factor=2)
+        return large if phone.shape[3] > 40 else phone
 
 
 class Pair(UNet):

@@ -62,25 +62,32 @@ def write_release(
     patches: Mapping[str, int] = COUNTS,
     size: int = 32,
     params: ReleaseParams = PARAMS,
+    target_scale: int = 1,
 ) -> Path:
     """Write a release with `patches` patches of `size` px by split for each phone; layout dped gets a full-size photo.
+
+    The DSLR's images are `target_scale` times as large.
 
     Scenes are `train-0`, `train-1`, `validation-0`...; pairs `<phone>-<scene>`; patches `<pair>-<n>`. The scenes for
     training have tags.
     """
     folder.mkdir(parents=True, exist_ok=True)
     ordered = [
-        row for phone in sorted(phones) for split in SPLITS for row in _ordered(phone, split, patches, size, params)
+        row
+        for phone in sorted(phones)
+        for split in SPLITS
+        for row in _ordered(phone, split, patches, (size, target_scale), params)
     ]
     write_patches(folder / PATCHES, ordered, params.patches_a_file)
     pq.write_table(pa.Table.from_pylist(list(_pairs(ordered)), PAIRS_SCHEMA), folder / PAIRS, compression="zstd")
     write_scenes(folder, ordered)
     for layout in layouts_of(params).values():
         for chunk in chunks_of(folder / PATCHES):
-            layout.write(chunk, rows := read_rows_of(folder / PATCHES, chunk), _images(rows, size), folder)
+            rows = read_rows_of(folder / PATCHES, chunk)
+            layout.write(chunk, rows, _images(rows, size, target_scale), folder)
     has_photos = patches["test"] and "dped" in params.layouts
     photos = [_photo(folder, phone, size) for phone in sorted(phones)] if has_photos else []
-    _write_documents(folder, ordered, photos, params, size)
+    _write_documents(folder, ordered, photos, params, (size, target_scale))
     write_sums(folder)
     return folder
 
@@ -119,30 +126,32 @@ def write_sums(folder: Path) -> None:
     write_text(folder / SUMS, "".join(f"{file_sha256(folder / name)}  {name}\n" for name in names))
 
 
-def patch_images(patch_id: str, size: int) -> Images:
+def patch_images(patch_id: str, size: int, target_scale: int = 1) -> Images:
     """Two PNG files of one texture, the phone's darker and blurred; no two patches are alike."""
-    seed = int(sha(patch_id)[:8], 16)
-    dslr = np.dstack([picture(seed, size, size), picture(seed, size, size), picture(seed + 1, size, size)])
-    phone = cv2.GaussianBlur(dslr, (0, 0), 0.7) // 2 + 20
+    seed, side = int(sha(patch_id)[:8], 16), size * target_scale
+    dslr = np.dstack([picture(seed, side, side), picture(seed, side, side), picture(seed + 1, side, side)])
+    phone = cv2.resize(cv2.GaussianBlur(dslr, (0, 0), 0.7), (size, size), interpolation=cv2.INTER_AREA) // 2 + 20
     return Images(patch_id, encode_image(phone, ".png"), encode_image(dslr, ".png"))
 
 
-def _images(rows: pa.Table, size: int) -> list[Images]:
-    return [patch_images(name, size) for name in rows["patch_id"].to_pylist()]
+def _images(rows: pa.Table, size: int, target_scale: int) -> list[Images]:
+    return [patch_images(name, size, target_scale) for name in rows["patch_id"].to_pylist()]
 
 
 def _ordered(
-    phone: str, split: str, patches: Mapping[str, int], size: int, params: ReleaseParams
+    phone: str, split: str, patches: Mapping[str, int], sizes: tuple[int, int], params: ReleaseParams
 ) -> list[dict[str, Any]]:
-    rows = [_patch(phone, split, index, size, params) for index in range(patches[split])]
+    rows = [_patch(phone, split, index, sizes, params) for index in range(patches[split])]
     return sorted(rows, key=lambda row: sha(row["patch_id"]))
 
 
-def _patch(phone: str, split: str, index: int, size: int, params: ReleaseParams) -> dict[str, Any]:
+def _patch(phone: str, split: str, index: int, sizes: tuple[int, int], params: ReleaseParams) -> dict[str, Any]:
+    size, target_scale = sizes
     scene = f"{split}-{index // 2}"
     pair = f"{phone}-{scene}"
-    images = patch_images(f"{pair}-{index % 2}", size)
+    images = patch_images(f"{pair}-{index % 2}", size, target_scale)
     known = {"patch_id": images.name, "pair_id": pair, "phone": phone, "scene_id": scene, "split": split}
+    known |= {"target_scale": target_scale}
     known |= {"size": size, "x": size * (index % 2), "y": 0, "mode": "strict", "ncc": 0.95, "residual_px": 0.25}
     known |= {"phone_photo": f"{scene}.jpg", "dslr_photo": f"{scene}.jpg", "targets": ""}
     known |= {"phone_sha256": sha(f"{phone}/{scene}"), "dslr_sha256": sha(f"dslr/{scene}")}
@@ -274,12 +283,19 @@ def _extents(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
 
 
 def _write_documents(
-    folder: Path, rows: Sequence[Mapping[str, Any]], photos: Sequence[Any], params: ReleaseParams, size: int
+    folder: Path,
+    rows: Sequence[Mapping[str, Any]],
+    photos: Sequence[Any],
+    params: ReleaseParams,
+    sizes: tuple[int, int],
 ) -> None:
+    size, target_scale = sizes
     encoded = len(rows) if "dped" in params.layouts else 0
     told = {key: value for key, value in describe(params).items() if key != "licence_file"}
     facts = {"format": 2, "release": told, "counts": _counts(rows), "pairs": len({row["pair_id"] for row in rows})}
     facts |= {"size_px": size, "encoded": encoded, "photos": photos, "previous": None, "made_by": "dpedtool 0.1.0"}
+    # Earlier versions wrote no scale.
+    facts |= {"target_scale": target_scale} if target_scale > 1 else {}
     write_json(folder / RELEASE, facts)
     description = describe_release(folder, params, photos=photos)
     write_json(folder / STATISTICS, description.figures)
@@ -289,6 +305,7 @@ def _write_documents(
     write_text(folder / CARD, card(description))
     (folder / EXAMPLES).mkdir(exist_ok=True)
     for phone in dict.fromkeys(row["phone"] for row in rows):
-        images = patch_images(next(row["patch_id"] for row in rows if row["phone"] == phone), size)
+        first = next(row["patch_id"] for row in rows if row["phone"] == phone)
+        images = patch_images(first, size, target_scale)
         pair = [decode_image(content or b"", folder) for content in (images.phone, images.dslr)]
         save_image(folder / EXAMPLES / f"{phone}.png", example_picture([(pair[0], pair[1])]))

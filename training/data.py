@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -41,7 +42,10 @@ class Batch:
 
 
 class Pairs(Protocol):
-    """Pairs of a phone's and a DSLR's image of equal size, in a fixed order."""
+    """Pairs of a phone's and a DSLR's image of equal size, or the DSLR's `target_scale` times as large; in order."""
+
+    target_scale: int = 1
+    """Px of the DSLR's images for each px of the phone's, along a side."""
 
     def __len__(self) -> int: ...
 
@@ -107,12 +111,20 @@ class PatchPairs(Pairs):
     Raises
     ------
     DpedtoolError
-        The table is missing or is not a table of samples.
+        The table is missing or is not a table of samples, or the scales of its targets differ.
 
     """
 
     def __init__(self, table: Path, split: str) -> None:
-        frame = read_frame(table, Sample, ["patch_id", "pair_id", "shard", *_EXTENTS], where={"split": split})
+        wanted = ["patch_id", "pair_id", "target_scale", "shard", *_EXTENTS]
+        frame = read_frame(table, Sample, wanted, where={"split": split})
+        scales = sorted(frame["target_scale"].unique().tolist())
+        if len(scales) > 1:
+            raise DpedtoolError(
+                f"{table}: the DSLR's images are {' or '.join(map(str, scales))} times as large as the phone's, but "
+                "patches used together must have one scale: cut all of them with the same patches.target_scale."
+            )
+        self.target_scale = int(scales[0]) if scales else 1
         self._names = pa.array(frame["patch_id"], pa.string())
         self._photos = pa.array(frame["pair_id"], pa.string()).dictionary_encode()
         shards, places = pd.factorize(frame["shard"])
@@ -236,6 +248,80 @@ class FolderPairs(Pairs):
                 "pair must have the same size: align and cut them, or remove them."
             )
         return phone, dslr
+
+
+class EnlargedPairs(Pairs):
+    """Pairs whose phone's images are enlarged to the size of the DSLR's, by bicubic interpolation.
+
+    Parameters
+    ----------
+    pairs
+        Pairs of any `target_scale`.
+
+    """
+
+    def __init__(self, pairs: Pairs) -> None:
+        self._pairs = pairs
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def names(self) -> list[str]:
+        """As of the pairs."""
+        return self._pairs.names()
+
+    def photos(self) -> list[str]:
+        """As of the pairs."""
+        return self._pairs.photos()
+
+    def digest(self) -> str:
+        """As of the pairs."""
+        return self._pairs.digest()
+
+    def images(self, index: int) -> tuple[Image, Image]:
+        """As of the pairs, the phone's enlarged."""
+        phone, dslr = self._pairs.images(index)
+        return enlarged(phone, self._pairs.target_scale), dslr
+
+
+def enlarged(image: Image, scale: int) -> Image:
+    """Return an image (H, W, 3), uint8, enlarged by bicubic interpolation, (scale H, scale W, 3).
+
+    Its px divide those of the image, as those of a target do.
+    """
+    if scale == 1:
+        return image
+    return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def check_scale(pairs: Pairs, scale: int, network: str) -> None:
+    """Refuse pairs whose targets are not as large as what a network makes of the phone's images.
+
+    Parameters
+    ----------
+    pairs
+        The pairs.
+    scale
+        How many times as large as an image the network's output is.
+    network
+        The network's name.
+
+    Raises
+    ------
+    DpedtoolError
+        The sizes differ.
+
+    """
+    if len(pairs) and pairs.target_scale != scale:
+        raise DpedtoolError(
+            f"The DSLR's images of these pairs are {_times(pairs.target_scale)} the phone's, but what the network "
+            f"{network} makes is {_times(scale)} its input: cut the patches with patches.target_scale {scale}, or "
+            "choose another network."
+        )
+
+
+def _times(scale: int) -> str:
+    return "as large as" if scale == 1 else f"{scale} times as large as"
 
 
 def read_names(file: Path) -> list[str]:

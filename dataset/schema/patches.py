@@ -40,6 +40,7 @@ class Patch(Row):
         "exposure_outlier": "the exposures of the pair's photos differ by more or less than is usual in their session, "
         "beyond patches.max_exposure_difference",
         "small_crop": "the common crop is smaller than a window",
+        "too_coarse": "the DSLR's photo has fewer px for each phone px than patches.target_scale asks for",
         "few_frames": "fewer frames of the moment show the place than patches.min_frames asks for",
         "few_references": "fewer references show the place than patches.min_references asks for",
         "photo_changed": "a photo is not the one that was paired",
@@ -48,10 +49,11 @@ class Patch(Row):
         "worker_lost": "the process that worked on the pair was killed",
         "internal_error": "a fault of the program",
         "no_mate": "imported: one of the two images is missing",
-        "unequal_sizes": "imported: the two images differ in size",
+        "unequal_sizes": "imported: the DSLR's image is not as large as the phone's, nor 2 or 4 times as large",
     }
 
     RETRIED: ClassVar[frozenset[str]] = Row.RETRIED | {"nodes_changed"}
+    ADDED: ClassVar[frozenset[str]] = frozenset({"target_scale"})
 
     patch_id: Identifier = column("pair and place of the window; unique; letters, digits, '_' and '-'")
     pair_id: Identifier = column("the pair that the window was cut from; imported: the patch itself")
@@ -67,6 +69,11 @@ class Patch(Row):
     y: int | None = column("top row of the window in the upright phone photo, before it moves", "px", default=None)
     size: int | None = column(
         "side of the window; imported: side of the patch, empty if it is not square", "px", default=None
+    )
+    target_scale: int = column(
+        "px of the DSLR's image of the patch for each px of the phone's, along a side: that image has target_scale * "
+        "size px",
+        default=1,
     )
     ncc: float | None = column(
         "zero-mean normalised cross-correlation of the two grey windows without a shift; empty if one has a single "
@@ -319,7 +326,8 @@ class StackFrame(Row):
 
     The base frame is the patch's own image. The windows of the others (patches.frames: all) are cut at whole px, so
     that no px of the phone is resampled; `frame_from_patch` says what is left to a fraction of a px. A further target
-    (captures.references) is the photo of a further reference on the px of the patch, resampled once.
+    (captures.references) is the photo of a further reference on the px of the patch, or patches.target_scale times as
+    fine, resampled once.
     """
 
     TABLE: ClassVar[str] = "stacks"

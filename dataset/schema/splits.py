@@ -17,12 +17,16 @@ class Sample(Row):
 
     TABLE: ClassVar[str] = "splits"
     MADE_BY: ClassVar[str] = "split"
+    ADDED: ClassVar[frozenset[str]] = frozenset({"target_scale"})
 
     patch_id: Identifier = column("the patch")
     pair_id: Identifier = column("the pair that it was cut from")
     phone: FolderName = column("phone that took the photo")
     scene_id: Identifier = column("the moment; all patches of one scene, of all phones, are in one split")
     split: str = column("train, validation or test")
+    target_scale: int = column(
+        "px of the DSLR's image for each px of the phone's, along a side, as in the table of patches", default=1
+    )
     shard: Path = column("tar file that holds both images")
     phone_offset: int = column("first byte of the phone image's file in the shard", "byte")
     phone_bytes: int = column("length of the phone image's file", "byte")

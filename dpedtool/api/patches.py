@@ -16,7 +16,8 @@ from dpedtool.api.pictures import as_html, as_text, png
 from dpedtool.dataset.params import PatchesParams
 from dpedtool.dataset.rows import columns
 from dpedtool.dataset.schema import Patch
-from dpedtool.pipeline.patches.judging import judge_windows, small_crop
+from dpedtool.pipeline.geometry.aligned import crop_box
+from dpedtool.pipeline.patches.judging import finer_target, judge_windows, small_crop
 
 SHOWN = 8
 """Patches in a notebook's picture."""
@@ -38,7 +39,8 @@ class Patches:
         One row a window, with its place, status, reason and measures: the columns of the table of patches
         (docs/tables.md), without those that name files.
     phone, dslr
-        (N, size, size, 3), RGB, uint8: the images of the N accepted windows, in the order of the table.
+        (N, size, size, 3), RGB, uint8: the images of the N accepted windows, in the order of the table. With
+        ``target_scale`` 2 or 4, the DSLR's are (N, target_scale * size, target_scale * size, 3).
 
     """
 
@@ -52,16 +54,20 @@ class Patches:
     def strip(self) -> RgbImage:
         """Return up to 8 accepted patches, spread evenly, as one image (h, w, 3) RGB: the phone's above the DSLR's.
 
-        The image is white if no window was accepted.
+        The image is white if no window was accepted. If the DSLR's images are larger, the phone's are enlarged to
+        their size, px by px.
         """
-        side = self.phone.shape[1]
+        side = self.dslr.shape[1]
+        enlarged = side // self.phone.shape[1]
         chosen = np.unique(np.linspace(0, len(self) - 1, min(len(self), SHOWN)).round().astype(int))
         step = side + GAP_PX
         picture = np.full((2 * step - GAP_PX, max(1, len(chosen)) * step - GAP_PX, 3), 255, np.uint8)
         for column, index in enumerate(chosen.tolist()):
             for row, images in enumerate((self.phone, self.dslr)):
                 top, left = row * step, column * step
-                picture[top : top + side, left : left + side] = images[index]
+                # Px are repeated, so that the picture shows nothing that is not in the patch.
+                large = images[index] if row else images[index].repeat(enlarged, axis=0).repeat(enlarged, axis=1)
+                picture[top : top + side, left : left + side] = large
         return picture
 
     def _facts(self) -> list[tuple[str, str]]:
@@ -107,7 +113,8 @@ def patches(alignment: Alignment, *, params: Mapping[str, Any] | PatchesParams |
     Raises
     ------
     Rejection
-        `small_crop`: the crop that both photos show is smaller than a window.
+        `small_crop`: the crop that both photos show is smaller than a window. `too_coarse`: the DSLR's photo has fewer
+        px than ``target_scale`` asks for.
     ParamsError
         A parameter is unknown, of the wrong type or out of range.
 
@@ -124,14 +131,16 @@ def patches(alignment: Alignment, *, params: Mapping[str, Any] | PatchesParams |
     """
     chosen, row = section(PatchesParams, params), alignment.row
     phone, dslr = (bgr(image, "image") for image in (alignment.whole_phone(), alignment.dslr))
-    windows = list(judge_windows(row, alignment._transform, phone, dslr, chosen))
+    target = None
+    if chosen.target_scale > 1:
+        target = finer_target(alignment._files[1].colour(), alignment._transform, crop_box(row), chosen)
+    windows = list(judge_windows(row, alignment._transform, phone, dslr, chosen, target=target))
     if not windows:
         raise small_crop(row, chosen)
     images = [pair for _, pair in windows if pair]
-    side = chosen.size_px
     sides = [
         np.stack([rgb(pair[index]) for pair in images]) if images else np.empty((0, side, side, 3), np.uint8)
-        for index in (0, 1)
+        for index, side in enumerate((chosen.size_px, chosen.size_px * chosen.target_scale))
     ]
     return Patches(_table([window for window, _ in windows]), sides[0], sides[1])
 

@@ -1,4 +1,4 @@
-"""Bring the DSLR's photo onto the phone's pixel grid, in one resampling from the original.
+"""Bring the DSLR's photo onto the phone's pixel grid, or onto a finer one, in one resampling from the original.
 
 OpenCV's Lanczos kernel is slow. Its cubic kernel (Keys, a = -0.75) is five times as fast, but moves smooth gradients by
 up to 0.05 px and weakens fine detail, differently from phase to phase. Both can be undone: the kernel is given the
@@ -10,6 +10,7 @@ whose taps are then the same everywhere. Everything is computed tile by tile in 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -48,14 +49,63 @@ def warp_dslr(dslr: Image, transform: Transform, box: Box) -> Image:
     Where a phone pixel covers several DSLR pixels, the photo is smoothed first, so that detail finer than the phone's
     grid does not alias. The Gaussian widens a blur of half a source px to half a target px.
     """
-    scale = scale_at(transform, box)
-    finer = 2 if scale < DOUBLED_BELOW else 1
-    taps, nodes = _prefilter(scale, finer), transform.map_nodes(box)
-    warped = np.empty((box.height, box.width, 3), np.uint8)
-    for tile in _tiles(box, TILE_PX / (scale * finer)):
-        place = warped[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
-        place[:] = _sampled(dslr, between_nodes(nodes, tile), taps, finer)
-    return warped
+    return Resampler.of(dslr, transform, box).part(Box(0, 0, box.width, box.height))
+
+
+@dataclass(frozen=True, eq=False)
+class Resampler:
+    """The DSLR's photo on the phone's grid, or on one that is `finer` times as fine, part by part.
+
+    A phone px x has `finer` target px along each axis, with their centres at x + (j + 0.5) / finer - 0.5, so that the
+    target px of a phone px cover just that px. Every part is resampled once from the original, with the filter that is
+    right for its own grid, and is the same as that part of a larger one.
+    """
+
+    finer: int
+    _dslr: Image
+    _nodes: Map
+    """Places in the DSLR photo at the nodes of the box, whose spacing does not depend on `finer`."""
+    _scale: float
+    """DSLR px per target px at the centre of the box."""
+    _enlarged: int
+    """2 if the source is enlarged twofold before it is sampled, else 1."""
+    _taps: Taps
+
+    @classmethod
+    def of(cls, dslr: Image, transform: Transform, box: Box, finer: int = 1) -> Resampler:
+        """Prepare to resample.
+
+        Parameters
+        ----------
+        dslr
+            (H, W, 3) uint8: the whole DSLR photo.
+        transform
+            From the phone photo to the DSLR photo.
+        box
+            What parts are taken from, in the phone photo.
+        finer
+            Target px per phone px, along an axis.
+
+        """
+        scale = scale_at(transform, box) / finer
+        enlarged = 2 if scale < DOUBLED_BELOW else 1
+        return cls(finer, dslr, transform.map_nodes(box), scale, enlarged, _prefilter(scale, enlarged))
+
+    def part(self, part: Box) -> Image:
+        """Return a part, (finer * part.height, finer * part.width, 3) uint8; its x and y count from the box's corner.
+
+        Its size is in phone px.
+        """
+        finer, spacing = self.finer, NODE_PX * self.finer
+        # Maps begin at a node, so that they are the same for every part.
+        left, top = (place % NODE_PX * finer for place in (part.x, part.y))
+        first_x, first_y = part.x * finer - left, part.y * finer - top
+        warped = np.empty((top + part.height * finer, left + part.width * finer, 3), np.uint8)
+        for tile in _tiles(warped.shape[1], warped.shape[0], TILE_PX / (self._scale * self._enlarged), spacing):
+            place = warped[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
+            wanted = Box(first_x + tile.x, first_y + tile.y, tile.width, tile.height)
+            place[:] = _sampled(self._dslr, between_nodes(self._nodes, wanted, spacing), self._taps, self._enlarged)
+        return warped[top:, left:]
 
 
 Usable = tuple[tuple[int, int, int, int] | None, tuple[int, int, int, int] | None]
@@ -116,12 +166,12 @@ def cubic_weights(phases: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.where(distances < 1, near, far)
 
 
-def _tiles(box: Box, side_px: float) -> Iterator[Box]:
-    """Yield the boxes, counted from the corner of `box`, that cover it; each begins at a node of the maps."""
-    side = max(int(side_px) // NODE_PX, 1) * NODE_PX
-    for y in range(0, box.height, side):
-        for x in range(0, box.width, side):
-            yield Box(x, y, min(side, box.width - x), min(side, box.height - y))
+def _tiles(width: int, height: int, side_px: float, spacing: int) -> Iterator[Box]:
+    """Yield the boxes that cover an image of this size in px; each begins at a multiple of `spacing`."""
+    side = max(int(side_px) // spacing, 1) * spacing
+    for y in range(0, height, side):
+        for x in range(0, width, side):
+            yield Box(x, y, min(side, width - x), min(side, height - y))
 
 
 def _sampled(dslr: Image, maps: tuple[Map, Map], taps: Taps, finer: int) -> Image:

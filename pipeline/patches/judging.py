@@ -16,9 +16,10 @@ from dpedtool.dataset.params import STRICT, PatchesParams, describe
 from dpedtool.dataset.photos.pixels import GreyPhoto, Image
 from dpedtool.dataset.schema import Alignment, Patch
 from dpedtool.pipeline.geometry.aligned import crop_box, cut, from_patches, is_masked, required
-from dpedtool.pipeline.geometry.homographies import Box, corners, transform_points
+from dpedtool.pipeline.geometry.homographies import Box, corners, local_scale, transform_points
 from dpedtool.pipeline.geometry.node_files import STEPS_A_PX
 from dpedtool.pipeline.geometry.transform import Transform
+from dpedtool.pipeline.geometry.warping import Resampler
 from dpedtool.pipeline.measure.certainty import LEAST_AT_PLACE, MISPLACED_SHARE
 from dpedtool.pipeline.measure.colour_agreement import ColourAgreement
 from dpedtool.pipeline.measure.common_range import common_range, cut_off
@@ -37,6 +38,9 @@ from dpedtool.pipeline.patches.windows import (
     shared_places,
 )
 
+LEAST_DETAIL = 0.9
+"""Fewest DSLR px for each px of a target, along a side: with fewer, the target's own px would be interpolated ones."""
+
 
 def judge_windows(
     alignment: Alignment,
@@ -47,6 +51,7 @@ def judge_windows(
     *,
     at: Corners | None = None,
     key: str = "",
+    target: Resampler | None = None,
 ) -> Iterator[tuple[Patch, tuple[Image, Image] | None]]:
     """Yield the row of every window of an aligned pair, row by row from the top left corner.
 
@@ -66,11 +71,15 @@ def judge_windows(
         (N, 2): x, y of the windows' top left px in the common crop; by default the parameters say where they lie.
     key
         The digest of what the rows are made from.
+    target
+        The DSLR's photo on a finer grid, for the images of accepted windows; by default they are cut from `dslr`.
+        Windows are judged on the phone's grid in either case.
 
     Yields
     ------
     tuple
-        The row, and the phone's and the DSLR's image of an accepted window, (size, size, 3) each; None for others.
+        The row, and the phone's and the DSLR's image of an accepted window, (size, size, 3) each, or the DSLR's as
+        many times as fine as `target`; None for others.
 
     """
     box, blank = crop_box(alignment), blank_row(alignment, params, key)
@@ -87,7 +96,7 @@ def judge_windows(
         for window in _windows(measures, to, box, params, places):
             place = Box(window.x, window.y, window.size, window.size)
             reason, detail = rejection(window.measured, is_masked(alignment, place), params)
-            images = None if reason else (_phone_window(phone, window), _dslr_window(dslr, window, box))
+            images = None if reason else (_phone_window(phone, window), _dslr_window(dslr, window, box, target))
             yield _row(blank, window, reason, detail, proof(window.measured, params)), images
 
 
@@ -96,6 +105,53 @@ def small_crop(alignment: Alignment, params: PatchesParams) -> Rejection:
     box = crop_box(alignment)
     detail = f"The common crop of {box.width}x{box.height} px is too small for a window of {params.size_px} px."
     return Rejection("small_crop", detail)
+
+
+def finer_target(dslr: Image, to: Transform, box: Box, params: PatchesParams) -> Resampler | None:
+    """Return the DSLR's photo on the grid of the targets; None if that is the phone's own.
+
+    Parameters
+    ----------
+    dslr
+        (H, W, 3) BGR: the whole DSLR photo.
+    to
+        The pair's transform.
+    box
+        The common crop in the phone photo.
+    params
+        `target_scale` is used.
+
+    Raises
+    ------
+    Rejection
+        `too_coarse`, as the function of this name says.
+
+    """
+    if params.target_scale == 1:
+        return None
+    if refusal := too_coarse(to, box, params):
+        raise refusal
+    return Resampler.of(dslr, to, box, params.target_scale)
+
+
+def too_coarse(to: Transform, box: Box, params: PatchesParams) -> Rejection | None:
+    """Return the rejection of a pair whose DSLR photo has too few px for targets of `params.target_scale`; or None.
+
+    It counts where in the common crop `box` the DSLR's photo has the fewest px for each phone px.
+    """
+    wanted = params.target_scale
+    if wanted == 1:
+        return None
+    # The scale of a homography is a power of a linear function of the place, so that it is least in a corner.
+    rim = corners(box.width, box.height) + np.array([box.x, box.y])
+    least = min(local_scale(to.homography, corner) for corner in rim)
+    if least >= LEAST_DETAIL * wanted:
+        return None
+    return Rejection(
+        "too_coarse",
+        f"The DSLR's photo has only {least:.2f} px for each phone px, along a side, where it has fewest; "
+        f"patches.target_scale {wanted} needs {LEAST_DETAIL * wanted:.1f}.",
+    )
 
 
 def _chosen(
@@ -147,6 +203,7 @@ def blank_row(alignment: Alignment, params: PatchesParams, key: str) -> dict[str
         "scene_id": alignment.scene_id,
         "status": "rejected",
         "mode": params.mode,
+        "target_scale": params.target_scale,
         "phone_path": alignment.phone_path,
         "dslr_path": alignment.dslr_path,
         "phone_sha256": alignment.phone_sha256,
@@ -254,8 +311,10 @@ def _phone_window(phone: Image, window: _Window) -> Image:
     return phone[y : y + side, x : x + side]
 
 
-def _dslr_window(dslr: Image, window: _Window, box: Box) -> Image:
+def _dslr_window(dslr: Image, window: _Window, box: Box, target: Resampler | None) -> Image:
     left, top = window.x - box.x, window.y - box.y
+    if target:
+        return target.part(Box(left, top, window.size, window.size))
     return dslr[top : top + window.size, left : left + window.size]
 
 

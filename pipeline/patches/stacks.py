@@ -27,7 +27,7 @@ from dpedtool.pipeline.geometry.homographies import Points, fit_homographies, tr
 from dpedtool.pipeline.geometry.transform import Transform
 from dpedtool.pipeline.geometry.warping import warp_dslr
 from dpedtool.pipeline.moments import Moment
-from dpedtool.pipeline.patches.judging import judge_windows
+from dpedtool.pipeline.patches.judging import finer_target, judge_windows
 from dpedtool.pipeline.patches.windows import nearest_corners
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
@@ -42,7 +42,8 @@ class Cut:
 
     row: StackFrame
     image: Image | None
-    """(size, size, 3) BGR; None for the base, whose image is the patch's own, and for a rejected frame."""
+    """(size, size, 3) BGR, of a target `target_scale` times as large; None for the base, whose image is that of the
+    patch, and for a rejected frame."""
 
 
 def stacks(
@@ -206,7 +207,8 @@ def _cut_target(
     Raises
     ------
     Rejection
-        Its photo was not aligned with the frame that patches are cut from, or cannot be read any more.
+        Its photo was not aligned with the frame that patches are cut from, cannot be read any more, or has too few px
+        for `params.target_scale`.
 
     """
     if target.status != "aligned":
@@ -217,7 +219,9 @@ def _cut_target(
         )
     file = open_unchanged(target.dslr_path, target.dslr_sha256)
     own, box, side = transform(target), crop_box(target), params.size_px
-    crop = warp_dslr(file.colour(), own, box)
+    photo = file.colour()
+    target_image = finer_target(photo, own, box, params)
+    crop = warp_dslr(photo, own, box)
     waiting: dict[tuple[int, int], StackFrame] = {}
     for row, patch in zip(blanks, patches, strict=True):
         x, y = int(patch.phone_x or 0), int(patch.phone_y or 0)
@@ -227,7 +231,7 @@ def _cut_target(
             detail = "The window does not lie wholly in what the base frame and this reference's photo both show."
             yield Cut(replace(row, reason="outside_frame", detail=detail), None)
     at = np.array(list(waiting), np.int64).reshape(-1, 2) - np.array([box.x, box.y])
-    for window, images in judge_windows(target, own, phone, crop, params, at=at):
+    for window, images in judge_windows(target, own, phone, crop, params, at=at, target=target_image):
         verdict = {name: getattr(window, name) for name in ("status", "reason", "detail", *_MEASURED)}
         yield Cut(replace(waiting[window.x or 0, window.y or 0], **verdict), images[1] if images else None)
 

@@ -42,11 +42,13 @@ from dpedtool.pipeline.memory import PATCHES, Need, memory_of, pair_need
 from dpedtool.pipeline.moments import Moment, moments
 from dpedtool.pipeline.patches.judging import (
     blank_row,
+    finer_target,
     judge_windows,
     params_sha256,
     small_crop,
     telling,
     telling_of_windows,
+    too_coarse,
 )
 from dpedtool.pipeline.patches.selection_figures import summary
 from dpedtool.pipeline.patches.session_colours import OUTLIER, outliers, with_distances, without_outliers
@@ -158,12 +160,14 @@ def cut_moment(moment: Moment, params: PatchesParams, parts: Path, *, is_stacked
     try:
         files, to = _open(base), transform(base)
         photos = tuple(file.colour() for file in files)
-        crop = warp_dslr(photos[1], to, crop_box(base))
     except Rejection as problem:
         return [_failed(moment, params, problem)]
+    crop, refusal = warp_dslr(photos[1], to, crop_box(base)), too_coarse(to, crop_box(base), params)
+    rows: list[Patch] = []
     frames: list[StackFrame] = []
     with replacing(part := parts / f"{key}.tar") as temporary, ShardWriter(temporary) as shard:
-        rows = list(_cut_windows(base, to, (photos[0], crop), params, _Part(shard, part, key)))
+        if not refusal:
+            rows = list(_cut_windows(base, to, (photos[0], photos[1]), crop, params, _Part(shard, part, key)))
         if is_stacked:
             frames = _cut_stacks(moment, to, (photos[0], photos[1]), rows, params, _Part(shard, part, key))
             rows, frames = _with_enough_frames(rows, frames, params)
@@ -171,7 +175,7 @@ def cut_moment(moment: Moment, params: PatchesParams, parts: Path, *, is_stacked
         save_all_aside(parts, key, StackFrame, frames)
     colours = _colours(base, photos[0], crop)
     save_aside(parts, key, _frame(base, files, thumbnail(photos[1]), rows, colours, key))
-    return rows or [_failed(moment, params, small_crop(base, params))]
+    return rows or [_failed(moment, params, refusal or small_crop(base, params))]
 
 
 def _frames_at_home(items: Mapping[str, Moment], finished: Finished[Patch]) -> list[Frame]:
@@ -231,13 +235,18 @@ class _Part:
 
 
 def _cut_windows(
-    alignment: Alignment, to: Transform, images: tuple[Image, Image], params: PatchesParams, part: _Part
+    alignment: Alignment, to: Transform, photos: tuple[Image, Image], crop: Image, params: PatchesParams, part: _Part
 ) -> Iterator[Patch]:
-    """Yield the rows of all windows; the images of the accepted ones go into the tar file."""
-    for row, windows in judge_windows(alignment, to, *images, params, key=part.key):
+    """Yield the rows of all windows; the images of the accepted ones go into the tar file.
+
+    `crop` is the DSLR's photo on the phone's grid, in the common crop.
+    """
+    phone, dslr = photos
+    target = finer_target(dslr, to, crop_box(alignment), params)
+    for row, windows in judge_windows(alignment, to, phone, crop, params, key=part.key, target=target):
         if windows:
-            phone, dslr = (_encoded(image, params) for image in windows)
-            yield store(row, phone, dslr, part.shard, part.path)
+            phone_file, dslr_file = (_encoded(image, params) for image in windows)
+            yield store(row, phone_file, dslr_file, part.shard, part.path)
         else:
             yield row
 

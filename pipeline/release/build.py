@@ -216,6 +216,7 @@ class _Build:
             photos=[photo.as_json() for photo in photos if photo.file],
             licences=other_licences(self._contents.scenes, str(self._params.licence)),
             stacks=0 if self._contents.stacks is None else self._contents.stacks.num_rows,
+            target_scale=self._contents.target_scale,
             previous=self._previous.version if self._previous else None,
             changes=self._changes(),
         )
@@ -520,6 +521,7 @@ def _as_json(description: Description, gathered: Contents) -> dict[str, Any]:
         "counts": description.counts,
         "pairs": gathered.pairs.num_rows,
         "size_px": gathered.size_px,
+        "target_scale": gathered.target_scale,
         "encoded": description.encoded,
         "photos": list(description.photos),
         "stacks": description.stacks,
@@ -571,8 +573,8 @@ def _check_folders(gathered: Contents, params: ReleaseParams) -> None:
             "Layout burst holds PNG images, but these patches are JPEG: set patches.format to png and run "
             "`dpedtool patches` again, or leave burst out of release.layouts."
         )
-    # It raises an error if there are several sizes, before anything is written.
-    _ = gathered.size_px
+    # They raise an error if there are several sizes or scales, before anything is written.
+    _ = gathered.size_px, gathered.target_scale
 
 
 @contextlib.contextmanager

@@ -17,7 +17,21 @@ CUT_SUMS, LOOSE_SUMS = ({side: f"{side}_{kind}_sha256" for side in ("phone", "ds
 """Columns with the SHA-256, hex, by side: of the images as they were cut, and of the files of layout dped."""
 
 _OF_PATCH = (
-    *("pair_id", "scene_id", "mode", "size", "x", "y", "ncc", "best_ncc", "dx", "dy", "angle_deg", "second_ncc"),
+    *(
+        "pair_id",
+        "scene_id",
+        "mode",
+        "size",
+        "target_scale",
+        "x",
+        "y",
+        "ncc",
+        "best_ncc",
+        "dx",
+        "dy",
+        "angle_deg",
+        "second_ncc",
+    ),
     *("residual_x", "residual_y", "residual_px", "residual_error_px", "phone_contrast", "dslr_contrast"),
     *(
         "noise",

@@ -75,6 +75,24 @@ class Contents:
             )
         return int(sizes[0])
 
+    @property
+    def target_scale(self) -> int:
+        """Px of the DSLR's images for each px of the phone's, along a side, of all patches.
+
+        Raises
+        ------
+        DpedtoolError
+            It differs between patches.
+
+        """
+        scales = self.plan["target_scale"].unique().to_pylist()
+        if len(scales) > 1:
+            raise DpedtoolError(
+                f"The DSLR's images are {' or '.join(map(str, sorted(scales)))} times as large as the phone's, but a "
+                "release has one scale: cut the patches of all phones with the same patches.target_scale."
+            )
+        return int(scales[0])
+
     def are_png(self) -> bool:
         """Whether the images of the patches are PNG files, as the first of each phone shows."""
         firsts = [self.plan.filter(pc.equal(self.plan["phone"], phone)).slice(0, 1) for phone in self.folders]

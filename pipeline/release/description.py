@@ -46,6 +46,8 @@ class Description:
     """Scenes with another licence than that of the release, by licence."""
     stacks: int = 0
     """Rows of the table of stacks; 0: every patch has one frame, and there is no such table."""
+    target_scale: int = 1
+    """Px of the DSLR's images for each px of the phone's, along a side."""
     previous: str | None = None
     """Version of the previous release that the changes were counted from; None: there is none."""
     changes: Sequence[str] = ()

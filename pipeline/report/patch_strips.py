@@ -23,8 +23,8 @@ SHOWN = 12
 """Number of patches in the sample, and of the worst ones by the measure that the mode keeps patches by."""
 ALSO_SHOWN = 6
 """Number of the worst patches by the other measure."""
-_COLUMNS = ["patch_id", "pair_id", "mode", "ncc", "best_ncc", "residual_px", "residual_error_px", "shard"]
-_EXTENTS = ["phone_offset", "phone_bytes", "dslr_offset", "dslr_bytes"]
+_COLUMNS = ["patch_id", "pair_id", "mode", "target_scale", "ncc", "best_ncc", "residual_px", "residual_error_px"]
+_EXTENTS = ["shard", "phone_offset", "phone_bytes", "dslr_offset", "dslr_bytes"]
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,15 @@ class StripPatch:
     pair_id: str
     phone: PagePicture
     dslr: PagePicture
+    """Its size is that of the phone's picture, also if it has more px (`patches.target_scale`)."""
     ncc: float | None
     """NCC of the two stored images; None if one has only a single grey value."""
     residual_px: float | None
     """The remaining shift between them; None if it cannot be measured."""
     residual_error_px: float | None
     """Its standard error, in the direction in which it is largest."""
+    is_finer: bool = False
+    """Whether the DSLR's picture has more px than the phone's, which are not shown as squares then."""
 
     @property
     def figures(self) -> str:
@@ -155,12 +158,16 @@ def _worst(kept: pd.DataFrame, criterion: _Criterion, most: int) -> pd.DataFrame
 
 def _shown(row: pd.Series[Any], phone: str, folder: Path) -> StripPatch:
     name = row["patch_id"]
+    measured = [_or_none(row[column]) for column in ("agreement", "residual_px", "residual_error_px")]
     return StripPatch(
         name,
         row["pair_id"],
         _picture(row, folder, "phone", f"Patch {name} as {phone} took it"),
         _picture(row, folder, "dslr", f"Patch {name} as the DSLR took it"),
-        *(_or_none(row[column]) for column in ("agreement", "residual_px", "residual_error_px")),
+        ncc=measured[0],
+        residual_px=measured[1],
+        residual_error_px=measured[2],
+        is_finer=int(row["target_scale"]) > 1,
     )
 
 
@@ -173,7 +180,8 @@ def _picture(row: pd.Series[Any], folder: Path, side: str, alt: str) -> PagePict
     try:
         check_inside(shard, folder)
         content = read_extent(shard, extent)
-        height, width = decode_image(content, shard).shape[:2]
+        finer = int(row["target_scale"]) if side == "dslr" else 1
+        height, width = (length // finer for length in decode_image(content, shard).shape[:2])
     except (OSError, Rejection) as error:
         reason = (error.strerror if isinstance(error, OSError) else "") or error
         raise DpedtoolError(

@@ -408,6 +408,7 @@ def _samples(phone: str, frame: pd.DataFrame, sides: Mapping[str, str], table: P
             phone=phone,
             scene_id=row["scene_id"],
             split=sides[row["pair_id"]],
+            target_scale=int(row["target_scale"]),
             shard=Path(row["shard"]),
             phone_offset=int(row["phone_offset"]),
             phone_bytes=int(row["phone_bytes"]),

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.photos.pixels import Image
 from dpedtool.training.enhance.feature_map import FeatureMap, Scratch, open_scratch
 from dpedtool.training.enhance.memory import Need, Plan, process_memory
@@ -65,9 +66,16 @@ def plan(architecture: Architecture, size: tuple[int, int], settings: Settings) 
     Raises
     ------
     Rejection
-        `too_little_memory`, with the least memory that would suffice, or `too_little_disk`.
+        `too_little_memory`, with the least memory that would suffice, or `too_little_disk`; `enlarges`: the network
+        enlarges images, which is possible for patches alone.
 
     """
+    if (scale := architecture.scale) > 1:
+        raise Rejection(
+            "enlarges",
+            f"The network {architecture.name} enlarges images {scale} times, which is possible for patches, but not "
+            "for whole photos yet: export it, and run the ONNX file.",
+        )
     need = _need(architecture, size, settings)
     if _fits_gpu(need, settings.device):
         beside = replace(need, map_row=0).plan(settings.process, settings.max_memory, None)

@@ -26,7 +26,7 @@ from dpedtool.dataset.sidecars.metrics import (
     VersionScores,
 )
 from dpedtool.dataset.sidecars.score_rows import table_lines
-from dpedtool.training.data import Batch, FolderPairs, Pairs
+from dpedtool.training.data import Batch, FolderPairs, Pairs, check_scale
 from dpedtool.training.enhance.whole_photo import Settings, enhance_image
 from dpedtool.training.evaluate.colour_transform import MOST_FITTED, ColourTransform, fit
 from dpedtool.training.evaluate.lpips import SMALLEST_PX, Lpips, load_lpips
@@ -281,7 +281,7 @@ def compare(
     ------
     DpedtoolError
         A file is missing or damaged, two images of a pair differ in size or are too small for LPIPS, a name is listed
-        twice or belongs to no pair, or `params.device` is not available.
+        twice or belongs to no pair, the network enlarges, or `params.device` is not available.
 
     """
     model = load_model(weights, own).to(choose_device(params.device)) if weights else None
@@ -301,6 +301,8 @@ def compare_network(
     """Do the same as `compare` with a network that is loaded; `weights` says which file it is from, if any."""
     named = metrics_of(metrics)
     pairs = FolderPairs(phone, dslr, names)
+    if model:
+        check_scale(pairs, model.scale, model.architecture.name)
     distance = load_lpips(lpips) if lpips else None
     yardstick = _fit_to_others(phone, dslr, pairs)
     rivals = _FolderRivals(yardstick.transform, model, Stopwatch())

@@ -25,7 +25,7 @@ from dpedtool.dataset.progress import Reach, showing
 from dpedtool.dataset.schema import Frame
 from dpedtool.dataset.sidecars.examples import FOLDER, Examples, PatchExample, PhotoExample, PhotoPart, Why
 from dpedtool.dataset.tables import read_frame
-from dpedtool.training.data import PatchPairs, as_rgb
+from dpedtool.training.data import PatchPairs, as_rgb, enlarged
 from dpedtool.training.enhance.side_by_side import choose_details, resized
 from dpedtool.training.enhance.stage import lack_of_memory
 from dpedtool.training.enhance.whole_photo import Settings, enhance_photo, plan
@@ -44,7 +44,7 @@ _PATTERNS = ("*.phone.png", "*.network.png", "*.dslr.png", "*.phone.jpg", "*.net
 
 @dataclass(frozen=True, eq=False)
 class ShownPatch:
-    """A test patch; each image is (H, W, 3) BGR uint8, and the network's is clipped."""
+    """A test patch; each image is (H, W, 3) BGR uint8, the network's clipped, the phone's as large as these."""
 
     index: int
     why: Why
@@ -88,7 +88,7 @@ def show_patches(model: Generator, patches: PatchPairs, chosen: Mapping[int, Why
 def _show(model: Generator, patches: PatchPairs, index: int, why: Why) -> ShownPatch:
     phone, dslr = patches.images(index)
     (output,) = enhance_patches(model, as_rgb(phone)[None].float() / 255, clip=True)
-    return ShownPatch(index, why, phone, _as_image(output), dslr)
+    return ShownPatch(index, why, enlarged(phone, patches.target_scale), _as_image(output), dslr)
 
 
 def _as_image(output: Tensor) -> Image:

@@ -20,7 +20,7 @@ from dpedtool.dataset.schema import Sample, Score
 from dpedtool.dataset.sidecars.metrics import NOT_SCORED, Metrics, NetworkSize, PatchScores, TagScores
 from dpedtool.dataset.sidecars.score_rows import table_lines
 from dpedtool.dataset.tables import read_frame, write_rows
-from dpedtool.training.data import PatchPairs
+from dpedtool.training.data import EnlargedPairs, Pairs, PatchPairs, check_scale
 from dpedtool.training.evaluate.by_tag import say_tags, score_tags
 from dpedtool.training.evaluate.colour_transform import fit, fit_each_photo
 from dpedtool.training.evaluate.examples import (
@@ -142,7 +142,7 @@ class Evaluation:
 class _Rivals:
     """The network and the colour transforms, which make the scored versions of the phone's patches."""
 
-    def __init__(self, model: Generator, training: PatchPairs, test: PatchPairs) -> None:
+    def __init__(self, model: Generator, training: Pairs, test: Pairs) -> None:
         self._model, self._photos = model, test.photos()
         self._colour = fit(training) if len(training) and len(test) else None
         self._oracle = fit_each_photo(test)
@@ -152,13 +152,24 @@ class _Rivals:
         """The names of the versions that exist."""
         return [variant for variant in VARIANTS if self._colour or variant != "colour"]
 
-    def variants(self, indices: Sequence[int], phone: Tensor) -> dict[Variant, Tensor]:
-        """Return the versions of some test patches, each (N, 3, H, W); the network's version is not clipped."""
+    def variants(self, indices: Sequence[int], phone: Tensor, seen: Tensor) -> dict[Variant, Tensor]:
+        """Return the versions of some test patches, each as large as the target; the network's is not clipped.
+
+        Parameters
+        ----------
+        indices
+            The patches.
+        phone
+            (N, 3, H, W): the phone's images, enlarged to the size of the targets.
+        seen
+            The phone's images as they were cut, for the network.
+
+        """
         own = [self._oracle[self._photos[index]].apply(image) for index, image in zip(indices, phone, strict=True)]
         made: dict[Variant, Tensor] = {"before": phone, "oracle": torch.stack(own)}
         if self._colour:
             made["colour"] = self._colour.apply(phone)
-        return {**made, "after": enhance_patches(self._model, phone, clip=False)}
+        return {**made, "after": enhance_patches(self._model, seen, clip=False)}
 
 
 def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams, own: str | None = None) -> Evaluation:
@@ -173,13 +184,15 @@ def evaluate(table: Path, model_dir: Path, out: Path, params: EvaluateParams, ow
     Raises
     ------
     DpedtoolError
-        A file is missing or damaged, a metric cannot be loaded, or `params.device` is not available.
+        A file is missing or damaged, a metric cannot be loaded, the targets are not as large as what the network makes
+        of the phone's patches, or `params.device` is not available.
 
     """
     metrics = metrics_of(params.metrics) + ([lpips_metric(Path(params.lpips))] if params.lpips else [])
     patches = PatchPairs(table, "test")
     model = load_model(model_dir, own).to(choose_device(params.device))
-    rivals = _Rivals(model, PatchPairs(table, "train"), patches)
+    check_scale(patches, model.scale, model.architecture.name)
+    rivals = _Rivals(model, EnlargedPairs(PatchPairs(table, "train")), EnlargedPairs(patches))
     sheet = _measure(rivals, patches, metrics)
     each = {variant: of["image"] for variant, of in sheet.measures.items()}
     scenes = read_frame(table, Sample, ["scene_id"], where={"split": "test"})["scene_id"].tolist()
@@ -208,7 +221,8 @@ def _measure(rivals: _Rivals, patches: PatchPairs, metrics: list[Metric]) -> She
     for start in track(starts, "evaluate", len(starts)):
         indices = range(start, min(start + SCORED_AT_ONCE, len(patches)))
         batch = patches.read(indices)
-        sheet.put(start, rivals.variants(indices, batch.phone), batch.dslr)
+        phone = batch.phone if patches.target_scale == 1 else EnlargedPairs(patches).read(indices).phone
+        sheet.put(start, rivals.variants(indices, phone, batch.phone), batch.dslr)
     return sheet
 
 

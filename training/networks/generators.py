@@ -21,7 +21,7 @@ from dpedtool.dataset.train_params import SMALLEST_CROP_PX, Norm
 from dpedtool.training.networks import layer_kinds as kinds
 from dpedtool.training.networks.layer_kinds import Layer
 from dpedtool.training.networks.network_description import LARGEST, NetworkDescription
-from dpedtool.training.networks.own_network import OwnNetwork, reflected
+from dpedtool.training.networks.own_network import OwnNetwork, reflected, scale_of
 from dpedtool.training.networks.resnet import ResNet
 from dpedtool.training.networks.srcnn import SRCNN
 
@@ -89,6 +89,11 @@ class Architecture:
     def layers(self) -> tuple[Layer, ...]:
         """All layers from the photo to the values that `LayeredGenerator.squash` turns into colours, where known."""
         return self.description.layers()
+
+    @property
+    def scale(self) -> int:
+        """Px of the output for each px of the phone's image, along a side; it is measured for a class of the user's."""
+        return self.description.measured().scale if isinstance(self.description, OwnNetwork) else 1
 
     def build(self, seed: int = 0) -> Generator:
         """Return the generator; its weights are not yet usable, but those that a class of the user's own has drawn.
@@ -158,9 +163,12 @@ class Architecture:
 class Generator(nn.Module):
     """A network that enhances photos, of any architecture.
 
-    It takes a batch of phone images (N, 3, H, W), RGB, 0..1, of any H and W, and returns as many of the same size, RGB,
-    nominally 0..1 but not clipped.
+    It takes a batch of phone images (N, 3, H, W), RGB, 0..1, of any H and W, and returns as many of the same size, or
+    `scale` times as large, RGB, nominally 0..1 but not clipped.
     """
+
+    scale: int = 1
+    """Px of the output for each px of the phone's image, along a side."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -213,7 +221,8 @@ class OwnGenerator(Generator):
     def __init__(self, architecture: Architecture, seed: int = 0) -> None:
         super().__init__(architecture)
         self.description = OwnNetwork(architecture.network, architecture.args)
-        self.multiple = self.description.measured().multiple
+        measured = self.description.measured()
+        self.multiple, self.scale = measured.multiple, measured.scale
         self.network = self.description.make(seed)
 
     def forward(self, phone: Tensor) -> Tensor:
@@ -228,7 +237,13 @@ class OwnGenerator(Generator):
         """
         height, width = phone.shape[2:]
         seen = reflected(phone, height + -height % self.multiple, width + -width % self.multiple)
-        enhanced = self.description.run(self.network, seen)[..., :height, :width].float()
+        made, scale = self.description.run(self.network, seen), self.scale
+        if scale_of(made, seen) != scale:
+            raise DpedtoolError(
+                f"The network {self.description.name} enlarges images {scale_of(made, seen)} times and others {scale} "
+                "times: it must enlarge all of them alike."
+            )
+        enhanced = made[..., : scale * height, : scale * width].float()
         # In training, the losses are watched, and the message names the patches.
         if not self.training and not bool(enhanced.isfinite().all()):
             raise DpedtoolError(

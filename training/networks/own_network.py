@@ -9,7 +9,7 @@ import functools
 import inspect
 import json
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
 from dpedtool.dataset.own_code import called
+from dpedtool.dataset.params import TARGET_SCALES
 from dpedtool.dataset.plugins import PluginName
 from dpedtool.training.networks.layer_kinds import Layer
 from dpedtool.training.networks.network_description import NetworkDescription
@@ -40,6 +41,8 @@ class Measured:
     """What the sides of images must be a multiple of, one of `MULTIPLES`."""
     bytes_px: int
     """Memory that it takes for a px of the image, in bytes: the most that its tensors hold at once."""
+    scale: int = 1
+    """Px of the output for each px of the image, along a side, one of `TARGET_SCALES`."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +101,12 @@ class OwnNetwork(NetworkDescription):
     def run(self, module: nn.Module, phone: Tensor) -> Tensor:
         """Return what the module makes of images, (N, 3, H, W), whose sides are multiples of what it needs.
 
+        It is as large as the images, or one of `TARGET_SCALES` times as large.
+
         Raises
         ------
         DpedtoolError
-            The module raised an error, or it returned anything but images of this shape.
+            The module raised an error, or it returned anything but such images.
 
         """
         found = called(self._said, module, phone)
@@ -109,11 +114,11 @@ class OwnNetwork(NetworkDescription):
             raise DpedtoolError(
                 f"{self._said} returned {_kind(found)}, but one tensor (N, 3, H, W) is needed: return the image alone."
             )
-        if found.shape != phone.shape:
+        if scale_of(found, phone) is None:
             wanted = tuple(phone.shape)
             raise DpedtoolError(
                 f"{self._said} returned a tensor {tuple(found.shape)} for images {wanted}: it must return images of "
-                "the same number and size, in three colours."
+                f"the same number, in three colours, that are {_or(TARGET_SCALES)} times as large."
             )
         if not found.is_floating_point():
             raise DpedtoolError(f"{self._said} returned {found.dtype}, but float values are needed.")
@@ -125,7 +130,8 @@ class OwnNetwork(NetworkDescription):
         Raises
         ------
         DpedtoolError
-            The class or its network raised an error, or the network does not return images of the size that it got.
+            The class or its network raised an error, or the network does not return images of the size that it got, or
+            of a multiple of it.
 
         """
         return _measured(self.network, json.dumps(dict(self.args), sort_keys=True))
@@ -143,8 +149,21 @@ def _measured(network: str, args: str) -> Measured:
     if not any(weights.requires_grad for weights in module.parameters()):
         raise DpedtoolError(f"The network {description.name} has no weights that could be trained.")
     with torch.no_grad(), _Held() as held:
-        description.run(module, _noise(_MEASURED_PX, _MEASURED_PX))
-    return Measured(multiple, -(-held.most // _MEASURED_PX**2))
+        image = _noise(_MEASURED_PX, _MEASURED_PX)
+        scale = scale_of(description.run(module, image), image)
+    return Measured(multiple, -(-held.most // _MEASURED_PX**2), scale or 1)
+
+
+def scale_of(output: Tensor, images: Tensor) -> int | None:
+    """Return how many times as large an output is as the images (N, 3, H, W); None if it is none of `TARGET_SCALES`."""
+    count, colours, height, width = images.shape
+    sizes = {(count, colours, scale * height, scale * width): scale for scale in TARGET_SCALES}
+    return sizes.get(tuple(output.shape))  # type: ignore[arg-type]
+
+
+def _or(scales: Sequence[int]) -> str:
+    *others, last = map(str, scales)
+    return f"{', '.join(others)} or {last}"
 
 
 def _find_multiple(description: OwnNetwork, module: nn.Module) -> int:

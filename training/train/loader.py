@@ -40,7 +40,7 @@ class Step:
 
     iteration: int
     batch: Batch
-    """(N, 3, side, side), RGB, uint8."""
+    """(N, 3, side, side), RGB, uint8; the DSLR's are `Pairs.target_scale` times as large."""
     second: Batch | None
     """Another batch of the same kind, for the discriminator; None if it was not asked for."""
     swaps: Tensor | None
@@ -176,11 +176,9 @@ class Loader:
 
     def _crop(self, draw: _Draw, row: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
         """Return the crops of one pair of a batch; cropping at once avoids holding whole photos."""
-        phone, dslr = (
-            _cut(image, self._params.crop_px, draw.corners[row], int(draw.turns[row]), bool(draw.mirrored[row]))
-            for image in self._decoded.images(int(draw.indices[row]))
-        )
-        return phone, dslr
+        images, crop_px = self._decoded.images(int(draw.indices[row])), self._params.crop_px
+        how = draw.corners[row], int(draw.turns[row]), bool(draw.mirrored[row])
+        return _cut(images[0], crop_px, *how), _cut(images[1], crop_px, *how, scale=self._pairs.target_scale)
 
 
 class _Decoded:
@@ -220,11 +218,16 @@ def _draw_pool(seed: int, number: int, count: int, size: int) -> npt.NDArray[np.
 
 
 def _cut(
-    image: Image, crop_px: int, corner: npt.NDArray[np.float64], turns: int, mirrored: bool
+    image: Image, crop_px: int, corner: npt.NDArray[np.float64], turns: int, mirrored: bool, *, scale: int = 1
 ) -> npt.NDArray[np.uint8]:
-    """Return a crop of an image (H, W, 3), BGR, turned and mirrored: (3, side, side), RGB."""
-    side = min(crop_px, *image.shape[:2])
-    y, x = (int(at * (length - side + 1)) for at, length in zip(corner, image.shape, strict=False))
+    """Return a crop of an image (H, W, 3), BGR, turned and mirrored: (3, side, side), RGB.
+
+    `crop_px` and the corner are in steps of `scale` px.
+    """
+    lengths = [length // scale for length in image.shape[:2]]
+    side = min(crop_px, *lengths)
+    y, x = (scale * int(at * (length - side + 1)) for at, length in zip(corner, lengths, strict=True))
+    side *= scale
     turned: MatLike = image[y : y + side, x : x + side]
     if turns:
         turned = cv2.rotate(turned, _QUARTER_TURNS[turns])

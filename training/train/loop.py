@@ -149,7 +149,9 @@ class TrainingRun:
         self.loss = GeneratorLoss(params, vgg and computation.place(vgg), self.processes.count)
         self.generator = self._learner(first_network(params, start))
         self.discriminator = (
-            self._learner(_first_discriminator(params, self._side_px)) if self.loss.needs_discriminator else None
+            self._learner(_first_discriminator(params, self._side_px * self.generator.network.scale))
+            if self.loss.needs_discriminator
+            else None
         )
         self.mean = MeanWeights(self.generator.network, params.ema) if params.ema > 0 else None
         at_once = computation.device.type == "cuda" or self.processes.count > 1

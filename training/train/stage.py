@@ -28,6 +28,7 @@ from dpedtool.dataset.regular_files import MOST_WEIGHTS_BYTES
 from dpedtool.dataset.sidecars.history import HISTORY, write_history
 from dpedtool.dataset.sidecars.model_info import BestValidation, TrainingInfo
 from dpedtool.dataset.train_params import TrainParams
+from dpedtool.training.data import check_scale
 from dpedtool.training.networks.generators import Generator
 from dpedtool.training.precision import Computation
 from dpedtool.training.train import vgg
@@ -99,8 +100,9 @@ def train(source: Source, out: Path, params: TrainParams, *, board: Path | None 
     Raises
     ------
     DpedtoolError
-        A file is missing or damaged, the start is not the network that the parameters ask for, `params.device` is not
-        available, a loss or gradient is not finite, memory does not suffice, or another process writes to `out`.
+        A file is missing or damaged, the targets are not as large as what the network makes, the start is not the
+        network that the parameters ask for, `params.device` is not available, a loss or gradient is not finite, memory
+        does not suffice, or another process writes to `out`.
 
     """
     with join(params) as (processes, device), _sole_writer(out, processes), _enough_memory(params):
@@ -172,6 +174,9 @@ def load_start(params: TrainParams) -> Generator | None:
 
 
 def _begin(source: Source, params: TrainParams, computation: Computation, processes: Processes) -> TrainingRun:
+    asked = architecture(params)
+    for pairs in (source.training, source.validation):
+        check_scale(pairs, asked.scale, asked.name)
     start = load_start(params)
     features = vgg.load_vgg(params.vgg) if params.weight_of("content") > 0 else None
     patch_px = min(source.training.images(0)[0].shape[:2])

@@ -152,7 +152,9 @@ class ModelCard:
 
     def _use(self) -> Iterator[str]:
         yield f"Input `{INPUT}`: float32, (batch, 3, height, width), RGB, 0..1, sRGB, upright. {self._sizes()}"
-        yield f"Output `{OUTPUT}`: float32, of the same shape, RGB, {self._range()}."
+        scale = self.architecture.scale
+        shape = "of the same shape" if scale == 1 else f"{scale} times as high and wide"
+        yield f"Output `{OUTPUT}`: float32, {shape}, RGB, {self._range()}."
         yield self._tiles()
         yield (
             f"Memory: about {self._memory_mb()} MB for each megapixel in onnxruntime on a processor, "
@@ -189,6 +191,8 @@ class ModelCard:
 
     def _tiles(self) -> str:
         if self.architecture.is_own:
+            if self.architecture.scale > 1:
+                return "Give it the whole photo at once: tiles that are run separately may leave seams."
             return (
                 "Give it the whole photo at once, unless you know how far the network sees: tiles that are run "
                 "separately may leave seams. `dpedtool enhance` measures that, and runs the network in tiles."

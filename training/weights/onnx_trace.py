@@ -28,7 +28,7 @@ class _Whole(nn.Module):
 
     def __init__(self, model: OwnGenerator, clip: bool) -> None:
         super().__init__()
-        self.network, self.multiple, self.clip = model.network, model.multiple, clip
+        self.network, self.multiple, self.clip, self.scale = model.network, model.multiple, clip, model.scale
 
     def forward(self, phone: Tensor) -> Tensor:
         height, width = phone.shape[2:]
@@ -36,7 +36,7 @@ class _Whole(nn.Module):
         if self.multiple > 1:
             missing = (0, -width % self.multiple, 0, -height % self.multiple)
             seen = functional.pad(phone, missing, mode="reflect")
-        enhanced = self.network(seen)[..., :height, :width]
+        enhanced = self.network(seen)[..., : self.scale * height, : self.scale * width]
         return cast("Tensor", enhanced.clamp(0, 1) if self.clip else enhanced)
 
 

@@ -110,6 +110,7 @@ def _known(description: Description) -> dict[str, Any]:
         "folders": PARTS,
         "schemas": {name: schema for name, schema in SCHEMAS.items() if name != STACKS or description.stacks},
         "stacks": description.stacks,
+        "target_scale": description.target_scale,
         "licences": description.licences,
         "previous": description.previous,
         "changes": description.changes,

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from dpedtool.dataset.errors import Rejection
-from dpedtool.dataset.params import PatchesParams
+from dpedtool.dataset.params import TARGET_SCALES, PatchesParams
 from dpedtool.dataset.photos.decoding import PhotoFile, decode_image, open_photo
 from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.dataset.photos.pixels import Image
@@ -66,8 +66,10 @@ def judge_pair(phone: Path, dslr: Path, params: PatchesParams) -> Judged:
         stored = _storable(files[0], images[0]), _storable(files[1], images[1])
     except Rejection as problem:
         return Judged({**sums, "reason": problem.reason, "detail": problem.detail}, None)
-    detail = _changes(files, stored)
-    return Judged({**sums, "detail": detail, **_shape(images[0]), **measure_pair(*images, params)}, stored)
+    detail, scale = _changes(files, stored), _scale(images)
+    measured = measure_pair(images[0], _on_phones_grid(images), params)
+    shape = {**_shape(images[0]), "target_scale": scale}
+    return Judged({**sums, "detail": detail, **shape, **measured}, stored)
 
 
 def measure_pair(phone: Image, dslr: Image, params: PatchesParams) -> dict[str, float | None]:
@@ -98,9 +100,25 @@ def _unmoved(params: PatchesParams, side: int, reach: int) -> PatchesParams:
 
 
 def _check_sizes(files: tuple[PhotoFile, PhotoFile], images: tuple[Image, Image]) -> None:
-    if images[0].shape != images[1].shape:
+    if not _scale(images):
         sizes = [f"{file.path} is {_size(image)} px" for file, image in zip(files, images, strict=True)]
-        raise Rejection("unequal_sizes", f"{sizes[0]}, but {sizes[1]}: a pair must have one size.")
+        larger = " or ".join(str(scale) for scale in TARGET_SCALES if scale > 1)
+        raise Rejection(
+            "unequal_sizes",
+            f"{sizes[0]}, but {sizes[1]}: a pair must have one size, or the DSLR's image {larger} times the phone's.",
+        )
+
+
+def _scale(images: tuple[Image, Image]) -> int | None:
+    """Return the px of the DSLR's image for each of the phone's, along a side; None for none of `TARGET_SCALES`."""
+    height, width = images[0].shape[:2]
+    return next((scale for scale in TARGET_SCALES if images[1].shape[:2] == (scale * height, scale * width)), None)
+
+
+def _on_phones_grid(images: tuple[Image, Image]) -> Image:
+    """Return the DSLR's image on the phone's px, each the mean of those that it covers."""
+    height, width = images[0].shape[:2]
+    return np.asarray(cv2.resize(images[1], (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _shape(image: Image) -> dict[str, int | None]:

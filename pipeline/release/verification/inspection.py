@@ -97,11 +97,14 @@ class Inspection:
 
     folder: Path
     params: ReleaseParams
-    size_px: int
     encoded: int
     """Number of patches that layout dped has encoded again, according to the release."""
     has_stacks: bool
     """Whether the release has a table of stacks, which has been checked."""
+    size_px: int
+    """Side of the phone's images."""
+    target_px: int
+    """Side of the DSLR's images and of further targets."""
 
     def look(self, work: Piece | Batch) -> Found:
         """Check a piece or a batch."""
@@ -149,8 +152,8 @@ class _Reader:
             name: [row["image_sha256"] for row in rows if row["role"] != "base"] for name, rows in stacks.items()
         }
         """SHA-256 of the frames of each patch other than the base, and of its further targets, in their order."""
-        self._whole: dict[str, Means] = {}
-        """Decoded images, by SHA-256."""
+        self._whole: dict[tuple[str, int], Means] = {}
+        """Decoded images, by SHA-256 and side in px."""
         self._seen: dict[tuple[int, str], Means] = {}
         """Images as they were cut, by place of the patch and by side."""
 
@@ -257,7 +260,8 @@ class _Reader:
                 continue
             self._check_single(layout, file, content)
             found = hashlib.sha256(content).hexdigest()
-            self._look_at(where, content, found)
+            is_frame = index < self._piece.chunk.frames[place]
+            self._look_at(where, content, found, self._at.size_px if is_frame else self._at.target_px)
             if found != sha256:
                 self._found.faults.append(f"{where} does not have the SHA-256 that is in {STACKS}.")
         return len(self._found.faults) == faults
@@ -291,7 +295,7 @@ class _Reader:
     def _check_cut(self, image: _Image, content: bytes) -> bool | None:
         """Return True if the image is the one that was cut; else report what is wrong, and return None."""
         sha256 = hashlib.sha256(content).hexdigest()
-        means = self._look_at(image.where, content, sha256)
+        means = self._look_at(image.where, content, sha256, self._side_px(image))
         if sha256 != image.cut:
             self._found.faults.append(f"{image.where} {_ANOTHER}.")
             return None
@@ -309,8 +313,9 @@ class _Reader:
         sha256 = hashlib.sha256(content).hexdigest()
         self._found.compare(image.file, sha256, self._piece.sums[image.file])
         # An image that is also in an archive has been scanned there.
-        self._found.faults += scan(image.file, content) if sha256 not in self._whole else []
-        means = self._look_at(image.where, content, sha256)
+        side_px = self._side_px(image)
+        self._found.faults += scan(image.file, content) if (sha256, side_px) not in self._whole else []
+        means = self._look_at(image.where, content, sha256, side_px)
         if sha256 != image.loose:
             self._found.faults.append(f"{image.where} {_ANOTHER if image.loose else _NO_SUM}.")
             return None
@@ -322,15 +327,19 @@ class _Reader:
             return None
         return False
 
-    def _look_at(self, where: str, content: bytes, sha256: str) -> Means | None:
+    def _side_px(self, image: _Image) -> int:
+        """Return the side that an image must have."""
+        return self._at.target_px if image.side == "dslr" else self._at.size_px
+
+    def _look_at(self, where: str, content: bytes, sha256: str, side_px: int) -> Means | None:
         """Return a small copy of an image if it is whole; else report what is wrong, and return None."""
-        if sha256 not in self._whole:
-            image, fault = read_patch(content, self._at.size_px)
+        if (sha256, side_px) not in self._whole:
+            image, fault = read_patch(content, side_px)
             if image is None:
                 self._found.faults.append(f"{where} {fault}.")
                 return None
-            self._whole[sha256] = means_of(image)
-        return self._whole[sha256]
+            self._whole[sha256, side_px] = means_of(image)
+        return self._whole[sha256, side_px]
 
     def _differ(self, one: Means, two: Means) -> bool:
         """Return whether two images differ by more grey levels, on average over their parts, than encoding explains."""

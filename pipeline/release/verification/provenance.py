@@ -33,7 +33,8 @@ from dpedtool.pipeline.split.near_duplicates import Limits, View
 from dpedtool.pipeline.split.verification import check_one_side, check_views
 
 _OF_PATCHES = (
-    *("patch_id", "phone", "split", "number", "file", "pair_id", "scene_id", "size", "phone_photo", "dslr_photo"),
+    *("patch_id", "phone", "split", "number", "file", "pair_id", "scene_id", "size", "target_scale"),
+    *("phone_photo", "dslr_photo"),
     *("phone_sha256", "dslr_sha256", "phone_image_sha256", "dslr_image_sha256"),
 )
 _SHARED = ("phone", "split", "scene_id", "phone_photo", "dslr_photo", "phone_sha256", "dslr_sha256")
@@ -237,6 +238,10 @@ def _faults_of_counts(tables: Tables, statement: Statement) -> Iterator[str]:
     if sizes:
         found_px = ", ".join(map(str, sizes[:5]))
         yield f"{PATCHES}: it has patches of {found_px} px, but {RELEASE} says {statement.size_px} px."
+    scales = sorted(set(patches["target_scale"].unique()) - {statement.target_scale})
+    if scales:
+        found_scales = ", ".join(map(str, scales[:5]))
+        yield f"{PATCHES}: its target_scale is {found_scales}, but {RELEASE} says {statement.target_scale}."
     splits = dict(zip(tables.pairs["pair_id"], tables.pairs["split"], strict=True))
     for photo in statement.photos:
         if (side := splits.get(photo["pair_id"], "")) != "test":

@@ -12,7 +12,7 @@ from typing import Any
 from dpedtool.dataset.bounded_yaml import MOST_CHARACTERS, UNUSABLE
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.licence import check_licence, front_matter, is_own, text_address
-from dpedtool.dataset.params import ReleaseParams
+from dpedtool.dataset.params import TARGET_SCALES, ReleaseParams
 from dpedtool.dataset.regular_files import read_regular_text
 from dpedtool.dataset.sections import PUBLISHED_NAME
 from dpedtool.dataset.sides import SPLITS
@@ -48,6 +48,8 @@ class Statement:
     """Patches by phone, then by split."""
     pairs: int
     size_px: int
+    target_scale: int = 1
+    """Px of the DSLR's images for each px of the phone's, along a side."""
     encoded: int
     photos: Sequence[Mapping[str, Any]]
     """The full-size photos, each with `file`, `pair_id` and more."""
@@ -70,7 +72,8 @@ def read_statement(folder: Path, listing: Listing) -> tuple[Statement | None, li
         return None, faults
     params = ReleaseParams(**data["release"])
     known = {name: data[name] for name in ("format", "counts", "pairs", "size_px", "encoded", "photos")}
-    return Statement(params=params, stacks=data.get("stacks") or 0, **known), []
+    known |= {"stacks": data.get("stacks") or 0, "target_scale": data.get("target_scale") or 1}
+    return Statement(params=params, **known), []
 
 
 def check_documents(folder: Path, listing: Listing, statement: Statement | None) -> tuple[list[str], list[str]]:
@@ -142,6 +145,11 @@ def _number(value: Any, least: int = 0) -> str:
     return "" if is_one else f"must be a whole number from {least}, not {_shown(value)}."
 
 
+def _target_scale(value: Any) -> str:
+    is_one = type(value) is int and value in TARGET_SCALES
+    return "" if is_one else f"must be one of {', '.join(map(str, TARGET_SCALES))}, not {_shown(value)}."
+
+
 def _shown(value: Any) -> str:
     """Return the beginning of a value as JSON."""
     return json.dumps(value)[:120] if isinstance(value, str | int | float | None) else type(value).__name__
@@ -169,7 +177,8 @@ _FIELDS: Mapping[str, Callable[[Any], str]] = {
     "size_px": lambda value: _number(value, 1),
     "encoded": _number,
     "photos": _photos,
-    # Earlier versions wrote no stacks.
+    # Earlier versions wrote no target_scale and no stacks.
+    "target_scale": lambda value: "" if value is None else _target_scale(value),
     "stacks": lambda value: "" if value is None else _number(value),
     "previous": _previous,
     "made_by": lambda value: "" if isinstance(value, str) and value else "does not say what made the release.",

@@ -147,10 +147,11 @@ def _said(listing: Listing, statement: Statement | None, found: Found) -> Iterat
         yield f"Not checked, as hubs or version control put them there: {', '.join(listing.passed_over)}."
     if statement:
         total = sum(sum(counts.values()) for counts in statement.counts.values())
-        side = statement.size_px
+        sides = {scale * statement.size_px for scale in (1, statement.target_scale)}
+        px = " and ".join(f"{side} x {side}" for side in sorted(sides))
         for layout, patches in found.patches.items():
             yield (
-                f"Layout {layout}: {patches} of {total} patches have both images, undamaged and {side} x {side} px, as "
+                f"Layout {layout}: {patches} of {total} patches have both images, undamaged and {px} px, as "
                 "the tables say."
             )
     yield f"{found.files} files were searched for private data."
@@ -189,9 +190,10 @@ class _Work:
 def _look(folder: Path, statement: Statement | None, items: Sequence[Piece | Batch], how: Mapping[str, Any]) -> Found:
     """Check all files, and add up what was found, in the order of the items."""
     if statement:
-        at = Inspection(folder, statement.params, statement.size_px, statement.encoded, bool(statement.stacks))
+        sides = {"size_px": statement.size_px, "target_px": statement.target_scale * statement.size_px}
+        at = Inspection(folder, statement.params, statement.encoded, has_stacks=bool(statement.stacks), **sides)
     else:
-        at = Inspection(folder, ReleaseParams(), 1, 0, has_stacks=False)
+        at = Inspection(folder, ReleaseParams(), 0, has_stacks=False, size_px=1, target_px=1)
     numbers = {id(item): number for number, item in enumerate(items)}
     results: dict[int, Found] = {}
     for item, result in track(run(at.look, items, **how), "Verified", len(items)):

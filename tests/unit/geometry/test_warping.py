@@ -8,8 +8,15 @@ import pytest
 
 from dpedtool.pipeline.geometry import warping
 from dpedtool.pipeline.geometry.homographies import Box, full_from_reduced, transform_points, translation
-from dpedtool.pipeline.geometry.transform import Field, Transform
-from dpedtool.pipeline.geometry.warping import common_box, cubic_weights, prefilter_sigma, scale_at, warp_dslr
+from dpedtool.pipeline.geometry.transform import Field, Nodes, Transform
+from dpedtool.pipeline.geometry.warping import (
+    Resampler,
+    common_box,
+    cubic_weights,
+    prefilter_sigma,
+    scale_at,
+    warp_dslr,
+)
 
 
 def wave(x: np.ndarray, period: float) -> np.ndarray:
@@ -238,3 +245,48 @@ def test_what_the_dslr_does_not_show_is_black(texture) -> None:
     warped = warp_dslr(texture(50, 70), Transform(translation(-300, 0)), Box(0, 0, 400, 40))
     assert not warped[:, :270].any()
     assert warped[:, 301:369].all(axis=2).any()
+
+
+# On a finer grid
+
+
+@pytest.mark.parametrize(("finer", "scale"), [(1, 1.3), (2, 2.0), (2, 3.1), (4, 3.7)])
+def test_a_part_is_that_of_the_whole(texture, finer: int, scale: float) -> None:
+    nodes = np.random.default_rng(0).normal(size=(17, 19, 2)).astype(np.float32)
+    transform = Transform(np.diag([scale, scale, 1.0]), field((150, 130), 10, term0=0.3, term3=2), Nodes(nodes))
+    photo, box = texture(560, 700), Box(11, 9, 120, 100)
+    resampler = Resampler.of(photo, transform, box, finer)
+    whole = resampler.part(Box(0, 0, box.width, box.height))
+    assert whole.shape == (100 * finer, 120 * finer, 3)
+    for part in (Box(0, 0, 30, 20), Box(8, 16, 40, 40), Box(37, 13, 83, 87)):
+        rows = slice(part.y * finer, (part.y + part.height) * finer)
+        columns = slice(part.x * finer, (part.x + part.width) * finer)
+        np.testing.assert_array_equal(resampler.part(part), whole[rows, columns])
+
+
+@pytest.mark.parametrize(("finer", "scale"), [(2, 1.9), (2, 2.6), (4, 3.6), (4, 5.2)])
+def test_finer_px_divide_those_of_the_phone(finer: int, scale: float) -> None:
+    """Px j of the px x of the phone has its centre at x + (j + 0.5) / finer - 0.5."""
+    period = 16.0
+    transform = Transform(np.diag([scale, scale, 1.0]))
+    resampler = Resampler.of(waves(160, 600, period), transform, Box(10, 5, 80, 20), finer)
+    offset, amplitude = phase_px(
+        resampler.part(Box(3, 2, 70, 10)), ((np.arange(70 * finer) + 0.5) / finer - 0.5 + 13) * scale, period
+    )
+    assert abs(offset) / scale < 0.01
+    wanted = np.exp(-2 * (np.pi * prefilter_sigma(scale / finer) / period) ** 2)
+    assert amplitude == pytest.approx(wanted, abs=0.03)
+
+
+@pytest.mark.parametrize(("finer", "scale"), [(2, 1.8), (2, 2.4), (4, 3.6), (4, 5.1)])
+def test_the_rim_does_not_reach_finer_px_of_the_common_box(texture, finer: int, scale: float) -> None:
+    larger = texture(560, 700)
+    photo = larger[30:-30, 30:-30]
+    transform = Transform(np.array([[scale, 0, 3.3], [0, scale, 2.7], [0, 0, 1.0]]))
+    box = common_box((600, 500), (640, 500), transform)
+    assert box is not None
+    whole = Box(0, 0, box.width, box.height)
+    inner = Resampler.of(photo, transform, box, finer).part(whole).astype(int)
+    moved = Transform(translation(30, 30) @ transform.homography)
+    outer = Resampler.of(larger, moved, box, finer).part(whole).astype(int)
+    assert np.abs(inner - outer).max() <= 1

@@ -8,12 +8,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from own_code import forgotten_modules, write_folder
 from torch import Tensor
 
-from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.errors import DpedtoolError, Rejection
+from dpedtool.training.enhance.whole_photo import Settings, enhance_photo
 from dpedtool.training.networks.generators import Architecture, OwnGenerator
 from dpedtool.training.weights.checkpoint import load_card, load_model, save_model, save_tensors
 
@@ -47,6 +49,27 @@ def test_images_of_any_size_keep_it(folder: Path, size: tuple[int, int]) -> None
     assert model(noise(2, 3, *size)).shape == (2, 3, *size)
 
 
+@pytest.mark.parametrize("times", [1, 2, 4])
+def test_how_many_times_it_enlarges_is_measured(folder: Path, times: int) -> None:
+    model = own(folder, "Enlarging", times=times).build().eval()
+    assert model.scale == model.architecture.scale == times
+    assert model(noise(2, 3, 7, 30)).shape == (2, 3, 7 * times, 30 * times)
+    assert Architecture().scale == Architecture().build().scale == 1
+
+
+def test_a_network_must_enlarge_all_images_alike(folder: Path) -> None:
+    model = own(folder, "Moody").build().eval()
+    with pytest.raises(DpedtoolError, match="Moody enlarges images 1 times and others 2 times"):
+        model(noise(1, 3, 20, 20))
+
+
+def test_whole_photos_are_not_enlarged(folder: Path) -> None:
+    settings = Settings(torch.device("cpu"), "float32")
+    with pytest.raises(Rejection, match="Enlarging enlarges images 2 times, which is possible for patches") as refused:
+        enhance_photo(own(folder, "Enlarging").build().eval(), np.zeros((20, 20, 3), np.uint8), settings)
+    assert refused.value.reason == "enlarges"
+
+
 def test_images_are_continued_by_their_reflection(folder: Path) -> None:
     model, phone = own(folder, "UNet").build().eval(), noise(1, 3, 10, 12)
     continued = torch.cat([phone, phone[:, :, [8, 7]]], dim=2)
@@ -71,8 +94,8 @@ def test_first_weights_are_those_of_the_class_and_depend_on_the_seed_alone(folde
         ("made", "own_net:made is not a class of torch.nn.Module: name the class of a network"),
         ("Pair", "The network own_net:Pair returned a tuple of 2, but one tensor .N, 3, H, W. is needed: return the"),
         (
-            "Double",
-            r"own_net:Double returned a tensor \(1, 3, \d+, \d+\) for images .*: it must return",
+            "Triple",
+            r"own_net:Triple returned a tensor \(1, 3, \d+, \d+\) for images .*: it must return",
         ),
         ("Grey", r"own_net:Grey returned a tensor \(1, 1, \d+, \d+\) for images .* in three colours"),
         ("Failing", r"own_net:Failing raised KeyError: 'no such thing' \(own_net.py, line \d+\)"),

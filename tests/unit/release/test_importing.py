@@ -150,11 +150,27 @@ def test_what_makes_no_pair_is_a_row_with_a_reason(tmp_path: Path, make, texture
     assert [row.status for row in rows] == ["rejected" if reason else "accepted" for reason in reasons]
     assert rows[1].detail == f"{home / 'iphone' / '1.jpg'} has no mate: {home / 'canon'} has no image named 1."
     sizes = f"{home / 'iphone' / '4.jpg'} is 48x48 px, but {home / 'canon' / '4.jpg'} is 46x48 px"
-    assert rows[4].detail == f"{sizes}: a pair must have one size."
+    assert rows[4].detail == f"{sizes}: a pair must have one size, or the DSLR's image 2 or 4 times the phone's."
     assert len(read_frame(tmp_path / "out" / "splits" / "iphone.parquet", Sample)) == 2
     said = note(done, "left out")
     assert said.startswith("iphone: 4 of 6 pairs are left out (2 no_mate, 1 unequal_sizes, 1 unreadable_photo)")
     assert rows[1].detail in said
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_targets_that_are_larger_are_measured_on_the_phones_px(tmp_path: Path, texture, scale: int) -> None:
+    home = tmp_path / "in"
+    dslr = cv2.resize(texture(SIDE, SIDE), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    phone = cv2.resize(dslr, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    for folder, image in (("canon", dslr), ("iphone", phone)):
+        save(home / folder, "0.png", encode_image(image, ".png"))
+    import_layout(home, tmp_path / "out", Params(), part="test")
+    (row,) = patches(tmp_path / "out")
+    assert (row.status, row.size, row.target_scale) == ("accepted", SIDE, scale)
+    assert row.ncc > 0.999
+    assert row.residual_px < 0.01
+    (sample,) = read_rows(tmp_path / "out" / "splits" / "iphone.parquet", Sample)
+    assert sample.target_scale == scale
 
 
 def turned(picture: np.ndarray) -> bytes:

@@ -20,7 +20,9 @@ from dpedtool.dataset.params import CapturesParams, Params
 from dpedtool.dataset.photos.decoding import decode_image
 from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.dataset.schema import Pair, Patch
+from dpedtool.dataset.shards import ShardWriter
 from dpedtool.dataset.tables import read_rows, write_rows
+from dpedtool.pipeline.patches.shelf import store
 from dpedtool.pipeline.report.patch_strips import ALSO_SHOWN, SHOWN, PatchGroup, PhonePatches, patch_samples
 from dpedtool.pipeline.report.results import RunResults
 
@@ -134,6 +136,20 @@ def test_patches_are_shown_at_three_times_their_size(tmp_path: Path) -> None:
         assert 'width="60" height="60"' in image
         assert 'class="sharp"' in image
         assert re.search(r'alt="Patch a-s-0 as [^"]+ took it"', image)
+
+
+def test_a_larger_target_is_shown_at_the_size_of_the_phones_image(tmp_path: Path) -> None:
+    """It is not shown as squares, since its px are no multiples of those of the screen."""
+    run = cut(tmp_path, [{}])
+    table = tmp_path / "patches" / "a" / "patches.parquet"
+    small, _ = images("a-0")
+    large = encode_image(np.full((2 * SIZE_PX, 2 * SIZE_PX, 3), 90, np.uint8), ".png")
+    row, *others = read_rows(table, Patch)
+    with ShardWriter(row.shard) as shard:
+        write_rows(table, Patch, [replace(store(row, small, large, shard, row.shard), target_scale=2), *others])
+    phone, dslr = re.findall(r"<img [^>]*>", page(patch_samples(run)))
+    assert all('width="60" height="60"' in image for image in (phone, dslr))
+    assert ["sharp" in image for image in (phone, dslr)] == [True, False]
 
 
 def test_names_are_only_text(tmp_path: Path) -> None:

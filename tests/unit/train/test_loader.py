@@ -29,6 +29,8 @@ def pairs(tmp_path_factory: pytest.TempPathFactory, make_samples) -> PatchPairs:
 class Drawn:
     """Pairs with dummy images, which record what is asked for."""
 
+    target_scale = 1
+
     def __init__(self, count: int, side: int = 1) -> None:
         self.count, self.side, self.asked = count, side, []
 
@@ -77,6 +79,16 @@ def test_steps_are_uint8_rgb_of_the_size_asked_for(pairs: PatchPairs, texture) -
         dslr = texture(40, 40, seed=int(name.removeprefix("train-")))[..., ::-1].transpose(2, 0, 1)
         np.testing.assert_array_equal(step.batch.dslr[row].numpy(), dslr)
         np.testing.assert_array_equal(step.batch.phone[row].numpy(), (0.7 * dslr + 20).astype(np.uint8))
+
+
+def test_larger_targets_are_cropped_and_turned_like_the_phones_image(tmp_path: Path, make_samples) -> None:
+    """Each px of the phone's image is the mean of the px of the target that it covers, before it is made darker."""
+    finer = PatchPairs(make_samples(tmp_path, {"train": 5}, target_scale=2), "train")
+    for step in steps(finer, 0, 4, given=params(crop_px=32)):
+        assert step.batch.phone.shape == (6, 3, 32, 32)
+        assert step.batch.dslr.shape == (6, 3, 64, 64)
+        means = torch.nn.functional.avg_pool2d(step.batch.dslr.float(), 2)
+        assert (0.7 * means + 20 - step.batch.phone).abs().max() <= 2
 
 
 def test_a_batch_becomes_what_reading_gives(pairs: PatchPairs) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,8 +18,12 @@ from own_code import forgotten_modules, write_folder
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
 from dpedtool.dataset.params import EvaluateParams
+from dpedtool.dataset.photos.decoding import load_photo
 from dpedtool.dataset.plugins import digest_in_use, offered
+from dpedtool.dataset.schema import Score
+from dpedtool.dataset.tables import read_rows
 from dpedtool.dataset.train_params import LossTerm, TrainParams
+from dpedtool.training.data import PatchPairs
 from dpedtool.training.evaluate.stage import evaluate
 from dpedtool.training.networks.generators import OwnGenerator
 from dpedtool.training.train.loader import Step
@@ -62,6 +67,29 @@ def params_of(folder: Path, network: str = "UNet", *losses: str, **settings: Any
 
 def train(table: Path, out: Path, params: TrainParams) -> Outcome:
     return train_from(from_table(table), out, params)
+
+
+def test_a_network_that_enlarges_learns_from_larger_targets_and_is_scored_on_them(
+    folder: Path, make_samples: Callable[..., Path]
+) -> None:
+    """The phone's images are scored enlarged, as the table and the pictures have both at one size."""
+    table = make_samples(folder / "samples", {"train": 4, "validation": 1, "test": 2}, target_scale=2)
+    params, out = params_of(folder, "Enlarging", network_args={"times": 2}), folder / "out"
+    train(table, out, params)
+    metrics = EvaluateParams(pictures=1, photos=1, device="cpu", metrics=())
+    found = evaluate(table, out, folder / "scores", metrics, params.own_network)
+    phone, dslr = PatchPairs(table, "test").images(0)
+    enlarged = cv2.resize(phone, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    shown = folder / "scores" / "examples"
+    np.testing.assert_array_equal(load_photo(shown / "test-0.phone.png"), enlarged)
+    np.testing.assert_array_equal(load_photo(shown / "test-0.dslr.png"), dslr)
+    assert load_photo(shown / "test-0.network.png").shape == dslr.shape
+    scores = read_rows(Score.table_in(folder / "scores"), Score)
+    difference = np.mean((enlarged.astype(float) - dslr) ** 2)
+    assert scores[0].psnr_before == pytest.approx(10 * np.log10(255**2 / difference), abs=0.01)
+    assert found.after["image"].pairs == 2
+    with pytest.raises(DpedtoolError, match=r"2 times as large .*:UNet makes is as large as its input"):
+        train(table, folder / "other", params_of(folder, "UNet"))
 
 
 def test_it_trains_and_says_what_it_is_without_this_machine_s_folders(folder: Path, table: Path) -> None:

@@ -11,9 +11,14 @@ import pytest
 import torch
 
 from dpedtool.dataset.errors import DpedtoolError
+from dpedtool.dataset.params import EvaluateParams
 from dpedtool.dataset.schema import Sample
 from dpedtool.dataset.tables import read_rows, write_rows
+from dpedtool.dataset.train_params import TrainParams
 from dpedtool.training.data import PatchPairs
+from dpedtool.training.evaluate.stage import evaluate
+from dpedtool.training.train.sources import from_table
+from dpedtool.training.train.stage import train
 
 COUNTS = {"train": 5, "validation": 2, "test": 3}
 
@@ -120,3 +125,24 @@ def test_a_damaged_shard_is_refused_with_the_patch_and_a_remedy(tmp_path: Path, 
     with pytest.raises(DpedtoolError, match=r"test-1.*remove this file, and run `dpedtool patches`") as refused:
         patches.read([1])
     assert "patches-00000.tar" in str(refused.value)
+
+
+def test_patches_used_together_have_targets_of_one_scale(tmp_path: Path, table: Path) -> None:
+    rows = [replace(row, target_scale=2 if row.split == "test" else 1) for row in read_rows(table, Sample)]
+    write_rows(tmp_path / "samples.parquet", Sample, rows)
+    scales = [PatchPairs(tmp_path / "samples.parquet", split).target_scale for split in COUNTS]
+    assert scales == [1, 1, 2]
+    write_rows(tmp_path / "mixed.parquet", Sample, [replace(rows[0], target_scale=4), *rows[1:]])
+    with pytest.raises(DpedtoolError, match="1 or 4 times as large as the phone's, but patches used together"):
+        PatchPairs(tmp_path / "mixed.parquet", "train")
+
+
+def test_networks_that_keep_the_size_take_no_larger_targets(tmp_path: Path, table: Path) -> None:
+    larger = [replace(row, target_scale=2) for row in read_rows(table, Sample)]
+    write_rows(tmp_path / "samples.parquet", Sample, larger)
+    said = r"2 times as large as .*_resnet.* makes is as large as .* cut the patches with patches\.target_scale 1"
+    with pytest.raises(DpedtoolError, match=said):
+        train(from_table(tmp_path / "samples.parquet"), tmp_path / "model", TrainParams())
+    train(from_table(table), tmp_path / "same", TrainParams(iterations=1, batch=1, channels=2, blocks=0, device="cpu"))
+    with pytest.raises(DpedtoolError, match=said):
+        evaluate(tmp_path / "samples.parquet", tmp_path / "same", tmp_path / "scores", EvaluateParams())

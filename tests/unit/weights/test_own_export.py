@@ -59,7 +59,7 @@ def saved(folder: Path, name: str, **args: object) -> tuple[Generator, str]:
     return model, model.architecture.network
 
 
-@pytest.mark.parametrize("name", ["UNet", "Global", "Tied", "NormedByBatch"])
+@pytest.mark.parametrize("name", ["UNet", "Global", "Tied", "NormedByBatch", "Enlarging"])
 def test_onnx_gives_what_pytorch_gives_at_other_sizes(folder: Path, name: str) -> None:
     model, own = saved(folder, f"own_net:{name}")
     done = export(folder / "net.safetensors", folder / "net.onnx", clip=False, own=own)
