@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -100,7 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for command, stage in zip(_of_session(photos, after), stages, strict=True):
             for harms in RUNS.get(command.name, ()):
                 if harms[-1].what != "disk" or options.fill:
-                    happened.append(_disturbed(command, harms, pairs, stage.files))
+                    done = _disturbed(command, harms, pairs, stage.files)
+                    happened.append(replace(done, last_words=done.last_words.replace(scratch, "SESSION")))
                     say(f"  {happened[-1]}")
             measured(command, pairs)
         different = _different(before, after)
@@ -255,11 +256,12 @@ def _as_markdown(
     )
     costs = [[row.name, f"{row.cpu_s:.0f}", f"{row.wall_s:.0f}", f"{row.peak_bytes / 1e9:.2f} GB"] for row in stages]
     harms = [[each.stage, each.what, str(each.done), str(each.code), each.last_words] for each in happened]
-    done = markdown(("stage", "killed, or full", "pairs done", "exit code", "last line"), harms)
+    done = markdown(("stage", "killed, or full", "done", "exit code", "last line"), harms)
     undisturbed = markdown(("stage", "CPU-s", "wall s", "memory"), costs)
     return (
-        f"# A session that is killed and runs out of disk\n\n{versions()} {pairs} pairs, {bad} of them bad. "
-        f"{verdict}\n\nWhat was done to it:\n\n{done}\n\nThe undisturbed session:\n\n{undisturbed}\n"
+        f"# A session that is killed and runs out of disk\n\n{versions()} {pairs} pairs, {bad} of them bad. {verdict}\n\n"
+        "What was done to it; `done` counts finished pairs, or files of `split` and `release build`:\n\n"
+        f"{done}\n\nThe undisturbed session:\n\n{undisturbed}\n"
     )
 
 
