@@ -259,7 +259,8 @@ def _as_markdown(
     done = markdown(("stage", "killed, or full", "done", "exit code", "last line"), harms)
     undisturbed = markdown(("stage", "CPU-s", "wall s", "memory"), costs)
     return (
-        f"# A session that is killed and runs out of disk\n\n{versions()} {pairs} pairs, {bad} of them bad. {verdict}\n\n"
+        f"# A session that is killed and runs out of disk\n\n{versions()} {pairs} pairs, {bad} of them bad. "
+        f"{verdict}\n\n"
         "What was done to it; `done` counts finished pairs, or files of `split` and `release build`:\n\n"
         f"{done}\n\nThe undisturbed session:\n\n{undisturbed}\n"
     )
