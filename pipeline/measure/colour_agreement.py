@@ -7,7 +7,7 @@ rim. So that transform is fitted to means of small cells, and what a cell differ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -120,30 +120,23 @@ def cell_means(image: Image, cell: int) -> Cells:
 
 
 def burnt_and_black(images: Sequence[Image], cell: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return the cells (rows, columns) that have burnt out parts in any of the images (H, W, 3), and black ones."""
-    burnt = np.any([_has(image, cell, lambda levels: levels >= BURNT) for image in images], axis=0)
-    black = np.any([_has(image, cell, lambda levels: levels <= BLACK) for image in images], axis=0)
-    return burnt, black
+    """Return the cells (rows, columns) that have burnt out parts in any of the images (H, W, 3), and black ones.
+
+    A part is a quarter of a cell's side. Single px at night are black or white by their noise alone.
+    """
+    rows, columns = images[0].shape[0] // cell, images[0].shape[1] // cell
+    size = columns * PARTS, rows * PARTS
+    # Parts that are not whole px are fine, but all parts of a cell must lie in it.
+    parts = [cv2.resize(image[: rows * cell, : columns * cell], size, interpolation=cv2.INTER_AREA) for image in images]
+    whole = [part.reshape(rows, PARTS, columns, PARTS, 3) for part in parts]
+    burnt = np.any([(of >= BURNT).any(axis=(1, 3, 4)) for of in whole], axis=0)
+    black = np.any([(of <= BLACK).any(axis=(1, 3, 4)) for of in whole], axis=0)
+    return np.asarray(burnt), np.asarray(black)
 
 
 def places_of(known: npt.NDArray[np.bool_]) -> Terms:
     """Return the places of the true cells of (rows, columns): (N, 2), y before x, -1..1 from rim to rim."""
     return np.asarray(np.argwhere(known) / (np.array(known.shape) - 1) * 2 - 1, np.float64)
-
-
-def _has(
-    image: Image, cell: int, is_so: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.bool_]]
-) -> npt.NDArray[np.bool_]:
-    """Return the cells (rows, columns) that have parts, of a quarter of their side, that are so in a channel.
-
-    Single px at night are black or white by their noise alone.
-    """
-    parts = cell_means(image, max(1, cell // PARTS))
-    rows, columns = image.shape[0] // cell, image.shape[1] // cell
-    whole = np.asarray(is_so(parts).any(axis=2), np.uint8)
-    count = max(1, cell // max(1, cell // PARTS))
-    padded = whole[: rows * count, : columns * count]
-    return np.asarray(padded.reshape(rows, count, columns, count).any(axis=(1, 3)))
 
 
 def _terms(cells: Cells) -> list[Terms]:

@@ -325,7 +325,7 @@ def exposures(name: str, told: Mapping[str, Any], series: int) -> Chart:
     named = ", ".join(f"{pair['pair_id']} by {pair['from_median_stops']:+.2f}" for pair in told["far"][:MOST_NAMED])
     more = f" and {len(told['far']) - MOST_NAMED} more" if len(told["far"]) > MOST_NAMED else ""
     unmeasured = f"Not measured: {counted(told['unmeasured'], 'pair')}." if told["unmeasured"] else ""
-    limited = f"{most:g} stops from it" + ("" if told["limit_stops"] is None else ", the limit")
+    limit = f"{most:g} stops from it" if told["limit_stops"] is None else f"limits {most:g} stops from it"
     return Chart(
         name,
         f"Exposure of the DSLR's photos against those of {name}, pair by pair: from {min(stops):+.2f} to "
@@ -334,7 +334,7 @@ def exposures(name: str, told: Mapping[str, Any], series: int) -> Chart:
         Axis("DSLR against phone, stops", ticks(y)),
         [
             Layer("pairs, and their median as a line", series, lines=shown[:1], points=_placed(near, x, y)),
-            Layer(f"{limited}, and pairs beyond", _other(series), lines=shown[1:], points=_placed(far, x, y)),
+            Layer(f"{limit}, and pairs beyond", _other(series), lines=shown[1:], points=_placed(far, x, y)),
         ],
         note=" ".join(filter(None, [f"Far from the median: {named}{more}." if named else "", unmeasured])),
     )

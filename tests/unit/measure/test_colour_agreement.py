@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dpedtool.pipeline.measure.colour_agreement import ColourAgreement
+from dpedtool.pipeline.measure.colour_agreement import ColourAgreement, burnt_and_black
 
 SIDE = 60
 CORNERS = np.array([[0, 0], [120, 60], [240, 180], [300, 240]])
@@ -84,3 +84,16 @@ def test_what_is_burnt_out_says_nothing() -> None:
 def test_too_few_cells_give_no_transform() -> None:
     assert ColourAgreement.of(scene()[:60, :60], scene()[:60, :60], SIDE) is None
     assert ColourAgreement.of(np.full((360, 480, 3), 255, np.uint8), scene(), SIDE) is None
+
+
+@pytest.mark.parametrize("cell", [4, 13, 16, 23, 63])
+@pytest.mark.parametrize(("level", "which"), [(255, 0), (0, 1)])
+def test_clipped_cells_are_those_that_hold_the_clipped_parts(cell: int, level: int, which: int) -> None:
+    """Cells whose side is no multiple of four as well, and far from the first one."""
+    images = [np.full((5 * cell + 2, 30 * cell + 3, 3), 128, np.uint8) for _ in range(2)]
+    images[1][2 * cell : 3 * cell, 25 * cell :, 1] = level
+    found = burnt_and_black(images, cell)
+    expected = np.zeros((5, 30), bool)
+    expected[2, 25:] = True
+    np.testing.assert_array_equal(found[which], expected)
+    assert not found[1 - which].any()

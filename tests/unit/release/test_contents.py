@@ -93,6 +93,25 @@ def test_pairs_have_minutes_and_no_time_of_day(tmp_path: Path) -> None:
     assert not [name for name in PAIRS_SCHEMA.names if "time" in name]
 
 
+def test_pairs_say_how_their_colours_relate(tmp_path: Path) -> None:
+    colours = {
+        "exposure_difference": 0.5,
+        "exposure_from_median": -0.25,
+        "red_gain": 0.1,
+        "red_from_median": 0.2,
+        "blue_gain": 0.3,
+        "blue_from_median": 0.4,
+        "colour_transform": tuple(float(number) for number in range(12)),
+        "colour_residual": 4.5,
+    }
+    rows = gathered(write_split(tmp_path, [frame("s00", **colours), frame("s01")])).pairs.to_pylist()
+    found = {row["scene_id"]: {name: row[name] for name in colours} for row in rows}
+    assert found == {
+        "s00": colours | {"colour_transform": list(colours["colour_transform"])},
+        "s01": dict.fromkeys(colours),
+    }
+
+
 def test_thumbnails_are_left_out_where_they_are_not_wanted(splits: Path) -> None:
     assert None not in gathered(splits).pairs["thumbnail"].to_pylist()
     assert set(gather(splits, 4, thumbnails=False).pairs["thumbnail"].to_pylist()) == {None}

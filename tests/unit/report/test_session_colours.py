@@ -125,7 +125,7 @@ def test_pairs_without_times_lie_over_their_numbers() -> None:
     chart = exposures("a", told([0.0, 0.1, 0.2], limit=0.25), 6)
     assert [point[0] for point in chart.layers[0].points] == [LEFT, (LEFT + RIGHT) / 2, RIGHT]
     assert [tick.text for tick in chart.x.ticks] == ["1", "2", "3"]
-    assert chart.layers[1].name == "0.25 stops from it, the limit, and pairs beyond"
+    assert chart.layers[1].name == "limits 0.25 stops from it, and pairs beyond"
     assert chart.layers[1].series == 1
     assert chart.note == ""
 
