@@ -464,8 +464,8 @@ class TrainParams(Section):
     augment: bool = param(True, "flip and turn the patches at random")
     plain_share: float = param(
         0.2,
-        "share of the plain patches drawn (the DSLR's contrast is below 15 grey levels) that is used; others are drawn in "
-        "place of the rest; 1: all patches are drawn alike",
+        "share of the plain patches drawn (the DSLR's contrast is below 15 grey levels) that is used; others are drawn "
+        "in place of the rest; 1: all patches are drawn alike",
         above=0,
         at_most=1,
     )
