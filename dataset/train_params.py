@@ -91,6 +91,13 @@ class TrainParams(Section):
         at_least=SMALLEST_CROP_PX,
     )
     augment: bool = param(True, "flip and turn the patches at random")
+    plain_share: float = param(
+        0.2,
+        "share of the plain patches drawn (the DSLR's contrast is below 15 grey levels) that is used; others are drawn "
+        "in place of the rest; 1: all patches are drawn alike",
+        above=0,
+        at_most=1,
+    )
     pool: int = param(0, "draw the batches from a pool of this many random patches; 0: from all patches", at_least=0)
     pool_iterations: int = param(1000, "optimiser steps until another pool is drawn", at_least=1)
     learning_rate: float = param(1e-3, "peak step size of Adam", above=0, at_most=1)

@@ -48,7 +48,7 @@ from dpedtool.pipeline.runner import warm_up
     "--reuse",
     type=FOLDER,
     metavar="DIR",
-    help="Take over what DIR/*/alignments.parquet say about the same photos, whatever their names; with --no-images.",
+    help="Take over what DIR/NAME/alignments.parquet say about the same photos, under any names; with --no-images.",
 )
 @urls_option
 @workers_option

@@ -28,7 +28,11 @@ MOST_THREADS = 8
 """More threads would be no faster, since they take turns in Python."""
 MEMORY_SHARE = 0.25
 """The share of the memory free at the loader's start that decoded images may fill."""
-_BATCHES, _POOLS = 2, 3
+PLAIN_LEVELS = 15.0
+"""A pair is plain if the standard deviation of its grey DSLR image is below this many levels, as of skies and walls."""
+MOST_TRIES = 8
+"""A draw ends with this try, so that it also ends where all pairs are plain."""
+_BATCHES, _POOLS, _TRIES = 2, 3, 4
 """Random streams of a run; streams 0 and 1 are for the initial weights."""
 
 _QUARTER_TURNS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
@@ -54,6 +58,9 @@ class _Draw:
     """The pairs of a batch, and how each of them is cropped, turned and mirrored."""
 
     indices: npt.NDArray[np.int64]
+    """(N, MOST_TRIES): the pairs that are tried one after the other, until one is taken."""
+    chances: npt.NDArray[np.float64]
+    """(N, MOST_TRIES), 0..1: a plain pair is taken if its chance is below `plain_share`."""
     corners: npt.NDArray[np.float64]
     """(N, 2): place of the crop, down and across, 0..1 of the possible range."""
     turns: npt.NDArray[np.int64]
@@ -61,13 +68,15 @@ class _Draw:
     mirrored: npt.NDArray[np.bool_]
 
     def part(self, span: slice) -> _Draw:
-        return _Draw(self.indices[span], self.corners[span], self.turns[span], self.mirrored[span])
+        pairs = self.indices[span], self.chances[span]
+        return _Draw(*pairs, self.corners[span], self.turns[span], self.mirrored[span])
 
 
 class Loader:
     """Draws, decodes, crops and turns the batches of a training.
 
-    A batch is drawn with repetition, from all pairs or from the pool of its iterations; a pool has no pair twice. If
+    A batch is drawn with repetition, from all pairs or from the pool of its iterations; a pool has no pair twice. Of
+    the plain pairs that are drawn, only `plain_share` is taken, and other pairs are drawn in place of the rest. If
     there are several processes, each loads its contiguous part of the joint batch. Decoded images are kept in memory
     until they fill a quarter of the memory free at the start (all processes together); images that do not fit are
     decoded each time.
@@ -77,7 +86,8 @@ class Loader:
     pairs
         One or more pairs.
     params
-        Parameters of the training; `batch`, `crop_px`, `augment`, `pool`, `pool_iterations` and `seed` are used.
+        Parameters of the training; `batch`, `crop_px`, `augment`, `plain_share`, `pool`, `pool_iterations` and `seed`
+        are used.
     second_batch
         Whether each step gets a second batch, with a random `swaps`.
     rank, processes
@@ -145,13 +155,12 @@ class Loader:
 
     def _step(self, iteration: int) -> Step:
         params = self._params
-        rng = np.random.default_rng([params.seed, _BATCHES, iteration])
+        rng, tries = (np.random.default_rng([params.seed, stream, iteration]) for stream in (_BATCHES, _TRIES))
         pool = self._pool(iteration)
-        first = _draw(rng, pool, params).part(self._span)
-        batch, names = self._load(first), [self._names[index] for index in first.indices]
+        batch, names = self._load(_draw(rng, tries, pool, params).part(self._span))
         if not self._second_batch:
             return Step(iteration, batch, None, None, names)
-        second = self._load(_draw(rng, pool, params).part(self._span))
+        second, _ = self._load(_draw(rng, tries, pool, params).part(self._span))
         swaps = torch.from_numpy(rng.integers(2, size=params.batch)[self._span] == 1)
         return Step(iteration, batch, second, swaps, names)
 
@@ -161,24 +170,36 @@ class Loader:
             return np.arange(len(self._names))
         return _draw_pool(params.seed, iteration // params.pool_iterations, len(self._names), params.pool)
 
-    def _load(self, draw: _Draw) -> Batch:
-        crops = [self._crop(draw, row) for row in range(len(draw.indices))]
-        sides = [phone.shape[-1] for phone, _ in crops]
+    def _load(self, draw: _Draw) -> tuple[Batch, list[str]]:
+        """Return a batch and the names of its pairs."""
+        indices, *crops = zip(*(self._crop(draw, row) for row in range(len(draw.indices))), strict=True)
+        names = [self._names[index] for index in indices]
+        sides = [phone.shape[-1] for phone in crops[0]]
         if len(set(sides)) > 1:
-            smaller = self._names[draw.indices[int(np.argmin(sides))]]
+            smaller = names[int(np.argmin(sides))]
             crop = f"set train.crop_px to {min(sides)} or less, or " if min(sides) >= SMALLEST_CROP_PX else ""
             raise DpedtoolError(
                 f"{smaller} is smaller than the crop of {max(sides)} px that other images allow: {crop}remove this "
                 "image."
             )
-        phones, dslrs = (torch.from_numpy(np.stack(images)) for images in zip(*crops, strict=True))
-        return Batch(phones, dslrs)
+        phones, dslrs = (torch.from_numpy(np.stack(images)) for images in crops)
+        return Batch(phones, dslrs), names
 
-    def _crop(self, draw: _Draw, row: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        """Return the crops of one pair of a batch; cropping at once avoids holding whole photos."""
-        images, crop_px = self._decoded.images(int(draw.indices[row])), self._params.crop_px
+    def _crop(self, draw: _Draw, row: int) -> tuple[int, npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """Return the index and the crops of one pair of a batch; cropping at once avoids holding whole photos."""
+        index, images = self._taken(draw.indices[row].tolist(), draw.chances[row].tolist())
         how = draw.corners[row], int(draw.turns[row]), bool(draw.mirrored[row])
-        return _cut(images[0], crop_px, *how), _cut(images[1], crop_px, *how, scale=self._pairs.target_scale)
+        crop_px, scale = self._params.crop_px, self._pairs.target_scale
+        return index, _cut(images[0], crop_px, *how), _cut(images[1], crop_px, *how, scale=scale)
+
+    def _taken(self, indices: list[int], chances: list[float]) -> tuple[int, tuple[Image, Image]]:
+        """Return the first of the pairs that has texture, or is taken although it is plain; else the last of them."""
+        for index, chance in zip(indices, chances, strict=True):
+            is_taken = chance < self._params.plain_share
+            images = self._decoded.images(index) if is_taken else self._decoded.unless_plain(index)
+            if images:
+                return index, images
+        return indices[-1], self._decoded.images(indices[-1])
 
 
 class _Decoded:
@@ -187,6 +208,7 @@ class _Decoded:
     def __init__(self, pairs: Pairs, room: int) -> None:
         self._pairs, self._room = pairs, room
         self._kept: dict[int, tuple[Image, Image]] = {}
+        self._plain: dict[int, bool] = {}
         self._lock = threading.Lock()
 
     def images(self, index: int) -> tuple[Image, Image]:
@@ -200,15 +222,28 @@ class _Decoded:
                 self._room -= size
         return images
 
+    def unless_plain(self, index: int) -> tuple[Image, Image] | None:
+        """Return a pair with texture; None if it is plain, and then it is decoded at the first call alone."""
+        if self._plain.get(index):
+            return None
+        images = self.images(index)
+        if index not in self._plain:
+            grey = cv2.cvtColor(images[1], cv2.COLOR_BGR2GRAY)
+            self._plain[index] = float(grey.std()) < PLAIN_LEVELS
+        return None if self._plain[index] else images
 
-def _draw(rng: np.random.Generator, pool: npt.NDArray[np.int64], params: TrainParams) -> _Draw:
-    """Draw a joint batch. All random numbers are drawn even if unused, so that parameters do not shift the stream."""
+
+def _draw(
+    rng: np.random.Generator, tries: np.random.Generator, pool: npt.NDArray[np.int64], params: TrainParams
+) -> _Draw:
+    """Draw a joint batch. All random numbers are drawn even if unused, so that parameters do not shift the streams."""
     count = params.batch
-    indices, corners = pool[rng.integers(len(pool), size=count)], rng.random((count, 2))
+    first, corners = rng.integers(len(pool), size=count), rng.random((count, 2))
     turns, mirrored = rng.integers(4, size=count), rng.integers(2, size=count) == 1
     if not params.augment:
         turns, mirrored = np.zeros_like(turns), np.zeros_like(mirrored)
-    return _Draw(indices, corners, turns, mirrored)
+    others, chances = tries.integers(len(pool), size=(count, MOST_TRIES - 1)), tries.random((count, MOST_TRIES))
+    return _Draw(pool[np.column_stack([first, others])], chances, corners, turns, mirrored)
 
 
 @functools.lru_cache(maxsize=4)

@@ -165,6 +165,62 @@ def test_a_pool_is_drawn_without_repetition_and_anew() -> None:
     assert drawn[0] <= pools[0]
 
 
+class HalfPlain(Drawn):
+    """Pairs of which every even one is plain on the side of the DSLR, and textured on that of the phone."""
+
+    def images(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        self.asked.append(index)
+        noise = np.random.default_rng(index)
+        textured = noise.integers(60, 190, (self.side, self.side, 3), np.uint8)
+        return textured, noise.integers(110, 140, textured.shape, np.uint8) if index % 2 == 0 else textured
+
+
+@pytest.mark.parametrize(("share", "expected"), [(1.0, 1 / 2), (0.25, 1 / 5), (0.01, 1 / 101)])
+@pytest.mark.parametrize("pool", [0, 20])
+def test_plain_pairs_are_drawn_less_often(share: float, expected: float, pool: int) -> None:
+    given_ = params(plain_share=share, batch=500, pool=pool, pool_iterations=1)
+    drawn = steps(HalfPlain(40, side=32), 0, 8, given=given_)
+    plain = [int(name) % 2 == 0 for step in drawn for name in step.names]
+    # Three standard deviations of 4000 draws are at most .024; a pool of 20 may have a few more plain pairs than half.
+    assert abs(np.mean(plain) - expected) < (0.1 if pool else 0.03)
+    second = [np.ptp(image.numpy()) < 40 for step in drawn for image in step.second.dslr]
+    assert abs(np.mean(second) - np.mean(plain)) < 0.05
+
+
+def test_textured_pairs_are_drawn_as_if_nothing_were_plain() -> None:
+    """Where a drawn pair has texture, neither the pair nor its crop depends on `plain_share`."""
+    every, fewer = (
+        steps(HalfPlain(9, side=40), 0, 9, given=params(plain_share=share, batch=60))[8] for share in (1.0, 0.2)
+    )
+    for row, name in enumerate(every.names):
+        if int(name) % 2:
+            assert fewer.names[row] == name
+            assert torch.equal(fewer.batch.phone[row], every.batch.phone[row])
+
+
+def test_draws_with_plain_pairs_depend_on_nothing_but_the_iteration() -> None:
+    given_, pairs = params(plain_share=0.2), HalfPlain(9, side=32)
+    expected = [flat(step) for step in steps(pairs, 0, 6, given=given_, threads=1, memory_bytes=0)]
+    assert [flat(step) for step in steps(pairs, 0, 6, given=given_, threads=4)] == expected
+    assert [flat(step) for step in steps(pairs, 4, 6, given=given_)] == expected[4:]
+    parts = [steps(pairs, 3, 4, given=given_, rank=rank, processes=3) for rank in range(3)]
+    assert joined([part for (part,) in parts]) == expected[3]
+
+
+def test_pairs_that_are_all_plain_are_still_drawn() -> None:
+    drawn = steps(Drawn(5, side=32), 0, 20, given=params(plain_share=0.001))
+    assert {name for step in drawn for name in step.names} == set("01234")
+
+
+def test_a_plain_pair_is_decoded_once_to_see_that_it_is_plain() -> None:
+    """Without room for decoded images, the others are decoded each time that they are drawn."""
+    pairs = HalfPlain(6, side=32)
+    drawn = Loader(pairs, params(plain_share=1e-9, batch=50), second_batch=False, threads=1, memory_bytes=0)
+    names = [name for step in drawn.steps(0, 4) for name in step.names]
+    assert [pairs.asked.count(index) for index in (0, 2, 4)] == [1 + names.count(str(index)) for index in (0, 2, 4)]
+    assert [pairs.asked.count(index) for index in (1, 3, 5)] == [names.count(str(index)) for index in (1, 3, 5)]
+
+
 def test_both_images_get_the_same_crop_flip_and_turn(pairs: PatchPairs) -> None:
     """The phone's patch equals the darkened DSLR patch px by px, so any difference in the crop would show."""
     for step in steps(pairs, 0, 5):
@@ -231,7 +287,9 @@ def test_what_is_kept_stays_within_the_room() -> None:
 
 def test_no_more_is_read_ahead_than_a_few_steps() -> None:
     drawn = Drawn(10**6)
-    running = Loader(drawn, params(batch=10), second_batch=False, threads=2, memory_bytes=0).steps(0, 10**6)
+    # Plain pairs, as these are, would be read to be replaced.
+    given_ = params(batch=10, plain_share=1.0)
+    running = Loader(drawn, given_, second_batch=False, threads=2, memory_bytes=0).steps(0, 10**6)
     next(running)
     running.close()
     assert len(drawn.asked) <= 10 * (1 + 3)
