@@ -38,8 +38,10 @@ def pair(name: str = "p-1", **facts: object) -> Pair:
 
 
 def score(name: str, value: float = 1.0) -> Score:
-    figures = {column.name: 0.5 for column in dataclasses.fields(Score) if column.name != "patch_id"}
-    return Score(patch_id=name, **{**figures, "psnr_before": value, "psnr_after": 2.0, "ms_ssim_after": 0.75})
+    kinds = {"Identifier": "a", "int": 0, "tuple[str, ...]": ("sharpness",), "tuple[float, ...]": (0.5,)}
+    figures = {column.name: kinds.get(str(column.type), 0.5) for column in dataclasses.fields(Score)}
+    known = {"patch_id": name, "psnr_before": value, "psnr_after": 2.0, "ms_ssim_after": 0.75}
+    return Score(**{**figures, **known})
 
 
 def names_in(folder: Path) -> list[str]:
@@ -262,7 +264,7 @@ def test_a_damaged_table_is_refused_wherever_it_was_cut(tmp_path: Path) -> None:
 def test_another_table_is_refused_and_the_missing_columns_named(tmp_path: Path) -> None:
     write_rows(tmp_path / "s.parquet", Score, [score("a")])
     message = refused(tmp_path / "s.parquet")
-    assert "scene_id" in message
+    assert "pair_id" in message
     assert "splits" in message
 
 
