@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -37,6 +38,14 @@ DSLR = Camera(name="dslr", width=560, height=400, focal_px=450, position_m=(0.07
 
 Textures = Callable[..., np.ndarray]
 MakeSamples = Callable[..., Path]
+
+
+@pytest.fixture
+def heard_interrupts() -> Iterator[None]:
+    """Let processes hear SIGINT, which a shell has its background jobs, and all that they start, ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ import pytest
 
 from dpedtool.dataset.io import replacing
 
+pytestmark = pytest.mark.usefixtures("heard_interrupts")
+
 
 @pytest.fixture(scope="module")
 def cut(rig, aligned, dpedtool) -> Path:
@@ -22,14 +24,6 @@ def cut(rig, aligned, dpedtool) -> Path:
 def finished_items(out: Path) -> list[Path]:
     """What the run has finished: a table each, beside which lie rows of other tables."""
     return [path for path in (out / ".parts").glob("[!.]*.arrow") if path.name.count(".") == 1]
-
-
-@pytest.fixture(autouse=True)
-def heard_interrupts():
-    """Let the commands hear SIGINT, which a shell has its background jobs, and all that they start, ignore."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -186,6 +186,7 @@ def test_what_is_said_after_an_interrupt_is_read_so_that_the_stage_can_end(demo:
     assert log.getvalue().endswith("last\n")
 
 
+@pytest.mark.usefixtures("heard_interrupts")
 def test_a_stage_whose_run_is_stopped_by_another_program_is_interrupted(demo: Path) -> None:
     log = io.StringIO()
     reader = _Reader(check_session(demo), print, log)
