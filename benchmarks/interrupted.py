@@ -3,7 +3,7 @@
     python -m benchmarks.interrupted --scratch DIR         # make bench-interrupted: 4000 pairs
     python -m benchmarks.interrupted --quick               # a quick look with 40 pairs
 
-The session is made twice from the same photos, of which one in a hundred is bad: once undisturbed, and once with kills
+One in a hundred pairs is bad. The session is made twice from the same photos: once undisturbed, and once with kills
 of all its processes, of the main one, and of workers, at fixed shares of the work. With `--fill`, the disk of DIR gets
 full twice as well: name a file system of its own, of 10 GB for 4000 pairs, as the benchmark fills it. The program exits
 with 1 if a file of the results differs. It prints a Markdown table and writes it to interrupted.md next to this file.
@@ -126,7 +126,7 @@ def _spoil(folder: Path, pairs: int) -> int:
             case 1:
                 dslr.write_bytes(b"")
             case 2:
-                phone.write_text("This is no photo.")
+                phone.write_text("This file holds text, and not a photo.")
             case 3:
                 dslr.unlink()
             case 4:

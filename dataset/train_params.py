@@ -173,7 +173,7 @@ class TrainParams(Section):
         return self.network if self.has_own_network else None
 
     def weight_of(self, loss: str) -> float:
-        """Return the weight of a loss of `LOSSES`; 0 if it is no term."""
+        """Return the weight of a loss of `LOSSES`; 0 if `losses` does not name it."""
         return sum(term.weight for term in self.losses if term.loss == loss)
 
     @classmethod

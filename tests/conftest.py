@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from browser import chromium
 from hypothesis import settings
+from own_code import forgotten_modules
 
 from dpedtool.dataset.params import PairParams
 from dpedtool.dataset.photos.decoding import PhotoFile
@@ -38,6 +39,13 @@ DSLR = Camera(name="dslr", width=560, height=400, focal_px=450, position_m=(0.07
 
 Textures = Callable[..., np.ndarray]
 MakeSamples = Callable[..., Path]
+
+
+@pytest.fixture
+def clean_modules() -> Iterator[None]:
+    """Forget the modules of a user's folder after a test, as another test has others under the same names."""
+    with forgotten_modules():
+        yield
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ class FolderScores(ProtocolScores):
 
 @dataclass(frozen=True, kw_only=True)
 class MetricScores(JsonObject):
-    """What a named metric gives for each version; None if a pair has no value, or if there is no such version."""
+    """What a named metric gives for each version; None if a pair has no value or the version was not scored."""
 
     better: Better
     before: float | None = None

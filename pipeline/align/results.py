@@ -69,10 +69,26 @@ def named_today(row: Alignment, pair: Pair, out: Path) -> Alignment:
 
 
 def is_at_hand(row: Alignment, pair: Pair, out: Path, *, images: bool, today: Container[str]) -> bool:
-    """Return whether a row can be used for a pair of today; bring its files to the names of today first.
+    """Return whether a row can be used for a pair of today; give its files the names of today first.
 
     A row cannot be used if a sentence in it names photos that have other names today, or if its files are missing or
     not its own.
+
+    Parameters
+    ----------
+    row, pair, out, images, today
+        As `bring_files` takes them.
+
+    """
+    wanted = named_today(row, pair, out)
+    if wanted != row and _names_photos(row):
+        return False
+    bring_files(row, pair, out, images=images, today=today)
+    return _has_nodes(wanted) and (not images or has_images(out, wanted))
+
+
+def bring_files(row: Alignment, pair: Pair, out: Path, *, images: bool, today: Container[str]) -> None:
+    """Give the files of a row the names of a pair of today, if they are there and the pair lacks them.
 
     Parameters
     ----------
@@ -85,14 +101,11 @@ def is_at_hand(row: Alignment, pair: Pair, out: Path, *, images: bool, today: Co
 
     """
     wanted, is_gone = named_today(row, pair, out), row.pair_id not in today
-    if wanted != row and _names_photos(row):
-        return False
     if not _has_nodes(wanted):
         _bring([(row.nodes_path, wanted.nodes_path)], is_gone=is_gone)
     if images and not has_images(out, wanted):
         files = zip(image_files(out, row.pair_id), image_files(out, wanted.pair_id), strict=True)
         _bring(((old, new) for old, new in files if image_key(old) == row.key), is_gone=is_gone)
-    return _has_nodes(wanted) and (not images or has_images(out, wanted))
 
 
 def has_images(out: Path, row: Alignment) -> bool:

@@ -31,6 +31,7 @@ from dpedtool.pipeline.align.own_methods import check_own_methods, own_flow, own
 from dpedtool.pipeline.align.refinement import COARSE_SIDE, GREY_LEVELS, Refined, WarpedPair, refine
 from dpedtool.pipeline.align.results import (
     NODES,
+    bring_files,
     check_image_folders,
     image_files,
     is_at_hand,
@@ -121,10 +122,6 @@ def align(
         check_image_folders(whole, out)
     table, today = Alignment.table_in(out), {pair.pair_id for pair in whole}
     others = sorted(reuse.glob(f"*/{table.name}")) if reuse else ()
-
-    def usable(row: Alignment, pair: Pair) -> bool:
-        return is_at_hand(row, pair, out, images=images, today=today)
-
     with Finished(table, Alignment, others) as finished:
         # The folder is a result, even if no pair has nodes.
         (out / NODES).mkdir(exist_ok=True)
@@ -133,7 +130,7 @@ def align(
             partial(align_pair, params=params, out=out, images=images, parts=finished.parts),
             partial(_lost, params=params),
             finished,
-            usable=lambda rows: usable(rows[0], items[rows[0].key]),
+            usable=lambda rows: is_at_hand(rows[0], items[rows[0].key], out, images=images, today=today),
             reads=[required(path) for pair in whole for path in (pair.phone_path, pair.dslr_path)],
             workers=workers,
             scheduler=scheduler,
@@ -142,9 +139,9 @@ def align(
         )
         rows: list[Alignment] = []
         for key, pair in keyed:
-            row = finished.get(key)[0]
+            row = named_today(finished.get(key)[0], items[key], out)
             if pair is not items[key]:
-                usable(row, pair)
+                bring_files(row, pair, out, images=images, today=today)
             rows.append(named_today(row, pair, out))
         rows = with_shake(rows)
         write_rows(table, Alignment, rows)

@@ -18,20 +18,12 @@ def check_before_training(table: Path, *, also_images: bool = True) -> list[str]
     Parameters
     ----------
     table
-        The table. The tables of photos and scenes beside it are looked at, too, if they are there.
+        As `check_table` takes it.
     also_images
         Whether views are compared, or without a table of photos the files of the patches. Both take minutes in a
         large data set, and nothing if `verdict.json` beside the table says that it was done with the same tables.
 
-    Returns
-    -------
-    list of str
-        A line for each fault that `dpedtool split --verify` would find as well.
-
-    Raises
-    ------
-    DpedtoolError
-        A table is missing or damaged.
+    Returns and errors are those of `check_table`.
 
     """
     if (faults := check_table(table)) or not also_images:

@@ -156,3 +156,14 @@ def test_a_session_takes_over_the_pairs_of_a_phone_that_was_renamed(tmp_path: Pa
     assert done.exit_code == 0, done.output
     assert "1 of 1 were done by an earlier run" in done.stderr
     assert pair_ids == ["phone--a"]
+
+
+def test_two_pairs_of_the_same_photos_keep_images_and_rows_when_both_are_renamed(
+    tmp_path: Path, pairs: list[Pair], worked: list[str]
+) -> None:
+    twice = [pairs[0], replace(pairs[0], pair_id="phone--again")]
+    align(twice, tmp_path / "out", PARAMS)
+    rows = align(renamed(twice, tmp_path), tmp_path / "out", PARAMS)
+    assert worked == ["phone--a"]
+    assert [row.pair_id for row in rows] == ["other--a", "other--again"]
+    assert all(file.is_file() for row in rows for file in image_files(tmp_path / "out", row.pair_id))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from own_code import forgotten_modules, write_folder
+from own_code import write_folder
 from torch import Tensor
 
 from dpedtool.training.enhance import tiles, whole_photo
@@ -16,7 +15,7 @@ from dpedtool.training.enhance.tiles import Tiling, in_tiles, measure
 from dpedtool.training.enhance.whole_photo import Settings, enhance_image, enhance_photo, plan
 from dpedtool.training.networks.generators import Architecture, OwnGenerator
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "clean_modules")
 WINDOWS = """
 import torch
 from torch import nn
@@ -45,12 +44,6 @@ class Moved(nn.Module):
         return self.gain * phone[:, :, row.clamp(0, height - 1)][..., column.clamp(0, width - 1)] * inside
 """
 EXACT = Settings(torch.device("cpu"), "float32")
-
-
-@pytest.fixture(autouse=True)
-def clean_modules() -> Iterator[None]:
-    with forgotten_modules():
-        yield
 
 
 @pytest.fixture

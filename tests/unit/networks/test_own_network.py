@@ -5,13 +5,12 @@ from __future__ import annotations
 import copy
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from own_code import forgotten_modules, write_folder
+from own_code import write_folder
 from torch import Tensor
 
 from dpedtool.dataset.errors import DpedtoolError, Rejection
@@ -19,13 +18,7 @@ from dpedtool.training.enhance.whole_photo import Settings, enhance_photo
 from dpedtool.training.networks.generators import Architecture, OwnGenerator
 from dpedtool.training.weights.checkpoint import load_card, load_model, save_model, save_tensors
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(autouse=True)
-def clean_modules() -> Iterator[None]:
-    with forgotten_modules():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread", "clean_modules")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +9,14 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from own_code import forgotten_modules, write_folder
+from own_code import write_folder
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.training.networks.generators import Architecture, Generator
 from dpedtool.training.weights.checkpoint import save_model
 from dpedtool.training.weights.onnx_export import TOLERANCE, export
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "clean_modules")
 
 MORE = '''
 import torch
@@ -39,12 +38,6 @@ class Special(Branching):
     def forward(self, phone):
         return torch.special.bessel_j0(self.conv(phone))
 '''
-
-
-@pytest.fixture(autouse=True)
-def clean_modules() -> Iterator[None]:
-    with forgotten_modules():
-        yield
 
 
 @pytest.fixture
