@@ -173,7 +173,7 @@ def _finished(parts: Path) -> int:
     """Return the number of pairs that an unfinished stage has kept; pairs have up to three files each."""
     if not parts.is_dir():
         return 0
-    return sum(part.name.count(".") == 1 and part.suffix == ".arrow" for part in parts.iterdir())
+    return sum(part.name.count(".") == 1 and part.suffix == ".json" for part in parts.iterdir())
 
 
 def _kill(main: psutil.Popen, what: str) -> None:

@@ -68,7 +68,7 @@ class TableWriter:
     def write(self, rows: Iterable[Row]) -> None:
         """Append rows; raises ValueError for a status or reason that the row type does not declare."""
         for row in rows:
-            _check_words(row, self._row_type)
+            check_words(row, self._row_type)
             self._waiting.append(row)
             self._values += sum(len(getattr(row, name) or ()) for name in self._lists)
         if len(self._waiting) >= self.ROWS_A_GROUP or self._values >= self.VALUES_A_GROUP:
@@ -87,42 +87,6 @@ def write_rows(path: Path, row_type: type[Row], rows: Iterable[Row]) -> None:
         writer.write(rows)
 
 
-def write_part(path: Path, row_type: type[Row], rows: Sequence[Row]) -> None:
-    """Write a few rows that only `read_part` of the same version reads, in a tenth of the time that parquet takes.
-
-    The file is of Arrow's own format. It appears whole, and replaces an earlier one.
-    """
-    for row in rows:
-        _check_words(row, row_type)
-    schema = _schema_of_parts(row_type)
-    batch = pa.record_batch(_arrays(rows, row_type, PathNames(path.parent)), schema)
-    options = pa.ipc.IpcWriteOptions(use_threads=False)
-    with (
-        replacing(path) as temporary,
-        pa.OSFile(str(temporary), "wb") as file,
-        pa.ipc.new_file(file, schema, options=options) as writer,
-    ):
-        writer.write_batch(batch)
-
-
-def read_part(path: Path, row_type: type[RowT]) -> list[RowT]:
-    """Read what `write_part` wrote.
-
-    Raises
-    ------
-    DpedtoolError
-        The file is damaged, or another version wrote it.
-
-    """
-    with _readable(path, "Arrow"):
-        content = pa.BufferReader(path.read_bytes())
-        table = pa.ipc.open_file(content, options=pa.ipc.IpcReadOptions(use_threads=False)).read_all()
-    if table.schema != _schema_of_parts(row_type):
-        raise DpedtoolError(f"{path} holds no rows of {row_type.TABLE} as this version writes them: remove it.")
-    _check_names(table, row_type, path)
-    return _as_rows(table, row_type, path.parent)
-
-
 def read_rows(path: Path, row_type: type[RowT]) -> list[RowT]:
     """Read a table as typed rows.
 
@@ -133,6 +97,15 @@ def read_rows(path: Path, row_type: type[RowT]) -> list[RowT]:
 
     """
     return _as_rows(_read_table(path, row_type), row_type, path.parent)
+
+
+def check_words(row: Row, row_type: type[Row]) -> None:
+    """Raise ValueError for a status or reason that the row type does not declare."""
+    status, reason = getattr(row, "status", None), getattr(row, "reason", "")
+    if row_type.STATUSES and status not in row_type.STATUSES:
+        raise ValueError(f"{status!r} is not a status of {row_type.TABLE}")
+    if reason and reason not in row_type.REASONS:
+        raise ValueError(f"{reason!r} is not a reason of {row_type.TABLE}")
 
 
 class KeyedTable(Generic[RowT]):
@@ -327,13 +300,13 @@ def _unpacked_bytes(part: pa.DictionaryArray) -> int:
 
 
 @contextlib.contextmanager
-def _readable(path: Path, form: str = "parquet") -> Iterator[None]:
+def _readable(path: Path) -> Iterator[None]:
     """Turn Arrow's error on a damaged file into a sentence."""
     try:
         yield
     except (*DAMAGED_TABLE, OSError) as error:
         reason = (error.strerror if isinstance(error, OSError) else "") or " ".join(str(error).split())[:300]
-        raise DpedtoolError(f"{path} is not a readable {form} file ({reason}): make it again.") from None
+        raise DpedtoolError(f"{path} is not a readable parquet file ({reason}): make it again.") from None
 
 
 def _checked(table: pa.Table, row_type: type[Row], path: Path) -> pa.Table:
@@ -388,14 +361,6 @@ def _check_names(table: pa.Table, row_type: type[Row], path: Path) -> None:
             )
 
 
-def _check_words(row: Row, row_type: type[Row]) -> None:
-    status, reason = getattr(row, "status", None), getattr(row, "reason", "")
-    if row_type.STATUSES and status not in row_type.STATUSES:
-        raise ValueError(f"{status!r} is not a status of {row_type.TABLE}")
-    if reason and reason not in row_type.REASONS:
-        raise ValueError(f"{reason!r} is not a reason of {row_type.TABLE}")
-
-
 def _as_rows(table: pa.Table, row_type: type[RowT], folder: Path) -> list[RowT]:
     specs = columns(row_type)
     values = [_from_file(table[spec.name].to_pylist(), spec, folder) for spec in specs]
@@ -409,14 +374,6 @@ def _arrays(rows: Sequence[Row], row_type: type[Row], names: PathNames) -> list[
         pa.array(_to_file(list(map(attrgetter(spec.name), rows)), spec, names), spec.arrow_type)
         for spec in columns(row_type)
     ]
-
-
-def _schema_of_parts(row_type: type[Row]) -> pa.Schema:
-    """Return the schema without meanings and units, which would be most of a file of one row."""
-    return pa.schema(
-        [pa.field(spec.name, spec.arrow_type, nullable=spec.nullable) for spec in columns(row_type)],
-        metadata={"dpedtool.table": row_type.TABLE},
-    )
 
 
 def _to_file(values: list[Any], spec: ColumnSpec, names: PathNames) -> list[Any]:

@@ -16,11 +16,12 @@ from typing import Any, Generic, TypeVar
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import lock_folder, remove_leftovers
+from dpedtool.dataset.parts import read_part, write_part
 from dpedtool.dataset.places import Place
 from dpedtool.dataset.progress import track
 from dpedtool.dataset.publication import complete
 from dpedtool.dataset.rows import Row
-from dpedtool.dataset.tables import KeyedTable, read_part, write_part
+from dpedtool.dataset.tables import KeyedTable
 from dpedtool.pipeline.memory import Memory
 from dpedtool.pipeline.runner import Lost, run
 
@@ -95,7 +96,7 @@ class Finished(Generic[RowT]):
         shutil.rmtree(self.parts, ignore_errors=True)
 
     def _part(self, key: str) -> Path:
-        return self.parts / f"{key}.arrow"
+        return self.parts / f"{key}.json"
 
 
 class Aside(Generic[OtherT]):
@@ -211,7 +212,7 @@ def _found(tables: Iterable[KeyedTable[RowT]], key: str) -> list[RowT] | None:
 
 
 def _aside(parts: Path, key: str, row_type: type[Row]) -> Path:
-    return parts / f"{key}.{row_type.TABLE}.arrow"
+    return parts / f"{key}.{row_type.TABLE}.json"
 
 
 def _values(row: Row) -> dict[str, Any]:

@@ -42,6 +42,17 @@ _MEND = (
 LOST = frozenset({"worker_lost", "internal_error"})
 """Reasons of items that could not be finished."""
 
+QUIET: Mapping[str, Any] = {
+    "distributed.admin.low-level-log-length": 0,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.worker.profile.enabled": False,
+    "distributed.worker.memory.monitor-interval": "5s",
+    "distributed.scheduler.work-stealing": False,
+}
+"""Settings of the cluster here, whose processes would otherwise look at themselves up to a hundred times a second, for
+pages that nobody sees. With two workers on a busy machine, that was more than half of the main process's work."""
+
 _hiding = threading.Lock()
 _hidden: list[dict[str, Any]] = []
 """What was taken from the main module, and an entry for each cluster that needs it hidden."""
@@ -556,7 +567,7 @@ def _own_cluster(workers: int) -> Iterator[tuple[Any, Callable[[str], None]]]:
     from dpedtool.pipeline.local_cluster import kill, own_security, start
 
     _silence()
-    settings: dict[str, Any] = {"distributed.admin.low-level-log-length": 0}
+    settings = dict(QUIET)
     if sys.platform == "linux":
         settings["distributed.worker.multiprocessing-method"] = "forkserver"
     warm_up(workers)

@@ -23,7 +23,7 @@ def cut(rig, aligned, dpedtool) -> Path:
 
 def finished_items(out: Path) -> list[Path]:
     """What the run has finished: a table each, beside which lie rows of other tables."""
-    return [path for path in (out / ".parts").glob("[!.]*.arrow") if path.name.count(".") == 1]
+    return [path for path in (out / ".parts").glob("[!.]*.json") if path.name.count(".") == 1]
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def test_the_bad_pairs_are_bad(tmp_path: Path) -> None:
 
 def test_finished_pairs_are_counted_once_each(tmp_path: Path) -> None:
     assert _finished(tmp_path / "none") == 0
-    for name in ("a.arrow", "a.timings.arrow", "b.arrow", "b.tar", ".b.arrow.part"):
+    for name in ("a.json", "a.timings.json", "b.json", "b.tar", ".b.json.part"):
         (tmp_path / name).touch()
     assert _finished(tmp_path) == 2
 

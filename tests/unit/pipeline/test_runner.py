@@ -26,6 +26,11 @@ from dpedtool.dataset.places import as_place
 from dpedtool.pipeline import cluster_facts, runner, waiting
 from dpedtool.pipeline.runner import Lost, default_workers, run, warm_up
 
+
+def setting(name: str) -> Any:
+    return dask.config.get(name)
+
+
 pytestmark = pytest.mark.slow
 
 Run = Callable[..., Iterator[tuple[Any, Any]]]
@@ -150,6 +155,12 @@ def test_two_workers_work_in_other_processes_with_one_thread_each(run_by_two: Ru
     assert 1 <= len(found) <= 2
     assert os.getpid() not in {process for process, _ in found}
     assert {threads for _, threads in found} == {1}
+
+
+def test_processes_here_do_not_look_at_themselves_all_the_time() -> None:
+    """Dask knows each of these settings, and has another value."""
+    assert dict(run(setting, sorted(runner.QUIET), 2)) == runner.QUIET
+    assert all(dask.config.get(name) != value for name, value in runner.QUIET.items())
 
 
 def test_an_item_that_kills_its_process_does_so_twice_and_is_lost_and_no_other_is(
