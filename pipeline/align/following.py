@@ -98,6 +98,8 @@ def follow(
     needed: Flags | None = None,
     flow: Flow | None = None,
     noise: PairNoise = NO_NOISE,
+    *,
+    is_doubtful: bool = False,
 ) -> Followed:
     """Add nodes to a transform, if anything is displaced as depth would do it. They do not follow what moved.
 
@@ -116,38 +118,82 @@ def follow(
         Computes the flow in place of DIS, on images that are smoothed less.
     noise
         That of both photos.
+    is_doubtful
+        Whether depth is unlikely. Then the flow of photos of half the size, which costs a quarter, is looked at first,
+        and the other one is computed only if the first shows depth.
 
     """
     width, height = phone.size
     factor = next((factor for factor in REDUCTIONS if width * height <= MOST_PX * factor**2), REDUCTIONS[-1])
-    pair = WarpedPair.of(phone, dslr, dslr_from_phone, factor, GREY_LEVELS, noise.reduced(factor).smoothing)
-    seen = WarpedPair.of(phone, dslr, dslr_from_phone, factor, GREY_LEVELS, OWN_SMOOTHING) if flow else pair
-    find = _Return(seen, flow or dis_flow)
-    there, returned = find(transform)
-    detail, usable = has_detail(pair.phone), returned * factor < RETURN_PX
-    first, shares = _medians(there, usable, NODE_PX // factor)
-    details = _means(detail, NODE_PX // factor)
-    told = tell(first * factor, shares, details)
-    if told.depth:
-        still = ~told.whole
-        nodes = _filled(first, still & (shares > 0)) * factor
-        moved = dataclasses.replace(transform, nodes=rounded(_nodes_of(nodes, transform, phone.size)))
-        left, returned_again = find(moved)
-        near = (np.linalg.norm(left, axis=2) < STEP_PX) & (returned_again * factor < RETURN_PX)
-        more, known = _medians(left, near, NODE_PX // factor)
-        nodes = nodes + _filled(more, still & (known > 0)) * factor
-        if needed is not None:
-            nodes = nodes * _faded(needed, nodes.shape[:2])[..., None]
-        transform = dataclasses.replace(transform, nodes=rounded(_nodes_of(nodes, transform, phone.size)))
+    photos = phone, dslr, dslr_from_phone
+    look = _Look.at(*photos, transform, 2 * factor if is_doubtful else factor, flow, noise)
+    if look.told.depth:
+        look = _Look.at(*photos, transform, factor, flow, noise) if is_doubtful else look
+        transform = _with_nodes(transform, look, needed, phone.size)
     return Followed(
         transform=transform,
-        motion=_motion(first * factor, shares, details),
-        told=told,
-        factor=factor,
-        detail=detail,
-        hidden=~usable,
-        jumps=stretch(there) > STRETCH,
+        motion=_motion(look.nodes * look.factor, look.shares, look.details),
+        told=look.told,
+        factor=look.factor,
+        detail=look.detail,
+        hidden=~look.usable,
+        jumps=stretch(look.there) > STRETCH,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """The flow after a transform, there and back, and its medians over squares; all in px of reduced photos."""
+
+    factor: int
+    """The photos are reduced by it."""
+    find: _Return
+    there: FlowField
+    detail: Flags
+    usable: Flags
+    """Px that the flow there and back finds again."""
+    nodes: FlowField
+    shares: npt.NDArray[np.float64]
+    """Of the px around each node that are usable, 0..1."""
+    details: npt.NDArray[np.float64]
+    """Of the px of each square that lie on detail, 0..1."""
+    told: Told
+
+    @classmethod
+    def at(
+        cls,
+        phone: ReducedGrey,
+        dslr: ReducedGrey,
+        dslr_from_phone: Homography,
+        transform: Transform,
+        factor: int,
+        flow: Flow | None,
+        noise: PairNoise,
+    ) -> _Look:
+        """Compute the flow of photos that are reduced by a factor."""
+        pair = WarpedPair.of(phone, dslr, dslr_from_phone, factor, GREY_LEVELS, noise.reduced(factor).smoothing)
+        seen = WarpedPair.of(phone, dslr, dslr_from_phone, factor, GREY_LEVELS, OWN_SMOOTHING) if flow else pair
+        find = _Return(seen, flow or dis_flow)
+        there, returned = find(transform)
+        detail, usable = has_detail(pair.phone), returned * factor < RETURN_PX
+        nodes, shares = _medians(there, usable, NODE_PX // factor)
+        details = _means(detail, NODE_PX // factor)
+        told = tell(nodes * factor, shares, details)
+        return cls(factor, find, there, detail, usable, nodes, shares, details, told)
+
+
+def _with_nodes(transform: Transform, look: _Look, needed: Flags | None, size: tuple[int, int]) -> Transform:
+    """Return a transform with the nodes that a flow gives, and that a second flow has corrected."""
+    factor, still = look.factor, ~look.told.whole
+    nodes = _filled(look.nodes, still & (look.shares > 0)) * factor
+    moved = dataclasses.replace(transform, nodes=rounded(_nodes_of(nodes, transform, size)))
+    left, returned = look.find(moved)
+    near = (np.linalg.norm(left, axis=2) < STEP_PX) & (returned * factor < RETURN_PX)
+    more, known = _medians(left, near, NODE_PX // factor)
+    nodes = nodes + _filled(more, still & (known > 0)) * factor
+    if needed is not None:
+        nodes = nodes * _faded(needed, nodes.shape[:2])[..., None]
+    return dataclasses.replace(transform, nodes=rounded(_nodes_of(nodes, transform, size)))
 
 
 @dataclass(frozen=True, eq=False)

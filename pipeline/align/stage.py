@@ -51,6 +51,7 @@ from dpedtool.pipeline.align.verdict import (
     nodes_needed,
     shifted_cells,
     widened,
+    windows_show_depth,
 )
 from dpedtool.pipeline.geometry.aligned import crop_box, crops, cut, mask_columns, required, transform_columns
 from dpedtool.pipeline.geometry.homographies import Box, Homography, Points, local_scale
@@ -450,7 +451,9 @@ def _check(
     has_depth = may_have_depth(*before, first)
     if params.local and has_depth:
         needed = nodes_needed(found, errors, box, greys[0].size)
-        followed = follow(*greys, first.dslr_from_phone, mapping, needed, own_flow(params), noise)
+        is_doubtful = not windows_show_depth(*before)
+        rough = first.dslr_from_phone
+        followed = follow(*greys, rough, mapping, needed, own_flow(params), noise, is_doubtful=is_doubtful)
         known.flow_shares = followed.shares(box)
         if followed.told.depth and _take_nodes(
             followed, pair, (greys[0].usable, greys[1].usable), before, first, params, known

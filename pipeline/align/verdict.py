@@ -65,11 +65,14 @@ def may_have_depth(found: Search, certain: Flags, registration: Registration) ->
     In flat scenes, a local model has nothing to gain, and its noise to lose. Only shifts that are known count, as a
     window of sky fits everywhere.
     """
-    return (
-        (len(found.places) > 0 and float(found.right.mean()) < LEAST_AT_PLACE)
-        or misplaced(found, certain) > MISPLACED_SHARE
-        or registration.off_plane >= max(FEWEST_OFF_PLANE, FLAT_SHARE * registration.matches)
-    )
+    fewest = max(FEWEST_OFF_PLANE, FLAT_SHARE * registration.matches)
+    return windows_show_depth(found, certain) or registration.off_plane >= fewest
+
+
+def windows_show_depth(found: Search, certain: Flags) -> bool:
+    """Whether windows are misplaced; if none is, matches off the plane are most often those of repeated patterns."""
+    lost = len(found.places) > 0 and float(found.right.mean()) < LEAST_AT_PLACE
+    return lost or misplaced(found, certain) > MISPLACED_SHARE
 
 
 def nodes_needed(found: Search, errors: Values, box: Box, size: tuple[int, int]) -> Flags:

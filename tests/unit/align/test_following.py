@@ -19,7 +19,7 @@ from dpedtool.pipeline.align.following import follow
 from dpedtool.pipeline.align.refinement import refine
 from dpedtool.pipeline.align.stage import align
 from dpedtool.pipeline.geometry.aligned import crop_box, from_patches, map_points, transform
-from dpedtool.pipeline.geometry.homographies import transform_points
+from dpedtool.pipeline.geometry.homographies import Box, transform_points
 from dpedtool.pipeline.geometry.transform import NODE_PX
 from dpedtool.pipeline.measure.keypoint_homography import register
 from dpedtool.pipeline.pair.stage import pair_files
@@ -152,6 +152,45 @@ def test_in_a_flat_scene_there_is_nothing_to_follow(shots) -> None:
     assert found.motion.against < 0.05
 
 
+def test_where_depth_is_unlikely_photos_of_half_the_size_are_looked_at(shots) -> None:
+    phone, dslr = grey(shots.phone), grey(shots.dslr)
+    first = register(phone, dslr, PARAMS).dslr_from_phone
+    seen: list[tuple[int, ...]] = []
+
+    def still(one: np.ndarray, _: np.ndarray) -> np.ndarray:
+        seen.append(one.shape)
+        return np.zeros((*one.shape, 2), np.float32)
+
+    found = follow(phone, dslr, first, refine(phone, dslr, first).transform, flow=still, is_doubtful=True)
+    assert found.factor == 2
+    assert seen == 2 * [(phone.size[1] // 2, phone.size[0] // 2)]
+    assert found.transform.nodes is None
+    assert found.shares(Box(0, 0, *phone.size)) == {"hidden": 0.0, "jump": 0.0}
+
+
+def test_depth_that_was_unlikely_is_followed_like_any_other(shots) -> None:
+    doubtful, usual = (follow_pushed(shots.phone, shots.dslr, 2.0, is_doubtful=doubt) for doubt in (True, False))
+    assert doubtful.factor == usual.factor == 1
+    np.testing.assert_array_equal(*(found.transform.nodes.displacements for found in (doubtful, usual)))
+
+
+def test_matches_off_the_plane_alone_make_depth_unlikely(shots, tmp_path: Path, monkeypatch) -> None:
+    """Those of repeated patterns lie there, too, in one of six scenes of the rig."""
+    monkeypatch.setattr("dpedtool.pipeline.align.stage.may_have_depth", lambda *_: True)
+    save_image(tmp_path / "p.png", shots.phone)
+    save_image(tmp_path / "d.png", shots.dslr)
+    asked = []
+
+    def note(*photos, **how):
+        asked.append(how)
+        return follow(*photos, **how)
+
+    monkeypatch.setattr("dpedtool.pipeline.align.stage.follow", note)
+    (row,) = align(pair_files(tmp_path / "p.png", tmp_path / "d.png").rows, tmp_path / "out", PARAMS, images=False)
+    assert asked == [{"is_doubtful": True}]
+    assert (row.status, row.model != "local") == ("aligned", True)
+
+
 def test_the_result_does_not_depend_on_the_number_of_threads(shots) -> None:
     threads, found = cv2.getNumThreads(), []
     try:
@@ -179,13 +218,13 @@ def test_a_large_photo_is_followed_on_a_reduced_one(shots) -> None:
         assert np.median(middle[..., 1]) == pytest.approx(0, abs=0.05 * push)
 
 
-def follow_pushed(phone: np.ndarray, dslr: np.ndarray, push: float):
+def follow_pushed(phone: np.ndarray, dslr: np.ndarray, push: float, *, is_doubtful: bool = False):
     """Follow a pair whose transform is wrong by so many phone px to the left."""
     photos = grey(phone), grey(dslr)
     first = register(*photos, PARAMS).dslr_from_phone
     right = refine(*photos, first).transform
     wrong = replace(right, homography=right.homography @ np.array([[1, 0, -push], [0, 1, 0], [0, 0, 1]]))
-    return follow(*photos, first, wrong)
+    return follow(*photos, first, wrong, is_doubtful=is_doubtful)
 
 
 def test_a_flow_that_finds_nothing_leaves_the_transform_as_it_was(shots) -> None:

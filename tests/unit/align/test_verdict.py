@@ -20,6 +20,7 @@ from dpedtool.pipeline.align.verdict import (
     nodes_needed,
     shifted_cells,
     widened,
+    windows_show_depth,
 )
 from dpedtool.pipeline.geometry.homographies import Box
 from dpedtool.pipeline.measure.certainty import misplaced
@@ -211,14 +212,17 @@ def test_depth_is_looked_for_where_windows_or_matches_are_misplaced() -> None:
     count = len(found.places)
     assert not may_have_depth(found, every(found), GOOD)
     assert may_have_depth(found, every(found), replace(GOOD, off_plane=FEWEST_OFF_PLANE))
+    assert not windows_show_depth(found, every(found))
     few, many = some_shifted(count // 8), some_shifted(count // 8 + 1)
     assert misplaced(few, every(few)) == pytest.approx(count // 8 / count)
     assert not may_have_depth(few, every(few), GOOD)
     assert may_have_depth(many, every(many), GOOD)
+    assert windows_show_depth(many, every(many))
     # A shift that is not known does not count.
     assert not may_have_depth(many, many.lengths < 0.5, GOOD)
     gone = with_moved(np.arange(count) < count // 10)
     assert may_have_depth(gone, gone.lengths < 0.5, GOOD)
+    assert windows_show_depth(gone, gone.lengths < 0.5)
 
 
 def test_nodes_are_needed_where_windows_are_wrong_or_shifted_beyond_their_error() -> None:
