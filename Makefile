@@ -13,6 +13,7 @@
 #   make bench-enhance  seconds and memory of whole photos, to benchmarks/enhance.md; BENCH=--quick likewise
 #   make bench-release  time and memory of releases of DPED's size, to benchmarks/release.md; BENCH=--quick likewise
 #   make bench-depth  patches of scenes with depth beside other ways, to benchmarks/depth.md; BENCH=--quick likewise
+#   make bench-losses  losses that forgive beside plain ones, to benchmarks/losses.md; BENCH=--quick likewise
 #   make bench-noise  patches at night and of other exposures, to benchmarks/noise.md; BENCH=--quick likewise
 #   make bench-report  the report's list of 6000 pairs in Chromium, to benchmarks/report.md; BENCH=--quick likewise
 #   make bench-interrupted  a session of 4000 pairs that is killed and runs out of disk, to benchmarks/interrupted.md;
@@ -63,7 +64,7 @@ ln -s ../../benchmarks . && cd dpedtool && \
 ln -s ../../../dpedtool/*.py ../../../dpedtool/api ../../../pipeline ../../../dataset ../../../training .
 endef
 
-.PHONY: repro test check lint format docs site bench-align bench-patches bench-train bench-enhance bench-release bench-depth bench-noise bench-report bench-scale bench-interrupted wheel clean
+.PHONY: repro test check lint format docs site bench-align bench-patches bench-train bench-enhance bench-release bench-depth bench-losses bench-noise bench-report bench-scale bench-interrupted wheel clean
 .DELETE_ON_ERROR:
 
 repro: $(VENV)/repro.stamp
@@ -117,6 +118,9 @@ bench-release: $(VENV)/dev.stamp
 
 bench-depth: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.depth $(BENCH)
+
+bench-losses: $(VENV)/dev.stamp
+	@$(BIN)/python -m benchmarks.losses $(BENCH)
 
 bench-noise: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.noise $(BENCH)

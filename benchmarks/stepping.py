@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dpedtool.dataset.photos.pixels import Image
@@ -21,6 +20,7 @@ from dpedtool.training.data import Pairs
 from dpedtool.training.precision import Computation
 from dpedtool.training.train.loader import Loader, Step
 from dpedtool.training.train.loop import TrainingRun
+from dpedtool.training.train.vgg import Vgg19
 
 PATCH_PX = 100
 PRODUCTS = {"cuda": (8192, 10), "cpu": (2048, 3)}
@@ -101,7 +101,7 @@ class Task:
     """The settings and the data of a training, and the number of steps that are timed."""
 
     params: TrainParams
-    vgg: nn.Module | None
+    vgg: Vgg19 | None
     pairs: Pairs
     steps: int
 

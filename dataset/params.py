@@ -563,12 +563,17 @@ def describe(section: Section) -> dict[str, Any]:
     """Return the section as plain JSON-ready data, in the order of its fields.
 
     Functions of the user's own are named without the folder of their module, which differs from machine to machine.
+    Items of lists are written without arguments if they have none, as users write them.
     """
     told = with_functions(section, lambda text: str(PluginName.parse(text)))
     return {
-        key: list(value) if isinstance(value, tuple) else value
+        key: [_written(item) for item in value] if isinstance(value, tuple) else value
         for key, value in dataclasses.asdict(told).items()  # type: ignore[call-overload]
     }
+
+
+def _written(item: Any) -> Any:
+    return {key: value for key, value in item.items() if value != {}} if isinstance(item, dict) else item
 
 
 def functions_of(section: Section) -> list[tuple[str, str]]:

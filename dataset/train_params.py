@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import typing
 from collections.abc import Mapping
@@ -32,10 +33,51 @@ LOSSES: Mapping[str, str] = {
     "colour": "difference of the blurred patches",
     "texture": "adversarial loss, which trains a discriminator",
     "tv": "total variation of the output",
+    "shifted_pixel": "pixel with the target moved to where it fits best, tile by tile",
+    "shifted_psnr": "psnr with the same",
+    "shifted_ms_ssim": "ms_ssim with the same",
+    "matched_pixel": "pixel after an affine match of the output's colours to the target's",
+    "matched_psnr": "psnr after the same",
+    "matched_ms_ssim": "ms_ssim after the same",
+    "cobi": "contextual bilateral loss on the features of VGG-19, which needs vgg",
 }
 """The losses that dpedtool has, and what they are."""
+FEATURE_LOSSES = ("content", "cobi")
+"""Losses that need the features of VGG-19."""
 _LOSS = Named("dpedtool.losses", tuple(LOSSES))
 _NETWORK = Named("dpedtool.networks", typing.get_args(Network), "package.module:Class")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShiftArgs(Section):
+    """The arguments of the losses `shifted_...`."""
+
+    max_shift_px: int = param(1, "largest shift of the target along each axis, in px", at_least=1, at_most=4)
+    steps_per_px: Literal[1, 2, 4] = param(2, "shifts tried in a px; 1: whole px only")
+    tile_px: int = param(
+        32, "usual side of the tiles that take a shift each, in px; 0: the crop takes one as a whole", at_least=0
+    )
+    shift_cost: float = param(
+        0.05, "share by which the difference at a shift of 1 px counts more when shifts are chosen", at_least=0
+    )
+    match_colours: bool = param(False, "match the output's colours to the target's before")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextualArgs(Section):
+    """The arguments of the loss `cobi`."""
+
+    max_shift_px: int = param(2, "how far features are looked for along each axis, in px", at_least=1, at_most=16)
+    spatial_weight: float = param(0.02, "weight of the squared distance in px beside 1 - cosine", at_least=0)
+
+
+LOSS_ARGS: Mapping[str, type[ShiftArgs] | type[ContextualArgs]] = {
+    "shifted_pixel": ShiftArgs,
+    "shifted_psnr": ShiftArgs,
+    "shifted_ms_ssim": ShiftArgs,
+    "cobi": ContextualArgs,
+}
+"""The arguments of those losses that take some."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +86,23 @@ class LossTerm(Section):
 
     loss: str = param("", "name of a loss, or package.module:function", named=_LOSS)
     weight: float = param(1.0, "its weight in the sum; 0: it is not computed", at_least=0)
+    args: Mapping[str, Any] = param({}, "arguments of the loss, by name")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.args and self.loss in LOSSES:
+            self._check_args(LOSS_ARGS.get(self.loss))
+
+    def _check_args(self, kind: type[Section] | None) -> None:
+        if kind is None:
+            raise ParamsError(f"{self.loss} takes no args: leave them out.")
+        known = [declared.name for declared in dataclasses.fields(kind)]  # type: ignore[arg-type]
+        if unknown := sorted(set(self.args) - set(known)):
+            raise ParamsError(f"{self.loss} has no argument {unknown[0]!r}: its args are {', '.join(known)}.")
+        try:
+            kind(**self.args)
+        except ParamsError as error:
+            raise ParamsError(f"args of {self.loss}: {error}") from None
 
     @property
     def name(self) -> str:
@@ -118,13 +177,15 @@ class TrainParams(Section):
         (LossTerm(loss="psnr"), LossTerm(loss="ms_ssim")),
         "terms of the generator's loss, which is their weighted sum: a list of {loss: NAME, weight: NUMBER}, where "
         "NAME is package.module:function (docs/extending/loss.md), the name of a function that an installed package "
-        "offers, or one of these: " + "; ".join(f"{name}: {meaning}" for name, meaning in LOSSES.items()),
+        "offers, or one of these: "
+        + "; ".join(f"{name}: {meaning}" for name, meaning in LOSSES.items())
+        + ". Some take args (docs/training.md), as in {loss: shifted_psnr, args: {max_shift_px: 2}}",
         named=_LOSS,
     )
     vgg: str | None = param(
         None,
-        "file with the weights of VGG-19 for the content loss: imagenet-vgg-verydeep-19.mat, or torchvision's "
-        "vgg19-dcbb9e9d.pth; null: none",
+        "file with the weights of VGG-19 for the losses content and cobi: imagenet-vgg-verydeep-19.mat, or "
+        "torchvision's vgg19-dcbb9e9d.pth; null: none",
     )
     held_out: float = param(
         0.1,
@@ -171,6 +232,11 @@ class TrainParams(Section):
     def own_network(self) -> str | None:
         """The network of the user's own, `package.module:Class`; None: the generator is one of dpedtool's."""
         return self.network if self.has_own_network else None
+
+    @property
+    def needs_vgg(self) -> bool:
+        """Whether a loss compares features of VGG-19."""
+        return any(self.weight_of(loss) > 0 for loss in FEATURE_LOSSES)
 
     def weight_of(self, loss: str) -> float:
         """Return the weight of a loss of `LOSSES`; 0 if `losses` does not name it."""

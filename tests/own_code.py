@@ -141,10 +141,10 @@ LOSSES = '''
 import torch
 
 
-def edges(output, target):
-    """Mean absolute difference of the steps along rows."""
+def edges(output, target, power=1):
+    """Mean absolute difference of the steps along rows, or that to a power."""
     difference = output - target
-    return (difference[..., 1:] - difference[..., :-1]).abs().mean()
+    return ((difference[..., 1:] - difference[..., :-1]).abs() ** power).mean()
 
 
 def noisy(output, target):

@@ -34,6 +34,7 @@ from dpedtool.training.train.distributed import Processes
 from dpedtool.training.train.loader import Step
 from dpedtool.training.train.losses import GeneratorLoss, discriminator_accuracy, discriminator_loss
 from dpedtool.training.train.optimisation import MeanWeights, descend, learning_rate
+from dpedtool.training.train.vgg import Vgg19
 from dpedtool.training.train.watch import ACCURACY, Watch
 from dpedtool.training.weights.checkpoint import (
     load_tensors,
@@ -117,7 +118,7 @@ class TrainingRun:
     start
         A generator of `architecture(params)` that provides the initial weights; None: `initialisation` makes them.
     vgg
-        The network that makes the features of the content loss; None without that loss.
+        The network that makes the features of the losses content and cobi; None without them.
     processes
         The processes that train together.
 
@@ -135,7 +136,7 @@ class TrainingRun:
         patch_px: int,
         *,
         start: Generator | None = None,
-        vgg: nn.Module | None = None,
+        vgg: Vgg19 | None = None,
         processes: Processes | None = None,
     ) -> None:
         self.params, self.computation, self.processes = params, computation, processes or Processes()

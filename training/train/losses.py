@@ -19,18 +19,26 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.own_code import called
 from dpedtool.dataset.plugins import PluginName
-from dpedtool.dataset.train_params import LOSSES, LossForm, TrainParams
+from dpedtool.dataset.train_params import LOSSES, ContextualArgs, LossForm, LossTerm, ShiftArgs, TrainParams
 from dpedtool.training.metrics import SCALE_WEIGHTS, WINDOW_TAPS, check_pair, combine_scales, ssim_terms
+from dpedtool.training.train.forgiving import (
+    Layer,
+    contextual_bilateral_loss,
+    with_best_shifts,
+    with_matched_colours,
+)
+from dpedtool.training.train.vgg import LAST_LAYER, Vgg19
 
 # The place of each answer in the discriminator's logits, if there are two.
 FROM_DSLR, FROM_GENERATOR = 0, 1
@@ -44,7 +52,8 @@ SMALLEST_SSIM_TERM = 1e-3
 SMALLEST_SQUARED_ERROR = 1e-4
 # The released code clips probabilities at this before the logarithm; a smaller probability gives no gradient.
 SMALLEST_PROBABILITY = 1e-10
-
+COBI_LAYERS = {"relu1_2": 1, "relu2_2": 2, "relu3_2": 4}
+"""The layers of the contextual bilateral loss, as in its paper, and how many px of the image one of their steps is."""
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """From outputs and targets to a scalar."""
@@ -281,7 +290,7 @@ def dslr_odds(logits: Tensor) -> Tensor:
     return logits[:, 0] if logits.shape[1] == 1 else logits[:, FROM_DSLR] - logits[:, FROM_GENERATOR]
 
 
-def own_loss(name: str) -> Loss:
+def own_loss(name: str, args: Mapping[str, Any] | None = None) -> Loss:
     """Return a loss of the user's own, which checks what the function returns.
 
     Parameters
@@ -289,6 +298,8 @@ def own_loss(name: str) -> Loss:
     name
         `package.module:function`, as it stands in the parameters. The function takes outputs and targets, (N, 3, H, W),
         RGB, nominally 0..1, float32, and returns a scalar that depends on the outputs.
+    args
+        What the function is given beside them, by name.
 
     Raises
     ------
@@ -300,7 +311,7 @@ def own_loss(name: str) -> Loss:
     function = plugin.load()
 
     def loss(outputs: Tensor, targets: Tensor) -> Tensor:
-        found = called(f"The loss {plugin}", function, outputs, targets)
+        found = called(f"The loss {plugin}", function, outputs, targets, **(args or {}))
         if not isinstance(found, Tensor) or found.ndim or not found.is_floating_point():
             what = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
             if isinstance(found, Tensor) and not found.ndim:
@@ -318,6 +329,33 @@ def own_loss(name: str) -> Loss:
     return loss
 
 
+PLAIN: Mapping[str, Loss] = {"pixel": pixel_loss, "psnr": psnr_loss, "ms_ssim": ms_ssim_loss}
+"""The losses that compare px with px."""
+
+
+def shifted_loss(plain: Loss, args: ShiftArgs, what: str = "A shifted loss") -> Loss:
+    """Return a loss of `PLAIN` with the target moved to where it fits the output best, tile by tile.
+
+    The difference that the loss itself is made of decides on the shifts: absolute values for `pixel_loss`, and squares
+    for the others. See `dpedtool.training.train.forgiving.with_best_shifts`.
+    """
+    power = 1 if plain is pixel_loss else 2
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        matched = with_matched_colours(outputs, targets) if args.match_colours else outputs
+        return plain(*with_best_shifts(matched, targets, args, power=power, what=what))
+
+    return loss
+
+
+def matched_loss(plain: Loss) -> Loss:
+    """Return a loss of `PLAIN` after an affine match of the output's colours to the target's, image by image.
+
+    See `dpedtool.training.train.forgiving.with_matched_colours`.
+    """
+    return lambda outputs, targets: plain(with_matched_colours(outputs, targets), targets)
+
+
 class GeneratorLoss:
     """The weighted sum of the losses; terms of weight 0 are not computed.
 
@@ -326,8 +364,8 @@ class GeneratorLoss:
     params
         The fields ``loss_form`` and ``losses`` are used.
     vgg
-        The network that makes features of (N, 3, H, W) RGB 0..1 for the content loss, from
-        `dpedtool.training.train.vgg.load_vgg`. It is needed if the content loss is a term.
+        The network that makes features of (N, 3, H, W) RGB 0..1, from `dpedtool.training.train.vgg.load_vgg`. It is
+        needed if content or cobi is a term.
     processes
         Number of processes that share the batch in equal parts. Averaged over the processes, the total, each term and
         the gradients equal those of the joint batch.
@@ -337,17 +375,21 @@ class GeneratorLoss:
     ParamsError
         A function of the user's own cannot be loaded.
     ValueError
-        There is a content loss without `vgg`.
+        There is a loss that compares features, and no `vgg`.
 
     """
 
-    def __init__(self, params: TrainParams, vgg: nn.Module | None = None, processes: int = 1) -> None:
+    def __init__(self, params: TrainParams, vgg: Vgg19 | None = None, processes: int = 1) -> None:
         terms = [term for term in params.losses if term.weight > 0]
         self.form, self.vgg, self.processes = params.loss_form, vgg, processes
         self.weights = {term.name: term.weight for term in terms}
-        self._own = {term.name: own_loss(term.loss) for term in terms if term.loss not in LOSSES}
-        if "content" in self.weights and vgg is None:
-            raise ValueError("The content loss needs a network that makes features.")
+        compared = {term.name: _comparing(term) for term in terms}
+        self._compared = {name: function for name, function in compared.items() if function}
+        self._contextual = ContextualArgs(**next((term.args for term in terms if term.loss == "cobi"), {}))
+        if params.needs_vgg and vgg is None:
+            raise ValueError("The losses content and cobi need a network that makes features.")
+        wanted = {"content": [LAST_LAYER], "cobi": list(COBI_LAYERS)}
+        self._layers = [layer for name, layers in wanted.items() if name in self.weights for layer in layers]
 
     @property
     def needs_discriminator(self) -> bool:
@@ -359,7 +401,7 @@ class GeneratorLoss:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the loss of a batch in float32, even under autocast: SSIM's variances need the digits.
 
-        Only the convolutions that make the features of the content loss follow autocast.
+        Only the convolutions that make features follow autocast.
 
         Parameters
         ----------
@@ -391,28 +433,40 @@ class GeneratorLoss:
         total = torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
         return total, {name: value.detach() for name, value in terms.items()}
 
-    def _features(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor] | None:
-        if self.vgg is None or "content" not in self.weights:
-            return None
+    def _features(self, outputs: Tensor, targets: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return the features of outputs and targets by layer; empty if no loss compares them."""
+        if self.vgg is None or not self._layers:
+            return {}
         with torch.no_grad():
-            of_targets = self.vgg(targets)
-        return self.vgg(outputs), of_targets
+            of_targets = self.vgg.layers(targets, self._layers)
+        of_outputs = self.vgg.layers(outputs, self._layers)
+        return {layer: (of_outputs[layer], of_targets[layer]) for layer in self._layers}
 
     def _functions(
-        self, outputs: Tensor, targets: Tensor, logits: Tensor | None, features: tuple[Tensor, Tensor] | None
+        self, outputs: Tensor, targets: Tensor, logits: Tensor | None, features: Mapping[str, tuple[Tensor, Tensor]]
     ) -> dict[str, Callable[[], Tensor]]:
         functions: dict[str, Callable[[], Tensor]] = {
-            "pixel": partial(pixel_loss, outputs, targets),
-            "psnr": partial(psnr_loss, outputs, targets),
-            "ms_ssim": partial(ms_ssim_loss, outputs, targets),
             "colour": partial(colour_loss, outputs, targets, self.form),
             "tv": partial(tv_loss, outputs, self.form),
         }
-        if features is not None:
-            functions["content"] = partial(content_loss, *features)
+        if "content" in self.weights:
+            functions["content"] = partial(content_loss, *features[LAST_LAYER])
+        if "cobi" in self.weights:
+            layers = [Layer(*features[name], stride_px) for name, stride_px in COBI_LAYERS.items()]
+            functions["cobi"] = partial(contextual_bilateral_loss, layers, self._contextual)
         if logits is not None:
             functions["texture"] = partial(texture_loss, logits, self.form, self.processes)
-        return functions | {name: partial(function, outputs, targets) for name, function in self._own.items()}
+        return functions | {name: partial(function, outputs, targets) for name, function in self._compared.items()}
+
+
+def _comparing(term: LossTerm) -> Loss | None:
+    """Return a loss that is a function of outputs and targets alone; None: the loss needs more or less than these."""
+    if term.loss not in LOSSES:
+        return own_loss(term.loss, term.args)
+    way, _, plain = term.loss.partition("_")
+    if way == "shifted":
+        return shifted_loss(PLAIN[plain], ShiftArgs(**term.args), f"The loss {term.loss}")
+    return matched_loss(PLAIN[plain]) if way == "matched" else PLAIN.get(term.loss)
 
 
 def _reduced(values: Tensor, form: LossForm, processes: int) -> Tensor:

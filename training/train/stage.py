@@ -136,11 +136,7 @@ class _Inputs:
     def read(params: TrainParams, source: Source, computation: Computation) -> _Inputs:
         data = source.digest()
         start = file_sha256(model_files(Path(params.start))[0], MOST_WEIGHTS_BYTES) if params.start else None
-        vgg_sha256 = (
-            file_sha256(Path(params.vgg), MOST_WEIGHTS_BYTES)
-            if params.vgg and params.weight_of("content") > 0
-            else None
-        )
+        vgg_sha256 = file_sha256(Path(params.vgg), MOST_WEIGHTS_BYTES) if params.vgg and params.needs_vgg else None
         # Files are identified by their content. The device changes nothing except the precision that `auto` chooses.
         said = {name: value for name, value in describe(params).items() if name not in ("start", "vgg", "device")}
         said["precision"] = computation.precision
@@ -178,7 +174,7 @@ def _begin(source: Source, params: TrainParams, computation: Computation, proces
     for pairs in (source.training, source.validation):
         check_scale(pairs, asked.scale, asked.name)
     start = load_start(params)
-    features = vgg.load_vgg(params.vgg) if params.weight_of("content") > 0 else None
+    features = vgg.load_vgg(params.vgg) if params.needs_vgg else None
     patch_px = min(source.training.images(0)[0].shape[:2])
     return TrainingRun(params, computation, patch_px, start=start, vgg=features, processes=processes)
 

@@ -1,4 +1,4 @@
-"""VGG-19 up to relu5_4, from a file that the user has; the content loss compares its features.
+"""VGG-19 up to relu5_4, from a file that the user has; the losses content and cobi compare its features.
 
 The network is that of Simonyan and Zisserman, arXiv 1409.1556, with two changes from DPED's released code: zeros around
 each convolution, and pools that round up, so that the side of a 100 px patch becomes 100, 50, 25, 13 and 7.
@@ -11,7 +11,7 @@ of ImageNet. Their features have another scale, so the same weight of the conten
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -26,6 +26,7 @@ from dpedtool.training.weights.state_dicts import read_tensors
 
 # Channels of the convolutions, one row between two pools.
 BLOCKS = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)
+LAST_LAYER = "relu5_4"
 # Images 0..1 are multiplied by the first triple, then the second is subtracted, for red, green and blue.
 _OXFORD_INPUT = (255.0, 255.0, 255.0), (123.68, 116.779, 103.939)
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -42,7 +43,10 @@ _SOURCES = {
     ".mat": "imagenet-vgg-verydeep-19.mat from the MatConvNet project's page of pretrained models (Oxford's VGG group)",
     ".pth": "vgg19-dcbb9e9d.pth from torchvision's model zoo",
 }
-_WAYS_OUT = f"get {_SOURCES['.mat']} or {_SOURCES['.pth']} and set train.vgg to it, or take content out of train.losses"
+_WAYS_OUT = (
+    f"get {_SOURCES['.mat']} or {_SOURCES['.pth']} and set train.vgg to it, or take content and cobi out of "
+    "train.losses"
+)
 
 
 class Vgg19(nn.Module):
@@ -67,14 +71,37 @@ class Vgg19(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features of images (N, 3, H, W), RGB, 0..1: (N, 512, h, w), each side halved 4 times, rounded up."""
+        return self.layers(images, [LAST_LAYER])[LAST_LAYER]
+
+    def layers(self, images: Tensor, names: Collection[str]) -> dict[str, Tensor]:
+        """Return the features of some layers by name: relu1_2 is the second convolution of the first block.
+
+        Parameters
+        ----------
+        images
+            (N, 3, H, W), RGB, 0..1.
+        names
+            The layers. Those behind the last one of them are not computed.
+
+        Returns
+        -------
+        dict
+            (N, C, h, w) each; the sides are halved before each block but the first, rounded up.
+
+        """
+        found: dict[str, Tensor] = {}
         features = images.float() * self.scale - self.mean
         convolutions = iter(self.convolutions)
-        for number, block in enumerate(BLOCKS):
-            if number:
+        for number, block in enumerate(BLOCKS, start=1):
+            if number > 1:
                 features = functional.max_pool2d(features, 2, ceil_mode=True)
-            for _ in block:
+            for layer in range(1, len(block) + 1):
                 features = functional.relu(next(convolutions)(features), inplace=True)
-        return features
+                if (name := f"relu{number}_{layer}") in names:
+                    found[name] = features
+                if len(found) == len(set(names)):
+                    return found
+        raise ValueError(f"VGG-19 has no layer {min(set(names) - set(found))}.")
 
 
 def load_vgg(path: Path | str | None, known: Mapping[str, str] = KNOWN_SHA256) -> Vgg19:
@@ -96,7 +123,9 @@ def load_vgg(path: Path | str | None, known: Mapping[str, str] = KNOWN_SHA256) -
 
     """
     if path is None:
-        raise DpedtoolError(f"The content loss needs the weights of VGG-19, but train.vgg is not set: {_WAYS_OUT}.")
+        raise DpedtoolError(
+            f"The losses content and cobi need the weights of VGG-19, but train.vgg is not set: {_WAYS_OUT}."
+        )
     path = Path(path)
     if not path.is_file():
         raise DpedtoolError(f"train.vgg is {path}, but there is no such file: {_WAYS_OUT}.")

@@ -12,7 +12,7 @@ import yaml
 from dpedtool.dataset.errors import ParamsError
 from dpedtool.dataset.params import AlignParams, CapturesParams, Params, SplitParams, describe
 from dpedtool.dataset.params_files import as_yaml, load_params
-from dpedtool.dataset.train_params import TrainParams, load_preset, preset_names
+from dpedtool.dataset.train_params import LOSS_ARGS, TrainParams, load_preset, preset_names
 
 
 def write(folder: Path, text: str) -> Path:
@@ -92,12 +92,26 @@ def test_overrides_that_are_right_only_together_may_stand_in_any_order(last: str
             "losses: [{loss: pixle, weight: 1}]",
             "losses: each item: loss must be one of pixel, .*",
         ),
-        ("losses: [pixel]", "losses: each item must be {loss: ..., weight: ...}, not 'pixel'"),
-        ("losses: [{weight: 1}]", "losses: each item must be {loss: ..., weight: ...}"),
-        ("losses: [{loss: pixel, wait: 1}]", "losses: each item must be {loss: ..., weight: ...}"),
+        ("losses: [pixel]", "losses: each item must be {loss: ..., weight: ..., args: ...}, not 'pixel'"),
+        ("losses: [{weight: 1}]", "losses: each item must be {loss: ..., weight: ..., args: ...}"),
+        ("losses: [{loss: pixel, wait: 1}]", "losses: each item must be {loss: ..., weight: ..., args: ...}"),
         ("losses: [{loss: pixel, weight: -1}]", "losses: each item: weight must be at least 0"),
         ("losses: [{loss: pixel}, {loss: pixel}]", "losses has two terms called pixel"),
         ("losses: [{loss: psnr}, {loss: 'own:psnr'}]", "losses has two terms called psnr"),
+        ("losses: [{loss: pixel, args: {tile_px: 9}}]", "losses: each item: pixel takes no args: leave them out."),
+        (
+            "losses: [{loss: shifted_psnr, args: {shift_px: 2}}]",
+            "losses: each item: shifted_psnr has no argument 'shift_px': its args are max_shift_px, steps_per_px, .*",
+        ),
+        (
+            "losses: [{loss: shifted_psnr, args: {max_shift_px: 9}}]",
+            "losses: each item: args of shifted_psnr: max_shift_px must be at most 4, not 9.",
+        ),
+        (
+            "losses: [{loss: cobi, args: {spatial_weight: far}}]",
+            "args of cobi: spatial_weight must be a number, not 'far'",
+        ),
+        ("losses: [{loss: cobi, args: [2]}]", "losses: each item: args must hold values by name"),
         ("losses: []", "losses has no term with a weight above 0"),
         ("network: vit", "network must be one of resnet, srcnn, package.module:Class, not 'vit'"),
         ("network_args: {width: 3}", "network_args are for a network of your own, and network is resnet"),
@@ -258,6 +272,22 @@ def test_every_preset_says_where_it_comes_from_and_builds(name: str) -> None:
     assert preset.expected
     train = describe(TrainParams(**TrainParams.completed({"preset": name})))
     assert all(train[key] == value for key, value in preset.values.items())
+
+
+def test_arguments_of_losses_are_told_where_there_are_some() -> None:
+    params = load_params(None, ("train.losses=[{loss: psnr}, {loss: shifted_psnr, args: {max_shift_px: 2}}]",))
+    assert describe(params.train)["losses"] == [
+        {"loss": "psnr", "weight": 1.0},
+        {"loss": "shifted_psnr", "weight": 1.0, "args": {"max_shift_px": 2}},
+    ]
+
+
+@pytest.mark.parametrize("loss", LOSS_ARGS)
+def test_the_page_on_training_has_the_arguments_of_every_loss_with_their_defaults(loss: str) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "training.md").read_text(encoding="utf-8")
+    (row,) = [line for line in text.splitlines() if line.startswith("|") and f"`{loss}`" in line]
+    defaults = describe(LOSS_ARGS[loss]())
+    assert all(f"`{name}: {str(value).lower()}`" in row for name, value in defaults.items())
 
 
 def test_a_preset_that_does_not_exist_is_refused() -> None:

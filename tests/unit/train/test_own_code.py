@@ -210,6 +210,20 @@ def test_a_loss_of_one_s_own_is_a_term_with_its_weight(folder: Path) -> None:
     assert total.item() == pytest.approx((terms["pixel"] + 2 * wanted).item())
 
 
+def test_a_loss_of_one_s_own_gets_its_arguments_by_name(folder: Path) -> None:
+    outputs, targets = torch.zeros(2, 3, 8, 8), torch.rand(2, 3, 8, 8)
+    found = {}
+    for args in ({}, {"power": 2}):
+        term = LossTerm(loss=f"{folder}:own_loss:edges", args=args)
+        _, terms = GeneratorLoss(TrainParams(losses=(term,)))(outputs, targets)
+        found[args.get("power", 1)] = terms["edges"].item()
+    steps = targets.diff(dim=3).abs()
+    assert found == pytest.approx({1: steps.mean().item(), 2: (steps**2).mean().item()})
+    wrong = LossTerm(loss=f"{folder}:own_loss:edges", args={"strength": 2})
+    with pytest.raises(DpedtoolError, match=r"own_loss:edges raised TypeError: .* keyword argument 'strength'"):
+        GeneratorLoss(TrainParams(losses=(wrong,)))(outputs, targets)
+
+
 # What installed packages offer
 
 

@@ -84,9 +84,10 @@ def test_a_batch_that_processes_can_share_helps(tmp_path: Path) -> None:
     Loader(pairs, replace(PARAMS, batch=2 * multiple), second_batch=False, rank=0, processes=3)
 
 
-def test_without_weights_of_vgg_the_loss_can_be_left_out(tmp_path: Path) -> None:
-    folders, params = images(tmp_path, 40, 40), replace(PARAMS, losses=with_usual(content=1.0))
-    with pytest.raises(DpedtoolError, match=r"take content out of train\.losses"):
+@pytest.mark.parametrize("loss", ["content", "cobi"])
+def test_without_weights_of_vgg_the_loss_can_be_left_out(tmp_path: Path, loss: str) -> None:
+    folders, params = images(tmp_path, 40, 40), replace(PARAMS, losses=with_usual(**{loss: 1.0}))
+    with pytest.raises(DpedtoolError, match=r"take content and cobi out of train\.losses"):
         trained(folders, tmp_path / "out", params)
     trained(folders, tmp_path / "out", replace(params, losses=with_usual()))
 

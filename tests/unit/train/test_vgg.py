@@ -68,6 +68,24 @@ def test_a_patch_of_100_px_becomes_7() -> None:
     assert sides == [(channels, side, side) for channels, side in by_hand]
 
 
+def test_earlier_layers_are_those_of_the_whole_network() -> None:
+    vgg, images, computed = random_vgg(0), photos(50), []
+    for number, convolution in enumerate(vgg.convolutions):
+        convolution.register_forward_hook(lambda *_, number=number: computed.append(number))
+    found = vgg.layers(images, ["relu3_2", "relu1_2"])
+    assert {name: tuple(values.shape[1:]) for name, values in found.items()} == {
+        "relu1_2": (64, 50, 50),
+        "relu3_2": (256, 13, 13),
+    }
+    # What lies behind the last of them is not computed.
+    assert computed == list(range(6))
+    first = torch.relu(vgg.convolutions[0](images * vgg.scale - vgg.mean))
+    torch.testing.assert_close(found["relu1_2"], torch.relu(vgg.convolutions[1](first)))
+    assert torch.equal(vgg(images), vgg.layers(images, ["relu5_4"])["relu5_4"])
+    with pytest.raises(ValueError, match="no layer relu6_1"):
+        vgg.layers(images, ["relu6_1", "relu1_1"])
+
+
 def test_it_is_frozen_ends_in_a_relu_and_passes_gradients_to_the_image() -> None:
     vgg, images = random_vgg(0), photos(32).requires_grad_()
     features = vgg(images)
@@ -173,9 +191,7 @@ def test_without_a_file_it_is_said_which_and_where_from(
         load_vgg(path)
     sources = ["imagenet-vgg-verydeep-19.mat", "MatConvNet", "vgg19-dcbb9e9d.pth", "torchvision"]
     message = str(refused.value)
-    assert all(word in message for word in [*words, *sources, "set train.vgg", "take content out of train.losses"]), (
-        message
-    )
+    assert all(word in message for word in [*words, *sources, "set train.vgg", "take content and cobi out of"]), message
     assert "\n" not in message
 
 
