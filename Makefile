@@ -11,6 +11,7 @@
 #   make bench-patches  search, cost and yield of the patches, to benchmarks/patches.md; BENCH=--quick likewise
 #   make bench-train  cost of an iteration, speed of the loader, to benchmarks/train.md; BENCH=--quick likewise
 #   make bench-enhance  seconds and memory of whole photos, to benchmarks/enhance.md; BENCH=--quick likewise
+#   make bench-gpu  loader, training step and whole photos on a GPU, to benchmarks/gpu.json; BENCH=--quick likewise
 #   make bench-release  time and memory of releases of DPED's size, to benchmarks/release.md; BENCH=--quick likewise
 #   make bench-depth  patches of scenes with depth beside other ways, to benchmarks/depth.md; BENCH=--quick likewise
 #   make bench-losses  losses that forgive beside plain ones, to benchmarks/losses.md; BENCH=--quick likewise
@@ -64,7 +65,7 @@ ln -s ../../benchmarks . && cd dpedtool && \
 ln -s ../../../dpedtool/*.py ../../../dpedtool/api ../../../pipeline ../../../dataset ../../../training .
 endef
 
-.PHONY: repro test check lint format docs site bench-align bench-patches bench-train bench-enhance bench-release bench-depth bench-losses bench-noise bench-report bench-scale bench-interrupted wheel clean
+.PHONY: repro test check lint format docs site bench-align bench-patches bench-train bench-enhance bench-gpu bench-release bench-depth bench-losses bench-noise bench-report bench-scale bench-interrupted wheel clean
 .DELETE_ON_ERROR:
 
 repro: $(VENV)/repro.stamp
@@ -112,6 +113,9 @@ bench-train: $(VENV)/dev.stamp
 
 bench-enhance: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.enhance $(BENCH)
+
+bench-gpu: $(VENV)/dev.stamp
+	@$(BIN)/python -m benchmarks.gpu $(BENCH)
 
 bench-release: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.release $(BENCH)

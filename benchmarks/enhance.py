@@ -24,6 +24,7 @@ import torch
 
 from benchmarks.enhancers import REFERENCE, WAYS, Bench, Size, WayFigures, side_by_side, usable
 from benchmarks.feeding import processors
+from benchmarks.machine import processor
 from benchmarks.output import FOLDER, leave
 from benchmarks.table import markdown, median
 from dpedtool.pipeline.rig.collage import wall_of_prints
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.sizes, options.repeats = [QUICK_SIZE], 1
     ways = usable(options.ways, options.other_python)
     model = network(options.weights)
-    with _bench(options, ways, model) as bench:
+    with prepared(model, options.sizes, ways, scratch=options.scratch, other_python=options.other_python) as bench:
         rows = side_by_side(bench, options.sizes, ways, options.repeats)
     notes = [_machine(rows), _conditions(options, model.architecture)]
     leave(options.out, "enhance", as_markdown(rows, notes), [dataclasses.asdict(row) for row in rows])
@@ -90,15 +91,25 @@ def _gigabytes(count: int) -> str:
 
 
 @contextmanager
-def _bench(options: argparse.Namespace, ways: Sequence[str], model: Generator) -> Iterator[Bench]:
-    """Write photos, weights and graph to a folder that is removed at the end."""
-    with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
+def prepared(
+    model: Generator,
+    sizes: Sequence[Size],
+    ways: Sequence[str] = (),
+    *,
+    scratch: Path | None = None,
+    other_python: str = sys.executable,
+) -> Iterator[Bench]:
+    """Write photos of some sizes, the weights and, if one of the ways reads it, the graph; remove all at the end.
+
+    They lie in a folder of their own below `scratch`, or in that of the system.
+    """
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
         work = Path(folder)
-        bench = Bench(work / "network.safetensors", work / "network.onnx", work, options.other_python)
+        bench = Bench(work / "network.safetensors", work / "network.onnx", work, other_python)
         save_model(bench.weights, model, {})
         if any(WAYS[way].reads_onnx for way in ways):
             bench.onnx.write_bytes(as_onnx(model, {}, clip=True).SerializeToString())
-        for size in options.sizes:
+        for size in sizes:
             np.save(bench.photo(size), wall_of_prints(np.random.default_rng(SEED), *size))
         yield bench
 
@@ -119,18 +130,12 @@ def _machine(rows: Sequence[WayFigures]) -> str:
     others = {WAYS[row.way].module: row.version for row in rows if WAYS[row.way].module and row.version}
     versions = [f"Python {platform.python_version()}", f"torch {torch.__version__}"]
     versions += [f"{module} {version}" for module, version in others.items()]
-    return f"{', '.join(versions)}; {processors()} processors{_processor(Path('/proc/cpuinfo'))}."
+    return f"{', '.join(versions)}; {processors()} processors{_processor()}."
 
 
-def _processor(path: Path) -> str:
-    """Return the processor's name and the instructions that make these networks fast; empty if Linux does not say."""
-    if not path.is_file():
-        return ""
-    lines = (line.partition(":") for line in path.read_text(encoding="utf-8").splitlines())
-    about = {name.strip(): value.strip() for name, _, value in lines}
-    known = about.get("flags", "").split()
-    fast = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in known]
-    return f" ({', '.join([about.get('model name', 'of unknown make'), *fast])})"
+def _processor() -> str:
+    name, instructions = processor()
+    return f" ({', '.join([name or 'of unknown make', *instructions])})"
 
 
 def _conditions(options: argparse.Namespace, architecture: Architecture) -> str:

@@ -133,13 +133,23 @@ def _add(row: WayFigures, bench: Bench, reference: WayFigures | None) -> None:
     row.largest, row.mean = difference(*files)
 
 
-def run(bench: Bench, size: Size, way: str, report: Path) -> Usage:
-    """Enhance the photo of a size in one way, in a separate process that may use all processors."""
+def run(bench: Bench, size: Size, way: str, report: Path, *more: str) -> Usage:
+    """Enhance the photo of a size in one way, in a separate process that may use all processors.
+
+    It gets `more` arguments beside those of the way.
+    """
     chosen = WAYS[way]
     tool, *words = chosen.words
     command: list[str | Path] = [bench.other_python if chosen.module else sys.executable, "-m", "benchmarks.enhancing"]
     command += [tool, bench.photo(size), bench.enhanced(size, way), report]
-    command += ["--network", bench.onnx if chosen.reads_onnx else bench.weights, "--scratch", bench.scratch, *words]
+    command += [
+        "--network",
+        bench.onnx if chosen.reads_onnx else bench.weights,
+        "--scratch",
+        bench.scratch,
+        *words,
+        *more,
+    ]
     return measure(command, one_processor=False)
 
 

@@ -51,7 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def as_markdown(steps: Sequence[StepFigures], loader: Sequence[LoaderFigures], machine: str) -> str:
     """Return the tables, and what their columns mean."""
-    parts = [f"# Training: cost of an iteration, speed of the loader\n\n{machine}\n"]
+    return f"# Training: cost of an iteration, speed of the loader\n\n{machine}\n{tables(steps, loader)}"
+
+
+def tables(steps: Sequence[StepFigures], loader: Sequence[LoaderFigures]) -> str:
+    """Return the tables of steps and loader, each below its meaning; those without rows are left out."""
+    parts = []
     if steps:
         parts.append(_STEPS + _table(_STEP_COLUMNS, [_step_cells(row) for row in steps]))
     if loader:

@@ -577,8 +577,14 @@ def _written(item: Any) -> Any:
 
 
 def functions_of(section: Section) -> list[tuple[str, str]]:
-    """Return the functions and classes of the user's own that a section names, each with its key, as they stand."""
-    return [(key, name) for key, value in _function_values(section).items() for name in _named_in(value)]
+    """Return the functions and classes of the user's own that results depend on, each with its key, as they stand."""
+    values = _function_values(section)
+    return [
+        (declared.name, name)
+        for declared in dataclasses.fields(section)  # type: ignore[arg-type]
+        if declared.name in values and declared.metadata["has_effect"]
+        for name in _named_in(values[declared.name])
+    ]
 
 
 def with_functions(section: SectionT, change: Callable[[str], str]) -> SectionT:

@@ -72,9 +72,14 @@ def param(
     at_most: float | None = None,
     pattern: str | None = None,
     named: Named | None = None,
+    has_effect: bool = True,
 ) -> Any:
-    """Declare a field: its default, what it means (with the unit), and the range it must lie in."""
-    limits = {"at_least": at_least, "above": above, "at_most": at_most, "pattern": pattern, "named": named}
+    """Declare a field: its default, what it means (with the unit), and the range it must lie in.
+
+    A field without effect changes no result: code of the user's own that it names only watches.
+    """
+    limits: dict[str, Any] = {"at_least": at_least, "above": above, "at_most": at_most, "pattern": pattern}
+    limits |= {"named": named, "has_effect": has_effect}
     if isinstance(default, dict):
         return field(default_factory=dict, metadata={"meaning": meaning, **limits}, hash=False)
     return field(default=default, metadata={"meaning": meaning, **limits})

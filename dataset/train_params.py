@@ -46,6 +46,7 @@ FEATURE_LOSSES = ("content", "cobi")
 """Losses that need the features of VGG-19."""
 _LOSS = Named("dpedtool.losses", tuple(LOSSES))
 _NETWORK = Named("dpedtool.networks", typing.get_args(Network), "package.module:Class")
+_CALLBACK = Named("dpedtool.callbacks", form="package.module:Class")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +201,14 @@ class TrainParams(Section):
         False, "compile the networks with torch.compile: it takes minutes at the start, and is then faster on GPUs"
     )
     validate_every: int = param(100, "steps between two validations and checkpoints", at_least=1)
+    callback: str | None = param(
+        None,
+        "class of your own that is told the parameters, the figures of each validation and the files of the model, "
+        "package.module:Class (docs/extending/logs.md), or the name of one that an installed package offers; it "
+        "changes no result; null: none",
+        named=_CALLBACK,
+        has_effect=False,
+    )
     seed: int = param(0, "seed of the first weights, the batches and the crops", at_least=0)
     device: Literal["auto", "cpu", "cuda"] = param("auto", "where to compute; auto: a GPU if there is one")
 

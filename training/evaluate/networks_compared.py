@@ -15,7 +15,15 @@ from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.markdown import Table, table, text
 from dpedtool.dataset.schema import Score
 from dpedtool.dataset.sidecars.metrics import Difference, FolderMetrics, Metrics, NetworkCost, read_metrics
-from dpedtool.dataset.sidecars.score_rows import ScoreRow, aligned, said_pairs, score_rows, shown_difference
+from dpedtool.dataset.sidecars.score_rows import (
+    VERSIONS,
+    ScoreRow,
+    aligned,
+    said_pairs,
+    score_rows,
+    shown_difference,
+    versions_in,
+)
 from dpedtool.dataset.tables import read_frame
 from dpedtool.training.evaluate.comparison import SCORES
 from dpedtool.training.evaluate.differences import difference
@@ -103,14 +111,28 @@ class NetworksCompared:
         return found
 
     def score_table(self) -> Table:
-        """Return the scores of the phone and of each network, with what a network costs, as cells of text."""
+        """Return the scores of phone, colour transforms and networks, with what a network costs, as cells of text."""
+        names = [name for name in self.networks[0].rows if all(name in network.rows for network in self.networks)]
+        versions = self._versions_of_all(names)
+        rows = [("", *(VERSIONS[version] for version in versions), *(network.name for network in self.networks))]
+        for name in names:
+            row = self.networks[0].rows[name]
+            shown = (network.rows[name].shown("after") for network in self.networks)
+            rows.append((row.head, *map(row.shown, versions), *shown))
+        return [*rows, *self._costs(len(versions))]
+
+    def _versions_of_all(self, names: Sequence[str]) -> list[str]:
+        """Return the phone and the colour transforms that all evaluations have, fitted to the same pairs."""
+
+        def shown(network: Evaluated, version: str) -> list[str]:
+            return [network.rows[name].shown(version) for name in names]
+
         first = self.networks[0]
-        rows = [("", "phone", *(network.name for network in self.networks))]
-        for name, row in first.rows.items():
-            if all(name in network.rows for network in self.networks):
-                shown = (network.rows[name].shown("after") for network in self.networks)
-                rows.append((row.head, row.shown("before"), *shown))
-        return [*rows, *self._costs()]
+        return [
+            version
+            for version in versions_in(first.scores)
+            if version != "after" and all(shown(network, version) == shown(first, version) for network in self.networks)
+        ]
 
     def difference_table(self) -> Table:
         """Return the differences of every two networks, with their intervals; empty for a single network."""
@@ -146,14 +168,16 @@ class NetworksCompared:
             "its scene is not known):"
         )
 
-    def _costs(self) -> Iterator[tuple[str, ...]]:
+    def _costs(self, others: int) -> Iterator[tuple[str, ...]]:
+        """Yield what the networks cost, below as many other columns."""
+        none = ("",) * others
         sizes, costs = [of.scores.network for of in self.networks], [of.cost for of in self.networks]
         if all(sizes):
-            yield "Parameters", "", *(f"{size.parameters}" for size in sizes if size)
-            yield "Multiply-adds a px", "", *(f"{size.multiply_adds_per_px:.0f}" for size in sizes if size)
+            yield "Parameters", *none, *(f"{size.parameters}" for size in sizes if size)
+            yield "Multiply-adds a px", *none, *(f"{size.multiply_adds_per_px:.0f}" for size in sizes if size)
         if any(costs):
-            yield "ms a megapixel, here", "", *(f"{cost.ms_per_megapixel:.0f}" if cost else "none" for cost in costs)
-            yield "memory of the process, GB", "", *(f"{cost.memory_gb:.2f}" if cost else "none" for cost in costs)
+            yield "ms a megapixel, here", *none, *(f"{cost.ms_per_megapixel:.0f}" if cost else "none" for cost in costs)
+            yield "memory of the process, GB", *none, *(f"{cost.memory_gb:.2f}" if cost else "none" for cost in costs)
 
 
 def _of_folders(path: Path) -> pd.DataFrame:

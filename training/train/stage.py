@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import torch
@@ -32,6 +33,7 @@ from dpedtool.training.data import check_scale
 from dpedtool.training.networks.generators import Generator
 from dpedtool.training.precision import Computation
 from dpedtool.training.train import vgg
+from dpedtool.training.train.callback import Callback
 from dpedtool.training.train.distributed import Processes, join
 from dpedtool.training.train.history import Log
 from dpedtool.training.train.loader import Loader, Step
@@ -84,7 +86,7 @@ def train(source: Source, out: Path, params: TrainParams, *, board: Path | None 
     Without validation patches the last weights are kept. Without training patches the
     untrained network is kept and its card says so, so that the runs of other phones can continue.
 
-    If torchrun has started several processes, the first one writes.
+    If torchrun has started several processes, the first one writes, and it alone has the callback.
 
     Parameters
     ----------
@@ -101,8 +103,8 @@ def train(source: Source, out: Path, params: TrainParams, *, board: Path | None 
     ------
     DpedtoolError
         A file is missing or damaged, the targets are not as large as what the network makes, the start is not the
-        network that the parameters ask for, `params.device` is not available, a loss or gradient is not finite, memory
-        does not suffice, or another process writes to `out`.
+        network that the parameters ask for, `params.device` is not available, the callback cannot be made or started, a
+        loss or gradient is not finite, memory does not suffice, or another process writes to `out`.
 
     """
     with join(params) as (processes, device), _sole_writer(out, processes), _enough_memory(params):
@@ -114,10 +116,15 @@ def train(source: Source, out: Path, params: TrainParams, *, board: Path | None 
         if done:
             return done
         _restore(run, out, inputs)
+        callback = Callback(params.callback) if params.callback and processes.is_first else None
+        if callback:
+            callback.start(out, _described(params), run.history)
         with run.computation.repeatable():
-            _work(run, source, out, inputs, board)
+            _work(run, source, out, inputs, board, callback)
         if processes.is_first:
             _finish(run, source, out, inputs)
+        if callback:
+            callback.end([*model_files(out), out / HISTORY])
         return processes.of_first(Outcome(params.iterations, run.best))
 
 
@@ -138,7 +145,7 @@ class _Inputs:
         start = file_sha256(model_files(Path(params.start))[0], MOST_WEIGHTS_BYTES) if params.start else None
         vgg_sha256 = file_sha256(Path(params.vgg), MOST_WEIGHTS_BYTES) if params.vgg and params.needs_vgg else None
         # Files are identified by their content. The device changes nothing except the precision that `auto` chooses.
-        said = {name: value for name, value in describe(params).items() if name not in ("start", "vgg", "device")}
+        said = {name: value for name, value in _described(params).items() if name not in ("start", "vgg", "device")}
         said["precision"] = computation.precision
         own = [digest_in_use(PluginName.parse(name)) for _, name in functions_of(params)]
         rest = [data, start, vgg_sha256, torch.__version__, _CODE, *own]
@@ -221,7 +228,7 @@ def _difference(out: Path, params: TrainParams, inputs: _Inputs) -> str:
         return "has a card that cannot be read"
     if training is None:
         return "was not made by a training"
-    told = describe(params)
+    told = _described(params)
     files = {"start": training.start_sha256 == inputs.start, "vgg": training.vgg_sha256 == inputs.vgg}
     # Files are known by their content, and the device decides on nothing.
     changed = [
@@ -235,7 +242,14 @@ def _difference(out: Path, params: TrainParams, inputs: _Inputs) -> str:
     return f"was trained with {', '.join(changed) or 'other code'}"
 
 
-def _work(run: TrainingRun, source: Source, out: Path, inputs: _Inputs, board: Path | None) -> None:
+def _described(params: TrainParams) -> dict[str, Any]:
+    """Return the parameters that decide on the network, which the callback does not, as plain data."""
+    return {name: value for name, value in describe(params).items() if name != "callback"}
+
+
+def _work(
+    run: TrainingRun, source: Source, out: Path, inputs: _Inputs, board: Path | None, callback: Callback | None
+) -> None:
     """Take the remaining steps; validate, save and write the history now and then."""
     params, processes = run.params, run.processes
     log = Log(out, run.history, board) if processes.is_first else None
@@ -251,6 +265,8 @@ def _work(run: TrainingRun, source: Source, out: Path, inputs: _Inputs, board: P
                 if log:
                     run.save(out / UNFINISHED, inputs.key, inputs.lineage)
                     log.write(run.history)
+                    if callback:
+                        callback.validated(run.history[-1])
     if log:
         log.close()
 
@@ -311,7 +327,7 @@ def _finish(run: TrainingRun, source: Source, out: Path, inputs: _Inputs) -> Non
     write_history(out / HISTORY, run.history)
     training = TrainingInfo(
         key=inputs.key,
-        params=describe(run.params),
+        params=_described(run.params),
         patches=len(source.training),
         validation_patches=len(source.validation),
         data_sha256=inputs.data,

@@ -86,6 +86,25 @@ def test_the_table_has_the_scores_of_each_network_and_of_the_phone(scored: Path,
     assert "| net1 \\- net0 |" in markdown or "| net1 - net0 |" in markdown
 
 
+def test_colour_transforms_that_all_evaluations_have_stand_beside_the_networks(
+    models: Path, pairs: Path, tmp_path: Path
+) -> None:
+    for name in ("net0", "net1"):
+        compare(pairs / "phone", pairs / "dslr", models / name, PARAMS, ["0", "1", "2"]).write(tmp_path / name)
+    found = json.loads((tmp_path / "net0" / "metrics.json").read_text())["image"]["psnr_colour_varied_db"]
+    lines = run(tmp_path / "net0", tmp_path / "net1").stdout.splitlines()
+    assert lines[1].split() == ["phone", "colour", "net0", "net1"]
+    assert float(lines[2].split()[-3]) == pytest.approx(found, abs=0.005)
+    assert any(line.split() == ["Parameters", "2559", "2559"] for line in lines)
+    # A transform that was fitted to other pairs is not that of both.
+    fewer = tmp_path / "fewer"
+    for camera in ("phone", "dslr"):
+        shutil.copytree(pairs / camera, fewer / camera)
+        (fewer / camera / "5.png").unlink()
+    compare(fewer / "phone", fewer / "dslr", models / "net1", PARAMS, ["0", "1", "2"]).write(tmp_path / "net1")
+    assert run(tmp_path / "net0", tmp_path / "net1").stdout.splitlines()[1].split() == ["phone", "net0", "net1"]
+
+
 def test_a_difference_is_that_of_the_means_and_has_an_interval(scored: Path) -> None:
     found = NetworksCompared.read([scored / "net0", scored / "net1"]).differences()["net1 - net0"]
     means = [json.loads((scored / name / "metrics.json").read_text())["image"] for name in ("net0", "net1")]
