@@ -73,6 +73,8 @@ repro: $(VENV)/repro.stamp
 
 # Each process of pytest has a processor of its own, on which more threads would only wait for each other.
 test check: export OMP_NUM_THREADS = 1
+# What was compiled is kept, where the surroundings say otherwise: the tests start Python hundreds of times.
+test check: export PYTHONDONTWRITEBYTECODE =
 
 test: $(VENV)/dev.stamp
 	@$(PYTEST) $(TESTS)

@@ -244,7 +244,8 @@ def work(code: Path, pairs_dir: Path, out: Path) -> list[dict[str, object]]:
 def copied(folder: Path, replaced: Mapping[str, str]) -> Path:
     """A copy of the code, below one folder as where it is installed, some modules of it replaced."""
     for root in ROOTS:
-        shutil.copytree(FOLDER / root, folder / "dpedtool" / root, ignore=shutil.ignore_patterns("__pycache__"))
+        # With the bytecode, which is valid as long as a file has its time and size.
+        shutil.copytree(FOLDER / root, folder / "dpedtool" / root)
     (folder / "dpedtool" / "__init__.py").touch()
     for module, text in replaced.items():
         file_of(module, folder / "dpedtool").write_text(dedent(text))
