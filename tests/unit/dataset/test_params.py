@@ -285,7 +285,7 @@ def test_arguments_of_losses_are_told_where_there_are_some() -> None:
 @pytest.mark.parametrize("loss", LOSS_ARGS)
 def test_the_page_on_training_has_the_arguments_of_every_loss_with_their_defaults(loss: str) -> None:
     text = (Path(__file__).parents[3] / "docs" / "training.md").read_text(encoding="utf-8")
-    (row,) = [line for line in text.splitlines() if line.startswith("|") and f"`{loss}`" in line]
+    (row,) = [line for line in text.splitlines() if line.startswith("| `") and f"`{loss}`" in line]
     defaults = describe(LOSS_ARGS[loss]())
     assert all(f"`{name}: {str(value).lower()}`" in row for name, value in defaults.items())
 

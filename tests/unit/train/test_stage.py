@@ -7,7 +7,7 @@ import functools
 import math
 import os
 import resource
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -610,8 +610,8 @@ def test_the_content_loss_asks_for_its_weights(tmp_path: Path, table: Path) -> N
 
 def test_the_content_loss_is_among_the_losses(tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Grey(torch.nn.Module):
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return images.mean(dim=1, keepdim=True)
+        def layers(self, images: torch.Tensor, names: Collection[str]) -> dict[str, torch.Tensor]:
+            return dict.fromkeys(names, images.mean(dim=1, keepdim=True))
 
     monkeypatch.setattr(dpedtool.training.train.stage.vgg, "load_vgg", lambda _: Grey())
     (tmp_path / "vgg").write_bytes(b"weights")
