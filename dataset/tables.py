@@ -6,10 +6,9 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -19,6 +18,10 @@ from dpedtool.dataset.io import relative_path, replacing
 from dpedtool.dataset.places import Place, as_place
 from dpedtool.dataset.regular_files import check_regular
 from dpedtool.dataset.rows import ColumnSpec, Row, arrow_schema, columns
+
+if TYPE_CHECKING:
+    # Commands that need no frame start in less time without pandas.
+    import pandas as pd
 
 RowT = TypeVar("RowT", bound=Row)
 
@@ -128,10 +131,10 @@ class KeyedTable(Generic[RowT]):
         self._names = [spec.name for spec in columns(row_type)]
         self._file = _open_table(path, row_type, self._names)
         with _readable(path):
-            keys = self._file.read(columns=["key"])["key"].to_pandas()
-        starts = keys.index[keys != keys.shift()]
-        ends = [*starts[1:], len(keys)] if len(keys) else []
-        self._spans = dict(zip(keys[starts], zip(starts, ends, strict=True), strict=True))
+            keys = self._file.read(columns=["key"])["key"].to_pylist()
+        starts = [row for row, key in enumerate(keys) if row == 0 or key != keys[row - 1]]
+        ends = [*starts[1:], len(keys)] if keys else []
+        self._spans = dict(zip(map(keys.__getitem__, starts), zip(starts, ends, strict=True), strict=True))
         sizes = [self._file.metadata.row_group(group).num_rows for group in range(self._file.num_row_groups)]
         self._group_starts = np.concatenate([[0], np.cumsum(sizes)])
         self._group: tuple[int, pa.Table] | None = None
