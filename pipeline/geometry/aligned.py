@@ -228,9 +228,13 @@ def is_masked(row: Alignment, box: Box) -> bool:
 
 def mask(row: Alignment) -> npt.NDArray[np.bool_]:
     """Return the cells (rows, columns) of the common crop of an aligned row; true: not to be used."""
-    side, crop = required(row.mask_cell_px), crop_box(row)
+    return mask_of(required(row.mask), required(row.mask_cell_px), crop_box(row))
+
+
+def mask_of(packed: bytes, side: int, crop: Box) -> npt.NDArray[np.bool_]:
+    """Return the same for the bytes of the column `mask`, cells of `side` px and the common crop."""
     rows, columns = -(-crop.height // side), -(-crop.width // side)
-    bits = np.unpackbits(np.frombuffer(required(row.mask), np.uint8), count=rows * columns)
+    bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=rows * columns)
     return bits.reshape(rows, columns).astype(bool)
 
 

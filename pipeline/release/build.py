@@ -85,6 +85,7 @@ from dpedtool.pipeline.release.privacy.private_texts import Secret
 from dpedtool.pipeline.release.privacy.scan import own_secrets, scan_file
 from dpedtool.pipeline.release.room import check_room, loose_files_notes
 from dpedtool.pipeline.release.scenes import described, licences_note, other_licences
+from dpedtool.pipeline.release.whole_alignments import read_alignments
 from dpedtool.pipeline.release.whole_photos import (
     Wanted,
     WholePhoto,
@@ -125,6 +126,7 @@ def build_release(
     *,
     replace_old: bool = False,
     previous: Path | None = None,
+    aligned: Path | None = None,
     workers: int = 1,
     scheduler: str | None = None,
     max_memory: int | None = None,
@@ -146,6 +148,9 @@ def build_release(
     previous
         An earlier release of the same data set: the card says what has changed since. By default this is the release
         that is replaced, if it has the same name and another version.
+    aligned
+        What `dpedtool align` wrote, or a folder of several such folders: the DSLR's full-size test photos, on the grid
+        of the phone's, are put beside these. None: the phone's are released alone.
     workers, scheduler
         As for `dpedtool.pipeline.runner.run`.
     max_memory
@@ -154,9 +159,9 @@ def build_release(
     Raises
     ------
     DpedtoolError
-        A name or the licence is missing, one table contradicts another, the people in a scene do not agree, `previous`
-        is not an earlier release of this data set, the disk or `max_memory` is too small, or a file contains private
-        data.
+        A name or the licence is missing, one table contradicts another, `aligned` lacks a pair, the people in a scene
+        do not agree, `previous` is not an earlier release of this data set, the disk or `max_memory` is too small, or a
+        file contains private data.
 
     """
     params = _checked(params)
@@ -167,10 +172,11 @@ def build_release(
     earlier, notes = (named_release(previous, params), []) if previous else replaced_release(out, params)
     gathered = gather(splits, params.patches_a_file, thumbnails=params.thumbnails)
     _check_folders(gathered, params)
+    wanted = choose(gathered.photos, params, read_alignments(aligned) if aligned else None)
     root.mkdir(parents=True, exist_ok=True)
     with _locked(root), _naming(root):
         run_all = partial(_run, workers=workers, scheduler=scheduler, max_memory=max_memory, folder=root)
-        built = _Build(root, gathered, params, earlier, run_all).make(splits)
+        built = _Build(root, gathered, params, earlier, run_all).make(splits, wanted)
         _publish(root, out)
     return dataclasses.replace(built, notes=[*built.notes, *notes])
 
@@ -196,10 +202,9 @@ class _Build:
         """The chunks of the plan; the plan must have been written."""
         return chunks_of(self._plan)
 
-    def make(self, splits: Path) -> Built:
-        """Write all files and check them."""
+    def make(self, splits: Path, wanted: Sequence[Wanted]) -> Built:
+        """Write all files, the full-size photos that are wanted among them, and check them."""
         start = time.monotonic()
-        wanted = choose(self._contents.photos, self._params)
         self._begin()
         self._clear()
         check_room(self._root, self._contents, wanted, self._params)
@@ -287,7 +292,8 @@ class _Build:
         return Need(f"The file {name} of the release", ITEM + 2 * size)
 
     def _write_photos(self, wanted: Sequence[Wanted]) -> list[WholePhoto]:
-        work = partial(write_photo, root=self._root, jpeg_quality=self._params.jpeg_quality)
+        params = self._params
+        work = partial(write_photo, root=self._root, jpeg_quality=params.jpeg_quality, dslr_folder=params.dslr_folder)
         found = dict(self._done(work, wanted, photo_need, "full-size photos"))
         return [found[photo] for photo in wanted]
 

@@ -41,6 +41,7 @@ from dpedtool.pipeline.release.verification.provenance import (
 from dpedtool.pipeline.release.verification.scenes import check_scenes
 from dpedtool.pipeline.release.verification.stacks import check_stacks
 from dpedtool.pipeline.release.verification.statement import Statement, check_documents, read_statement
+from dpedtool.pipeline.release.verification.whole_photos import check_whole_photos
 from dpedtool.pipeline.runner import Lost, run, warm_up
 
 FILES_A_BATCH = 500
@@ -128,7 +129,7 @@ def _check_files(
     work = _Work(listing, statement, tables)
     faults = list(_strays(listing, work, statement))
     if statement and work.chunks:
-        faults += [*_missing_photos(listing, statement), *_across_sides(listing, work)]
+        faults += [*check_whole_photos(folder, listing, statement.photos), *_across_sides(listing, work)]
     found = _look(folder, statement, work.items(), how)
     faults += found.faults
     if statement and tables and not faults and found.encoded != statement.encoded:
@@ -218,16 +219,11 @@ def _strays(listing: Listing, work: _Work, statement: Statement | None) -> Itera
     if is_known := statement is not None and bool(work.chunks):
         known |= {name for layout in work.layouts.values() for chunk in work.chunks for name in layout.files(chunk)}
         known |= {photo["file"] for photo in statement.photos}
+        known |= {photo["dslr"]["file"] for photo in statement.photos if photo.get("dslr")}
         known |= {f"{EXAMPLES}/{phone}.png" for phone in statement.counts}
     for name in sorted(listing.there.keys() - known):
         if is_known or not name.startswith(_FOLDERS):
             yield f"{name}: it is not part of the release."
-
-
-def _missing_photos(listing: Listing, statement: Statement) -> Iterator[str]:
-    for photo in statement.photos:
-        if not listing.holds(photo["file"]):
-            yield f"{photo['file']}: the full-size photo of the pair {photo['pair_id']} is missing."
 
 
 def _across_sides(listing: Listing, work: _Work) -> Iterator[str]:
