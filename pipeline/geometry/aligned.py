@@ -238,6 +238,15 @@ def mask_of(packed: bytes, side: int, crop: Box) -> npt.NDArray[np.bool_]:
     return bits.reshape(rows, columns).astype(bool)
 
 
+def usable_px(packed: bytes, side: int | None, crop: Box) -> npt.NDArray[np.bool_]:
+    """Return which px (H, W) of a common crop can be compared, for the bytes of the column `mask`; empty: all of it."""
+    if not packed:
+        return np.ones((crop.height, crop.width), bool)
+    cells = mask_of(packed, required(side), crop)
+    whole = cells.repeat(required(side), axis=0).repeat(required(side), axis=1)
+    return np.asarray(~whole[: crop.height, : crop.width])
+
+
 def mask_columns(cells: npt.NDArray[np.bool_], side: int) -> dict[str, bytes | int | float]:
     """Return the columns of a row that `mask` reads, for cells (rows, columns) of `side` px."""
     return {"mask": np.packbits(cells).tobytes(), "mask_cell_px": side, "masked": float(cells.mean())}

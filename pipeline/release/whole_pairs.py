@@ -19,7 +19,7 @@ from dpedtool.dataset.photos.decoding import load_photo
 from dpedtool.dataset.photos.pixels import Image
 from dpedtool.dataset.schema import Alignment, Photo
 from dpedtool.dataset.tables import DAMAGED_TABLE, read_rows
-from dpedtool.pipeline.geometry.aligned import aligned_images, crop_box, cut, mask_of, required
+from dpedtool.pipeline.geometry.aligned import aligned_images, crop_box, cut, usable_px
 from dpedtool.pipeline.geometry.homographies import Box
 from dpedtool.pipeline.release.columns import PAIRS, PATCHES
 from dpedtool.pipeline.release.layouts.dped import Dped
@@ -154,21 +154,13 @@ def phones_of_release(folder: Path) -> dict[str, TestedPhone]:
 
 def _of_session(row: Alignment) -> Shown:
     phone, dslr = aligned_images(row)
-    return phone, dslr, _usable(row.mask or b"", row.mask_cell_px, crop_box(row))
+    return phone, dslr, usable_px(row.mask or b"", row.mask_cell_px, crop_box(row))
 
 
 def _of_release(files: tuple[Path, Path], facts: Mapping[str, Any]) -> Shown:
     crop = Box(*(facts[f"crop_{side}"] for side in ("x", "y", "width", "height")))
     phone, dslr = (cut(load_photo(file), crop) for file in files)
-    return phone, dslr, _usable(bytes.fromhex(facts["mask"]), facts["mask_cell_px"], crop)
-
-
-def _usable(mask: bytes, side: int | None, crop: Box) -> Usable:
-    if not mask:
-        return np.ones((crop.height, crop.width), bool)
-    side = required(side)
-    cells = mask_of(mask, side, crop)
-    return ~cells.repeat(side, axis=0).repeat(side, axis=1)[: crop.height, : crop.width]
+    return phone, dslr, usable_px(bytes.fromhex(facts["mask"]), facts["mask_cell_px"], crop)
 
 
 def _folders(folder: Path, layout: Dped, phone: str, split: str) -> tuple[Path, Path]:

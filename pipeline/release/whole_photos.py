@@ -226,6 +226,11 @@ def photo_need(wanted: Wanted) -> Need:
 def left_out(photos: Sequence[WholePhoto]) -> list[str]:
     """Return a sentence for each photo that is not released, up to `MOST_NOTES`, and one with the number of others."""
     notes = [photo.dslr_note if photo.file else photo.note for photo in photos if not photo.file or photo.dslr_note]
+    return first_notes(notes)
+
+
+def first_notes(notes: list[str]) -> list[str]:
+    """Return the first `MOST_NOTES` sentences about what is left out, and one with the number of others."""
     more = len(notes) - MOST_NOTES
     return [*notes[:MOST_NOTES], f"{more} more {'is' if more == 1 else 'are'} left out."] if more > 0 else notes
 

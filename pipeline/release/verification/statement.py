@@ -56,6 +56,8 @@ class Statement:
     photos: Sequence[Mapping[str, Any]]
     """The full-size photos, each with `file`, `pair_id` and more. Those with `dslr` have the DSLR's photo beside them,
     whose `file` and crop it names."""
+    whole_pairs: Sequence[str] = ()
+    """The names of the whole aligned pairs; earlier versions released none."""
     stacks: int = 0
     """Rows of the table of stacks; 0: the release has no such table."""
 
@@ -76,6 +78,7 @@ def read_statement(folder: Path, listing: Listing) -> tuple[Statement | None, li
     params = ReleaseParams(**data["release"])
     known = {name: data[name] for name in ("format", "counts", "pairs", "size_px", "encoded", "photos")}
     known |= {"stacks": data.get("stacks") or 0, "target_scale": data.get("target_scale") or 1}
+    known |= {"whole_pairs": data.get("whole_pairs") or ()}
     return Statement(params=params, **known), []
 
 
@@ -176,6 +179,11 @@ def _photos(value: Any) -> str:
     return ""
 
 
+def _names(value: Any) -> str:
+    are_names = isinstance(value, list) and all(isinstance(name, str) for name in value)
+    return "" if are_names and len(set(value)) == len(value) else "is not a list of names, each of them once."
+
+
 def _is_target(value: Any) -> bool:
     """Return whether this describes the DSLR's full-size photo: its file, the common crop, and the mask of its cells.
 
@@ -201,7 +209,8 @@ _FIELDS: Mapping[str, Callable[[Any], str]] = {
     "size_px": lambda value: _number(value, 1),
     "encoded": _number,
     "photos": _photos,
-    # Earlier versions wrote no target_scale and no stacks.
+    # Earlier versions wrote no whole_pairs, no target_scale and no stacks.
+    "whole_pairs": lambda value: "" if value is None else _names(value),
     "target_scale": lambda value: "" if value is None else _target_scale(value),
     "stacks": lambda value: "" if value is None else _number(value),
     "previous": _previous,

@@ -1,4 +1,4 @@
-"""Checks that the full-size test photos are there, and that the DSLR's belong to the phone's: name, size and crop.
+"""Checks that full-size test photos and whole pairs are there, and that the DSLR's belong to the phone's by size.
 
 Their sums and the search for private data are those of all files.
 """
@@ -11,7 +11,12 @@ from typing import Any
 
 from dpedtool.dataset.photos.stored_shape import stored_shape
 from dpedtool.dataset.regular_files import open_regular
+from dpedtool.pipeline.release.columns import PAIRS
+from dpedtool.pipeline.release.description import RELEASE
+from dpedtool.pipeline.release.pair_folders import files_of
 from dpedtool.pipeline.release.verification.listing import Listing
+from dpedtool.pipeline.release.verification.provenance import Tables
+from dpedtool.pipeline.release.verification.statement import Statement
 
 _HEAD = 2**18
 """Bytes that are read for the size; a profile of a well-known space, the only part before it, is much smaller."""
@@ -43,6 +48,43 @@ def check_whole_photos(folder: Path, listing: Listing, photos: Sequence[Mapping[
             yield f"{dslr['file']}: the DSLR's full-size photo of the pair {photo['pair_id']} is missing."
         elif dslr and listing.holds(name):
             yield from _faults_of_two(folder, name, dslr)
+
+
+def files_of_pairs(statement: Statement, tables: Tables) -> dict[str, tuple[str, str, str]]:
+    """Return the files that the whole pairs must have, by pair. Their folders are those of the table of pairs."""
+    wanted, suffix = set(statement.whole_pairs), str(statement.params.whole_pairs)
+    rows = zip(*(tables.pairs[name] for name in ("pair_id", "phone", "split")), strict=True)
+    return {pair: files_of(phone, split, pair, suffix) for pair, phone, split in rows if pair in wanted}
+
+
+def check_whole_pairs(
+    folder: Path, listing: Listing, statement: Statement, files: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
+    """Yield what is wrong with the whole pairs of a release, a line each: what is missing, and sizes that differ.
+
+    A pair on another side than the table of pairs says is missing at its place, and a stray file at the other.
+
+    Parameters
+    ----------
+    folder, listing, statement
+        The release, its files, and what it says of itself.
+    files
+        What `files_of_pairs` returns.
+
+    """
+    for pair_id in sorted(set(statement.whole_pairs) - files.keys()):
+        yield f"{RELEASE}: it names the whole pair {pair_id:.80}, which is not in {PAIRS}."
+    for pair_id, names in files.items():
+        missing = [name for name in names if not listing.holds(name)]
+        yield from (f"{name}: this file of the whole pair {pair_id} is missing." for name in missing)
+        if missing:
+            continue
+        sizes = [_size(folder / name) for name in names]
+        for name, size in zip(names, sizes, strict=True):
+            if size is None:
+                yield f"{name}: it is not a PNG or JPEG file whose size can be read."
+            elif size != sizes[0] and sizes[0] is not None:
+                yield f"{name}: it is {size[0]} x {size[1]} px, but {names[0]} is {sizes[0][0]} x {sizes[0][1]} px."
 
 
 def _faults_of_two(folder: Path, name: str, dslr: Mapping[str, Any]) -> Iterator[str]:
