@@ -505,10 +505,22 @@ class ReleaseParams(Section):
         "canon", "layout dped: folder of the DSLR's patches; canon is what DPED's readers look for"
     )
     jpeg_quality: int = param(
-        98, "layout dped: JPEG quality of patches that were cut as PNG, 1..100", at_least=1, at_most=100
+        98,
+        "JPEG quality of patches that were cut as PNG in layout dped, of the DSLR's full-size photos, and of whole "
+        "pairs, 1..100",
+        at_least=1,
+        at_most=100,
     )
     full_size_photos: int | None = param(
-        None, "layout dped: most full-size test photos per phone; null: all of them", at_least=0
+        None,
+        "layout dped: most full-size test photos per phone, and as many of the DSLR; null: all of them",
+        at_least=0,
+    )
+    whole_pairs: Literal["png", "jpg"] | None = param(
+        None,
+        "add whole aligned pairs of all sides, as far as both photos show the same place, in folders by phone, side "
+        "and camera, with files of this format; png is lossless, jpg has release.jpeg_quality and keeps the colour of "
+        "each px; null: none",
     )
     thumbnails: bool = param(
         True,

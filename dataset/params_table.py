@@ -50,7 +50,7 @@ def _row(declared: dataclasses.Field[Any], hint: Any, section: Section) -> str:
 
 def _type(hint: Any) -> str:
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType:
+    if origin in (types.UnionType, typing.Union):
         return f"{_type(inner[0])}, or `null`"
     if origin is Literal:
         return ", ".join(f"`{choice}`" for choice in inner)

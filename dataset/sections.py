@@ -143,7 +143,7 @@ def _items(value: Any) -> tuple[Any, ...]:
 
 def _typed(value: Any, hint: Any, name: str) -> Any:
     origin = typing.get_origin(hint)
-    if origin is types.UnionType:
+    if origin in (types.UnionType, typing.Union):
         # `float | None` is a parameter that may be left open.
         return None if value is None else _typed(value, typing.get_args(hint)[0], name)
     if origin is Literal:

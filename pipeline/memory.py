@@ -102,6 +102,7 @@ ALIGN_WITHOUT_DEPTH = Use(phone=30, dslr=4, held=6)
 PATCHES = Use(phone=44, dslr=1)
 REPORT = Use(phone=18)
 WHOLE_PHOTO = Use(phone=26)
+WHOLE_TARGET = Use(phone=18, dslr=4)
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import torch
@@ -248,6 +249,30 @@ class FolderPairs(Pairs):
                 "pair must have the same size: align and cut them, or remove them."
             )
         return phone, dslr
+
+
+@dataclass(frozen=True, eq=False)
+class WholePair:
+    """What both photos of an aligned pair show: the common crop, on the phone's grid."""
+
+    phone: Image
+    """(H, W, 3), BGR, uint8."""
+    dslr: Image
+    """As large."""
+    usable: npt.NDArray[np.bool_]
+    """(H, W): which px can be compared. Of the others, it is known that they do not show the same."""
+
+
+@dataclass(frozen=True)
+class WholePairs:
+    """Whole aligned pairs of photos, read one by one as they are needed, since they are large."""
+
+    names: Sequence[str]
+    """The name of every pair."""
+    scenes: Sequence[str]
+    """The scene of every pair."""
+    read: Callable[[int], WholePair]
+    """Reads a pair by its index; raises DpedtoolError."""
 
 
 class EnlargedPairs(Pairs):

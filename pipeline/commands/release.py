@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from dpedtool.dataset.params import Params
-from dpedtool.dataset.schema import Photo
+from dpedtool.dataset.schema import Alignment, Photo
 from dpedtool.dataset.sides import SPLITS
 from dpedtool.pipeline.commands.options import (
     FILE,
@@ -50,6 +50,13 @@ def release() -> None:
     help="An earlier release of the same data set: the card says what changed since. By default this is the release "
     "that --replace replaces, if it has the same name and another version.",
 )
+@click.option(
+    "--aligned",
+    type=FOLDER,
+    metavar="DIR",
+    help="What `dpedtool align` wrote for the phone, or the folder with those of all phones: layout dped gets the "
+    "DSLR's full-size test photos as well, on the grid of the phone's.",
+)
 @urls_option
 @workers_option
 @max_memory_option
@@ -60,6 +67,7 @@ def build_release(
     out: Path,
     replace: bool,
     previous: Path | None,
+    aligned: Path | None,
     allow_urls: bool,
     workers: int,
     max_memory: int | None,
@@ -76,16 +84,20 @@ def build_release(
     check_memory(max_memory, scheduler)
     warm_up(workers, "dpedtool.pipeline.release.build")
     from dpedtool.pipeline.release.build import build_release as build
+    from dpedtool.pipeline.release.whole_alignments import alignment_tables
 
     if scheduler:
-        splits, out = splits.absolute(), out.absolute()
+        splits, out, aligned = splits.absolute(), out.absolute(), aligned.absolute() if aligned else None
     check_urls(Photo.table_in(splits), Photo, params, allowed=allow_urls)
+    for table in alignment_tables(aligned) if aligned else ():
+        check_urls(table, Alignment, params, allowed=allow_urls)
     built = build(
         splits,
         out,
         params.release,
         replace_old=replace,
         previous=previous,
+        aligned=aligned,
         workers=workers,
         scheduler=scheduler,
         max_memory=max_memory,

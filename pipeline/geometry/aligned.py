@@ -228,10 +228,23 @@ def is_masked(row: Alignment, box: Box) -> bool:
 
 def mask(row: Alignment) -> npt.NDArray[np.bool_]:
     """Return the cells (rows, columns) of the common crop of an aligned row; true: not to be used."""
-    side, crop = required(row.mask_cell_px), crop_box(row)
+    return mask_of(required(row.mask), required(row.mask_cell_px), crop_box(row))
+
+
+def mask_of(packed: bytes, side: int, crop: Box) -> npt.NDArray[np.bool_]:
+    """Return the same for the bytes of the column `mask`, cells of `side` px and the common crop."""
     rows, columns = -(-crop.height // side), -(-crop.width // side)
-    bits = np.unpackbits(np.frombuffer(required(row.mask), np.uint8), count=rows * columns)
+    bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=rows * columns)
     return bits.reshape(rows, columns).astype(bool)
+
+
+def usable_px(packed: bytes, side: int | None, crop: Box) -> npt.NDArray[np.bool_]:
+    """Return which px (H, W) of a common crop can be compared, for the bytes of the column `mask`; empty: all of it."""
+    if not packed:
+        return np.ones((crop.height, crop.width), bool)
+    cells = mask_of(packed, required(side), crop)
+    whole = cells.repeat(required(side), axis=0).repeat(required(side), axis=1)
+    return np.asarray(~whole[: crop.height, : crop.width])
 
 
 def mask_columns(cells: npt.NDArray[np.bool_], side: int) -> dict[str, bytes | int | float]:

@@ -79,17 +79,29 @@ from dpedtool.pipeline.release.documents.example_sheet import example_picture
 from dpedtool.pipeline.release.documents.licence_text import licence_text
 from dpedtool.pipeline.release.documents.statistics import figures
 from dpedtool.pipeline.release.layouts import dped, is_loose, layouts_of
+from dpedtool.pipeline.release.pair_folders import (
+    WantedPair,
+    WrittenPair,
+    choose_pairs,
+    files_of,
+    pair_need,
+    remember,
+    remembered,
+    write_pair,
+)
 from dpedtool.pipeline.release.previous import Previous, named_release, replaced_release
 from dpedtool.pipeline.release.privacy.dated_names import dated_names, dates_note, sessions_note
 from dpedtool.pipeline.release.privacy.private_texts import Secret
 from dpedtool.pipeline.release.privacy.scan import own_secrets, scan_file
 from dpedtool.pipeline.release.room import check_room, loose_files_notes
 from dpedtool.pipeline.release.scenes import described, licences_note, other_licences
+from dpedtool.pipeline.release.whole_alignments import read_alignments
 from dpedtool.pipeline.release.whole_photos import (
     Wanted,
     WholePhoto,
     cameras,
     choose,
+    first_notes,
     left_out,
     photo_need,
     write_photo,
@@ -125,6 +137,7 @@ def build_release(
     *,
     replace_old: bool = False,
     previous: Path | None = None,
+    aligned: Path | None = None,
     workers: int = 1,
     scheduler: str | None = None,
     max_memory: int | None = None,
@@ -146,6 +159,9 @@ def build_release(
     previous
         An earlier release of the same data set: the card says what has changed since. By default this is the release
         that is replaced, if it has the same name and another version.
+    aligned
+        What `dpedtool align` wrote, or a folder of several such folders: the DSLR's full-size test photos, on the grid
+        of the phone's, are put beside these. None: the phone's are released alone.
     workers, scheduler
         As for `dpedtool.pipeline.runner.run`.
     max_memory
@@ -154,9 +170,9 @@ def build_release(
     Raises
     ------
     DpedtoolError
-        A name or the licence is missing, one table contradicts another, the people in a scene do not agree, `previous`
-        is not an earlier release of this data set, the disk or `max_memory` is too small, or a file contains private
-        data.
+        A name or the licence is missing, one table contradicts another, `aligned` lacks a pair, the people in a scene
+        do not agree, `previous` is not an earlier release of this data set, the disk or `max_memory` is too small, or a
+        file contains private data.
 
     """
     params = _checked(params)
@@ -167,10 +183,12 @@ def build_release(
     earlier, notes = (named_release(previous, params), []) if previous else replaced_release(out, params)
     gathered = gather(splits, params.patches_a_file, thumbnails=params.thumbnails)
     _check_folders(gathered, params)
+    alignments = read_alignments(aligned) if aligned else None
+    wanted = choose(gathered.photos, params, alignments), choose_pairs(gathered.photos, params, alignments)
     root.mkdir(parents=True, exist_ok=True)
     with _locked(root), _naming(root):
         run_all = partial(_run, workers=workers, scheduler=scheduler, max_memory=max_memory, folder=root)
-        built = _Build(root, gathered, params, earlier, run_all).make(splits)
+        built = _Build(root, gathered, params, earlier, run_all).make(splits, *wanted)
         _publish(root, out)
     return dataclasses.replace(built, notes=[*built.notes, *notes])
 
@@ -196,15 +214,15 @@ class _Build:
         """The chunks of the plan; the plan must have been written."""
         return chunks_of(self._plan)
 
-    def make(self, splits: Path) -> Built:
-        """Write all files and check them."""
+    def make(self, splits: Path, wanted: Sequence[Wanted], pairs: Sequence[WantedPair]) -> Built:
+        """Write all files, the full-size photos and whole pairs that are wanted among them, and check them."""
         start = time.monotonic()
-        wanted = choose(self._contents.photos, self._params)
         self._begin()
-        self._clear()
-        check_room(self._root, self._contents, wanted, self._params)
+        self._clear(pairs)
+        check_room(self._root, self._contents, wanted, pairs, self._params)
         encoded = self._write_images()
         photos = self._write_photos(wanted)
+        whole = self._write_pairs(pairs)
         self._write_tables()
         sums = self._prove(self._files())
         description = Description(
@@ -214,6 +232,7 @@ class _Build:
             files=[self._data_file(name, value) for name, value in sums.items() if not is_loose(name)],
             encoded=encoded,
             photos=[photo.as_json() for photo in photos if photo.file],
+            whole_pairs=[pair.pair_id for pair in whole if not pair.note],
             licences=other_licences(self._contents.scenes, str(self._params.licence)),
             stacks=0 if self._contents.stacks is None else self._contents.stacks.num_rows,
             target_scale=self._contents.target_scale,
@@ -226,6 +245,7 @@ class _Build:
         size = sum(path.stat().st_size for path in (self._root / name for name in (*sums, SUMS)))
         notes = [
             *left_out(photos),
+            *first_notes([pair.note for pair in whole if pair.note]),
             *dates_note(self._dated()),
             *sessions_note(description.figures["sessions"]),
             *licences_note(description.licences),
@@ -252,11 +272,20 @@ class _Build:
             record.unlink()
         write_json(self._work / _KEY, {"key": key})
 
-    def _clear(self) -> None:
-        """Keep only the files of finished chunks. All others are written again, as a kill may have cut them short."""
+    def _clear(self, pairs: Sequence[WantedPair]) -> None:
+        """Keep only the files of finished chunks and whole pairs.
+
+        All others are written again, as a kill may have cut them short.
+        """
         finished = [chunk for chunk in self._chunks if self._record(chunk).is_file()]
         kept = {
             name for layout in layouts_of(self._params).values() for chunk in finished for name in layout.files(chunk)
+        }
+        kept |= {
+            name
+            for pair in pairs
+            if remembered(pair, self._work)
+            for name in files_of(pair.phone, pair.split, pair.pair_id, str(self._params.whole_pairs))
         }
         for name in self._files():
             if name not in kept:
@@ -287,9 +316,20 @@ class _Build:
         return Need(f"The file {name} of the release", ITEM + 2 * size)
 
     def _write_photos(self, wanted: Sequence[Wanted]) -> list[WholePhoto]:
-        work = partial(write_photo, root=self._root, jpeg_quality=self._params.jpeg_quality)
+        params = self._params
+        work = partial(write_photo, root=self._root, jpeg_quality=params.jpeg_quality, dslr_folder=params.dslr_folder)
         found = dict(self._done(work, wanted, photo_need, "full-size photos"))
         return [found[photo] for photo in wanted]
+
+    def _write_pairs(self, wanted: Sequence[WantedPair]) -> list[WrittenPair]:
+        params = self._params
+        work = partial(write_pair, root=self._root, suffix=str(params.whole_pairs), jpeg_quality=params.jpeg_quality)
+        found = {pair.pair_id: done for pair in wanted if (done := remembered(pair, self._work))}
+        waiting = [pair for pair in wanted if pair.pair_id not in found]
+        for pair, written in self._done(work, waiting, pair_need, "whole pairs"):
+            remember(written, self._work)
+            found[pair.pair_id] = written
+        return [found[pair.pair_id] for pair in wanted]
 
     def _write_tables(self) -> None:
         with (
@@ -507,7 +547,7 @@ def _decoded(content: bytes, image: Images) -> Image:
 
 def _telling(params: ReleaseParams) -> dict[str, Any]:
     """The parameters that change image files. The others may change without writing the images again."""
-    names = ("layouts", "patches_a_file", "dslr_folder", "jpeg_quality", "full_size_photos")
+    names = ("layouts", "patches_a_file", "dslr_folder", "jpeg_quality", "full_size_photos", "whole_pairs")
     return {name: value for name, value in describe(params).items() if name in names}
 
 
@@ -524,6 +564,7 @@ def _as_json(description: Description, gathered: Contents) -> dict[str, Any]:
         "target_scale": gathered.target_scale,
         "encoded": description.encoded,
         "photos": list(description.photos),
+        "whole_pairs": list(description.whole_pairs),
         "stacks": description.stacks,
         "previous": description.previous,
         "made_by": f"dpedtool {version('dpedtool')}",

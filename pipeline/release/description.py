@@ -42,6 +42,8 @@ class Description:
     """Number of patches that layout dped encoded again, from PNG to JPEG; 0 if all are the bytes that were cut."""
     photos: Sequence[Mapping[str, Any]]
     """The full-size test photos, each with `file`, `phone`, `pair_id`, `lossless` and `note`."""
+    whole_pairs: Sequence[str] = ()
+    """The names of the whole aligned pairs, in the order of the table of pairs."""
     licences: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Scenes with another licence than that of the release, by licence."""
     stacks: int = 0

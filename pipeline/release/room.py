@@ -13,7 +13,9 @@ from dpedtool.dataset.params import ReleaseParams
 from dpedtool.dataset.photos.formats.input_format import TakenOver
 from dpedtool.dataset.photos.formats.table import format_of_suffix
 from dpedtool.dataset.places import Place
+from dpedtool.pipeline.geometry.aligned import required
 from dpedtool.pipeline.release.contents import Contents
+from dpedtool.pipeline.release.pair_folders import PARTS, WantedPair
 from dpedtool.pipeline.release.whole_photos import Wanted
 
 BLOCK = 4096
@@ -28,7 +30,9 @@ MOST_IN_A_FOLDER, MOST_FILES = 10_000, 100_000
 """Most files that the Hugging Face hub recommends for a folder and for a repository."""
 
 
-def check_room(root: Path, contents: Contents, photos: Sequence[Wanted], params: ReleaseParams) -> None:
+def check_room(
+    root: Path, contents: Contents, photos: Sequence[Wanted], pairs: Sequence[WantedPair], params: ReleaseParams
+) -> None:
     """Refuse a release that does not fit on the disk.
 
     Raises
@@ -42,7 +46,8 @@ def check_room(root: Path, contents: Contents, photos: Sequence[Wanted], params:
     # The base frame of a stack is the patch's own image.
     others = None if stacks is None else stacks.filter(pc.not_equal(stacks["role"], "base"))
     frames, frame_bytes = (0, 0) if others is None else (others.num_rows, pc.sum(others["bytes"]).as_py() or 0)
-    files = 2 * plan.num_rows + len(photos) if "dped" in params.layouts else 0
+    targets = [photo.alignment for photo in photos if photo.alignment]
+    files = 2 * plan.num_rows + len(photos) + len(targets) if "dped" in params.layouts else 0
     # A folder and a description for each patch, and a folder for each image.
     files += 6 * plan.num_rows + 2 * frames if "burst" in params.layouts else 0
     needed = plan.num_rows * _BYTES_A_ROW["tables"] + frames * _BYTES_A_FRAME["tables"]
@@ -50,6 +55,11 @@ def check_room(root: Path, contents: Contents, photos: Sequence[Wanted], params:
         needed += images + plan.num_rows * _BYTES_A_ROW[layout]
         needed += (frame_bytes if layout != "dped" else 0) + frames * _BYTES_A_FRAME[layout]
     needed += sum(_size(photo.path) for photo in photos if photo.path.is_file())
+    needed += sum(3 * required(row.phone_width) * required(row.phone_height) for row in targets)
+    # PNG files of photos may take as many bytes as their px. A JPEG of high quality takes half of that.
+    a_px = 6 if params.whole_pairs == "png" else 3
+    needed += sum(a_px * required(pair.row.crop_width) * required(pair.row.crop_height) for pair in pairs)
+    files += len(PARTS) * len(pairs)
     free = os.statvfs(root)
     there = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
     available = free.f_bavail * free.f_frsize + there
@@ -62,7 +72,8 @@ def check_room(root: Path, contents: Contents, photos: Sequence[Wanted], params:
     if free.f_files and files > free.f_favail:
         raise DpedtoolError(
             f"The file system of {root.parent} has room for {free.f_favail} more files, but the layouts of single "
-            f"files need {files}: choose another disk, or leave dped and burst out of release.layouts."
+            f"files need {files}: choose another disk, or leave dped and burst out of release.layouts, and set "
+            "release.whole_pairs to null."
         )
 
 

@@ -26,7 +26,7 @@ from dpedtool.dataset.sidecars.metrics import (
     VersionScores,
 )
 from dpedtool.dataset.sidecars.score_rows import table_lines
-from dpedtool.training.data import Batch, FolderPairs, Pairs, check_scale
+from dpedtool.training.data import Batch, FolderPairs, Pairs, WholePairs, as_rgb, check_scale
 from dpedtool.training.enhance.whole_photo import Settings, enhance_image
 from dpedtool.training.evaluate.colour_transform import MOST_FITTED, ColourTransform, fit
 from dpedtool.training.evaluate.lpips import SMALLEST_PX, Lpips, load_lpips
@@ -60,13 +60,27 @@ class Yardstick:
     """Number of pairs that it was fitted to."""
     reason: str = ""
     """Why there is no transform, as a clause after "since"; empty if there is one."""
+    others: str = "that --names does not list"
+    """Which pairs these were, as a clause after "pairs"."""
+    fitted_to: str = "the other pairs"
+    """The same as a noun."""
 
     def as_text(self) -> str:
         """Return the transform or the reason as one line of text."""
         if self.reason:
             return f"colour: not scored, since {self.reason}"
         pairs = "1 pair" if self.pairs == 1 else f"{self.pairs} pairs"
-        return f"colour: one quadratic colour transform, fitted to {pairs} that --names does not list"
+        return f"colour: one quadratic colour transform, fitted to {pairs} {self.others}"
+
+
+@dataclass(frozen=True)
+class KnownSides:
+    """What a split says about pairs for the test."""
+
+    scenes: Sequence[str]
+    """The scene of every pair."""
+    training: Pairs | None
+    """The pairs for the training, which the colour transform is fitted to; None: there are none."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +99,10 @@ class Comparison:
     network: NetworkSize | None = None
     ms_per_megapixel: float | None = None
     """What the network took here for a million px, wall-clock time; None without one."""
+    known_scenes: Sequence[str] | None = None
+    """The scene of every pair; None: it is not known which images are of one scene, so each pair counts as one."""
+    masked: Sequence[float] | None = None
+    """The share, 0..1, of each pair that is masked; None: masks are not known."""
 
     @property
     def lpips(self) -> dict[FolderVariant, Tensor]:
@@ -125,11 +143,14 @@ class Comparison:
             image=self._recorded("image", {name: float(values.mean()) for name, values in self.lpips.items()}),
             batch=self._recorded("batch", {}),
             metrics=self.sheet.named_scores(),
-            # It is not known which images are of one scene, so each pair counts as one.
-            differences=self.sheet.differences("after", self.names) if self.network else {},
-            scenes=self.sheet.count(self.names),
+            differences=self.sheet.differences("after", self._scenes) if self.network else {},
+            scenes=self.sheet.count(self._scenes),
             network=self.network,
         )
+
+    @property
+    def _scenes(self) -> Sequence[str]:
+        return self.names if self.known_scenes is None else self.known_scenes
 
     def _recorded(self, protocol: Protocol, lpips: Mapping[FolderVariant, float]) -> FolderScores:
         variants = {name: replace(self._version(name, protocol), lpips=lpips.get(name)) for name in FOLDER_VARIANTS}
@@ -167,6 +188,8 @@ class Comparison:
     def table(self) -> pd.DataFrame:
         """Return one row per pair with its scores under the protocol image."""
         columns: dict[str, Any] = {"name": self.names}
+        columns |= {} if self.known_scenes is None else {"scene_id": list(self.known_scenes)}
+        columns |= {} if self.masked is None else {"masked": list(self.masked)}
         for name, measures in self.measures.items():
             image = measures["image"]
             columns[f"psnr_{name}_db"] = image.psnr_db().tolist()
@@ -188,7 +211,7 @@ class Comparison:
 
     def _shortfall(self) -> str:
         network, colour = self._version("after", "image"), self._version("colour", "image")
-        return shortfall(network, colour, "the other pairs")
+        return shortfall(network, colour, self.yardstick.fitted_to)
 
 
 @dataclass(frozen=True)
@@ -238,14 +261,17 @@ class _Record:
         self.sheet = Sheet(count, variants, [*metrics, *distance])
         self.sizes: list[tuple[int, int]] = []
 
-    def add(self, images: Mapping[FolderVariant, Tensor], dslr: Tensor) -> None:
-        """Measure the next pairs: all versions of the phone's images and the DSLR's images, each (N, 3, H, W)."""
+    def add(self, images: Mapping[FolderVariant, Tensor], dslr: Tensor, usable: Tensor | None = None) -> None:
+        """Measure the next pairs: all versions of the phone's images and the DSLR's images, each (N, 3, H, W).
+
+        `usable` (N, 1, H, W) says which px can be compared, as `Sheet.put` takes it.
+        """
         start, (count, _, height, width) = len(self.sizes), dslr.shape
         if self._has_distance and min(height, width) < SMALLEST_PX:
             raise DpedtoolError(
                 f"LPIPS needs images of {SMALLEST_PX} px or more, not {width}x{height}: leave out --lpips."
             )
-        self.sheet.put(start, images, dslr)
+        self.sheet.put(start, images, dslr, usable)
         self.sizes += [(height, width)] * count
 
 
@@ -257,6 +283,7 @@ def compare(
     names: list[str] | None = None,
     lpips: Path | None = None,
     own: str | None = None,
+    known: KnownSides | None = None,
 ) -> Comparison:
     """Score the phone's images against the DSLR's; with weights, score the enhanced images too.
 
@@ -276,6 +303,8 @@ def compare(
         Folder of the weights of LPIPS, as `load_lpips` needs it; None: that of the parameters, if they name one.
     own
         The network of the user's own that the user names, as in `load_model`.
+    known
+        What is known about the pairs, all of which are scored; None: nothing.
 
     Raises
     ------
@@ -286,7 +315,7 @@ def compare(
     """
     model = load_model(weights, own).to(choose_device(params.device)) if weights else None
     distance = lpips or (Path(params.lpips) if params.lpips else None)
-    return compare_network(phone, dslr, model, _weights(weights, model), names, distance, params.metrics)
+    return compare_network(phone, dslr, model, _weights(weights, model), names, distance, params.metrics, known)
 
 
 def compare_network(
@@ -297,6 +326,7 @@ def compare_network(
     names: list[str] | None = None,
     lpips: Path | None = None,
     metrics: Sequence[str] = METRIC_NAMES,
+    known: KnownSides | None = None,
 ) -> Comparison:
     """Do the same as `compare` with a network that is loaded; `weights` says which file it is from, if any."""
     named = metrics_of(metrics)
@@ -304,7 +334,12 @@ def compare_network(
     if model:
         check_scale(pairs, model.scale, model.architecture.name)
     distance = load_lpips(lpips) if lpips else None
-    yardstick = _fit_to_others(phone, dslr, pairs)
+    if known and len(known.scenes) != len(pairs):
+        raise DpedtoolError(
+            f"{phone} and {dslr} hold {len(pairs)} pairs, but the tables of the release have {len(known.scenes)}: "
+            "download it again, and run `dpedtool release verify`."
+        )
+    yardstick = _fit_to_training(known.training) if known else _fit_to_others(phone, dslr, pairs)
     rivals = _FolderRivals(yardstick.transform, model, Stopwatch())
     record = _Record(len(pairs), rivals.names, distance, named)
     for batch in _batches(pairs):
@@ -319,7 +354,73 @@ def compare_network(
         sheet=record.sheet,
         network=network_size(model) if model else None,
         ms_per_megapixel=rivals.stopwatch.ms_per_megapixel(),
+        known_scenes=known.scenes if known else None,
     )
+
+
+def compare_whole(
+    pairs: WholePairs,
+    places: tuple[Path, Path],
+    weights: Path | None,
+    params: EvaluateParams,
+    training: Pairs | None,
+    own: str | None = None,
+) -> Comparison:
+    """Score whole aligned pairs of photos as `compare` scores folders. Masked parts are not compared.
+
+    Parameters
+    ----------
+    pairs
+        The pairs.
+    places
+        What the phone's and the DSLR's photos are from, for the results.
+    weights, params, own
+        As of `compare`.
+    training
+        Pairs of patches that the colour transform is fitted to; None, or without any: it is not scored.
+
+    Raises
+    ------
+    DpedtoolError
+        A photo is missing or damaged, the network enlarges, or `params.device` is not available.
+
+    """
+    model = load_model(weights, own).to(choose_device(params.device)) if weights else None
+    if model and model.scale != 1:
+        raise DpedtoolError(
+            f"The network {model.architecture.name} makes images {model.scale} times as large as its input, but the "
+            "DSLR's whole photos are on the phone's grid: choose a network that does not enlarge."
+        )
+    yardstick = _fit_to_training(training)
+    rivals = _FolderRivals(yardstick.transform, model, Stopwatch())
+    count, masked = len(pairs.names), []
+    lpips = load_lpips(Path(params.lpips)) if params.lpips else None
+    record = _Record(count, rivals.names, lpips, metrics_of(params.metrics))
+    for index in track(range(count), "evaluate whole photos", count):
+        pair = pairs.read(index)
+        phone, dslr = (as_rgb(image)[None].float() / 255 for image in (pair.phone, pair.dslr))
+        usable = None if pair.usable.all() else torch.from_numpy(pair.usable)[None, None]
+        masked.append(1 - float(pair.usable.mean()))
+        record.add(rivals.variants(phone), dslr, usable)
+    return Comparison(
+        *places,
+        _weights(weights, model),
+        yardstick,
+        list(pairs.names),
+        sizes=record.sizes,
+        sheet=record.sheet,
+        network=network_size(model) if model else None,
+        ms_per_megapixel=rivals.stopwatch.ms_per_megapixel(),
+        known_scenes=pairs.scenes,
+        masked=masked,
+    )
+
+
+def _fit_to_training(training: Pairs | None) -> Yardstick:
+    if training is None or not len(training):
+        return Yardstick(reason="there are no training patches to fit it to")
+    count = min(len(training), MOST_FITTED)
+    return Yardstick(fit(training), count, others="of training patches", fitted_to="the training patches")
 
 
 def _fit_to_others(phone: Path, dslr: Path, scored: Pairs) -> Yardstick:

@@ -181,9 +181,9 @@ class NetworksCompared:
 
 
 def _of_folders(path: Path) -> pd.DataFrame:
-    """Read the scores.csv of two folders, in which each pair counts as a scene."""
+    """Read the scores.csv of two folders, in which each pair counts as a scene where it names none."""
     try:
-        found = pd.read_csv(path, dtype={"name": str})
+        found = pd.read_csv(path, dtype={"name": str, "scene_id": str})
     except FileNotFoundError:
         raise DpedtoolError(f"There is no {path}: run `dpedtool evaluate` with this folder as --out again.") from None
     except ValueError as error:
@@ -191,7 +191,7 @@ def _of_folders(path: Path) -> pd.DataFrame:
     _check_columns(
         path, found, {"name", "constant_target", "psnr_before_db", "psnr_before_matched_db", "psnr_after_db"}
     )
-    made = {"name": found["name"], "scene": found["name"], "constant": found["constant_target"]}
+    made = {"name": found["name"], "scene": found.get("scene_id", found["name"]), "constant": found["constant_target"]}
     made |= {"phone_psnr_db": found["psnr_before_db"], "phone_matched_db": found["psnr_before_matched_db"]}
     for column in found:
         for ending, unit in (

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Generic, TypeVar
 
 import torch
@@ -63,8 +64,11 @@ class Sheet(Generic[VariantT]):
         self.named = {variant: {metric.name: _empty(count) for metric in metrics} for variant in names}
         self.constant = torch.zeros(count, dtype=torch.bool)
 
-    def put(self, start: int, images: Mapping[VariantT, Tensor], targets: Tensor) -> None:
+    def put(self, start: int, images: Mapping[VariantT, Tensor], targets: Tensor, usable: Tensor | None = None) -> None:
         """Measure the pairs from `start` on: every variant (N, 3, H, W) of the images, not clipped, and the targets.
+
+        `usable` (N, 1, H, W), bool, says which px can be compared, at least one of each pair; None: all of them. PSNR
+        and the match of colours leave out the others, and for all other scores these are as in the target.
 
         The variants are measured side by side, each on one processor, so that the result does not depend on their
         number.
@@ -72,7 +76,8 @@ class Sheet(Generic[VariantT]):
         span = slice(start, start + len(targets))
         self.constant[span] = are_constant(targets)
         with _one_thread_each(len(images) if targets[0, 0].numel() <= PX_SIDE_BY_SIDE else 1) as pool:
-            for task in [pool.submit(self._measure, variant, start, of, targets) for variant, of in images.items()]:
+            measure = partial(self._measure, start=start, targets=targets, usable=usable)
+            for task in [pool.submit(measure, variant, images=of) for variant, of in images.items()]:
                 task.result()
 
     def scores(self, variant: VariantT, protocol: Protocol) -> VersionScores:
@@ -140,17 +145,24 @@ class Sheet(Generic[VariantT]):
         for metric in self.metrics:
             yield metric.name, self.named[variant][metric.name], metric.is_median
 
-    def _measure(self, variant: VariantT, start: int, images: Tensor, targets: Tensor) -> None:
+    def _measure(self, variant: VariantT, start: int, images: Tensor, targets: Tensor, usable: Tensor | None) -> None:
         at_once = max(1, PX_AT_ONCE // targets[0, 0].numel())
-        for some, wanted in zip(torch.split(images, at_once), torch.split(targets, at_once), strict=True):
-            self._measure_some(variant, slice(start, start + len(some)), some, wanted)
-            start += len(some)
+        for first in range(0, len(images), at_once):
+            some = slice(first, first + at_once)
+            span = slice(start + first, start + first + len(targets[some]))
+            self._measure_some(variant, span, images[some], targets[some], None if usable is None else usable[some])
 
-    def _measure_some(self, variant: VariantT, span: slice, images: Tensor, targets: Tensor) -> None:
+    def _measure_some(
+        self, variant: VariantT, span: slice, images: Tensor, targets: Tensor, usable: Tensor | None
+    ) -> None:
+        matched, share = match_colours(images, targets, usable), None
+        if usable is not None:
+            share = usable.double().mean(dim=(1, 2, 3))
+            images, matched = (torch.where(usable, made, targets.to(made)) for made in (images, matched))
         for protocol, part in measure_protocols(images, targets).items():
-            _copy(part, self.measures[variant][protocol], span)
-        for protocol, part in measure_protocols(match_colours(images, targets), targets.double()).items():
-            _copy(part, self.matched[variant][protocol], span)
+            _copy(part, self.measures[variant][protocol], span, share)
+        for protocol, part in measure_protocols(matched, targets.double()).items():
+            _copy(part, self.matched[variant][protocol], span, share)
         clipped = images.clamp(0, 1)
         for metric in self.metrics:
             self.named[variant][metric.name][span] = metric.of(clipped, targets)
@@ -171,8 +183,9 @@ def _one_thread_each(tasks: int) -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def _copy(part: Measures, whole: Measures, span: slice) -> None:
-    whole.squared_error[span] = part.squared_error
+def _copy(part: Measures, whole: Measures, span: slice, share: Tensor | None) -> None:
+    # The px that cannot be compared have no error here, so the mean is that of the others.
+    whole.squared_error[span] = part.squared_error if share is None else part.squared_error / share
     whole.ssim_terms[:, span] = part.ssim_terms
     whole.ssim[span] = part.ssim
 

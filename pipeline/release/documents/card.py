@@ -107,6 +107,8 @@ def _known(description: Description) -> dict[str, Any]:
         "simulated": figures.get("simulated"),
         "encoded": description.encoded,
         "photos": description.photos,
+        "whole_pairs": description.whole_pairs,
+        "with_dslr": any("dslr" in photo for photo in description.photos),
         "folders": PARTS,
         "schemas": {name: schema for name, schema in SCHEMAS.items() if name != STACKS or description.stacks},
         "stacks": description.stacks,

@@ -67,5 +67,5 @@ def layouts_of(params: ReleaseParams) -> Mapping[LayoutName, Layout]:
 
 
 def is_loose(name: str) -> bool:
-    """Whether a file of a release is one of the many small files of layouts dped and burst."""
-    return name.startswith(("dped/", "burst/"))
+    """Whether a file of a release is one of the many single files of layouts dped and burst, or of whole pairs."""
+    return name.startswith(("dped/", "burst/", "pairs/"))

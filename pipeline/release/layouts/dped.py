@@ -4,6 +4,7 @@
     dped/<phone>/validation_data/patches/{<phone>,canon}/N.jpg       not in DPED; its readers do not look there
     dped/<phone>/test_data/patches/{<phone>,canon}/N.jpg
     dped/<phone>/test_data/full_size_test_images/N.jpg
+    dped/<phone>/test_data/full_size_test_images_canon/N.jpg         not in DPED; the DSLR's, on the same grid
 
 N counts from 0 without gaps, as DPED's readers expect.
 """
@@ -79,3 +80,8 @@ def is_jpeg(content: bytes) -> bool:
 def full_size_folder(phone: str) -> str:
     """Return the folder of a phone's full-size test photos, relative to the release."""
     return f"{ROOT}/{phone}/{TEST}/{FULL_SIZE}"
+
+
+def full_size_target_folder(phone: str, dslr_folder: str) -> str:
+    """Return the folder of the DSLR's full-size photos on the grid of the phone's, relative to the release."""
+    return f"{full_size_folder(phone)}_{dslr_folder}"

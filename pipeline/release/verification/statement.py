@@ -31,6 +31,8 @@ from dpedtool.pipeline.release.description import (
 from dpedtool.pipeline.release.verification.listing import Listing, is_inside, one_line
 from dpedtool.pipeline.release.verification.plain_yaml import load_yaml
 
+CROP = ("crop_x", "crop_y", "crop_width", "crop_height")
+"""What says where the common crop of a full-size photo lies, in px."""
 _MOST_BYTES = 32 * 2**20
 """Most bytes of a document; larger files are not read."""
 _IDENTIFIER = re.compile(r"SPDX-License-Identifier:[ \t]*(\S+)")
@@ -52,7 +54,10 @@ class Statement:
     """Px of the DSLR's images for each px of the phone's, along a side."""
     encoded: int
     photos: Sequence[Mapping[str, Any]]
-    """The full-size photos, each with `file`, `pair_id` and more."""
+    """The full-size photos, each with `file`, `pair_id` and more. Those with `dslr` have the DSLR's photo beside them,
+    whose `file` and crop it names."""
+    whole_pairs: Sequence[str] = ()
+    """The names of the whole aligned pairs; earlier versions released none."""
     stacks: int = 0
     """Rows of the table of stacks; 0: the release has no such table."""
 
@@ -73,6 +78,7 @@ def read_statement(folder: Path, listing: Listing) -> tuple[Statement | None, li
     params = ReleaseParams(**data["release"])
     known = {name: data[name] for name in ("format", "counts", "pairs", "size_px", "encoded", "photos")}
     known |= {"stacks": data.get("stacks") or 0, "target_scale": data.get("target_scale") or 1}
+    known |= {"whole_pairs": data.get("whole_pairs") or ()}
     return Statement(params=params, **known), []
 
 
@@ -168,7 +174,33 @@ def _photos(value: Any) -> str:
         texts = isinstance(photo, dict) and all(isinstance(photo.get(key), str) for key in ("file", "pair_id"))
         if not texts or not is_inside(photo["file"]):
             return f"has an entry that does not name a file of the release and its pair: {_shown(photo)}."
+        if (dslr := photo.get("dslr")) is not None and not _is_target(dslr):
+            return f"has an entry for {photo['file']:.200} that does not describe the DSLR's photo as it should."
     return ""
+
+
+def _names(value: Any) -> str:
+    are_names = isinstance(value, list) and all(isinstance(name, str) for name in value)
+    return "" if are_names and len(set(value)) == len(value) else "is not a list of names, each of them once."
+
+
+def _is_target(value: Any) -> bool:
+    """Return whether this describes the DSLR's full-size photo: its file, the common crop, and the mask of its cells.
+
+    Releases of earlier versions have no such photos.
+    """
+    if not isinstance(value, dict) or not isinstance(value.get("file"), str) or not is_inside(value["file"]):
+        return False
+    crop = [value.get(name) for name in CROP]
+    if any(_number(side, least) for side, least in zip(crop, (0, 0, 1, 1), strict=True)):
+        return False
+    mask, cell = value.get("mask"), value.get("mask_cell_px")
+    if mask == "":
+        return True
+    if not isinstance(mask, str) or not re.fullmatch(r"(?:[0-9a-f]{2})+", mask) or _number(cell, 1):
+        return False
+    cells = -(-value["crop_width"] // cell) * -(-value["crop_height"] // cell)
+    return bool(len(mask) // 2 == -(-cells // 8))
 
 
 _FIELDS: Mapping[str, Callable[[Any], str]] = {
@@ -177,7 +209,8 @@ _FIELDS: Mapping[str, Callable[[Any], str]] = {
     "size_px": lambda value: _number(value, 1),
     "encoded": _number,
     "photos": _photos,
-    # Earlier versions wrote no target_scale and no stacks.
+    # Earlier versions wrote no whole_pairs, no target_scale and no stacks.
+    "whole_pairs": lambda value: "" if value is None else _names(value),
     "target_scale": lambda value: "" if value is None else _target_scale(value),
     "stacks": lambda value: "" if value is None else _number(value),
     "previous": _previous,

@@ -27,6 +27,7 @@ from dpedtool.pipeline.release.description import (
     SUMS,
 )
 from dpedtool.pipeline.release.layouts import Layout, layouts_of
+from dpedtool.pipeline.release.pair_folders import ROOT as WHOLE_PAIRS
 from dpedtool.pipeline.release.verification.foreign import verify_foreign
 from dpedtool.pipeline.release.verification.inspection import ORDER, Batch, Found, Inspection, Piece
 from dpedtool.pipeline.release.verification.listing import Listing, list_release
@@ -41,11 +42,12 @@ from dpedtool.pipeline.release.verification.provenance import (
 from dpedtool.pipeline.release.verification.scenes import check_scenes
 from dpedtool.pipeline.release.verification.stacks import check_stacks
 from dpedtool.pipeline.release.verification.statement import Statement, check_documents, read_statement
+from dpedtool.pipeline.release.verification.whole_photos import check_whole_pairs, check_whole_photos, files_of_pairs
 from dpedtool.pipeline.runner import Lost, run, warm_up
 
 FILES_A_BATCH = 500
 _TOPMOST = frozenset({CARD, LICENCE, CITATION, CROISSANT, STATISTICS, RELEASE, PATCHES, PAIRS, SCENES, STACKS})
-_FOLDERS = tuple(f"{name}/" for name in (*ORDER, EXAMPLES))
+_FOLDERS = tuple(f"{name}/" for name in (*ORDER, EXAMPLES, WHOLE_PAIRS))
 """The folders that a release may have."""
 Checked = tuple[Sequence[str], Sequence[str]]
 """What is wrong, and what was found to be right, one line each."""
@@ -128,7 +130,8 @@ def _check_files(
     work = _Work(listing, statement, tables)
     faults = list(_strays(listing, work, statement))
     if statement and work.chunks:
-        faults += [*_missing_photos(listing, statement), *_across_sides(listing, work)]
+        faults += [*check_whole_photos(folder, listing, statement.photos), *_across_sides(listing, work)]
+        faults += check_whole_pairs(folder, listing, statement, work.whole_pairs)
     found = _look(folder, statement, work.items(), how)
     faults += found.faults
     if statement and tables and not faults and found.encoded != statement.encoded:
@@ -165,6 +168,8 @@ class _Work:
         is_known = statement is not None and tables is not None
         self.layouts: Mapping[LayoutName, Layout] = layouts_of(statement.params) if statement and is_known else {}
         self.chunks: Sequence[Chunk] = tables.chunks if tables and is_known else ()
+        self.whole_pairs = files_of_pairs(statement, tables) if statement and tables else {}
+        """The files of the whole pairs by name, on the sides that the table of pairs gives."""
 
     def items(self) -> list[Piece | Batch]:
         """Return the pieces, then batches of all other files."""
@@ -218,16 +223,12 @@ def _strays(listing: Listing, work: _Work, statement: Statement | None) -> Itera
     if is_known := statement is not None and bool(work.chunks):
         known |= {name for layout in work.layouts.values() for chunk in work.chunks for name in layout.files(chunk)}
         known |= {photo["file"] for photo in statement.photos}
+        known |= {photo["dslr"]["file"] for photo in statement.photos if photo.get("dslr")}
         known |= {f"{EXAMPLES}/{phone}.png" for phone in statement.counts}
+        known |= {name for files in work.whole_pairs.values() for name in files}
     for name in sorted(listing.there.keys() - known):
         if is_known or not name.startswith(_FOLDERS):
             yield f"{name}: it is not part of the release."
-
-
-def _missing_photos(listing: Listing, statement: Statement) -> Iterator[str]:
-    for photo in statement.photos:
-        if not listing.holds(photo["file"]):
-            yield f"{photo['file']}: the full-size photo of the pair {photo['pair_id']} is missing."
 
 
 def _across_sides(listing: Listing, work: _Work) -> Iterator[str]:

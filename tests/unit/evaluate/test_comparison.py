@@ -112,9 +112,9 @@ def test_never_more_than_a_few_px_are_in_memory(folder: Path, monkeypatch: pytes
     monkeypatch.setattr(dpedtool.training.evaluate.comparison, "PX_AT_ONCE", 10 * SIDE**2)
     real, counts = Sheet.put, []
 
-    def counting(sheet: Sheet, start: int, images: Any, targets: torch.Tensor) -> None:
+    def counting(sheet: Sheet, start: int, images: Any, targets: torch.Tensor, usable: None) -> None:
         counts.append(len(targets))
-        real(sheet, start, images, targets)
+        real(sheet, start, images, targets, usable)
 
     monkeypatch.setattr(Sheet, "put", counting)
     compared(folder, None)

@@ -184,7 +184,12 @@ OTHER_WAYS = {
     "align": {"pipeline.pair.intake", "pipeline.align.overlay"},
     "split": {"pipeline.foreign.dped_layout", "pipeline.split.samples_alone"},
     "train": {"pipeline.split.before_training"},
-    "evaluate": {"training.evaluate.comparison", "pipeline.records"},
+    "evaluate": {
+        "training.evaluate.comparison",
+        "pipeline.records",
+        "pipeline.release.whole_alignments",
+        "pipeline.release.whole_pairs",
+    },
     "release": {"pipeline.release.changes", "pipeline.release.importing.layout"},
 }
 
