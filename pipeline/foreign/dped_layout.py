@@ -129,7 +129,13 @@ def find_layout(folder: Path) -> Layout | None:
             training=training,
             validation=validation,
             test=test,
-            full_size=[path for phone in phones for path in _images(phone / TEST / FULL_SIZE)],
+            full_size=[
+                # A release of dpedtool has those of the DSLR in a folder whose name begins with that of the phone's.
+                path
+                for phone in phones
+                for place in sorted((phone / TEST).glob(f"{FULL_SIZE}*"))
+                for path in _images(place)
+            ],
             others=[],
         )
         return layout if training or validation or test or layout.full_size else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -83,13 +83,11 @@ class NetworksCompared:
         Raises
         ------
         DpedtoolError
-            As in `Evaluated.read`, or the pairs differ, or two folders have the same name.
+            As in `Evaluated.read`, or the pairs differ, or a folder is named twice.
 
         """
-        networks = [Evaluated.read(folder) for folder in folders]
-        for index, network in enumerate(networks):
-            if network.name in [other.name for other in networks[:index]]:
-                raise DpedtoolError(f"Two folders are called {network.name}: give one of them another name.")
+        names = _names(folders)
+        networks = [replace(Evaluated.read(folder), name=name) for folder, name in zip(folders, names, strict=True)]
         for other in networks[1:]:
             _check_same(networks[0], other)
         return cls(networks)
@@ -178,6 +176,22 @@ class NetworksCompared:
         if any(costs):
             yield "ms a megapixel, here", *none, *(f"{cost.ms_per_megapixel:.0f}" if cost else "none" for cost in costs)
             yield "memory of the process, GB", *none, *(f"{cost.memory_gb:.2f}" if cost else "none" for cost in costs)
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """Return names of the folders that differ: their own, or as much of the path before them as it takes.
+
+    The folders of the whole photos of two networks, for example, are both called whole.
+    """
+    places = [folder.resolve() for folder in folders]
+    for index, place in enumerate(places):
+        if place in places[:index]:
+            raise DpedtoolError(f"{folders[index]} is named twice: name each folder once.")
+    for parts in range(1, max(len(place.parts) for place in places)):
+        names = ["/".join(place.parts[-parts:]) for place in places]
+        if len(set(names)) == len(names):
+            return names
+    return [str(place) for place in places]
 
 
 def _of_folders(path: Path) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from release_damage import edit_json, set_in
 from whole_rig import CELL_PX, CROP, write_session
 
+from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import read_json
 from dpedtool.dataset.params import ReleaseParams
 from dpedtool.dataset.schema import Photo
@@ -100,10 +101,13 @@ def test_patches_of_a_release_know_their_scenes(home: Path, of_release: Path) ->
 
 
 def test_two_networks_are_compared_by_scene(of_release: Path, tmp_path: Path) -> None:
-    shutil.copytree(of_release / "patches", tmp_path / "other")
-    compared = NetworksCompared.read([of_release / "patches", tmp_path / "other"])
+    shutil.copytree(of_release / "patches", tmp_path / "other" / "patches")
+    compared = NetworksCompared.read([of_release / "patches", tmp_path / "other" / "patches"])
+    assert [network.name for network in compared.networks] == ["a/patches", "other/patches"]
     pairs = compared.networks[0].pairs
     assert pairs["scene"].nunique() == len(pairs) // 2
+    with pytest.raises(DpedtoolError, match=r"patches is named twice: name each folder once\."):
+        NetworksCompared.read([of_release / "patches"] * 2)
 
 
 @pytest.mark.parametrize(

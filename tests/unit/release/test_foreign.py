@@ -72,6 +72,8 @@ def test_names_are_relative_and_metadata_are_found(phone: Path) -> None:
         photo.load()
         photo.save(path, exif=exif)
     assert faults(phone.parent) == ["iphone/test_data/full_size_test_images/0.jpg: EXIF with GPS position."]
+    path.parent.rename(path.parent.with_name("full_size_test_images_canon"))
+    assert faults(phone.parent) == ["iphone/test_data/full_size_test_images_canon/0.jpg: EXIF with GPS position."]
 
 
 def test_a_gap_in_the_numbers_and_names_that_are_none(phone: Path) -> None:

@@ -124,6 +124,7 @@ def test_the_card_says_what_the_dslr_s_photos_hold(released: Path) -> None:
         assert usable.sum() == usable.size - 16 * 16
 
 
+@pytest.mark.parametrize("session", [".png"], indirect=True)
 def test_without_alignments_the_phone_s_photos_are_alone(session: Path, tmp_path: Path) -> None:
     build_release(session / "splits", tmp_path / "release", PARAMS)
     assert photos_of(tmp_path / "release")
@@ -132,6 +133,7 @@ def test_without_alignments_the_phone_s_photos_are_alone(session: Path, tmp_path
     assert "images\\_canon" not in (tmp_path / "release" / CARD).read_text()
 
 
+@pytest.mark.parametrize("session", [".png"], indirect=True)
 def test_a_photo_of_the_dslr_that_is_gone_is_left_out_and_said(session: Path, own: Path, tmp_path: Path) -> None:
     table = Alignment.table_in(own / "a")
     tested = {row.pair_id for row in read_rows(Photo.table_in(session / "splits"), Photo) if row.split == "test"}
@@ -151,6 +153,7 @@ def test_a_photo_of_the_dslr_that_is_gone_is_left_out_and_said(session: Path, ow
     assert faults(tmp_path / "release") == []
 
 
+@pytest.mark.parametrize("session", [".png"], indirect=True)
 def test_memory_counts_both_photos(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     headers = {"a": memory.Photo(10**7, memory.JPEG_DECODING), "dslr": memory.Photo(10**8, memory.JPEG_DECODING)}
     monkeypatch.setattr(whole_photos, "read_header", lambda path: headers[path.parent.name])
@@ -161,6 +164,7 @@ def test_memory_counts_both_photos(session: Path, monkeypatch: pytest.MonkeyPatc
     assert both > 14 * 10**8
 
 
+@pytest.mark.parametrize("session", [".png"], indirect=True)
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -184,6 +188,7 @@ def test_alignments_of_other_photos_are_refused(
     assert not (tmp_path / "release").exists()
 
 
+@pytest.mark.parametrize("session", [".png"], indirect=True)
 def test_the_command_reads_no_photos_from_urls_that_a_table_of_alignments_names(
     session: Path, own: Path, tmp_path: Path
 ) -> None:
@@ -200,6 +205,7 @@ def test_the_command_reads_no_photos_from_urls_that_a_table_of_alignments_names(
     assert "names the URL https://example.org/dslr.jpg, which you have not named" in done.output
 
 
+@pytest.mark.parametrize("session", [".png"], indirect=True)
 def test_a_folder_without_alignments_is_refused(session: Path, tmp_path: Path) -> None:
     with pytest.raises(DpedtoolError, match=r"holds no alignments\.parquet: name the folder that `dpedtool align`"):
         build_release(session / "splits", tmp_path / "release", PARAMS, aligned=session / "photos")
@@ -244,6 +250,7 @@ DEFECTS: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+@pytest.mark.parametrize("session", [".png"], indirect=True)
 @pytest.mark.parametrize("name", DEFECTS)
 def test_verify_finds(release: Path, name: str) -> None:
     damage, sentence = DEFECTS[name]
