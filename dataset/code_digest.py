@@ -22,6 +22,7 @@ WITHOUT_EFFECT: Mapping[str, str] = {
     "dpedtool.dataset.code_digest": "it computes the digest, and not rows",
     "dpedtool.dataset.demo_params": "it declares parameters, whose values are a part of each key",
     "dpedtool.dataset.params": "the parameters that a stage is given are a part of each key, value by value",
+    "dpedtool.dataset.parts": "it keeps the rows of an item as they are, until the table is written",
     "dpedtool.dataset.printing": "it shows names in the terminal",
     "dpedtool.dataset.progress": "it shows how far the work is",
     "dpedtool.dataset.publication": "it gives finished files their names, whatever they hold",

@@ -310,6 +310,7 @@ REPLACED: Mapping[str, Mapping[str, str]] = {
             """,
     },
     "dpedtool.pipeline.resume": {
+        "dpedtool.dataset.parts": "",
         "dpedtool.pipeline.resume": """
             class Finished:
                 def __init__(self, table, row_type, others=()):
