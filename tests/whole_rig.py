@@ -13,11 +13,12 @@ from release_rig import patch_images
 from split_rig import SIZE_PX, frame, picture, selection, write_patches
 
 from dpedtool.dataset.io import file_sha256
-from dpedtool.dataset.params import SplitParams
+from dpedtool.dataset.params import ReleaseParams, SplitParams
 from dpedtool.dataset.schema import Alignment
 from dpedtool.dataset.sidecars.selection import AlignedPairs, PhotoSize
 from dpedtool.dataset.tables import write_rows
 from dpedtool.pipeline.geometry.aligned import mask_columns
+from dpedtool.pipeline.release.build import build_release
 from dpedtool.pipeline.split.stage import split
 
 PHONE = 64, 48
@@ -46,6 +47,12 @@ def write_session(folder: Path, suffix: str = ".png") -> Path:
     split({"a": table}, folder / "splits", SplitParams(test=0.4, validation=0.2))
     write_rows(Alignment.table_in(folder / "aligned" / "a"), Alignment, rows)
     return folder
+
+
+def write_release(session: Path, folder: Path, params: ReleaseParams) -> Path:
+    """Build the release `folder / "release"` of such a session."""
+    build_release(session / "splits", folder / "release", params, aligned=session / "aligned")
+    return folder / "release"
 
 
 def _images(name: str) -> tuple[bytes, bytes]:

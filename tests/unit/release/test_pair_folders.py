@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from release_damage import edit_json, faults, renew
-from whole_rig import CELL_PX, CROP, write_session
+from whole_rig import CELL_PX, CROP, write_release, write_session
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import file_sha256, read_json
@@ -36,9 +36,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def released(session: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("out") / "release"
-    build_release(session / "splits", out, PARAMS, aligned=session / "aligned")
-    return out
+    return write_release(session, tmp_path_factory.mktemp("out"), PARAMS)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image as PillowImage
 from release_damage import edit_json, faults, renew, set_in
-from whole_rig import CROP, PHONE, write_session
+from whole_rig import CROP, PHONE, write_release, write_session
 
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.io import read_json
@@ -41,9 +41,7 @@ def session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def released(session: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("out") / "release"
-    build_release(session / "splits", out, PARAMS, aligned=session / "aligned")
-    return out
+    return write_release(session, tmp_path_factory.mktemp("out"), PARAMS)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from interruption import interrupt_at
 from own_code import forgotten_modules
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
@@ -21,8 +22,6 @@ from dpedtool.dataset.plugins import digest_in_use
 from dpedtool.dataset.train_params import TrainParams
 from dpedtool.training.train import stage
 from dpedtool.training.train.distributed import Processes
-from dpedtool.training.train.loader import Step
-from dpedtool.training.train.loop import TrainingRun
 from dpedtool.training.train.sources import from_table
 from dpedtool.training.train.stage import Outcome
 from dpedtool.training.weights.checkpoint import load_card
@@ -152,15 +151,8 @@ def test_neither_another_callback_nor_a_change_of_its_code_trains_again(folder: 
 def test_a_continued_training_tells_what_there_was_and_only_then_what_is_new(
     folder: Path, table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = TrainingRun.step
-
-    def interrupted(run: TrainingRun, step: Step) -> None:
-        if step.iteration == 3:
-            raise KeyboardInterrupt
-        real(run, step)
-
     with monkeypatch.context() as patched:
-        patched.setattr(TrainingRun, "step", interrupted)
+        interrupt_at(patched, 3)
         with pytest.raises(KeyboardInterrupt):
             train(table, folder, "Told")
     first, row = told(folder)

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from interruption import interrupt_at
 from loss_terms import with_usual
 from own_code import forgotten_modules, write_folder
 
@@ -26,8 +27,6 @@ from dpedtool.dataset.train_params import LossTerm, TrainParams
 from dpedtool.training.data import PatchPairs
 from dpedtool.training.evaluate.stage import evaluate
 from dpedtool.training.networks.generators import OwnGenerator
-from dpedtool.training.train.loader import Step
-from dpedtool.training.train.loop import TrainingRun
 from dpedtool.training.train.losses import GeneratorLoss
 from dpedtool.training.train.sources import from_table
 from dpedtool.training.train.stage import Outcome
@@ -111,15 +110,8 @@ def test_an_interrupted_run_ends_with_the_same_bytes_whatever_the_code_draws(
 ) -> None:
     params = params_of(folder, "UNet", "noisy", network_args={"dropout": 0.5})
     train(table, folder / "whole", params)
-    real = TrainingRun.step
-
-    def interrupted(run: TrainingRun, step: Step) -> None:
-        if step.iteration == 3:
-            raise KeyboardInterrupt
-        real(run, step)
-
     with monkeypatch.context() as patched:
-        patched.setattr(TrainingRun, "step", interrupted)
+        interrupt_at(patched, 3)
         with pytest.raises(KeyboardInterrupt):
             train(table, folder / "halted", params)
     torch.manual_seed(99)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import pytest
 import torch
+from interruption import interrupt_at
 from loss_terms import with_usual
 
 import dpedtool.training.precision
@@ -77,19 +78,6 @@ def history(folder: Path) -> list[dict[str, float]]:
 def files(folder: Path) -> dict[str, bytes]:
     # The notes in the last state are in no fixed order.
     return {path.name: b"" if path.name == LAST else path.read_bytes() for path in folder.iterdir()}
-
-
-def interrupt_at(patched: pytest.MonkeyPatch, steps: int) -> None:
-    """Raise in the step after this many."""
-    real, taken = TrainingRun.step, []
-
-    def interrupted(run: TrainingRun, step: Step) -> None:
-        if len(taken) == steps:
-            raise KeyboardInterrupt
-        taken.append(1)
-        real(run, step)
-
-    patched.setattr(TrainingRun, "step", interrupted)
 
 
 def test_a_run_writes_model_card_and_history(tmp_path: Path, table: Path) -> None:
