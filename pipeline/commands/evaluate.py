@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dpedtool.dataset.params import Params
-from dpedtool.dataset.schema import Alignment, Frame
+from dpedtool.dataset.schema import Alignment, Frame, Sample
 from dpedtool.dataset.sidecars.metrics import Metrics, NetworkCost
+from dpedtool.dataset.tables import holds
 from dpedtool.pipeline.commands.options import (
     FILE,
     FOLDER,
@@ -106,7 +107,7 @@ def evaluate(
     model = options.pop("model")
     if any(options.values()):
         raise click.UsageError("--phone, --dslr, --names and --lpips are for two folders: leave out SAMPLES.")
-    if samples.is_dir():
+    if samples.is_dir() and not _holds_samples(samples):
         if not model or not out:
             raise click.UsageError("RELEASE needs --model and --out.")
         _evaluate_release(samples, model, out, params, own)
@@ -130,6 +131,11 @@ def evaluate(
         whole = _compare_whole(pairs, (samples, aligned), model, params, training, own)
         results["whole"] = _write(whole, out / "whole", params)
     give_results(results)
+
+
+def _holds_samples(folder: Path) -> bool:
+    """Whether a folder is one of `dpedtool split`, so that one of its tables was meant, and no release."""
+    return any(holds(file, Sample) for file in sorted(folder.glob("*.parquet")))
 
 
 def _pairs_of_session(samples: Path, aligned: Path, params: Params, *, allow_urls: bool) -> Sequence[TestedPair]:
