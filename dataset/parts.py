@@ -95,7 +95,7 @@ def _from_file(value: Any, spec: ColumnSpec, folder: Path) -> Any:
         return None
     try:
         found = _READERS[spec.kind](value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"its column {spec.name} holds {value!r:.100}") from None
     # Python keeps compiled patterns.
     if spec.pattern and not re.fullmatch(spec.pattern.regex, found):
@@ -119,14 +119,28 @@ def _list_of(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: tuple(read(item) for item in _one_of(list)(value))
 
 
+def _text(value: Any) -> str:
+    """Return a text that a table can hold: one without half of a pair of surrogates."""
+    text: str = _one_of(str)(value)
+    text.encode()
+    return text
+
+
+def _whole_number(value: Any) -> int:
+    """Return a number that a table can hold, in 64 bits."""
+    number: int = _one_of(int)(value)
+    number.to_bytes(8, "little", signed=True)
+    return number
+
+
 _READERS: Mapping[Any, Callable[[Any], Any]] = {
-    str: _one_of(str),
+    str: _text,
     Path: _one_of(str),
-    int: _one_of(int),
+    int: _whole_number,
     float: _one_of(float, int),
     bytes: lambda value: base64.b64decode(_one_of(str)(value), validate=True),
     tuple[float, ...]: _list_of(_one_of(float, int)),
-    tuple[str, ...]: _list_of(_one_of(str)),
+    tuple[str, ...]: _list_of(_text),
 }
 """How the values of each kind of column are read from JSON; TypeError and ValueError say that one is of another."""
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dpedtool.dataset.plugins import digest_in_use
+
 NETWORKS = '''
 import torch
 from own_parts import halved
@@ -200,10 +202,11 @@ def write_folder(folder: Path) -> Path:
 
 @contextmanager
 def forgotten_modules() -> Iterator[None]:
-    """Forget afterwards what was imported, and where it was looked for."""
+    """Forget afterwards what was imported, where it was looked for, and the digests of its code."""
     modules, path = set(sys.modules), list(sys.path)
     yield
     for name in set(sys.modules) - modules:
         if name.startswith(("own_", "evil")):
             del sys.modules[name]
     sys.path[:] = path
+    digest_in_use.cache_clear()

@@ -1,4 +1,4 @@
-"""Losses that forgive what the network cannot know: what is left of misalignment, and what the DSLR's exposure decided.
+"""Losses that forgive what the network cannot know: the misalignment that remains, and the exposure of the DSLR.
 
 Where pairs are off by a part of a px, in directions that differ from pair to pair, the output with the least absolute
 or squared difference is the mean over all places where an edge may lie: a blurred edge. `with_best_shifts` moves the

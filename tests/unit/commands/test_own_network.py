@@ -14,7 +14,6 @@ from own_code import forgotten_modules, write_folder
 
 import dpedtool
 from dpedtool.dataset.errors import DpedtoolError
-from dpedtool.dataset.plugins import digest_in_use
 from dpedtool.pipeline.cli import main
 from dpedtool.training.networks.generators import Architecture
 from dpedtool.training.weights.checkpoint import save_model
@@ -40,7 +39,6 @@ def clean_modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
     monkeypatch.chdir(tmp_path)
     with forgotten_modules():
         yield
-    digest_in_use.cache_clear()
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import torch
 from interruption import interrupt_at
-from own_code import forgotten_modules
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
 from dpedtool.dataset.params import functions_of
@@ -26,7 +25,7 @@ from dpedtool.training.train.sources import from_table
 from dpedtool.training.train.stage import Outcome
 from dpedtool.training.weights.checkpoint import load_card
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "clean_modules")
 
 PARAMS = TrainParams(
     channels=4, blocks=1, iterations=4, batch=2, crop_px=32, validate_every=2, precision="float32", device="cpu"
@@ -87,13 +86,6 @@ class Needs(Told):
 def function():
     pass
 """
-
-
-@pytest.fixture(autouse=True)
-def clean_modules() -> Iterator[None]:
-    with forgotten_modules():
-        yield
-    digest_in_use.cache_clear()
 
 
 @pytest.fixture(scope="module")

@@ -33,14 +33,7 @@ from dpedtool.training.train.stage import Outcome
 from dpedtool.training.train.stage import train as train_from
 from dpedtool.training.weights.checkpoint import WEIGHTS, load_card, load_model
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(autouse=True)
-def clean_modules() -> Iterator[None]:
-    with forgotten_modules():
-        yield
-    digest_in_use.cache_clear()
+pytestmark = pytest.mark.usefixtures("one_thread", "clean_modules")
 
 
 @pytest.fixture(scope="module")
