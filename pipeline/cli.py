@@ -73,16 +73,19 @@ class _Commands(InOrder):
             with stoppable(), _readers_may_leave():
                 return super().invoke(ctx)
         except DpedtoolError as error:
-            raise Failure(str(error), error.exit_code) from None
+            failure = Failure(str(error), error.exit_code)
         except Stopped as stop:
-            raise Failure(str(stop), stop.exit_code) from None
+            failure = Failure(str(stop), stop.exit_code)
         except KeyboardInterrupt:
             asked = Stopped(signal.SIGINT)
-            raise Failure(str(asked), asked.exit_code) from None
+            failure = Failure(str(asked), asked.exit_code)
         except OSError as error:
             if not str(error):
                 raise
-            raise Failure(_in_words(error), 1) from None
+            failure = Failure(_in_words(error), 1)
+        # Raised in a handler, it would refer to all that the error interrupted, such as generators that have workers.
+        # They would then end with Python itself, which no longer hears signals.
+        raise failure
 
 
 class _Outliving:

@@ -183,8 +183,9 @@ def work_off(
         workers = memory.workers([item for _, item in pending], workers, label)
     one_of_each_folder = {file.parent: file for file in reads}.values()
     results = run(_Keyed(work), pending, workers, scheduler=scheduler, folder=finished.folder, files=one_of_each_folder)
-    for (key, item), rows in track(results, label, len(pending)):
-        finished.save(key, when_lost(item, rows) if isinstance(rows, Lost) else rows)
+    with contextlib.closing(results):
+        for (key, item), rows in track(results, label, len(pending)):
+            finished.save(key, when_lost(item, rows) if isinstance(rows, Lost) else rows)
 
 
 class _Keyed(Generic[Item, RowT]):

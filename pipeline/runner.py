@@ -15,11 +15,11 @@ import traceback
 import uuid
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import cv2
 
@@ -52,6 +52,9 @@ QUIET: Mapping[str, Any] = {
 }
 """Settings of the cluster here, whose processes would otherwise look at themselves up to a hundred times a second, for
 pages that nobody sees. With two workers on a busy machine, that was more than half of the main process's work."""
+
+Results: TypeAlias = Generator[tuple[Item, "Result | Lost"], None, None]
+"""Items with their results; closing it ends the processes that work on the others."""
 
 _hiding = threading.Lock()
 _hidden: list[dict[str, Any]] = []
@@ -95,12 +98,15 @@ def run(
     scheduler: str | None = None,
     folder: Path | None = None,
     files: Iterable[Place] = (),
-) -> Iterator[tuple[Item, Result | Lost]]:
+) -> Results[Item, Result]:
     """Yield each item with the result of `work`, as they finish.
 
     If a worker dies or its memory runs out, its items are tried again at the end, and then each is alone on its
     machine. An item that loses its worker again, or takes longer than `LIMIT_S` in another process, is `Lost`. What
     takes more than half a minute is said on the error stream.
+
+    Iterate in `with contextlib.closing(run(...))`. Otherwise the processes outlive an error or an interrupt in the
+    loop, until Python deletes what the error refers to.
 
     Parameters
     ----------
@@ -124,8 +130,8 @@ def run(
         The disk is full, or a folder is lost.
 
     """
-    if scheduler:
-        return _run_on_cluster(work, items, scheduler, folder, tuple(files)) if items else iter(())
+    if scheduler and items:
+        return _run_on_cluster(work, items, scheduler, folder, tuple(files))
     if min(workers, len(items)) <= 1:
         return _run_here(work, items)
     return _run_in_processes(work, items, min(workers, len(items)))
@@ -207,7 +213,7 @@ def cool_down() -> None:
     forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
-def _run_here(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tuple[Item, Result | Lost]]:
+def _run_here(work: Callable[[Item], Result], items: Sequence[Item]) -> Results[Item, Result]:
     threads = cv2.getNumThreads()
     try:
         for item in items:
@@ -218,16 +224,14 @@ def _run_here(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator
         cv2.setNumThreads(threads)
 
 
-def _run_in_processes(
-    work: Callable[[Item], Result], items: Sequence[Item], workers: int
-) -> Iterator[tuple[Item, Result | Lost]]:
+def _run_in_processes(work: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Results[Item, Result]:
     with _own_cluster(workers) as (client, kill):
         yield from _Team(client, work, lambda _: {}, kill).do(items)
 
 
 def _run_on_cluster(
     work: Callable[[Item], Result], items: Sequence[Item], address: str, folder: Path | None, files: Sequence[Place]
-) -> Iterator[tuple[Item, Result | Lost]]:
+) -> Results[Item, Result]:
     # A photo that is missing here too is reported with its pair.
     files = [file for file in files if is_seen(file)]
     with _client_of(address) as client, _token(folder) as token:

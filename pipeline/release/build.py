@@ -106,7 +106,7 @@ from dpedtool.pipeline.release.whole_photos import (
     photo_need,
     write_photo,
 )
-from dpedtool.pipeline.runner import Lost, run
+from dpedtool.pipeline.runner import Lost, Results, run
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -432,10 +432,11 @@ class _Build:
         self, work: Callable[[Item], Result], items: Sequence[Item], need: Callable[[Item], Need], label: str
     ) -> Iterator[tuple[Item, Result]]:
         """Process all items, and end the build if one is lost."""
-        for item, result in track(self._run(work, items, need, label), label, len(items)):
-            if isinstance(result, Lost):
-                raise DpedtoolError(f"{result.detail} Finished files are kept: run the same command again.")
-            yield item, result
+        with contextlib.closing(self._run(work, items, need, label)) as results:
+            for item, result in track(results, label, len(items)):
+                if isinstance(result, Lost):
+                    raise DpedtoolError(f"{result.detail} Finished files are kept: run the same command again.")
+                yield item, result
 
 
 def _run(
@@ -448,7 +449,7 @@ def _run(
     scheduler: str | None,
     max_memory: int | None,
     folder: Path,
-) -> Iterator[tuple[Item, Result | Lost]]:
+) -> Results[Item, Result]:
     """Work on all items, with as many processes here as fit into the memory."""
     memory = None if scheduler else memory_of(max_memory, need)
     fitting = memory.workers(items, workers, label) if memory else workers

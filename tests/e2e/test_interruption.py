@@ -5,7 +5,10 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -21,26 +24,67 @@ def cut(rig, aligned, dpedtool) -> Path:
     return rig.folder / "cut"
 
 
-def finished_items(out: Path) -> list[Path]:
-    """What the run has finished: a table each, beside which lie rows of other tables."""
-    return [path for path in (out / ".parts").glob("[!.]*.json") if path.name.count(".") == 1]
+# Python imports a module of this name, wherever the path has one, before anything else.
+STOPS_AFTER_AN_ITEM = dedent("""
+    import os, signal
+    from pathlib import Path
+
+    real = os.replace
+
+    def replace(source, target):
+        real(source, target)
+        path = Path(target)
+        # A finished item has a table, beside which lie rows of other tables.
+        if path.parent.name == ".parts" and path.suffix == ".json" and path.name.count(".") == 1:
+            os.replace = real
+            os.killpg(0, signal.SIGSTOP)
+
+    os.replace = replace
+""")
 
 
 @pytest.fixture
-def interrupted(command):
-    """Start a command, and send its whole process group a signal as soon as one item is finished."""
+def stopped(command, tmp_path) -> Callable[..., Iterator[subprocess.Popen]]:
+    """Start a command, and freeze its process group right after it has finished an item, so that more is to be done.
 
-    def run(*arguments, out: Path, by: signal.Signals) -> tuple[int, str]:
-        words = [*command, *map(str, arguments), "-o", str(out)]
+    To interrupt it from outside when a file appears would come too late where the machine is busy.
+    """
+    (tmp_path / "sitecustomize.py").write_text(STOPS_AFTER_AN_ITEM)
+
+    @contextmanager
+    def start(*arguments) -> Iterator[subprocess.Popen]:
+        # Under nohup, programs inherit that HUP is ignored.
+        words = ["env", "--default-signal=INT,TERM,HUP", f"PYTHONPATH={tmp_path}", *command, *map(str, arguments)]
         with subprocess.Popen(
             words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
         ) as process:
             deadline = time.monotonic() + 60
-            while process.poll() is None and not finished_items(out):
+            while not is_frozen(process.pid):
+                assert process.poll() is None, process.communicate()
                 assert time.monotonic() < deadline
-                time.sleep(0.002)
-            assert process.poll() is None, "it ended before it could be interrupted"
+                time.sleep(0.01)
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+
+    return start
+
+
+def is_frozen(pid: int) -> bool:
+    """Whether a process has been stopped; the state is the first word behind the name, which is in brackets."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+@pytest.fixture
+def interrupted(stopped):
+    """Start a command, and send its whole process group a signal when one item is finished."""
+
+    def run(*arguments, out: Path, by: signal.Signals) -> tuple[int, str]:
+        with stopped(*arguments, "-o", out) as process:
             os.killpg(process.pid, by)
+            os.killpg(process.pid, signal.SIGCONT)
             _, err = process.communicate(timeout=60)
             return process.returncode, err
 
@@ -85,22 +129,14 @@ def test_interrupted_patches_are_completed_by_the_next_run(
         (signal.SIGINT, "the group", "Interrupted."),
     ],
 )
-def test_every_wish_to_stop_is_followed_once_and_answered_in_a_sentence(rig, command, tmp_path, by, to, words):
+def test_every_wish_to_stop_is_followed_once_and_answered_in_a_sentence(rig, stopped, tmp_path, by, to, words):
     """The wish comes three times within a second, as of people who press Ctrl-C again."""
-    # Under nohup, programs inherit that HUP is ignored.
-    heard = ["env", "--default-signal=INT,TERM,HUP", *command]
-    arguments = [*heard, "align", rig.phone, rig.dslr, "-o", tmp_path / "out", "--workers", 2, "--no-images"]
-    with subprocess.Popen(
-        list(map(str, arguments)), stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        deadline = time.monotonic() + 60
-        while not finished_items(tmp_path / "out"):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
+    arguments = ("align", rig.phone, rig.dslr, "-o", tmp_path / "out", "--workers", 2, "--no-images")
+    with stopped(*arguments) as process:
         for _ in range(3):
             if process.poll() is None:
                 (os.killpg if to == "the group" else os.kill)(process.pid, by)
+                os.killpg(process.pid, signal.SIGCONT)
                 time.sleep(0.3)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + by

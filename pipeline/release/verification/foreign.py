@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -57,10 +58,11 @@ def faults_of_content(path: Path, content: bytes) -> list[str]:
 def _map(
     read: ReadBatch, batches: Sequence[Sequence[Path]], workers: int, scheduler: str | None
 ) -> Iterator[tuple[Sequence[Path], Batch]]:
-    for paths, batch in run(read, batches, workers, scheduler=scheduler):
-        if isinstance(batch, Lost):
-            batch = Batch(unreadable=len(paths), faults=[f"{paths[0]} and the files after it: {batch.detail}"])
-        yield paths, batch
+    with closing(run(read, batches, workers, scheduler=scheduler)) as results:
+        for paths, batch in results:
+            if isinstance(batch, Lost):
+                batch = Batch(unreadable=len(paths), faults=[f"{paths[0]} and the files after it: {batch.detail}"])
+            yield paths, batch
 
 
 def _gaps(patches: Sequence[Path]) -> Iterator[str]:

@@ -7,6 +7,7 @@ unpacked to the disk, and headers are checked before the data behind them. Nothi
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -201,10 +202,11 @@ def _look(folder: Path, statement: Statement | None, items: Sequence[Piece | Bat
         at = Inspection(folder, ReleaseParams(), 0, has_stacks=False, size_px=1, target_px=1)
     numbers = {id(item): number for number, item in enumerate(items)}
     results: dict[int, Found] = {}
-    for item, result in track(run(at.look, items, **how), "Verified", len(items)):
-        if isinstance(result, Lost):
-            result = Found([f"{_called(item)} could not be checked: {result.detail}"])
-        results[numbers[id(item)]] = result
+    with closing(run(at.look, items, **how)) as looks:
+        for item, result in track(looks, "Verified", len(items)):
+            if isinstance(result, Lost):
+                result = Found([f"{_called(item)} could not be checked: {result.detail}"])
+            results[numbers[id(item)]] = result
     total = Found()
     for _, found in sorted(results.items()):
         total.add(found)
