@@ -31,11 +31,13 @@ FILES = (
     ("captures", "scenes"),
     ("pair", "csv"),
     ("train", "start"),
+    ("train", "teacher"),
+    ("train", "unpaired"),
     ("train", "vgg"),
     ("evaluate", "lpips"),
     ("release", "licence_file"),
 )
-"""Parameters that name files, relative to the params file: section and key."""
+"""Parameters that name files or folders, or lists of them, relative to the params file: section and key."""
 PLUGINS = tuple(
     (section.name, declared.name)
     for section in dataclasses.fields(Params)
@@ -66,9 +68,9 @@ def load_params(path: Path | None, overrides: tuple[str, ...] = ()) -> Params:
     where = str(path) if path else "the defaults"
     params: Params = _build(Params, sections, where)
     for section, key in FILES if path else ():
-        found = getattr(getattr(params, section), key)
-        if found is not None:
-            placed = {**(sections.get(section) or {}), key: str(as_place(found, typing.cast("Path", path).parent))}
+        if found := getattr(getattr(params, section), key):
+            moved = with_files(found, lambda file: str(as_place(file, typing.cast("Path", path).parent)))
+            placed = {**(sections.get(section) or {}), key: moved}
             sections[section] = placed
             params = dataclasses.replace(params, **{section: _build(_kind(params, section), placed, where)})
     # All are added before any is checked: some are only valid together, such as two weights where one is set to 0.
@@ -101,6 +103,13 @@ def build_section(kind: type[SectionT], values: Mapping[str, Any], where: str) -
 
     """
     return typing.cast("SectionT", _build(kind, values, where))
+
+
+def with_files(named: str | typing.Sequence[str] | None, change: typing.Callable[[str], str]) -> Any:
+    """Return a value of a parameter of `FILES` with each name of a file replaced by what a function returns for it."""
+    if named is None or isinstance(named, str):
+        return named and change(named)
+    return [change(file) for file in named]
 
 
 def load_flags(path: Path, command: str, commands: typing.Collection[str]) -> dict[str, Any]:

@@ -142,6 +142,36 @@ class TrainParams(Section):
         "weights to continue from, instead of the initialisation: a .safetensors file, which dpedtool import-weights "
         "writes, or a model's folder; null: none",
     )
+    start_share: float = param(
+        0.0,
+        "share of the weights of start in those that are validated and kept, which are the mean of both; 0: none",
+        at_least=0,
+        at_most=0.95,
+    )
+    teacher: str | None = param(
+        None,
+        "another model, of any network, whose outputs are targets as well (docs/training.md): a .safetensors file, or "
+        "a model's folder; null: none",
+    )
+    teacher_share: float = param(
+        0.5,
+        "share of each batch whose targets are the teacher's outputs; 1: no image of the DSLR is used",
+        above=0,
+        at_most=1,
+    )
+    taught: int = param(
+        2000, "images that the teacher enhances at the start, and from which that share is drawn", at_least=1
+    )
+    taught_jitter: float = param(
+        0.2,
+        "largest random change of the gain and of the gamma of these images before, as a natural logarithm; half as "
+        "large for each colour; 0: none",
+        at_least=0,
+        at_most=1,
+    )
+    unpaired: tuple[str, ...] = param(
+        (), "folders of a phone's photos without mates; half of the taught images are crops of them"
+    )
     iterations: int = param(2000, "optimiser steps", at_least=1)
     batch: int = param(16, "patches per step; with DPED's loss_form, the texture loss grows with it", at_least=1)
     crop_px: int = param(
@@ -228,6 +258,19 @@ class TrainParams(Section):
             raise ParamsError(
                 f"network_args are for a network of your own, and network is {self.network}: leave them out, or set "
                 "network to package.module:Class."
+            )
+        if self.start_share and self.start is None:
+            raise ParamsError(
+                "start_share is a share of the weights of start, which is null: set start, or leave it out."
+            )
+        if self.unpaired and self.teacher is None:
+            raise ParamsError(
+                "unpaired photos need a teacher, which makes their targets: set teacher, or leave them out."
+            )
+        if self.teacher and self.weight_of("texture"):
+            raise ParamsError(
+                "The loss texture compares with images of the DSLR, and would take the teacher's for some: leave out "
+                "texture or the teacher."
             )
         if self.ema >= 1:
             raise ParamsError(f"ema must be below 1, not {self.ema:g}.")

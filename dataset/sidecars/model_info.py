@@ -41,6 +41,10 @@ class TrainingInfo(JsonObject):
     """Version of PyTorch."""
     continued_from: list[int] | None = field(default=None, metadata=WHERE_KNOWN)
     """The iterations that earlier trainings ended with, from which this one went on; None: it was a single training."""
+    teacher_sha256: str | None = field(default=None, metadata=WHERE_KNOWN)
+    """Of the weights of the teacher; None: there was none."""
+    unpaired_sha256: str | None = field(default=None, metadata=WHERE_KNOWN)
+    """Of the photos without mates; None: there were none."""
 
 
 @dataclass(frozen=True)

@@ -135,10 +135,12 @@ def _named_files(stage: str, params: Params) -> list[str]:
         # DVC watches the captures by itself, and the stage that makes them must not depend on them.
         is_named = (section, key) == ("captures", "scenes") and stage in ("pair", "split")
         is_named |= section == stage and section != "captures"
-        named = getattr(getattr(params, section), key) if is_named else None
-        if named is not None and not is_url(named):
+        named = (getattr(getattr(params, section), key) if is_named else None) or ()
+        for name in (named,) if isinstance(named, str) else named:
+            if is_url(name):
+                continue
             # A list of pairs may be one of each phone.
-            places = {Path(named.replace("{phone}", phone)) for phone in ("{phone}", *params.captures.phones)}
+            places = {Path(name.replace("{phone}", phone)) for phone in ("{phone}", *params.captures.phones)}
             files = sorted(path for place in places for path in [place, *place.glob("*")] if path.is_file())
             lines += [f"{file_sha256(path)}  {section}.{key} {path.name}" for path in files]
     for section in _SECTIONS_WITH_CODE.get(stage, ()):

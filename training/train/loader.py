@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import cv2
@@ -32,8 +32,8 @@ PLAIN_LEVELS = 15.0
 """A pair is plain if the standard deviation of its grey DSLR image is below this many levels, as of skies and walls."""
 MOST_TRIES = 8
 """A draw ends with this try, so that it also ends where all pairs are plain."""
-_BATCHES, _POOLS, _TRIES = 2, 3, 4
-"""Random streams of a run; streams 0 and 1 are for the initial weights."""
+_BATCHES, _POOLS, _TRIES, _TAUGHT = 2, 3, 4, 6
+"""Random streams of a run; streams 0 and 1 are for the initial weights, and 5 for the taught images."""
 
 _QUARTER_TURNS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
 
@@ -66,10 +66,12 @@ class _Draw:
     turns: npt.NDArray[np.int64]
     """Number of quarter turns, 0..3."""
     mirrored: npt.NDArray[np.bool_]
+    taught: npt.NDArray[np.int64]
+    """(N,): the taught image that is used instead of the pairs; -1: none."""
 
     def part(self, span: slice) -> _Draw:
         pairs = self.indices[span], self.chances[span]
-        return _Draw(*pairs, self.corners[span], self.turns[span], self.mirrored[span])
+        return _Draw(*pairs, self.corners[span], self.turns[span], self.mirrored[span], self.taught[span])
 
 
 class Loader:
@@ -81,15 +83,20 @@ class Loader:
     until they fill a quarter of the memory free at the start (all processes together); images that do not fit are
     decoded each time.
 
+    With taught images, the first `teacher_share` of each joint batch is drawn from them, with repetition, whether plain
+    or not. A second batch has none of them.
+
     Parameters
     ----------
     pairs
         One or more pairs.
     params
-        Parameters of the training; `batch`, `crop_px`, `augment`, `plain_share`, `pool`, `pool_iterations` and `seed`
-        are used.
+        Parameters of the training; `batch`, `crop_px`, `augment`, `plain_share`, `pool`, `pool_iterations`,
+        `teacher_share` and `seed` are used.
     second_batch
         Whether each step gets a second batch, with a random `swaps`.
+    taught
+        Images whose targets are a teacher's outputs; None: there is no teacher.
     rank, processes
         The number of this process and the number of processes.
     threads
@@ -112,6 +119,7 @@ class Loader:
         params: TrainParams,
         *,
         second_batch: bool,
+        taught: Pairs | None = None,
         rank: int = 0,
         processes: int = 1,
         threads: int | None = None,
@@ -125,9 +133,9 @@ class Loader:
                 f"of {processes}."
             )
         share = params.batch // processes
-        self._pairs, self._params, self._second_batch = pairs, params, second_batch
+        self._pairs, self._params, self._second_batch, self._taught = pairs, params, second_batch, taught
         self._span = slice(rank * share, (rank + 1) * share)
-        self._names = pairs.names()
+        self._names, self._taught_names = pairs.names(), taught.names() if taught else []
         self._threads = threads or min(MOST_THREADS, _processors())
         self._decoded = _Decoded(pairs, _free_bytes() // processes if memory_bytes is None else memory_bytes)
 
@@ -157,12 +165,21 @@ class Loader:
         params = self._params
         rng, tries = (np.random.default_rng([params.seed, stream, iteration]) for stream in (_BATCHES, _TRIES))
         pool = self._pool(iteration)
-        batch, names = self._load(_draw(rng, tries, pool, params).part(self._span))
+        batch, names = self._load(self._with_taught(_draw(rng, tries, pool, params), iteration).part(self._span))
         if not self._second_batch:
             return Step(iteration, batch, None, None, names)
         second, _ = self._load(_draw(rng, tries, pool, params).part(self._span))
         swaps = torch.from_numpy(rng.integers(2, size=params.batch)[self._span] == 1)
         return Step(iteration, batch, second, swaps, names)
+
+    def _with_taught(self, draw: _Draw, iteration: int) -> _Draw:
+        """Replace the first pairs of a joint batch by taught images."""
+        if self._taught is None:
+            return draw
+        rng, params = np.random.default_rng([self._params.seed, _TAUGHT, iteration]), self._params
+        taught = rng.integers(len(self._taught), size=params.batch)
+        taught[round(params.teacher_share * params.batch) :] = -1
+        return replace(draw, taught=taught)
 
     def _pool(self, iteration: int) -> npt.NDArray[np.int64]:
         params = self._params
@@ -172,8 +189,7 @@ class Loader:
 
     def _load(self, draw: _Draw) -> tuple[Batch, list[str]]:
         """Return a batch and the names of its pairs."""
-        indices, *crops = zip(*(self._crop(draw, row) for row in range(len(draw.indices))), strict=True)
-        names = [self._names[index] for index in indices]
+        names, *crops = zip(*(self._crop(draw, row) for row in range(len(draw.indices))), strict=True)
         sides = [phone.shape[-1] for phone in crops[0]]
         if len(set(sides)) > 1:
             smaller = names[int(np.argmin(sides))]
@@ -183,14 +199,18 @@ class Loader:
                 "image."
             )
         phones, dslrs = (torch.from_numpy(np.stack(images)) for images in crops)
-        return Batch(phones, dslrs), names
+        return Batch(phones, dslrs), list(names)
 
-    def _crop(self, draw: _Draw, row: int) -> tuple[int, npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        """Return the index and the crops of one pair of a batch; cropping at once avoids holding whole photos."""
-        index, images = self._taken(draw.indices[row].tolist(), draw.chances[row].tolist())
+    def _crop(self, draw: _Draw, row: int) -> tuple[str, npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """Return the name and the crops of one pair of a batch; cropping at once avoids holding whole photos."""
+        if self._taught is not None and (taught := int(draw.taught[row])) >= 0:
+            name, images = self._taught_names[taught], self._taught.images(taught)
+        else:
+            index, images = self._taken(draw.indices[row].tolist(), draw.chances[row].tolist())
+            name = self._names[index]
         how = draw.corners[row], int(draw.turns[row]), bool(draw.mirrored[row])
         crop_px, scale = self._params.crop_px, self._pairs.target_scale
-        return index, _cut(images[0], crop_px, *how), _cut(images[1], crop_px, *how, scale=scale)
+        return name, _cut(images[0], crop_px, *how), _cut(images[1], crop_px, *how, scale=scale)
 
     def _taken(self, indices: list[int], chances: list[float]) -> tuple[int, tuple[Image, Image]]:
         """Return the first of the pairs that has texture, or is taken although it is plain; else the last of them."""
@@ -243,7 +263,7 @@ def _draw(
     if not params.augment:
         turns, mirrored = np.zeros_like(turns), np.zeros_like(mirrored)
     others, chances = tries.integers(len(pool), size=(count, MOST_TRIES - 1)), tries.random((count, MOST_TRIES))
-    return _Draw(pool[np.column_stack([first, others])], chances, corners, turns, mirrored)
+    return _Draw(pool[np.column_stack([first, others])], chances, corners, turns, mirrored, np.full(count, -1))
 
 
 @functools.lru_cache(maxsize=4)

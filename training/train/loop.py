@@ -33,7 +33,7 @@ from dpedtool.training.precision import Computation
 from dpedtool.training.train.distributed import Processes
 from dpedtool.training.train.loader import Step
 from dpedtool.training.train.losses import GeneratorLoss, discriminator_accuracy, discriminator_loss
-from dpedtool.training.train.optimisation import MeanWeights, descend, learning_rate
+from dpedtool.training.train.optimisation import MeanWeights, descend, learning_rate, towards
 from dpedtool.training.train.vgg import Vgg19
 from dpedtool.training.train.watch import ACCURACY, Watch
 from dpedtool.training.weights.checkpoint import (
@@ -156,6 +156,7 @@ class TrainingRun:
         )
         self.mean = MeanWeights(self.generator.network, params.ema) if params.ema > 0 else None
         at_once = computation.device.type == "cuda" or self.processes.count > 1
+        self._start = {name: value.clone() for name, value in start.state_dict().items()} if start else {}
         self._watch = Watch(self.processes, STEPS_AT_A_LOOK if at_once else 1)
         self._validated: Batch | None = None
 
@@ -364,7 +365,8 @@ class TrainingRun:
 
     def _kept(self) -> Generator:
         """Return the network whose weights are validated and kept."""
-        return self.mean.network if self.mean else self.generator.network
+        trained = self.mean.network if self.mean else self.generator.network
+        return towards(trained, self._start, self.params.start_share) if self.params.start_share else trained
 
     def _learner(self, network: Network) -> Learner[Network]:
         return Learner(network, self.computation, self.processes)

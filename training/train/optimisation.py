@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 import torch
@@ -59,6 +60,29 @@ def descend(optimizer: torch.optim.Optimizer, loss: Tensor, clip_norm: float = 0
 
 
 Network = TypeVar("Network", bound=nn.Module)
+
+
+@torch.no_grad()
+def towards(network: Network, start: Mapping[str, Tensor], share: float) -> Network:
+    """Return a copy of a network whose weights are the mean of its own and of those that its training started from.
+
+    What both do well is kept, and the weights fit the training data less closely (Wortsman et al., "Robust fine-tuning
+    of zero-shot models", CVPR 2022, arXiv 2109.01903).
+
+    Parameters
+    ----------
+    network
+        The trained network.
+    start
+        The weights that the training started from, by name.
+    share
+        Their share, 0..1. Running statistics are the network's own.
+
+    """
+    mixed = copy.deepcopy(network)
+    for name, weight in mixed.named_parameters():
+        weight.lerp_(start[name].to(weight), share)
+    return mixed
 
 
 class MeanWeights(Generic[Network]):

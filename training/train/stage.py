@@ -39,11 +39,14 @@ from dpedtool.training.train.history import Log
 from dpedtool.training.train.loader import Loader, Step
 from dpedtool.training.train.loop import TrainingRun, Validation, architecture, first_network
 from dpedtool.training.train.sources import Source
+from dpedtool.training.train.taught import TaughtPairs, photos_digest, photos_of
 from dpedtool.training.weights.checkpoint import LAST, UNFINISHED, load_card, load_model, model_files, save_model
 
 HELD_OUT = "held_out.txt"
 STEPS_BEFORE, STEPS_MEASURED = 2, 3
 """Steps before the first measured one, and measured ones, for the estimate of the cost."""
+_BY_CONTENT = ("start", "teacher", "unpaired", "vgg", "device")
+"""Parameters whose value decides on nothing: files are known by their content, and the device changes but rounding."""
 NO_PATCHES = (
     "there are no training patches (more accepted patches are needed, or other split shares together with split.redraw)"
 )
@@ -79,12 +82,12 @@ def train(source: Source, out: Path, params: TrainParams, *, board: Path | None 
 
     A finished training is left as it is. If it is asked for more iterations and nothing else has changed, it goes on
     from its last state. If anything else has changed, a new one replaces it, and what has changed is printed. A run
-    depends on the parameters, the images, and the files of `start` and `vgg`. An interrupted run continues from its
-    last validation if none of these, the code or torch's version has changed since. On the same device with the same
-    number of torch's threads (`OMP_NUM_THREADS`), it gives the same bits as a run without interruption; on another
-    device, or with another number of threads or processes, it gives the same values except for rounding.
-    Without validation patches the last weights are kept. Without training patches the
-    untrained network is kept and its card says so, so that the runs of other phones can continue.
+    depends on the parameters, the images, and the files of `start`, `teacher`, `unpaired` and `vgg`. An interrupted run
+    continues from its last validation if none of these, the code or torch's version has changed since. On the same
+    device with the same number of torch's threads (`OMP_NUM_THREADS`), it gives the same bits as a run without
+    interruption; on another device, or with another number of threads or processes, it gives the same values except for
+    rounding. Without validation patches the last weights are kept. Without training patches the untrained network is
+    kept and its card says so, so that the runs of other phones can continue.
 
     If torchrun has started several processes, the first one writes, and it alone has the callback.
 
@@ -137,20 +140,26 @@ class _Inputs:
     """The key without the number of iterations."""
     data: str
     start: str | None
+    teacher: str | None
+    unpaired: str | None
     vgg: str | None
 
     @staticmethod
     def read(params: TrainParams, source: Source, computation: Computation) -> _Inputs:
         data = source.digest()
-        start = file_sha256(model_files(Path(params.start))[0], MOST_WEIGHTS_BYTES) if params.start else None
+        start, teacher = (
+            file_sha256(model_files(Path(model))[0], MOST_WEIGHTS_BYTES) if model else None
+            for model in (params.start, params.teacher)
+        )
+        unpaired = photos_digest(photos_of(params.unpaired))
         vgg_sha256 = file_sha256(Path(params.vgg), MOST_WEIGHTS_BYTES) if params.vgg and params.needs_vgg else None
         # Files are identified by their content. The device changes nothing except the precision that `auto` chooses.
-        said = {name: value for name, value in _described(params).items() if name not in ("start", "vgg", "device")}
+        said = {name: value for name, value in _described(params).items() if name not in _BY_CONTENT}
         said["precision"] = computation.precision
         own = [digest_in_use(PluginName.parse(name)) for _, name in functions_of(params)]
-        rest = [data, start, vgg_sha256, torch.__version__, _CODE, *own]
+        rest = [data, start, teacher, unpaired, vgg_sha256, torch.__version__, _CODE, *own]
         lineage = digest([{name: value for name, value in said.items() if name != "iterations"}, *rest])
-        return _Inputs(digest([said, *rest]), lineage, data, start, vgg_sha256)
+        return _Inputs(digest([said, *rest]), lineage, data, start, teacher, unpaired, vgg_sha256)
 
 
 def load_start(params: TrainParams) -> Generator | None:
@@ -229,14 +238,19 @@ def _difference(out: Path, params: TrainParams, inputs: _Inputs) -> str:
     if training is None:
         return "was not made by a training"
     told = _described(params)
-    files = {"start": training.start_sha256 == inputs.start, "vgg": training.vgg_sha256 == inputs.vgg}
+    files = {
+        "another file for train.start": training.start_sha256 == inputs.start,
+        "another file for train.teacher": training.teacher_sha256 == inputs.teacher,
+        "other photos in train.unpaired": training.unpaired_sha256 == inputs.unpaired,
+        "another file for train.vgg": training.vgg_sha256 == inputs.vgg,
+    }
     # Files are known by their content, and the device decides on nothing.
     changed = [
         f"train.{name}={training.params.get(name)} (now {value})"
         for name, value in told.items()
-        if name not in ("start", "vgg", "device") and training.params.get(name) != value
+        if name not in _BY_CONTENT and training.params.get(name) != value
     ]
-    changed += [f"another file for train.{name}" for name, is_same in files.items() if not is_same]
+    changed += [words for words, is_same in files.items() if not is_same]
     if training.data_sha256 != inputs.data:
         changed.append("other patches")
     return f"was trained with {', '.join(changed) or 'other code'}"
@@ -254,7 +268,8 @@ def _work(
     params, processes = run.params, run.processes
     log = Log(out, run.history, board) if processes.is_first else None
     share = {"rank": processes.rank, "processes": processes.count}
-    loader = Loader(source.training, params, second_batch=run.needs_second_batch, **share)
+    taught = _taught(source, params, run.computation)
+    loader = Loader(source.training, params, second_batch=run.needs_second_batch, taught=taught, **share)
     if processes.is_first and len(source.validation):
         run.read_validation(source.validation)
     with contextlib.closing(loader.steps(run.iteration, params.iterations)) as steps:
@@ -269,6 +284,19 @@ def _work(
                         callback.validated(run.history[-1])
     if log:
         log.close()
+
+
+def _taught(source: Source, params: TrainParams, computation: Computation) -> TaughtPairs | None:
+    """Let the teacher enhance images; None if there is no teacher."""
+    if params.teacher is None:
+        return None
+    teacher = load_model(Path(params.teacher), params.own_network)
+    if (scale := architecture(params).scale) != teacher.scale:
+        raise DpedtoolError(
+            f"The teacher in {params.teacher} enlarges images {teacher.scale} times, and the network that is trained "
+            f"{scale} times: choose a teacher that enlarges them as much."
+        )
+    return TaughtPairs(teacher.to(computation.device), source.training, photos_of(params.unpaired), params)
 
 
 def _tracked(steps: Iterator[Step], run: TrainingRun) -> Iterator[Step]:
@@ -333,6 +361,8 @@ def _finish(run: TrainingRun, source: Source, out: Path, inputs: _Inputs) -> Non
         data_sha256=inputs.data,
         start_sha256=inputs.start,
         vgg_sha256=inputs.vgg,
+        teacher_sha256=inputs.teacher,
+        unpaired_sha256=inputs.unpaired,
         best_validation=_recorded(run.best),
         precision=run.computation.precision,
         torch=torch.__version__,

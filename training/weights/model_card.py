@@ -43,7 +43,7 @@ from dpedtool.training.networks.own_network import OwnNetwork
 
 INPUT, OUTPUT = "phone", "enhanced"
 """What the tensors in the file are called."""
-_FILES_AND_DEVICES = ("start", "vgg", "device")
+_FILES_AND_DEVICES = ("start", "teacher", "unpaired", "vgg", "device")
 _VERSIONS = {
     "before": "untouched phone image",
     "colour": "one quadratic colour transform of other pairs",
@@ -288,6 +288,8 @@ class ModelCard:
             )
         if self._training and self._training.start_sha256:
             yield "The training started from other weights, whose terms apply as well."
+        if self._training and self._training.teacher_sha256:
+            yield "The training learned from the outputs of another network, whose terms may apply as well."
 
 
 def read_scores(path: Path, sha256: str) -> Metrics | FolderMetrics:
@@ -339,7 +341,13 @@ def _data(training: TrainingInfo) -> Iterator[tuple[str, str]]:
     if best.psnr_db is not None:
         yield "PSNR on validation patches", f"{best.psnr_db:.2f} dB"
     yield "SHA-256 of the data", text(training.data_sha256)
-    for sha256, said in ((training.start_sha256, "first weights"), (training.vgg_sha256, "VGG-19")):
+    files = {
+        "first weights": training.start_sha256,
+        "teacher": training.teacher_sha256,
+        "photos without mates": training.unpaired_sha256,
+        "VGG-19": training.vgg_sha256,
+    }
+    for said, sha256 in files.items():
         if sha256:
             yield f"SHA-256 of the {said}", text(sha256)
     yield "precision", text(training.precision)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dpedtool.dataset.params import STRICT, Params, describe
-from dpedtool.dataset.params_files import FILES
+from dpedtool.dataset.params_files import FILES, with_files
 from dpedtool.dataset.places import as_place, is_url
 from dpedtool.dataset.schema import Timing
 from dpedtool.dataset.sidecars.command_record import CommandRecord
@@ -161,8 +161,9 @@ def _published(run: RunResults) -> dict[str, dict[str, Any]]:
     """Return the parameters of `SECTIONS`, without the folders of this machine."""
     sections = _sections(run.params)
     for section, key in FILES:
-        if section in sections and (file := sections[section][key]) is not None:
-            sections[section][key] = _file_name(file, run.params_folder)
+        if section in sections:
+            files = sections[section][key]
+            sections[section][key] = with_files(files, lambda file: _file_name(file, run.params_folder))
     return sections
 
 

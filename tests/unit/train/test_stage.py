@@ -419,9 +419,14 @@ def test_patches_are_enhanced_some_at_a_time_and_clipped(tmp_path: Path, table: 
     assert not unclipped.requires_grad
 
 
-def start_file(folder: Path, architecture: Architecture, seed: int = 9) -> Path:
+def start_file(
+    folder: Path,
+    architecture: Architecture,
+    seed: int = 9,
+    kind: Literal["pass-through", "released-code"] = "released-code",
+) -> Path:
     network = architecture.build()
-    initialise(network, torch.Generator().manual_seed(seed), "released-code")
+    initialise(network, torch.Generator().manual_seed(seed), kind)
     save_model(folder / "start.safetensors", network, {})
     return folder / "start.safetensors"
 
@@ -436,6 +441,55 @@ def test_a_run_starts_from_the_weights_it_is_given(
     assert kept.keys() == given.keys()
     assert all(torch.equal(kept[name], given[name]) for name in given)
     assert load_card(tmp_path / "out").training.start_sha256 == file_sha256(start)
+
+
+def test_the_weights_kept_are_the_mean_of_the_trained_ones_and_of_the_start(tmp_path: Path, table: Path) -> None:
+    start = start_file(tmp_path, Architecture(channels=4, blocks=1))
+    given = replace(PARAMS, start=str(start), iterations=2)
+    train(table, tmp_path / "trained", given)
+    best = train(table, tmp_path / "mixed", replace(given, start_share=0.25)).best
+    trained, mixed = (load_tensors(tmp_path / name / WEIGHTS) for name in ("trained", "mixed"))
+    for name, first in load_tensors(start).items():
+        torch.testing.assert_close(mixed[name], 0.75 * trained[name] + 0.25 * first)
+    # The validation scores these weights.
+    batch = PatchPairs(table, "validation").read([0, 1])
+    outputs = enhance_patches(load_model(tmp_path / "mixed"), batch.phone, clip=True)
+    assert float(psnr_each(outputs, batch.dslr).mean()) == pytest.approx(best.psnr_db, abs=1e-4)
+
+
+def test_a_taught_run_that_was_interrupted_gives_the_same_bytes_and_another_teacher_others(
+    tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teacher = start_file(tmp_path, Architecture(channels=6, blocks=1), kind="pass-through")
+    given = replace(PARAMS, teacher=str(teacher), teacher_share=0.5, taught=8)
+    train(table, tmp_path / "whole", given)
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, 3)
+        with pytest.raises(KeyboardInterrupt):
+            train(table, tmp_path / "cut", given)
+    train(table, tmp_path / "cut", given)
+    assert files(tmp_path / "cut") == files(tmp_path / "whole")
+    assert load_card(tmp_path / "cut").training.teacher_sha256 == file_sha256(teacher)
+    assert files(tmp_path / "cut")[WEIGHTS] != whole_without_teacher(tmp_path, table)
+    start_file(tmp_path, Architecture(channels=6, blocks=1), seed=4, kind="pass-through")
+    capsys.readouterr()
+    train(table, tmp_path / "cut", given)
+    assert "was trained with another file for train.teacher, so" in capsys.readouterr().err
+    assert files(tmp_path / "cut")[WEIGHTS] != files(tmp_path / "whole")[WEIGHTS]
+
+
+def whole_without_teacher(folder: Path, table: Path) -> bytes:
+    train(table, folder / "alone", PARAMS)
+    return files(folder / "alone")[WEIGHTS]
+
+
+def test_a_teacher_that_enlarges_otherwise_is_refused(
+    tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = start_file(tmp_path, Architecture(channels=4, blocks=1))
+    monkeypatch.setattr("dpedtool.training.networks.generators.Generator.scale", 2)
+    with pytest.raises(DpedtoolError, match="The teacher in .* enlarges images 2 times, and the network .* 1 times"):
+        train(table, tmp_path / "out", replace(PARAMS, teacher=str(teacher)))
 
 
 @pytest.mark.parametrize(
