@@ -488,7 +488,7 @@ def test_a_teacher_that_enlarges_otherwise_is_refused(
 ) -> None:
     teacher = start_file(tmp_path, Architecture(channels=4, blocks=1))
     monkeypatch.setattr("dpedtool.training.networks.generators.Generator.scale", 2)
-    with pytest.raises(DpedtoolError, match="The teacher in .* enlarges images 2 times, and the network .* 1 times"):
+    with pytest.raises(DpedtoolError, match=r"The teacher in .* enlarges images 2 times, and the network .* 1 times"):
         train(table, tmp_path / "out", replace(PARAMS, teacher=str(teacher)))
 
 
