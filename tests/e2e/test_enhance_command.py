@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -22,7 +23,7 @@ from dpedtool.dataset.photos.encoding import encode_image
 from dpedtool.pipeline.cli import main
 from dpedtool.training.enhance.whole_photo import Settings, enhance_photo
 from dpedtool.training.networks.generators import Architecture
-from dpedtool.training.weights.checkpoint import save_model
+from dpedtool.training.weights.checkpoint import load_model, save_model
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,16 @@ def run(*arguments: object, code: int = 0) -> Result:
     assert done.exit_code == code, done.output
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done
+
+
+def test_the_mean_of_all_turns_is_written_if_it_is_asked_for(tmp_path: Path, photos: Path, weights: Path) -> None:
+    out, photo = tmp_path / "out", photos / "b.png"
+    run(photo, "-o", out, "--weights", weights, "--precision", "float32", "--self-ensemble")
+    model = load_model(weights)
+    settings = Settings(torch.device("cpu"), "float32", self_ensemble=True)
+    expected = enhance_photo(model, cv2.imread(str(photo)), settings)
+    np.testing.assert_array_equal(cv2.imread(str(out / "b.png")), expected)
+    assert (expected != enhance_photo(model, cv2.imread(str(photo)), replace(settings, self_ensemble=False))).any()
 
 
 def test_a_folder_of_photos_and_a_bad_one(tmp_path: Path, photos: Path, weights: Path, dpedtool) -> None:

@@ -51,6 +51,8 @@ class Need:
     """One row of all feature maps that wait for statistics, together."""
     stripes: int
     """The stripes that the layers work on."""
+    photo_px: int = PHOTO_PX
+    """For each px of the photo, while the network runs."""
 
     def plan(self, process: int, max_memory: int | None, scratch: Path | None) -> Plan:
         """Divide the feature maps between memory and scratch file.
@@ -93,7 +95,7 @@ class Need:
 
     @property
     def _beside_maps(self) -> int:
-        return PHOTO_PX * self._px + self.stripes
+        return self.photo_px * self._px + self.stripes
 
     def _memory(self, process: int, rows: int) -> int:
         """Return the peak memory: of the network with this many rows of the maps in memory, or of a codec."""

@@ -9,16 +9,17 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from dpedtool.dataset.errors import Rejection
 from dpedtool.dataset.photos.pixels import Image
 from dpedtool.training.enhance.feature_map import FeatureMap, Scratch, open_scratch
-from dpedtool.training.enhance.memory import Need, Plan, process_memory
+from dpedtool.training.enhance.memory import PHOTO_PX, Need, Plan, process_memory
 from dpedtool.training.enhance.passes import (
     Pass,
     count_held,
@@ -41,6 +42,10 @@ STRIPE_PX = 1 << 15
 IN_HAND = 3
 """Greatest number of stripes of feature maps in float32 that exist at once: a layer's input, its output, and the output
 of the layer after it."""
+TURNS = 8
+"""The four quarter turns of a photo, and those of its mirror image."""
+SUM_PX = 15
+"""Bytes for a px of a photo in all turns: the sum of the results in float32, and the turned photo."""
 LEAST_CHANNELS = 64
 """A stripe is counted with at least this many channels: other memory does not shrink with fewer channels."""
 
@@ -56,12 +61,14 @@ class Settings:
     """Limit for the peak memory of the whole process, in bytes; None: the free memory."""
     scratch: Path | None = None
     """Folder for a temporary file for data that does not fit in memory; None: no file, such a photo is refused."""
+    self_ensemble: bool = False
+    """Whether the result is the mean over all turns of the photo; it takes eight times as long."""
     process: int = field(default_factory=process_memory)
     """Memory of the process without a photo, in bytes; measured when the settings are made, before the first photo."""
 
 
 def plan(architecture: Architecture, size: tuple[int, int], settings: Settings) -> Plan:
-    """Return what a photo of this size (width, height) needs, before it is decoded.
+    """Return what a photo of this size (width, height) needs, before it is decoded; on its side, if it is turned, too.
 
     Raises
     ------
@@ -76,6 +83,13 @@ def plan(architecture: Architecture, size: tuple[int, int], settings: Settings) 
             f"The network {architecture.name} enlarges images {scale} times, which is possible for patches, but not "
             "for whole photos yet: export it, and run the ONNX file.",
         )
+    if settings.self_ensemble:
+        # The rows of a photo on its side are of another length, and it may need more.
+        _plan(architecture, size[::-1], settings)
+    return _plan(architecture, size, settings)
+
+
+def _plan(architecture: Architecture, size: tuple[int, int], settings: Settings) -> Plan:
     need = _need(architecture, size, settings)
     if _fits_gpu(need, settings.device):
         beside = replace(need, map_row=0).plan(settings.process, settings.max_memory, None)
@@ -111,17 +125,65 @@ def enhance_photo(
         As in `plan`; `too_little_disk` also if the disk fills up meanwhile.
 
     """
+    if settings.self_ensemble:
+        return _mean_of_turns(model, photo, settings, planned, tell)
     enhanced = np.empty_like(photo)
-
-    def read(start: int, stop: int) -> Tensor:
-        return torch.from_numpy(photo[start:stop]).to(settings.device).flip(-1).float() / 255
 
     def write(start: int, rows: Tensor) -> None:
         bgr = rows.clamp(0, 1).mul(255).round_().to(torch.uint8).flip(-1)
         enhanced[start : start + len(rows)] = bgr.cpu().numpy()
 
-    _run(model, _Ends((photo.shape[1], photo.shape[0]), read, write), settings, planned, tell)
+    _run(model, _ends(photo, settings, write), settings, planned, tell)
     return enhanced
+
+
+def _mean_of_turns(
+    model: Generator,
+    photo: Image,
+    settings: Settings,
+    planned: Plan | None,
+    tell: Callable[[float], None] | None,
+) -> Image:
+    """Enhance a photo in all turns, turn the results back, and return their mean.
+
+    Timofte, Rothe and Van Gool, "Seven ways to improve example-based single image super resolution", CVPR 2016, arXiv
+    1511.02228, section 3.6.
+    """
+    total = np.zeros(photo.shape, np.float32)
+    for number in range(TURNS):
+        turned, into = _turned(photo, number), _turned(total, number)
+
+        def write(start: int, rows: Tensor, into: FloatImage = into) -> None:
+            # It is a view, so the rows are turned back where they are added.
+            into[start : start + len(rows)] += rows.clamp(0, 1).flip(-1).cpu().numpy()
+
+        def reach(share: float, number: int = number) -> None:
+            if tell:
+                tell((number + share) / TURNS)
+
+        plan_of_turn = planned if turned.shape == photo.shape else None
+        _run(model, _ends(np.ascontiguousarray(turned), settings, write), settings, plan_of_turn, reach)
+    total *= 255 / TURNS
+    return np.rint(total, out=total).astype(np.uint8)
+
+
+AnyImage = TypeVar("AnyImage", bound=npt.NDArray[Any])
+FloatImage = npt.NDArray[np.float32]
+
+
+def _turned(image: AnyImage, number: int) -> AnyImage:
+    """Return a view of an image (H, W, 3) in one of its turns, 0 to 7; the last four are those of its mirror image."""
+    mirrored = image[:, ::-1] if number >= TURNS // 2 else image
+    return cast("AnyImage", np.rot90(mirrored, number % (TURNS // 2)))
+
+
+def _ends(photo: Image, settings: Settings, write: Callable[[int, Tensor], None]) -> _Ends:
+    """Return the ends of a photo, (H, W, 3) BGR uint8."""
+
+    def read(start: int, stop: int) -> Tensor:
+        return torch.from_numpy(photo[start:stop]).to(settings.device).flip(-1).float() / 255
+
+    return _Ends((photo.shape[1], photo.shape[0]), read, write)
 
 
 def enhance_image(model: Generator, image: Tensor, settings: Settings) -> Tensor:
@@ -255,17 +317,20 @@ def _dtypes(settings: Settings) -> Dtypes:
 def _need(architecture: Architecture, size: tuple[int, int], settings: Settings) -> Need:
     width, height = size
     description = architecture.description
+    beside = PHOTO_PX + SUM_PX if settings.self_ensemble else PHOTO_PX
     if isinstance(description, OwnNetwork):
         side = largest_tile()
         tile = min(width, side) * min(height, side)
         # The kernels' own memory was never seen to be more than that of the tensors.
-        return Need(size, map_row=0, stripes=2 * tile * description.measured().bytes_px + 24 * side * width)
+        stripes = 2 * tile * description.measured().bytes_px + 24 * side * width
+        return Need(size, map_row=0, stripes=stripes, photo_px=beside)
     value, layers = _dtypes(settings).maps.itemsize, architecture.layers
     rows = max(1, STRIPE_PX // width) + count_kept_rows(layers)
     return Need(
         size,
         map_row=width * value * sum(map_channels(layers)),
         stripes=(IN_HAND + count_held(layers)) * rows * width * max(widest(layers), LEAST_CHANNELS) * 4,
+        photo_px=beside,
     )
 
 
