@@ -15,6 +15,7 @@
 #   make bench-release  time and memory of releases of DPED's size, to benchmarks/release.md; BENCH=--quick likewise
 #   make bench-depth  patches of scenes with depth beside other ways, to benchmarks/depth.md; BENCH=--quick likewise
 #   make bench-losses  losses that forgive beside plain ones, to benchmarks/losses.md; BENCH=--quick likewise
+#   make bench-networks  the presets of the training, cross-validated, to benchmarks/networks.md; BENCH names the pairs
 #   make bench-noise  patches at night and of other exposures, to benchmarks/noise.md; BENCH=--quick likewise
 #   make bench-report  the report's list of 6000 pairs in Chromium, to benchmarks/report.md; BENCH=--quick likewise
 #   make bench-interrupted  a session of 4000 pairs that is killed and runs out of disk, to benchmarks/interrupted.md;
@@ -65,7 +66,7 @@ ln -s ../../benchmarks . && cd dpedtool && \
 ln -s ../../../dpedtool/*.py ../../../dpedtool/api ../../../pipeline ../../../dataset ../../../training .
 endef
 
-.PHONY: repro test check lint format docs site bench-align bench-patches bench-train bench-enhance bench-gpu bench-release bench-depth bench-losses bench-noise bench-report bench-scale bench-interrupted wheel clean
+.PHONY: repro test check lint format docs site bench-align bench-patches bench-train bench-enhance bench-gpu bench-release bench-depth bench-losses bench-networks bench-noise bench-report bench-scale bench-interrupted wheel clean
 .DELETE_ON_ERROR:
 
 repro: $(VENV)/repro.stamp
@@ -127,6 +128,9 @@ bench-depth: $(VENV)/dev.stamp
 
 bench-losses: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.losses $(BENCH)
+
+bench-networks: $(VENV)/dev.stamp
+	@$(BIN)/python -m benchmarks.networks $(BENCH)
 
 bench-noise: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.noise $(BENCH)
