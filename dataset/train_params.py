@@ -277,7 +277,7 @@ class TrainParams(Section):
 
     @classmethod
     def completed(cls, given: Mapping[Any, Any]) -> dict[Any, Any]:
-        """Return the given values, completed by those of the preset that they name, and the network's usual channels."""
+        """Return the given values, completed by those of the preset that they name and by the network's channels."""
         preset = given.get("preset", cls.preset)
         # An unknown preset is refused when the field is checked.
         values = dict(load_preset(preset).values) if preset in preset_names() else {}

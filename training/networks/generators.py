@@ -75,7 +75,7 @@ class Architecture:
 
     @property
     def name(self) -> str:
-        """The name used in research: convolutions and channels, as in dped_resnet_12_64; dped_srcnn, dped_mobile_24; or a class."""
+        """The name, as in research: dped_resnet_12_64, from convolutions and channels; dped_srcnn; or a class."""
         return self.description.name
 
     @property

@@ -29,9 +29,9 @@ def initialise(module: nn.Module, generator: torch.Generator, scheme: Initialisa
     scheme
         ``pass-through``: normal with standard deviation sqrt(2 / inputs of a neuron) and bias 0 (He et al. 2015,
         arXiv 1502.01852, equation 10), and a tenth of that deviation in the last layer. A generator that
-        `passes_colours` then returns nearly its input. A generator that adds the photo starts with a last layer of 0 and
-        returns exactly its input. On real pairs (2 blocks of 16 channels, 8 crops of 48 px a
-        step) it scored higher after 50 steps than a random start of either kind after 300 steps.
+        `passes_colours` then returns nearly its input. A generator that adds the photo starts with a last layer of 0
+        and returns exactly its input. On real pairs (2 blocks of 16 channels, 8 crops of 48 px a step) it
+        scored higher after 50 steps than a random start of either kind after 300 steps.
         ``released-code``: normal with standard deviation 0.01, cut at two standard deviations, and bias 0.01.
 
     """

@@ -6,6 +6,7 @@ arXiv 1505.04597, with sums in place of concatenations, at half of the photo's r
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from dpedtool.training.networks.layer_kinds import (
@@ -49,7 +50,8 @@ class Mobile(NetworkDescription):
         The second and third are 5/3 and 8/3 of the first, rounded up to a multiple of 8, which processors compute at
         once.
         """
-        return self.channels, *(-(-self.channels * thirds // 24) * 8 for thirds in (5, 8))
+        middle, coarse = (math.ceil(self.channels * thirds / 24) * 8 for thirds in (5, 8))
+        return self.channels, middle, coarse
 
     def layers(self) -> tuple[Layer, ...]:
         """As `NetworkDescription.layers`."""
@@ -90,3 +92,8 @@ class Mobile(NetworkDescription):
     def adds_photo(self) -> bool:
         """As `NetworkDescription.adds_photo`."""
         return True
+
+    @property
+    def onnx_megabytes(self) -> int:
+        """As `NetworkDescription.onnx_megabytes`, measured in the same way: 38 MB for 4, 115 for 24, 197 for 48."""
+        return 24 + 4 * self.channels

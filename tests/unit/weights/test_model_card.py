@@ -209,6 +209,7 @@ def test_tiles_of_the_network_for_phones_give_the_whole_photo() -> None:
     text = card(architecture=architecture, clipped=False).as_markdown()
     assert "It is a U-Net of plain convolutions that phones can run, exported by" in text
     assert "RGB, not clipped: clip it to 0..1 for a picture" in text
+    assert "Memory: about 40 MB for each megapixel" in text
     assert "overlap by 112 px, begin at multiples of 8 px, and half of the overlap is cut off" in text
     torch.manual_seed(0)
     network, photo = architecture.build().eval().double(), torch.rand(1, 3, 16, 301, dtype=torch.float64)
