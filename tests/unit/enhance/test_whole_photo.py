@@ -442,6 +442,10 @@ def test_maps_are_two_and_only_for_instance_norm() -> None:
     assert plan(Architecture(channels=32, blocks=2), size, half).memory == photo + 7 * stripe + two_maps
     for other in (Architecture(blocks=0), Architecture(network="srcnn")):
         assert plan(other, size, exact).memory == PROCESS + max(9 * 4032 * 3024 + 7 * stripe, 21 * 4032 * 3024)
+    # 32 rows of the photo, and 16 that the coarsest kernels keep; what is in hand has half the height and width.
+    for_phones = int(4.75 * (32 + 16) * 4032 * 64 * 4)
+    mobile = Architecture("mobile", channels=24)
+    assert plan(mobile, size, exact).memory == plan(mobile, size, half).memory == photo + for_phones
     # Without statistics to wait for, all blocks work at the same time.
     assert plan(Architecture(norm="batch"), size, exact).memory == photo + (7 + 12) * stripe
 
