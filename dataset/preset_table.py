@@ -93,7 +93,9 @@ its discriminator is the released code's.
 
 _SIZES = """\
 For the other published sizes of the generator, take any preset and add `channels: 32` and `blocks: 2` (8_32),
-`channels: 16` and `blocks: 1` (6_16), or `network: srcnn`.
+`channels: 16` and `blocks: 1` (6_16), or `network: srcnn`. For the
+[network for phones](training.md#a-network-for-phones) add `network: mobile`. It then has 24 channels, unless you give
+others.
 """
 
 

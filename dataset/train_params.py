@@ -19,10 +19,12 @@ from dpedtool.dataset.errors import ParamsError
 from dpedtool.dataset.sections import Named, Section, param
 
 _PRESETS = Path(__file__).parent / "presets"
-Network = Literal["resnet", "srcnn"]
+Network = Literal["resnet", "srcnn", "mobile"]
 Norm = Literal["instance", "batch"]
 Initialisation = Literal["pass-through", "released-code"]
 LossForm = Literal["mean", "paper", "released-code"]
+USUAL_CHANNELS: Mapping[str, int] = {"mobile": 24}
+"""The channels of networks, unless they are given, that are not `TrainParams.channels`."""
 SMALLEST_CROP_PX = 32
 """Of `train.crop_px`."""
 LOSSES: Mapping[str, str] = {
@@ -122,12 +124,18 @@ class TrainParams(Section):
     )
     network: str = param(
         "resnet",
-        "the generator: resnet, DPED's residual network; srcnn; a network of your own, package.module:Class "
+        "the generator: resnet, DPED's residual network; srcnn; mobile, a U-Net of plain convolutions that phones can "
+        "run; a network of your own, package.module:Class "
         "(docs/extending/network.md); or the name of one that an installed package offers",
         named=_NETWORK,
     )
     network_args: Mapping[str, Any] = param({}, "arguments for the class of a network of your own, by name")
-    channels: int = param(64, "resnet: feature maps", at_least=1)
+    channels: int = param(
+        64,
+        "resnet: feature maps; mobile: feature maps at half of the photo's resolution, with 5/3 and 8/3 of them at a "
+        "quarter and an eighth, and 24 unless they are given",
+        at_least=1,
+    )
     blocks: int = param(4, "resnet: residual blocks", at_least=0)
     norm: Norm = param(
         "instance", "resnet: normalisation over one image, or over the batch; the discriminator uses the same"
@@ -312,10 +320,15 @@ class TrainParams(Section):
 
     @classmethod
     def completed(cls, given: Mapping[Any, Any]) -> dict[Any, Any]:
-        """Return the given values, completed by those of the preset that they name."""
+        """Return the given values, completed by those of the preset that they name and by the network's channels."""
         preset = given.get("preset", cls.preset)
         # An unknown preset is refused when the field is checked.
-        return {**load_preset(preset).values, **given} if preset in preset_names() else dict(given)
+        values = dict(load_preset(preset).values) if preset in preset_names() else {}
+        network = given.get("network")
+        if isinstance(network, str) and network in USUAL_CHANNELS and network != values.get("network", cls.network):
+            # The channels of the preset are those of its own network.
+            values["channels"] = USUAL_CHANNELS[network]
+        return {**values, **given}
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def enhance_patches(model: Generator, phone: Tensor, *, clip: bool, at_once: int
     phone
         (N, 3, H, W), RGB, 0..1, N above 0.
     clip
-        Cut the outputs to 0..1; otherwise they lie within -0.08..1.08.
+        Cut the outputs to 0..1; otherwise they are only nominally within.
     at_once
         Number of patches run together; it changes results only by rounding.
 

@@ -6,12 +6,13 @@ map. The layers between two such norms are one pass. A network without such norm
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from dpedtool.training.enhance.feature_map import FeatureMap, Plus, Store
 from dpedtool.training.networks.generators import LayeredGenerator
-from dpedtool.training.networks.layer_kinds import Layer, Normalisation, ResidualBlock, leaves
+from dpedtool.training.networks.layer_kinds import Layer, Normalisation, ResidualBlock, held, placed
 from dpedtool.training.networks.streams import Chain, Dtypes, EachRow, Statistics, Stream
 
 LEAST_HELD = 4
@@ -45,14 +46,17 @@ def map_channels(layers: Sequence[Layer]) -> tuple[int, ...]:
 
 
 def count_held(layers: Sequence[Layer]) -> int:
-    """Return how many stripes the layers of one pass keep at most, in addition to the current one."""
-    held = (sum(step.held for step in part.steps if isinstance(step, Layer)) for part in _parts(layers))
-    return max(LEAST_HELD, *held)
+    """Return how many stripes the layers of one pass keep at most, in addition to the current one.
+
+    A stripe counts with the height and width of the photo's; stripes of lower resolution count less.
+    """
+    most = max(held([step for step in part.steps if isinstance(step, Layer)]) for part in _parts(layers))
+    return max(LEAST_HELD, math.ceil(most))
 
 
 def count_kept_rows(layers: Sequence[Layer]) -> int:
-    """Return how many rows the largest kernel keeps."""
-    return max(2 * layer.reach for layer in leaves(layers))
+    """Return how many of the photo's rows the largest kernel keeps."""
+    return int(max(2 * layer.reach * px for layer, px in placed(layers)))
 
 
 def count_passes(layers: Sequence[Layer]) -> int:

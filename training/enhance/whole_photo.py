@@ -5,7 +5,7 @@ Networks of the user's own run in tiles, see `dpedtool.training.enhance.tiles`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ from dpedtool.training.enhance.passes import (
 )
 from dpedtool.training.enhance.tiles import TILE_PX, Tiling, in_tiles, largest_tile, tiling_of
 from dpedtool.training.networks.generators import Architecture, Generator, LayeredGenerator, OwnGenerator
-from dpedtool.training.networks.layer_kinds import widest
+from dpedtool.training.networks.layer_kinds import Layer, grain, grid, widest
 from dpedtool.training.networks.own_network import OwnNetwork
 from dpedtool.training.networks.streams import Dtypes
 from dpedtool.training.precision import Computation, has_bfloat16
@@ -38,7 +38,8 @@ from dpedtool.training.precision import Computation, has_bfloat16
 Precision = Literal["float32", "bfloat16"]
 
 STRIPE_PX = 1 << 15
-"""A stripe has about this many px, independent of the memory: rounding, and so the result's bytes, depend on it."""
+"""A stripe has about this many px of the finest convolution, independent of the memory: rounding, and so the result's
+bytes, depend on it."""
 IN_HAND = 3
 """Greatest number of stripes of feature maps in float32 that exist at once: a layer's input, its output, and the output
 of the layer after it."""
@@ -201,7 +202,7 @@ def enhance_image(model: Generator, image: Tensor, settings: Settings) -> Tensor
     Returns
     -------
     Tensor
-        (3, H, W), RGB, within -0.08..1.08, float32, on the processor.
+        (3, H, W), RGB, nominally 0..1, float32, on the processor.
 
     Raises
     ------
@@ -249,11 +250,12 @@ def _run(
     if not isinstance(model, LayeredGenerator):
         raise TypeError(f"{type(model).__name__} is no kind of generator")
     dtypes, count = _dtypes(settings), count_passes(model.layers)
+    at_once = _stripe_rows(model.layers, ends.size[0])
     repeatable = Computation(settings.device, dtypes.convolutions).repeatable()
     with torch.inference_mode(), repeatable, _scratch(planned, settings) as scratch:
         maps = _maps(model, ends.size, dtypes.maps, planned, scratch, settings.device)
         for number, each in enumerate(passes(model, dtypes, maps)):
-            for start, made, share in _rows(each, ends, settings.device):
+            for start, made, share in _rows(each, ends, settings.device, at_once):
                 if number == count - 1:
                     ends.write(start, made)
                 if tell:
@@ -272,10 +274,9 @@ def _run_tiles(model: OwnGenerator, ends: _Ends, settings: Settings, tell: Calla
                 tell(share)
 
 
-def _rows(each: Pass, ends: _Ends, device: torch.device) -> Iterator[tuple[int, Tensor, float]]:
+def _rows(each: Pass, ends: _Ends, device: torch.device, at_once: int) -> Iterator[tuple[int, Tensor, float]]:
     """Yield the number of the first row, the rows that a pass gives, and the share of the photo that it has read."""
-    width, height = ends.size
-    at_once = max(1, STRIPE_PX // width)
+    height = ends.size[1]
     given = 0
     for start in range(0, height, at_once):
         stop = min(start + at_once, height)
@@ -325,13 +326,20 @@ def _need(architecture: Architecture, size: tuple[int, int], settings: Settings)
         stripes = 2 * tile * description.measured().bytes_px + 24 * side * width
         return Need(size, map_row=0, stripes=stripes, photo_px=beside)
     value, layers = _dtypes(settings).maps.itemsize, architecture.layers
-    rows = max(1, STRIPE_PX // width) + count_kept_rows(layers)
+    rows = _stripe_rows(layers, width) + count_kept_rows(layers)
+    held = IN_HAND / grain(layers) ** 2 + count_held(layers)
     return Need(
         size,
         map_row=width * value * sum(map_channels(layers)),
-        stripes=(IN_HAND + count_held(layers)) * rows * width * max(widest(layers), LEAST_CHANNELS) * 4,
+        stripes=int(held * rows * width * max(widest(layers), LEAST_CHANNELS) * 4),
         photo_px=beside,
     )
+
+
+def _stripe_rows(layers: Sequence[Layer], width: int) -> int:
+    """Return how many rows of the photo a stripe has: whole px of the coarsest layer where possible."""
+    rows = max(1, STRIPE_PX * grain(layers) ** 2 // width)
+    return rows - rows % grid(layers) or rows
 
 
 def _fits_gpu(need: Need, device: torch.device) -> bool:

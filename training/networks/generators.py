@@ -20,12 +20,13 @@ from dpedtool.dataset.plugins import PluginName
 from dpedtool.dataset.train_params import SMALLEST_CROP_PX, Norm
 from dpedtool.training.networks import layer_kinds as kinds
 from dpedtool.training.networks.layer_kinds import Layer
+from dpedtool.training.networks.mobile import Mobile
 from dpedtool.training.networks.network_description import LARGEST, NetworkDescription
 from dpedtool.training.networks.own_network import OwnNetwork, reflected, scale_of
 from dpedtool.training.networks.resnet import ResNet
 from dpedtool.training.networks.srcnn import SRCNN
 
-NETWORKS: Mapping[str, type[NetworkDescription]] = {"resnet": ResNet, "srcnn": SRCNN}
+NETWORKS: Mapping[str, type[NetworkDescription]] = {"resnet": ResNet, "srcnn": SRCNN, "mobile": Mobile}
 """Every known network.
 
 A new network needs a file with its description, a line here, and its name in `dpedtool.dataset.params.Network`;
@@ -52,7 +53,7 @@ class Architecture:
     network: str = "resnet"
     """One of `NETWORKS`, or a network of the user's own: `package.module:Class`, as it stands in the parameters."""
     channels: int = 64
-    """resnet: feature maps of every hidden layer; 64 in DPED."""
+    """resnet: feature maps of every hidden layer; 64 in DPED. mobile: feature maps at half resolution; usually 24."""
     blocks: int = 4
     """resnet: residual blocks; 4 in DPED."""
     norm: Norm = "instance"
@@ -74,7 +75,7 @@ class Architecture:
 
     @property
     def name(self) -> str:
-        """The name used in research: convolutions and channels, as in dped_resnet_12_64; dped_srcnn; or a class."""
+        """The name, as in research: dped_resnet_12_64, from convolutions and channels; dped_srcnn; or a class."""
         return self.description.name
 
     @property
@@ -195,20 +196,21 @@ class LayeredGenerator(Generator):
         Returns
         -------
         Tensor
-            (N, 3, H, W), RGB, within -0.08..1.08: nominally 0..1 but not clipped.
+            (N, 3, H, W), RGB, nominally 0..1 but not clipped; within -0.08..1.08 unless the network adds the photo.
 
         """
         return self.squash(self.features(phone))
 
-    @staticmethod
-    def squash(features: Tensor) -> Tensor:
-        """Return the output of the last convolution as colours, of the same shape, within -0.08..1.08."""
+    def squash(self, features: Tensor) -> Tensor:
+        """Return the output of the last layer as colours, of the same shape; a sum with the photo stays as it is."""
+        if self.description.adds_photo:
+            return features
         # bfloat16 has three digits: the output would be in steps of a grey level.
         features = features.float() if features.dtype == torch.bfloat16 else features
         return torch.tanh(features) * OUTPUT_SCALE + OUTPUT_CENTRE
 
     def features(self, phone: Tensor) -> Tensor:
-        """Return the output of the last convolution for a batch of phone images, (N, 3, H, W)."""
+        """Return the output of the last layer for a batch of phone images, (N, 3, H, W)."""
         return kinds.forward(self.layers, self, phone)
 
 

@@ -29,8 +29,9 @@ def initialise(module: nn.Module, generator: torch.Generator, scheme: Initialisa
     scheme
         ``pass-through``: normal with standard deviation sqrt(2 / inputs of a neuron) and bias 0 (He et al. 2015,
         arXiv 1502.01852, equation 10), and a tenth of that deviation in the last layer. A generator that
-        `passes_colours` then returns nearly its input. On real pairs (2 blocks of 16 channels, 8 crops of 48 px a
-        step) it scored higher after 50 steps than a random start of either kind after 300 steps.
+        `passes_colours` then returns nearly its input. A generator that adds the photo starts with a last layer of 0
+        and returns exactly its input. On real pairs (2 blocks of 16 channels, 8 crops of 48 px a step) it
+        scored higher after 50 steps than a random start of either kind after 300 steps.
         ``released-code``: normal with standard deviation 0.01, cut at two standard deviations, and bias 0.01.
 
     """
@@ -43,8 +44,11 @@ def initialise(module: nn.Module, generator: torch.Generator, scheme: Initialisa
     for norm in module.modules():
         if isinstance(norm, nn.InstanceNorm2d | nn.BatchNorm2d):
             norm.reset_parameters()
-    if scheme == "pass-through" and isinstance(module, LayeredGenerator) and module.description.passes_colours:
-        _pass_through(module)
+    if scheme == "pass-through" and isinstance(module, LayeredGenerator):
+        if module.description.adds_photo:
+            nn.init.zeros_(layers[-1].weight)
+        elif module.description.passes_colours:
+            _pass_through(module)
 
 
 def _truncated_normal(layer: nn.Conv2d | nn.Linear, generator: torch.Generator) -> None:

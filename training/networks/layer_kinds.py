@@ -9,9 +9,11 @@ Features are (N, channels, H, W), float.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Protocol, cast
 
 import torch
@@ -23,6 +25,8 @@ from dpedtool.training.networks import streams
 from dpedtool.training.networks.streams import Dtypes, Stream
 
 NORM_EPS = 1e-3
+LEAST_OPSET = 9
+"""The version of ONNX's operators that all layers need, unless they need a newer one."""
 NORMS: Mapping[Norm, type[nn.InstanceNorm2d | nn.BatchNorm2d]] = {
     "instance": nn.InstanceNorm2d,
     "batch": nn.BatchNorm2d,
@@ -53,18 +57,42 @@ class Layer(ABC):
         return 0
 
     @property
-    def held(self) -> int:
-        """How many stripes its stream holds back, in addition to the current one."""
-        return 0
+    def scale(self) -> Fraction:
+        """The px of its input that a px of its output stands for, along a side; 1/2 doubles height and width."""
+        return Fraction(1)
+
+    def seen(self, first: int, last: int) -> tuple[int, int]:
+        """Return the first and last row of the input that the rows `first` to `last` of the output depend on.
+
+        Columns follow the same rule. Statistics of a norm are left out, and rows beyond the image count.
+        """
+        return first - self.reach, last + self.reach
+
+    @property
+    def held(self) -> Fraction:
+        """How many stripes its stream holds back, in addition to the current one, in stripes of its input's size."""
+        return Fraction(0)
+
+    @property
+    def least_opset(self) -> int:
+        """The oldest version of ONNX's operators that its nodes can have."""
+        return LEAST_OPSET
 
     @property
     def waits(self) -> bool:
         """Whether it needs statistics of the whole photo before it can output a single row."""
         return False
 
-    def leaves(self) -> Iterator[Layer]:
-        """Yield the layers within, or the layer itself if it contains no others."""
-        yield self
+    def leaves(self, px: Fraction = Fraction(1)) -> Iterator[tuple[Layer, Fraction]]:
+        """Yield the layers within, or the layer itself if it contains no others, each with the px of its input.
+
+        Parameters
+        ----------
+        px
+            The px of the network's input that a px of this layer's input stands for, along a side.
+
+        """
+        yield self, px
 
     def modules(self) -> Iterator[tuple[str, nn.Module]]:
         """Yield new modules for its weights, each with its name; dots in names separate nested modules."""
@@ -116,9 +144,9 @@ class Convolution(Layer):
         return self.side // 2
 
     @property
-    def held(self) -> int:
+    def held(self) -> Fraction:
         """As `Layer.held`: new rows are joined with the rows that the kernel still sees."""
-        return 1
+        return Fraction(1)
 
     def modules(self) -> Iterator[tuple[str, nn.Module]]:
         """As `Layer.modules`."""
@@ -214,19 +242,29 @@ class ResidualBlock(Layer):
         """As `Layer.reach`."""
         return reach(self.inner)
 
+    def seen(self, first: int, last: int) -> tuple[int, int]:
+        """As `Layer.seen`."""
+        within = seen(self.inner, first, last)
+        return min(within[0], first), max(within[1], last)
+
     @property
-    def held(self) -> int:
+    def held(self) -> Fraction:
         """As `Layer.held`: its input waits as well."""
-        return 1 + sum(layer.held for layer in self.inner)
+        return 1 + held(self.inner)
+
+    @property
+    def least_opset(self) -> int:
+        """As `Layer.least_opset`."""
+        return least_opset(self.inner)
 
     @property
     def waits(self) -> bool:
         """As `Layer.waits`."""
         return any(layer.waits for layer in self.inner)
 
-    def leaves(self) -> Iterator[Layer]:
+    def leaves(self, px: Fraction = Fraction(1)) -> Iterator[tuple[Layer, Fraction]]:
         """As `Layer.leaves`."""
-        yield from leaves(self.inner)
+        yield from placed(self.inner, px)
 
     def modules(self) -> Iterator[tuple[str, nn.Module]]:
         """As `Layer.modules`."""
@@ -240,12 +278,261 @@ class ResidualBlock(Layer):
     def stream(self, network: nn.Module, dtypes: Dtypes, behind: Layer | None) -> Stream:
         """As `Layer.stream`."""
         del behind
-        pairs = zip(self.inner, (*self.inner[1:], None), strict=True)
-        return streams.ResidualStream(streams.Chain([layer.stream(network, dtypes, after) for layer, after in pairs]))
+        return streams.ResidualStream(_chain(self.inner, network, dtypes))
 
     def nodes(self, graph: Graph, features: str) -> str:
         """As `Layer.nodes`."""
         return graph.node("Add", nodes(self.inner, graph, features), features)
+
+
+@dataclass(frozen=True)
+class Downsampling(Layer):
+    """A convolution with a bias and ReLU that halves height and width, which must be even.
+
+    Its kernels of 2x2 px lie side by side, so that no padding is needed.
+    """
+
+    name: str
+    inputs: int
+    outputs: int
+
+    @property
+    def channels_out(self) -> int:
+        """As `Layer.channels_out`."""
+        return self.outputs
+
+    @property
+    def scale(self) -> Fraction:
+        """As `Layer.scale`."""
+        return Fraction(2)
+
+    def seen(self, first: int, last: int) -> tuple[int, int]:
+        """As `Layer.seen`."""
+        return _of_blocks(first, last)
+
+    def modules(self) -> Iterator[tuple[str, nn.Module]]:
+        """As `Layer.modules`."""
+        yield self.name, nn.Conv2d(self.inputs, self.outputs, 2, stride=2)
+
+    def forward(self, network: nn.Module, features: Tensor) -> Tensor:
+        """As `Layer.forward`."""
+        return functional.relu(_submodule(network, self.name)(features))
+
+    def stream(self, network: nn.Module, dtypes: Dtypes, behind: Layer | None) -> Stream:
+        """As `Layer.stream`, always in float32."""
+        del dtypes, behind
+        return streams.Blocks(2, streams.strided(cast("nn.Conv2d", _submodule(network, self.name))))
+
+    def nodes(self, graph: Graph, features: str) -> str:
+        """As `Layer.nodes`."""
+        weights = graph.weights(self.name, "weight", "bias")
+        return graph.node("Relu", graph.node("Conv", features, *weights, kernel_shape=[2, 2], strides=[2, 2]))
+
+
+@dataclass(frozen=True)
+class Upsampling(Layer):
+    """Doubles height and width: each px becomes 2x2 equal px."""
+
+    channels: int
+
+    @property
+    def channels_out(self) -> int:
+        """As `Layer.channels_out`."""
+        return self.channels
+
+    @property
+    def scale(self) -> Fraction:
+        """As `Layer.scale`."""
+        return Fraction(1, 2)
+
+    def seen(self, first: int, last: int) -> tuple[int, int]:
+        """As `Layer.seen`."""
+        return first // 2, last // 2
+
+    @property
+    def least_opset(self) -> int:
+        """As `Layer.least_opset`: from version 13 on the region of Resize, which is not used, may be left out."""
+        return 13
+
+    def forward(self, network: nn.Module, features: Tensor) -> Tensor:
+        """As `Layer.forward`."""
+        del network
+        return functional.interpolate(features, scale_factor=2.0, mode="nearest")
+
+    def stream(self, network: nn.Module, dtypes: Dtypes, behind: Layer | None) -> Stream:
+        """As `Layer.stream`."""
+        del network, dtypes, behind
+        return streams.EachRow(streams.doubled)
+
+    def nodes(self, graph: Graph, features: str) -> str:
+        """As `Layer.nodes`, with the rule for coordinates that all runtimes have."""
+        scales = graph.node("Constant", value_floats=[1.0, 1.0, 2.0, 2.0])
+        rule = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        return graph.node("Resize", features, "", scales, **rule)
+
+
+@dataclass(frozen=True)
+class SpaceToDepth(Layer):
+    """Moves each block of 2x2 px into the channels of one px; height and width must be even.
+
+    The channels are those of the block's upper left px, then of its upper right, lower left and lower right px, as in
+    ONNX and TensorFlow; `torch.nn.PixelUnshuffle` has another order.
+    """
+
+    inputs: int
+
+    @property
+    def channels_out(self) -> int:
+        """As `Layer.channels_out`."""
+        return 4 * self.inputs
+
+    @property
+    def scale(self) -> Fraction:
+        """As `Layer.scale`."""
+        return Fraction(2)
+
+    def seen(self, first: int, last: int) -> tuple[int, int]:
+        """As `Layer.seen`."""
+        return _of_blocks(first, last)
+
+    def forward(self, network: nn.Module, features: Tensor) -> Tensor:
+        """As `Layer.forward`."""
+        del network
+        count, channels, height, width = features.shape
+        blocks = features.reshape(count, channels, height // 2, 2, width // 2, 2).permute(0, 3, 5, 1, 2, 4)
+        return blocks.reshape(count, 4 * channels, height // 2, width // 2)
+
+    def stream(self, network: nn.Module, dtypes: Dtypes, behind: Layer | None) -> Stream:
+        """As `Layer.stream`."""
+        del network, dtypes, behind
+        return streams.Blocks(2, streams.space_to_depth)
+
+    def nodes(self, graph: Graph, features: str) -> str:
+        """As `Layer.nodes`."""
+        return graph.node("SpaceToDepth", features, blocksize=2)
+
+
+@dataclass(frozen=True)
+class DepthToSpace(Layer):
+    """Undoes `SpaceToDepth`: the channels of a px become the channels of 2x2 px."""
+
+    outputs: int
+
+    @property
+    def channels_out(self) -> int:
+        """As `Layer.channels_out`."""
+        return self.outputs
+
+    @property
+    def scale(self) -> Fraction:
+        """As `Layer.scale`."""
+        return Fraction(1, 2)
+
+    def seen(self, first: int, last: int) -> tuple[int, int]:
+        """As `Layer.seen`."""
+        return first // 2, last // 2
+
+    def forward(self, network: nn.Module, features: Tensor) -> Tensor:
+        """As `Layer.forward`."""
+        del network
+        count, channels, height, width = features.shape
+        blocks = features.reshape(count, 2, 2, channels // 4, height, width).permute(0, 3, 4, 1, 5, 2)
+        return blocks.reshape(count, channels // 4, 2 * height, 2 * width)
+
+    def stream(self, network: nn.Module, dtypes: Dtypes, behind: Layer | None) -> Stream:
+        """As `Layer.stream`."""
+        del network, dtypes, behind
+        return streams.EachRow(streams.depth_to_space)
+
+    def nodes(self, graph: Graph, features: str) -> str:
+        """As `Layer.nodes`."""
+        return graph.node("DepthToSpace", features, blocksize=2)
+
+
+@dataclass(frozen=True)
+class Padded(Layer):
+    """Layers that need a height and width of a multiple of some px, and get it for images of any size.
+
+    The last column and row are repeated as often as needed, to the right and below, and what the layers make of these
+    px is cut off. Layers that change height and width must be inside.
+
+    Raises
+    ------
+    ValueError
+        The layers within wait for statistics, in which the repeated px would count; or their output has another height
+        and width than their input.
+
+    """
+
+    multiple: int
+    """In px."""
+    inner: tuple[Layer, ...]
+    """At least one layer."""
+
+    def __post_init__(self) -> None:
+        if any(layer.waits for layer in self.inner):
+            raise ValueError("layers that need statistics of the photo cannot work on a padded photo")
+        if (scale := _scale(self.inner)) != 1:
+            raise ValueError(f"the layers within must keep the height and width, not divide them by {scale}")
+
+    @property
+    def channels_out(self) -> int:
+        """As `Layer.channels_out`."""
+        return self.inner[-1].channels_out
+
+    @property
+    def reach(self) -> int:
+        """As `Layer.reach`."""
+        return reach(self.inner)
+
+    def seen(self, first: int, last: int) -> tuple[int, int]:
+        """As `Layer.seen`."""
+        return seen(self.inner, first, last)
+
+    @property
+    def held(self) -> Fraction:
+        """As `Layer.held`."""
+        return held(self.inner)
+
+    @property
+    def least_opset(self) -> int:
+        """As `Layer.least_opset`: version 12 can write numbers without a tensor."""
+        return max(12, least_opset(self.inner))
+
+    def leaves(self, px: Fraction = Fraction(1)) -> Iterator[tuple[Layer, Fraction]]:
+        """As `Layer.leaves`."""
+        yield from placed(self.inner, px)
+
+    def modules(self) -> Iterator[tuple[str, nn.Module]]:
+        """As `Layer.modules`."""
+        for layer in self.inner:
+            yield from layer.modules()
+
+    def forward(self, network: nn.Module, features: Tensor) -> Tensor:
+        """As `Layer.forward`."""
+        height, width = features.shape[2:]
+        more = (0, -width % self.multiple, 0, -height % self.multiple)
+        return forward(self.inner, network, functional.pad(features, more, mode="replicate"))[..., :height, :width]
+
+    def stream(self, network: nn.Module, dtypes: Dtypes, behind: Layer | None) -> Stream:
+        """As `Layer.stream`."""
+        del behind
+        return streams.PaddedStream(self.multiple, _chain(self.inner, network, dtypes))
+
+    def nodes(self, graph: Graph, features: str) -> str:
+        """As `Layer.nodes`: the graph computes the number of px that are missing for any height and width."""
+
+        def whole(*values: int) -> str:
+            return graph.node("Constant", value_ints=list(values))
+
+        size = graph.node("Slice", graph.node("Shape", features), whole(2), whole(4))
+        multiple = whole(self.multiple)
+        # Division of whole numbers rounds down.
+        blocks = graph.node("Div", graph.node("Add", size, whole(self.multiple - 1)), multiple)
+        missing = graph.node("Sub", graph.node("Mul", blocks, multiple), size)
+        more = graph.node("Concat", whole(0, 0, 0, 0, 0, 0), missing, axis=0)
+        made = nodes(self.inner, graph, graph.node("Pad", features, more, mode="edge"))
+        return graph.node("Slice", made, whole(0, 0), size, whole(2, 3))
 
 
 def forward(layers: Sequence[Layer], network: nn.Module, features: Tensor) -> Tensor:
@@ -262,15 +549,69 @@ def nodes(layers: Sequence[Layer], graph: Graph, features: str) -> str:
     return features
 
 
+def placed(layers: Sequence[Layer], px: Fraction = Fraction(1)) -> Iterator[tuple[Layer, Fraction]]:
+    """Yield all layers that contain no others, in the order of computation, each with the px of its input.
+
+    Parameters
+    ----------
+    layers
+        The layers.
+    px
+        The px of the network's input that a px of the layers' input stands for, along a side.
+
+    """
+    for layer in layers:
+        yield from layer.leaves(px)
+        px *= layer.scale
+
+
 def leaves(layers: Sequence[Layer]) -> Iterator[Layer]:
     """Yield all layers that contain no others, in the order of computation."""
-    for layer in layers:
-        yield from layer.leaves()
+    return (layer for layer, _ in placed(layers))
+
+
+def seen(layers: Sequence[Layer], first: int, last: int) -> tuple[int, int]:
+    """Return the `Layer.seen` of all layers together."""
+    for layer in reversed(layers):
+        first, last = layer.seen(first, last)
+    return first, last
 
 
 def reach(layers: Sequence[Layer]) -> int:
-    """Return the `Layer.reach` of all layers together."""
-    return sum(layer.reach for layer in layers)
+    """Return the `Layer.reach` of all layers together; their output has the height and width of their input."""
+    ranges = ((row, seen(layers, row, row)) for row in range(grid(layers)))
+    return max(max(row - first, last - row) for row, (first, last) in ranges)
+
+
+def grid(layers: Sequence[Layer]) -> int:
+    """Return the most px of the input that one px of any layer stands for, along a side.
+
+    An image that is moved by a multiple of it gives the same output, moved, apart from the borders.
+    """
+    return int(max(max(px, px * layer.scale) for layer, px in placed(layers)))
+
+
+def grain(layers: Sequence[Layer]) -> int:
+    """Return the least px of the input that one px of a convolution's output stands for, along a side; 1 without any.
+
+    Most of the work is done, and most of the memory is taken, at this resolution.
+    """
+    convolved = (px * layer.scale for layer, px in placed(layers) if isinstance(layer, Convolution))
+    return int(min(convolved, default=Fraction(1)))
+
+
+def held(layers: Sequence[Layer]) -> Fraction:
+    """Return the `Layer.held` of all layers together, in stripes of their input's size."""
+    total, px = Fraction(0), Fraction(1)
+    for layer in layers:
+        total += layer.held / px**2
+        px *= layer.scale
+    return total
+
+
+def least_opset(layers: Sequence[Layer]) -> int:
+    """Return the `Layer.least_opset` of all layers together."""
+    return max(layer.least_opset for layer in layers)
 
 
 def widest(layers: Sequence[Layer]) -> int:
@@ -289,6 +630,22 @@ def add_modules(network: nn.Module, layers: Sequence[Layer]) -> None:
 def normalisation(norm: Norm, channels: int) -> nn.Module:
     """Return a normalisation of (N, channels, H, W) with a scale and a shift per channel."""
     return NORMS[norm](channels, eps=NORM_EPS, affine=True)
+
+
+def _chain(layers: Sequence[Layer], network: nn.Module, dtypes: Dtypes) -> streams.Chain:
+    """Return the streams of layers that follow each other."""
+    pairs = zip(layers, (*layers[1:], None), strict=True)
+    return streams.Chain([layer.stream(network, dtypes, behind) for layer, behind in pairs])
+
+
+def _scale(layers: Sequence[Layer]) -> Fraction:
+    """Return the `Layer.scale` of all layers together."""
+    return math.prod((layer.scale for layer in layers), start=Fraction(1))
+
+
+def _of_blocks(first: int, last: int) -> tuple[int, int]:
+    """Return the first and last row of the blocks of two rows from `first` to `last`."""
+    return 2 * first, 2 * last + 1
 
 
 def _submodule(network: nn.Module, name: str) -> nn.Module:

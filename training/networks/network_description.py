@@ -44,6 +44,14 @@ class NetworkDescription(ABC):
         """Return the layers from (N, 3, H, W), RGB, 0..1, to the 3 channels before `LayeredGenerator.squash`."""
 
     @property
+    def adds_photo(self) -> bool:
+        """Whether the layers end in a sum with the photo, RGB, nominally 0..1; otherwise a tanh makes it colours.
+
+        The last convolution then starts at 0 if `initialise` is to pass the photo through.
+        """
+        return False
+
+    @property
     def passes_colours(self) -> bool:
         """Whether `initialise` can let three channels carry red, green and blue from end to end.
 

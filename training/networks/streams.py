@@ -304,6 +304,115 @@ class ResidualStream:
         return made + first if len(made) else made
 
 
+class Blocks:
+    """A function of blocks of rows; the first rows of a block wait for the others.
+
+    Parameters
+    ----------
+    height
+        Rows of a block. The photo must consist of whole blocks.
+    function
+        Takes rows (h, W, C), where h is a multiple of `height` above 0.
+
+    """
+
+    def __init__(self, height: int, function: Callable[[Tensor], Tensor]) -> None:
+        self._height, self._function = height, function
+        self._waiting: Tensor | None = None
+
+    def push(self, rows: Tensor) -> Tensor:
+        """As `Stream.push`."""
+        if self._waiting is not None:
+            rows = torch.cat([self._waiting, rows])
+        whole = len(rows) - len(rows) % self._height
+        self._waiting = rows[whole:].clone() if whole < len(rows) else None
+        return self._function(rows[:whole]) if whole else rows[:0]
+
+    def finish(self) -> None:
+        """Nothing is held back.
+
+        Raises
+        ------
+        RuntimeError
+            A block is incomplete.
+
+        """
+        if self._waiting is not None:
+            raise RuntimeError(f"the photo does not consist of blocks of {self._height} rows")
+
+
+class PaddedStream:
+    """A chain that is given a photo of whole blocks: the last column and row are repeated, and cut off its output.
+
+    Parameters
+    ----------
+    multiple
+        Rows and columns of a block, in px.
+    inner
+        The chain; its output has as many rows and columns as its input, and no row comes before that of the input.
+
+    """
+
+    def __init__(self, multiple: int, inner: Chain) -> None:
+        self._multiple, self._inner = multiple, inner
+        self._taken = self._given = self._width = 0
+        self._last: Tensor | None = None
+
+    def push(self, rows: Tensor) -> Tensor:
+        """As `Stream.push`."""
+        self._taken += len(rows)
+        self._width = rows.shape[1]
+        if missing := -self._width % self._multiple:
+            rows = torch.cat([rows, rows[:, -1:].expand(-1, missing, -1)], dim=1)
+        self._last = rows[-1:].clone()
+        return self._cut(self._inner.push(rows))
+
+    def finish(self) -> Tensor | None:
+        """As `Stream.finish`."""
+        if self._last is None:
+            return None
+        missing = -self._taken % self._multiple
+        given = [self._inner.push(self._last.expand(missing, -1, -1)) if missing else None, self._inner.finish()]
+        there = [rows for rows in given if rows is not None and len(rows)]
+        return self._cut(torch.cat(there)) if there else None
+
+    def _cut(self, made: Tensor) -> Tensor:
+        made = made[: self._taken - self._given, : self._width]
+        self._given += len(made)
+        return made
+
+
+def strided(layer: nn.Conv2d) -> Callable[[Tensor], Tensor]:
+    """Return a convolution whose kernels lie side by side, followed by ReLU, as a function of whole blocks of rows."""
+    weight = layer.weight.detach().float().contiguous(memory_format=torch.channels_last)
+    bias, stride = _bias(layer).float(), layer.stride
+
+    def convolved(rows: Tensor) -> Tensor:
+        return as_rows(functional.conv2d(as_image(rows.float()), weight, bias, stride=stride).relu_())
+
+    return convolved
+
+
+def doubled(rows: Tensor) -> Tensor:
+    """Return rows (h, W, C) with each px as 2x2 px, (2 h, 2 W, C)."""
+    height, width, channels = rows.shape
+    return rows[:, None, :, None].expand(-1, 2, -1, 2, -1).reshape(2 * height, 2 * width, channels)
+
+
+def space_to_depth(rows: Tensor) -> Tensor:
+    """Return rows (2 h, 2 W, C) with the channels of each block of 2x2 px in one px, (h, W, 4 C), block row first."""
+    height, width, channels = rows.shape
+    blocks = rows.reshape(height // 2, 2, width // 2, 2, channels).transpose(1, 2)
+    return blocks.reshape(height // 2, width // 2, 4 * channels)
+
+
+def depth_to_space(rows: Tensor) -> Tensor:
+    """Undo `space_to_depth`: return rows (h, W, 4 C) as (2 h, 2 W, C)."""
+    height, width, channels = rows.shape
+    blocks = rows.reshape(height, width, 2, 2, channels // 4).transpose(1, 2)
+    return blocks.reshape(2 * height, 2 * width, channels // 4)
+
+
 def as_image(rows: Tensor) -> Tensor:
     """Return rows (h, W, C) as an image (1, C, h, W), which shares their memory."""
     return rows.permute(2, 0, 1)[None]

@@ -38,7 +38,7 @@ from dpedtool.dataset.sidecars.score_rows import (
 )
 from dpedtool.dataset.train_params import TrainParams, load_preset, preset_names
 from dpedtool.training.networks.generators import Architecture
-from dpedtool.training.networks.layer_kinds import NORM_EPS, reach
+from dpedtool.training.networks.layer_kinds import NORM_EPS, grid, reach
 from dpedtool.training.networks.own_network import OwnNetwork
 
 INPUT, OUTPUT = "phone", "enhanced"
@@ -125,6 +125,8 @@ class ModelCard:
     def _kind(self) -> str:
         if self.architecture.is_own:
             return f"a network of its author's own, the class `{self.architecture.name}`"
+        if self.architecture.network == "mobile":
+            return "a U-Net of plain convolutions that phones can run"
         return "a generator of DPED ([Ignatov et al., ICCV 2017](https://arxiv.org/abs/1704.02470))"
 
     def _head(self) -> str:
@@ -179,7 +181,8 @@ class ModelCard:
     def _range(self) -> str:
         if self.clipped:
             return "clipped to 0..1"
-        return f"{'not clipped' if self.architecture.is_own else 'within -0.08..1.08'}: clip it to 0..1 for a picture"
+        is_bounded = not self.architecture.is_own and not self.architecture.description.adds_photo
+        return f"{'within -0.08..1.08' if is_bounded else 'not clipped'}: clip it to 0..1 for a picture"
 
     def _memory_mb(self) -> int:
         return math.ceil(self.architecture.description.onnx_megabytes / 10) * 10
@@ -203,9 +206,12 @@ class ModelCard:
                 "tiles that are run separately differ in brightness and colours and leave seams. If a photo is too "
                 "large, reduce it, or use `dpedtool enhance`, which gives exact results in stripes."
             )
-        overlap = 2 * reach(self.architecture.layers)
+        px = grid(self.architecture.layers)
+        # With half the overlap a multiple of it, all tiles can begin at one.
+        overlap = 2 * math.ceil(reach(self.architecture.layers) / px) * px
+        begin = f", begin at multiples of {px} px," if px > 1 else ""
         return (
-            f"Tiles may be run separately if they overlap by {overlap} px and half of that is "
+            f"Tiles may be run separately if they overlap by {overlap} px{begin} and half of the overlap is "
             "cut off each of them: nothing in this network depends on the whole photo."
         )
 

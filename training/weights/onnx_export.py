@@ -31,7 +31,7 @@ from dpedtool.training.networks.generators import (
     OwnGenerator,
     count_parameters,
 )
-from dpedtool.training.networks.layer_kinds import nodes
+from dpedtool.training.networks.layer_kinds import least_opset, nodes
 from dpedtool.training.weights.checkpoint import load_model, model_files
 from dpedtool.training.weights.model_card import INPUT, OUTPUT, ModelCard, is_card, read_scores
 from dpedtool.training.weights.onnx_trace import TRACED_OPSET, traced
@@ -54,6 +54,8 @@ TOLERANCE = 1e-4
 CHECKED_SIZES = ((2, 48, 64), (1, 37, 51))
 """(N, H, W) of the images that both are compared on."""
 _ERRORS_ONLY = 3
+_CLIP_BY_INPUTS = 11
+"""From this version of its operators on, ONNX expects the limits of Clip as inputs."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def export(
     out
         The file to write.
     clip
-        Cut the output to 0..1, which pictures need; otherwise it is within -0.08..1.08.
+        Cut the output to 0..1, which pictures need; otherwise it is only nominally within.
     scores
         A `metrics.json` of `dpedtool evaluate`, for the card; None: the card says that no scores are given.
     licence
@@ -134,7 +136,7 @@ def export(
         scores=read_scores(scores, sha256) if scores else None,
         licence=check_licence(licence) if licence else None,
         clipped=clip,
-        opset=TRACED_OPSET if isinstance(generator, OwnGenerator) else OPSET,
+        opset=TRACED_OPSET if isinstance(generator, OwnGenerator) else _opset(generator),
         difference=math.nan,
     )
     content = as_onnx(generator, card.notes(), clip=clip).SerializeToString(deterministic=True)
@@ -191,9 +193,14 @@ def _written(model: Generator, clip: bool) -> ModelProto:
             [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, AXES)],
             graph.initialisers(),
         ),
-        opset_imports=[helper.make_opsetid("", OPSET)],
+        opset_imports=[helper.make_opsetid("", _opset(model))],
         ir_version=IR_VERSION,
     )
+
+
+def _opset(model: Generator) -> int:
+    """Return the version of ONNX's operators that a network is written with."""
+    return max(OPSET, least_opset(model.layers)) if isinstance(model, LayeredGenerator) else OPSET
 
 
 class _Graph:
@@ -206,13 +213,18 @@ class _Graph:
 
     def write(self, model: LayeredGenerator, clip: bool) -> None:
         """Add all nodes of a generator; `_difference` checks that they compute the same as its forward."""
-        squashed = self.node("Tanh", nodes(model.layers, self, INPUT))
-        scaled = self.node("Mul", squashed, self._constant("output_scale", OUTPUT_SCALE))
+        made = nodes(model.layers, self, INPUT)
         # The last node gives the graph's output its name.
         last = {} if clip else {"output": OUTPUT}
-        shifted = self.node("Add", scaled, self._constant("output_centre", OUTPUT_CENTRE), **last)
-        if clip:
-            self.node("Clip", shifted, output=OUTPUT, min=0.0, max=1.0)
+        if model.description.adds_photo:
+            made = made if clip else self.node("Identity", made, **last)
+        else:
+            scaled = self.node("Mul", self.node("Tanh", made), self._constant("output_scale", OUTPUT_SCALE))
+            made = self.node("Add", scaled, self._constant("output_centre", OUTPUT_CENTRE), **last)
+        if clip and _opset(model) < _CLIP_BY_INPUTS:
+            self.node("Clip", made, output=OUTPUT, min=0.0, max=1.0)
+        elif clip:
+            self.node("Clip", made, self._constant("least", 0.0), self._constant("most", 1.0), output=OUTPUT)
 
     def initialisers(self) -> list[Any]:
         """Return the weights that the nodes use, in the order of their use."""

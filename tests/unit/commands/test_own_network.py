@@ -95,7 +95,7 @@ def test_a_network_of_dpedtool_needs_no_option() -> None:
     assert "resnet is a network of dpedtool, which no option needs to name." in refused.output
     refused = run(*USES["enhance"], "--network", "vit")
     assert refused.exit_code == 2
-    assert "network must be one of resnet, srcnn, package.module:Class, not 'vit'." in refused.output
+    assert "network must be one of resnet, srcnn, mobile, package.module:Class, not 'vit'." in refused.output
 
 
 def test_a_training_by_params_file_is_evaluated_and_overrides_count(folder: Path) -> None:

@@ -113,7 +113,7 @@ def test_overrides_that_are_right_only_together_may_stand_in_any_order(last: str
         ),
         ("losses: [{loss: cobi, args: [2]}]", "losses: each item: args must hold values by name"),
         ("losses: []", "losses has no term with a weight above 0"),
-        ("network: vit", "network must be one of resnet, srcnn, package.module:Class, not 'vit'"),
+        ("network: vit", "network must be one of resnet, srcnn, mobile, package.module:Class, not 'vit'"),
         ("network_args: {width: 3}", "network_args are for a network of your own, and network is resnet"),
         ("{network: 'own:Net', network_args: {day: 2020-01-02}}", "network_args must hold numbers, texts"),
         ("{network: 'own:Net', network_args: {width: .nan}}", "network_args must hold numbers, texts"),
@@ -259,6 +259,23 @@ def test_a_preset_gives_what_is_not_given(tmp_path: Path) -> None:
     assert (train.batch, train.norm, train.weight_of("colour")) == (8, "batch", 0.1)
     released = load_params(path, ("train.preset=released-code",)).train
     assert (released.batch, released.norm, released.weight_of("colour")) == (8, "instance", 0.5)
+
+
+def test_the_network_for_phones_has_its_own_usual_channels(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    for text, network, channels in (
+        ("{network: mobile}", "mobile", 24),
+        ("{preset: paper, network: mobile}", "mobile", 24),
+        ("{network: mobile, channels: 64}", "mobile", 64),
+        ("{preset: fidelity}", "resnet", 64),
+        ("{channels: 24}", "resnet", 24),
+    ):
+        path.write_text(f"train: {text}\n", encoding="utf-8")
+        train = load_params(path).train
+        assert (train.network, train.channels) == (network, channels)
+    path.write_text("train: {network: [mobile]}\n", encoding="utf-8")
+    with pytest.raises(ParamsError, match=r"network must be text, not \['mobile'\]"):
+        load_params(path)
 
 
 def test_the_defaults_are_the_preset_fidelity() -> None:

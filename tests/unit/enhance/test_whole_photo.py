@@ -17,7 +17,19 @@ from dpedtool.training.enhance.feature_map import FeatureMap, Scratch, open_scra
 from dpedtool.training.enhance.memory import Need, Plan
 from dpedtool.training.enhance.whole_photo import Settings, enhance_image, enhance_photo, plan
 from dpedtool.training.networks.generators import Architecture, Generator
-from dpedtool.training.networks.streams import Chain, EachRow, ResidualStream, Statistics, convolution
+from dpedtool.training.networks.streams import (
+    Blocks,
+    Chain,
+    EachRow,
+    PaddedStream,
+    ResidualStream,
+    Statistics,
+    convolution,
+    depth_to_space,
+    doubled,
+    space_to_depth,
+    strided,
+)
 
 try:
     import resource
@@ -38,6 +50,7 @@ KINDS = {
     "batch norm": {"norm": "batch"},
     "batch norm, no blocks": {"norm": "batch", "blocks": 0},
     "SRCNN": {"network": "srcnn"},
+    "mobile": {"network": "mobile"},
 }
 
 
@@ -197,6 +210,58 @@ def test_a_residual_adds_the_row_that_belongs_there() -> None:
         stream = ResidualStream(Chain([convolution(layer, torch.float32), convolution(layer, torch.float32)]))
         expected = layer(layer(image[None]))[0] + image
         torch.testing.assert_close(pushed(stream, rows_of(image), [4, 1, 4]), rows_of(expected), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("heights", [[12], [1] * 12, [1, 5, 6], [9, 3]])
+def test_a_strided_convolution_in_stripes(heights: list[int]) -> None:
+    layer, image = nn.Conv2d(5, 16, 2, stride=2), noise(12, 8).repeat(2, 1, 1)[:5]
+    with torch.inference_mode():
+        made = pushed(Blocks(2, strided(layer)), rows_of(image), heights)
+        torch.testing.assert_close(made, rows_of(layer(image[None])[0].relu()), rtol=0, atol=1e-6)
+
+
+def test_blocks_of_rows_become_channels_and_back() -> None:
+    rows = torch.arange(16.0).reshape(2, 4, 2)
+    deep = space_to_depth(rows)
+    assert deep.tolist() == [[[0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15]]]
+    assert depth_to_space(deep).equal(rows)
+    assert doubled(torch.tensor([[[1.0], [2.0]]]))[..., 0].tolist() == [[1, 1, 2, 2], [1, 1, 2, 2]]
+
+
+def test_a_photo_of_incomplete_blocks_is_a_mistake() -> None:
+    stream = Blocks(2, space_to_depth)
+    assert not len(stream.push(torch.zeros(1, 2, 3)))
+    with pytest.raises(RuntimeError, match="blocks of 2 rows"):
+        stream.finish()
+
+
+@pytest.mark.parametrize("heights", [[5], [1] * 5, [4, 1], [2, 3]])
+def test_a_padded_chain_is_given_whole_blocks_and_nothing_of_the_padding_comes_out(heights: list[int]) -> None:
+    given: list[Tensor] = []
+
+    def keep(rows: Tensor) -> Tensor:
+        given.append(rows.clone())
+        return rows + 100
+
+    rows = torch.arange(15.0).reshape(5, 3, 1)
+    made = pushed(PaddedStream(4, Chain([EachRow(keep)])), rows, heights)
+    assert made.equal(rows + 100)
+    expected = [[0, 1, 2, 2], [3, 4, 5, 5], [6, 7, 8, 8], [9, 10, 11, 11], *[[12, 13, 14, 14]] * 4]
+    assert torch.cat(given)[..., 0].tolist() == expected
+
+
+def test_a_padded_chain_without_rows_gives_none() -> None:
+    assert PaddedStream(4, Chain([EachRow(doubled)])).finish() is None
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (8, 8), (15, 17), (16, 7)])
+@pytest.mark.parametrize("stripe_px", [1, 30, 10**6])
+def test_the_network_for_phones_takes_photos_of_any_size(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], stripe_px: int
+) -> None:
+    monkeypatch.setattr(whole_photo, "STRIPE_PX", stripe_px)
+    model, image = generator(network="mobile"), noise(*size)
+    torch.testing.assert_close(enhance_image(model, image, EXACT), in_one_piece(model, image), rtol=0, atol=SAME)
 
 
 def test_what_a_chain_holds_back_passes_through_the_rest_of_it() -> None:
@@ -377,6 +442,10 @@ def test_maps_are_two_and_only_for_instance_norm() -> None:
     assert plan(Architecture(channels=32, blocks=2), size, half).memory == photo + 7 * stripe + two_maps
     for other in (Architecture(blocks=0), Architecture(network="srcnn")):
         assert plan(other, size, exact).memory == PROCESS + max(9 * 4032 * 3024 + 7 * stripe, 21 * 4032 * 3024)
+    # 32 rows of the photo, and 16 that the coarsest kernels keep; what is in hand has half the height and width.
+    for_phones = int(4.75 * (32 + 16) * 4032 * 64 * 4)
+    mobile = Architecture("mobile", channels=24)
+    assert plan(mobile, size, exact).memory == plan(mobile, size, half).memory == photo + for_phones
     # Without statistics to wait for, all blocks work at the same time.
     assert plan(Architecture(norm="batch"), size, exact).memory == photo + (7 + 12) * stripe
 

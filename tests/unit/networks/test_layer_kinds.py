@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,23 @@ from dpedtool.training.enhance.whole_photo import Settings, enhance_image
 from dpedtool.training.networks.generators import NETWORKS, Architecture, Generator
 from dpedtool.training.networks.layer_kinds import (
     Convolution,
+    DepthToSpace,
+    Downsampling,
     Layer,
     Normalisation,
+    Padded,
     ResidualBlock,
+    SpaceToDepth,
+    Upsampling,
     add_modules,
+    grain,
+    grid,
+    held,
+    least_opset,
+    leaves,
+    placed,
     reach,
+    seen,
     widest,
 )
 from dpedtool.training.networks.network_description import NetworkDescription
@@ -68,6 +81,27 @@ ORDERS: dict[str, tuple[Layer, ...]] = {
         LAST,
     ),
     "a residual of the photo": (ResidualBlock((conv("a", inputs=3), conv("b", outputs=3, relu=False))),),
+    "a pyramid": (
+        FIRST,
+        Padded(
+            4,
+            (
+                Downsampling("p.a", WIDE, WIDE),
+                conv("p.b"),
+                ResidualBlock((Downsampling("p.c", WIDE, 5), conv("p.d", inputs=5), Upsampling(WIDE))),
+                conv("p.e"),
+                Upsampling(WIDE),
+            ),
+        ),
+        LAST,
+    ),
+    "blocks in the channels": (
+        FIRST,
+        Padded(2, (SpaceToDepth(WIDE), conv("b", inputs=4 * WIDE, outputs=4 * WIDE), DepthToSpace(WIDE))),
+        conv("c", relu=False),
+        norm("d"),
+        LAST,
+    ),
 }
 
 every = pytest.mark.parametrize("layers", ORDERS.values(), ids=ORDERS)
@@ -143,6 +177,9 @@ def test_onnx_gives_what_the_network_gives(tmp_path: Path, made: Generator) -> N
         ("residuals within residuals", 4, (WIDE, WIDE, WIDE), 4),
         ("norms of both kinds", 2, (WIDE, WIDE), 6),
         ("a residual of the photo", 1, (), 4),
+        # 1 + (1 + 1 + 1 / 4 + 1) / 4 + 1 in full stripes are less than the least.
+        ("a pyramid", 1, (), 4),
+        ("blocks in the channels", 2, (WIDE,), 4),
     ],
 )
 def test_plans_by_hand(order: str, passes: int, maps: tuple[int, ...], held: int) -> None:
@@ -153,6 +190,71 @@ def test_plans_by_hand(order: str, passes: int, maps: tuple[int, ...], held: int
 def test_sizes_by_hand() -> None:
     layers = (FIRST, ResidualBlock((conv("a", side=7), conv("b"))), LAST)
     assert (reach(layers), widest(layers), count_kept_rows(layers)) == (1 + 3 + 1 + 2, WIDE, 6)
+
+
+def test_sizes_at_several_resolutions_by_hand() -> None:
+    layers = ORDERS["a pyramid"]
+    assert [str(px) for layer, px in placed(layers)] == ["1", "1", "2", "2", "4", "4", "2", "2", "1"]
+    assert [layer for layer, _ in placed(layers)] == list(leaves(layers))
+    assert (grid(layers), grain(layers), grain(layers[1:2]), least_opset(layers)) == (4, 1, 2, 13)
+    assert held(layers) == 1 + (1 + (1 + Fraction(1, 4)) + 1) / Fraction(4) + 1
+    # The kernel of 3 px at a quarter of the resolution keeps 2 rows, which are 8 of the photo.
+    assert count_kept_rows(layers) == 8
+    # The row 3: LAST sees 1 to 5, which are 0 to 2 at half resolution; p.e sees -1 to 3; at a quarter that is -1 to 1,
+    # and p.d sees -2 to 2, which are -4 to 5 at half; p.b sees -5 to 6, which are -10 to 13; and FIRST sees one more.
+    assert seen(layers, 3, 3) == (-11, 14)
+    assert reach(layers) == 14
+
+
+def test_a_network_without_convolutions_has_the_grain_of_the_photo() -> None:
+    assert grain((Padded(2, (SpaceToDepth(3), DepthToSpace(3))),)) == 1
+
+
+def test_blocks_become_channels_in_the_order_of_onnx() -> None:
+    image = torch.arange(16.0).reshape(1, 2, 2, 4)
+    deep = SpaceToDepth(2).forward(nn.Module(), image)
+    # Upper left of both channels, upper right, lower left, lower right.
+    assert deep[0, :, 0, 0].tolist() == [0, 8, 1, 9, 4, 12, 5, 13]
+    assert deep[0, :, 0, 1].tolist() == [2, 10, 3, 11, 6, 14, 7, 15]
+    assert DepthToSpace(2).forward(nn.Module(), deep).equal(image)
+
+
+def test_upsampling_repeats_every_px() -> None:
+    made = Upsampling(1).forward(nn.Module(), torch.tensor([[[[1.0, 2.0]]]]))
+    assert made.tolist() == [[[[1, 1, 2, 2], [1, 1, 2, 2]]]]
+
+
+def test_downsampling_by_hand() -> None:
+    layer, network = Downsampling("down", 1, 2), nn.Module()
+    add_modules(network, [layer])
+    with torch.no_grad():
+        network.down.weight.copy_(torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]], [[[-1.0, 0.0], [0.0, 0.0]]]]))
+        network.down.bias.copy_(torch.tensor([0.5, -0.5]))
+        made = layer.forward(network, torch.tensor([[[[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 1.0, 0.0]]]]))
+    assert made.tolist() == [[[[5.5, 5.5]], [[0, 0]]]]
+
+
+@dataclass(frozen=True)
+class Ramp(Convolution):
+    """Adds 100 to the image, and remembers what it was given."""
+
+    def forward(self, network: nn.Module, features: Tensor) -> Tensor:
+        network.given = features
+        return features + 100
+
+
+def test_padding_repeats_the_last_px_and_is_cut_off() -> None:
+    image, network = torch.tensor([[[[1.0, 2.0, 3.0]]]]), nn.Module()
+    made = Padded(2, (Ramp("ramp", 1, 1, 1),)).forward(network, image)
+    assert network.given.tolist() == [[[[1, 2, 3, 3], [1, 2, 3, 3]]]]
+    assert made.tolist() == [[[[101, 102, 103]]]]
+
+
+def test_padding_refuses_statistics_and_layers_that_change_the_size() -> None:
+    with pytest.raises(ValueError, match="statistics of the photo cannot work on a padded photo"):
+        Padded(2, (ResidualBlock((norm("a"),)),))
+    with pytest.raises(ValueError, match="keep the height and width, not divide them by 2"):
+        Padded(2, (SpaceToDepth(3), conv("a", inputs=12)))
 
 
 def test_maps_that_would_change_their_channels_are_refused() -> None:

@@ -240,7 +240,9 @@ def test_a_package_offers_a_network_and_a_loss(package: Path, table: Path) -> No
 
 @pytest.mark.usefixtures("package")
 def test_what_no_package_offers_is_refused_with_the_names_that_there_are() -> None:
-    with pytest.raises(ParamsError, match=r"must be one of resnet, srcnn, broken, mine, package\.module:Class, not"):
+    with pytest.raises(
+        ParamsError, match=r"must be one of resnet, srcnn, mobile, broken, mine, package\.module:Class, not"
+    ):
         TrainParams(network="yours")
     with pytest.raises(ParamsError, match=r"package that offers 'broken' in dpedtool\.networks says 'own_net', which"):
         TrainParams(network="broken")

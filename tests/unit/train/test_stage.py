@@ -497,6 +497,7 @@ def test_a_teacher_that_enlarges_otherwise_is_refused(
     [
         (Architecture(channels=6, blocks=1, norm="batch"), "train.channels=6 and train.norm=batch"),
         (Architecture("srcnn"), "train.network=srcnn"),
+        (Architecture("mobile", channels=6), "train.network=mobile and train.channels=6"),
     ],
 )
 def test_a_start_of_another_network_says_what_to_set(

@@ -204,6 +204,25 @@ def test_only_instance_norm_forbids_tiles() -> None:
     assert "overlap by 16 px" in card(architecture=Architecture("srcnn")).as_markdown()
 
 
+def test_tiles_of_the_network_for_phones_give_the_whole_photo() -> None:
+    architecture = Architecture("mobile", channels=4)
+    text = card(architecture=architecture, clipped=False).as_markdown()
+    assert "It is a U-Net of plain convolutions that phones can run, exported by" in text
+    assert "RGB, not clipped: clip it to 0..1 for a picture" in text
+    assert "Memory: about 40 MB for each megapixel" in text
+    assert "overlap by 112 px, begin at multiples of 8 px, and half of the overlap is cut off" in text
+    torch.manual_seed(0)
+    network, photo = architecture.build().eval().double(), torch.rand(1, 3, 16, 301, dtype=torch.float64)
+    with torch.inference_mode():
+        whole = network(photo)
+        for begin, end in ((0, 168), (56, 301)):
+            tile = network(photo[..., begin:end])
+            first, last = (begin + 56 if begin else 0), (end - 56 if end < 301 else 301)
+            torch.testing.assert_close(
+                tile[..., first - begin : last - begin], whole[..., first:last], rtol=0, atol=1e-12
+            )
+
+
 @pytest.mark.parametrize(
     ("architecture", "reach"), [(Architecture(channels=2, blocks=2, norm="batch"), 14), (Architecture("srcnn"), 8)]
 )

@@ -26,6 +26,7 @@ ARCHITECTURES = (
     Architecture(channels=3, blocks=1, norm="batch"),
     Architecture(channels=4, blocks=0),
     Architecture("srcnn"),
+    Architecture("mobile", channels=4),
 )
 
 
@@ -60,7 +61,7 @@ def test_any_network_gives_what_pytorch_gives_at_any_size(tmp_path: Path, archit
     save_model(tmp_path / "net.safetensors", network, {})
     done = export(tmp_path / "net.safetensors", tmp_path / "net.onnx", clip=False)
     assert done.difference < TOLERANCE
-    for shape in ((1, 3, 1, 2), (3, 3, 7, 19), (1, 3, 64, 33)):
+    for shape in ((1, 3, 1, 2), (3, 3, 7, 19), (1, 3, 64, 33), (1, 3, 16, 24)):
         phone = np.random.default_rng(1).random(shape, np.float32)
         with torch.inference_mode():
             wanted = network(torch.from_numpy(phone)).numpy()
@@ -99,6 +100,42 @@ def test_the_graph_has_the_networks_own_operators_and_nothing_else() -> None:
     assert [node.op_type for node in batch.graph.node].count("BatchNormalization") == 4
     # The number of batches it was trained on is not a weight.
     assert not any("num_batches" in weight.name for weight in batch.graph.initializer)
+
+
+def test_the_network_for_phones_has_plain_operators_of_a_newer_version() -> None:
+    made = as_onnx(drawn(Architecture("mobile", channels=4)), {}, clip=True)
+    kinds = [node.op_type for node in made.graph.node if node.op_type != "Constant"]
+    assert {kind: kinds.count(kind) for kind in sorted(set(kinds))} == {
+        # Of these, one is for the padding, and so are Concat, Div, Mul, Pad, Shape, Slice and Sub.
+        "Add": 3 + 1,
+        "Clip": 1,
+        "Concat": 1,
+        "Conv": 14,
+        "DepthToSpace": 1,
+        "Div": 1,
+        "Mul": 1,
+        "Pad": 1,
+        "Relu": 13,
+        "Resize": 2,
+        "Shape": 1,
+        "Slice": 2,
+        "SpaceToDepth": 1,
+        "Sub": 1,
+    }
+    assert made.opset_import[0].version == 13
+
+
+@pytest.mark.parametrize("clip", [True, False])
+def test_the_network_for_phones_is_clipped_unless_told_otherwise(tmp_path: Path, clip: bool) -> None:
+    network = drawn(Architecture("mobile", channels=4))
+    with torch.no_grad():
+        # The channels of the upper left px, then of the others.
+        network.tail.bias.copy_(torch.tensor([2.0, 0.25, -2.0] * 4))
+        network.tail.weight.zero_()
+    save_model(tmp_path / "model", network, {})
+    phone = np.full((1, 3, 5, 3), 0.5, np.float32)
+    made = run(export(tmp_path / "model", tmp_path / "a.onnx", clip=clip).onnx, phone)
+    assert made[0, :, 4, 2].tolist() == ([1, 0.75, 0] if clip else [2.5, 0.75, -1.5])
 
 
 def test_the_file_says_what_it_is(model: Path, tmp_path: Path) -> None:
