@@ -17,8 +17,6 @@ from dpedtool.training.weights.model_card import INPUT, OUTPUT
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-TRACED_OPSET = 17
-"""The version of ONNX 1.12 (2022), whose operators include those of most networks, such as layer norm."""
 _FOLLOWED_PX = 128
 _AXES = {0: "batch", 2: "height", 3: "width"}
 
@@ -40,7 +38,7 @@ class _Whole(nn.Module):
         return cast("Tensor", enhanced.clamp(0, 1) if self.clip else enhanced)
 
 
-def traced(model: OwnGenerator, *, clip: bool) -> ModelProto:
+def traced(model: OwnGenerator, *, clip: bool, opset: int) -> ModelProto:
     """Return a network of the user's own as an ONNX model.
 
     Raises
@@ -63,7 +61,7 @@ def traced(model: OwnGenerator, *, clip: bool) -> ModelProto:
                 # This exporter writes to streams too.
                 content,  # type: ignore[arg-type]
                 dynamo=False,
-                opset_version=TRACED_OPSET,
+                opset_version=opset,
                 input_names=[INPUT],
                 output_names=[OUTPUT],
                 dynamic_axes={INPUT: _AXES, OUTPUT: _AXES},
@@ -72,7 +70,8 @@ def traced(model: OwnGenerator, *, clip: bool) -> ModelProto:
             # It raises errors of many kinds for what it cannot follow.
             said = " ".join(str(error).split())[:300]
             raise DpedtoolError(
-                f"The network {model.architecture.name} cannot be written as ONNX ({type(error).__name__}: {said})."
+                f"The network {model.architecture.name} cannot be written as ONNX of opset {opset} "
+                f"({type(error).__name__}: {said})."
             ) from error
     made = onnx.load_from_string(content.getvalue())
     made.graph.name = model.architecture.name
