@@ -21,7 +21,7 @@ _FOLLOWED_PX = 128
 _AXES = {0: "batch", 2: "height", 3: "width"}
 
 
-class _Whole(nn.Module):
+class Whole(nn.Module):
     """The network with what `OwnGenerator` does around it, in operators that ONNX has for images of any size."""
 
     def __init__(self, model: OwnGenerator, clip: bool) -> None:
@@ -56,7 +56,7 @@ def traced(model: OwnGenerator, *, clip: bool, opset: int) -> ModelProto:
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(
-                _Whole(model, clip).eval(),
+                Whole(model, clip).eval(),
                 (phone,),
                 # This exporter writes to streams too.
                 content,  # type: ignore[arg-type]
