@@ -11,7 +11,15 @@ import click
 from dpedtool.dataset.errors import DpedtoolError
 from dpedtool.dataset.schema import Sample
 from dpedtool.dataset.tables import holds
-from dpedtool.pipeline.commands.options import FILE, FOLDER, command, examples, flags_option, network_of_file, network_option
+from dpedtool.pipeline.commands.options import (
+    FILE,
+    FOLDER,
+    command,
+    examples,
+    flags_option,
+    network_of_file,
+    network_option,
+)
 
 if TYPE_CHECKING:
     from dpedtool.training.data import Pairs
@@ -74,7 +82,9 @@ def import_weights(checkpoint: Path, out: Path) -> None:
     help="Folder of the DSLR's images, of the same names and sizes as those of --calibrate DIR: the loss is measured "
     "against them as well.",
 )
-@click.option("--size", "size_px", metavar="HxW", help="With litert: height and width of the images. By default 512x512.")
+@click.option(
+    "--size", "size_px", metavar="HxW", help="With litert: height and width of the images. By default 512x512."
+)
 @click.option("--clip/--no-clip", default=True, help="Cut the output to 0..1, or leave it as the network gives it.")
 @click.option("--scores", type=FILE, metavar="FILE", help="metrics.json of `dpedtool evaluate`, for the card.")
 @click.option("--licence", metavar="SPDX-ID", help="Licence of the weights, such as CC-BY-NC-4.0, for the card.")
@@ -115,18 +125,18 @@ def export(
         from dpedtool.training.weights.litert_export import SIZE, export_litert, parse_size
 
         size = parse_size(size_px) if size_px else SIZE
-        written = export_litert(
+        lines = export_litert(
             model, out, size, clip=clip, scores=scores, licence=licence, own=own, examples=examples_of
-        )
+        ).lines()
     else:
         from dpedtool.training.weights.onnx_export import OPSET
         from dpedtool.training.weights.onnx_export import export as export_onnx
 
         version = OPSET if opset is None else opset
-        written = export_onnx(
+        lines = export_onnx(
             model, out, clip=clip, scores=scores, licence=licence, own=own, opset=version, examples=examples_of
-        )
-    for line in written.lines():
+        ).lines()
+    for line in lines:
         click.echo(line)
 
 

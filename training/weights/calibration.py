@@ -138,7 +138,9 @@ def _windows_of_pairs(pairs: Pairs, indices: Sequence[int], most: int) -> Iterat
     for index in chosen:
         phone, dslr = (as_rgb(image) for image in pairs.images(index))
         for rows, columns in _cells(phone, most // len(chosen)):
-            scaled = (slice(pairs.target_scale * side.start, pairs.target_scale * side.stop) for side in (rows, columns))
+            scaled = (
+                slice(pairs.target_scale * side.start, pairs.target_scale * side.stop) for side in (rows, columns)
+            )
             yield phone[:, rows, columns].clone(), dslr[:, *scaled].clone()
 
 

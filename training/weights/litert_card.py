@@ -56,6 +56,6 @@ class LitertCard(ModelCard):
             return
         yield (
             "Weights of convolutions are float16; phones compute in float32 or float16. On an image of noise, the "
-            f"outputs of LiteRT on the processor differ from those of PyTorch by less than {bound(self.difference):.0e} "
-            "on the scale 0..1."
+            "outputs of LiteRT on the processor differ from those of PyTorch by less than "
+            f"{bound(self.difference):.0e} on the scale 0..1."
         )

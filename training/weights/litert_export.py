@@ -1,7 +1,7 @@
 """Generators as LiteRT files (formerly TensorFlow Lite), for images of one size: in float16, and in int8.
 
-litert-torch follows the network in PyTorch, ai-edge-quantizer makes the weights smaller, and both run in ai-edge-litert.
-They print much from C++, past Python's streams, which is kept away from the screen.
+litert-torch follows the network in PyTorch, ai-edge-quantizer makes the weights smaller, and ai-edge-litert runs the
+files. They print much from C++, past Python's streams, which is kept away from the screen.
 """
 
 from __future__ import annotations
@@ -189,9 +189,7 @@ def _converted(model: Generator, size: tuple[int, int], clip: bool) -> bytes:
     litert_torch.config.show_progress = False
     litert_torch.config.silence_torch_logs = True
     try:
-        made = litert_torch.convert(
-            _ChannelsLast(model, clip).eval(), sample_kwargs={INPUT: torch.zeros(1, *size, 3)}
-        )
+        made = litert_torch.convert(_ChannelsLast(model, clip).eval(), sample_kwargs={INPUT: torch.zeros(1, *size, 3)})
         content: bytes = made.model_content()
     except Exception as error:
         # It raises errors of many kinds for what it cannot follow.
@@ -235,7 +233,8 @@ def _int8(model: Generator, whole: bytes, clip: bool, examples: Examples) -> tup
             f"The network {model.architecture.name} has no convolution that int8 could compute: export it without "
             "--int8."
         )
-    return content, measure(examples, *(_fitting(_run(file), model.scale) for file in (twin, small)), convolutions)
+    exact, coarse = (_fitting(_run(file), model.scale) for file in (twin, small))
+    return content, measure(examples, exact, coarse, convolutions)
 
 
 def _fitted(images: Tensor) -> Array:

@@ -115,8 +115,9 @@ def export(
 ) -> Exported:
     """Write a model as `out`, a file X.onnx, and its card X.md; existing files are replaced.
 
-    The same model gives the same bytes, but for the line of the card that says how fast it ran. The only input, `phone`, and the only output, `enhanced`, are float32
-    (batch, 3, height, width), RGB, 0..1, of any batch, height and width.
+    The same model gives the same bytes, but for the line of the card that says how fast it ran. The only input,
+    `phone`, and the only output, `enhanced`, are float32 (batch, 3, height, width), RGB, 0..1, of any batch, height and
+    width.
 
     Parameters
     ----------
@@ -140,10 +141,10 @@ def export(
     Raises
     ------
     DpedtoolError
-        The opset is not one of `OPSETS`, or too early for int8; `out` has another suffix, or X.md exists and is not a card; the packages onnx and onnxruntime are not installed;
-        the model, its card or the scores are missing, damaged or belong to another model; the licence is not an SPDX
-        identifier; onnxruntime computes other values than PyTorch; or the network cannot be quantised. In these cases
-        no file is written.
+        The opset is not one of `OPSETS`, or too early for int8; `out` has another suffix, or X.md exists and is not a
+        card; the packages onnx and onnxruntime are not installed; the model, its card or the scores are missing,
+        damaged or belong to another model; the licence is not an SPDX identifier; onnxruntime computes other values
+        than PyTorch; or the network cannot be quantised. In these cases no file is written.
 
     """
     _check_installed()

@@ -29,6 +29,7 @@ class Whole(nn.Module):
         self.network, self.multiple, self.clip, self.scale = model.network, model.multiple, clip, model.scale
 
     def forward(self, phone: Tensor) -> Tensor:
+        """Enhance images (N, 3, H, W), as `OwnGenerator.forward` without its checks, and clip them if asked to."""
         height, width = phone.shape[2:]
         seen = phone
         if self.multiple > 1:
