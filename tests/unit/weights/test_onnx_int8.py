@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -129,7 +130,7 @@ def test_the_command_says_and_notes_what_int8_loses(tmp_path: Path, photos: Path
     assert "InferenceSession('net-int8.onnx')" in card
     assert "the PSNR to the targets is" in card
     assert "s a megapixel in onnxruntime on" in card
-    assert "int8" not in out.with_suffix(".md").read_text()
+    assert "calibrated" not in out.with_suffix(".md").read_text()
     # No log lines, and no files beside the four.
     assert not caplog.records
     assert not list((tmp_path / "temporary").iterdir())
@@ -201,3 +202,50 @@ def test_a_network_of_ones_own_is_quantised_if_it_has_convolutions(tmp_path: Pat
     with pytest.raises(DpedtoolError, match="own_scaled:Scaled has no convolution that int8 could compute: export it"):
         export(tmp_path / "own.safetensors", out, own=own, examples=lambda: from_photos(photos))
     assert not out.exists()
+
+
+def place_of(tmp_path: Path, kind: str, make_samples) -> Path:
+    """Make a place of one kind that holds pairs of images."""
+    place = tmp_path / kind
+    if kind in {"one table", "two tables"}:
+        make_samples(place, {"train": 3, "test": 2}).replace(place / "a.parquet")
+        if kind == "two tables":
+            shutil.copy(place / "a.parquet", place / "b.parquet")
+        return place
+    phones = ("iphone", "sony") if kind == "two phones" else ("iphone",)
+    for phone in phones:
+        for part, count in (("training_data", 3), ("test_data/patches", 2)):
+            for camera in (phone, *([] if kind == "no DSLR" else ["canon"])):
+                folder = place / "dped" / phone / part / camera
+                folder.mkdir(parents=True)
+                for number in range(count):
+                    image = np.random.default_rng(number).integers(0, 256, (20, 20, 3), np.uint8)
+                    cv2.imwrite(str(folder / f"{number}.jpg"), image)
+    return place / "dped" / "iphone" if kind == "phone alone" else place
+
+
+@pytest.mark.parametrize("kind", ["one table", "release", "phone alone"])
+def test_places_of_pairs_are_calibrated_on_training_and_measured_on_test(tmp_path: Path, make_samples, kind) -> None:
+    weights, place = saved(tmp_path, Architecture(channels=4, blocks=1)), place_of(tmp_path, kind, make_samples)
+    arguments = ["export", str(weights), "-o", str(tmp_path / "net.onnx"), "--int8", "--calibrate", str(place)]
+    ended = CliRunner().invoke(main, arguments)
+    assert ended.exit_code == 0, ended.output
+    assert "calibrated on 3 images; on 2 images that it was not calibrated on" in ended.output
+    assert "the PSNR to the targets is" in ended.output
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("two tables", "holds several tables of samples: name one of them, such as "),
+        ("two phones", "holds patches of several phones: name the folder of one, such as "),
+        ("no DSLR", "must hold a folder iphone of the phone's patches and one of the DSLR's: name the two by"),
+    ],
+)
+def test_places_that_leave_open_what_is_meant_are_refused(tmp_path: Path, make_samples, kind, sentence) -> None:
+    weights, place = saved(tmp_path, Architecture(channels=4, blocks=1)), place_of(tmp_path, kind, make_samples)
+    arguments = ["export", str(weights), "-o", str(tmp_path / "net.onnx"), "--int8", "--calibrate", str(place)]
+    ended = CliRunner().invoke(main, arguments)
+    assert (ended.exit_code, len(ended.output.splitlines())) == (1, 1)
+    assert sentence in ended.output
+    assert not (tmp_path / "net.onnx").exists()
