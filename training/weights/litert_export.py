@@ -53,7 +53,6 @@ _PACKAGES = {
 }
 _SIGNATURE = "serving_default"
 """What litert-torch calls the only function of a file."""
-_CALIBRATED = (WINDOW_PX, WINDOW_PX)
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,7 @@ def export_litert(
         parameters = card.parameters
         written = ExportedLitert(out, out.with_suffix(".md"), known.architecture.name, parameters, size, difference)
         if int8:
-            content, quantised = _int8(generator, whole, clip, int8)
+            content, quantised = _int8(generator, whole, size, clip, int8)
             files.enter_context(replacing(coarse)).write_bytes(content)
             speed = time_run(_run(content), (1, 3, *size))
             of_int8 = replace(card, file=coarse.name, quantised=quantised, speed=speed)
@@ -218,14 +217,20 @@ def _float16(content: bytes) -> bytes:
     return bytes(made.quantize(enable_progress_report=False).quantized_model)
 
 
-def _int8(model: Generator, whole: bytes, clip: bool, examples: Examples) -> tuple[bytes, Quantised]:
+def _int8(
+    model: Generator, whole: bytes, size: tuple[int, int], clip: bool, examples: Examples
+) -> tuple[bytes, Quantised]:
     """Return a file whose convolutions compute in int8, and what it loses.
 
     Images for calibration need not be as large as those of the file: the ranges are of a twin for smaller images, whose
     tensors have the same names. The loss is measured with twins, too.
     """
-    twin = _converted(model, _CALIBRATED, clip)
-    ranges = _ranges(twin, [_fitted(image[None].float() / 255) for image in examples.calibration])
+    # The twin is padded like the file, or its tensors would have other names.
+    multiple = model.multiple if isinstance(model, OwnGenerator) else 1
+    height, width = (WINDOW_PX + (side - WINDOW_PX) % multiple for side in size)
+    twin = _converted(model, (height, width), clip)
+    images = [reflected(image[None].float() / 255, height, width).numpy() for image in examples.calibration]
+    ranges = _ranges(twin, images)
     content, small = (_with_ranges(file, ranges, model) for file in (whole, twin))
     convolutions = _convolutions(content)
     if not convolutions[0]:
@@ -233,21 +238,19 @@ def _int8(model: Generator, whole: bytes, clip: bool, examples: Examples) -> tup
             f"The network {model.architecture.name} has no convolution that int8 could compute: export it without "
             "--int8."
         )
-    exact, coarse = (_fitting(_run(file), model.scale) for file in (twin, small))
+    exact, coarse = (_fitting(_run(file), (height, width), model.scale) for file in (twin, small))
     return content, measure(examples, exact, coarse, convolutions)
 
 
-def _fitted(images: Tensor) -> Array:
-    """Return images (N, 3, H, W) as large as those for calibration: continued by their reflection, where smaller."""
-    return np.asarray(reflected(images, *_CALIBRATED).numpy())
+def _fitting(run: Run, size: tuple[int, int], scale: int) -> Run:
+    """Return a function that enhances images of at most a size (height, width) with a file for that size.
 
-
-def _fitting(run: Run, scale: int) -> Run:
-    """Return a function that enhances images of at most the size for calibration with a file for that size."""
+    Smaller images are continued by their reflection, and their results cut.
+    """
 
     def fitting(phone: Array) -> Array:
         height, width = phone.shape[2:]
-        return run(_fitted(torch.from_numpy(phone)))[..., : scale * height, : scale * width]
+        return run(reflected(torch.from_numpy(phone), *size).numpy())[..., : scale * height, : scale * width]
 
     return fitting
 
