@@ -31,6 +31,7 @@ EXTRAS: Mapping[str, tuple[Mapping[str, str], str]] = {
     },
     "vgg": ({"scipy": "scipy"}, "VGG weights from a .mat file"),
     "onnx": ({"onnx": "onnx", "onnxruntime": "onnxruntime"}, "`dpedtool export`"),
+    "litert": ({"litert_torch": "litert-torch"}, "`dpedtool export --format litert`"),
     "tensorboard": ({"tensorboard": "tensorboard"}, "`dpedtool train --tensorboard`"),
 }
 """For each extra, its modules with the packages that they come in, and what they are for."""

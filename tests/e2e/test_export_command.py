@@ -19,7 +19,7 @@ def test_weights_are_exported_with_their_scores(tmp_path: Path, rig, dpedtool) -
     dpedtool("evaluate", "--weights", weights, *folders, "-o", tmp_path / "scores")
     ended = dpedtool("export", weights, "-o", out, "--scores", tmp_path / "scores" / "metrics.json", "--licence", "MIT")
     assert ended.said == []
-    assert ended.out.startswith(f"{out}: dped_resnet_6_4, 2559 parameters, opset 9; onnxruntime is within ")
+    assert ended.out.startswith(f"{out}: dped_resnet_6_4, 2559 parameters, opset 17; onnxruntime is within ")
     assert ended.out.endswith(f" of PyTorch. The card is {out.with_suffix('.md')}.\n")
     card = out.with_suffix(".md").read_text(encoding="utf-8")
     assert "license: mit\n" in card

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -40,6 +40,7 @@ from dpedtool.dataset.train_params import TrainParams, load_preset, preset_names
 from dpedtool.training.networks.generators import Architecture
 from dpedtool.training.networks.layer_kinds import NORM_EPS, grid, reach
 from dpedtool.training.networks.own_network import OwnNetwork
+from dpedtool.training.weights.int8 import Quantised, Speed
 
 INPUT, OUTPUT = "phone", "enhanced"
 """What the tensors in the file are called."""
@@ -56,7 +57,7 @@ _SETTINGS = {
     "norm": ("norm", f"{{}} norm, epsilon {NORM_EPS}"),
 }
 """What the fields of an architecture are called on the card, and how their values are written."""
-_BEGINNING = b"---\nlibrary_name: onnx\n"
+_BEGINNINGS = tuple(f"---\nlibrary_name: {name}\n".encode() for name in ("onnx", "litert"))
 """The first bytes of every card."""
 
 
@@ -65,12 +66,14 @@ def is_card(path: Path) -> bool:
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        return file.read(len(_BEGINNING)) == _BEGINNING
+        return file.read(max(map(len, _BEGINNINGS))).startswith(_BEGINNINGS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
     """The contents of an ONNX file's card."""
+
+    _runtime: ClassVar[str] = "onnxruntime"
 
     file: str
     """The name of the ONNX file."""
@@ -87,7 +90,11 @@ class ModelCard:
     clipped: bool
     opset: int
     difference: float
-    """The largest difference between onnxruntime and PyTorch that was found, on the scale 0..1."""
+    """The largest difference between the float file's runtime and PyTorch that was found, on the scale 0..1."""
+    speed: Speed | None = None
+    """None: it was not measured."""
+    quantised: Quantised | None = None
+    """None: the file computes in floats."""
 
     def notes(self) -> dict[str, str]:
         """Return the metadata of the ONNX file itself."""
@@ -131,11 +138,14 @@ class ModelCard:
 
     def _head(self) -> str:
         """Return the YAML head, which the hubs read."""
-        head: dict[str, Any] = {"library_name": "onnx", "pipeline_tag": "image-to-image"}
+        head = self._hub_head()
         if self.licence:
             head |= front_matter(self.licence)
-        head["tags"] = ["onnx", "dped", "image-enhancement", self.architecture.name]
+        head["tags"] = [head["library_name"], "dped", "image-enhancement", self.architecture.name]
         return yaml.safe_dump(head, sort_keys=False, allow_unicode=False)
+
+    def _hub_head(self) -> dict[str, Any]:
+        return {"library_name": "onnx", "pipeline_tag": "image-to-image"}
 
     def _code(self) -> str:
         """Return the fewest lines that enhance a photo; a test runs them."""
@@ -153,24 +163,58 @@ class ModelCard:
         )
 
     def _use(self) -> Iterator[str]:
+        yield from self._tensors()
+        yield self._tiles()
+        yield from self._memory()
+        yield from self._exactness()
+        if self.speed:
+            yield self._said_speed(self.speed)
+
+    def _tensors(self) -> Iterator[str]:
+        """Say what goes into the file and what comes out."""
         yield f"Input `{INPUT}`: float32, (batch, 3, height, width), RGB, 0..1, sRGB, upright. {self._sizes()}"
         scale = self.architecture.scale
         shape = "of the same shape" if scale == 1 else f"{scale} times as high and wide"
         yield f"Output `{OUTPUT}`: float32, {shape}, RGB, {self._range()}."
-        yield self._tiles()
+
+    def _memory(self) -> Iterator[str]:
+        if self.quantised:
+            # It was measured for float files alone.
+            return
         yield (
             f"Memory: about {self._memory_mb()} MB for each megapixel in onnxruntime on a processor, "
             "in addition to the 80 MB of onnxruntime itself. `dpedtool enhance` takes less."
         )
+
+    def _said_speed(self, speed: Speed) -> str:
+        return (
+            f"Speed: {speed.seconds:.2g} s a megapixel in {self._runtime} on {speed.threads} threads of this processor "
+            f"when the file was exported: {text(speed.processor)}. A phone needs another time."
+        )
+
+    def _exactness(self) -> Iterator[str]:
+        """Say what the file is and how its outputs differ from PyTorch's."""
+        if self.quantised:
+            yield (
+                f"ONNX opset {self.opset}. Weights are int8, symmetric, per channel, of 7 bits; activations are uint8. "
+                "Everything else is computed in float32."
+            )
+            yield self._said_int8(self.quantised)
+            return
         yield (
             f"ONNX opset {self.opset}. On small images of two sizes, the outputs of onnxruntime on the processor "
-            f"differ from those of PyTorch by less than {_bound(self.difference):.0e} on the scale 0..1."
+            f"differ from those of PyTorch by less than {bound(self.difference):.0e} on the scale 0..1."
         )
         if self._is_instance_norm():
             yield (
                 "On whole photos they differ more, since onnxruntime sums the statistics in float32: with the "
                 "published dped_resnet_8_32 at 3 megapixels, by 4e-5, which is a hundredth of a grey level."
             )
+
+    @staticmethod
+    def _said_int8(quantised: Quantised) -> str:
+        how, what = quantised.clauses()
+        return f"It computes {how}. {what[0].upper()}{what[1:]}."
 
     def _sizes(self) -> str:
         description = self.architecture.description
@@ -359,7 +403,7 @@ def _data(training: TrainingInfo) -> Iterator[tuple[str, str]]:
     yield "precision", text(training.precision)
 
 
-def _bound(difference: float) -> float:
+def bound(difference: float) -> float:
     """Return the next higher power of ten, since the last digits depend on the machine."""
     return float(10.0 ** (math.floor(math.log10(max(difference, 1e-8))) + 1))
 

@@ -7,9 +7,10 @@ the user's own, whose layers are not known, are traced, see `dpedtool.training.w
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -32,9 +33,12 @@ from dpedtool.training.networks.generators import (
     count_parameters,
 )
 from dpedtool.training.networks.layer_kinds import least_opset, nodes
+from dpedtool.training.weights import onnx_int8
+from dpedtool.training.weights.calibration import Examples
 from dpedtool.training.weights.checkpoint import load_model, model_files
+from dpedtool.training.weights.int8 import Quantised, Run, Speed, measure, time_run
 from dpedtool.training.weights.model_card import INPUT, OUTPUT, ModelCard, is_card, read_scores
-from dpedtool.training.weights.onnx_trace import TRACED_OPSET, traced
+from dpedtool.training.weights.onnx_trace import traced
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -43,9 +47,14 @@ Array = npt.NDArray[Any]
 
 SUFFIX = ".onnx"
 AXES = ("batch", 3, "height", "width")
-OPSET, IR_VERSION = 9, 4
-"""The versions of ONNX 1.4 (2019), the first in which weights need not be inputs of the graph. Newer versions would
-not change any operator used here, but would exclude older runtimes."""
+OPSET = 17
+"""The version of ONNX 1.12 (2022). It has the operators of most networks of one's own, such as layer norm, and scales
+per channel for int8, which tools for phones need."""
+OPSETS = range(9, 21)
+"""9 is of ONNX 1.4 (2019), the first in which weights need not be inputs of the graph; 20 of ONNX 1.15 (2023) is the
+latest that torch follows a network of the user's own to."""
+_CLIP_TAKES_INPUTS = 11
+"""From this opset on, the limits of Clip are inputs in place of attributes."""
 MOST_BYTES = 2**31 - 2**20
 """An ONNX file holds at most 2 GiB, including the graph, which is small."""
 
@@ -54,8 +63,6 @@ TOLERANCE = 1e-4
 CHECKED_SIZES = ((2, 48, 64), (1, 37, 51))
 """(N, H, W) of the images that both are compared on."""
 _ERRORS_ONLY = 3
-_CLIP_BY_INPUTS = 11
-"""From this version of its operators on, ONNX expects the limits of Clip as inputs."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +76,30 @@ class Exported:
     opset: int
     difference: float
     """The largest difference between onnxruntime and PyTorch, on the scale 0..1."""
+    int8: Int8 | None = None
+    """The file in int8; None if it was not asked for."""
 
-    def sentence(self) -> str:
-        """Return in one line what was written and how exact it is."""
-        return (
+    def lines(self) -> list[str]:
+        """Return what was written and how exact it is, a line for each file."""
+        said = (
             f"{self.onnx}: {self.network}, {self.parameters} parameters, opset {self.opset}; onnxruntime is within "
             f"{self.difference:.1e} of PyTorch. The card is {self.card}."
         )
+        return [said, self.int8.sentence()] if self.int8 else [said]
+
+
+@dataclass(frozen=True)
+class Int8:
+    """A file in int8 that was written beside the float file."""
+
+    file: Path
+    card: Path
+    quantised: Quantised
+
+    def sentence(self) -> str:
+        """Return in one line what was written and what it loses."""
+        how, what = self.quantised.clauses()
+        return f"{self.file}: {how}; {what}. The card is {self.card}."
 
 
 def export(
@@ -86,11 +110,14 @@ def export(
     scores: Path | None = None,
     licence: str | None = None,
     own: str | None = None,
+    opset: int = OPSET,
+    examples: Callable[[], Examples] | None = None,
 ) -> Exported:
     """Write a model as `out`, a file X.onnx, and its card X.md; existing files are replaced.
 
-    The same model gives the same bytes. The only input, `phone`, and the only output, `enhanced`, are float32
-    (batch, 3, height, width), RGB, 0..1, of any batch, height and width.
+    The same model gives the same bytes, but for the line of the card that says how fast it ran. The only input,
+    `phone`, and the only output, `enhanced`, are float32 (batch, 3, height, width), RGB, 0..1, of any batch, height and
+    width.
 
     Parameters
     ----------
@@ -106,28 +133,87 @@ def export(
         SPDX identifier of the weights' licence, for the card; None: the card says that no licence is stated.
     own
         The network of the user's own that the user names, as in `load_model`.
+    opset
+        The version of ONNX's operators, one of `OPSETS`.
+    examples
+        Reads the images for int8; X-int8.onnx and its card X-int8.md are then written as well.
 
     Raises
     ------
     DpedtoolError
-        `out` has another suffix, or X.md exists and is not a card; the packages onnx and onnxruntime are not installed;
-        the model, its card or the scores are missing, damaged or belong to another model; the licence is not an SPDX
-        identifier; or onnxruntime computes other values than PyTorch. In these cases no file is written.
+        The opset is not one of `OPSETS`, or too early for int8; `out` has another suffix, or X.md exists and is not a
+        card; the packages onnx and onnxruntime are not installed; the model, its card or the scores are missing,
+        damaged or belong to another model; the licence is not an SPDX identifier; onnxruntime computes other values
+        than PyTorch; or the network cannot be quantised. In these cases no file is written.
 
     """
     _check_installed()
+    if opset not in OPSETS:
+        raise DpedtoolError(f"Opset {opset} cannot be written: choose one from {OPSETS.start} to {OPSETS.stop - 1}.")
+    if examples and opset < onnx_int8.LEAST_OPSET:
+        raise DpedtoolError(
+            f"Opset {opset} has no scales for each channel, which int8 needs: choose {onnx_int8.LEAST_OPSET} or later."
+        )
     if out.suffix != SUFFIX:
         raise DpedtoolError(f"{out} does not have the suffix of an ONNX file: give it the suffix {SUFFIX}.")
+    coarse = int8_name(out)
+    for file in (out, coarse) if examples else (out,):
+        check_card(file)
+    generator = load_model(model, own)
+    if isinstance(generator, LayeredGenerator) and opset < (least := least_opset(generator.layers)):
+        raise DpedtoolError(
+            f"Opset {opset} lacks operators that {generator.architecture.name} needs: choose {least} or later."
+        )
+    card = card_of(model, out, generator, scores=scores, licence=licence, clip=clip, opset=opset)
+    int8 = examples() if examples else None
+    made = as_onnx(generator, card.notes(), clip=clip, opset=opset)
+    with contextlib.ExitStack() as files:
+        exact = files.enter_context(replacing(out))
+        exact.write_bytes(made.SerializeToString(deterministic=True))
+        difference = _check(exact, out, generator, clip)
+        done = replace(card, difference=difference, speed=_speed(exact))
+        written = Exported(out, out.with_suffix(".md"), done.architecture.name, done.parameters, opset, difference)
+        if int8:
+            temporary = files.enter_context(replacing(coarse))
+            convolutions = onnx_int8.quantise(made, temporary, int8.calibration)
+            quantised = measure(int8, _run(exact), _run(temporary), convolutions)
+            of_int8 = replace(done, file=coarse.name, quantised=quantised, speed=_speed(temporary))
+            written = replace(written, int8=Int8(coarse, coarse.with_suffix(".md"), quantised))
+    write_text(written.card, done.as_markdown())
+    if written.int8:
+        write_text(written.int8.card, of_int8.as_markdown())
+    return written
+
+
+def int8_name(out: Path) -> Path:
+    """Return the name of the file in int8 beside a float file: net-int8.onnx beside net.onnx."""
+    return out.with_name(f"{out.stem}-int8{out.suffix}")
+
+
+def check_card(out: Path) -> None:
+    """Refuse an exported file whose card would replace a file that is not a card."""
     about = out.with_suffix(".md")
     if about.exists() and not is_card(about):
         raise DpedtoolError(
-            f"{about} is not a model card, and the card of {out.name} would replace it: give the ONNX file another "
+            f"{about} is not a model card, and the card of {out.name} would replace it: give the exported file another "
             "name, or choose another folder."
         )
-    generator = load_model(model, own)
+
+
+def card_of(
+    model: Path, out: Path, generator: Generator, *, scores: Path | None, licence: str | None, clip: bool, opset: int
+) -> ModelCard:
+    """Return the card of an exported file, before anything was measured about the file.
+
+    Raises
+    ------
+    DpedtoolError
+        The model's card or the scores are damaged or belong to another model, or the licence is not an SPDX identifier.
+
+    """
     weights, described = model_files(model)
     sha256 = file_sha256(weights)
-    card = ModelCard(
+    return ModelCard(
         file=out.name,
         architecture=generator.architecture,
         parameters=count_parameters(generator),
@@ -136,16 +222,12 @@ def export(
         scores=read_scores(scores, sha256) if scores else None,
         licence=check_licence(licence) if licence else None,
         clipped=clip,
-        opset=TRACED_OPSET if isinstance(generator, OwnGenerator) else _opset(generator),
+        opset=opset,
         difference=math.nan,
     )
-    content = as_onnx(generator, card.notes(), clip=clip).SerializeToString(deterministic=True)
-    difference = _write_checked(out, content, generator, clip)
-    write_text(about, replace(card, difference=difference).as_markdown())
-    return Exported(out, about, card.architecture.name, card.parameters, card.opset, difference)
 
 
-def as_onnx(model: Generator, notes: Mapping[str, str], *, clip: bool) -> ModelProto:
+def as_onnx(model: Generator, notes: Mapping[str, str], *, clip: bool, opset: int = OPSET) -> ModelProto:
     """Return a generator as an ONNX model.
 
     Parameters
@@ -156,6 +238,8 @@ def as_onnx(model: Generator, notes: Mapping[str, str], *, clip: bool) -> ModelP
         Metadata of the file.
     clip
         Cut the output to 0..1.
+    opset
+        One of `OPSETS`.
 
     Raises
     ------
@@ -165,14 +249,15 @@ def as_onnx(model: Generator, notes: Mapping[str, str], *, clip: bool) -> ModelP
     """
     from onnx import checker, helper
 
-    made = traced(model, clip=clip) if isinstance(model, OwnGenerator) else _written(model, clip)
+    made = traced(model, clip=clip, opset=opset) if isinstance(model, OwnGenerator) else _written(model, clip, opset)
+    made.ir_version = helper.find_min_ir_version_for(made.opset_import)
     made.producer_name, made.producer_version = "dpedtool", version("dpedtool")
     helper.set_model_props(made, dict(notes))
     checker.check_model(made, full_check=True)
     return made
 
 
-def _written(model: Generator, clip: bool) -> ModelProto:
+def _written(model: Generator, clip: bool, opset: int) -> ModelProto:
     """Write the graph from the layers of a network."""
     from onnx import TensorProto, helper
 
@@ -183,7 +268,7 @@ def _written(model: Generator, clip: bool) -> ModelProto:
         raise DpedtoolError(
             f"{model.architecture.name} is larger than 2 GiB, the limit of ONNX files: use fewer channels."
         )
-    graph = _Graph(weights)
+    graph = _Graph(weights, opset)
     graph.write(model, clip)
     return helper.make_model(
         helper.make_graph(
@@ -193,21 +278,15 @@ def _written(model: Generator, clip: bool) -> ModelProto:
             [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, AXES)],
             graph.initialisers(),
         ),
-        opset_imports=[helper.make_opsetid("", _opset(model))],
-        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid("", opset)],
     )
-
-
-def _opset(model: Generator) -> int:
-    """Return the version of ONNX's operators that a network is written with."""
-    return max(OPSET, least_opset(model.layers)) if isinstance(model, LayeredGenerator) else OPSET
 
 
 class _Graph:
     """A graph to which nodes are added one after the other, and the weights that the nodes use."""
 
-    def __init__(self, weights: Mapping[str, Array]) -> None:
-        self._weights = weights
+    def __init__(self, weights: Mapping[str, Array], opset: int) -> None:
+        self._weights, self._opset = weights, opset
         self.nodes: list[NodeProto] = []
         self._used: dict[str, Array] = {}
 
@@ -221,10 +300,10 @@ class _Graph:
         else:
             scaled = self.node("Mul", self.node("Tanh", made), self._constant("output_scale", OUTPUT_SCALE))
             made = self.node("Add", scaled, self._constant("output_centre", OUTPUT_CENTRE), **last)
-        if clip and _opset(model) < _CLIP_BY_INPUTS:
+        if clip and self._opset < _CLIP_TAKES_INPUTS:
             self.node("Clip", made, output=OUTPUT, min=0.0, max=1.0)
         elif clip:
-            self.node("Clip", made, self._constant("least", 0.0), self._constant("most", 1.0), output=OUTPUT)
+            self.node("Clip", made, self._constant("darkest", 0.0), self._constant("brightest", 1.0), output=OUTPUT)
 
     def initialisers(self) -> list[Any]:
         """Return the weights that the nodes use, in the order of their use."""
@@ -262,30 +341,41 @@ def _known(described: Path, model: Generator) -> ModelInfo | None:
     return known
 
 
-def _write_checked(out: Path, content: bytes, model: Generator, clip: bool) -> float:
-    """Write the file if onnxruntime computes the same as PyTorch; return the difference."""
-    with replacing(out) as temporary:
-        temporary.write_bytes(content)
-        difference = _difference(temporary, model, clip)
-        if not difference <= TOLERANCE:
-            raise DpedtoolError(
-                f"The values of onnxruntime differ from PyTorch's by {difference:.1e}, more than {TOLERANCE:.0e}, so "
-                f"{out} was not written: try another version of onnxruntime."
-            )
+def _check(file: Path, out: Path, model: Generator, clip: bool) -> float:
+    """Return the difference between onnxruntime and PyTorch; refuse a file that computes something else."""
+    difference = _difference(file, model, clip)
+    if not difference <= TOLERANCE:
+        raise DpedtoolError(
+            f"The values of onnxruntime differ from PyTorch's by {difference:.1e}, more than {TOLERANCE:.0e}, so "
+            f"{out} was not written: try another version of onnxruntime."
+        )
     return difference
+
+
+def _run(file: Path) -> Run:
+    """Return a function that enhances images with a file."""
+    session = _session(file)
+
+    def run(phone: Array) -> Array:
+        return np.asarray(session.run([OUTPUT], {INPUT: phone})[0])
+
+    return run
+
+
+def _speed(file: Path) -> Speed:
+    return time_run(_run(file))
 
 
 def _difference(file: Path, model: Generator, clip: bool) -> float:
     """Return the largest difference between onnxruntime and PyTorch on noise of `CHECKED_SIZES`."""
-    session = _session(file)
+    run = _run(file)
     rng = np.random.default_rng(0)
     differences = []
     for count, height, width in CHECKED_SIZES:
         phone = rng.random((count, 3, height, width), np.float32)
         with torch.inference_mode():
             wanted = model(torch.from_numpy(phone))
-        (found,) = session.run([OUTPUT], {INPUT: phone})
-        differences.append(np.abs(found - (wanted.clamp(0, 1) if clip else wanted).numpy()).max())
+        differences.append(np.abs(run(phone) - (wanted.clamp(0, 1) if clip else wanted).numpy()).max())
     # Python's own max would skip NaN.
     return float(np.max(differences))
 

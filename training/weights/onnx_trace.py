@@ -17,13 +17,11 @@ from dpedtool.training.weights.model_card import INPUT, OUTPUT
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-TRACED_OPSET = 17
-"""The version of ONNX 1.12 (2022), whose operators include those of most networks, such as layer norm."""
 _FOLLOWED_PX = 128
 _AXES = {0: "batch", 2: "height", 3: "width"}
 
 
-class _Whole(nn.Module):
+class Whole(nn.Module):
     """The network with what `OwnGenerator` does around it, in operators that ONNX has for images of any size."""
 
     def __init__(self, model: OwnGenerator, clip: bool) -> None:
@@ -31,6 +29,7 @@ class _Whole(nn.Module):
         self.network, self.multiple, self.clip, self.scale = model.network, model.multiple, clip, model.scale
 
     def forward(self, phone: Tensor) -> Tensor:
+        """Enhance images (N, 3, H, W), as `OwnGenerator.forward` without its checks, and clip them if asked to."""
         height, width = phone.shape[2:]
         seen = phone
         if self.multiple > 1:
@@ -40,7 +39,7 @@ class _Whole(nn.Module):
         return cast("Tensor", enhanced.clamp(0, 1) if self.clip else enhanced)
 
 
-def traced(model: OwnGenerator, *, clip: bool) -> ModelProto:
+def traced(model: OwnGenerator, *, clip: bool, opset: int) -> ModelProto:
     """Return a network of the user's own as an ONNX model.
 
     Raises
@@ -58,12 +57,12 @@ def traced(model: OwnGenerator, *, clip: bool) -> ModelProto:
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(
-                _Whole(model, clip).eval(),
+                Whole(model, clip).eval(),
                 (phone,),
                 # This exporter writes to streams too.
                 content,  # type: ignore[arg-type]
                 dynamo=False,
-                opset_version=TRACED_OPSET,
+                opset_version=opset,
                 input_names=[INPUT],
                 output_names=[OUTPUT],
                 dynamic_axes={INPUT: _AXES, OUTPUT: _AXES},
@@ -72,7 +71,8 @@ def traced(model: OwnGenerator, *, clip: bool) -> ModelProto:
             # It raises errors of many kinds for what it cannot follow.
             said = " ".join(str(error).split())[:300]
             raise DpedtoolError(
-                f"The network {model.architecture.name} cannot be written as ONNX ({type(error).__name__}: {said})."
+                f"The network {model.architecture.name} cannot be written as ONNX of opset {opset} "
+                f"({type(error).__name__}: {said})."
             ) from error
     made = onnx.load_from_string(content.getvalue())
     made.graph.name = model.architecture.name

@@ -143,7 +143,7 @@ def test_what_export_asks_for_can_be_done(fails: Answer, works: Answer, model: P
     assert "give it the suffix .onnx" in fails("export", model, "-o", tmp_path / "net.tflite")
     (tmp_path / "net.md").write_text("my notes")
     said = fails("export", model, "-o", tmp_path / "net.onnx")
-    assert "give the ONNX file another name, or choose another folder" in said
+    assert "give the exported file another name, or choose another folder" in said
     works("export", model, "-o", tmp_path / "other.onnx")
     works("export", model, "-o", tmp_path / "folder" / "net.onnx")
     assert (tmp_path / "net.md").read_text() == "my notes"
