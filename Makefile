@@ -15,7 +15,7 @@
 #   make bench-release  time and memory of releases of DPED's size, to benchmarks/release.md; BENCH=--quick likewise
 #   make bench-depth  patches of scenes with depth beside other ways, to benchmarks/depth.md; BENCH=--quick likewise
 #   make bench-losses  losses that forgive beside plain ones, to benchmarks/losses.md; BENCH=--quick likewise
-#   make bench-networks  the presets of the training, cross-validated, to benchmarks/networks.md; BENCH names the pairs
+#   make bench-networks  ways to train, cross-validated, to benchmarks/networks.md; BENCH names the pairs
 #   make bench-noise  patches at night and of other exposures, to benchmarks/noise.md; BENCH=--quick likewise
 #   make bench-report  the report's list of 6000 pairs in Chromium, to benchmarks/report.md; BENCH=--quick likewise
 #   make bench-interrupted  a session of 4000 pairs that is killed and runs out of disk, to benchmarks/interrupted.md;

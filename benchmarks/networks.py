@@ -1,10 +1,10 @@
-"""The training presets side by side: cross-validated scores, multiply-adds, and the cost of training and of a photo.
+"""Ways to train side by side: cross-validated scores, multiply-adds, and the cost of training and of a photo.
 
     python -m benchmarks.networks --phone DIR --dslr DIR --start FILE.safetensors    # make bench-networks BENCH="..."
-    ... --unpaired DIR          # photos without mates, for the presets that have a teacher
+    ... --unpaired DIR          # photos without mates, for the ways that have a teacher
     ... --quick                 # a quick try with few steps and two folds
 
-The pairs are divided into folds at random. Each preset is trained by one command on all folds but one, and scored on
+The pairs are divided into folds at random. Each network is trained by one command on all folds but one, and scored on
 that one, so that every pair is scored by a network that has not seen it; a teacher has not seen it either. `--start`
 must name weights that were trained on none of the pairs. The benchmark prints a Markdown table and writes it to
 networks.md next to this file. Trainings in `--scratch` that are finished are not repeated.
@@ -53,11 +53,37 @@ class Recipe:
 
 RECIPES = (
     Recipe("the start", None),
-    Recipe("fidelity", ("train.preset=fidelity", "train.channels=32", "train.blocks=2"), starts=False),
-    Recipe("tuning", ("train.preset=tuning",)),
-    Recipe("tuning-sharp", ("train.preset=tuning-sharp",)),
-    Recipe("mobile", ("train.preset=mobile",), starts=False, teacher="tuning"),
+    Recipe(
+        "tuned",
+        (
+            "train.iterations=400",
+            "train.batch=8",
+            "train.learning_rate=2e-4",
+            "train.losses=[{loss: psnr, weight: 1}, {loss: ms_ssim, weight: 3}]",
+            "train.plain_share=1",
+        ),
+    ),
+    Recipe(
+        "8_32",
+        (
+            "train.channels=32",
+            "train.blocks=2",
+            "train.iterations=1500",
+            "train.batch=8",
+            "train.learning_rate=2e-3",
+            "train.plain_share=1",
+        ),
+        starts=False,
+    ),
+    Recipe("mobile", ("train.network=mobile", "train.channels=24", "train.plain_share=1"), starts=False),
+    Recipe(
+        "mobile, taught",
+        ("train.network=mobile", "train.channels=24", "train.plain_share=1", "train.teacher_share=0.75"),
+        starts=False,
+        teacher="tuned",
+    ),
 )
+"""Those of docs/results.md, and the network for phones without and with a teacher."""
 
 SCORES = {
     "PSNR, dB": ("psnr_after_db", 2),
@@ -210,8 +236,8 @@ def _photo_cost(model: Path, scratch: Path) -> tuple[float, int]:
 
 
 def as_markdown(rows: Sequence[Figures], folds: int) -> str:
-    """Return the table of the presets."""
-    heads = ["preset", *SCORES, "PSNR beside the start", "MS-SSIM beside the start", *_COSTS]
+    """Return the table."""
+    heads = ["network", *SCORES, "PSNR beside the start", "MS-SSIM beside the start", *_COSTS]
     cells = [
         [
             row.recipe,
@@ -225,7 +251,7 @@ def as_markdown(rows: Sequence[Figures], folds: int) -> str:
         for row in rows
     ]
     about = _ABOUT.format(versions=versions(), pairs=rows[0].pairs, folds=folds)
-    return f"# The training presets\n\n{about}\n\n{markdown(heads, cells)}\n"
+    return f"# Ways to train\n\n{about}\n\n{markdown(heads, cells)}\n"
 
 
 _COSTS = ("multiply-adds a px", "CPU-min to train", "CPU-s a megapixel", "memory, 3 MP")

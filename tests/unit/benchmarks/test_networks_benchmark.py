@@ -1,4 +1,4 @@
-"""The benchmark of the presets: its folds, its intervals, and a whole run with few steps."""
+"""The benchmark of the ways to train: its folds, its intervals, and a whole run with few steps."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_the_interval_is_that_of_the_mean() -> None:
     assert networks._gain(np.zeros(5)) == (0, 0, 0)
 
 
-def test_the_table_has_a_row_for_each_preset() -> None:
+def test_the_table_has_a_row_for_each_network() -> None:
     scores = {"PSNR, dB": 22.314, "MS-SSIM": 0.92674, "after the colour match": 28.1, "sharpness": 0.815}
     gains = {"psnr_after_db": (0.5, 0.3, 0.7), "ms_ssim_after": (0.004, 0.002, 0.0061)}
     row = Figures("mobile", scores, gains, 198, 16_812.0, 5400.0, 0.66, 612_000_000)
