@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
 from dpedtool.dataset.io import replacing, write_text
 from dpedtool.training.networks.generators import Generator, OwnGenerator
+from dpedtool.training.networks.layer_kinds import grid
 from dpedtool.training.networks.own_network import reflected
 from dpedtool.training.weights.calibration import WINDOW_PX, Examples
 from dpedtool.training.weights.checkpoint import load_model
@@ -226,7 +227,7 @@ def _int8(
     tensors have the same names. The loss is measured with twins, too.
     """
     # The twin is padded like the file, or its tensors would have other names.
-    multiple = model.multiple if isinstance(model, OwnGenerator) else 1
+    multiple = model.multiple if isinstance(model, OwnGenerator) else grid(model.architecture.layers)
     height, width = (WINDOW_PX + (side - WINDOW_PX) % multiple for side in size)
     twin = _converted(model, (height, width), clip)
     images = [reflected(image[None].float() / 255, height, width).numpy() for image in examples.calibration]

@@ -14,12 +14,15 @@ from click.testing import CliRunner
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
 from dpedtool.pipeline.cli import main
 from dpedtool.training.networks.generators import Architecture, Generator
+from dpedtool.training.weights.calibration import Examples, Measured
 from dpedtool.training.weights.checkpoint import save_model
 from dpedtool.training.weights.litert_export import export_litert, parse_size
 
+SMALL = Architecture(channels=4, blocks=1)
 
-def saved(tmp_path: Path) -> tuple[Path, Generator]:
-    network = Architecture(channels=4, blocks=1).build().eval()
+
+def saved(tmp_path: Path, architecture: Architecture = SMALL) -> tuple[Path, Generator]:
+    network = architecture.build().eval()
     random = torch.Generator().manual_seed(0)
     for values in network.state_dict().values():
         if values.is_floating_point():
@@ -102,6 +105,19 @@ def test_files_compute_what_pytorch_computes(tmp_path: Path, capfd) -> None:
     assert "Input `phone`: float32, (1, 40, 48, 3)" in card
     # A card of the other format may be replaced.
     export_litert(weights, tmp_path / "a" / "net.tflite", (16, 16))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_int8_takes_ranges_from_images_that_the_network_for_phones_pads_alike(tmp_path: Path) -> None:
+    """It pads 42x51 px to 48x56, and so the tensors of its file have other names than those for 128x128 px."""
+    pytest.importorskip("litert_torch", reason="litert-torch is not installed")
+    weights, _ = saved(tmp_path, Architecture("mobile", channels=4))
+    noise = np.random.default_rng(0).random((2, 3, 40, 48), np.float32)
+    images = [torch.from_numpy((255 * image).astype(np.uint8)) for image in noise]
+    examples = Examples(images[:1], [Measured(images[1], None)])
+    done = export_litert(weights, tmp_path / "net.tflite", (42, 51), examples=lambda: examples)
+    assert done.int8
+    assert done.int8.quantised.convolutions == (14, 14)
 
 
 @pytest.mark.filterwarnings("ignore")
