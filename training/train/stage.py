@@ -185,11 +185,33 @@ def load_start(params: TrainParams) -> Generator | None:
     return start
 
 
+def load_teacher(params: TrainParams) -> Generator | None:
+    """Load the network whose outputs are targets as well; None if the parameters name none.
+
+    Raises
+    ------
+    DpedtoolError
+        The file is missing or damaged, or the teacher enlarges images otherwise than the network that is trained.
+
+    """
+    if params.teacher is None:
+        return None
+    teacher = load_model(Path(params.teacher), params.own_network)
+    if (scale := architecture(params).scale) != teacher.scale:
+        raise DpedtoolError(
+            f"The teacher in {params.teacher} enlarges images {teacher.scale} times, and the network that is trained "
+            f"{scale} times: choose a teacher that enlarges them as much."
+        )
+    return teacher
+
+
 def _begin(source: Source, params: TrainParams, computation: Computation, processes: Processes) -> TrainingRun:
     asked = architecture(params)
     for pairs in (source.training, source.validation):
         check_scale(pairs, asked.scale, asked.name)
     start = load_start(params)
+    # What is wrong with the teacher is said before anything is computed.
+    load_teacher(params)
     features = vgg.load_vgg(params.vgg) if params.needs_vgg else None
     patch_px = min(source.training.images(0)[0].shape[:2])
     return TrainingRun(params, computation, patch_px, start=start, vgg=features, processes=processes)
@@ -288,14 +310,8 @@ def _work(
 
 def _taught(source: Source, params: TrainParams, computation: Computation) -> TaughtPairs | None:
     """Let the teacher enhance images; None if there is no teacher."""
-    if params.teacher is None:
+    if not (teacher := load_teacher(params)):
         return None
-    teacher = load_model(Path(params.teacher), params.own_network)
-    if (scale := architecture(params).scale) != teacher.scale:
-        raise DpedtoolError(
-            f"The teacher in {params.teacher} enlarges images {teacher.scale} times, and the network that is trained "
-            f"{scale} times: choose a teacher that enlarges them as much."
-        )
     return TaughtPairs(teacher.to(computation.device), source.training, photos_of(params.unpaired), params)
 
 

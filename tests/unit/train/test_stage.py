@@ -478,6 +478,11 @@ def test_a_taught_run_that_was_interrupted_gives_the_same_bytes_and_another_teac
     assert files(tmp_path / "cut")[WEIGHTS] != files(tmp_path / "whole")[WEIGHTS]
 
 
+def test_a_missing_teacher_is_named_before_anything_is_computed(tmp_path: Path, table: Path) -> None:
+    with pytest.raises(DpedtoolError, match=r"nowhere\.safetensors"):
+        train(table, tmp_path / "out", replace(PARAMS, teacher=str(tmp_path / "nowhere.safetensors")))
+
+
 def whole_without_teacher(folder: Path, table: Path) -> bytes:
     train(table, folder / "alone", PARAMS)
     return files(folder / "alone")[WEIGHTS]
