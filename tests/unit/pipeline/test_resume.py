@@ -185,12 +185,34 @@ def test_the_cluster_and_what_its_workers_must_see_are_passed_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: dict[str, object] = {}
-    monkeypatch.setattr(resume, "run", lambda *_, **where: asked.update(where) or iter(()))
+    monkeypatch.setattr(resume, "run", lambda *_, **where: asked.update(where) or (each for each in ()))
     photos = [tmp_path / "phone" / "1.jpg", tmp_path / "phone" / "2.jpg", tmp_path / "dslr" / "1.jpg"]
     with Finished(tmp_path / "out" / "t.parquet", Patch) as finished:
         work_off({}, work, lost, finished, reads=photos, workers=1, scheduler="tcp://host:1", label="test")
     assert list(asked.pop("files")) == photos[1:]
     assert asked == {"scheduler": "tcp://host:1", "folder": tmp_path / "out"}
+
+
+def test_an_interrupt_in_the_loop_ends_the_work_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the error refers to, such as the loop, does not keep the workers alive."""
+    ended = []
+
+    def run(*_: object, **__: object) -> Iterator[tuple[tuple[str, str], list[Patch]]]:
+        try:
+            yield ("key-a", "a"), [row("a")]
+        finally:
+            ended.append(True)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(resume, "run", run)
+    with Finished(tmp_path / "t.parquet", Patch) as finished:
+        monkeypatch.setattr(finished, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            work_off({"key-a": "a"}, work, lost, finished, workers=1, label="test")
+        assert ended == [True]
+    assert caught.value.__traceback__ is not None
 
 
 def test_a_run_that_left_nothing_can_be_followed_by_another(tmp_path: Path) -> None:
