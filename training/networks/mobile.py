@@ -31,7 +31,7 @@ class Mobile(NetworkDescription):
 
     Notes
     -----
-    There are no norms: nothing depends on the whole photo, and a phone may run it in tiles. The output is not squashed,
+    It has no norms, so nothing depends on the whole photo, and a phone may run it in tiles. The output is not squashed,
     so that 8-bit numbers represent it evenly; where the layers add nothing, the photo comes out exactly.
 
     """

@@ -96,7 +96,7 @@ class Loader:
     second_batch
         Whether each step gets a second batch, with a random `swaps`.
     taught
-        Images whose targets are a teacher's outputs; None: there is no teacher.
+        Images whose targets are a teacher's outputs; None without a teacher.
     rank, processes
         The number of this process and the number of processes.
     threads

@@ -10,25 +10,19 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from noisy_network import save_noisy
 
 from dpedtool.dataset.errors import DpedtoolError, ParamsError
 from dpedtool.pipeline.cli import main
 from dpedtool.training.networks.generators import Architecture, Generator
 from dpedtool.training.weights.calibration import Examples, Measured
-from dpedtool.training.weights.checkpoint import save_model
 from dpedtool.training.weights.litert_export import export_litert, parse_size
 
 SMALL = Architecture(channels=4, blocks=1)
 
 
 def saved(tmp_path: Path, architecture: Architecture = SMALL) -> tuple[Path, Generator]:
-    network = architecture.build().eval()
-    random = torch.Generator().manual_seed(0)
-    for values in network.state_dict().values():
-        if values.is_floating_point():
-            values.copy_(torch.rand(values.shape, generator=random) * 0.2 + (0.4 if values.ndim == 1 else -0.1))
-    save_model(tmp_path / "net.safetensors", network, {})
-    return tmp_path / "net.safetensors", network
+    return save_noisy(tmp_path, architecture)
 
 
 @pytest.mark.parametrize(("words", "size"), [("768x1024", (768, 1024)), (" 5 X 7", (5, 7))])

@@ -14,8 +14,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import torch
 from click.testing import CliRunner
+from noisy_network import save_noisy
 from own_code import write_folder
 
 from dpedtool.dataset.errors import DpedtoolError
@@ -53,13 +53,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def saved(tmp_path: Path, architecture: Architecture) -> Path:
-    network = architecture.build().eval()
-    random = torch.Generator().manual_seed(0)
-    for values in network.state_dict().values():
-        if values.is_floating_point():
-            values.copy_(torch.rand(values.shape, generator=random) * 0.2 + (0.4 if values.ndim == 1 else -0.1))
-    save_model(tmp_path / "net.safetensors", network, {})
-    return tmp_path / "net.safetensors"
+    return save_noisy(tmp_path, architecture)[0]
 
 
 @pytest.mark.parametrize(
