@@ -163,7 +163,8 @@ def _mean_of_turns(
                 tell((number + share) / TURNS)
 
         plan_of_turn = planned if turned.shape == photo.shape else None
-        _run(model, _ends(np.ascontiguousarray(turned), settings, write), settings, plan_of_turn, reach)
+        # torch takes no negative strides, which numpy lets stand along sides of one px unless the array is copied.
+        _run(model, _ends(turned.copy(), settings, write), settings, plan_of_turn, reach)
     total *= 255 / TURNS
     return np.rint(total, out=total).astype(np.uint8)
 

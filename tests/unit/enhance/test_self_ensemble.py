@@ -60,6 +60,12 @@ def test_a_turned_photo_gives_the_turned_result(model: Generator, photo: np.ndar
         assert np.mean(turned(found) != again) < 0.01
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 9, 3), (9, 1, 3)])
+def test_a_photo_of_one_row_or_column_is_turned_too(model: Generator, shape: tuple[int, int, int]) -> None:
+    photo = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+    assert enhance_photo(model, photo, TURNED).shape == shape
+
+
 def test_the_progress_reaches_the_end_without_going_back(model: Generator, photo: np.ndarray) -> None:
     told: list[float] = []
     enhance_photo(model, photo, TURNED, tell=told.append)
